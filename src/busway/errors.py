@@ -1,0 +1,71 @@
+"""Every error that Busway raises on purpose, as one tree.
+
+::
+
+    BuswayError
+    ├── PatternError      a rule's pattern is not valid: where, why
+    ├── FlowError         a flows file has mistakes: all of them, with a fix each
+    ├── SettingsError     a setting is missing or has a wrong value
+    ├── EventError        an event, or what a step returned for one, is not valid
+    ├── StoreError        a data directory or a store cannot be used
+    │   ├── StoreLocked       another process has it open
+    │   ├── StoreTooNew       a newer Busway wrote it
+    │   ├── StoreDamaged      it does not hold what it must
+    │   └── StoreFull         there is no room for more
+    └── SinkError         a destination cannot be opened or used as declared
+"""
+
+from __future__ import annotations
+
+
+class BuswayError(Exception):
+    """The root: ``except BuswayError`` catches what Busway says about your input or set-up."""
+
+
+class PatternError(BuswayError):
+    """An event pattern is not valid.
+
+    ``place`` is a JSONPath-like path to the offending part (``$.data.total[0].numeric``),
+    ``reason`` says what is wrong there and what would be right.
+    """
+
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(f"{place}: {reason}")
+        self.place = place
+        self.reason = reason
+
+
+class FlowError(BuswayError):
+    """A flows file has mistakes; the text lists all of them."""
+
+
+class SettingsError(BuswayError):
+    """A setting is missing or has a wrong value."""
+
+
+class EventError(BuswayError):
+    """An event, or what a step returned in its place, is not valid."""
+
+
+class StoreError(BuswayError):
+    """A data directory or one of its stores cannot be used."""
+
+
+class StoreLocked(StoreError):
+    """Another process has the data directory open."""
+
+
+class StoreTooNew(StoreError):
+    """The data directory was written by a newer Busway."""
+
+
+class StoreDamaged(StoreError):
+    """A store does not hold what it must."""
+
+
+class StoreFull(StoreError):
+    """There is no room for more: the disk or the configured limit is full."""
+
+
+class SinkError(BuswayError):
+    """A destination cannot be opened or used as it is declared."""
