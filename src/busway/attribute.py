@@ -1,0 +1,100 @@
+"""What CloudEvents 1.0.2 asks of an event's members, one reason for each that is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+CORE = frozenset(
+    ["specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "data", "data_base64"]
+)
+REQUIRED = ("id", "source", "type")
+OPTIONAL_TEXT = ("subject", "dataschema", "datacontenttype")
+MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+\s*(;.*)?", re.ASCII | re.DOTALL)
+_NAME = re.compile(r"[a-z0-9]+")
+_INT32 = range(-(2**31), 2**31)
+_decode_time = msgspec.json.Decoder(datetime).decode
+
+
+def is_json_type(media_type: str | None) -> bool:
+    """Say whether a ``datacontenttype`` means JSON (CloudEvents JSON format, section 3.1)."""
+    if media_type is None:
+        return True
+    subtype = media_type.partition(";")[0].strip().lower().rpartition("/")[2]
+    return subtype == "json" or subtype.endswith("+json")
+
+
+def problems(members: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the members of one event; an empty list when nothing is.
+
+    ``members`` is the JSON object of an event, decoded; ``null`` means absent (CloudEvents JSON
+    format 1.0.2, section 2.2). Each reason names the attribute and says what would be right.
+    """
+    present = {name: value for name, value in members.items() if value is not None}
+    found = [*_required(present), *_optional(present), *_data(present)]
+    for name, value in present.items():
+        if name not in CORE:
+            found += _extension(name, value)
+    return found
+
+
+def _required(members: Mapping[str, Any]) -> Iterator[str]:
+    version = members.get("specversion")
+    if version is None:
+        yield 'specversion is missing; add "specversion": "1.0"'
+    elif version != "1.0":
+        yield f'specversion is {version!r}; only "1.0" is understood'
+    for name in REQUIRED:
+        value = members.get(name)
+        if value is None:
+            yield f"{name} is missing; it must be a non-empty string"
+        elif not isinstance(value, str) or not value:
+            yield f"{name} is {_shown(value)}; it must be a non-empty string"
+
+
+def _optional(members: Mapping[str, Any]) -> Iterator[str]:
+    for name in OPTIONAL_TEXT:
+        value = members.get(name)
+        if value is not None and (not isinstance(value, str) or not value):
+            yield f"{name} is {_shown(value)}; it must be a non-empty string, or left out"
+        elif name == "datacontenttype" and value and not MEDIA_TYPE.fullmatch(value):
+            yield f"datacontenttype is {_shown(value)}; it must be a media type like text/plain"
+    time = members.get("time")
+    if time is not None and not is_timestamp(time):
+        yield f"time is {_shown(time)}; it must be an RFC 3339 timestamp with an offset"
+
+
+def _data(members: Mapping[str, Any]) -> Iterator[str]:
+    binary = members.get("data_base64")
+    if binary is not None and not isinstance(binary, str):
+        yield f"data_base64 is {_shown(binary)}; it must be a base64 string"
+    if binary is not None and "data" in members:
+        yield "data and data_base64 are both there; send one of them"
+
+
+def _extension(name: str, value: Any) -> Iterator[str]:
+    if not _NAME.fullmatch(name):
+        yield f"the attribute name {_shown(name)} must be of lower-case letters and digits only"
+    if isinstance(value, str | bool) or (isinstance(value, int) and value in _INT32):
+        return
+    if not isinstance(value, datetime):
+        yield f"{name} is {_shown(value)}; it must be a string, a boolean or a 32-bit integer"
+
+
+def is_timestamp(value: Any) -> bool:
+    """Say whether a value is an RFC 3339 timestamp with an offset."""
+    if isinstance(value, str):
+        try:
+            value = _decode_time(msgspec.json.encode(value))
+        except msgspec.ValidationError:
+            return False
+    return isinstance(value, datetime) and value.tzinfo is not None
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,247 @@
+"""The event: a CloudEvents 1.0.2 record whose data is decoded only when somebody asks for it.
+
+An event travels as the bytes of its JSON format (CloudEvents JSON Event Format 1.0.2): that is
+what the log keeps, what a rule looks at, and what a dead letter shows.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, Self
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from busway.attribute import CORE, is_json_type, problems
+from busway.clock import new_id
+from busway.errors import EventError
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """The context attributes of one event, with its data still in bytes."""
+
+    id: str
+    source: str
+    type: str
+    specversion: str = "1.0"
+    subject: str | None = None
+    time: datetime | None = None
+    datacontenttype: str | None = None
+    dataschema: str | None = None
+    partitionkey: str | None = None
+    traceparent: str | None = None
+    tracestate: str | None = None
+    causationid: str | None = None
+    correlationid: str | None = None
+    data: Raw | UnsetType = UNSET
+    data_base64: str | UnsetType | None = UNSET
+
+
+_decode_envelope = msgspec.json.Decoder(Envelope).decode
+_decode_json = msgspec.json.Decoder().decode
+_encode_json = msgspec.json.Encoder(decimal_format="number").encode
+_NOT_READ: Any = object()
+
+
+class Event:
+    """An immutable fact.
+
+    Build one from its parts, or from the bytes of its JSON format:
+
+    >>> event = Event(type="order.created", source="/shop", data={"id": 4711})
+    >>> event.data["id"], Event.from_json(event.to_json()) == event
+    (4711, True)
+
+    Raises :class:`EventError` when an attribute is missing, empty or of the wrong type.
+    """
+
+    __slots__ = ("_data", "_envelope", "_raw", "attempt")
+
+    _raw: bytes
+    _envelope: Envelope | None
+    _data: Any
+    attempt: int
+    """1 when the event is tried for the first time, 2 at its first retry, and so on."""
+
+    def __init__(
+        self,
+        *,
+        type: str,
+        source: str,
+        id: str | None = None,
+        data: Any = None,
+        **attributes: Any,
+    ) -> None:
+        members = {"specversion": "1.0", "id": new_id() if id is None else id}
+        members |= {"source": source, "type": type} | attributes
+        if data is not None:
+            members |= _data_member(data, attributes.get("datacontenttype"))
+        _fill(self, encode_members(members))
+
+    @classmethod
+    def from_json(cls, raw: bytes, *, attempt: int = 1) -> Self:
+        """Return the event of one JSON object; what is wrong with it shows on first use."""
+        event = cls.__new__(cls)
+        _fill(event, raw, attempt)
+        return event
+
+    def to_json(self) -> bytes:
+        """Return the event in the CloudEvents JSON format, as it came where it came as that."""
+        return self._raw
+
+    @property
+    def envelope(self) -> Envelope:
+        """The context attributes, decoded once."""
+        found = self._envelope
+        if found is None:
+            try:
+                found = _decode_envelope(self._raw)
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                raise EventError(f"not a CloudEvent: {error}") from error
+            _set_envelope(self, found)
+        return found
+
+    @property
+    def id(self) -> str:
+        return self.envelope.id
+
+    @property
+    def source(self) -> str:
+        return self.envelope.source
+
+    @property
+    def type(self) -> str:
+        return self.envelope.type
+
+    @property
+    def subject(self) -> str | None:
+        return self.envelope.subject
+
+    @property
+    def time(self) -> datetime | None:
+        """When it happened, as its producer says; aware."""
+        return self.envelope.time
+
+    @property
+    def datacontenttype(self) -> str | None:
+        return self.envelope.datacontenttype
+
+    @property
+    def dataschema(self) -> str | None:
+        return self.envelope.dataschema
+
+    @property
+    def key(self) -> str | None:
+        """What order is kept by: ``partitionkey``, or else ``subject``."""
+        return self.envelope.partitionkey or self.envelope.subject
+
+    @property
+    def correlationid(self) -> str | None:
+        return self.envelope.correlationid
+
+    @property
+    def causationid(self) -> str | None:
+        return self.envelope.causationid
+
+    @property
+    def traceparent(self) -> str | None:
+        return self.envelope.traceparent
+
+    @property
+    def extensions(self) -> Mapping[str, Any]:
+        """Every attribute that CloudEvents does not define itself."""
+        members = _decode_json(self._raw)
+        return MappingProxyType({k: v for k, v in members.items() if k not in CORE})
+
+    @property
+    def data(self) -> Any:
+        """The data: what the JSON says, or ``bytes`` where it came as ``data_base64``.
+
+        Decoded on first use and kept. Raises :class:`EventError` when it cannot be decoded.
+        """
+        found = self._data
+        if found is _NOT_READ:
+            found = _read_data(self.envelope)
+            _set_data(self, found)
+        return found
+
+    def replace(self, **changes: Any) -> Event:
+        """Return an event like this one with some attributes, extensions or its data changed."""
+        members = _decode_json(self._raw)
+        if "data" in changes:
+            members.pop("data", None)
+            members.pop("data_base64", None)
+            media_type = changes.get("datacontenttype", members.get("datacontenttype"))
+            changes |= _data_member(changes.pop("data"), media_type)
+        return Event.from_json(encode_members(members | changes), attempt=self.attempt)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"an event is immutable; use event.replace({name}=…)")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Event):
+            return NotImplemented
+        return bool(_decode_json(self._raw) == _decode_json(other._raw))
+
+    def __hash__(self) -> int:
+        return hash((self.source, self.id))
+
+    def __repr__(self) -> str:
+        return f"Event(id={self.id!r}, source={self.source!r}, type={self.type!r})"
+
+
+_set_raw = vars(Event)["_raw"].__set__
+_set_envelope = vars(Event)["_envelope"].__set__
+_set_data = vars(Event)["_data"].__set__
+_set_attempt = vars(Event)["attempt"].__set__
+
+
+def _fill(event: Event, raw: bytes, attempt: int = 1) -> None:
+    _set_raw(event, raw)
+    _set_envelope(event, None)
+    _set_data(event, _NOT_READ)
+    _set_attempt(event, attempt)
+
+
+def _data_member(data: Any, media_type: str | None) -> dict[str, Any]:
+    if isinstance(data, bytes | bytearray | memoryview):
+        return {"data_base64": base64.b64encode(data).decode()}
+    if not is_json_type(media_type) and not isinstance(data, str):
+        raise EventError(f"data of {media_type!r} must be str or bytes, not {type(data).__name__}")
+    return {"data": data}
+
+
+def _read_data(envelope: Envelope) -> Any:
+    try:
+        if envelope.data is not UNSET:
+            return _decode_json(envelope.data)
+        if not envelope.data_base64:
+            return None
+        binary = base64.b64decode(envelope.data_base64, validate=True)
+        declared = envelope.datacontenttype
+        return _decode_json(binary) if declared and is_json_type(declared) else binary
+    except (msgspec.MsgspecError, UnicodeDecodeError, binascii.Error, RecursionError) as error:
+        raise EventError(f"the data of event {envelope.id!r} cannot be read: {error}") from error
+
+
+def encode_members(members: Mapping[str, Any]) -> bytes:
+    """Return the JSON format of an event's members, checked; ``None`` means absent.
+
+    Raises :class:`EventError` that lists every attribute that is wrong.
+    """
+    present = {k: _text(v) for k, v in members.items() if v is not None or k == "data"}
+    wrong = problems(present)
+    if wrong:
+        raise EventError("; ".join(wrong))
+    try:
+        return _encode_json(present)
+    except (TypeError, ValueError, UnicodeEncodeError) as error:
+        raise EventError(f"the event cannot be written as JSON: {error}") from error
+
+
+def _text(value: Any) -> Any:
+    return value.astimezone(UTC) if isinstance(value, datetime) else value

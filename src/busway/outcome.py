@@ -1,0 +1,70 @@
+"""What can become of an event at a step or a sink: values, matched once."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+
+class Delivered(msgspec.Struct, frozen=True):
+    """The destination has it, durably as far as the destination promises."""
+
+
+class Retry(msgspec.Struct, frozen=True):
+    """It failed and may succeed later: the event is parked and one attempt is used up.
+
+    ``after_s`` is the shortest wait that the destination asked for, in seconds.
+    """
+
+    error: str
+    reason: str
+    after_s: float | None = None
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """The destination will never take it: the event becomes a dead letter."""
+
+    error: str
+    reason: str
+
+
+class Down(msgspec.Struct, frozen=True):
+    """The destination as a whole takes nothing now: no attempt is used up, the lane waits.
+
+    ``reachable`` is false when there was no answer from it at all (refused, unknown host), true
+    when it answered that it is unavailable or did not answer in time, which a single poisonous
+    event can cause as well. ``after_s`` is the wait that it asked for, in seconds.
+    """
+
+    reason: str
+    after_s: float | None = None
+    reachable: bool = False
+
+
+class Gone(msgspec.Struct, frozen=True):
+    """The destination asks never to be called again (HTTP 410): the flow stops, nothing is lost."""
+
+    reason: str
+
+
+Outcome = Delivered | Retry | Rejected | Down | Gone
+DELIVERED = Delivered()
+
+
+class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One failed attempt at an event.
+
+    ``attempt`` counts from 1, ``stage`` is ``rule``, ``step`` or ``sink``, ``error`` a stable name
+    (an exception's type, ``http 500``), ``reason`` its text, ``traceback`` the Python traceback
+    where there was one, ``version`` the code version of the flow, ``took_ms`` the time it took.
+    """
+
+    attempt: int
+    at: datetime
+    stage: str
+    error: str
+    reason: str
+    traceback: str | None = None
+    version: str = ""
+    took_ms: float | None = None

@@ -1,0 +1,335 @@
+"""Every extension point: what Busway asks of a log, a ledger and a sink."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Literal, Protocol, runtime_checkable
+
+import msgspec
+
+from busway.event import Event
+from busway.outcome import Failure, Outcome
+
+State = Literal["parked", "dead"]
+"""Where an exception stands: waiting for its next attempt, or out of attempts."""
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """Events for one partition, in order, each as the bytes of its JSON format."""
+
+    partition: int
+    events: Sequence[bytes]
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """Events of one partition with consecutive offsets, as one append stored them."""
+
+    partition: int
+    offset: int
+    appended_at: datetime
+    events: Sequence[bytes]
+
+    @property
+    def end(self) -> int:
+        """The offset after the last event."""
+        return self.offset + len(self.events)
+
+
+class Log(Protocol):
+    """Holds events, in batches, and nothing else. Safe for concurrent use by tasks of one loop.
+
+    ``identity`` names this log for ever (a copy of its data has the same one); ``partitions`` is
+    fixed when the log is made. Offsets are dense: the n-th event of a partition has offset n.
+    """
+
+    @property
+    def identity(self) -> str: ...
+
+    @property
+    def partitions(self) -> int: ...
+
+    async def append(self, drafts: Sequence[Draft], at: datetime) -> Sequence[int]:
+        """Store the drafts, all or none, and return the offset of the first event of each.
+
+        Durable when it returns: one fsync (cluster: a quorum) for all of them. Called by one task
+        at a time; no draft is empty. Raises :class:`StoreFull`, and then nothing is stored.
+        """
+        ...
+
+    async def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[Batch]:
+        """Return whole batches from the one that holds ``offset``, at least one where there is one.
+
+        Further batches follow while they fit ``max_bytes``. A trimmed ``offset`` reads from the
+        first kept one. The first batch may begin before ``offset``; the caller cuts it.
+        Raises :class:`StoreDamaged` when a stored batch is not what was written.
+        """
+        ...
+
+    async def bounds(self, partition: int) -> tuple[int, int]:
+        """Return the first kept offset and the end (the offset that the next event will get)."""
+        ...
+
+    async def trim(self, partition: int, offset: int) -> int:
+        """Forget batches that end at or before ``offset``; return how many events went."""
+        ...
+
+    async def offset_at(self, partition: int, at: datetime) -> int:
+        """Return the offset of the first kept batch appended at or after ``at``, or the end."""
+        ...
+
+    async def size_bytes(self) -> int:
+        """Return what the log takes up."""
+        ...
+
+    async def wait(self, partition: int, offset: int) -> None:
+        """Return once the end of the partition is beyond ``offset``; it may return too early."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """How many events of a lane ended where."""
+
+    delivered: int = 0
+    filtered: int = 0
+    parked: int = 0
+    dead: int = 0
+    discarded: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*(a + b for a, b in zip(self.values(), other.values(), strict=True)))
+
+    def values(self) -> tuple[int, int, int, int, int]:
+        return (self.delivered, self.filtered, self.parked, self.dead, self.discarded)
+
+    @property
+    def total(self) -> int:
+        return sum(self.values())
+
+
+class Lane(msgspec.Struct, frozen=True):
+    """One flow on one partition: where it began, what it reads next, and its counts."""
+
+    flow: str
+    partition: int
+    start: int
+    cursor: int
+    counts: Counts = Counts()
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """An event that failed: a copy of it, where it stands, and every failed attempt at it.
+
+    Identified by flow, partition and offset. ``attempts`` is how many were used up; ``due`` is
+    when a parked one is tried next, ``None`` while it waits behind an earlier event of its key
+    (``key``, kept for ordered flows only).
+    """
+
+    flow: str
+    partition: int
+    offset: int
+    event: bytes
+    event_id: str
+    state: State
+    since: datetime
+    attempts: int
+    due: datetime | None = None
+    key: str | None = None
+    failures: tuple[Failure, ...] = ()
+
+
+class Settlement(msgspec.Struct, frozen=True):
+    """What became of the events of a lane from ``start`` up to ``end``, by ``version`` of its flow.
+
+    ``counts`` adds up to ``end - start``; ``troubles`` are its parked and dead events.
+    """
+
+    flow: str
+    partition: int
+    start: int
+    end: int
+    at: datetime
+    version: str
+    counts: Counts
+    troubles: tuple[Trouble, ...] = ()
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """A range of settlements of one lane, merged: who did it, when, and the counts."""
+
+    flow: str
+    partition: int
+    start: int
+    end: int
+    version: str
+    first_at: datetime
+    last_at: datetime
+    counts: Counts
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What became of one troubled event, compared and set.
+
+    ``attempts`` is what the trouble had when it was read; the verdict is refused when it has
+    changed since. ``became`` is ``delivered``, ``filtered`` or ``discarded`` (the trouble goes),
+    or a :class:`Trouble` that takes its place.
+    """
+
+    flow: str
+    partition: int
+    offset: int
+    attempts: int
+    state: State
+    became: Literal["delivered", "filtered", "discarded"] | Trouble
+
+
+class Query(msgspec.Struct, frozen=True):
+    """Which troubles: of a state, a flow, due by a time; in order of flow, partition and offset.
+
+    ``after`` is the (flow, partition, offset) of the last one of the page before. With ``due_by``
+    the order is by due time instead.
+    """
+
+    state: State | None = None
+    flow: str | None = None
+    partition: int | None = None
+    due_by: datetime | None = None
+    event_id: str | None = None
+    after: tuple[str, int, int] | None = None
+    limit: int = 100
+
+
+class Ledger(Protocol):
+    """Holds everything that changes. Each method is one transaction, durable when it returns.
+
+    Called by many tasks at a time; adapters serialise. Conservation holds at every instant:
+    for each lane ``cursor - start`` equals ``counts.total``, and ``counts.parked`` and
+    ``counts.dead`` are the numbers of its troubles in that state.
+    """
+
+    async def lanes(self) -> Sequence[Lane]:
+        """Return every lane there is, by flow and partition."""
+        ...
+
+    async def open_lane(self, flow: str, partition: int, start: int) -> Lane:
+        """Return the lane, made at ``start`` when there is none."""
+        ...
+
+    async def settle(self, settlements: Sequence[Settlement]) -> Sequence[bool]:
+        """Apply each settlement whose ``start`` is its lane's cursor; say which were applied."""
+        ...
+
+    async def judge(self, verdicts: Sequence[Verdict]) -> Sequence[bool]:
+        """Apply each verdict whose trouble still has those ``attempts`` and state; say which."""
+        ...
+
+    async def troubles(self, query: Query) -> Sequence[Trouble]:
+        """Return the troubles that a query asks for."""
+        ...
+
+    async def next_due(self) -> datetime | None:
+        """Return when the next parked event is due, ``None`` when none is."""
+        ...
+
+    async def parked_keys(self, flow: str, partition: int) -> Mapping[str, int]:
+        """Return for each key of an ordered lane how many of its events are parked."""
+        ...
+
+    async def settled(self, flow: str, partition: int | None = None) -> Sequence[Settled]:
+        """Return the ranges of settlements of a flow, by partition and start."""
+        ...
+
+    async def put(self, name: str, value: bytes) -> None:
+        """Keep a small named value (a breaker's state, a control)."""
+        ...
+
+    async def get(self, prefix: str) -> Mapping[str, bytes]:
+        """Return the named values whose names begin with ``prefix``."""
+        ...
+
+    async def count_troubles(self) -> Mapping[tuple[str, int], tuple[int, int]]:
+        """Count the parked and dead troubles kept for each (flow, partition), from the rows."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Item(msgspec.Struct, frozen=True):
+    """One event's results on their way to a sink, in the order in which the step gave them.
+
+    A result is an :class:`Event`, or what ``json`` can write; ``keys`` are the stable idempotency
+    keys of the results. ``offset`` places the event in its partition.
+    """
+
+    offset: int
+    event: Event
+    results: Sequence[object]
+    keys: Sequence[str]
+
+
+class Load(msgspec.Struct, frozen=True):
+    """What a lane hands to a sink at once.
+
+    ``lane`` names the lane for ever (log identity, flow, partition). For fresh events ``start`` and
+    ``end`` are the range of offsets that the load decides, and ``holes`` those offsets in it which
+    are not to land now because they failed before the sink. A retry has neither: both are ``None``.
+    """
+
+    lane: tuple[str, str, int]
+    items: Sequence[Item]
+    start: int | None = None
+    end: int | None = None
+    holes: Sequence[int] = ()
+    ordered: bool = False
+
+
+class Destination(Protocol):
+    """An opened sink. ``write`` is called by several lanes at a time, by one at a time per lane."""
+
+    async def write(self, load: Load) -> Sequence[Outcome]:
+        """Load the items and return one outcome for each, in order; it never raises for an item.
+
+        A destination that keeps positions lands each offset at most once per lane: it writes the
+        rows and its position in one transaction, remembers which offsets of the range did not
+        land, and answers ``Delivered`` without writing for an offset that has landed already.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Supplies(Protocol):
+    """What a sink may use when it is opened."""
+
+    async def publish(self, events: Sequence[Event]) -> None:
+        """Append events to the bus, durable when it returns; duplicates are dropped.
+
+        Raises :class:`StoreFull` when the bus takes none now, :class:`EventError` for a bad one."""
+        ...
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """A declared destination: a frozen record of its configuration. Equal ones are opened once."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it: kind and place, without secrets."""
+        ...
+
+    async def open(self, supplies: Supplies) -> Destination:
+        """Connect lazily: a destination that is down must not stop the start.
+
+        Raises :class:`SinkError` for a configuration that can never work.
+        """
+        ...
+
+
+@runtime_checkable
+class KeepsPositions(Protocol):
+    """A sink that lands each event exactly once (see :meth:`Destination.write`)."""
+
+    @property
+    def keeps_positions(self) -> Literal[True]: ...

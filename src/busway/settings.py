@@ -1,0 +1,101 @@
+"""The one place that reads the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from busway.errors import SettingsError
+
+PREFIX = "BUSWAY_"
+
+
+class Env(msgspec.Struct, frozen=True):
+    """A value that is taken from the environment when Busway starts, never at import."""
+
+    name: str
+    default: str | None = None
+
+    def __repr__(self) -> str:
+        return f"env({self.name!r})"
+
+
+def env(name: str, default: str | None = None) -> Env:
+    """Stand for the environment variable ``name`` in a declaration."""
+    return Env(name, default)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """How one Busway process runs. Each field is read from ``BUSWAY_<FIELD>`` where that is set."""
+
+    data: Path = Path(".busway")
+    """The data directory."""
+    host: str = "127.0.0.1"
+    """The address to listen on."""
+    port: int = 8400
+    """The port to listen on; 0 takes a free one."""
+    partitions: int = 4
+    """How many partitions a new log gets; fixed from then on."""
+    dedupe_window_s: float = 600.0
+    """How long an event's source and id are remembered, in seconds."""
+    max_body_bytes: int = 16 * 1024 * 1024
+    """The largest request body, before and after decompression."""
+    max_event_bytes: int = 1024 * 1024
+    """The largest single event."""
+    max_in_flight_bytes: int = 128 * 1024 * 1024
+    """The request bodies held at a time, before 429."""
+    max_in_flight_requests: int = 4096
+    """The requests held at a time, before 429."""
+    max_log_bytes: int = 0
+    """The size at which the log takes no more (507); 0 for as much as the disk holds."""
+    min_free_bytes: int = 64 * 1024 * 1024
+    """The free space on the disk below which the log takes no more (507)."""
+    retention_age_s: float = 7 * 86400.0
+    """How long events that every lane has read are kept, in seconds."""
+    retention_bytes: int = 0
+    """The size above which the oldest events that every lane has read go; 0 for no limit."""
+    drain_s: float = 10.0
+    """How long a stop waits for the batches in hand, in seconds."""
+    log_format: str = ""
+    """``text`` or ``json``; by itself text on a terminal, JSON elsewhere."""
+
+
+def load(environment: Mapping[str, str] | None = None, **given: object) -> Settings:
+    """Return the settings: what is given, over the environment, over the defaults.
+
+    Raises :class:`SettingsError` that names the variable and what it must be.
+    """
+    source = os.environ if environment is None else environment
+    values: dict[str, object] = {}
+    for field in msgspec.structs.fields(Settings):
+        variable = PREFIX + field.name.upper()
+        if given.get(field.name) is not None:
+            values[field.name] = given[field.name]
+        elif variable in source:
+            values[field.name] = _converted(variable, source[variable], field.type)
+    return Settings(**values)  # type: ignore[arg-type]
+
+
+def _converted(variable: str, text: str, kind: type) -> object:
+    if kind is Path:
+        return Path(text)
+    try:
+        return msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{variable} is {text!r}: {error}; give {kind.__name__}") from error
+
+
+def resolve(value: str | Env, environment: Mapping[str, str] | None = None) -> str:
+    """Return a value, taken from the environment where it stands for a variable.
+
+    Raises :class:`SettingsError` when the variable is not set.
+    """
+    if not isinstance(value, Env):
+        return value
+    found = (os.environ if environment is None else environment).get(value.name, value.default)
+    if found is None:
+        raise SettingsError(f"the environment variable {value.name} is not set")
+    return found
