@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 CORE = frozenset(
-    ["specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "data", "data_base64"]
+    "specversion id source type subject time datacontenttype dataschema data data_base64".split()
 )
 REQUIRED = ("id", "source", "type")
 OPTIONAL_TEXT = ("subject", "dataschema", "datacontenttype")
