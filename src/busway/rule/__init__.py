@@ -1,0 +1,6 @@
+"""Which events a flow wants: event patterns."""
+
+from busway.errors import PatternError
+from busway.rule.pattern import Pattern
+
+__all__ = ["Pattern", "PatternError"]

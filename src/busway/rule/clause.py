@@ -1,0 +1,177 @@
+"""One alternative of a field's list, such as ``"eu"``, ``{"prefix": "eu-"}`` or
+``{"numeric": [">", 0]}``: a frozen record that says whether it accepts one scalar.
+
+The meaning is that of Amazon EventBridge (user guide, "Comparison operators") where it is silent,
+of its open matcher (aws/event-ruler). ``Absent`` is the exception: it is about a field without a
+value, so it accepts none.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+from typing import Final, Protocol, TypeGuard
+
+from busway.rule import address
+from busway.rule.glob import Glob
+
+_NUMBERS: Final = (int, float)
+_EXACT_INT: Final = 2**53
+
+
+class Clause(Protocol):
+    """What all of them can do."""
+
+    def accepts(self, value: object) -> bool:
+        """Whether one scalar of an event (str, int, float, bool, None) satisfies the clause."""
+        ...
+
+
+def comparable(value: object) -> TypeGuard[int | float]:
+    """Whether ``value`` is a number that a double holds exactly, which is what can be ordered."""
+    if type(value) is float:
+        return value - value == 0
+    if type(value) is not int:
+        return False
+    return -_EXACT_INT <= value <= _EXACT_INT or _as_double(value) == value
+
+
+def _as_double(value: int) -> int | None:
+    try:
+        return int(Decimal(repr(float(value))))
+    except OverflowError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Equal:
+    """The same string, number (300 is 3.0e2), true, false or null."""
+
+    value: str | int | float | bool | None
+
+    def accepts(self, value: object) -> bool:
+        if type(self.value) in _NUMBERS:
+            return type(value) in _NUMBERS and value == self.value
+        return type(value) is type(self.value) and value == self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """A string that begins so."""
+
+    text: str
+
+    def accepts(self, value: object) -> bool:
+        return type(value) is str and value.startswith(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Suffix:
+    """A string that ends so."""
+
+    text: str
+
+    def accepts(self, value: object) -> bool:
+        return type(value) is str and value.endswith(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class IgnoreCase:
+    """A string that is, begins or ends so (``part``) in whatever case.
+
+    Each character stands for itself, its lower case and its upper case, as in aws/event-ruler: no
+    folding beyond that (K does not stand for the Kelvin sign, but ß stands for SS).
+    """
+
+    text: str
+    part: str = "whole"
+
+    def accepts(self, value: object) -> bool:
+        return type(value) is str and _regex(self.text, self.part).search(value) is not None
+
+
+@lru_cache
+def _regex(text: str, part: str) -> re.Pattern[str]:
+    body = "".join(_either_case(char) for char in text)
+    start = "" if part == "suffix" else r"\A"
+    end = "" if part == "prefix" else r"\Z"
+    return re.compile(start + body + end)
+
+
+def _either_case(char: str) -> str:
+    forms = dict.fromkeys((char, char.lower(), char.upper()))
+    return "(?:" + "|".join(re.escape(form) for form in forms) + ")"
+
+
+@dataclass(frozen=True, slots=True)
+class Wildcard:
+    """A string in which each ``*`` of the pattern stands for any run of characters."""
+
+    glob: Glob
+
+    def accepts(self, value: object) -> bool:
+        return type(value) is str and self.glob.matches(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Numeric:
+    """A number between two bounds, each of them included or not; None is no bound."""
+
+    low: int | float | None
+    low_included: bool
+    high: int | float | None
+    high_included: bool
+
+    def accepts(self, value: object) -> bool:
+        return comparable(value) and self._above(value) and self._below(value)
+
+    def _above(self, value: float) -> bool:
+        if self.low is None:
+            return True
+        return value >= self.low if self.low_included else value > self.low
+
+    def _below(self, value: float) -> bool:
+        if self.high is None:
+            return True
+        return value <= self.high if self.high_included else value < self.high
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A string that is an IP address between two, both included, of one IP version."""
+
+    version: int
+    low: int
+    high: int
+
+    def accepts(self, value: object) -> bool:
+        found = address.parse(value) if type(value) is str else None
+        return found is not None and found[0] == self.version and self.low <= found[1] <= self.high
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """Any scalar, null included."""
+
+    def accepts(self, value: object) -> bool:
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """No scalar at all: the field is missing, an object, or an empty array."""
+
+    def accepts(self, value: object) -> bool:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class AnythingBut:
+    """A scalar of whatever type that none of the ``refused`` accepts."""
+
+    refused: tuple[Clause, ...]
+
+    def accepts(self, value: object) -> bool:
+        return not any(clause.accepts(value) for clause in self.refused)
