@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
 
@@ -214,7 +214,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
     ``attempts`` is what the trouble had when it was read; the verdict is refused when it has
     changed since. ``became`` is ``delivered``, ``filtered`` or ``discarded`` (the trouble goes),
-    or a :class:`Trouble` that takes its place.
+    or a :class:`Trouble` that takes its place (a redrive: one that is parked). ``at`` is when.
     """
 
     flow: str
@@ -223,13 +223,14 @@ class Verdict(msgspec.Struct, frozen=True):
     attempts: int
     state: State
     became: Literal["delivered", "filtered", "discarded"] | Trouble
+    at: datetime
 
 
 class Query(msgspec.Struct, frozen=True):
     """Which troubles: of a state, a flow, due by a time; in order of flow, partition and offset.
 
-    ``after`` is the (flow, partition, offset) of the last one of the page before. With ``due_by``
-    the order is by due time instead.
+    ``after`` is the (flow, partition, offset) of the last one of the page before. ``due_by`` asks
+    for parked ones that are due by then, by due time first: without ``after``, as it has no pages.
     """
 
     state: State | None = None
@@ -246,7 +247,9 @@ class Ledger(Protocol):
 
     Called by many tasks at a time; adapters serialise. Conservation holds at every instant:
     for each lane ``cursor - start`` equals ``counts.total``, and ``counts.parked`` and
-    ``counts.dead`` are the numbers of its troubles in that state.
+    ``counts.dead`` are the numbers of its troubles in that state. Of the parked events of one key
+    the first is always due: a transaction that leaves it waiting makes it due at its own time.
+    What breaks these rules by itself is refused with ``ValueError``.
     """
 
     async def lanes(self) -> Sequence[Lane]:
@@ -294,6 +297,34 @@ class Ledger(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Maintained(Protocol):
+    """A store that wants to be tidied up now and then, while it is used."""
+
+    async def maintain(self) -> None:
+        """Do what keeps the store small and fast; called by one task, about once a second."""
+        ...
+
+
+class Stores(msgspec.Struct, frozen=True):
+    """An engine's log and ledger, opened together."""
+
+    log: Log
+    ledger: Ledger
+    release: Callable[[], None] = lambda: None
+    """What gives the place back after both are closed (a lock on a directory)."""
+
+    async def close(self) -> None:
+        """Close both, whatever happens to the first."""
+        try:
+            await self.log.close()
+        finally:
+            try:
+                await self.ledger.close()
+            finally:
+                self.release()
 
 
 class Item(msgspec.Struct, frozen=True):

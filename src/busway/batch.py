@@ -1,0 +1,59 @@
+"""How the events of one batch are written as bytes, the same in every log.
+
+::
+
+    0   1 byte   version of this format: 1
+    1   1 byte   flags, all 0 in version 1 (room for events encrypted under keys of their own)
+    2   2 bytes  0
+    4   4 bytes  number of events
+    8   8 bytes  XXH3-64 of the rest, seeded with the 8 bytes above as one integer
+    16  the events: a MessagePack array of ``bin``
+
+Integers are little-endian. Half a byte more than four a piece for the lengths buys nothing, and
+MessagePack reads and writes a thousand events in microseconds.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+import msgspec
+import xxhash
+
+from busway.errors import StoreDamaged, StoreTooNew
+
+VERSION = 1
+_HEADER = struct.Struct("<QQ")
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(list[bytes]).decode
+_checksum = xxhash.xxh3_64_intdigest
+
+
+def encode(events: Sequence[bytes]) -> bytes:
+    """Return the body of a batch."""
+    payload = _pack(events)
+    lead = VERSION | len(events) << 32
+    return _HEADER.pack(lead, _checksum(payload, lead)) + payload
+
+
+def decode(body: bytes, place: str) -> list[bytes]:
+    """Return the events of a body; ``place`` says in errors where it came from.
+
+    Raises :class:`StoreTooNew` for a version or flags from the future, :class:`StoreDamaged` when
+    the bytes are not what was written.
+    """
+    if len(body) < _HEADER.size:
+        raise StoreDamaged(f"{place}: the batch is cut short; restore the log from a backup")
+    lead, checksum = _HEADER.unpack_from(body)
+    if lead & 0xFF > VERSION or (lead & 0xFF == VERSION and lead & 0xFFFFFF00):
+        raise StoreTooNew(f"{place}: a newer Busway wrote the batch; upgrade this one")
+    payload = memoryview(body)[_HEADER.size :]
+    if lead & 0xFF != VERSION or _checksum(payload, lead) != checksum:
+        raise StoreDamaged(f"{place}: the checksum does not fit; restore the log from a backup")
+    return _unpack(payload)
+
+
+def size(events: Sequence[bytes]) -> int:
+    """Return how many bytes the events are, as ``max_bytes`` of a read counts them."""
+    return sum(map(len, events))
