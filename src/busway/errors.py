@@ -7,6 +7,7 @@
     ├── FlowError         a flows file has mistakes: all of them, with a fix each
     ├── SettingsError     a setting is missing or has a wrong value
     ├── EventError        an event, or what a step returned for one, is not valid
+    ├── Reject            raised by a step: this event is not to be tried again
     ├── StoreError        a data directory or a store cannot be used
     │   ├── StoreLocked       another process has it open
     │   ├── StoreTooNew       a newer Busway wrote it
@@ -45,6 +46,10 @@ class SettingsError(BuswayError):
 
 class EventError(BuswayError):
     """An event, or what a step returned in its place, is not valid."""
+
+
+class Reject(BuswayError):
+    """A step raises it for an event that must not be tried again: it becomes a dead letter."""
 
 
 class StoreError(BuswayError):

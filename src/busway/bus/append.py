@@ -1,0 +1,153 @@
+"""Append: concurrent requests share one commit, and what came before is not stored again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import msgspec
+
+from busway.bus.group import Grouping, identity
+from busway.bus.recent import Recent
+from busway.clock import Clock
+from busway.errors import StoreError
+from busway.event import Event
+from busway.ports import Addressed, Appended, Log
+
+GROUP_BYTES = 8 * 1024 * 1024
+_REBUILD_BYTES = 4 * 1024 * 1024
+
+
+class AppendObserver(Protocol):
+    """Hears of each commit; for telemetry."""
+
+    def appended(self, requests: int, events: int, size_bytes: int, seconds: float) -> None: ...
+
+
+class _Silent:
+    def appended(self, requests: int, events: int, size_bytes: int, seconds: float) -> None: ...
+
+
+class _Request(msgspec.Struct):
+    raws: Sequence[bytes]
+    envelopes: Sequence[Addressed]
+    future: asyncio.Future[Appended]
+    size_bytes: int
+
+
+class Appender:
+    """Takes requests from many sources and commits them in groups; implements ``Intake``.
+
+    One group is under way at a time, so an event that comes twice at once is seen as a duplicate
+    only after the first of the two is durable.
+    """
+
+    def __init__(
+        self, log: Log, clock: Clock, window_s: float, observer: AppendObserver | None = None
+    ) -> None:
+        self._log = log
+        self._clock = clock
+        self._window_s = window_s
+        self._recent = Recent(window_s)
+        self._observer = observer or _Silent()
+        self._waiting: list[_Request] = []
+        self._wake = asyncio.Event()
+        self._turn = 0
+        self._closed = False
+
+    def append(
+        self, raws: Sequence[bytes], envelopes: Sequence[Addressed]
+    ) -> asyncio.Future[Appended]:
+        """Resolve once the events are durable; see :class:`busway.ports.Intake`."""
+        future: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
+        if self._closed:
+            future.set_exception(StoreError("the bus is closed; send it again after the restart"))
+        elif not raws:
+            future.set_result(Appended(0, 0))
+        else:
+            size = sum(map(len, raws))
+            self._waiting.append(_Request(raws, envelopes, future, size))
+            self._wake.set()
+        return future
+
+    async def publish(self, events: Sequence[Event]) -> None:
+        """Append events that Busway itself makes; durable when it returns."""
+        await self.append([e.to_json() for e in events], [e.envelope for e in events])
+
+    async def rebuild(self) -> None:
+        """Learn from the log which events came in its last window, as if they came just now.
+
+        The window is the log's: time during which nothing ran does not count, so a producer that
+        repeats a request after our restart is still recognised.
+        """
+        newest = [await self._last_append(p) for p in range(self._log.partitions)]
+        known = [at for at in newest if at is not None]
+        if known:
+            since = max(known) - timedelta(seconds=self._window_s)
+            for partition in range(self._log.partitions):
+                await self._learn(partition, since)
+
+    async def run(self) -> None:
+        """Commit groups until closed and nothing waits."""
+        while not self._closed or self._waiting:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                await self._commit(self._next_group())
+
+    def close(self) -> None:
+        """Take no more; ``run`` returns when what waits is committed."""
+        self._closed = True
+        self._wake.set()
+
+    def _next_group(self) -> list[_Request]:
+        size = count = 0
+        while count < len(self._waiting) and size < GROUP_BYTES:
+            size += self._waiting[count].size_bytes
+            count += 1
+        group, self._waiting = self._waiting[:count], self._waiting[count:]
+        return group
+
+    async def _commit(self, group: list[_Request]) -> None:
+        began = self._clock.monotonic()
+        self._recent.expire(began)
+        grouped = Grouping(self._log.partitions, self._turn, self._recent)
+        self._turn += 1
+        answers = [grouped.take(request.raws, request.envelopes) for request in group]
+        drafts = grouped.drafts()
+        try:
+            if drafts:
+                await self._log.append(drafts, self._clock.now())
+        except StoreError as error:
+            _refuse(group, error)
+            return
+        except BaseException:
+            _refuse(group, StoreError("the log failed; it is not known whether it was stored"))
+            raise
+        self._recent.add(grouped.fresh, began)
+        for request, answer in zip(group, answers, strict=True):
+            if not request.future.done():
+                request.future.set_result(answer)
+        size = sum(request.size_bytes for request in group)
+        seconds = self._clock.monotonic() - began
+        self._observer.appended(len(group), len(grouped.fresh), size, seconds)
+
+    async def _last_append(self, partition: int) -> datetime | None:
+        _, end = await self._log.bounds(partition)
+        batches = await self._log.read(partition, end - 1, 1) if end else ()
+        return batches[-1].appended_at if batches else None
+
+    async def _learn(self, partition: int, since: datetime) -> None:
+        offset = await self._log.offset_at(partition, since)
+        while batches := await self._log.read(partition, offset, _REBUILD_BYTES):
+            for batch in batches:
+                self._recent.add([identity(raw) for raw in batch.events], self._clock.monotonic())
+            offset = batches[-1].end
+
+
+def _refuse(group: list[_Request], error: StoreError) -> None:
+    for request in group:
+        if not request.future.done():
+            request.future.set_exception(error)

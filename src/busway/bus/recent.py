@@ -1,0 +1,145 @@
+"""Which events were seen lately: exact, in little memory, for as long as the window lasts.
+
+The newest ids are a set. A full set becomes a sorted run in an unnamed file, with a Bloom filter
+in front of each group of runs, so that an id costs about three bytes of memory and a new one
+rarely looks at the file. The log can rebuild all of it, so nothing here is durable.
+"""
+
+from __future__ import annotations
+
+import bisect
+import mmap
+import tempfile
+from collections import deque
+from collections.abc import Iterable, Sequence, Set
+from typing import Final
+
+from rbloom import Bloom
+from xxhash import xxh3_128_digest
+
+RUN: Final = 65_536
+WIDTH: Final = 16
+_GROUP_SIZES: Final = (1_000_000, 4_000_000, 16_000_000)
+_WORTH_A_RUN: Final = 4_096
+_FALSE_POSITIVES: Final = 1e-4
+
+
+def digest(source: str, id: str) -> bytes:
+    """Return the 16 bytes that stand for an event's identity (``source`` and ``id``)."""
+    return xxh3_128_digest(f"{len(source)}:{source}{id}".encode("utf-8", "surrogatepass"))
+
+
+class Run:
+    """A sorted run of digests in an unnamed file, and when the last of them came."""
+
+    __slots__ = ("_map", "last_at")
+
+    def __init__(self, digests: Iterable[bytes], last_at: float) -> None:
+        with tempfile.TemporaryFile(prefix="busway-recent-") as file:
+            file.write(b"".join(sorted(digests)))
+            file.flush()
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self.last_at = last_at
+
+    def __len__(self) -> int:
+        return len(self._map) // WIDTH
+
+    def __getitem__(self, index: int) -> bytes:
+        return self._map[index * WIDTH : (index + 1) * WIDTH]
+
+    def __contains__(self, wanted: bytes) -> bool:
+        index = bisect.bisect_left(self, wanted)
+        return index < len(self) and self[index] == wanted
+
+
+class Group:
+    """Runs that share a Bloom filter."""
+
+    __slots__ = ("_filter", "_room", "runs")
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._filter = Bloom(room, _FALSE_POSITIVES)
+        self.runs: deque[Run] = deque()
+
+    def fits(self, digests: Set[bytes]) -> bool:
+        return len(digests) <= self._room
+
+    def add(self, digests: Set[bytes], last_at: float) -> None:
+        self._room -= len(digests)
+        self._filter.update(digests)
+        self.runs.append(Run(digests, last_at))
+
+    def find(self, digests: Iterable[bytes]) -> set[bytes]:
+        suspects = filter(self._filter.__contains__, digests)
+        return {one for one in suspects if any(one in run for run in self.runs)}
+
+
+class Recent:
+    """The identities of the events of the last ``window_s`` seconds, at most ``limit`` of them.
+
+    Times are seconds of a clock that does not go back. An identity is kept for the window and up
+    to a sixteenth of it longer. Beyond ``limit`` the oldest are forgotten early; ``forgotten``
+    counts them.
+    """
+
+    def __init__(self, window_s: float, limit: int = 32_000_000) -> None:
+        self._window_s = window_s
+        self._limit = limit
+        self._fresh: set[bytes] = set()
+        self._fresh_since = 0.0
+        self._small: deque[tuple[set[bytes], float]] = deque()
+        self._groups: deque[Group] = deque()
+        self._in_runs = 0
+        self.forgotten = 0
+
+    def __len__(self) -> int:
+        return len(self._fresh) + sum(len(small) for small, _ in self._small) + self._in_runs
+
+    def find(self, digests: Sequence[bytes]) -> set[bytes]:
+        """Return those of the digests that were added within the window."""
+        wanted = set(digests)
+        found = self._fresh & wanted
+        for small, _ in self._small:
+            found |= small & wanted
+        for group in self._groups:
+            found |= group.find(digests)
+        return found
+
+    def add(self, digests: Iterable[bytes], now: float) -> None:
+        """Remember the digests as of ``now``."""
+        if not self._fresh:
+            self._fresh_since = now
+        self._fresh.update(digests)
+        if len(self._fresh) >= RUN:
+            self._seal(now)
+
+    def expire(self, now: float) -> None:
+        """Forget what is older than the window, or beyond the limit."""
+        if self._fresh and now - self._fresh_since >= self._window_s / 16:
+            self._seal(now)
+        while self._small and now - self._small[0][1] > self._window_s:
+            self._small.popleft()
+        while self._groups and self._oldest_is_done(now):
+            run = self._groups[0].runs.popleft()
+            self._in_runs -= len(run)
+            if not self._groups[0].runs:
+                self._groups.popleft()
+
+    def _seal(self, now: float) -> None:
+        sealed, self._fresh = self._fresh, set()
+        if len(sealed) < _WORTH_A_RUN:
+            self._small.append((sealed, now))
+            return
+        if not self._groups or not self._groups[-1].fits(sealed):
+            self._groups.append(Group(_GROUP_SIZES[min(len(self._groups), 2)]))
+        self._groups[-1].add(sealed, now)
+        self._in_runs += len(sealed)
+
+    def _oldest_is_done(self, now: float) -> bool:
+        oldest = self._groups[0].runs[0]
+        if now - oldest.last_at > self._window_s:
+            return True
+        beyond = self._in_runs > self._limit
+        self.forgotten += len(oldest) if beyond else 0
+        return beyond

@@ -1,0 +1,56 @@
+"""The breaker: whether a destination may be called now. Pure; time is passed in.
+
+::
+
+    closed ──down──► open ──its wait is over──► half-open (one probe) ──success──► closed
+                      ▲                              │
+                      └──────────down, longer────────┘
+    any ──gone──► gone (until an operator resumes)
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+FIRST_WAIT_S = 0.5
+LONGEST_WAIT_S = 30.0
+
+
+class Breaker(msgspec.Struct, frozen=True):
+    """The state of a destination. Times are seconds of a clock that does not go back."""
+
+    state: Literal["closed", "open", "half-open", "gone"] = "closed"
+    reason: str = ""
+    failures: int = 0
+    """Consecutive times that it was down."""
+    until: float = 0.0
+    """When the next probe may go, while open."""
+
+    def on_success(self) -> Breaker:
+        """It answered."""
+        return self if self.state in ("closed", "gone") else Breaker()
+
+    def on_down(self, now: float, reason: str, asked_s: float | None = None) -> Breaker:
+        """It takes nothing now; ``asked_s`` is the wait that it asked for, in seconds."""
+        if self.state == "gone" or (self.state == "open" and now < self.until):
+            return self
+        wait = min(FIRST_WAIT_S * 2.0 ** min(self.failures, 16), LONGEST_WAIT_S)
+        return Breaker("open", reason, self.failures + 1, now + max(wait, asked_s or 0.0))
+
+    def on_gone(self, reason: str) -> Breaker:
+        """It asks never to be called again."""
+        return Breaker("gone", reason, self.failures)
+
+    def wait_s(self, now: float) -> float | None:
+        """Return how long to wait before calling: 0 now, ``None`` for no known time."""
+        if self.state == "closed":
+            return 0.0
+        if self.state == "open":
+            return max(0.0, self.until - now)
+        return None
+
+    def probe(self) -> Breaker:
+        """One caller goes to see; the others wait for what it finds."""
+        return msgspec.structs.replace(self, state="half-open")

@@ -1,0 +1,138 @@
+"""Settlement: from what became of each event of a range to one transaction. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from busway.delivery.backoff import Backoff
+from busway.event import Event
+from busway.outcome import Failure
+from busway.ports import Counts, Settlement, State, Trouble
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Why an event did not land: where, what, and whether trying again may help."""
+
+    stage: Literal["rule", "step", "sink"]
+    error: str
+    reason: str
+    traceback: str | None = None
+    final: bool = False
+    after_s: float | None = None
+    took_ms: float | None = None
+
+
+class Held(msgspec.Struct, frozen=True):
+    """It waits behind an earlier event of its key; no attempt was made."""
+
+
+Fate = Literal["delivered", "filtered"] | Problem | Held
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What settling depends on beside the fates: flow, policy, time and chance.
+
+    ``chance`` is a random number from 0 up to 1, for jitter.
+    """
+
+    flow: str
+    version: str
+    backoff: Backoff
+    ordered: bool
+    at: datetime
+    chance: float
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """An event and its fate; an event of the range without one is filtered."""
+
+    offset: int
+    event: Event
+    fate: Fate
+
+
+def settlement(
+    terms: Terms,
+    place: tuple[int, int, int],
+    decided: Sequence[Decided],
+    parked_keys: Mapping[str, int],
+) -> Settlement:
+    """Return the settlement of ``place`` (partition, start, end).
+
+    ``decided`` is in order of offsets; ``parked_keys`` says, for an ordered flow, which keys have
+    parked events already: a parked event with none of its key before it is due on its own.
+    """
+    partition, start, end = place
+    waiting = Counter(parked_keys)
+    troubles: list[Trouble] = []
+    delivered = 0
+    for one in decided:
+        if one.fate == "delivered":
+            delivered += 1
+        elif not isinstance(one.fate, str):
+            found = _first_trouble(terms, partition, one, waiting)
+            troubles.append(found)
+            if found.key is not None and found.state == "parked":
+                waiting[found.key] += 1
+    parked = sum(1 for trouble in troubles if trouble.state == "parked")
+    filtered = end - start - delivered - len(troubles)
+    counts = Counts(delivered, filtered, parked, len(troubles) - parked)
+    return Settlement(
+        terms.flow, partition, start, end, terms.at, terms.version, counts, tuple(troubles)
+    )
+
+
+def _first_trouble(
+    terms: Terms, partition: int, one: Decided, waiting: Mapping[str, int]
+) -> Trouble:
+    key = one.event.key if terms.ordered else None
+    fresh = Trouble(
+        terms.flow,
+        partition,
+        one.offset,
+        one.event.to_json(),
+        one.event.id,
+        "parked",
+        terms.at,
+        attempts=0,
+        due=terms.at,
+        key=key,
+    )
+    if isinstance(one.fate, Problem):
+        fresh = failed_again(terms, fresh, one.fate)
+    behind = key is not None and waiting.get(key, 0) > 0
+    return msgspec.structs.replace(fresh, due=None) if behind else fresh
+
+
+def failed_again(terms: Terms, trouble: Trouble, problem: Problem) -> Trouble:
+    """Return a trouble after one more failed attempt: parked until it is due, or dead."""
+    attempts = trouble.attempts + 1
+    failure = Failure(
+        attempts,
+        terms.at,
+        problem.stage,
+        problem.error,
+        problem.reason,
+        problem.traceback,
+        terms.version,
+        problem.took_ms,
+    )
+    dead = problem.final or terms.backoff.exhausted(attempts)
+    due = None if dead else terms.backoff.due(terms.at, attempts, terms.chance, problem.after_s)
+    state: State = "dead" if dead else "parked"
+    failures = kept_failures((*trouble.failures, failure))
+    return msgspec.structs.replace(
+        trouble, state=state, attempts=attempts, due=due, failures=failures
+    )
+
+
+def kept_failures(failures: Sequence[Failure], most: int = 20) -> tuple[Failure, ...]:
+    """Return the failures worth keeping: the first, and the last ones."""
+    if len(failures) <= most:
+        return tuple(failures)
+    return (failures[0], *failures[1 - most :])

@@ -1,0 +1,38 @@
+"""Durations as people write them: ``"500ms"``, ``"5s"``, ``"10m"``, ``"1h30m"``, ``"7d"``."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+from busway.errors import SettingsError
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+
+
+def seconds(value: str | float | timedelta) -> float:
+    """Return a duration in seconds; a plain number is seconds already.
+
+    Raises :class:`SettingsError` for what is no duration, or a negative one.
+
+    >>> seconds("1h30m"), seconds("250ms"), seconds(5)
+    (5400.0, 0.25, 5.0)
+    """
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        found = float(value)
+    else:
+        found = _parsed(value)
+    if not 0 <= found < float("inf"):
+        raise SettingsError(f"{value!r} is no duration; it must not be negative")
+    return found
+
+
+def _parsed(text: object) -> float:
+    compact = text.replace(" ", "") if isinstance(text, str) else ""
+    parts = _PART.findall(compact)
+    if not parts or "".join(number + unit for number, unit in parts) != compact:
+        raise SettingsError(f"{text!r} is no duration; write it like '500ms', '5s', '10m', '1h30m'")
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)

@@ -1,0 +1,187 @@
+"""Compile what users declared: every mistake is reported at once, with its place and a fix."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+
+from busway.delivery.backoff import Backoff
+from busway.duration import seconds
+from busway.errors import FlowError, PatternError, SettingsError
+from busway.flow.flow import Flow, Program, Start
+from busway.flow.spec import App, Declaration
+from busway.flow.version import version_of
+from busway.ports import Sink
+from busway.rule import Pattern
+from busway.settings import Env, resolve
+from busway.step import Step
+
+OPTIONS = (
+    *("when", "to", "steps", "retry", "ordered", "start"),
+    *("timeout", "concurrency", "batch"),
+)
+EVERYTHING = {"specversion": [{"exists": True}]}
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+
+
+def compile_app(app: App) -> Program:
+    """Return the app's flows, ready to run.
+
+    Raises :class:`FlowError` whose text has one line a mistake: ``file:line: flow: what; fix``.
+    """
+    mistakes: list[str] = []
+    flows = [_Compiler(one, mistakes).flow() for one in app.declarations]
+    mistakes += _name_clashes(app.declarations)
+    if not app.declarations:
+        mistakes.append(f"app {app.name!r}: it has no flows; declare one with @app.flow(…)")
+    if mistakes:
+        raise FlowError("\n".join(mistakes))
+    return Program(app.name, tuple(flow for flow in flows if flow is not None))
+
+
+def _place(declaration: Declaration) -> str:
+    return f"{declaration.file}:{declaration.line}"
+
+
+def _name_clashes(declarations: list[Declaration]) -> list[str]:
+    seen: dict[object, Declaration] = {}
+    clashes = []
+    for one in declarations:
+        first = seen.setdefault(one.name, one)
+        if first is not one and one.name is not None:
+            what = f"the flow at line {first.line} has this name too; give one of them another"
+            clashes.append(f"{_place(one)}: flow {one.name!r}: {what}")
+    return clashes
+
+
+class _Compiler:
+    """Checks one declaration; notes each mistake and goes on."""
+
+    def __init__(self, declaration: Declaration, mistakes: list[str]) -> None:
+        self._declaration = declaration
+        self._mistakes = mistakes
+        self._given = declaration.options
+
+    def flow(self) -> Flow | None:
+        """Return the flow, or ``None`` when a mistake was noted."""
+        before = len(self._mistakes)
+        self._check_options()
+        name, pattern, sink = self._name(), self._pattern(), self._sink()
+        steps, backoff, start = self._steps(), self._backoff(), self._start()
+        if len(self._mistakes) > before or pattern is None or sink is None:
+            return None
+        return Flow(
+            name=name,
+            pattern=pattern,
+            steps=steps,
+            sink=sink,
+            backoff=backoff,
+            ordered=bool(self._given.get("ordered", False)),
+            start=start,
+            version=self._version(steps, pattern, sink),
+            place=_place(self._declaration),
+        )
+
+    def _wrong(self, what: str) -> None:
+        name = self._declaration.name
+        self._mistakes.append(f"{_place(self._declaration)}: flow {name!r}: {what}")
+
+    def _check_options(self) -> None:
+        for option in self._given:
+            if option not in OPTIONS:
+                near = difflib.get_close_matches(option, OPTIONS, 1)
+                fix = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(OPTIONS)}"
+                self._wrong(f"there is no option {option!r}; {fix}")
+
+    def _name(self) -> str:
+        name = self._declaration.name
+        if isinstance(name, str) and _NAME.fullmatch(name):
+            return name
+        if name is None:
+            self._wrong('it has no name; decorate a function, or call app.flow("name", …)')
+        else:
+            self._wrong("its name must begin with a letter and have letters, digits, _ . - only")
+        return ""
+
+    def _pattern(self) -> Pattern | None:
+        when = self._given.get("when")
+        try:
+            return Pattern.parse(EVERYTHING if when is None else when)
+        except PatternError as error:
+            self._wrong(f"when: {error}")
+        except TypeError:
+            self._wrong(f"when is {type(when).__name__}; give an event pattern as a dict or JSON")
+        return None
+
+    def _sink(self) -> Sink | None:
+        sink = self._given.get("to")
+        if isinstance(sink, Sink) and not isinstance(sink, type):
+            self._check_variables(sink)
+            return sink
+        what = "it has no sink" if sink is None else f"to is {type(sink).__name__}, not a sink"
+        self._wrong(f"{what}; give one of busway.sinks, like to=jsonl('out.jsonl')")
+        return None
+
+    def _check_variables(self, sink: object) -> None:
+        if not isinstance(sink, msgspec.Struct):
+            return
+        for field, value in msgspec.structs.asdict(sink).items():
+            try:
+                resolve(value) if isinstance(value, Env) else None
+            except SettingsError as error:
+                self._wrong(f"to.{field}: {error}; set it, or put it into .env")
+
+    def _steps(self) -> tuple[Step, ...]:
+        given = self._given.get("steps", ())
+        if not isinstance(given, list | tuple):
+            self._wrong("steps must be a list of functions")
+            return ()
+        steps = [self._step(one, number) for number, one in enumerate(given)]
+        if self._declaration.function is not None:
+            steps.append(self._decorated(self._declaration.function))
+        return tuple(step for step in steps if step is not None)
+
+    def _step(self, one: object, number: int) -> Step | None:
+        if isinstance(one, Step):
+            return one
+        if callable(one):
+            return Step(one)
+        self._wrong(f"steps[{number}] is {type(one).__name__}; give a function or a Step")
+        return None
+
+    def _decorated(self, function: Callable[..., Any]) -> Step | None:
+        try:
+            timeout_s = seconds(self._given.get("timeout", "60s"))
+        except SettingsError as error:
+            self._wrong(f"timeout: {error}")
+            return None
+        concurrency = self._given.get("concurrency", 16)
+        if not isinstance(concurrency, int) or concurrency < 1:
+            self._wrong(f"concurrency is {concurrency!r}; give a whole number from 1")
+            return None
+        return Step(function, timeout_s, bool(self._given.get("batch", False)), concurrency)
+
+    def _backoff(self) -> Backoff:
+        given = self._given.get("retry")
+        if given is None or isinstance(given, Backoff):
+            return given or Backoff()
+        self._wrong(f"retry is {type(given).__name__}; give a Backoff(attempts=…)")
+        return Backoff()
+
+    def _start(self) -> Start:
+        given = self._given.get("start", "end")
+        if given not in get_args(Start):
+            self._wrong(f"start is {given!r}; give 'end' or 'beginning'")
+            return "end"
+        return "beginning" if given == "beginning" else "end"
+
+    def _version(self, steps: tuple[Step, ...], pattern: Pattern, sink: Sink) -> str:
+        shape = [(step.timeout_s, step.batch, step.concurrency) for step in steps]
+        declared = repr((pattern.source, sink, shape))
+        functions = [step.function for step in steps]
+        return version_of(functions, declared, Path(self._declaration.file).resolve().parent)

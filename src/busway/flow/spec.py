@@ -1,0 +1,70 @@
+"""What users declare: an app and its flows. Declaring never fails; compiling tells all mistakes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Declaration(msgspec.Struct):
+    """One flow as its author wrote it, unchecked, and where."""
+
+    file: str
+    line: int
+    options: dict[str, Any]
+    name: object = None
+    function: Callable[..., Any] | None = None
+
+
+class App:
+    """A named set of flows.
+
+    >>> from busway.sinks import console
+    >>> app = App("shop")
+    >>> @app.flow(when={"type": ["order.created"]}, to=console())
+    ... def orders(event):
+    ...     return event.data
+    >>> [flow.name for flow in app.declarations]
+    ['orders']
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.declarations: list[Declaration] = []
+
+    def flow(
+        self,
+        name: str | None = None,
+        *,
+        when: Mapping[str, Any] | str | None = None,
+        to: object = None,
+        steps: Sequence[object] = (),
+        **options: Any,
+    ) -> Callable[[F], F]:
+        """Declare a flow: by decorating its step, or by a call with its name.
+
+        ``when`` is an event pattern (without one the flow gets every event), ``to`` the sink,
+        ``steps`` are functions or :class:`busway.Step` run in a row before a decorated one.
+
+        Options: ``retry`` (a :class:`busway.Backoff`), ``ordered`` (keep order by key),
+        ``start`` (``"end"`` or ``"beginning"`` of the log, where a new flow begins), and for the
+        decorated function ``timeout`` (``"5s"``), ``concurrency`` (of an ``async`` one) and
+        ``batch`` (it takes a list of events and returns a list of as many results).
+        """
+        frame = sys._getframe(1)
+        given = {"when": when, "to": to, "steps": steps, **options}
+        declaration = Declaration(frame.f_code.co_filename, frame.f_lineno, given, name)
+        self.declarations.append(declaration)
+
+        def attach(function: F) -> F:
+            declaration.function = function
+            if declaration.name is None:
+                declaration.name = getattr(function, "__name__", None)
+            return function
+
+        return attach

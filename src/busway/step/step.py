@@ -1,0 +1,49 @@
+"""A step: one transformation, and how it wants to be run."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+DEFAULT_TIMEOUT_S = 60.0
+
+
+class Step(msgspec.Struct, frozen=True):
+    """A plain function and how to run it.
+
+    ``function`` takes an event, or the list of a whole batch's events where ``batch`` is set, and
+    returns for each event ``None`` (filtered), a dict or an event, or an iterable of them.
+    ``timeout_s`` limits one call, in seconds. ``concurrency`` is how many calls of an ``async``
+    function go on at a time.
+    """
+
+    function: Callable[..., Any]
+    timeout_s: float = DEFAULT_TIMEOUT_S
+    batch: bool = False
+    concurrency: int = 16
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        return getattr(self.function, "__qualname__", type(self.function).__qualname__)
+
+    @property
+    def is_async(self) -> bool:
+        called = getattr(self.function, "__call__", None)  # noqa: B004 - an object with async call
+        return inspect.iscoroutinefunction(self.function) or inspect.iscoroutinefunction(called)
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """A step failed for one event: the exception's name, its text, and the traceback."""
+
+    error: str
+    reason: str
+    traceback: str | None = None
+
+
+Results = list[object]
+Produced = Results | Failed
+"""What came of one event: its results (none: filtered), or why there are none."""
