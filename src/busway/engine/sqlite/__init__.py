@@ -1,0 +1,64 @@
+"""Log and ledger on SQLite, in one data directory: the engine of a single machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from busway.clock import SystemClock
+from busway.engine.sqlite import directory
+from busway.engine.sqlite.beside import BesideLog
+from busway.engine.sqlite.ledger import SqliteLedger
+from busway.engine.sqlite.log import SqliteLog
+from busway.engine.sqlite.room import Room
+from busway.errors import StoreError
+from busway.ports import Stores
+from busway.settings import Settings
+
+__all__ = ["BesideLog", "SqliteLedger", "SqliteLog", "open_beside", "open_stores"]
+
+
+async def open_stores(settings: Settings) -> Stores:
+    """Open the data directory for this process alone, made when it is not there.
+
+    Raises :class:`StoreLocked`, :class:`StoreTooNew`, :class:`StoreDamaged`, or
+    :class:`StoreError` when the directory cannot be made.
+    """
+    descriptor = await asyncio.to_thread(_lock, settings.data)
+    try:
+        identity = await asyncio.to_thread(_prepare, settings.data, settings.partitions)
+        path = settings.data / directory.LOG
+        room = Room(path, (settings.max_log_bytes, settings.min_free_bytes), SystemClock())
+        return Stores(
+            SqliteLog(path, identity, room),
+            SqliteLedger(settings.data / directory.LEDGER),
+            lambda: os.close(descriptor),
+        )
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+async def open_beside(path: Path) -> Stores:
+    """Open a data directory next to the process that has it locked: the log to read only.
+
+    Raises what :func:`open_stores` does, except for the lock.
+    """
+    if not (path / directory.LOG).exists() and not (path / directory.LEDGER).exists():
+        raise StoreError(f"{path} is not a data directory; start a server there first")
+    identity = await asyncio.to_thread(directory.identify, path)
+    return Stores(BesideLog(path / directory.LOG, identity), SqliteLedger(path / directory.LEDGER))
+
+
+def _lock(path: Path) -> int:
+    try:
+        directory.make(path)
+        return directory.lock(path)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be a data directory: {error}") from error
+
+
+def _prepare(path: Path, partitions: int) -> str:
+    directory.prepare(path, partitions)
+    return directory.identify(path)

@@ -1,0 +1,55 @@
+"""Copy what was committed from the WAL into the database, beside the commits."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import apsw
+
+from busway.engine.sqlite.database import WAL_KEPT_BYTES, connect, is_full, translated
+
+_PATIENCE_MS = 100
+
+
+class Checkpointer:
+    """Keeps the WAL of one database from growing for ever.
+
+    A passive checkpoint never makes a commit wait, but while commits keep coming it never reaches
+    the end of the WAL either: beyond ``WAL_KEPT_BYTES`` the rest is copied under the write lock.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._wal = path.with_name(path.name + "-wal")
+        self._connection = connect(path)
+        self._connection.set_busy_timeout(_PATIENCE_MS)
+        self._lock = asyncio.Lock()
+        self._seen = (-1, -1)
+
+    async def maintain(self) -> None:
+        """Checkpoint once; the file is cut to nothing when there was no commit since last time."""
+        async with self._lock:
+            await asyncio.to_thread(self._checkpoint)
+
+    async def close(self) -> None:
+        async with self._lock:
+            await asyncio.to_thread(self._connection.close)
+
+    def _checkpoint(self) -> None:
+        frames = self._copy(apsw.SQLITE_CHECKPOINT_PASSIVE)
+        size = self._wal.stat().st_size if self._wal.exists() else 0
+        if size and frames == self._seen and frames[0] == frames[1]:
+            self._copy(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        elif size > WAL_KEPT_BYTES:
+            self._copy(apsw.SQLITE_CHECKPOINT_RESTART)
+        self._seen = frames
+
+    def _copy(self, mode: int) -> tuple[int, int]:
+        try:
+            return self._connection.wal_checkpoint(mode=mode)
+        except apsw.Error as error:
+            # a reader is in the way, or the disk is full: the commits are safe in the WAL
+            if isinstance(error, apsw.BusyError) or is_full(error):
+                return (-1, -1)
+            raise translated(error, self._path) from error

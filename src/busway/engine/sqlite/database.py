@@ -1,0 +1,101 @@
+"""Open SQLite files the way Busway wants them, and say in Busway's words what went wrong."""
+
+from __future__ import annotations
+
+import errno
+import os
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from busway.errors import StoreDamaged, StoreError, StoreFull
+
+WAL_KEPT_BYTES = 64 * 1024 * 1024
+_BUSY_MS = 10_000
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_OPEN = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOMUTEX
+
+
+Row = tuple[Any, ...]
+
+
+@cache
+def sql(name: str) -> str:
+    """Return the statement of ``sql/<name>.sql``."""
+    return (files(__package__) / "sql" / f"{name}.sql").read_text("utf-8")
+
+
+def connect(path: Path, *, page_bytes: int = 0) -> apsw.Connection:
+    """Open a file for writing, every commit fsynced and no checkpoint made by a commit.
+
+    With ``page_bytes`` the file is made. Raises :class:`StoreError` when that cannot be done.
+    """
+    if not page_bytes and not os.access(path, os.R_OK | os.W_OK):
+        raise StoreDamaged(f"{path} cannot be read and written; give this user its rights back")
+    flags = _OPEN | (apsw.SQLITE_OPEN_CREATE if page_bytes else 0)
+    try:
+        connection = apsw.Connection(str(path), flags=flags)
+        connection.set_busy_timeout(_BUSY_MS)
+        for pragma, value in _pragmas(page_bytes).items():
+            connection.pragma(pragma, value)
+    except apsw.Error as error:
+        raise translated(error, path) from error
+    return connection
+
+
+def connect_reading(path: Path) -> apsw.Connection:
+    """Open a file beside its writer; nothing can be written by this connection.
+
+    It is a writer to the operating system, because a reader must be able to recover the WAL.
+    """
+    connection = connect(path)
+    connection.pragma("query_only", True)
+    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    return connection
+
+
+def _pragmas(page_bytes: int) -> dict[str, str | int]:
+    made: dict[str, str | int] = {"page_size": page_bytes, "journal_mode": "wal"}
+    return (made if page_bytes else {}) | {
+        "synchronous": "full",
+        "secure_delete": "off",
+        "wal_autocheckpoint": 0,
+        "journal_size_limit": WAL_KEPT_BYTES,
+        "cache_size": -16_384,
+    }
+
+
+def rows(connection: apsw.Connection, name: str, bindings: tuple[Any, ...] = ()) -> list[Row]:
+    """Run the statement of ``sql/<name>.sql`` and return all of its rows."""
+    return connection.execute(sql(name), bindings).fetchall()
+
+
+def used_bytes(connection: apsw.Connection) -> int:
+    """Return how many bytes of the file hold something; a deletion shows at once."""
+    pages = connection.pragma("page_count") - connection.pragma("freelist_count")
+    return int(pages * connection.pragma("page_size"))
+
+
+def translated(error: Exception, path: Path) -> Exception:
+    """Return what an error of SQLite means for a store, or the error itself for a bug."""
+    reason = f"{path}: {error}"
+    if is_full(error):
+        return StoreFull(f"{path}: the disk or the file's limit is full; make room for it")
+    if isinstance(error, apsw.NotADBError | apsw.CorruptError):
+        return StoreDamaged(f"{reason}; restore the data directory from a backup")
+    if isinstance(error, apsw.CantOpenError | apsw.IOError | apsw.ReadOnlyError):
+        return StoreError(f"{reason}; look at the disk and at the rights of the file")
+    if isinstance(error, apsw.BusyError):
+        return StoreError(f"{reason}; another program keeps the file locked")
+    return error
+
+
+def is_full(error: Exception) -> bool:
+    """Say whether an error means that there was no room."""
+    system = getattr(error, "system_errno", None) or getattr(error, "errno", None)
+    return isinstance(error, apsw.FullError) or (
+        isinstance(error, apsw.IOError) and system in _FULL
+    )

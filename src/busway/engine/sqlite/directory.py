@@ -1,0 +1,149 @@
+"""The data directory: two files that belong together, and one process at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import uuid
+from pathlib import Path
+
+import apsw
+
+from busway.engine.sqlite.database import connect, sql, translated
+from busway.errors import StoreDamaged, StoreLocked, StoreTooNew
+
+FORMAT = 1
+LOG = "log.db"
+LEDGER = "ledger.db"
+_APPLICATION = {LOG: 0x42_57_4C_4F, LEDGER: 0x42_57_4C_45}
+_TABLES = {
+    LOG: ("log/batch", "log/partition"),
+    LEDGER: (
+        "ledger/lane",
+        "ledger/trouble",
+        "ledger/trouble_by_state",
+        "ledger/trouble_by_due",
+        "ledger/trouble_by_event",
+        "ledger/trouble_by_key",
+        "ledger/settled",
+        "ledger/kept",
+    ),
+}
+
+
+_PAGE_BYTES = {LOG: 16384, LEDGER: 4096}
+_RESTORE = "restore the whole data directory from a backup"
+
+
+def make(directory: Path) -> None:
+    """Make the directory, for this user alone, where it is not there."""
+    if not directory.is_dir():
+        directory.mkdir(mode=0o700, parents=True)
+        sync(directory.parent)
+
+
+def lock(directory: Path) -> int:
+    """Take the directory for this process; the lock goes with the returned descriptor.
+
+    Raises :class:`StoreLocked` that names the process which has it.
+    """
+    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "that just started"
+        os.close(descriptor)
+        raise StoreLocked(
+            f"{directory} is in use by process {holder}; stop it, or choose another directory"
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+def prepare(directory: Path, partitions: int) -> None:
+    """Make the two files in a new directory, or finish that where it was cut off.
+
+    The ledger gets its name first and the log last, so a log is there only when all is there.
+    """
+    there = {path.name for path in directory.iterdir()}
+    if LOG in there or LEDGER in there:
+        if LOG not in there and LOG + ".new" in there:
+            _rename(directory, LOG)
+        return
+    if orphans := sorted(there & {LOG + "-wal", LEDGER + "-wal"}):
+        raise StoreDamaged(f"{directory} has {orphans[0]} without its database; {_RESTORE}")
+    identity = str(uuid.uuid4())
+    for name in (LEDGER, LOG):
+        _make(directory / f"{name}.new", name, identity, partitions)
+    for name in (LEDGER, LOG):
+        _rename(directory, name)
+
+
+def identify(directory: Path) -> str:
+    """Return the identity of the log in a directory, after a look at both files.
+
+    Raises :class:`StoreTooNew` for a format from the future, :class:`StoreDamaged` when a file is
+    missing, is not what its name says, or belongs to another directory.
+    """
+    for name in (LOG, LEDGER):
+        if not (directory / name).exists():
+            raise StoreDamaged(f"{directory / name} is missing; {_RESTORE}")
+    log, ledger = (_identity(directory / name) for name in (LOG, LEDGER))
+    if log != ledger:
+        raise StoreDamaged(
+            f"{LOG} and {LEDGER} in {directory} do not belong together ({log}, {ledger}); {_RESTORE}"
+        )
+    return log
+
+
+def _identity(path: Path) -> str:
+    with contextlib.closing(connect(path)) as connection:
+        try:
+            application, version = (
+                connection.pragma("application_id"),
+                connection.pragma("user_version"),
+            )
+            if application != _APPLICATION[path.name]:
+                raise StoreDamaged(f"{path} was not made by Busway; {_RESTORE}")
+            if version > FORMAT:
+                raise StoreTooNew(
+                    f"{path} has format {version} and this Busway knows {FORMAT}; upgrade Busway"
+                )
+            return str(dict(connection.execute(sql("get_meta")))["identity"])
+        except (apsw.Error, KeyError) as error:
+            raise StoreDamaged(f"{path}: {error}; {_RESTORE}") from error
+
+
+def _make(path: Path, name: str, identity: str, partitions: int) -> None:
+    for leftover in path.parent.glob(f"{path.name}*"):
+        leftover.unlink()
+    try:
+        with contextlib.closing(connect(path, page_bytes=_PAGE_BYTES[name])) as connection:
+            with connection:
+                connection.pragma("application_id", _APPLICATION[name])
+                connection.pragma("user_version", FORMAT)
+                for table in ("meta", *_TABLES[name]):
+                    connection.execute(sql(table))
+                connection.execute(sql("put_meta"), ("identity", identity))
+                for partition in range(partitions if name == LOG else 0):
+                    connection.execute(sql("log/add_partition"), (partition,))
+            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    except apsw.Error as error:
+        raise translated(error, path) from error
+    sync(path.parent)
+
+
+def _rename(directory: Path, name: str) -> None:
+    (directory / f"{name}.new").rename(directory / name)
+    sync(directory)
+
+
+def sync(directory: Path) -> None:
+    """Make the names in a directory durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

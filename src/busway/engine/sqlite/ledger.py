@@ -1,0 +1,104 @@
+"""The ledger as one SQLite file; what many lanes write at a time is one transaction."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import takewhile
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+
+from busway.conservation import check_settlement, check_verdict
+from busway.engine.sqlite import row, settling
+from busway.engine.sqlite.checkpoint import Checkpointer
+from busway.engine.sqlite.database import connect, connect_reading, sql, translated
+from busway.engine.sqlite.question import question
+from busway.engine.sqlite.writer import Writer
+from busway.ports import Lane, Query, Settled, Settlement, Trouble, Verdict
+
+T = TypeVar("T")
+
+
+class SqliteLedger:
+    """Writes in one thread, in groups; reads where it is called, on a connection of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection = connect_reading(path)
+        self._checkpointer = Checkpointer(path)
+        self._writer = Writer(connect(path), path)
+
+    async def lanes(self) -> Sequence[Lane]:
+        return self._rows("ledger/lanes", (), row.lane)
+
+    async def open_lane(self, flow: str, partition: int, start: int) -> Lane:
+        def work(connection: apsw.Connection) -> Lane:
+            connection.execute(sql("ledger/open_lane"), (flow, partition, start))
+            found = connection.execute(sql("ledger/get_lane"), (flow, partition)).fetchone()
+            return row.lane(found)
+
+        return await self._writer.submit(work)
+
+    async def settle(self, settlements: Sequence[Settlement]) -> Sequence[bool]:
+        for settlement in settlements:
+            check_settlement(settlement)
+        return await self._writer.submit(
+            lambda connection: [settling.settle(connection, each) for each in settlements]
+        )
+
+    async def judge(self, verdicts: Sequence[Verdict]) -> Sequence[bool]:
+        for verdict in verdicts:
+            check_verdict(verdict)
+        return await self._writer.submit(
+            lambda connection: [settling.judge(connection, each) for each in verdicts]
+        )
+
+    async def troubles(self, query: Query) -> Sequence[Trouble]:
+        statement, bindings = question(query)
+        with self._told():
+            return [row.trouble(found) for found in self._connection.execute(statement, bindings)]
+
+    async def next_due(self) -> datetime | None:
+        return self._rows("ledger/next_due", (), lambda found: row.maybe_restored(found[0]))[0]
+
+    async def parked_keys(self, flow: str, partition: int) -> Mapping[str, int]:
+        return dict(self._rows("ledger/parked_keys", (flow, partition), lambda found: found))
+
+    async def settled(self, flow: str, partition: int | None = None) -> Sequence[Settled]:
+        return self._rows("ledger/get_settled", (flow, partition), row.settled)
+
+    async def put(self, name: str, value: bytes) -> None:
+        def work(connection: apsw.Connection) -> None:
+            connection.execute(sql("ledger/put"), (name, value))
+
+        await self._writer.submit(work)
+
+    async def get(self, prefix: str) -> Mapping[str, bytes]:
+        with self._told():
+            with contextlib.closing(self._connection.execute(sql("ledger/get"), (prefix,))) as rows:
+                return dict(takewhile(lambda found: found[0].startswith(prefix), rows))
+
+    async def count_troubles(self) -> Mapping[tuple[str, int], tuple[int, int]]:
+        return dict(self._rows("ledger/count_troubles", (), lambda found: (found[:2], found[2:])))
+
+    async def maintain(self) -> None:
+        await self._checkpointer.maintain()
+
+    async def close(self) -> None:
+        await self._checkpointer.close()
+        self._connection.close()
+        await self._writer.close()
+
+    def _rows(self, name: str, bindings: row.Row, made: Callable[[row.Row], T]) -> list[T]:
+        with self._told():
+            return [made(found) for found in self._connection.execute(sql(name), bindings)]
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except apsw.Error as error:
+            raise translated(error, self._path) from error

@@ -1,0 +1,77 @@
+"""What is read from a log file, by its owner and by those who look on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import apsw
+
+from busway import batch as codec
+from busway.engine.sqlite import moment
+from busway.engine.sqlite.database import connect_reading, sql, translated, used_bytes
+from busway.engine.sqlite.recent import fitting
+from busway.errors import StoreDamaged
+from busway.ports import Batch
+
+OFFSET = (1 << 48) - 1
+"""The part of a row's id that is the offset; the partition is above it."""
+
+
+class LogReader:
+    """Reads on a connection of its own, in the thread of its caller."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection = connect_reading(path)
+
+    def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[Batch]:
+        with self._told():
+            cursor = self._connection.execute(sql("log/read"), (partition, max(offset, 0)))
+            try:
+                return fitting((self._batch(*row) for row in cursor), max_bytes)
+            finally:
+                cursor.close()
+
+    def bounds(self) -> Sequence[tuple[int, int]]:
+        """Return the first kept offset and the end of each partition."""
+        with self._told():
+            rows = self._connection.execute(sql("log/bounds")).fetchall()
+        return [(base & OFFSET, end - (partition << 48)) for partition, base, end in rows]
+
+    def size_bytes(self) -> int:
+        with self._told():
+            return used_bytes(self._connection)
+
+    async def first_since(self, partition: int, at: datetime) -> int | None:
+        """Return the offset of the first batch appended at or after a time.
+
+        Looks at every batch before it, so it does that in a thread, on a connection for itself.
+        """
+        return await asyncio.to_thread(self._first_since, partition, moment.stored(at))
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _first_since(self, partition: int, at: int) -> int | None:
+        with contextlib.closing(connect_reading(self._path)) as connection, self._told():
+            found = connection.execute(sql("log/first_since"), (partition, at)).get
+        return None if found is None else found & OFFSET
+
+    def _batch(self, key: int, count: int, appended_at: int, body: bytes) -> Batch:
+        partition, offset = key >> 48, key & OFFSET
+        place = f"{self._path}, partition {partition}, offset {offset}"
+        events = codec.decode(body, place)
+        if len(events) != count:
+            raise StoreDamaged(f"{place}: {len(events)} events, not {count}; restore a backup")
+        return Batch(partition, offset, moment.restored(appended_at), events)
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except apsw.Error as error:
+            raise translated(error, self._path) from error

@@ -1,0 +1,62 @@
+"""What a settlement and a verdict do to the ledger's tables, inside a transaction."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import apsw
+
+from busway.conservation import moved
+from busway.engine.sqlite.database import sql
+from busway.engine.sqlite.moment import stored
+from busway.engine.sqlite.row import trouble_row
+from busway.ports import Settlement, Trouble, Verdict
+
+
+def settle(connection: apsw.Connection, settlement: Settlement) -> bool:
+    """Move the lane on where it stands at the settlement's start; say whether it did."""
+    s, counts = settlement, settlement.counts.values()
+    connection.execute(sql("ledger/settle"), (s.flow, s.partition, s.start, s.end, *counts))
+    if not connection.changes():
+        return False
+    if s.end > s.start:
+        _record(connection, settlement)
+    for trouble in s.troubles:
+        connection.execute(sql("ledger/add_trouble"), trouble_row(trouble))
+    for key in {trouble.key for trouble in s.troubles if trouble.due is None}:
+        _release(connection, s, key, s.at)
+    return True
+
+
+def judge(connection: apsw.Connection, verdict: Verdict) -> bool:
+    """Put what the trouble became in its place where it stands as judged; say whether it did."""
+    place = (verdict.flow, verdict.partition, verdict.offset)
+    standing = connection.execute(sql("ledger/standing"), place).fetchone()
+    if standing is None or standing[:2] != (verdict.attempts, verdict.state):
+        return False
+    connection.execute(sql("ledger/remove_trouble"), place)
+    keys, became = {standing[2]}, verdict.became
+    if isinstance(became, Trouble):
+        connection.execute(sql("ledger/add_trouble"), trouble_row(became))
+        keys, became = keys | {became.key}, became.state
+    change = moved(verdict.state, became)
+    if change.values() != (0, 0, 0, 0, 0):
+        connection.execute(sql("ledger/recount"), (*place[:2], *change.values()))
+    for key in keys:
+        _release(connection, verdict, key, verdict.at)
+    return True
+
+
+def _record(connection: apsw.Connection, s: Settlement) -> None:
+    row = (s.flow, s.partition, s.start, s.end, s.version, stored(s.at), *s.counts.values())
+    connection.execute(sql("ledger/extend_settled"), row)
+    if not connection.changes():
+        connection.execute(sql("ledger/add_settled"), row)
+
+
+def _release(
+    connection: apsw.Connection, lane: Settlement | Verdict, key: str | None, at: datetime
+) -> None:
+    if key is not None:
+        row = (lane.flow, lane.partition, key, stored(at))
+        connection.execute(sql("ledger/release_key"), row)

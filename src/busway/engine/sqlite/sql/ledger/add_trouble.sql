@@ -1,0 +1,3 @@
+INSERT INTO trouble (flow, partition, "offset", event_id, state, since, attempts, due, key,
+    failures, event)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);

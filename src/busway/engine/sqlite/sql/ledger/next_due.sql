@@ -1,0 +1,1 @@
+SELECT min(due) FROM trouble WHERE state = 'parked' AND due IS NOT NULL;

@@ -1,0 +1,1 @@
+SELECT attempts, state, key FROM trouble WHERE flow = ?1 AND partition = ?2 AND "offset" = ?3;

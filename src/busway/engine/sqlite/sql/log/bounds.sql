@@ -1,0 +1,7 @@
+SELECT partition, base, coalesce(
+    (SELECT id + count FROM batch
+        WHERE id BETWEEN partition << 48 AND (partition + 1 << 48) - 1
+        ORDER BY id DESC LIMIT 1),
+    base
+)
+FROM partition ORDER BY partition;

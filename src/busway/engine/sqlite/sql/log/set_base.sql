@@ -1,0 +1,1 @@
+UPDATE partition SET base = ?2 WHERE partition = ?1;

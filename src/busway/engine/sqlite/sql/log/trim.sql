@@ -1,0 +1,1 @@
+DELETE FROM batch WHERE id BETWEEN ?1 << 48 AND ?2 - 1;

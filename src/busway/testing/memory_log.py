@@ -1,0 +1,83 @@
+"""A log in memory: what a log does, in the fewest words."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+
+from busway import batch as codec
+from busway.errors import StoreFull
+from busway.ports import Batch, Draft
+
+
+class MemoryLog:
+    """Keeps every batch in a list for each partition; ``max_bytes`` (0: none) makes it full."""
+
+    def __init__(self, partitions: int, identity: str = "memory", max_bytes: int = 0) -> None:
+        self._identity = identity
+        self._batches: list[list[Batch]] = [[] for _ in range(partitions)]
+        self._bounds = [(0, 0)] * partitions
+        self._max_bytes = max_bytes
+        self._grown = asyncio.Condition()
+
+    @property
+    def identity(self) -> str:
+        return self._identity
+
+    @property
+    def partitions(self) -> int:
+        return len(self._bounds)
+
+    async def append(self, drafts: Sequence[Draft], at: datetime) -> Sequence[int]:
+        wanted = sum(codec.size(draft.events) for draft in drafts)
+        if self._max_bytes and await self.size_bytes() + wanted > self._max_bytes:
+            raise StoreFull(f"the log may hold {self._max_bytes} bytes; trim it")
+        offsets = [self._add(draft, at) for draft in drafts]
+        async with self._grown:
+            self._grown.notify_all()
+        return offsets
+
+    def _add(self, draft: Draft, at: datetime) -> int:
+        first, end = self._bounds[draft.partition]
+        self._batches[draft.partition].append(Batch(draft.partition, end, at, draft.events))
+        self._bounds[draft.partition] = (first, end + len(draft.events))
+        return end
+
+    async def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[Batch]:
+        found: list[Batch] = []
+        for batch in self._batches[partition]:
+            if batch.end <= offset:
+                continue
+            max_bytes -= codec.size(batch.events)
+            if found and max_bytes < 0:
+                break
+            found.append(batch)
+        return found
+
+    async def bounds(self, partition: int) -> tuple[int, int]:
+        return self._bounds[partition]
+
+    async def trim(self, partition: int, offset: int) -> int:
+        first, end = self._bounds[partition]
+        kept = [batch for batch in self._batches[partition] if batch.end > offset]
+        self._batches[partition] = kept
+        base = kept[0].offset if kept else end
+        self._bounds[partition] = (base, end)
+        return base - first
+
+    async def offset_at(self, partition: int, at: datetime) -> int:
+        for batch in self._batches[partition]:
+            if batch.appended_at >= at:
+                return batch.offset
+        return self._bounds[partition][1]
+
+    async def size_bytes(self) -> int:
+        return sum(codec.size(b.events) for batches in self._batches for b in batches)
+
+    async def wait(self, partition: int, offset: int) -> None:
+        async with self._grown:
+            await self._grown.wait_for(lambda: self._bounds[partition][1] > offset)
+
+    async def close(self) -> None:
+        """Nothing to close: what it holds goes with it."""
