@@ -1,0 +1,111 @@
+"""The ``bus`` sink: results become new events, whose ids make twice the same as once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from busway.errors import EventError, StoreFull
+from busway.event import Event
+from busway.outcome import DELIVERED, Down, Outcome, Rejected
+from busway.ports import Item, Load, Supplies
+
+MAX_HOPS = 32
+"""How often events may cause events before it is taken for a loop."""
+
+_TRACE = ("correlationid", "traceparent", "tracestate")
+_KEY = ("partitionkey", "subject")
+
+
+class Bus(msgspec.Struct, frozen=True):
+    """The bus itself: how flows are chained.
+
+    A result that is no event gets ``type`` (the flow's name when not given) and ``source``
+    (``/busway/<flow>``); an event keeps its own. Order, tracing and causation follow the cause.
+
+    >>> Bus(type="order.checked").name
+    'bus'
+    """
+
+    type: str | None = None
+    source: str | None = None
+
+    @property
+    def name(self) -> str:
+        return "bus"
+
+    async def open(self, supplies: Supplies) -> BusDestination:
+        return BusDestination(self, supplies)
+
+
+class BusDestination:
+    """Publishes all events of a load at once."""
+
+    def __init__(self, sink: Bus, supplies: Supplies) -> None:
+        self._sink = sink
+        self._supplies = supplies
+
+    async def write(self, load: Load) -> Sequence[Outcome]:
+        made = [self._made(load.lane[1], item) for item in load.items]
+        events = [event for one in made if not isinstance(one, Rejected) for event in one]
+        answer = await self._publish(events)
+        if isinstance(answer, Rejected):
+            return [one if isinstance(one, Rejected) else await self._publish(one) for one in made]
+        return [one if isinstance(one, Rejected) else answer for one in made]
+
+    async def close(self) -> None:
+        """The bus is closed by whoever opened it."""
+
+    async def _publish(self, events: Sequence[Event]) -> Outcome:
+        try:
+            if events:
+                await self._supplies.publish(events)
+        except EventError as error:
+            return Rejected("EventError", str(error))
+        except StoreFull as error:
+            return Down(f"the bus is full: {error}", reachable=True)
+        return DELIVERED
+
+    def _made(self, flow: str, item: Item) -> Sequence[Event] | Rejected:
+        try:
+            hops = _hops(item.event) + 1
+            if hops > MAX_HOPS:
+                return Rejected(
+                    "loop",
+                    f"{MAX_HOPS} events led to this one, each caused by the one before;"
+                    " narrow the flow's rule so that it does not match what it publishes",
+                )
+            common = _inherited(item.event) | {"hops": hops}
+            return [
+                self._event(flow, result, key, common)
+                for result, key in zip(item.results, item.keys, strict=True)
+            ]
+        except EventError as error:
+            return Rejected("EventError", str(error))
+
+    def _event(self, flow: str, result: object, key: str, common: Mapping[str, object]) -> Event:
+        if not isinstance(result, Event):
+            return Event(
+                id=key,
+                type=self._sink.type or flow,
+                source=self._sink.source or f"/busway/{flow}",
+                data=result,
+                **common,
+            )
+        own = {"id": key, "causationid": common["causationid"], "hops": common["hops"]}
+        names = _TRACE if result.key else _TRACE + _KEY
+        own |= {name: common[name] for name in names if getattr(result.envelope, name) is None}
+        return result.replace(**own)
+
+
+def _inherited(event: Event) -> dict[str, object]:
+    """Return what an event hands on to those that it causes."""
+    seen = event.envelope
+    handed = {name: getattr(seen, name) for name in _TRACE + _KEY}
+    return handed | {"causationid": seen.id, "correlationid": seen.correlationid or seen.id}
+
+
+def _hops(event: Event) -> int:
+    found = event.extensions.get("hops", 0)
+    return found if isinstance(found, int) else 0

@@ -1,0 +1,69 @@
+"""The ``console`` sink: one line on standard output for each result."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from busway.event import Event
+from busway.outcome import DELIVERED, Down, Outcome, Rejected
+from busway.ports import Item, Load, Supplies
+from busway.sink.row import encode_json
+
+
+class Console(msgspec.Struct, frozen=True):
+    """Standard output: the flow, the type of the event, and each result as JSON.
+
+    >>> Console().name
+    'console'
+    """
+
+    @property
+    def name(self) -> str:
+        return "console"
+
+    async def open(self, supplies: Supplies) -> ConsoleDestination:
+        return ConsoleDestination()
+
+
+class ConsoleDestination:
+    """Writes lines; an event may be shown twice after a crash."""
+
+    async def write(self, load: Load) -> Sequence[Outcome]:
+        outcomes: list[Outcome] = []
+        text: list[str] = []
+        for item in load.items:
+            try:
+                text += _lines(load.lane[1], item)
+            except (TypeError, ValueError) as error:
+                outcomes.append(Rejected(type(error).__name__, str(error)))
+            else:
+                outcomes.append(DELIVERED)
+        try:
+            sys.stdout.write("".join(text))
+            sys.stdout.flush()
+        except OSError as error:
+            return [Down(f"standard output: {error}")] * len(outcomes)
+        return outcomes
+
+    async def close(self) -> None:
+        """Standard output stays open."""
+
+
+def _lines(flow: str, item: Item) -> Iterator[str]:
+    for result in item.results:
+        if isinstance(result, Event):
+            yield f"{flow}  {_clean(result.type)}  {_clean(result.id)}  {_json(result.data)}\n"
+        else:
+            yield f"{flow}  {_clean(item.event.type)}  {_json(result)}\n"
+
+
+def _json(value: object) -> str:
+    return _clean(encode_json(value).decode())
+
+
+def _clean(text: str) -> str:
+    """Keep what came from outside from steering the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,131 @@
+"""The ``jsonl`` sink: one line of JSON for each result, each event exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import apsw
+import msgspec
+
+from busway.errors import SinkError
+from busway.event import Event
+from busway.outcome import DELIVERED, Down, Outcome, Rejected
+from busway.ports import Load, Supplies
+from busway.settings import Env, resolve
+from busway.sink import sqlite_position
+from busway.sink.declared import label
+from busway.sink.line_file import LineFile
+from busway.sink.position import Place, advance, missed_offsets
+from busway.sink.row import encode_json
+from busway.sink.sqlite_file import FILES, SqliteFile, down
+from busway.sink.statement import statement
+
+
+class Jsonl(msgspec.Struct, frozen=True):
+    """A file of JSON lines that holds each event's results exactly once.
+
+    What is committed of it is kept in ``<path>.busway``; whatever is behind that in the file is
+    left from a crash and cut off before the next line is written.
+
+    >>> Jsonl("out/orders.jsonl").name
+    'jsonl out/orders.jsonl'
+    """
+
+    path: str | Env
+
+    @property
+    def name(self) -> str:
+        return f"jsonl {label(self.path)}"
+
+    @property
+    def keeps_positions(self) -> Literal[True]:
+        return True
+
+    async def open(self, supplies: Supplies) -> JsonlDestination:
+        path = resolve(self.path)
+        if not path or path.endswith("/"):
+            raise SinkError(f"jsonl({path!r}): give the path of a file")
+        destination = JsonlDestination(Path(path), FILES.take(f"{path}.busway"))
+        await destination.restore()
+        return destination
+
+
+class JsonlDestination:
+    """Appends lines; the write lock of the sidecar database keeps other processes out."""
+
+    def __init__(self, path: Path, sidecar: SqliteFile) -> None:
+        self._file = LineFile(path)
+        self._sidecar = sidecar
+        self._restored = False
+
+    async def restore(self) -> Down | None:
+        """Cut off what a crash left behind; say what is in the way, to be tried again later."""
+        try:
+            await asyncio.to_thread(self._file.make)
+            await self._sidecar.run(self._cut)
+        except (apsw.Error, OSError) as error:
+            return self._down(error)
+        self._restored = True
+        return None
+
+    async def write(self, load: Load) -> Sequence[Outcome]:
+        state = None if self._restored else await self.restore()
+        if state is None:
+            try:
+                return await self._sidecar.run(partial(self._land, load))
+            except (apsw.Error, OSError) as error:
+                state = self._down(error)
+        return [state] * len(load.items)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(FILES.give_back, self._sidecar)
+
+    def _cut(self, connection: apsw.Connection) -> None:
+        sqlite_position.prepare(connection)
+        connection.execute(statement("sqlite", "file_table"))
+        size = connection.execute(statement("sqlite", "file_get")).get
+        if size is None:
+            connection.execute(statement("sqlite", "file_put"), (self._file.size(),))
+        else:
+            self._file.cut(size)
+
+    def _land(self, load: Load, connection: apsw.Connection) -> Sequence[Outcome]:
+        place = sqlite_position.read(connection, load)
+        outcomes, lines = _lines(load, place)
+        if lines:
+            size = connection.execute(statement("sqlite", "file_get")).get
+            size = self._file.append(b"".join(lines), size)
+            connection.execute(statement("sqlite", "file_put"), (size,))
+        missed = missed_offsets(load, outcomes)
+        sqlite_position.store(connection, load, advance(place, load, missed))
+        return outcomes
+
+    def _down(self, error: apsw.Error | OSError) -> Down:
+        if isinstance(error, apsw.Error):
+            return down(error, self._sidecar.path)
+        return Down(f"{self._file.path}: {error.strerror}", reachable=True)
+
+
+def _lines(load: Load, place: Place) -> tuple[list[Outcome], list[bytes]]:
+    outcomes: list[Outcome] = []
+    lines: list[bytes] = []
+    for item in load.items:
+        outcome: Outcome = DELIVERED
+        if not place.landed(item.offset):
+            try:
+                lines += [_line(result) for result in item.results]
+            except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+                outcome = Rejected(type(error).__name__, f"it cannot be written as JSON: {error}")
+        outcomes.append(outcome)
+    return outcomes, lines
+
+
+def _line(result: object) -> bytes:
+    if not isinstance(result, Event):
+        return encode_json(result) + b"\n"
+    raw = result.to_json()
+    return (msgspec.json.format(raw, indent=-1) if b"\n" in raw or b"\r" in raw else raw) + b"\n"

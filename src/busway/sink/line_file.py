@@ -1,0 +1,70 @@
+"""A file that lines are appended to, cut back to what is known to be committed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+
+class LineFile:
+    """One file; every method may raise :class:`OSError`, and then nothing counts as written."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def make(self) -> None:
+        """Make the file, and the directories on the way to it, durable."""
+        if self.path.exists():
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.touch()
+        directory = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def size(self) -> int:
+        return self.path.stat().st_size
+
+    def cut(self, committed: int) -> None:
+        """Cut off what is behind the committed size, and nothing when the file is shorter."""
+        if self.size() > committed:
+            os.truncate(self.path, committed)
+
+    def append(self, lines: bytes, committed: int) -> int:
+        """Append lines behind the committed size, durable when it returns the new size."""
+        self.make()
+        file = os.open(self.path, os.O_RDWR)
+        try:
+            return self._append(file, lines, committed)
+        finally:
+            os.close(file)
+
+    def _append(self, file: int, lines: bytes, committed: int) -> int:
+        end = os.fstat(file).st_size
+        if end < committed:
+            log.warning("file is shorter than it was", path=str(self.path), had=committed, has=end)
+        elif end > committed:
+            os.ftruncate(file, committed)
+            end = committed
+        if end and os.pread(file, 1, end - 1) != b"\n":
+            lines = b"\n" + lines
+        try:
+            _write_all(file, lines, end)
+            os.fsync(file)
+        except OSError:
+            os.ftruncate(file, end)
+            raise
+        return end + len(lines)
+
+
+def _write_all(file: int, data: bytes, at: int) -> None:
+    rest = memoryview(data)
+    while rest:
+        written = os.pwrite(file, rest, at)
+        rest, at = rest[written:], at + written

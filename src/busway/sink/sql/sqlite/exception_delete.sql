@@ -1,0 +1,1 @@
+DELETE FROM busway_exception WHERE log = ? AND flow = ? AND "partition" = ? AND "offset" = ?

@@ -1,0 +1,1 @@
+INSERT INTO busway_exception (log, flow, "partition", "offset") VALUES (?, ?, ?, ?)

@@ -1,0 +1,1 @@
+SELECT size_bytes FROM busway_file

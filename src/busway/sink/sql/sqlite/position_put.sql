@@ -1,0 +1,3 @@
+INSERT INTO busway_position (log, flow, "partition", start, position) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (log, flow, "partition")
+DO UPDATE SET start = excluded.start, position = excluded.position

@@ -1,0 +1,8 @@
+CREATE TABLE IF NOT EXISTS busway_position (
+    log TEXT NOT NULL,
+    flow TEXT NOT NULL,
+    "partition" INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    PRIMARY KEY (log, flow, "partition")
+) WITHOUT ROWID

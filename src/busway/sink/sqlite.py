@@ -1,0 +1,102 @@
+"""The ``sqlite`` sink: rows of one table of a SQLite database, each event exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from typing import Literal
+
+import apsw
+import msgspec
+
+from busway.errors import SinkError
+from busway.outcome import DELIVERED, Down, Outcome
+from busway.ports import Load, Supplies
+from busway.settings import Env, resolve
+from busway.sink import sqlite_position
+from busway.sink.declared import Columns, Key, check_table, column_types, key_columns, label
+from busway.sink.position import Place, advance, missed_offsets
+from busway.sink.row import item_rows, plain_rows
+from busway.sink.sqlite_file import FILES, SqliteFile, down
+from busway.sink.sqlite_table import NoTable, SqliteTable
+
+
+class Sqlite(msgspec.Struct, frozen=True):
+    """A table of a SQLite database that each event's rows are in exactly once.
+
+    >>> sqlite = Sqlite
+    >>> sqlite("shop.db", table="orders", key="order_id", create=True).name
+    'sqlite shop.db orders'
+
+    Rows are dicts of column to value, upserted by ``key`` (a column, or several), inserted without
+    one. ``create`` creates the table and adds columns from the data; ``columns`` gives such columns
+    a type of your choice. What was declared wrong raises :class:`SinkError` when it is opened.
+    """
+
+    path: str | Env
+    table: str
+    key: Key = None
+    create: bool = False
+    columns: Columns = None
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "key", key_columns(self.key))
+        msgspec.structs.force_setattr(self, "columns", column_types(self.columns))
+
+    @property
+    def name(self) -> str:
+        return f"sqlite {label(self.path)} {self.table}"
+
+    @property
+    def keeps_positions(self) -> Literal[True]:
+        return True
+
+    async def open(self, supplies: Supplies) -> SqliteDestination:
+        path = resolve(self.path)
+        key = key_columns(self.key)
+        if not path or path.startswith((":memory:", "file:")):
+            raise SinkError(f"sqlite({path!r}): give the path of a database file")
+        check_table("sqlite", self.table, key)
+        table = SqliteTable(self.table, key, self.create, dict(column_types(self.columns)))
+        return SqliteDestination(FILES.take(path), table)
+
+
+class SqliteDestination:
+    """Writes rows and the lane's position in one transaction."""
+
+    def __init__(self, file: SqliteFile, table: SqliteTable) -> None:
+        self._file = file
+        self._table = table
+
+    async def write(self, load: Load) -> Sequence[Outcome]:
+        try:
+            return await self._file.run(partial(self._land, load))
+        except NoTable as error:
+            state = Down(f"{self._file.path}: {error}", reachable=True)
+        except apsw.Error as error:
+            state = down(error, self._file.path)
+        return [state] * len(load.items)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(FILES.give_back, self._file)
+
+    def _land(self, load: Load, connection: apsw.Connection) -> Sequence[Outcome]:
+        sqlite_position.prepare(connection)
+        place = sqlite_position.read(connection, load)
+        outcomes = self._rows(load, place, connection)
+        missed = missed_offsets(load, outcomes)
+        sqlite_position.store(connection, load, advance(place, load, missed))
+        return outcomes
+
+    def _rows(self, load: Load, place: Place, connection: apsw.Connection) -> list[Outcome]:
+        outcomes: list[Outcome] = [DELIVERED] * len(load.items)
+        pending = place.pending(load)
+        plain = plain_rows(load.items, pending)
+        if plain is not None and self._table.land_whole(connection, plain):
+            return outcomes
+        batch, problems = item_rows(load.items, pending)
+        problems |= self._table.land(connection, batch)
+        for index, problem in problems.items():
+            outcomes[index] = problem
+        return outcomes

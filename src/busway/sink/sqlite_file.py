@@ -1,0 +1,134 @@
+"""A SQLite database file with the one thread that writes to it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Lock
+from typing import TypeVar
+
+import apsw
+
+from busway.outcome import Down
+
+T = TypeVar("T")
+Work = Callable[[apsw.Connection], T]
+BUSY_MS = 5_000
+_UNREACHABLE = (apsw.CantOpenError, apsw.IOError, apsw.PermissionsError, apsw.AuthError)
+
+_MEANINGS: tuple[tuple[tuple[type[apsw.Error], ...], str], ...] = (
+    ((apsw.BusyError, apsw.LockedError), "is locked by another program"),
+    ((apsw.FullError,), "has no room left: the disk is full"),
+    ((apsw.ReadOnlyError,), "is read-only"),
+    ((apsw.NotADBError, apsw.CorruptError), "is not a sound SQLite database"),
+)
+
+
+class SqliteFile:
+    """Runs transactions on one database file, one at a time, in a thread of its own.
+
+    The connection is opened at the first one, and again when the file has been replaced.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.users = 0
+        self._connection: apsw.Connection | None = None
+        self._inode: tuple[int, int] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sqlite {path.name}")
+
+    async def run(self, work: Work[T]) -> T:
+        """Return what ``work`` returns, its changes committed; raises what it raises, undone."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._work, work)
+
+    def close(self) -> None:
+        self._thread.submit(self._forget).result()
+        self._thread.shutdown()
+
+    def _work(self, work: Work[T]) -> T:
+        connection = self._ready()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            result = work(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        return result
+
+    def _ready(self) -> apsw.Connection:
+        if self._connection is None or self._inode != _inode(self.path):
+            self._forget()
+            self._connection = _connect(self.path)
+            self._inode = _inode(self.path)
+        return self._connection
+
+    def _forget(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+class SqliteFiles:
+    """The database files that are open: one thread each, however many sinks write to it."""
+
+    def __init__(self) -> None:
+        self._open: dict[Path, SqliteFile] = {}
+        self._lock = Lock()
+
+    def take(self, name: str) -> SqliteFile:
+        """Return the file at a path, to be given back once."""
+        path = Path(name).absolute()
+        with self._lock:
+            file = self._open.setdefault(path, SqliteFile(path))
+            file.users += 1
+            return file
+
+    def give_back(self, file: SqliteFile) -> None:
+        with self._lock:
+            file.users -= 1
+            if file.users:
+                return
+            del self._open[file.path]
+        file.close()
+
+
+FILES = SqliteFiles()
+"""Sinks are opened one by one and must still share the thread of a file."""
+
+
+def down(error: apsw.Error, path: Path) -> Down:
+    """Return what an error that concerns the whole database means."""
+    if isinstance(error, apsw.CantOpenError) and not path.parent.is_dir():
+        return Down(f"the directory {path.parent} does not exist; make it")
+    for kinds, text in _MEANINGS:
+        if isinstance(error, kinds):
+            return Down(f"{path} {text} ({error})", reachable=True)
+    if "ON CONFLICT clause" in str(error):
+        return Down(f"{path}: the key is not unique; make a unique index on it", reachable=True)
+    return Down(f"{path}: {error}", reachable=not isinstance(error, _UNREACHABLE))
+
+
+def _connect(path: Path) -> apsw.Connection:
+    connection = apsw.Connection(os.fspath(path))
+    try:
+        connection.set_busy_timeout(BUSY_MS)
+        connection.pragma("synchronous", "FULL")
+        if connection.pragma("page_count") == 0:
+            connection.pragma("journal_mode", "WAL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

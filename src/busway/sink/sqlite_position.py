@@ -1,0 +1,45 @@
+"""Positions of lanes, kept in a SQLite database."""
+
+from __future__ import annotations
+
+import apsw
+
+from busway.ports import Load
+from busway.sink.position import Change, Place, Position, span
+from busway.sink.statement import statement
+
+
+def prepare(connection: apsw.Connection) -> None:
+    """Make the tables of positions when there are none."""
+    connection.execute(_sql("position_table"))
+    connection.execute(_sql("exception_table"))
+
+
+def read(connection: apsw.Connection, load: Load) -> Place:
+    """Return the place of the load's lane; called inside the transaction that lands it."""
+    row = connection.execute(_sql("position_get"), load.lane).fetchone()
+    position = Position(*row) if row else Position()
+    return Place(position, frozenset(_exceptions(connection, load, span(position, load))))
+
+
+def store(connection: apsw.Connection, load: Load, change: Change) -> None:
+    """Write what a load changed; called inside the transaction that lands it."""
+    connection.executemany(_sql("exception_delete"), [(*load.lane, o) for o in change.deletes])
+    connection.executemany(_sql("exception_insert"), [(*load.lane, o) for o in change.inserts])
+    place = change.position
+    connection.execute(_sql("position_put"), (*load.lane, place.start, place.position))
+
+
+def _exceptions(
+    connection: apsw.Connection, load: Load, among: tuple[int, int] | None
+) -> list[int]:
+    if among:
+        rows = connection.execute(_sql("exception_range"), (*load.lane, *among))
+    else:
+        offsets = [(*load.lane, item.offset) for item in load.items]
+        rows = connection.executemany(_sql("exception_get"), offsets)
+    return [offset for (offset,) in rows]
+
+
+def _sql(name: str) -> str:
+    return statement("sqlite", name)

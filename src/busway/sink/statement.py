@@ -1,0 +1,27 @@
+"""The SQL of the sinks, one statement a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from importlib.resources import files
+
+
+@cache
+def statement(dialect: str, name: str) -> str:
+    """Return the statement ``sql/<dialect>/<name>.sql``, with its ``{placeholders}`` in it."""
+    return files("busway.sink").joinpath("sql", dialect, f"{name}.sql").read_text("utf-8")
+
+
+def quoted(name: str) -> str:
+    """Return an identifier in double quotes, whatever it holds (SQL-92, section 5.2).
+
+    >>> quoted('or"der')
+    '"or""der"'
+    """
+    return '"' + name.replace('"', '""') + '"'
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return identifiers in double quotes, with commas between them."""
+    return ", ".join(map(quoted, names))

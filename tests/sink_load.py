@@ -1,0 +1,53 @@
+"""Loads as a lane would hand them to a sink, and a bus that keeps what is published."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from busway.clock import derived_id
+from busway.event import Event
+from busway.ports import Item, Load
+
+LOG = "5d1f"
+
+
+class KeptEvents:
+    """What a sink may use, as far as a test needs it."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.error: Exception | None = None
+
+    async def publish(self, events: Sequence[Event]) -> None:
+        if self.error:
+            raise self.error
+        self.events += events
+
+
+def an_item(
+    offset: int, *results: object, event: Event | None = None, flow: str = "orders"
+) -> Item:
+    cause = event or Event(type="order.created", source="/shop", id=f"e{offset}")
+    keys = [derived_id(flow, cause.id, index) for index in range(len(results))]
+    return Item(offset, cause, results, keys)
+
+
+def fresh(
+    items: Sequence[Item], *, partition: int = 0, holes: Sequence[int] = (), end: int | None = None
+) -> Load:
+    """A load of fresh events, from its first item or hole to its last one."""
+    offsets = [item.offset for item in items] + list(holes)
+    last = max(offsets) + 1 if end is None else end
+    return Load((LOG, "orders", partition), items, min(offsets), last, holes)
+
+
+def again(items: Sequence[Item], *, partition: int = 0) -> Load:
+    """A load of a retry."""
+    return Load((LOG, "orders", partition), items)
+
+
+def rows(first: int, last: int) -> list[Item]:
+    """Items with one order each."""
+    return [
+        an_item(n, {"id": n, "name": f"customer {n}", "total": n / 4}) for n in range(first, last)
+    ]

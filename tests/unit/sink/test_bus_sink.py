@@ -1,0 +1,119 @@
+"""The bus sink: what becomes of results, and of what the bus says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from busway.clock import derived_id
+from busway.errors import EventError, StoreFull
+from busway.event import Event
+from busway.outcome import DELIVERED, Down, Outcome, Rejected
+from busway.sinks import bus
+from sink_load import KeptEvents, an_item, fresh
+
+
+async def write(kept: KeptEvents, *results: object, event: Event | None = None) -> Outcome:
+    destination = await bus().open(kept)
+    (outcome,) = await destination.write(fresh([an_item(0, *results, event=event)]))
+    return outcome
+
+
+def cause(**attributes: Any) -> Event:
+    return Event(type="order.created", source="/shop", id="c1", **attributes)
+
+
+async def test_a_dict_becomes_an_event_that_knows_its_cause() -> None:
+    kept = KeptEvents()
+    event = cause(partitionkey="k", subject="s", traceparent="00-1-2-3", hops=2)
+    assert await write(kept, {"n": 1}, {"n": 2}, event=event) == DELIVERED
+    one, two = kept.events
+    assert one == Event(
+        id=derived_id("orders", "c1", 0),
+        type="orders",
+        source="/busway/orders",
+        data={"n": 1},
+        partitionkey="k",
+        subject="s",
+        causationid="c1",
+        correlationid="c1",
+        traceparent="00-1-2-3",
+        hops=3,
+    )
+    assert (two.id, two.data) == (derived_id("orders", "c1", 1), {"n": 2})
+
+
+async def test_an_event_keeps_what_it_says_itself() -> None:
+    kept = KeptEvents()
+    result = Event(
+        type="order.priced", source="/prices", subject="mine", correlationid="x", causationid="y"
+    )
+    await write(kept, result, event=cause(partitionkey="k", correlationid="z"))
+    (event,) = kept.events
+    assert (event.type, event.source, event.key) == ("order.priced", "/prices", "mine")
+    assert (event.id, event.causationid) == (derived_id("orders", "c1", 0), "c1")
+    assert (event.correlationid, event.extensions["hops"]) == ("x", 1)
+
+
+async def test_an_event_takes_key_and_correlation_of_its_cause_where_it_has_none() -> None:
+    kept = KeptEvents()
+    await write(kept, Event(type="t", source="/s"), event=cause(subject="s", correlationid="z"))
+    (event,) = kept.events
+    assert (event.subject, event.correlationid, event.causationid) == ("s", "z", "c1")
+
+
+async def test_type_and_source_can_be_given() -> None:
+    kept = KeptEvents()
+    destination = await bus(type="order.checked", source="/checks").open(kept)
+    await destination.write(fresh([an_item(0, {"n": 1})]))
+    assert (kept.events[0].type, kept.events[0].source) == ("order.checked", "/checks")
+
+
+async def test_a_loop_ends() -> None:
+    kept = KeptEvents()
+    assert await write(kept, {"n": 1}, event=cause(hops=31)) == DELIVERED
+    outcome = await write(kept, {"n": 1}, event=cause(hops=32))
+    assert isinstance(outcome, Rejected)
+    assert outcome.error == "loop"
+    assert len(kept.events) == 1
+
+
+async def test_what_cannot_be_an_event_is_rejected_alone() -> None:
+    kept = KeptEvents()
+    destination = await bus().open(kept)
+    items = [an_item(0, {"n": 1}), an_item(1, {"n": object()}), an_item(2, {"n": 3})]
+    outcomes = await destination.write(fresh(items))
+    assert [type(outcome).__name__ for outcome in outcomes] == [
+        "Delivered",
+        "Rejected",
+        "Delivered",
+    ]
+    assert [event.data["n"] for event in kept.events] == [1, 3]
+
+
+async def test_a_full_bus_is_down() -> None:
+    kept = KeptEvents()
+    kept.error = StoreFull("the disk is full")
+    assert await write(kept, {"n": 1}) == Down("the bus is full: the disk is full", reachable=True)
+
+
+class Picky(KeptEvents):
+    """A bus that refuses one event, and with it whatever comes in the same call."""
+
+    async def publish(self, events: Any) -> None:
+        if any(event.data == "too large" for event in events):
+            raise EventError("the event is too large")
+        await super().publish(events)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_an_event_that_the_bus_refuses_is_rejected_alone(place: int) -> None:
+    kept = Picky()
+    destination = await bus().open(kept)
+    items = [an_item(n, "too large" if n == place else "fine") for n in range(3)]
+    outcomes = await destination.write(fresh(items))
+    expected: list[Outcome] = [DELIVERED] * 3
+    expected[place] = Rejected("EventError", "the event is too large")
+    assert outcomes == expected
+    assert len(kept.events) == 2
