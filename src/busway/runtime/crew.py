@@ -1,0 +1,85 @@
+"""The crew of a program: every loop that its flows need, started and stopped together."""
+
+from __future__ import annotations
+
+import asyncio
+
+from busway.bus.follow import Follow
+from busway.flow import Flow, Program
+from busway.ports import Log, Sink, Supplies
+from busway.rule import RuleIndex
+from busway.runtime.deliver import Deliverer
+from busway.runtime.gate import Gate, Opened
+from busway.runtime.hub import Assignment, Hub
+from busway.runtime.loop import Loop
+from busway.runtime.record import Recorder
+from busway.runtime.retry import Retrier
+
+
+class Crew:
+    """Works the flows of one program until it is stopped."""
+
+    def __init__(self, program: Program, hub: Hub, log: Log, recorder: Recorder) -> None:
+        self.program = program
+        self._hub = hub
+        self._log = log
+        self._recorder = recorder
+        self._gates: dict[Sink, Gate] = {}
+        self._loops: list[Loop] = []
+
+    async def start(self, supplies: Supplies) -> None:
+        """Open the sinks and the lanes, and start the loops.
+
+        Raises :class:`SinkError` when a sink can never work; then nothing is left open.
+        """
+        try:
+            for flow in self.program.flows:
+                await self._open(flow.sink, supplies)
+        except BaseException:
+            await self._close_sinks()
+            raise
+        for number, flow in enumerate(self.program.flows):
+            await self._staff(number, flow)
+        for loop in self._loops:
+            loop.start()
+
+    async def stop(self, within_s: float) -> bool:
+        """Finish the batches in hand and stop; say whether all ended in time."""
+        for loop in self._loops:
+            loop.stop()
+        ended = await asyncio.gather(*(loop.join(within_s) for loop in self._loops))
+        await self._close_sinks()
+        return all(ended)
+
+    async def _open(self, sink: Sink, supplies: Supplies) -> None:
+        if sink not in self._gates:
+            opened = Opened(sink, await sink.open(supplies))
+            gate = self._gates[sink] = Gate(opened, self._hub.clock, self._recorder.changed)
+            self._recorder.changed(gate)
+
+    async def _staff(self, number: int, flow: Flow) -> None:
+        gate = self._gates[flow.sink]
+        assignments: dict[int, Assignment] = {}
+        for partition in range(self._log.partitions):
+            to = Assignment(self._hub, flow, number, gate, partition, asyncio.Lock())
+            assignments[partition] = to
+            lane = await self._hub.ledger.open_lane(
+                flow.name, partition, await self._beginning(flow, partition)
+            )
+            self._loops.append(Loop(f"{flow.name}/{partition}", Deliverer(to, lane).turn))
+        self._loops.append(Loop(f"{flow.name}/retry", Retrier(self._hub, assignments).turn))
+        await self._recorder.describe(flow)
+
+    async def _beginning(self, flow: Flow, partition: int) -> int:
+        first, end = await self._log.bounds(partition)
+        return first if flow.start == "beginning" else end
+
+    async def _close_sinks(self) -> None:
+        for gate in self._gates.values():
+            await gate.opened.destination.close()
+        self._gates.clear()
+
+
+def follow_for(program: Program, log: Log) -> Follow:
+    """Return what reads the log for a program's lanes, with all its rules in one index."""
+    return Follow(log, RuleIndex([flow.pattern for flow in program.flows]))

@@ -1,0 +1,42 @@
+"""The delivering loop: one lane reads a portion, and works it until it is settled."""
+
+from __future__ import annotations
+
+from busway.ports import Lane
+from busway.runtime.hub import Assignment
+from busway.runtime.loop import Loop
+from busway.runtime.passage import Landed, Passage, Stale
+from busway.runtime.portion import cut
+
+READ_BYTES = 1024 * 1024
+MOST_EVENTS = 5_000
+
+
+class Deliverer:
+    """Works one lane, from its cursor on."""
+
+    def __init__(self, assignment: Assignment, lane: Lane) -> None:
+        self._to = assignment
+        self._cursor = lane.cursor
+        self._landed: Landed = {}
+
+    async def turn(self, loop: Loop) -> None:
+        """Work one portion, or wait for one."""
+        follow, partition = self._to.hub.follow, self._to.partition
+        matched = await follow.read(partition, self._cursor, READ_BYTES)
+        portion = cut(matched, self._to.rule, self._cursor, MOST_EVENTS)
+        if portion is None:
+            with loop.idle():
+                await follow.wait(partition, self._cursor)
+            return
+        try:
+            passage = Passage(self._to, portion, self._landed)
+            self._cursor, self._landed = await passage.run(loop)
+        except Stale:
+            await self._catch_up()
+
+    async def _catch_up(self) -> None:
+        lane = await self._to.hub.ledger.open_lane(
+            self._to.flow.name, self._to.partition, self._cursor
+        )
+        self._cursor, self._landed = lane.cursor, {}

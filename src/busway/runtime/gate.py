@@ -1,0 +1,102 @@
+"""The gate in front of a destination: its breaker, shared by every lane that delivers to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from busway.clock import Clock
+from busway.delivery.breaker import Breaker
+from busway.outcome import Down, Gone, Outcome
+from busway.ports import Destination, KeepsPositions, Load, Sink
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A sink that has been opened."""
+
+    sink: Sink
+    destination: Destination
+
+    @property
+    def keeps_positions(self) -> bool:
+        return isinstance(self.sink, KeepsPositions) and self.sink.keeps_positions
+
+
+class Gate:
+    """Lets writes through while the destination takes them; one probe at a time when it did not."""
+
+    def __init__(
+        self, opened: Opened, clock: Clock, on_change: Callable[[Gate], None] | None = None
+    ) -> None:
+        self.opened = opened
+        self.breaker = Breaker()
+        self._clock = clock
+        self._on_change = on_change
+        self._changed = asyncio.Event()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the destination takes writes, as far as is known."""
+        return self.breaker.state == "closed"
+
+    async def ready(self) -> bool:
+        """Return when a write may go; true when it is the probe, which must be reported."""
+        while True:
+            wait_s = self.breaker.wait_s(self._clock.monotonic())
+            if self.breaker.state == "closed":
+                return False
+            if wait_s == 0.0:
+                self._set(self.breaker.probe())
+                return True
+            self._changed.clear()
+            with_limit = self._changed.wait()
+            try:
+                await asyncio.wait_for(with_limit, wait_s)
+            except TimeoutError:
+                continue
+
+    async def write(self, load: Load) -> Sequence[Outcome]:
+        """Hand a load to the destination and learn from what it answers."""
+        try:
+            outcomes = await self.opened.destination.write(load)
+        except asyncio.CancelledError:
+            self._lift_probe("the probe was cut off")
+            raise
+        except Exception as error:  # a bug in a sink must not lose an event
+            reason = f"{type(error).__name__}: {error}"
+            outcomes = [Down(reason)] * len(load.items)
+            self._learn(outcomes or [Down(reason)])
+            if not load.items:
+                raise
+            return outcomes
+        self._learn(outcomes)
+        return outcomes
+
+    def reset(self) -> None:
+        """Close the breaker, whatever it was."""
+        self._set(Breaker())
+
+    def _learn(self, outcomes: Sequence[Outcome]) -> None:
+        now = self._clock.monotonic()
+        found = self.breaker
+        for outcome in outcomes:
+            if isinstance(outcome, Gone):
+                self._set(found.on_gone(outcome.reason))
+                return
+            if isinstance(outcome, Down):
+                self._set(found.on_down(now, outcome.reason, outcome.after_s))
+                return
+        self._set(found.on_success())
+
+    def _lift_probe(self, reason: str) -> None:
+        if self.breaker.state == "half-open":
+            self._set(self.breaker.on_down(self._clock.monotonic(), self.breaker.reason or reason))
+
+    def _set(self, breaker: Breaker) -> None:
+        changed = breaker.state != self.breaker.state
+        self.breaker = breaker
+        self._changed.set()
+        if changed and self._on_change is not None:
+            self._on_change(self)

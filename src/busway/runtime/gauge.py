@@ -1,0 +1,30 @@
+"""The measuring loop: gauges of what stands where, once a second."""
+
+from __future__ import annotations
+
+from busway.control.status import flow_statuses
+from busway.ports import Log
+from busway.runtime.hub import Hub
+from busway.runtime.loop import Loop
+from busway.telemetry import Metrics
+
+EVERY_S = 1.0
+
+
+class Gauges:
+    """Sets the gauges from log and ledger."""
+
+    def __init__(self, log: Log, hub: Hub, metrics: Metrics) -> None:
+        self._log = log
+        self._hub = hub
+        self._metrics = metrics
+
+    async def turn(self, loop: Loop) -> None:
+        """Measure, then wait."""
+        for status in await flow_statuses(self._log, self._hub.ledger):
+            self._metrics.backlog.labels(status.name).set(status.backlog)
+            self._metrics.standing.labels(status.name, "parked").set(status.parked)
+            self._metrics.standing.labels(status.name, "dead").set(status.dead)
+        self._metrics.log_bytes.set(await self._log.size_bytes())
+        with loop.idle():
+            await self._hub.clock.sleep(EVERY_S)

@@ -1,0 +1,67 @@
+"""What every lane of a process shares."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Protocol
+
+import msgspec
+
+from busway.bus.follow import Follow
+from busway.clock import Clock
+from busway.delivery.settle import Terms
+from busway.flow import Flow
+from busway.ports import Counts, Ledger
+from busway.runtime.gate import Gate
+
+
+class DeliveryObserver(Protocol):
+    """Hears of each settled batch and each retry; for telemetry."""
+
+    def settled(self, place: tuple[str, int, int, int], counts: Counts, times: Times) -> None: ...
+
+    def retried(self, flow: str, fate: str) -> None: ...
+
+
+class Times(msgspec.Struct, frozen=True):
+    """How long the parts of one batch took, in seconds."""
+
+    step: float
+    sink: float
+    settle: float
+
+
+class Hub(msgspec.Struct, frozen=True):
+    """The stores, the clock and the observer; ``identity`` is the log's."""
+
+    follow: Follow
+    ledger: Ledger
+    clock: Clock
+    identity: str
+    observer: DeliveryObserver
+
+    def terms(self, flow: Flow) -> Terms:
+        """Return what settling a batch of a flow depends on, now."""
+        return Terms(
+            flow.name, flow.version, flow.backoff, flow.ordered, self.clock.now(), random.random()
+        )
+
+
+class Assignment(msgspec.Struct, frozen=True):
+    """A lane to work: its flow, the number of its rule, its partition, and the way to its sink.
+
+    ``lock`` is held while troubles of the lane are decided, by delivering and by retrying.
+    """
+
+    hub: Hub
+    flow: Flow
+    rule: int
+    gate: Gate
+    partition: int
+    lock: asyncio.Lock
+
+    @property
+    def lane(self) -> tuple[str, str, int]:
+        """Its name for ever, as sinks know it."""
+        return (self.hub.identity, self.flow.name, self.partition)

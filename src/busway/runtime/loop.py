@@ -1,0 +1,74 @@
+"""The skeleton of every loop: turn after turn until stopped, with a pause after a failed turn."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
+
+import structlog
+
+_PAUSES_S = (0.1, 0.5, 1.0, 5.0)
+_log = structlog.get_logger("busway")
+
+Turn = Callable[["Loop"], Awaitable[None]]
+
+
+class Loop:
+    """One task that takes turns. A turn waits only inside ``with loop.idle():``.
+
+    ``stop`` ends a loop at once where it is idle; otherwise its turn is finished first.
+    """
+
+    def __init__(self, name: str, turn: Turn) -> None:
+        self.name = name
+        self._turn = turn
+        self._stopping = False
+        self._idle = False
+        self._failures = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name=self.name)
+
+    @contextlib.contextmanager
+    def idle(self) -> Iterator[None]:
+        """Mark a place where the loop may be stopped."""
+        if self._stopping:
+            raise asyncio.CancelledError
+        self._idle = True
+        try:
+            yield
+        finally:
+            self._idle = False
+
+    def stop(self) -> None:
+        """Ask the loop to end; ``join`` waits for it."""
+        self._stopping = True
+        if self._idle and self._task is not None:
+            self._task.cancel()
+
+    async def join(self, within_s: float) -> bool:
+        """Return whether the loop ended by itself in time; it has ended in any case."""
+        if self._task is None:
+            return True
+        done, _ = await asyncio.wait((self._task,), timeout=within_s)
+        if not done:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+        return bool(done)
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            try:
+                await self._turn(self)
+                self._failures = 0
+            except Exception as error:
+                _log.error("loop failed", loop=self.name, error=repr(error), exc_info=error)
+                await self._pause()
+
+    async def _pause(self) -> None:
+        pause_s = _PAUSES_S[min(self._failures, len(_PAUSES_S) - 1)]
+        self._failures += 1
+        with self.idle():
+            await asyncio.sleep(pause_s)

@@ -1,0 +1,60 @@
+"""Tell the log and the metrics what the loops do."""
+
+from __future__ import annotations
+
+import structlog
+
+from busway.ports import Counts
+from busway.runtime.hub import Times
+from busway.telemetry import Metrics
+
+_log = structlog.get_logger("busway")
+
+
+class Observer:
+    """Hears of requests, commits, settlements and retries; once a request or a batch."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._statuses = {202: metrics.requests.labels("202")}
+
+    def request(self, status: int, events: int, size_bytes: int, seconds: float) -> None:
+        """One HTTP request was answered."""
+        metrics = self._metrics
+        counter = self._statuses.get(status)
+        if counter is None:
+            counter = self._statuses[status] = metrics.requests.labels(str(status))
+        counter.inc()
+        metrics.request_events.inc(events)
+        metrics.request_bytes.inc(size_bytes)
+        metrics.request_seconds.observe(seconds)
+
+    def appended(self, requests: int, events: int, size_bytes: int, seconds: float) -> None:
+        """One group was committed to the log."""
+        self._metrics.appended.inc(events)
+        self._metrics.append_events.observe(events)
+        self._metrics.append_seconds.observe(seconds)
+
+    def settled(self, place: tuple[str, int, int, int], counts: Counts, times: Times) -> None:
+        """A batch of ``place`` (flow, partition, start, end) was settled."""
+        flow, partition, start, end = place
+        metrics = self._metrics
+        for outcome, count in zip(Counts.__struct_fields__, counts.values(), strict=True):
+            if count:
+                metrics.outcomes.labels(flow, outcome).inc(count)
+        metrics.batch_events.labels(flow).observe(end - start)
+        for stage in Times.__struct_fields__:
+            metrics.stage_seconds.labels(flow, stage).observe(getattr(times, stage))
+        _log.info(
+            "settled",
+            flow=flow,
+            partition=partition,
+            start=start,
+            end=end,
+            **dict(zip(Counts.__struct_fields__, counts.values(), strict=True)),
+            ms=round((times.step + times.sink + times.settle) * 1000, 1),
+        )
+
+    def retried(self, flow: str, fate: str) -> None:
+        """A parked event was tried again."""
+        self._metrics.retries.labels(flow, fate).inc()

@@ -1,0 +1,54 @@
+"""What a lane does at once: a range of offsets, and the events of it that its rule wants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from busway.bus.follow import Matched
+from busway.delivery.settle import Decided, Problem
+from busway.event import Event
+
+
+class Portion(msgspec.Struct, frozen=True):
+    """Offsets from ``start`` up to ``end``; ``wanted`` and ``decided`` are in order of offsets."""
+
+    start: int
+    end: int
+    wanted: Sequence[tuple[int, Event]]
+    decided: Sequence[Decided]
+
+
+def cut(matched: Sequence[Matched], rule: int, cursor: int, most: int) -> Portion | None:
+    """Return what a rule wants from ``cursor`` on, of about ``most`` events, or ``None``."""
+    wanted: list[tuple[int, Event]] = []
+    decided: list[Decided] = []
+    end = cursor
+    for one in matched:
+        if one.batch.end <= end or (end > cursor and one.batch.end - cursor > most):
+            continue
+        _take(one, rule, cursor, wanted)
+        decided += _unreadable(one, cursor)
+        end = one.batch.end
+    return Portion(cursor, end, wanted, decided) if end > cursor else None
+
+
+def _take(matched: Matched, rule: int, cursor: int, wanted: list[tuple[int, Event]]) -> None:
+    first, events = matched.batch.offset, matched.batch.events
+    new = Event.from_json
+    indexes = matched.wanted.get(rule, ())
+    wanted += [(first + i, new(events[i])) for i in indexes if first + i >= cursor]
+
+
+def _unreadable(matched: Matched, cursor: int) -> list[Decided]:
+    first, events = matched.batch.offset, matched.batch.events
+    return [
+        Decided(
+            first + index,
+            Event.from_json(events[index]),
+            Problem("rule", "EventError", reason, final=True),
+        )
+        for index, reason in matched.unreadable.items()
+        if first + index >= cursor
+    ]

@@ -1,0 +1,79 @@
+"""Run a flow's steps over events: what is to be loaded, and what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import overload
+
+from busway.clock import derived_id
+from busway.delivery.settle import Decided, Held, Problem
+from busway.event import Event
+from busway.flow import Flow
+from busway.outcome import Delivered, Down, Gone, Outcome, Rejected, Retry
+from busway.ports import Item
+from busway.step import Failed, run_steps
+
+HELD = "held"
+"""The error of a ``Retry`` by which a sink says that it did not try the event."""
+
+
+class Keys(Sequence[str]):
+    """The idempotency keys of an event's results, made when somebody asks for them."""
+
+    __slots__ = ("_count", "_event", "_flow")
+
+    def __init__(self, flow: str, event: Event, count: int) -> None:
+        self._flow, self._event, self._count = flow, event, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(self._count))]
+        if not -self._count <= index < self._count:
+            raise IndexError(index)
+        return derived_id(self._flow, self._event.id, index % self._count)
+
+
+async def produce(
+    flow: Flow, wanted: Sequence[tuple[int, Event]]
+) -> tuple[list[Item], list[Decided]]:
+    """Return the items for the sink and the decided failures; what is in neither is filtered."""
+    items: list[Item] = []
+    decided: list[Decided] = []
+    name = flow.name
+    made = await run_steps(flow.steps, [event for _, event in wanted])
+    for (offset, event), results in zip(wanted, made, strict=True):
+        if isinstance(results, Failed):
+            decided.append(Decided(offset, event, _step_problem(results)))
+        elif results:
+            items.append(Item(offset, event, results, Keys(name, event, len(results))))
+    return items, decided
+
+
+def _step_problem(failed: Failed) -> Problem:
+    final = failed.error in ("Reject", "EventError")
+    return Problem("step", failed.error, failed.reason, failed.traceback, final)
+
+
+def fate_of(item: Item, outcome: Outcome) -> Decided | None:
+    """Return what an outcome means for an item; ``None`` when it is to be tried again at once."""
+    match outcome:
+        case Delivered():
+            return Decided(item.offset, item.event, "delivered")
+        case Retry(error=error) if error == HELD:
+            return Decided(item.offset, item.event, Held())
+        case Retry(error=error, reason=reason, after_s=after_s):
+            problem = Problem("sink", error, reason, after_s=after_s)
+            return Decided(item.offset, item.event, problem)
+        case Rejected(error=error, reason=reason):
+            return Decided(item.offset, item.event, Problem("sink", error, reason, final=True))
+        case Down() | Gone():
+            return None

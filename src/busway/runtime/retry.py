@@ -1,0 +1,90 @@
+"""The retrying loop: parked events that are due go through their flow again."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from busway.delivery.settle import Decided, Held, Problem, failed_again
+from busway.event import Event
+from busway.ports import Item, Load, Query, Trouble, Verdict
+from busway.runtime.hub import Assignment, Hub
+from busway.runtime.loop import Loop
+from busway.runtime.produce import fate_of, produce
+
+POLL_S = 0.5
+MOST_EVENTS = 500
+
+
+class Retrier:
+    """Retries one flow's parked events; ``assignments`` are its lanes, by partition."""
+
+    def __init__(self, hub: Hub, assignments: Mapping[int, Assignment]) -> None:
+        self._hub = hub
+        self._assignments = assignments
+        first = next(iter(assignments.values()))
+        self._gate = first.gate
+        self._flow = first.flow
+
+    async def turn(self, loop: Loop) -> None:
+        """Retry what is due, or wait until something is."""
+        lanes: defaultdict[int, list[Trouble]] = defaultdict(list)
+        for trouble in await self._due():
+            lanes[trouble.partition].append(trouble)
+        if not lanes:
+            with loop.idle():
+                await self._hub.clock.sleep(POLL_S)
+        for partition, troubles in lanes.items():
+            if partition in self._assignments:
+                await self._retry(self._assignments[partition], troubles)
+
+    async def _due(self) -> Sequence[Trouble]:
+        """Return what to retry now: one event when the destination has to be probed."""
+        if self._gate.breaker.wait_s(self._hub.clock.monotonic()) != 0.0:
+            return ()
+        limit = MOST_EVENTS if self._gate.closed else 1
+        now = self._hub.clock.now()
+        query = Query(state="parked", flow=self._flow.name, due_by=now, limit=limit)
+        return await self._hub.ledger.troubles(query)
+
+    async def _retry(self, to: Assignment, troubles: Sequence[Trouble]) -> None:
+        ordered = sorted(troubles, key=lambda trouble: trouble.offset)
+        wanted = [(one.offset, _again(one)) for one in ordered]
+        items, decided = await produce(to.flow, wanted)
+        touched = {item.offset for item in items} | {one.offset for one in decided}
+        decided += [
+            Decided(offset, event, "filtered") for offset, event in wanted if offset not in touched
+        ]
+        decided += await self._load(to, items)
+        by_offset = {one.offset: one for one in troubles}
+        verdicts = [self._verdict(by_offset[one.offset], one) for one in decided]
+        async with to.lock:
+            await self._hub.ledger.judge([one for one in verdicts if one is not None])
+
+    async def _load(self, to: Assignment, items: Sequence[Item]) -> list[Decided]:
+        if not items:
+            return []
+        await to.gate.ready()
+        outcomes = await to.gate.write(Load(to.lane, items, ordered=to.flow.ordered))
+        fates = [fate_of(item, one) for item, one in zip(items, outcomes, strict=True)]
+        return [fate for fate in fates if fate is not None]
+
+    def _verdict(self, trouble: Trouble, decided: Decided) -> Verdict | None:
+        terms = self._hub.terms(self._flow)
+        if isinstance(decided.fate, Held):
+            return None
+        became: Literal["delivered", "filtered"] | Trouble
+        if isinstance(decided.fate, Problem):
+            became = failed_again(terms, trouble, decided.fate)
+        else:
+            became = decided.fate
+        self._hub.observer.retried(
+            trouble.flow, became.state if isinstance(became, Trouble) else became
+        )
+        place = (trouble.flow, trouble.partition, trouble.offset)
+        return Verdict(*place, trouble.attempts, trouble.state, became, terms.at)
+
+
+def _again(trouble: Trouble) -> Event:
+    return Event.from_json(trouble.event, attempt=trouble.attempts + 1)

@@ -1,0 +1,55 @@
+"""The upkeep loop: retention, and whatever maintenance the stores ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import msgspec
+
+from busway.ports import Lane, Log, Maintained
+from busway.runtime.hub import Hub
+from busway.runtime.loop import Loop
+
+EVERY_S = 1.0
+
+
+class Retention(msgspec.Struct, frozen=True):
+    """How long events that every lane has read are kept; a size of 0 sets no limit."""
+
+    age_s: float
+    size_bytes: int
+
+
+class Upkeep:
+    """Trims the log and maintains the stores."""
+
+    def __init__(self, hub: Hub, log: Log, retention: Retention) -> None:
+        self._hub = hub
+        self._log = log
+        self._retention = retention
+
+    async def turn(self, loop: Loop) -> None:
+        """Do what is due, then wait."""
+        for store in (self._log, self._hub.ledger):
+            if isinstance(store, Maintained):
+                await store.maintain()
+        lanes = await self._hub.ledger.lanes()
+        for partition in range(self._log.partitions):
+            await self._trim(partition, lanes)
+        with loop.idle():
+            await self._hub.clock.sleep(EVERY_S)
+
+    async def _trim(self, partition: int, lanes: Sequence[Lane]) -> None:
+        start, end = await self._log.bounds(partition)
+        before = self._hub.clock.now() - timedelta(seconds=self._retention.age_s)
+        wanted = await self._log.offset_at(partition, before)
+        if await self._over_size():
+            wanted = max(wanted, start + max((end - start) // 8, 1))
+        read = min((lane.cursor for lane in lanes if lane.partition == partition), default=end)
+        if min(wanted, read) > start:
+            await self._log.trim(partition, min(wanted, read))
+
+    async def _over_size(self) -> bool:
+        limit = self._retention.size_bytes
+        return bool(limit) and await self._log.size_bytes() > limit

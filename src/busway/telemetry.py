@@ -1,0 +1,80 @@
+"""What Busway tells about itself: log lines, at most one a batch, and Prometheus metrics."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TextIO
+
+import msgspec
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from structlog.typing import Processor
+
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+EVENTS = (1, 5, 10, 50, 100, 500, 1_000, 5_000, 10_000)
+
+
+def configure_log(log_format: str = "", level: str = "info", stream: TextIO | None = None) -> None:
+    """Write log lines to ``stream`` (stderr): text on a terminal, JSON elsewhere, or as asked."""
+    target = stream or sys.stderr
+    text = log_format == "text" or (not log_format and target.isatty())
+    shared: list[Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    tail: list[Processor] = [structlog.dev.ConsoleRenderer(colors=target.isatty())]
+    if not text:
+        tail = [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(serializer=_to_json),
+        ]
+    structlog.configure(
+        processors=[*shared, *tail],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(target),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _to_json(value: object, **_: object) -> str:
+    return msgspec.json.encode(value, enc_hook=repr).decode()
+
+
+class Metrics:
+    """Every metric of one process, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = self._counter("requests", "HTTP requests by status", "status")
+        self.request_events = self._counter("request_events", "Events in requests that got a 202")
+        self.request_bytes = self._counter("request_bytes", "Bytes of request bodies")
+        self.request_seconds = self._histogram("request_seconds", "From request to answer", SECONDS)
+        self.appended = self._counter("appended_events", "Events made durable")
+        self.append_seconds = self._histogram("append_seconds", "One group commit", SECONDS)
+        self.append_events = self._histogram("append_events", "Events of one commit", EVENTS)
+        self.outcomes = self._counter("events", "Events by what became of them", "flow", "outcome")
+        self.retries = self._counter("retries", "Retried events", "flow", "outcome")
+        self.stage_seconds = self._histogram(
+            "stage_seconds", "A batch's time by stage", SECONDS, "flow", "stage"
+        )
+        self.batch_events = self._histogram("batch_events", "Events a settlement", EVENTS, "flow")
+        self.backlog = self._gauge("backlog_events", "Events not read yet", "flow")
+        self.standing = self._gauge("trouble_events", "Troubled events", "flow", "state")
+        self.breaker = self._gauge("breaker_open", "1 while it takes nothing", "destination")
+        self.log_bytes = self._gauge("log_bytes", "What the log takes up")
+
+    def render(self) -> bytes:
+        """Return all of them in the Prometheus text format."""
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"busway_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"busway_{name}", text, labels, registry=self.registry)
+
+    def _histogram(
+        self, name: str, text: str, buckets: tuple[float, ...], *labels: str
+    ) -> Histogram:
+        return Histogram(f"busway_{name}", text, labels, buckets=buckets, registry=self.registry)
