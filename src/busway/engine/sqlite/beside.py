@@ -51,7 +51,7 @@ class BesideLog:
         return self._reader.size_bytes()
 
     async def wait(self, partition: int, offset: int) -> None:
-        while self._reader.bounds()[partition][1] <= offset:
+        if self._reader.bounds()[partition][1] <= offset:
             await asyncio.sleep(_LOOK_EVERY_S)
 
     async def close(self) -> None:

@@ -92,9 +92,7 @@ def identify(directory: Path) -> str:
             raise StoreDamaged(f"{directory / name} is missing; {_RESTORE}")
     log, ledger = (_identity(directory / name) for name in (LOG, LEDGER))
     if log != ledger:
-        raise StoreDamaged(
-            f"{LOG} and {LEDGER} in {directory} do not belong together ({log}, {ledger}); {_RESTORE}"
-        )
+        raise StoreDamaged(f"{LOG} and {LEDGER} in {directory} do not belong together; {_RESTORE}")
     return log
 
 

@@ -14,7 +14,7 @@ import apsw
 from busway.conservation import check_settlement, check_verdict
 from busway.engine.sqlite import row, settling
 from busway.engine.sqlite.checkpoint import Checkpointer
-from busway.engine.sqlite.database import connect, connect_reading, sql, translated
+from busway.engine.sqlite.database import Row, connect, connect_reading, rows, sql, translated
 from busway.engine.sqlite.question import question
 from busway.engine.sqlite.writer import Writer
 from busway.ports import Lane, Query, Settled, Settlement, Trouble, Verdict
@@ -37,8 +37,7 @@ class SqliteLedger:
     async def open_lane(self, flow: str, partition: int, start: int) -> Lane:
         def work(connection: apsw.Connection) -> Lane:
             connection.execute(sql("ledger/open_lane"), (flow, partition, start))
-            found = connection.execute(sql("ledger/get_lane"), (flow, partition)).fetchone()
-            return row.lane(found)
+            return row.lane(rows(connection, "ledger/get_lane", (flow, partition))[0])
 
         return await self._writer.submit(work)
 
@@ -77,9 +76,9 @@ class SqliteLedger:
         await self._writer.submit(work)
 
     async def get(self, prefix: str) -> Mapping[str, bytes]:
-        with self._told():
-            with contextlib.closing(self._connection.execute(sql("ledger/get"), (prefix,))) as rows:
-                return dict(takewhile(lambda found: found[0].startswith(prefix), rows))
+        found = self._connection.execute(sql("ledger/get"), (prefix,))
+        with self._told(), contextlib.closing(found):
+            return dict(takewhile(lambda named: named[0].startswith(prefix), found))
 
     async def count_troubles(self) -> Mapping[tuple[str, int], tuple[int, int]]:
         return dict(self._rows("ledger/count_troubles", (), lambda found: (found[:2], found[2:])))
@@ -92,9 +91,9 @@ class SqliteLedger:
         self._connection.close()
         await self._writer.close()
 
-    def _rows(self, name: str, bindings: row.Row, made: Callable[[row.Row], T]) -> list[T]:
+    def _rows(self, name: str, bindings: Row, made: Callable[[Row], T]) -> list[T]:
         with self._told():
-            return [made(found) for found in self._connection.execute(sql(name), bindings)]
+            return [made(found) for found in rows(self._connection, name, bindings)]
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:

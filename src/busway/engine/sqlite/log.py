@@ -11,7 +11,7 @@ import apsw
 from busway import batch as codec
 from busway.engine.sqlite import moment
 from busway.engine.sqlite.checkpoint import Checkpointer
-from busway.engine.sqlite.database import connect, sql, used_bytes
+from busway.engine.sqlite.database import connect, rows, sql, used_bytes
 from busway.engine.sqlite.reader import OFFSET, LogReader
 from busway.engine.sqlite.recent import Recent
 from busway.engine.sqlite.room import Room
@@ -47,12 +47,12 @@ class SqliteLog:
         return len(self._bases)
 
     async def append(self, drafts: Sequence[Draft], at: datetime) -> Sequence[int]:
-        rows = [self._row(draft, moment.stored(at)) for draft in drafts]
+        wanted = [self._row(draft, moment.stored(at)) for draft in drafts]
 
         def work(connection: apsw.Connection) -> list[int]:
-            wanted = sum(len(body) for *_, body in rows)
-            self._room.take(wanted, lambda: used_bytes(connection))
-            return [connection.execute(sql("log/append"), row).get & OFFSET for row in rows]
+            size = sum(len(body) for *_, body in wanted)
+            self._room.take(size, lambda: used_bytes(connection))
+            return [rows(connection, "log/append", row)[0][0] & OFFSET for row in wanted]
 
         def landed(offsets: list[int]) -> None:
             for draft, offset in zip(drafts, offsets, strict=True):
@@ -121,7 +121,7 @@ class _Trim:
         """Return the id up to which it is gone and the number of events, ``None`` for nothing."""
         found = (self._partition, self._offset, _TRIM_ROWS)
         upto, events, left = 0, 0, _TRIM_BYTES
-        for key, count, size in connection.execute(sql("log/trimmable"), found).fetchall():
+        for key, count, size in rows(connection, "log/trimmable", found):
             upto, events, left = key + count, events + count, left - size
             if left < 0:
                 break

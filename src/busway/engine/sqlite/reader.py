@@ -12,7 +12,7 @@ import apsw
 
 from busway import batch as codec
 from busway.engine.sqlite import moment
-from busway.engine.sqlite.database import connect_reading, sql, translated, used_bytes
+from busway.engine.sqlite.database import connect_reading, rows, sql, translated, used_bytes
 from busway.engine.sqlite.recent import fitting
 from busway.errors import StoreDamaged
 from busway.ports import Batch
@@ -39,8 +39,8 @@ class LogReader:
     def bounds(self) -> Sequence[tuple[int, int]]:
         """Return the first kept offset and the end of each partition."""
         with self._told():
-            rows = self._connection.execute(sql("log/bounds")).fetchall()
-        return [(base & OFFSET, end - (partition << 48)) for partition, base, end in rows]
+            found = rows(self._connection, "log/bounds")
+        return [(base & OFFSET, end - (partition << 48)) for partition, base, end in found]
 
     def size_bytes(self) -> int:
         with self._told():
@@ -58,8 +58,8 @@ class LogReader:
 
     def _first_since(self, partition: int, at: int) -> int | None:
         with contextlib.closing(connect_reading(self._path)) as connection, self._told():
-            found = connection.execute(sql("log/first_since"), (partition, at)).get
-        return None if found is None else found & OFFSET
+            found = rows(connection, "log/first_since", (partition, at))
+        return found[0][0] & OFFSET if found else None
 
     def _batch(self, key: int, count: int, appended_at: int, body: bytes) -> Batch:
         partition, offset = key >> 48, key & OFFSET

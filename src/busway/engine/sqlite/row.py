@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
+from busway.engine.sqlite.database import Row
 from busway.engine.sqlite.moment import restored, stored
 from busway.outcome import Failure
 from busway.ports import Counts, Lane, Settled, Trouble
-
-Row = tuple[Any, ...]
 
 _encode = msgspec.json.Encoder().encode
 _failures = msgspec.json.Decoder(tuple[Failure, ...]).decode
 
 
 def lane(row: Row) -> Lane:
-    return Lane(*row[:4], Counts(*row[4:]))
+    flow, partition, start, cursor, *counts = row
+    return Lane(flow, partition, start, cursor, Counts(*counts))
 
 
 def settled(row: Row) -> Settled:
-    return Settled(*row[:5], restored(row[5]), restored(row[6]), Counts(*row[7:]))
+    flow, partition, start, end, version, first_at, last_at, *counts = row
+    first, last = restored(first_at), restored(last_at)
+    return Settled(flow, partition, start, end, version, first, last, Counts(*counts))
 
 
 def trouble(row: Row) -> Trouble:

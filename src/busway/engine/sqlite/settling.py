@@ -7,7 +7,7 @@ from datetime import datetime
 import apsw
 
 from busway.conservation import moved
-from busway.engine.sqlite.database import sql
+from busway.engine.sqlite.database import rows, sql
 from busway.engine.sqlite.moment import stored
 from busway.engine.sqlite.row import trouble_row
 from busway.ports import Settlement, Trouble, Verdict
@@ -30,16 +30,16 @@ def settle(connection: apsw.Connection, settlement: Settlement) -> bool:
 
 def judge(connection: apsw.Connection, verdict: Verdict) -> bool:
     """Put what the trouble became in its place where it stands as judged; say whether it did."""
-    place = (verdict.flow, verdict.partition, verdict.offset)
-    standing = connection.execute(sql("ledger/standing"), place).fetchone()
-    if standing is None or standing[:2] != (verdict.attempts, verdict.state):
+    place, became = (verdict.flow, verdict.partition, verdict.offset), verdict.became
+    found = rows(connection, "ledger/standing", place)
+    if not found or found[0][:2] != (verdict.attempts, verdict.state):
         return False
     connection.execute(sql("ledger/remove_trouble"), place)
-    keys, became = {standing[2]}, verdict.became
+    keys: set[str | None] = {found[0][2]}
     if isinstance(became, Trouble):
         connection.execute(sql("ledger/add_trouble"), trouble_row(became))
-        keys, became = keys | {became.key}, became.state
-    change = moved(verdict.state, became)
+        keys.add(became.key)
+    change = moved(verdict.state, became.state if isinstance(became, Trouble) else became)
     if change.values() != (0, 0, 0, 0, 0):
         connection.execute(sql("ledger/recount"), (*place[:2], *change.values()))
     for key in keys:
