@@ -14,6 +14,8 @@ CORE = frozenset(
 )
 REQUIRED = ("id", "source", "type")
 OPTIONAL_TEXT = ("subject", "dataschema", "datacontenttype")
+TEXT_EXTENSIONS = ("partitionkey", "traceparent", "tracestate", "causationid", "correlationid")
+"""The extensions that Busway understands: strings, and a partition key is not empty."""
 MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+\s*(;.*)?", re.ASCII | re.DOTALL)
 _NAME = re.compile(r"[a-z0-9]+")
 _INT32 = range(-(2**31), 2**31)
@@ -79,6 +81,9 @@ def _data(members: Mapping[str, Any]) -> Iterator[str]:
 def _extension(name: str, value: Any) -> Iterator[str]:
     if not _NAME.fullmatch(name):
         yield f"the attribute name {_shown(name)} must be of lower-case letters and digits only"
+    if name in TEXT_EXTENSIONS and (not isinstance(value, str) or value + name == "partitionkey"):
+        yield f"{name} is {_shown(value)}; it must be a non-empty string, or left out"
+        return
     if isinstance(value, str | bool) or (isinstance(value, int) and value in _INT32):
         return
     if not isinstance(value, datetime):

@@ -1,0 +1,68 @@
+"""Responses as bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from email.utils import format_datetime
+from http import HTTPStatus
+
+from busway.ports import Appended
+from busway.source.http.problem import Refusal
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+CLOSE = ("connection", "close")
+KEEP_ALIVE = ("connection", "keep-alive")
+_REASONS = {status.value: status.phrase for status in HTTPStatus} | {413: "Content Too Large"}
+
+
+class Answer:
+    """One response: what it says, before it is put into bytes."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(
+        self, status: int, body: bytes = b"", headers: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        self.status = status
+        self.body = body
+        self.headers = headers
+
+
+def to_bytes(answer: Answer, at: bytes, connection: tuple[str, str] | None, silent: bool) -> bytes:
+    """Return the response; ``at`` is its Date, ``silent`` leaves out the body (HEAD)."""
+    lines = [f"HTTP/1.1 {answer.status} {_REASONS[answer.status]}", f"date: {at.decode()}"]
+    lines += [f"{name}: {value}" for name, value in answer.headers]
+    if answer.status != 204:
+        lines.append(f"content-length: {len(answer.body)}")
+    if connection is not None:
+        lines.append(f"{connection[0]}: {connection[1]}")
+    head = "\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n"
+    return head if silent else head + answer.body
+
+
+def refused(refusal: Refusal) -> Answer:
+    """Answer with a problem document."""
+    headers = (("content-type", "application/problem+json"), *refusal.headers)
+    return Answer(refusal.status, refusal.document(), headers)
+
+
+def accepted(appended: Appended) -> Answer:
+    """Answer that events are durable."""
+    body = b'{"accepted":%d,"duplicates":%d}' % (appended.accepted, appended.duplicates)
+    return Answer(202, body, (("content-type", "application/json"),))
+
+
+def text(status: int, body: bytes, kind: str = "text/plain; charset=utf-8") -> Answer:
+    """Answer with a text."""
+    return Answer(status, body, (("content-type", kind), ("cache-control", "no-store")))
+
+
+def http_date(at: datetime) -> bytes:
+    """Return a time as RFC 9110 writes it.
+
+    >>> from datetime import UTC
+    >>> http_date(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    b'Fri, 02 Jan 2026 03:04:05 GMT'
+    """
+    return format_datetime(at, usegmt=True).encode()

@@ -1,0 +1,134 @@
+"""The body of a request on its way in: of a known length, or chunked."""
+
+from __future__ import annotations
+
+import re
+
+from busway.source.http.problem import Refusal, bad_request, body_too_large
+
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(;.*)?")
+_MAX_LINE = 1024
+_MAX_TRAILERS = 8192
+
+
+class SizedBody:
+    """Takes ``length`` bytes."""
+
+    __slots__ = ("_length", "_received")
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self._received = bytearray()
+
+    @property
+    def size(self) -> int:
+        """How many bytes are held."""
+        return len(self._received)
+
+    def feed(self, data: bytes) -> bytes | Refusal | None:
+        """Take bytes; return what is left over when the body is complete, ``None`` until then."""
+        missing = self._length - len(self._received)
+        self._received += data[:missing]
+        return data[missing:] if len(data) >= missing else None
+
+    def content(self) -> bytes:
+        return bytes(self._received)
+
+
+class ChunkedBody:
+    """Takes chunks (RFC 9112, section 7.1) of ``limit`` bytes together; drops extensions and
+    trailers."""
+
+    __slots__ = ("_complete", "_last", "_left", "_limit", "_received", "_rest", "_trailers")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._received = bytearray()
+        self._rest = b""
+        self._left = 0
+        """Bytes of the current chunk and of the line end after it that are still to come."""
+        self._last = self._complete = False
+        self._trailers = 0
+
+    @property
+    def size(self) -> int:
+        """How many bytes are held."""
+        return len(self._received)
+
+    def feed(self, data: bytes) -> bytes | Refusal | None:
+        """Take bytes; return what is left over when the body is complete, ``None`` until then."""
+        rest: bytes | Refusal | None = self._rest + data
+        self._rest = b""
+        while isinstance(rest, bytes) and rest and not self._complete:
+            before = rest
+            rest = self._step(rest)
+            if rest is None:
+                self._rest = before
+        return rest if self._complete or isinstance(rest, Refusal) else None
+
+    def content(self) -> bytes:
+        return bytes(self._received)
+
+    def _step(self, rest: bytes) -> bytes | Refusal | None:
+        if self._left > 2:
+            return self._data(rest)
+        if self._left:
+            return self._data_end(rest)
+        line, end, after = rest.partition(b"\r\n")
+        if len(line) > _MAX_LINE:
+            return bad_request("a line between the chunks of the body is too long")
+        if not end:
+            return None
+        return self._trailer(line, after) if self._last else self._size_line(line, after)
+
+    def _data(self, rest: bytes) -> bytes:
+        piece = rest[: self._left - 2]
+        self._received += piece
+        self._left -= len(piece)
+        return rest[len(piece) :]
+
+    def _data_end(self, rest: bytes) -> bytes | Refusal | None:
+        if len(rest) < 2:
+            return None
+        self._left = 0
+        return rest[2:] if rest[:2] == b"\r\n" else bad_request("a chunk is longer than it says")
+
+    def _size_line(self, line: bytes, after: bytes) -> bytes | Refusal:
+        found = _SIZE.fullmatch(line)
+        if found is None:
+            return bad_request(f"a chunk begins with {line[:40]!r}, which is not its size")
+        size = int(found[1], 16)
+        if size + len(self._received) > self._limit:
+            return body_too_large(self._limit)
+        self._last = not size
+        self._left = size + 2 if size else 0
+        return after
+
+    def _trailer(self, line: bytes, after: bytes) -> bytes | Refusal:
+        self._trailers += len(line)
+        self._complete = not line
+        if self._trailers > _MAX_TRAILERS:
+            return bad_request("the trailers of the body are too long")
+        return after
+
+
+class SkippedBody:
+    """Lets ``length`` bytes pass that nobody wants."""
+
+    __slots__ = ("_missing",)
+
+    size = 0
+
+    def __init__(self, length: int) -> None:
+        self._missing = length
+
+    def feed(self, data: bytes) -> bytes | Refusal | None:
+        """Take bytes; return what is left over when the body is complete, ``None`` until then."""
+        missing, self._missing = self._missing, max(0, self._missing - len(data))
+        return data[missing:] if len(data) >= missing else None
+
+    def content(self) -> bytes:
+        return b""
+
+
+Body = SizedBody | ChunkedBody | SkippedBody

@@ -1,0 +1,129 @@
+"""What the connections of one server share: limits, what is in flight, and how bodies are read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from busway.ports import Appended
+from busway.source.http.answer import Answer, accepted, http_date, text, to_bytes
+from busway.source.http.binary import read_binary
+from busway.source.http.coding import inflate
+from busway.source.http.config import IntakeConfig
+from busway.source.http.head import ALLOWED, Head, Heads
+from busway.source.http.parcel import Parcel, read_batch, read_either, read_lines, read_one
+from busway.source.http.problem import Refusal, body_too_large, draining, too_busy
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_ONE = Appended(accepted=1, duplicates=0)
+_READERS: dict[str, Callable[[bytes, int], Parcel | Refusal]] = {
+    "one": read_one,
+    "batch": read_batch,
+    "lines": read_lines,
+    "either": read_either,
+}
+
+
+class Guest(Protocol):
+    """A connection, as the desk sees it."""
+
+    def check(self, now: float) -> None:
+        """Give up what has taken too long; ``now`` is monotonic."""
+        ...
+
+    def retire(self) -> None:
+        """Close when there is nothing in flight."""
+        ...
+
+    def close(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+class Desk:
+    """Shared by all connections of a server; lives on one event loop."""
+
+    def __init__(self, config: IntakeConfig) -> None:
+        self.config = config
+        self.limits = config.limits
+        self.heads = Heads()
+        self.guests: set[Guest] = set()
+        self.draining = False
+        self.requests = 0
+        """Requests in flight: from their head to their answer."""
+        self.held_bytes = 0
+        """Bodies in flight."""
+        self.quiet = asyncio.Event()
+        """Set while no request is in flight."""
+        self.empty = asyncio.Event()
+        """Set while there is no connection."""
+        self.quiet.set()
+        self.empty.set()
+        self.tick()
+
+    def tick(self) -> None:
+        """Take the time: once a second is enough for dates and timeouts."""
+        self.now = self.config.clock.monotonic()
+        self.date = http_date(self.config.clock.now())
+        self.accepted_one = to_bytes(accepted(_ONE), self.date, None, silent=False)
+        for guest in tuple(self.guests):
+            guest.check(self.now)
+
+    def enter(self, guest: Guest) -> None:
+        self.guests.add(guest)
+        self.empty.clear()
+
+    def leave(self, guest: Guest) -> None:
+        self.guests.discard(guest)
+        if not self.guests:
+            self.empty.set()
+
+    def open_request(self) -> None:
+        self.requests += 1
+        if self.requests == 1:
+            self.quiet.clear()
+
+    def close_request(self, size_bytes: int) -> None:
+        self.requests -= 1
+        self.held_bytes -= size_bytes
+        if not self.requests:
+            self.quiet.set()
+
+    def refusal_for(self, head: Head) -> Refusal | None:
+        """Say why a request cannot be taken now, as far as its head tells."""
+        limits, length = self.limits, head.length or 0
+        if length > limits.max_body_bytes:
+            return body_too_large(limits.max_body_bytes)
+        if head.route != "events":
+            return None
+        if self.draining:
+            return draining()
+        if self.requests > limits.max_in_flight_requests:
+            return too_busy("requests")
+        if self.held_bytes and self.held_bytes + length > limits.max_in_flight_bytes:
+            return too_busy("bytes")
+        return None
+
+    def parcel(self, head: Head, body: bytes) -> Parcel | Refusal:
+        """Read the events of a body, whatever it is coded and formatted as."""
+        limits = self.limits
+        if head.coding:
+            plain = inflate(head.coding, body, limits.max_body_bytes)
+            if isinstance(plain, Refusal):
+                return plain
+            body = plain
+        if head.mode == "binary":
+            return read_binary(head.attributes, head.content_type, body, limits.max_event_bytes)
+        return _READERS[head.mode](body, limits.max_event_bytes)
+
+    def report(self, head: Head) -> Answer:
+        """Answer what is not about events."""
+        if head.method == "OPTIONS":
+            return Answer(204, headers=(("allow", ALLOWED[head.route]),))
+        if head.route == "healthz":
+            return text(200, b"ok\n")
+        if head.route == "metrics":
+            return text(200, self.config.metrics(), METRICS_TYPE)
+        reason = "stopping" if self.draining else self.config.ready()
+        return text(200, b"ready\n") if reason is None else text(503, f"{reason}\n".encode())

@@ -1,0 +1,218 @@
+"""The head of a request: parsed by httptools, judged, and remembered by its exact bytes."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import httptools
+import msgspec
+
+from busway.source.http.problem import (
+    Refusal,
+    bad_request,
+    not_allowed,
+    not_found,
+    unsupported,
+)
+
+Route = Literal["events", "healthz", "readyz", "metrics", "elsewhere"]
+Mode = Literal["one", "batch", "lines", "either", "binary"]
+
+ALLOWED: dict[str, str] = {
+    "events": "POST, OPTIONS",
+    "healthz": "GET, HEAD, OPTIONS",
+    "readyz": "GET, HEAD, OPTIONS",
+    "metrics": "GET, HEAD, OPTIONS",
+}
+MODES: dict[str, Mode] = {
+    "application/cloudevents+json": "one",
+    "application/cloudevents-batch+json": "batch",
+    "application/x-ndjson": "lines",
+    "application/ndjson": "lines",
+    "application/jsonl": "lines",
+    "application/json": "either",
+}
+CODINGS = {"": "", "identity": "", "gzip": "gzip", "x-gzip": "gzip"} | {
+    name: name for name in ("zstd", "deflate")
+}
+_ORIGIN = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
+_CHARSET = re.compile(r"charset\s*=\s*\"?([^\s\";]+)", re.IGNORECASE)
+_REMEMBERED, _REMEMBERED_BYTES = 512, 1024
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """What the head of a request says. ``length`` is ``None`` for a chunked body, in bytes."""
+
+    method: str
+    path: str
+    route: Route
+    length: int | None
+    keeps_alive: bool
+    old: bool
+    """HTTP/1.0: the connection closes unless both sides say otherwise, and nothing is chunked."""
+    expects: bool
+    """The sender waits for ``100 Continue``."""
+    upgrades: bool
+    mode: Mode = "one"
+    coding: str = ""
+    content_type: str = ""
+    attributes: tuple[tuple[str, bytes], ...] = ()
+    """The ``ce-`` headers, without that prefix."""
+    refusal: Refusal | None = None
+    """Why the request cannot be taken, as far as its head tells."""
+
+
+class _Collector:
+    """What httptools calls back."""
+
+    def __init__(self) -> None:
+        self.url = b""
+        self.headers: list[tuple[str, bytes]] = []
+        self.complete = False
+        self.keeps_alive = True
+        self.parser = httptools.HttpRequestParser(self)
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.decode("ascii").lower(), value.strip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        self.complete = True
+        self.keeps_alive = self.parser.should_keep_alive()
+
+    def values(self, name: str) -> list[bytes]:
+        return [value for key, value in self.headers if key == name]
+
+    def text(self, name: str) -> str:
+        return b", ".join(self.values(name)).decode("latin-1")
+
+
+class Heads:
+    """Parses heads, and remembers short ones: a client's next request often has the same."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Head] = {}
+        self.known = self._known.get
+
+    def read(self, raw: bytes) -> Head | Refusal:
+        """Parse a head that ends with its empty line; a refusal where it is not HTTP/1."""
+        found = read_head(raw)
+        if isinstance(found, Head) and len(raw) <= _REMEMBERED_BYTES:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[raw] = found
+        return found
+
+
+def read_head(raw: bytes) -> Head | Refusal:
+    """Parse a head that ends with its empty line; a refusal where it is not HTTP/1."""
+    seen = _Collector()
+    try:
+        seen.parser.feed_data(raw)
+    except httptools.HttpParserUpgrade:
+        pass
+    except httptools.HttpParserError as error:
+        return bad_request(f"this is not an HTTP/1.1 request: {error}")
+    version = seen.parser.get_http_version()
+    wrong = _faulty(seen, version)
+    return wrong or _judged(seen, version)
+
+
+def _faulty(seen: _Collector, version: str) -> Refusal | None:
+    if not seen.complete:
+        return bad_request("this is not an HTTP/1.1 request: the head ends in the middle")
+    if version not in ("1.1", "1.0"):
+        title, detail = "HTTP version not supported", f"HTTP/{version} is not spoken here, 1.1 is"
+        return Refusal(505, "http-version", title, detail, closes=True)
+    if version == "1.1" and len(seen.values("host")) != 1:
+        return bad_request("an HTTP/1.1 request has exactly one Host header")
+    codings = seen.text("transfer-encoding").lower()
+    if codings and version == "1.0":
+        return bad_request("HTTP/1.0 has no Transfer-Encoding")
+    if codings not in ("", "chunked"):
+        title, detail = "Not implemented", f"Transfer-Encoding {codings!r}: only chunked is known"
+        return Refusal(501, "transfer-coding", title, detail, closes=True)
+    return None
+
+
+def _judged(seen: _Collector, version: str) -> Head:
+    path = _ORIGIN.sub(b"", seen.url, count=1).partition(b"?")[0].decode("latin-1") or "/"
+    chunked = bool(seen.values("transfer-encoding"))
+    expectation = seen.text("expect").lower()
+    head = Head(
+        method=seen.parser.get_method().decode("ascii"),
+        path=path,
+        route=_route(path),
+        length=None if chunked else int(seen.text("content-length") or 0),
+        keeps_alive=seen.keeps_alive,
+        old=version == "1.0",
+        expects=expectation == "100-continue" and version != "1.0",
+        upgrades="upgrade" in seen.text("connection").lower() and bool(seen.text("upgrade")),
+        content_type=seen.text("content-type"),
+        attributes=tuple((key[3:], value) for key, value in seen.headers if key[:3] == "ce-"),
+    )
+    if expectation not in ("", "100-continue"):
+        return _refused(head, _unexpected(expectation))
+    return _routed(head, seen.text("content-encoding"))
+
+
+def _routed(head: Head, coding: str) -> Head:
+    if head.route == "elsewhere":
+        return _refused(head, not_found(head.path))
+    allowed = ALLOWED[head.route]
+    if head.method not in allowed.split(", "):
+        return _refused(head, not_allowed(head.method, head.path, allowed))
+    if head.route != "events" or head.method == "OPTIONS":
+        return head
+    known = CODINGS.get(coding.strip().lower())
+    if known is None:
+        hint = ("accept-encoding", "gzip, zstd, deflate")
+        detail = f"Content-Encoding {coding!r} is not understood; send gzip, zstd or deflate"
+        return _refused(head, unsupported(detail, hint))
+    mode = _mode(head)
+    if isinstance(mode, Refusal):
+        return _refused(head, mode)
+    return msgspec.structs.replace(head, mode=mode, coding=known)
+
+
+def _mode(head: Head) -> Mode | Refusal:
+    kind, _, parameters = head.content_type.partition(";")
+    kind = kind.strip().lower()
+    known = MODES.get(kind)
+    structured = kind.startswith("application/cloudevents")
+    if head.attributes and not structured:
+        return "binary"
+    if known is None:
+        shown = f"Content-Type {head.content_type!r}" if head.content_type else "no Content-Type"
+        detail = f"{shown}: send {', '.join(MODES)}, or ce- headers with any other"
+        return unsupported(detail, ("accept-post", ", ".join(MODES)))
+    charset = _CHARSET.search(parameters)
+    if charset and charset[1].lower() not in ("utf-8", "utf8", "us-ascii"):
+        return unsupported(f"charset {charset[1]!r}: JSON events are read as UTF-8 only")
+    return known
+
+
+def _route(path: str) -> Route:
+    match path:
+        case "/events":
+            return "events"
+        case "/healthz":
+            return "healthz"
+        case "/readyz":
+            return "readyz"
+        case "/metrics":
+            return "metrics"
+        case _:
+            return "elsewhere"
+
+
+def _refused(head: Head, refusal: Refusal) -> Head:
+    return msgspec.structs.replace(head, refusal=refusal)
+
+
+def _unexpected(expectation: str) -> Refusal:
+    title, detail = "Expectation failed", f"Expect: {expectation!r} is not known here"
+    return Refusal(417, "expectation", title, detail)

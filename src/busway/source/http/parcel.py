@@ -1,0 +1,110 @@
+"""What a request brings: from a body to events that are sure to be good, or to a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from msgspec import Raw
+
+from busway.ports import Addressed
+from busway.source.http.arrival import (
+    MAX_DEPTH,
+    NOT_PLAIN,
+    examine,
+    read_plain,
+    too_deep,
+    trusty,
+)
+from busway.source.http.problem import Fault, Refusal, events_too_large, invalid, malformed
+
+_BLANK = b" \t\r\n"
+_BOM = b"\xef\xbb\xbf"
+_read_elements = msgspec.json.Decoder(list[Raw]).decode
+
+
+class Parcel(msgspec.Struct, frozen=True):
+    """The events of one request: the bytes of each, and its envelope."""
+
+    raws: Sequence[bytes]
+    envelopes: Sequence[Addressed]
+
+
+def read_one(body: bytes, max_event_bytes: int) -> Parcel | Refusal:
+    """Read a structured-mode event: one JSON object."""
+    raw = body.strip(_BLANK)
+    if raw.startswith(_BOM):
+        return malformed("the body begins with a byte order mark; send JSON without one")
+    return _checked([raw], raw, max_event_bytes)
+
+
+def read_batch(body: bytes, max_event_bytes: int) -> Parcel | Refusal:
+    """Read a batched-mode body: a JSON array of events; each keeps its bytes."""
+    try:
+        raws = [bytes(element) for element in _read_elements(body)]
+    except NOT_PLAIN as error:
+        return malformed(f"the body is not a JSON array: {error}")
+    return _checked(raws, body, max_event_bytes)
+
+
+def read_lines(body: bytes, max_event_bytes: int) -> Parcel | Refusal:
+    """Read NDJSON: one event a line, blank lines skipped."""
+    if body.startswith(_BOM):
+        return malformed("the body begins with a byte order mark; send JSON without one")
+    lines = body.split(b"\n")
+    if b"\r" in body:
+        lines = [line.strip(_BLANK) for line in lines]
+    raws = [line for line in lines if line and not line.isspace()]
+    found = _checked(raws, body, max_event_bytes)
+    return _with_lines(found, lines) if isinstance(found, Refusal) else found
+
+
+def read_either(body: bytes, max_event_bytes: int) -> Parcel | Refusal:
+    """Read plain ``application/json``: an event, or an array of them."""
+    if body.lstrip(_BLANK).startswith(b"["):
+        return read_batch(body, max_event_bytes)
+    return read_one(body, max_event_bytes)
+
+
+def _checked(raws: list[bytes], body: bytes, max_event_bytes: int) -> Parcel | Refusal:
+    longest = max(map(len, raws), default=0)
+    if longest > max_event_bytes:
+        return events_too_large(max_event_bytes, list(_oversized(raws, max_event_bytes)))
+    shallow = longest <= 2 * MAX_DEPTH or not any(map(too_deep, raws))
+    if shallow and trusty(body):
+        try:
+            return Parcel(raws, list(map(read_plain, raws)))
+        except NOT_PLAIN:
+            return _sorted_out(raws, plain=True)
+    return _sorted_out(raws, plain=False)
+
+
+def _sorted_out(raws: list[bytes], *, plain: bool) -> Parcel | Refusal:
+    envelopes: list[Addressed] = []
+    faults: list[Fault] = []
+    for index, raw in enumerate(raws):
+        found = _envelope(raw) if plain else examine(raw)
+        if isinstance(found, str):
+            faults.append(Fault(index, found))
+        else:
+            envelopes.append(found)
+    return invalid(faults, len(raws)) if faults else Parcel(raws, envelopes)
+
+
+def _envelope(raw: bytes) -> Addressed | str:
+    try:
+        return read_plain(raw)
+    except NOT_PLAIN:
+        return examine(raw)
+
+
+def _oversized(raws: Iterable[bytes], limit: int) -> Iterable[Fault]:
+    for index, raw in enumerate(raws):
+        if len(raw) > limit:
+            yield Fault(index, f"it is {len(raw)} bytes long; at most {limit} are taken")
+
+
+def _with_lines(refusal: Refusal, lines: Sequence[bytes]) -> Refusal:
+    numbers = [n for n, line in enumerate(lines, 1) if line and not line.isspace()]
+    faults = tuple(Fault(f.index, f.reason, numbers[f.index]) for f in refusal.faults)
+    return msgspec.structs.replace(refusal, faults=faults)
