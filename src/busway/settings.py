@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
+from dotenv import load_dotenv
 
 from busway.errors import SettingsError
 
@@ -61,6 +62,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a stop waits for the batches in hand, in seconds."""
     log_format: str = ""
     """``text`` or ``json``; by itself text on a terminal, JSON elsewhere."""
+    log_level: str = "info"
+    """``debug``, ``info`` (a line a batch), ``warning`` or ``error``."""
 
 
 def load(environment: Mapping[str, str] | None = None, **given: object) -> Settings:
@@ -86,6 +89,11 @@ def _converted(variable: str, text: str, kind: type) -> object:
         return msgspec.convert(text, kind, strict=False)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{variable} is {text!r}: {error}; give {kind.__name__}") from error
+
+
+def load_env_file(folder: Path) -> None:
+    """Take the variables of a ``.env`` file into the environment; what is set already wins."""
+    load_dotenv(folder / ".env")
 
 
 def resolve(value: str | Env, environment: Mapping[str, str] | None = None) -> str:

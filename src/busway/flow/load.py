@@ -18,11 +18,18 @@ def load_app(target: str) -> App:
     Raises :class:`FlowError` when there is no such file, it does not run, or it has no app (or
     several, and none was named).
     """
-    path, _, name = target.partition(":") if not Path(target).exists() else (target, "", "")
-    file = Path(path)
+    file, name = split_target(target)
     if not file.is_file():
-        raise FlowError(f"{path}: there is no such file; give the path of a flows file")
+        raise FlowError(f"{file}: there is no such file; give the path of a flows file")
     return _app_of(_run(file.resolve()), file, name)
+
+
+def split_target(target: str) -> tuple[Path, str]:
+    """Return the file and the name of the variable of ``FILE`` or ``FILE:APP``."""
+    if Path(target).exists():
+        return Path(target), ""
+    file, _, name = target.rpartition(":")
+    return (Path(file), name) if file else (Path(target), "")
 
 
 def _run(file: Path) -> ModuleType:

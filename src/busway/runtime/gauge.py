@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from busway.clock import Clock
 from busway.control.status import flow_statuses
-from busway.ports import Log
-from busway.runtime.hub import Hub
+from busway.ports import Ledger, Log
 from busway.runtime.loop import Loop
 from busway.telemetry import Metrics
 
@@ -14,17 +14,18 @@ EVERY_S = 1.0
 class Gauges:
     """Sets the gauges from log and ledger."""
 
-    def __init__(self, log: Log, hub: Hub, metrics: Metrics) -> None:
+    def __init__(self, log: Log, ledger: Ledger, clock: Clock, metrics: Metrics) -> None:
         self._log = log
-        self._hub = hub
+        self._ledger = ledger
+        self._clock = clock
         self._metrics = metrics
 
     async def turn(self, loop: Loop) -> None:
         """Measure, then wait."""
-        for status in await flow_statuses(self._log, self._hub.ledger):
+        for status in await flow_statuses(self._log, self._ledger):
             self._metrics.backlog.labels(status.name).set(status.backlog)
             self._metrics.standing.labels(status.name, "parked").set(status.parked)
             self._metrics.standing.labels(status.name, "dead").set(status.dead)
         self._metrics.log_bytes.set(await self._log.size_bytes())
         with loop.idle():
-            await self._hub.clock.sleep(EVERY_S)
+            await self._clock.sleep(EVERY_S)

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import msgspec
 
-from busway.ports import Lane, Log, Maintained
-from busway.runtime.hub import Hub
+from busway.clock import Clock
+from busway.ports import Lane, Ledger, Log, Maintained
 from busway.runtime.loop import Loop
 
 EVERY_S = 1.0
@@ -24,25 +24,26 @@ class Retention(msgspec.Struct, frozen=True):
 class Upkeep:
     """Trims the log and maintains the stores."""
 
-    def __init__(self, hub: Hub, log: Log, retention: Retention) -> None:
-        self._hub = hub
+    def __init__(self, log: Log, ledger: Ledger, clock: Clock, retention: Retention) -> None:
         self._log = log
+        self._ledger = ledger
+        self._clock = clock
         self._retention = retention
 
     async def turn(self, loop: Loop) -> None:
         """Do what is due, then wait."""
-        for store in (self._log, self._hub.ledger):
+        for store in (self._log, self._ledger):
             if isinstance(store, Maintained):
                 await store.maintain()
-        lanes = await self._hub.ledger.lanes()
+        lanes = await self._ledger.lanes()
         for partition in range(self._log.partitions):
             await self._trim(partition, lanes)
         with loop.idle():
-            await self._hub.clock.sleep(EVERY_S)
+            await self._clock.sleep(EVERY_S)
 
     async def _trim(self, partition: int, lanes: Sequence[Lane]) -> None:
         start, end = await self._log.bounds(partition)
-        before = self._hub.clock.now() - timedelta(seconds=self._retention.age_s)
+        before = self._clock.now() - timedelta(seconds=self._retention.age_s)
         wanted = await self._log.offset_at(partition, before)
         if await self._over_size():
             wanted = max(wanted, start + max((end - start) // 8, 1))

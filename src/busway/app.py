@@ -1,0 +1,126 @@
+"""One running Busway: stores, bus, intake and the crew that works the flows."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Self
+
+import structlog
+
+from busway.bus.append import Appender
+from busway.clock import Clock, SystemClock
+from busway.flow import Program
+from busway.ports import Stores
+from busway.runtime.crew import Crew, follow_for
+from busway.runtime.gauge import Gauges
+from busway.runtime.hub import Hub
+from busway.runtime.loop import Loop
+from busway.runtime.observe import Observer
+from busway.runtime.record import Recorder
+from busway.runtime.upkeep import Retention, Upkeep
+from busway.settings import Settings
+from busway.source.http import IntakeConfig, IntakeServer, Limits
+from busway.telemetry import Metrics
+
+_log = structlog.get_logger("busway")
+
+
+class Node:
+    """Runs a program on opened stores until it is stopped; ``port`` is the one it listens on."""
+
+    def __init__(
+        self, program: Program, settings: Settings, stores: Stores, clock: Clock | None = None
+    ) -> None:
+        self._settings = settings
+        self._stores = stores
+        self._clock = clock or SystemClock()
+        self._metrics = Metrics()
+        self._observer = Observer(self._metrics)
+        self._appender = Appender(stores.log, self._clock, settings.dedupe_window_s, self._observer)
+        self._recorder = Recorder(stores.ledger, self._clock, self._metrics)
+        self._crew = self._crew_for(program)
+        self._appending: asyncio.Task[None] | None = None
+        self._loops: list[Loop] = []
+        self._not_ready: str | None = "starting"
+        self._intake = self._intake_server()
+        self.port = 0
+
+    async def start(self) -> Self:
+        """Learn what came last, open lanes and sinks, then take events."""
+        await self._appender.rebuild()
+        self._appending = asyncio.create_task(self._append_forever())
+        await self._crew.start(self._appender)
+        self._loops = self._housekeeping()
+        for loop in self._loops:
+            loop.start()
+        self.port = await self._intake.start()
+        self._not_ready = None
+        return self
+
+    async def stop(self) -> bool:
+        """Take no more, finish what is in hand, settle, close; say whether all ended in time."""
+        self._not_ready = "stopping"
+        within_s = self._settings.drain_s
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._intake.drain(), within_s)
+        await self._intake.close()
+        ended = await self._crew.stop(within_s)
+        for loop in self._loops:
+            loop.stop()
+        await asyncio.gather(*(loop.join(within_s) for loop in self._loops))
+        self._appender.close()
+        if self._appending is not None:
+            await self._appending
+        await self._stores.close()
+        return ended
+
+    async def change(self, program: Program) -> None:
+        """Work another program from now on; the intake goes on meanwhile."""
+        await self._crew.stop(self._settings.drain_s)
+        self._crew = self._crew_for(program)
+        await self._crew.start(self._appender)
+
+    @property
+    def program(self) -> Program:
+        return self._crew.program
+
+    def _crew_for(self, program: Program) -> Crew:
+        hub = Hub(
+            follow_for(program, self._stores.log),
+            self._stores.ledger,
+            self._clock,
+            self._stores.log.identity,
+            self._observer,
+        )
+        return Crew(program, hub, self._stores.log, self._recorder)
+
+    def _housekeeping(self) -> list[Loop]:
+        log, ledger, settings = self._stores.log, self._stores.ledger, self._settings
+        retention = Retention(settings.retention_age_s, settings.retention_bytes)
+        return [
+            Loop("record", self._recorder.turn),
+            Loop("upkeep", Upkeep(log, ledger, self._clock, retention).turn),
+            Loop("gauges", Gauges(log, ledger, self._clock, self._metrics).turn),
+        ]
+
+    def _intake_server(self) -> IntakeServer:
+        config = IntakeConfig(
+            intake=self._appender,
+            host=self._settings.host,
+            port=self._settings.port,
+            limits=Limits.of(self._settings),
+            metrics=self._metrics.render,
+            ready=lambda: self._not_ready,
+            observer=self._observer,
+        )
+        return IntakeServer(config)
+
+    async def _append_forever(self) -> None:
+        while True:
+            try:
+                await self._appender.run()
+            except Exception as error:
+                _log.error("appending failed", error=repr(error), exc_info=error)
+            else:
+                return

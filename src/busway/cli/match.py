@@ -1,0 +1,46 @@
+"""``busway match``: does an event pattern match an event, and why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from busway.cli.place import Json
+from busway.cli.show import as_json
+from busway.errors import EventError
+from busway.rule import Pattern
+
+Given = Annotated[str, typer.Argument(help="JSON, the path of a JSON file, or - for stdin.")]
+
+
+def match(pattern: Given, event: Given, json: Json = False) -> None:
+    """Say whether a pattern matches an event, and if not, which clause failed on what value.
+
+    Exit code 0 for yes, 1 for no, 2 for an invalid pattern or event.
+
+    Example: `busway match '{"type": ["order.created"]}' event.json`
+    """
+    mismatch = Pattern.parse(_text(pattern)).explain(_object(_text(event)))
+    if json:
+        as_json({"matches": mismatch is None, "why_not": mismatch})
+    else:
+        typer.echo("yes" if mismatch is None else f"no: {mismatch}")
+    raise typer.Exit(0 if mismatch is None else 1)
+
+
+def _text(given: str) -> str:
+    if given == "-":
+        return typer.get_text_stream("stdin").read()
+    if given.lstrip().startswith(("{", "[")):
+        return given
+    return Path(given).read_text(encoding="utf-8")
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise EventError(f"the event is not a JSON object: {error}") from error

@@ -1,0 +1,76 @@
+"""``busway run``: work a flows file until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+import structlog
+from watchfiles import awatch
+
+from busway.app import Node
+from busway.engine.sqlite import open_stores
+from busway.errors import FlowError
+from busway.flow import Program, compile_app, load_app, split_target
+from busway.settings import Settings, load_env_file
+
+SWITCH_INTERVAL_S = 0.001
+"""How long a step's thread may keep the interpreter while requests wait."""
+_log = structlog.get_logger("busway")
+
+
+def read_program(target: str) -> Program:
+    """Load and compile a flows file, with the ``.env`` file beside it."""
+    file, _ = split_target(target)
+    load_env_file(file.parent)
+    return compile_app(load_app(target))
+
+
+async def run(target: str, settings: Settings, reload: bool) -> None:
+    """Run until SIGTERM or SIGINT; raises a :class:`BuswayError` when it cannot start."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    program = read_program(target)
+    stop = _stop_signal()
+    node = Node(program, settings, await open_stores(settings))
+    try:
+        await node.start()
+        _say_ready(node, settings)
+        watching = asyncio.create_task(_reload(node, target)) if reload else None
+        await stop.wait()
+        if watching is not None:
+            watching.cancel()
+    finally:
+        await node.stop()
+
+
+def _stop_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def _say_ready(node: Node, settings: Settings) -> None:
+    flows = len(node.program.flows)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    line = f"busway is ready on http://{host}:{node.port} ({flows} flows, data in {settings.data})"
+    print(line, flush=True)  # noqa: T201 - the one line that scripts wait for
+
+
+async def _reload(node: Node, target: str) -> None:
+    """Change to the new flows whenever a file beside the flows file changes."""
+    folder = split_target(target)[0].parent
+    async for _ in awatch(folder, watch_filter=_matters):
+        try:
+            program = read_program(target)
+            await node.change(program)
+        except FlowError as error:
+            _log.error("the flows stay as they were", mistakes=str(error))
+        else:
+            _log.info("flows reloaded", flows=[flow.name for flow in program.flows])
+
+
+def _matters(_: object, path: str) -> bool:
+    return path.endswith((".py", ".env"))
