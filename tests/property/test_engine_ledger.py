@@ -1,0 +1,190 @@
+"""Random commands do the same to the ledger on SQLite as to the one in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from busway.engine.sqlite import SqliteLedger
+from busway.engine.sqlite.directory import LEDGER, prepare
+from busway.outcome import Failure
+from busway.ports import Counts, Ledger, Query, Settlement, State, Trouble, Verdict
+from busway.testing import MemoryLedger
+from busway.testing.ledger_suite import conserved
+
+START = datetime(2030, 1, 1, tzinfo=UTC)
+FLOWS = ("f", "g")
+KEYS = (None, "k", "l")
+WAYS_OUT: dict[str, Literal["delivered", "filtered", "discarded"]] = {
+    "delivered": "delivered",
+    "filtered": "filtered",
+    "discarded": "discarded",
+}
+ENDS = ("delivered", "filtered", "parked", "waits", "dead", "discarded")
+
+flows = st.sampled_from(FLOWS)
+lane_partitions = st.integers(0, 1)
+times = st.integers(0, 20).map(lambda minutes: START + timedelta(minutes=minutes))
+ends = st.lists(st.tuples(st.sampled_from(ENDS), st.sampled_from(KEYS)), max_size=5)
+queries = st.builds(
+    Query,
+    state=st.sampled_from([None, "parked", "dead"]),
+    flow=st.one_of(st.none(), flows),
+    partition=st.one_of(st.none(), lane_partitions),
+    due_by=st.one_of(st.none(), times),
+    event_id=st.one_of(st.none(), st.sampled_from(["id-0", "id-1", "id-7"])),
+    after=st.one_of(st.none(), st.tuples(flows, lane_partitions, st.integers(0, 10))),
+    limit=st.integers(1, 20),
+)
+
+
+def exception(place: tuple[str, int, int], end: str, key: str | None, at: datetime) -> Trouble:
+    """Return a trouble at a place: dead, parked and due, or waiting where it has a key."""
+    waits = end == "waits" and key is not None
+    state: State = "dead" if end == "dead" else "parked"
+    failure = Failure(1, at, "sink", "http 500", f"no {end}")
+    due = None if waits or state == "dead" else at
+    return Trouble(*place, b"{}", f"id-{place[2]}", state, at, 1, due, key, (failure,))
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.place = tempfile.TemporaryDirectory()
+        self.path = Path(self.place.name)
+        self.model = MemoryLedger()
+        self.ledger = self.runner.run(self.opened())
+
+    async def opened(self) -> SqliteLedger:
+        prepare(self.path, 1)
+        return SqliteLedger(self.path / LEDGER)
+
+    @property
+    def both(self) -> tuple[Ledger, Ledger]:
+        return self.model, self.ledger
+
+    @rule(flow=flows, partition=lane_partitions, start=st.integers(0, 3))
+    def open_lane(self, flow: str, partition: int, start: int) -> None:
+        expected, found = (
+            self.runner.run(each.open_lane(flow, partition, start)) for each in self.both
+        )
+        assert found == expected
+
+    @rule(
+        flow=flows,
+        partition=lane_partitions,
+        late=st.sampled_from([0, 0, 0, 0, 1, -1]),
+        ends=ends,
+        version=st.sampled_from(["v1", "v2"]),
+        at=times,
+    )
+    def settle(
+        self,
+        flow: str,
+        partition: int,
+        late: int,
+        ends: list[tuple[str, str | None]],
+        version: str,
+        at: datetime,
+    ) -> None:
+        lanes = self.runner.run(self.model.lanes())
+        cursors = {(lane.flow, lane.partition): lane.cursor for lane in lanes}
+        start = max(cursors.get((flow, partition), 0) - late, 0)
+        troubles = tuple(
+            exception((flow, partition, offset), end, key, at)
+            for offset, (end, key) in enumerate(ends, start)
+            if end in {"parked", "waits", "dead"}
+        )
+        names = ["parked" if end == "waits" else end for end, _ in ends]
+        counts = Counts(*(names.count(name) for name in Counts.__struct_fields__))
+        settled = Settlement(
+            flow, partition, start, start + len(ends), at, version, counts, troubles
+        )
+        expected, found = (self.runner.run(each.settle([settled])) for each in self.both)
+        assert list(found) == list(expected)
+
+    @rule(
+        pick=st.integers(0, 50),
+        end=st.sampled_from(ENDS),
+        attempts=st.integers(0, 3),
+        stale=st.sampled_from([0, 0, 0, 1]),
+        at=times,
+    )
+    def judge(self, pick: int, end: str, attempts: int, stale: int, at: datetime) -> None:
+        known = self.runner.run(self.model.troubles(Query(limit=1000)))
+        if not known:
+            return
+        old = known[pick % len(known)]
+        place = (old.flow, old.partition, old.offset)
+        new = msgspec.structs.replace(exception(place, end, old.key, at), attempts=attempts)
+        verdict = Verdict(
+            *place,
+            old.attempts + stale,
+            old.state,
+            WAYS_OUT.get(end, new),
+            at,
+        )
+        expected, found = (self.runner.run(each.judge([verdict] * 2)) for each in self.both)
+        assert list(found) == list(expected)
+
+    @rule(query=queries)
+    def troubles(self, query: Query) -> None:
+        expected, found = (self.runner.run(each.troubles(query)) for each in self.both)
+        assert list(found) == list(expected)
+
+    @rule(flow=flows, partition=lane_partitions)
+    def parked_keys(self, flow: str, partition: int) -> None:
+        expected, found = (self.runner.run(each.parked_keys(flow, partition)) for each in self.both)
+        assert found == expected
+
+    @rule(name=st.text("ab/ü", max_size=3), value=st.binary(max_size=3))
+    def put(self, name: str, value: bytes) -> None:
+        for each in self.both:
+            self.runner.run(each.put(name, value))
+
+    @rule(prefix=st.text("ab/ü", max_size=2))
+    def get(self, prefix: str) -> None:
+        expected, found = (self.runner.run(each.get(prefix)) for each in self.both)
+        assert found == expected
+
+    @rule()
+    def reopen(self) -> None:
+        self.runner.run(self.ledger.close())
+        self.ledger = self.runner.run(self.opened())
+
+    @rule()
+    def maintain(self) -> None:
+        self.runner.run(self.ledger.maintain())
+
+    @invariant()
+    def they_agree(self) -> None:
+        async def compare() -> None:
+            model, ledger = self.both
+            assert list(await ledger.lanes()) == list(await model.lanes())
+            everything = Query(limit=1000)
+            assert list(await ledger.troubles(everything)) == list(await model.troubles(everything))
+            assert await ledger.next_due() == await model.next_due()
+            assert await ledger.count_troubles() == await model.count_troubles()
+            for flow in FLOWS:
+                assert list(await ledger.settled(flow)) == list(await model.settled(flow))
+            await conserved(ledger)
+
+        self.runner.run(compare())
+
+    def teardown(self) -> None:
+        self.runner.run(self.ledger.close())
+        self.runner.close()
+        self.place.cleanup()
+
+
+TestLedgerMachine = LedgerMachine.TestCase
+TestLedgerMachine.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)

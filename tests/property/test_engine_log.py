@@ -1,0 +1,102 @@
+"""Random commands do the same to the log on SQLite as to the one in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from busway.clock import SystemClock
+from busway.engine.sqlite import SqliteLog
+from busway.engine.sqlite.directory import LOG, identify, prepare
+from busway.engine.sqlite.room import Room
+from busway.ports import Batch, Draft
+from busway.testing import MemoryLog
+
+PARTITIONS = 2
+START = datetime(2030, 1, 1, tzinfo=UTC)
+
+partitions = st.integers(0, PARTITIONS - 1)
+offsets = st.integers(0, 40)
+events = st.lists(st.binary(max_size=40), min_size=1, max_size=5)
+drafts = st.lists(st.builds(Draft, partition=partitions, events=events), max_size=4)
+times = st.integers(0, 50).map(lambda minutes: START + timedelta(minutes=minutes))
+
+
+def plain(batches: Sequence[Batch]) -> list[tuple[int, int, datetime, list[bytes]]]:
+    return [(b.partition, b.offset, b.appended_at, list(b.events)) for b in batches]
+
+
+class LogMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.place = tempfile.TemporaryDirectory()
+        self.path = Path(self.place.name)
+        self.model = MemoryLog(PARTITIONS)
+        self.log = self.runner.run(self.opened())
+
+    async def opened(self) -> SqliteLog:
+        prepare(self.path, PARTITIONS)
+        return SqliteLog(
+            self.path / LOG, identify(self.path), Room(self.path, (0, 0), SystemClock())
+        )
+
+    @rule(drafts=drafts, at=times)
+    def append(self, drafts: list[Draft], at: datetime) -> None:
+        expected = self.runner.run(self.model.append(drafts, at))
+        assert list(self.runner.run(self.log.append(drafts, at))) == list(expected)
+
+    @rule(drafts=st.lists(drafts, min_size=2, max_size=5), at=times)
+    def append_at_once(self, drafts: list[list[Draft]], at: datetime) -> None:
+        async def appended() -> list[Sequence[int]]:
+            return await asyncio.gather(*(self.log.append(each, at) for each in drafts))
+
+        expected = [self.runner.run(self.model.append(each, at)) for each in drafts]
+        assert self.runner.run(appended()) == expected
+
+    @rule(partition=partitions, offset=offsets, max_bytes=st.integers(0, 200))
+    def read(self, partition: int, offset: int, max_bytes: int) -> None:
+        expected = self.runner.run(self.model.read(partition, offset, max_bytes))
+        found = self.runner.run(self.log.read(partition, offset, max_bytes))
+        assert plain(found) == plain(expected)
+
+    @rule(partition=partitions, offset=offsets)
+    def trim(self, partition: int, offset: int) -> None:
+        expected = self.runner.run(self.model.trim(partition, offset))
+        assert self.runner.run(self.log.trim(partition, offset)) == expected
+
+    @rule(partition=partitions, at=times)
+    def offset_at(self, partition: int, at: datetime) -> None:
+        expected = self.runner.run(self.model.offset_at(partition, at))
+        assert self.runner.run(self.log.offset_at(partition, at)) == expected
+
+    @rule()
+    def maintain(self) -> None:
+        self.runner.run(self.log.maintain())
+
+    @rule()
+    def reopen(self) -> None:
+        self.runner.run(self.log.close())
+        self.log = self.runner.run(self.opened())
+
+    @invariant()
+    def bounds_agree(self) -> None:
+        for partition in range(PARTITIONS):
+            expected = self.runner.run(self.model.bounds(partition))
+            assert self.runner.run(self.log.bounds(partition)) == expected
+
+    def teardown(self) -> None:
+        self.runner.run(self.log.close())
+        self.runner.close()
+        self.place.cleanup()
+
+
+TestLogMachine = LogMachine.TestCase
+TestLogMachine.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
