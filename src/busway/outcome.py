@@ -50,6 +50,8 @@ class Gone(msgspec.Struct, frozen=True):
 
 Outcome = Delivered | Retry | Rejected | Down | Gone
 DELIVERED = Delivered()
+HELD = Retry("held", "waits behind an earlier event of its key")
+"""Of an ordered load: not tried, because an earlier event of the same key did not land."""
 
 
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True):

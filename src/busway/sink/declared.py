@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from busway.errors import SinkError
@@ -9,6 +10,9 @@ from busway.settings import Env
 
 Key = str | Iterable[str] | None
 Columns = Mapping[str, str] | tuple[tuple[str, str], ...] | None
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def key_columns(key: Key) -> tuple[str, ...]:
@@ -41,3 +45,22 @@ def check_table(kind: str, table: object, key: tuple[object, ...]) -> None:
             raise SinkError(f"{kind}(key={key!r}): a key is a column's name, or several")
     if len(set(key)) != len(key):
         raise SinkError(f"{kind}(key={key!r}): a column is in the key twice")
+
+
+def seconds(kind: str, name: str, value: str | float) -> float:
+    """Return a length of time in seconds: a number of them, or text with a unit.
+
+    >>> seconds("http", "timeout", "500ms"), seconds("http", "timeout", "2m")
+    (0.5, 120.0)
+    """
+    match = _DURATION.fullmatch(str(value).strip())
+    found = float(match[1]) * _UNITS[match[2] or "s"] if match else 0.0
+    if found <= 0:
+        raise SinkError(f"{kind}({name}={value!r}): give a time like '10s', '500ms' or '2m'")
+    return found
+
+
+def check_count(kind: str, name: str, value: object) -> None:
+    """Raise :class:`SinkError` for what must be a whole number from 1 on."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise SinkError(f"{kind}({name}={value!r}): give a whole number, 1 or more")

@@ -67,9 +67,12 @@ def advance(place: Place, load: Load, missed: Collection[int]) -> Change:
     ``missed`` are the offsets of its items that did not land, neither now nor before.
     """
     position = _grown(place.position, load)
-    arrived = {item.offset for item in load.items}.difference(missed)
     touched = place.exceptions.union(load.holes, missed)
-    if load.start is None or load.start not in position:
+    outside = load.start is None or load.start not in position
+    if not touched and not outside:
+        return Change(position)
+    arrived = {item.offset for item in load.items}.difference(missed)
+    if outside:
         touched |= arrived
     exceptional = {
         offset
@@ -85,6 +88,8 @@ def advance(place: Place, load: Load, missed: Collection[int]) -> Change:
 
 def missed_offsets(load: Load, outcomes: Sequence[Outcome]) -> set[int]:
     """Return the offsets of the items of a load that did not land."""
+    if outcomes.count(DELIVERED) == len(outcomes):
+        return set()
     pairs = zip(load.items, outcomes, strict=True)
     return {item.offset for item, outcome in pairs if outcome is not DELIVERED}
 

@@ -1,0 +1,86 @@
+"""The ``http`` sink: results are posted to a URL, one by one or in batches."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from busway.errors import SinkError
+from busway.ports import Destination, Supplies
+from busway.settings import Env, resolve
+from busway.sink.declared import check_count, label, seconds
+
+Pairs = tuple[tuple[str, str | Env], ...]
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+
+class Http(msgspec.Struct, frozen=True):
+    """An HTTP endpoint that takes each result in a request of its own, or ``batch`` in one.
+
+    >>> Http("https://user:password@crm.example/orders?token=1").name
+    'http https://crm.example/orders'
+
+    At least once: every request has an ``Idempotency-Key`` that stays the same however often it is
+    sent. ``batch_format`` is ``json`` (an array) or ``ndjson`` (a line each); ``timeout`` is for a
+    whole request; ``concurrency`` is how many requests are on their way at a time, all lanes
+    together. Values of ``headers`` and the URL may be taken from the environment (:func:`env`).
+    """
+
+    url: str | Env
+    method: str = "POST"
+    headers: Mapping[str, str | Env] | Pairs = ()
+    batch: int | None = None
+    batch_format: Literal["json", "ndjson"] = "json"
+    timeout: str | float = "10s"
+    concurrency: int = 8
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "headers", _pairs(self.headers))
+
+    @property
+    def name(self) -> str:
+        return f"http {label(self.url) if isinstance(self.url, Env) else without_secrets(self.url)}"
+
+    async def open(self, supplies: Supplies) -> Destination:
+        # aiohttp takes 0.2 s to import, which only a flow that uses it should pay.
+        from busway.sink.http_destination import HttpDestination  # noqa: PLC0415
+
+        return HttpDestination(self.resolved())
+
+    def resolved(self) -> Http:
+        """Return this with its variables filled in, and checked."""
+        url = resolve(self.url)
+        headers = tuple((name, resolve(value)) for name, value in _pairs(self.headers))
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise SinkError(f"http({without_secrets(url)!r}): give a URL like https://host/path")
+        if not _TOKEN.fullmatch(self.method):
+            raise SinkError(f"http(method={self.method!r}): give a method like POST or PUT")
+        if self.batch_format not in ("json", "ndjson"):
+            raise SinkError(f"http(batch_format={self.batch_format!r}): give json or ndjson")
+        for name, value in headers:
+            if not _TOKEN.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+                raise SinkError(f"http(headers=…): {name!r} is not a header, or its value is not")
+        check_count("http", "concurrency", self.concurrency)
+        check_count("http", "batch", 1 if self.batch is None else self.batch)
+        timeout = seconds("http", "timeout", self.timeout)
+        return msgspec.structs.replace(self, url=url, headers=headers, timeout=timeout)
+
+
+def without_secrets(url: str) -> str:
+    """Return a URL without what may be secret: user, password, query and fragment."""
+    try:
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        return "(not a URL)"
+    return f"{parts.scheme}://{host}{parts.path}" if parts.scheme else f"{host}{parts.path}"
+
+
+def _pairs(headers: Mapping[str, str | Env] | Pairs) -> Pairs:
+    return tuple(headers.items()) if isinstance(headers, Mapping) else headers

@@ -1,0 +1,191 @@
+"""An opened ``http`` sink: sends requests, and judges each event by what came back."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+import aiohttp
+
+from busway.outcome import DELIVERED, HELD, Delivered, Down, Gone, Outcome, Rejected
+from busway.ports import Load
+from busway.settings import resolve
+from busway.sink.http import Http, without_secrets
+from busway.sink.http_answer import Answer, Unavailable, Verdict, judged
+from busway.sink.http_request import Part, Request, batches, chains, part_of, singles, together
+
+_BODY_READ = 8192
+_SPLIT = ("http 400", "http 413", "http 422")
+"""Refusals of a batch that one event in it may have caused."""
+
+
+class HttpDestination:
+    """Keeps connections open; at most ``concurrency`` requests are on their way at a time."""
+
+    def __init__(self, sink: Http) -> None:
+        self.sink = sink
+        self.slots = asyncio.Semaphore(sink.concurrency)
+        timeout = float(sink.timeout)
+        self._url = resolve(sink.url)
+        self._headers = {name: resolve(value) for name, value in dict(sink.headers).items()}
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=sink.concurrency),
+            timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=timeout * 0.9),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": "busway"},
+        )
+
+    async def write(self, load: Load) -> Sequence[Outcome]:
+        return await Writing(self, load).run()
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def send(self, request: Request) -> Verdict | Down:
+        """Send a request and judge the answer; once more when a kept connection was gone."""
+        try:
+            try:
+                return await self._sent(request)
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+                if isinstance(error, aiohttp.ClientConnectorError):
+                    raise
+                return await self._sent(request)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            return Down(f"{without_secrets(self._url)} cannot be reached: {_cause(error)}")
+        except TimeoutError:
+            return Unavailable("timeout", f"no answer within {self.sink.timeout} s")
+        except (aiohttp.ClientError, OSError, ssl.SSLError) as error:
+            return Unavailable("no answer", f"the connection broke: {_cause(error)}")
+
+    async def _sent(self, request: Request) -> Verdict:
+        headers = {"Content-Type": request.media_type} | self._headers
+        headers["Idempotency-Key"] = request.key
+        async with self._session.request(
+            self.sink.method, self._url, data=request.body, headers=headers, allow_redirects=False
+        ) as response:
+            body = await response.content.read(_BODY_READ)
+            location = response.headers.get("Location")
+            answer = Answer(
+                response.status,
+                body,
+                response.headers.get("Retry-After"),
+                without_secrets(location) if location else None,
+            )
+        return judged(answer, datetime.now(UTC))
+
+
+class Writing:
+    """One load on its way."""
+
+    def __init__(self, destination: HttpDestination, load: Load) -> None:
+        self._destination = destination
+        self._load = load
+        self._patience = max(2, destination.sink.concurrency)
+        self._verdicts: list[Verdict | Down] = [HELD] * len(load.items)
+        self._behind: dict[int, int] = {}
+        self._stopped: Down | Gone | None = None
+        self._refused_in_a_row = 0
+        self._landed = False
+
+    async def run(self) -> Sequence[Outcome]:
+        """Return what became of each item."""
+        queue = iter(self._chains())
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._destination.sink.concurrency):
+                group.create_task(self._work(queue))
+        return self._outcomes()
+
+    def _chains(self) -> list[list[list[Part]]]:
+        """Return chains of groups: chains go side by side, the groups of one in order."""
+        parts: list[Part] = []
+        for index, item in enumerate(self._load.items):
+            part = part_of(index, item)
+            if isinstance(part, Rejected):
+                self._verdicts[index] = part
+            elif part.bodies:
+                parts.append(part)
+            else:
+                self._verdicts[index] = DELIVERED
+        size = self._destination.sink.batch
+        if size is None:
+            return [[[part] for part in chain] for chain in chains(parts, self._load)]
+        groups = batches(parts, size)
+        return [groups] if self._load.ordered else [[group] for group in groups]
+
+    async def _work(self, queue: Iterator[list[list[Part]]]) -> None:
+        for chain in queue:
+            failed: dict[str, int] = {}
+            for group in chain:
+                await self._take(group, failed)
+
+    async def _take(self, group: Sequence[Part], failed: dict[str, int]) -> None:
+        """Send a group, without those items that an earlier one of their key holds back."""
+        free: list[Part] = []
+        for part in group:
+            if part.order_key in failed:
+                self._behind[part.index] = failed[part.order_key]
+            else:
+                free.append(part)
+        if free:
+            await self._send(free)
+        if self._load.ordered:
+            for part in free:
+                if part.order_key is not None and self._verdicts[part.index] is not DELIVERED:
+                    failed.setdefault(part.order_key, part.index)
+
+    async def _send(self, group: Sequence[Part]) -> None:
+        async with self._destination.slots:
+            verdict = self._stopped or await self._sent(group)
+        self._learn(verdict)
+        if isinstance(verdict, Rejected) and verdict.error in _SPLIT and len(group) > 1:
+            middle = len(group) // 2
+            await self._send(group[:middle])
+            await self._send(group[middle:])
+            return
+        for part in group:
+            self._verdicts[part.index] = verdict
+
+    async def _sent(self, group: Sequence[Part]) -> Verdict | Down:
+        if self._destination.sink.batch is not None:
+            return await self._destination.send(
+                together(group, self._destination.sink.batch_format)
+            )
+        (part,) = group
+        for request in singles(self._load.items[part.index], part):
+            verdict = await self._destination.send(request)
+            if not isinstance(verdict, Delivered):
+                return verdict
+        return DELIVERED
+
+    def _learn(self, verdict: Verdict | Down) -> None:
+        """Stop when it is down, or after so many in a row that it cannot be the events."""
+        if isinstance(verdict, Down | Gone):
+            self._stopped = self._stopped or verdict
+        elif isinstance(verdict, Unavailable):
+            self._refused_in_a_row += 1
+            if self._refused_in_a_row >= self._patience:
+                self._stopped = self._stopped or verdict.down
+        elif isinstance(verdict, Delivered):
+            self._refused_in_a_row = 0
+            self._landed = True
+
+    def _outcomes(self) -> Sequence[Outcome]:
+        return [self._outcome(index) for index in range(len(self._verdicts))]
+
+    def _outcome(self, index: int) -> Outcome:
+        if index in self._behind:
+            first = self._outcome(self._behind[index])
+            return first if isinstance(first, Down | Gone) else HELD
+        verdict = self._verdicts[index]
+        if isinstance(verdict, Unavailable):
+            return verdict.retry if self._landed else verdict.down
+        return verdict
+
+
+def _cause(error: BaseException) -> str:
+    """Return what the system says, which holds no URL."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        error = error.os_error
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
