@@ -1,0 +1,241 @@
+"""Many patterns at once: which of them match an event, from its bytes.
+
+The event is decoded once, and only where a pattern looks. Each field has a table from its value to
+a set of patterns, kept as the bits of an int, and the sets of all fields are intersected. That is
+exact unless an event has arrays of objects in the fields that are asked for: then the sets hold too
+many, and what they hold is asked one pattern at a time. So is what the tables cannot take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from operator import and_, attrgetter, or_
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET
+
+from busway.errors import EventError
+from busway.rule.branch import Branch
+from busway.rule.field import other_names, renamed, values
+from busway.rule.pattern import Pattern
+from busway.rule.shape import DottedNames, Tree, attribute, can_name
+from busway.rule.table import Ask, NestedArray, Table
+
+_MOST_BRANCHES: Final = 64
+_FEW: Final = 6
+_TO_CLOUDEVENT: Final = {"detail-type": "type", "detail": "data"}
+_FAMILIES: Final = (("type", "detail-type"), ("data", "detail"))
+
+_decode_json: Final = msgspec.json.Decoder().decode
+
+
+class RuleIndex:
+    """Which of many patterns match an event: always what ``Pattern.matches`` says of each.
+
+    Of the event's JSON only the fields that some pattern asks for are decoded; in the others just
+    the syntax is checked. Safe to use from many threads; keeps nothing of the events it has seen.
+
+    >>> index = RuleIndex([Pattern.parse({"type": ["a"]}), Pattern.parse({"type": ["b", "a"]})])
+    >>> index.match(b'{"specversion": "1.0", "type": "a"}')
+    (0, 1)
+    """
+
+    def __init__(self, patterns: Sequence[Pattern]) -> None:
+        self._patterns = tuple(patterns)
+        self._everything = 0
+        self._rest = [n for n, pattern in enumerate(patterns) if not _fits(pattern)]
+        self._owners: list[int] = []
+        tables = self._tables(set(self._rest))
+        self._by_care = sorted(tables.items(), key=_most_asked, reverse=True)
+        self._names = _Names(self._patterns)
+        tree = Tree([*tables, *self._names.needed])
+        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(tree.struct).decode
+        self._root = _Node(tree, tables, "")
+        self._plain = self._names.plain(tree)
+        self._dotted = DottedNames(tables).possible
+
+    def _tables(self, rest: set[int]) -> dict[str, Table]:
+        asks: dict[str, list[Ask]] = {}
+        for number, pattern in enumerate(self._patterns):
+            for nth, branch in enumerate(() if number in rest else pattern.branches):
+                bit = self._bit(number, nth)
+                self._everything |= bit
+                for leaf in branch:
+                    path = renamed(leaf.path, _TO_CLOUDEVENT)
+                    asks.setdefault(path, []).append((leaf, bit))
+        return {path: Table(found, self._everything) for path, found in asks.items()}
+
+    def _bit(self, number: int, nth: int) -> int:
+        """A pattern's first branch has the bit of its number, its others have bits above."""
+        if nth == 0:
+            return 1 << number
+        self._owners.append(1 << number)
+        return 1 << len(self._patterns) + len(self._owners) - 1
+
+    def match(self, raw: bytes) -> tuple[int, ...]:
+        """The numbers of the patterns that match, ascending.
+
+        ``raw`` is the event's JSON, in the form of a CloudEvent or of EventBridge. Raises
+        ``EventError`` where it is not a JSON object in UTF-8.
+        """
+        try:
+            part = self._decode(raw)
+            if self._rest or self._dotted(raw) or not self._plain(part):
+                return self._match_decoded(_decode_json(raw))
+            try:
+                bits = self._root.narrow(part, self._everything)
+            except NestedArray:
+                return self._match_decoded(_decode_json(raw))
+        except (ValueError, RecursionError) as error:
+            raise EventError(f"not the JSON of an event: {error}") from error
+        return self._numbers(bits) if bits else ()
+
+    def match_batch(self, raws: Sequence[bytes]) -> list[tuple[int, ...]]:
+        """``match`` for each of them."""
+        match = self.match
+        return [match(raw) for raw in raws]
+
+    def _numbers(self, bits: int) -> tuple[int, ...]:
+        count = len(self._patterns)
+        if bits >> count:
+            for at in _positions(bits >> count):
+                bits |= self._owners[at]
+            bits &= (1 << count) - 1
+        return tuple(_positions(bits))
+
+    def _match_decoded(self, event: dict[str, Any]) -> tuple[int, ...]:
+        names = self._names.spelled_in(event)
+        if names is None:
+            return tuple(n for n, pattern in enumerate(self._patterns) if pattern.matches(event))
+        sure, doubtful = self._candidates(event, names)
+        found = set(self._numbers(sure))
+        asked = {*self._numbers(doubtful), *self._rest} - found
+        return tuple(sorted(found | {n for n in asked if self._patterns[n].matches(event)}))
+
+    def _candidates(self, event: Mapping[str, object], names: Mapping[str, str]) -> tuple[int, int]:
+        """The branches that match, and those that do if their values lie in the same elements.
+
+        Only a branch that finds values within arrays of objects in two fields can be in doubt.
+        """
+        exact = loose = self._everything
+        once = twice = 0
+        for path, table in self._by_care:
+            if not loose & table.care:
+                continue
+            found = values(event, renamed(path, names))
+            bits = table.of([item.value for item in found])
+            exact &= bits
+            if any(item.elements for item in found):
+                bits |= table.absent
+                twice |= once & table.care
+                once |= table.care
+            loose &= bits
+        return exact & ~twice, loose & twice
+
+
+def _positions(bits: int) -> list[int]:
+    """Where the ones are, ascending: by arithmetic for few of them, by searching for many."""
+    found = []
+    if bits.bit_count() <= _FEW:
+        while bits:
+            lowest = bits & -bits
+            found.append(lowest.bit_length() - 1)
+            bits ^= lowest
+        return found
+    text = bin(bits)[:1:-1]
+    at = text.find("1")
+    while at >= 0:
+        found.append(at)
+        at = text.find("1", at + 1)
+    return found
+
+
+def _fits(pattern: Pattern) -> bool:
+    return len(pattern.branches) <= _MOST_BRANCHES and all(map(_branch_fits, pattern.branches))
+
+
+def _branch_fits(branch: Branch) -> bool:
+    paths = {renamed(leaf.path, _TO_CLOUDEVENT) for leaf in branch}
+    return len(paths) == len(branch) and all(map(can_name, paths))
+
+
+def _most_asked(item: tuple[str, Table]) -> int:
+    return item[1].care.bit_count()
+
+
+class _Names:
+    """Which names of the two forms of events the patterns use, the tables having CloudEvents'."""
+
+    def __init__(self, patterns: Sequence[Pattern]) -> None:
+        leaves = (leaf for pattern in patterns for branch in pattern.branches for leaf in branch)
+        self._used = {leaf.path.partition(".")[0] for leaf in leaves}
+        used = [name for family in _FAMILIES for name in family if name in self._used]
+        foreign = [name for name in used if name in _TO_CLOUDEVENT]
+        self.needed = ["specversion", *foreign] if used else []
+
+    def plain(self, tree: Tree) -> Callable[[Any], bool]:
+        """Whether a decoded event is a CloudEvent in whose own names the tables speak."""
+        at = {name: attrgetter(attribute(number)) for number, name in enumerate(tree.names)}
+        if not self.needed:
+            return lambda _: True
+        version, *foreign = (at[name] for name in self.needed)
+        if not foreign:
+            return lambda part: version(part) is not UNSET
+        return lambda part: version(part) is not UNSET and all(f(part) is UNSET for f in foreign)
+
+    def spelled_in(self, event: Mapping[str, object]) -> dict[str, str] | None:
+        """What the names of the tables are in this event; None where patterns differ in that."""
+        names = other_names(event)
+        found: dict[str, str] = {}
+        for family in _FAMILIES:
+            spelled = {names.get(name, name) for name in family if name in self._used}
+            if len(spelled) > 1:
+                return None
+            found.update((family[0], name) for name in spelled)
+        return found
+
+
+class _Node:
+    """The tables of one object's fields, and the objects within it."""
+
+    __slots__ = ("_absent", "_care", "_fields", "_objects", "_type")
+
+    _absent: int
+    _care: int
+
+    def __init__(self, tree: Tree, tables: Mapping[str, Table], path: str) -> None:
+        places = [
+            (attrgetter(attribute(number)), path + name, below)
+            for number, (name, below) in enumerate(tree.names.items())
+        ]
+        mine = [(get, tables[at]) for get, at, _ in places if at in tables]
+        mine.sort(key=lambda item: item[1].care.bit_count(), reverse=True)
+        self._fields = [(get, table.of, table.care) for get, table in mine]
+        self._objects = [
+            (get, _Node(below, tables, at + ".")) for get, at, below in places if below.names
+        ]
+        self._type = tree.struct
+        nodes = [node for _, node in self._objects]
+        tables_below = [table for _, table in mine]
+        self._care = reduce(or_, [*(t.care for t in tables_below), *(n._care for n in nodes)], 0)
+        absent = [*(t.absent for t in tables_below), *(n._absent for n in nodes)]
+        self._absent = reduce(and_, absent, -1)
+
+    def narrow(self, part: Any, bits: int) -> int:
+        """Those of the ``bits`` that the object ``part`` satisfies."""
+        for get, of, care in self._fields:
+            if bits & care:
+                bits &= of(get(part))
+        for get, node in self._objects:
+            if bits & node._care:
+                bits &= node._held(get(part), bits)
+        return bits
+
+    def _held(self, value: Any, bits: int) -> int:
+        if type(value) is self._type:
+            return self.narrow(value, bits)
+        if type(value) is list and any(type(item) in (dict, list) for item in value):
+            raise NestedArray
+        return self._absent
