@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 
 import structlog
 from watchfiles import awatch
@@ -13,10 +12,9 @@ from busway.app import Node
 from busway.engine.sqlite import open_stores
 from busway.errors import FlowError
 from busway.flow import Program, compile_app, load_app, split_target
+from busway.runtime.interpreter import tune
 from busway.settings import Settings, load_env_file
 
-SWITCH_INTERVAL_S = 0.001
-"""How long a step's thread may keep the interpreter while requests wait."""
 _log = structlog.get_logger("busway")
 
 
@@ -29,8 +27,8 @@ def read_program(target: str) -> Program:
 
 async def run(target: str, settings: Settings, reload: bool) -> None:
     """Run until SIGTERM or SIGINT; raises a :class:`BuswayError` when it cannot start."""
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
     program = read_program(target)
+    tune()
     stop = _stop_signal()
     node = Node(program, settings, await open_stores(settings))
     try:

@@ -8,7 +8,7 @@ import msgspec
 
 from busway.bus.follow import Matched
 from busway.delivery.settle import Decided, Problem
-from busway.event import Event
+from busway.event import Event, event_of
 
 
 class Portion(msgspec.Struct, frozen=True):
@@ -36,9 +36,8 @@ def cut(matched: Sequence[Matched], rule: int, cursor: int, most: int) -> Portio
 
 def _take(matched: Matched, rule: int, cursor: int, wanted: list[tuple[int, Event]]) -> None:
     first, events = matched.batch.offset, matched.batch.events
-    new = Event.from_json
     indexes = matched.wanted.get(rule, ())
-    wanted += [(first + i, new(events[i])) for i in indexes if first + i >= cursor]
+    wanted += [(first + i, event_of(events[i])) for i in indexes if first + i >= cursor]
 
 
 def _unreadable(matched: Matched, cursor: int) -> list[Decided]:

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from busway.event import Event
+from busway.event import Event, release
 from busway.step.result import failed, produced
 from busway.step.step import Failed, Produced
 
@@ -70,6 +70,7 @@ class Run:
                 return
             results.append(value)
             self.index += 1
+            release(event)
 
     def _late(self) -> None:
         """Record the timeout, or go on at the same event when it was meant for the one before."""

@@ -1,0 +1,120 @@
+"""Read a batch, match its rule, call a Python step, encode: against msgspec and the bare function."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from busway import App, Event
+from busway.bus.follow import Follow
+from busway.clock import SystemClock
+from busway.flow import compile_app
+from busway.ports import Draft
+from busway.rule import RuleIndex
+from busway.runtime.portion import cut
+from busway.runtime.produce import produce
+from busway.runtime.interpreter import tune
+from busway.sinks import console
+from busway.testing import memory_stores
+
+EVENTS = 5_000
+ROUNDS = 20
+WHEN = {"type": ["order.created"], "data": {"total": [{"numeric": [">", 100]}]}}
+
+
+def order(number: int) -> bytes:
+    """Return one order as a CloudEvent, about 230 bytes."""
+    return msgspec.json.encode(
+        {
+            "specversion": "1.0",
+            "id": f"order-{number:012d}",
+            "source": "/shop/eu-central",
+            "type": "order.created",
+            "subject": f"order/{number:08d}",
+            "data": {
+                "id": number,
+                "customer": {"id": f"c-{number % 9973}", "country": "DE"},
+                "total": 101 + number % 1000,
+                "items": [{"sku": "A-1", "n": 2}],
+            },
+        }
+    )
+
+
+def step(order: Any) -> dict[str, Any]:
+    """Do what the step of the DESIGN's example does."""
+    return {"order_id": order["id"], "customer": order["customer"]["id"], "total": order["total"]}
+
+
+def floor(raws: list[bytes]) -> None:
+    """Decode, call, encode: in a loop."""
+    decode, encode = msgspec.json.Decoder().decode, msgspec.json.Encoder().encode
+    lines = []
+    for raw in raws:
+        order = decode(raw)["data"]
+        if order["total"] > 100:
+            lines.append(encode(step(order)))
+
+
+def _flow() -> Any:
+    app = App("bench")
+
+    @app.flow(when=WHEN, to=console())
+    def orders(event: Event) -> dict[str, Any]:
+        return step(event.data)
+
+    return compile_app(app).flows[0]
+
+
+async def _measured(raws: list[bytes]) -> Callable[[], Any]:
+    stores = memory_stores(1)
+    await stores.log.append([Draft(0, raws)], SystemClock().now())
+    flow = _flow()
+    encode = msgspec.json.Encoder().encode
+
+    async def once() -> None:
+        follow = Follow(stores.log, RuleIndex([flow.pattern]))
+        portion = cut(await follow.read(0, 0, 1 << 30), 0, 0, EVENTS)
+        assert portion is not None
+        items, failed = await produce(flow, portion.wanted)
+        lines = [encode(result) for item in items for result in item.results]
+        assert len(lines) == EVENTS
+        assert not failed
+
+    return once
+
+
+async def _run() -> list[dict[str, Any]]:
+    raws = [order(number) for number in range(EVENTS)]
+    once = await _measured(raws)
+    best_floor = best = float("inf")
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        floor(raws)
+        best_floor = min(best_floor, time.perf_counter() - began)
+        began = time.perf_counter()
+        await once()
+        best = min(best, time.perf_counter() - began)
+    return [
+        {
+            "what": "read a batch, match, call a Python step, encode (events/s)",
+            "floor": EVENTS / best_floor,
+            "measured": EVENTS / best,
+            "ratio": best_floor / best,
+            "target": 0.5,
+        }
+    ]
+
+
+def run() -> list[dict[str, Any]]:
+    """Return the row of this budget."""
+    tune()
+    return asyncio.run(_run())
+
+
+if __name__ == "__main__":
+    print(run())
