@@ -2,6 +2,7 @@
 
 from busway.errors import PatternError
 from busway.rule.index import RuleIndex
+from busway.rule.mismatch import Mismatch
 from busway.rule.pattern import Pattern
 
-__all__ = ["Pattern", "PatternError", "RuleIndex"]
+__all__ = ["Mismatch", "Pattern", "PatternError", "RuleIndex"]

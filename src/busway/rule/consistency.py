@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from busway.rule.branch import Leaf
 from busway.rule.field import NOWHERE, Array, Element, Elements, Found
@@ -16,9 +17,10 @@ from busway.rule.field import NOWHERE, Array, Element, Elements, Found
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A leaf of a branch and what its field holds in the event."""
+    """A leaf of a branch, what its field is called in the event, and what it holds there."""
 
     leaf: Leaf
+    path: str
     found: list[Found]
 
 
@@ -30,14 +32,15 @@ def satisfied(asked: Asked) -> bool:
 
 
 def first_conflict(branch: Sequence[Asked]) -> Asked | None:
-    """The first leaf that cannot be satisfied together with those before it, if there is one.
+    """The first leaf by name that cannot be satisfied together with those before it, if any.
 
     Only the elements of arrays that later fields lie in are remembered between fields, so that
     fields in unrelated arrays do not multiply.
     """
-    later = _arrays_of_later(branch)
+    by_name = sorted(branch, key=attrgetter("path"))
+    later = _arrays_of_later(by_name)
     choices = {NOWHERE}
-    for asked, arrays in zip(branch, later, strict=True):
+    for asked, arrays in zip(by_name, later, strict=True):
         taken = _take(asked, choices)
         if not taken:
             return asked

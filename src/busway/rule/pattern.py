@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -12,6 +11,7 @@ from busway.errors import EventError, PatternError
 from busway.rule.branch import Branch, branches
 from busway.rule.consistency import Asked, first_conflict, satisfied
 from busway.rule.field import Found, other_names, renamed, values
+from busway.rule.mismatch import Mismatch, mismatch
 
 
 class Pattern:
@@ -53,8 +53,17 @@ class Pattern:
         """Whether a decoded JSON object matches; ``EventError`` where it is not an object."""
         return any(_matches(asked) for asked in self.asked(event))
 
+    def explain(self, event: Mapping[str, object]) -> Mismatch | None:
+        """Why a decoded JSON object does not match; None where it does.
+
+        >>> pattern = Pattern.parse({"type": ["order.created"]})
+        >>> print(pattern.explain({"type": "order.paid"}))
+        $.type wants ["order.created"], but the event has "order.paid".
+        """
+        return mismatch(list(self.asked(event)), self._text.decode())
+
     def asked(self, event: Mapping[str, object]) -> Iterator[Sequence[Asked]]:
-        """For each branch, its leaves in the order of names, with what the event holds there."""
+        """For each branch, its leaves with what the event holds there."""
         if not isinstance(event, dict):
             raise EventError(
                 f"an event is a JSON object, not {type(event).__name__}; wrap it in one"
@@ -62,10 +71,8 @@ class Pattern:
         names = other_names(event)
         known = _Values(event)
         for branch in self.branches:
-            paths = sorted(
-                ((renamed(leaf.path, names), leaf) for leaf in branch), key=itemgetter(0)
-            )
-            yield [Asked(leaf, known[path]) for path, leaf in paths]
+            paths = [renamed(leaf.path, names) for leaf in branch]
+            yield [Asked(leaf, path, known[path]) for leaf, path in zip(branch, paths, strict=True)]
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a pattern does not change; {name} cannot be set")
