@@ -18,6 +18,7 @@ from busway.sink import sqlite_position
 from busway.sink.declared import Columns, Key, check_table, column_types, key_columns, label
 from busway.sink.position import Place, advance, missed_offsets
 from busway.sink.row import item_rows, plain_rows
+from busway.sink.shape import Shapes
 from busway.sink.sqlite_file import FILES, SqliteFile, down
 from busway.sink.sqlite_table import NoTable, SqliteTable
 
@@ -58,7 +59,8 @@ class Sqlite(msgspec.Struct, frozen=True):
         if not path or path.startswith((":memory:", "file:")):
             raise SinkError(f"sqlite({path!r}): give the path of a database file")
         check_table("sqlite", self.table, key)
-        table = SqliteTable(self.table, key, self.create, dict(column_types(self.columns)))
+        shapes = Shapes(self.table, key, self.create, str.lower)
+        table = SqliteTable(shapes, dict(column_types(self.columns)))
         return SqliteDestination(FILES.take(path), table)
 
 
