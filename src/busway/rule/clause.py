@@ -1,8 +1,8 @@
 """One alternative of a field's list, such as ``"eu"``, ``{"prefix": "eu-"}`` or
 ``{"numeric": [">", 0]}``: a frozen record that says whether it accepts one scalar.
 
-The meaning is that of Amazon EventBridge (user guide, "Comparison operators") where it is silent,
-of its open matcher (aws/event-ruler). ``Absent`` is the exception: it is about a field without a
+The meaning is that of Amazon EventBridge (user guide, "Comparison operators") and, where that is
+silent, of its open matcher (aws/event-ruler). ``Absent`` is the exception: it is about a field without a
 value, so it accepts none.
 """
 

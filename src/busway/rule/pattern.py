@@ -33,7 +33,7 @@ class Pattern:
 
     def __init__(self, source: Mapping[str, object]) -> None:
         object.__setattr__(self, "branches", branches(source))
-        object.__setattr__(self, "_text", msgspec.json.encode(source))
+        object.__setattr__(self, "_text", _encoded(source))
 
     @classmethod
     def parse(cls, pattern: Mapping[str, object] | str | bytes) -> Pattern:
@@ -77,6 +77,9 @@ class Pattern:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a pattern does not change; {name} cannot be set")
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return Pattern.parse, (self._text,)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Pattern) and self._text == other._text
 
@@ -103,6 +106,13 @@ def _matches(branch: Sequence[Asked]) -> bool:
     if any(found.elements for asked in branch for found in asked.found):
         return first_conflict(branch) is None
     return all(satisfied(asked) for asked in branch)
+
+
+def _encoded(source: Mapping[str, object]) -> bytes:
+    try:
+        return msgspec.json.encode(source)
+    except ValueError as error:
+        raise PatternError("$", f"cannot be written as JSON: {error}") from None
 
 
 def _decoded(text: str | bytes) -> dict[str, object]:

@@ -7,8 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
+import busway.rule
 from busway.errors import EventError
 from busway.rule import Pattern, RuleIndex
+
+
+def test_the_public_surface_is_four_names() -> None:
+    assert busway.rule.__all__ == ["Mismatch", "Pattern", "PatternError", "RuleIndex"]
 
 
 def index(*sources: dict[str, Any]) -> RuleIndex:

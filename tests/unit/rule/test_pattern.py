@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,7 @@ def too_deep() -> dict[str, Any]:
         ({"$or": [{"a": [1]}, [1]]}, "$.$or[1]", "a JSON object"),
         ({"$or": [{"a": [1]}, {"numeric": [1]}]}, "$.$or[1]", "'numeric' is an operator"),
         ({"d": {"$or": [{"a": [1]}, {"b": 1}]}}, "$.d.$or[1].b", "in a list"),
+        ({"a": ["\ud800"]}, "$", "cannot be written as JSON"),
         (too_many(), "$.c.$or", "more than 1000"),
         (too_deep(), "$" + ".a" * 101, "levels"),
     ],
@@ -184,6 +186,7 @@ def test_patterns_are_equal_and_hashed_by_their_json_and_do_not_change() -> None
     one.source["a"].append(2)
     assert one.source == {"a": [1]}
     assert eval(repr(one)) == one
+    assert pickle.loads(pickle.dumps(one)) == one
 
 
 def test_a_duplicate_name_in_the_text_counts_by_its_last_list() -> None:
