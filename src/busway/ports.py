@@ -61,8 +61,9 @@ class Log(Protocol):
     async def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[Batch]:
         """Return whole batches from the one that holds ``offset``, at least one where there is one.
 
-        Further batches follow while they fit ``max_bytes``. A trimmed ``offset`` reads from the
-        first kept one. The first batch may begin before ``offset``; the caller cuts it.
+        Further batches follow while they fit ``max_bytes`` (an engine may stop after a thousand).
+        A trimmed ``offset`` reads from the first kept one. The first batch may begin before
+        ``offset``; the caller cuts it.
         Raises :class:`StoreDamaged` when a stored batch is not what was written.
         """
         ...

@@ -13,7 +13,7 @@ from busway.engine.sqlite.ledger import SqliteLedger
 from busway.engine.sqlite.log import SqliteLog
 from busway.engine.sqlite.room import Room
 from busway.errors import StoreError
-from busway.ports import Stores
+from busway.ports import Log, Stores
 from busway.settings import Settings
 
 __all__ = ["BesideLog", "SqliteLedger", "SqliteLog", "open_beside", "open_stores"]
@@ -30,14 +30,12 @@ async def open_stores(settings: Settings) -> Stores:
         identity = await asyncio.to_thread(_prepare, settings.data, settings.partitions)
         path = settings.data / directory.LOG
         room = Room(path, (settings.max_log_bytes, settings.min_free_bytes), SystemClock())
-        return Stores(
-            SqliteLog(path, identity, room),
-            SqliteLedger(settings.data / directory.LEDGER),
-            lambda: os.close(descriptor),
-        )
+        log = SqliteLog(path, identity, room)
+        ledger = await _with(log, settings.data)
     except BaseException:
         os.close(descriptor)
         raise
+    return Stores(log, ledger, lambda: os.close(descriptor))
 
 
 async def open_beside(path: Path) -> Stores:
@@ -48,7 +46,16 @@ async def open_beside(path: Path) -> Stores:
     if not (path / directory.LOG).exists() and not (path / directory.LEDGER).exists():
         raise StoreError(f"{path} is not a data directory; start a server there first")
     identity = await asyncio.to_thread(directory.identify, path)
-    return Stores(BesideLog(path / directory.LOG, identity), SqliteLedger(path / directory.LEDGER))
+    log = BesideLog(path / directory.LOG, identity)
+    return Stores(log, await _with(log, path))
+
+
+async def _with(log: Log, path: Path) -> SqliteLedger:
+    try:
+        return SqliteLedger(path / directory.LEDGER)
+    except BaseException:
+        await log.close()
+        raise
 
 
 def _lock(path: Path) -> int:

@@ -61,6 +61,7 @@ def _pragmas(page_bytes: int) -> dict[str, str | int]:
     made: dict[str, str | int] = {"page_size": page_bytes, "journal_mode": "wal"}
     return (made if page_bytes else {}) | {
         "synchronous": "full",
+        "foreign_keys": True,
         "secure_delete": "off",
         "wal_autocheckpoint": 0,
         "journal_size_limit": WAL_KEPT_BYTES,
@@ -80,17 +81,17 @@ def used_bytes(connection: apsw.Connection) -> int:
 
 
 def translated(error: Exception, path: Path) -> Exception:
-    """Return what an error of SQLite means for a store, or the error itself for a bug."""
+    """Return what an error of SQLite means for a store, any other error as it is."""
     reason = f"{path}: {error}"
     if is_full(error):
         return StoreFull(f"{path}: the disk or the file's limit is full; make room for it")
     if isinstance(error, apsw.NotADBError | apsw.CorruptError):
         return StoreDamaged(f"{reason}; restore the data directory from a backup")
-    if isinstance(error, apsw.CantOpenError | apsw.IOError | apsw.ReadOnlyError):
-        return StoreError(f"{reason}; look at the disk and at the rights of the file")
+    if isinstance(error, apsw.CantOpenError):
+        return StoreDamaged(f"{reason}; look at what is there and at its rights")
     if isinstance(error, apsw.BusyError):
-        return StoreError(f"{reason}; another program keeps the file locked")
-    return error
+        return StoreError(f"{reason}; find the program that keeps the file locked")
+    return StoreError(f"{reason}; look at the disk") if isinstance(error, apsw.Error) else error
 
 
 def is_full(error: Exception) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -15,6 +16,7 @@ from busway.conservation import check_settlement, check_verdict
 from busway.engine.sqlite import row, settling
 from busway.engine.sqlite.checkpoint import Checkpointer
 from busway.engine.sqlite.database import Row, connect, connect_reading, rows, sql, translated
+from busway.engine.sqlite.moment import restored
 from busway.engine.sqlite.question import question
 from busway.engine.sqlite.writer import Writer
 from busway.ports import Lane, Query, Settled, Settlement, Trouble, Verdict
@@ -61,7 +63,8 @@ class SqliteLedger:
             return [row.trouble(found) for found in self._connection.execute(statement, bindings)]
 
     async def next_due(self) -> datetime | None:
-        return self._rows("ledger/next_due", (), lambda found: row.maybe_restored(found[0]))[0]
+        found = self._rows("ledger/next_due", (), lambda found: restored(found[0]))
+        return found[0] if found else None
 
     async def parked_keys(self, flow: str, partition: int) -> Mapping[str, int]:
         return dict(self._rows("ledger/parked_keys", (flow, partition), lambda found: found))
@@ -81,7 +84,13 @@ class SqliteLedger:
             return dict(takewhile(lambda named: named[0].startswith(prefix), found))
 
     async def count_troubles(self) -> Mapping[tuple[str, int], tuple[int, int]]:
-        return dict(self._rows("ledger/count_troubles", (), lambda found: (found[:2], found[2:])))
+        # every row is looked at, so not on the loop
+        found = await asyncio.to_thread(self._counted)
+        return {(flow, partition): (parked, dead) for flow, partition, parked, dead in found}
+
+    def _counted(self) -> list[Row]:
+        with self._told(), contextlib.closing(connect_reading(self._path)) as connection:
+            return rows(connection, "ledger/count_troubles")
 
     async def maintain(self) -> None:
         await self._checkpointer.maintain()

@@ -30,7 +30,9 @@ class LogReader:
 
     def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[Batch]:
         with self._told():
-            cursor = self._connection.execute(sql("log/read"), (partition, max(offset, 0)))
+            cursor = self._connection.execute(
+                sql("log/read"), (partition, min(max(offset, 0), OFFSET))
+            )
             try:
                 return fitting((self._batch(*row) for row in cursor), max_bytes)
             finally:

@@ -109,15 +109,14 @@ class Writer:
 
     def _transaction(self, works: list[Work[Any]]) -> list[Any]:
         connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
         try:
+            connection.execute("BEGIN IMMEDIATE")
             values = [work(connection) for work in works]
             connection.execute("COMMIT")
-        except BaseException:
-            # SQLite has rolled back by itself where the disk was full
+        finally:
+            # after an error; SQLite has rolled back by itself where the disk was full
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            raise
         return values
 
 
