@@ -2,8 +2,8 @@
 ``{"numeric": [">", 0]}``: a frozen record that says whether it accepts one scalar.
 
 The meaning is that of Amazon EventBridge (user guide, "Comparison operators") and, where that is
-silent, of its open matcher (aws/event-ruler). ``Absent`` is the exception: it is about a field without a
-value, so it accepts none.
+silent, of its open matcher (aws/event-ruler). ``Absent`` is the exception: it is about a field
+without a value, so it accepts none.
 """
 
 from __future__ import annotations
