@@ -1,0 +1,98 @@
+"""The demo: 100,000 orders through a real Busway, a destination that goes down, a bad order.
+
+Run by ``make demo``. Ends with 0 only when all that it says was true.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+
+import verdict
+from display import Display
+from orders import plan
+from play import Play
+from server import Failure, Server
+
+EVENTS = 100_000
+LIMIT_S = 45
+FOLDER = Path(".demo")
+SHOP = Path("examples/shop/shop.py")
+COLUMNS = ["flow", "accepted", "delivered", "filtered", "dead", "parked", "backlog"]
+
+
+async def run(display: Display) -> tuple[Play, list[verdict.Answer]]:
+    """Run the demo; return it, and what was found true or not."""
+    display.say(f"making {EVENTS:,} orders")
+    made = plan(EVENTS)
+    async with aiohttp.ClientSession() as session:
+        play = Play(made, display, session)
+        await play.crm.start()
+        server = Server(SHOP, FOLDER, play.crm.url)
+        try:
+            await server.start()
+            display.say(f"busway runs {SHOP} on {server.url}, its data is in {server.data}")
+            async with asyncio.timeout(LIMIT_S):
+                answers = await play.run(server, FOLDER)
+        finally:
+            code = await server.stop()
+            await play.crm.stop()
+    return play, [*answers, verdict.ended(code)]
+
+
+def _report(display: Display, play: Play, answers: list[verdict.Answer]) -> None:
+    display.table(COLUMNS, [[flow.get(c, flow["name"]) for c in COLUMNS] for flow in play.flows])
+    for answer in answers:
+        mark = "[green]yes[/]" if answer.true else "[red]NO [/]"
+        display.console.print(f"  {mark}  {answer.claim} [dim]({answer.seen})[/]", soft_wrap=True)
+    display.console.print()
+    for line in _speed(play):
+        display.console.print(f"  {line}")
+
+
+def _speed(play: Play) -> Iterator[str]:
+    count = len(play.plan.events)
+    batched = count - len(play.single_s)
+    yield f"{batched / play.batches_s:,.0f} events/s accepted in batches of 1,000, each on disk"
+    yield f"{count / play.settled_s:,.0f} events/s from the first POST to the last row and line"
+    half, most = (play.single_s[int(len(play.single_s) * part)] * 1000 for part in (0.5, 0.99))
+    yield f"single events, 32 at a time: 50 % within {half:.0f} ms, 99 % within {most:.0f} ms"
+
+
+def _reasons(error: BaseException) -> list[str]:
+    if isinstance(error, BaseExceptionGroup):
+        return [reason for one in error.exceptions for reason in _reasons(one)]
+    if isinstance(error, TimeoutError):
+        return [f"it was not over after {LIMIT_S} s; see {FOLDER / 'busway.log'}"]
+    return [str(error) if isinstance(error, Failure) else repr(error)]
+
+
+def main() -> int:
+    """Return the exit code."""
+    display = Display()
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir()
+    try:
+        with display:
+            play, answers = asyncio.run(run(display))
+    except (Exception, KeyboardInterrupt) as error:
+        reasons = _reasons(error)
+    else:
+        _report(display, play, answers)
+        reasons = list(verdict.wrong(answers))
+    for reason in reasons:
+        display.console.print(f"[red]the demo failed:[/] {reason}", soft_wrap=True)
+    if reasons:
+        return 1
+    display.console.print("\n  The bad order waits for you. Look at it, with its traceback:")
+    display.console.print("    .venv/bin/busway dead show order-33333 --data .demo/data\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
