@@ -29,8 +29,8 @@ PlainType = Literal[
 ]
 
 
-class Arrival(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
-    """A plain event: no extension but the known ones, no ``data_base64``. Most are like this."""
+class Arrival(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The attributes of an event that Busway knows; others are not looked at."""
 
     specversion: Literal["1.0"]
     id: Text
@@ -48,12 +48,21 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     data: Raw | UnsetType = UNSET
 
 
-read_plain = msgspec.json.Decoder(Arrival).decode
-"""Return the :class:`Arrival` of a plain event. Does not look into its data, see :func:`trusty`."""
+class PlainArrival(Arrival, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
+    """An event with known attributes only, and without ``data_base64``. Most are like this."""
+
+
+read_plain = msgspec.json.Decoder(PlainArrival).decode
+"""Return a plain event. Does not look into its data: that is for :func:`trusty`."""
 
 NOT_PLAIN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What :data:`read_plain` raises for an event that has to be examined."""
 
+_read_known = msgspec.json.Decoder(Arrival).decode
+_read_members = msgspec.json.Decoder(dict[str, Raw]).decode
+_KNOWN = frozenset(Arrival.__struct_fields__)
+_EXTENSION = re.compile(r"[a-z0-9]+")
+_SIMPLE_VALUE = re.compile(rb'"|true$|false$|-?\d{1,9}$')
 _read_any = msgspec.json.Decoder().decode
 _SHAPE = bytes.maketrans(b"+123456789E", b"0000000000e")
 _EXPONENT = b"0e000"
@@ -88,6 +97,19 @@ def too_deep(raw: bytes) -> bool:
         depth += (byte in b"{[") - (byte in b"}]")
         deepest = max(deepest, depth)
     return deepest > MAX_DEPTH
+
+
+def read_extended(raw: bytes) -> Addressed | str:
+    """Return a trusty event with extensions of its own, or what is wrong with it."""
+    try:
+        known = _read_known(raw)
+        members = _read_members(raw)
+    except NOT_PLAIN:
+        return examine(raw)
+    for name in members.keys() - _KNOWN:
+        if not (_EXTENSION.fullmatch(name) and _SIMPLE_VALUE.match(members[name])):
+            return examine(raw)
+    return known
 
 
 def examine(raw: bytes) -> Addressed | str:

@@ -277,7 +277,13 @@ class Connection(asyncio.Protocol):
                 future.exception()
             return
         found = outcome(future)
-        self._finish(exchange, refused(found) if isinstance(found, Refusal) else accepted(found))
+        if isinstance(found, Refusal):
+            self._finish(exchange, refused(found))
+        elif exchange.closes or self._desk.draining or (exchange.head and exchange.head.old):
+            self._finish(exchange, accepted(found))
+        else:
+            exchange.status, exchange.output = 202, self._desk.accepted(found)
+            self._flush()
 
     def _finish(self, exchange: Exchange, answer: Answer) -> None:
         """Put the answer into bytes and send what is ready, in order."""

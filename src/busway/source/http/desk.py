@@ -66,7 +66,7 @@ class Desk:
         """Take the time: once a second is enough for dates and timeouts."""
         self.now = self.config.clock.monotonic()
         self.date = http_date(self.config.clock.now())
-        self.accepted_one = to_bytes(accepted(_ONE), self.date, None, silent=False)
+        self._accepted_one = to_bytes(accepted(_ONE), self.date, None, silent=False)
         for guest in tuple(self.guests):
             guest.check(self.now)
 
@@ -116,6 +116,12 @@ class Desk:
         if head.mode == "binary":
             return read_binary(head.attributes, head.content_type, body, limits.max_event_bytes)
         return _READERS[head.mode](body, limits.max_event_bytes)
+
+    def accepted(self, appended: Appended) -> bytes:
+        """Return the answer to events that are durable, on a connection that goes on."""
+        if appended.accepted == 1 and not appended.duplicates:
+            return self._accepted_one
+        return to_bytes(accepted(appended), self.date, None, silent=False)
 
     def report(self, head: Head) -> Answer:
         """Answer what is not about events."""

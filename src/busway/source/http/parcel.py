@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 from msgspec import Raw
@@ -12,6 +12,7 @@ from busway.source.http.arrival import (
     MAX_DEPTH,
     NOT_PLAIN,
     examine,
+    read_extended,
     read_plain,
     too_deep,
     trusty,
@@ -75,27 +76,20 @@ def _checked(raws: list[bytes], body: bytes, max_event_bytes: int) -> Parcel | R
         try:
             return Parcel(raws, list(map(read_plain, raws)))
         except NOT_PLAIN:
-            return _sorted_out(raws, plain=True)
-    return _sorted_out(raws, plain=False)
+            return _sorted_out(raws, read_extended)
+    return _sorted_out(raws, examine)
 
 
-def _sorted_out(raws: list[bytes], *, plain: bool) -> Parcel | Refusal:
+def _sorted_out(raws: list[bytes], read: Callable[[bytes], Addressed | str]) -> Parcel | Refusal:
     envelopes: list[Addressed] = []
     faults: list[Fault] = []
     for index, raw in enumerate(raws):
-        found = _envelope(raw) if plain else examine(raw)
+        found = read(raw)
         if isinstance(found, str):
             faults.append(Fault(index, found))
         else:
             envelopes.append(found)
     return invalid(faults, len(raws)) if faults else Parcel(raws, envelopes)
-
-
-def _envelope(raw: bytes) -> Addressed | str:
-    try:
-        return read_plain(raw)
-    except NOT_PLAIN:
-        return examine(raw)
 
 
 def _oversized(raws: Iterable[bytes], limit: int) -> Iterable[Fault]:
