@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import apsw
 
-from busway.engine.sqlite.database import WAL_KEPT_BYTES, connect, is_full, translated
+from busway.engine.sqlite.database import (
+    NO_ROOM_BYTES,
+    WAL_KEPT_BYTES,
+    connect,
+    is_full,
+    translated,
+)
 
 _PATIENCE_MS = 100
 
@@ -33,12 +40,26 @@ class Checkpointer:
             await asyncio.to_thread(self._checkpoint)
 
     async def close(self) -> None:
+        """Checkpoint for the last time; every other connection is closed before."""
         async with self._lock:
-            await asyncio.to_thread(self._connection.close)
+            await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        if self._has_room():
+            self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
+        self._connection.close()
+
+    def _has_room(self) -> bool:
+        """Say whether the WAL fits the disk a second time: a copy that ends halfway fills it."""
+        disk = os.statvfs(self._path.parent)
+        return disk.f_bavail * disk.f_frsize > self._size() + NO_ROOM_BYTES
+
+    def _size(self) -> int:
+        return self._wal.stat().st_size if self._wal.exists() else 0
 
     def _checkpoint(self) -> None:
         frames = self._copy(apsw.SQLITE_CHECKPOINT_PASSIVE)
-        size = self._wal.stat().st_size if self._wal.exists() else 0
+        size = self._size()
         if size and frames == self._seen and frames[0] == frames[1]:
             self._copy(apsw.SQLITE_CHECKPOINT_TRUNCATE)
         elif size > WAL_KEPT_BYTES:
@@ -50,6 +71,6 @@ class Checkpointer:
             return self._connection.wal_checkpoint(mode=mode)
         except apsw.Error as error:
             # a reader is in the way, or the disk is full: the commits are safe in the WAL
-            if isinstance(error, apsw.BusyError) or is_full(error):
+            if isinstance(error, apsw.BusyError) or is_full(error, self._path):
                 return (-1, -1)
             raise translated(error, self._path) from error

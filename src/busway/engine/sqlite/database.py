@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from functools import cache
 from importlib.resources import files
@@ -15,7 +14,7 @@ from busway.errors import StoreDamaged, StoreError, StoreFull
 
 WAL_KEPT_BYTES = 64 * 1024 * 1024
 _BUSY_MS = 10_000
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+NO_ROOM_BYTES = 1024 * 1024
 _OPEN = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOMUTEX
 
 
@@ -29,7 +28,7 @@ def sql(name: str) -> str:
 
 
 def connect(path: Path, *, page_bytes: int = 0) -> apsw.Connection:
-    """Open a file for writing, every commit fsynced and no checkpoint made by a commit.
+    """Open a file for writing: every commit fsynced, no checkpoint by a commit or a close.
 
     With ``page_bytes`` the file is made. Raises :class:`StoreError` when that cannot be done.
     """
@@ -39,6 +38,7 @@ def connect(path: Path, *, page_bytes: int = 0) -> apsw.Connection:
     try:
         connection = apsw.Connection(str(path), flags=flags)
         connection.set_busy_timeout(_BUSY_MS)
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         for pragma, value in _pragmas(page_bytes).items():
             connection.pragma(pragma, value)
     except apsw.Error as error:
@@ -53,7 +53,6 @@ def connect_reading(path: Path) -> apsw.Connection:
     """
     connection = connect(path)
     connection.pragma("query_only", True)
-    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     return connection
 
 
@@ -83,7 +82,7 @@ def used_bytes(connection: apsw.Connection) -> int:
 def translated(error: Exception, path: Path) -> Exception:
     """Return what an error of SQLite means for a store, any other error as it is."""
     reason = f"{path}: {error}"
-    if is_full(error):
+    if is_full(error, path):
         return StoreFull(f"{path}: the disk or the file's limit is full; make room for it")
     if isinstance(error, apsw.NotADBError | apsw.CorruptError):
         return StoreDamaged(f"{reason}; restore the data directory from a backup")
@@ -94,9 +93,12 @@ def translated(error: Exception, path: Path) -> Exception:
     return StoreError(f"{reason}; look at the disk") if isinstance(error, apsw.Error) else error
 
 
-def is_full(error: Exception) -> bool:
-    """Say whether an error means that there was no room."""
-    system = getattr(error, "system_errno", None) or getattr(error, "errno", None)
-    return isinstance(error, apsw.FullError) or (
-        isinstance(error, apsw.IOError) and system in _FULL
-    )
+def is_full(error: Exception, path: Path) -> bool:
+    """Say whether an error means that there was no room.
+
+    SQLite reports some of that as an I/O error: where the disk is full, that is what it was.
+    """
+    if not isinstance(error, apsw.IOError):
+        return isinstance(error, apsw.FullError)
+    disk = os.statvfs(path.parent)
+    return disk.f_bavail * disk.f_frsize < NO_ROOM_BYTES

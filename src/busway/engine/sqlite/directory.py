@@ -127,7 +127,7 @@ def _make(path: Path, name: str, identity: str, partitions: int) -> None:
                 connection.execute(sql("put_meta"), ("identity", identity))
                 for partition in range(partitions if name == LOG else 0):
                     connection.execute(sql("log/add_partition"), (partition,))
-            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
     except apsw.Error as error:
         raise translated(error, path) from error
     sync(path.parent)

@@ -96,9 +96,9 @@ class SqliteLedger:
         await self._checkpointer.maintain()
 
     async def close(self) -> None:
-        await self._checkpointer.close()
         self._connection.close()
         await self._writer.close()
+        await self._checkpointer.close()
 
     def _rows(self, name: str, bindings: Row, made: Callable[[Row], T]) -> list[T]:
         with self._told():

@@ -90,9 +90,9 @@ class SqliteLog:
 
     async def close(self) -> None:
         self._tail.release()
-        await self._checkpointer.close()
         self._reader.close()
         await self._writer.close()
+        await self._checkpointer.close()
 
     def _row(self, draft: Draft, at: int) -> tuple[int, int, int, bytearray]:
         if not 0 <= draft.partition < self.partitions or not draft.events:

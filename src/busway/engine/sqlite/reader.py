@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -12,9 +12,9 @@ import apsw
 
 from busway import batch as codec
 from busway.engine.sqlite import moment
-from busway.engine.sqlite.database import connect_reading, rows, sql, translated, used_bytes
+from busway.engine.sqlite.database import Row, connect_reading, rows, sql, translated, used_bytes
 from busway.engine.sqlite.recent import fitting
-from busway.errors import StoreDamaged
+from busway.errors import StoreDamaged, StoreTooNew
 from busway.ports import Batch
 
 OFFSET = (1 << 48) - 1
@@ -34,7 +34,7 @@ class LogReader:
                 sql("log/read"), (partition, min(max(offset, 0), OFFSET))
             )
             try:
-                return fitting((self._batch(*row) for row in cursor), max_bytes)
+                return fitting(self._batches(cursor), max_bytes)
             finally:
                 cursor.close()
 
@@ -62,6 +62,16 @@ class LogReader:
         with contextlib.closing(connect_reading(self._path)) as connection, self._told():
             found = rows(connection, "log/first_since", (partition, at))
         return found[0][0] & OFFSET if found else None
+
+    def _batches(self, rows: Iterable[Row]) -> Iterator[Batch]:
+        for position, row in enumerate(rows):
+            try:
+                batch = self._batch(*row)
+            except (StoreDamaged, StoreTooNew):
+                if position:
+                    return  # those before it are good; the next read begins here, and says so
+                raise
+            yield batch
 
     def _batch(self, key: int, count: int, appended_at: int, body: bytes) -> Batch:
         partition, offset = key >> 48, key & OFFSET

@@ -1,0 +1,199 @@
+"""A data directory: made whole or not at all, one process at a time, and checked when opened."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import apsw
+import msgspec
+import pytest
+
+from busway.engine.sqlite import directory, open_beside, open_stores
+from busway.errors import StoreDamaged, StoreError, StoreLocked, StoreTooNew
+from busway.ports import Draft, Query
+from busway.settings import Settings
+
+AT = datetime(2030, 1, 1, tzinfo=UTC)
+HOLD = """
+import sys, pathlib
+from busway.engine.sqlite import directory
+held = directory.lock(pathlib.Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+async def made(settings: Settings) -> str:
+    """Make a directory with an event in it and return the log's identity."""
+    stores = await open_stores(settings)
+    await stores.log.append([Draft(0, [b"{}"])], AT)
+    await stores.close()
+    return stores.log.identity
+
+
+async def refused(settings: Settings, error: type[StoreError], match: str) -> None:
+    """Open and see that refused, twice, so that a refusal holds no lock."""
+    for _ in range(2):
+        with pytest.raises(error, match=match):
+            await open_stores(settings)
+
+
+async def test_it_is_made_for_this_user_alone(settings: Settings) -> None:
+    await made(settings)
+    assert stat.S_IMODE(settings.data.stat().st_mode) == 0o700
+    assert {path.name for path in settings.data.iterdir()} == {"lock", "log.db", "ledger.db"}
+
+
+async def test_it_stays_the_same_log(settings: Settings) -> None:
+    identity = await made(settings)
+    stores = await open_stores(msgspec.structs.replace(settings, partitions=9))
+    assert (stores.log.identity, stores.log.partitions) == (identity, 2)
+    await stores.close()
+
+
+async def test_two_directories_are_two_logs(settings: Settings, tmp_path: Path) -> None:
+    other = msgspec.structs.replace(settings, data=tmp_path / "other")
+    assert await made(settings) != await made(other)
+
+
+async def test_a_second_process_is_refused_with_the_first_ones_pid(settings: Settings) -> None:
+    await made(settings)
+    command = [sys.executable, "-c", HOLD, str(settings.data)]
+    with subprocess.Popen(  # noqa: ASYNC220 - a start of a few ms
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout
+        assert await asyncio.to_thread(holder.stdout.readline) == b"held\n"
+        await refused(settings, StoreLocked, f"process {holder.pid}; stop it")
+        holder.communicate()
+    await made(settings)
+
+
+async def test_closing_gives_the_lock_back(settings: Settings) -> None:
+    stores = await open_stores(settings)
+    await refused(settings, StoreLocked, str(os.getpid()))
+    await stores.close()
+    await made(settings)
+
+
+@pytest.mark.parametrize("name", ["log.db", "ledger.db"])
+async def test_a_missing_file_is_damage(settings: Settings, name: str) -> None:
+    await made(settings)
+    (settings.data / name).unlink()
+    await refused(settings, StoreDamaged, f"{name} is missing; restore")
+
+
+@pytest.mark.parametrize("name", ["log.db-wal", "ledger.db-wal"])
+async def test_a_write_ahead_log_without_its_database_is_damage(
+    settings: Settings, name: str
+) -> None:
+    settings.data.mkdir()
+    (settings.data / name).write_bytes(b"x")
+    await refused(settings, StoreDamaged, f"{name} without its database; restore")
+
+
+@pytest.mark.parametrize("name", ["log.db", "ledger.db"])
+@pytest.mark.parametrize("content", [b"", b"no database" * 1000])
+async def test_a_file_that_is_no_database_is_damage(
+    settings: Settings, name: str, content: bytes
+) -> None:
+    await made(settings)
+    (settings.data / name).write_bytes(content)
+    await refused(settings, StoreDamaged, name)
+
+
+async def test_a_file_that_cannot_be_opened_is_damage(settings: Settings) -> None:
+    await made(settings)
+    (settings.data / "log.db").unlink()
+    (settings.data / "log.db").mkdir()
+    await refused(settings, StoreDamaged, r"log\.db: unable to open")
+
+
+async def test_a_database_of_somebody_else_is_damage(settings: Settings) -> None:
+    await made(settings)
+    shutil.copy(settings.data / "log.db", settings.data / "ledger.db")
+    await refused(settings, StoreDamaged, "was not made by Busway")
+
+
+async def test_files_of_two_directories_do_not_mix(settings: Settings, tmp_path: Path) -> None:
+    other = msgspec.structs.replace(settings, data=tmp_path / "other")
+    await made(settings)
+    await made(other)
+    shutil.copy(other.data / "ledger.db", settings.data / "ledger.db")
+    await refused(settings, StoreDamaged, "do not belong together")
+
+
+@pytest.mark.parametrize("name", ["log.db", "ledger.db"])
+async def test_a_newer_format_is_too_new(settings: Settings, name: str) -> None:
+    await made(settings)
+    connection = apsw.Connection(str(settings.data / name))
+    connection.pragma("user_version", directory.FORMAT + 1)
+    connection.close()
+    await refused(settings, StoreTooNew, f"{name} has format 2 .* upgrade Busway")
+
+
+async def test_a_place_that_can_be_no_directory_is_an_error(settings: Settings) -> None:
+    settings.data.write_bytes(b"")
+    await refused(settings, StoreError, "cannot be a data directory")
+
+
+@pytest.mark.parametrize("done", range(4))
+def test_a_start_that_was_cut_off_is_finished(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, done: int
+) -> None:
+    """Cut it off before each step that gives a file its place."""
+    steps = iter(range(10))
+    sync = directory.sync
+
+    def cut(path: Path) -> None:
+        if next(steps) == done:
+            raise KeyboardInterrupt
+        sync(path)
+
+    settings.data.mkdir()
+    monkeypatch.setattr(directory, "sync", cut)
+    with pytest.raises(KeyboardInterrupt):
+        directory.prepare(settings.data, 2)
+    monkeypatch.setattr(directory, "sync", sync)
+    directory.prepare(settings.data, 2)
+    assert directory.identify(settings.data)
+    assert not list(settings.data.glob("*.new*"))
+
+
+async def test_beside_a_server_the_log_is_read_only(settings: Settings) -> None:
+    stores = await open_stores(settings)
+    beside = await open_beside(settings.data)
+    await stores.log.append([Draft(0, [b"a"])], AT)
+    assert beside.log.identity == stores.log.identity
+    assert await beside.log.bounds(0) == (0, 1)
+    assert [list(b.events) for b in await beside.log.read(0, 0, 1)] == [[b"a"]]
+    assert await beside.log.offset_at(0, AT) == 0
+    for refused in (beside.log.append([Draft(0, [b"b"])], AT), beside.log.trim(0, 1)):
+        with pytest.raises(StoreError, match="reading only"):
+            await refused
+    await beside.close()
+    await stores.close()
+
+
+async def test_beside_a_server_the_ledger_is_shared(settings: Settings) -> None:
+    stores = await open_stores(settings)
+    beside = await open_beside(settings.data)
+    await beside.ledger.open_lane("f", 0, 0)
+    await stores.ledger.put("from", b"the server")
+    assert await stores.ledger.lanes() == await beside.ledger.lanes() != []
+    assert await beside.ledger.get("from") == {"from": b"the server"}
+    assert list(await beside.ledger.troubles(Query())) == []
+    await beside.close()
+    await stores.close()
+
+
+async def test_beside_nothing_is_an_error(settings: Settings) -> None:
+    with pytest.raises(StoreError, match="not a data directory"):
+        await open_beside(settings.data)
