@@ -4,12 +4,14 @@ from busway.sink.bus import Bus
 from busway.sink.console import Console
 from busway.sink.http import Http
 from busway.sink.jsonl import Jsonl
+from busway.sink.postgres import Postgres
 from busway.sink.sqlite import Sqlite
 
-__all__ = ["bus", "console", "http", "jsonl", "sqlite"]
+__all__ = ["bus", "console", "http", "jsonl", "postgres", "sqlite"]
 
 bus = Bus
 console = Console
 http = Http
 jsonl = Jsonl
+postgres = Postgres
 sqlite = Sqlite

@@ -1,0 +1,90 @@
+"""The ``postgres`` sink: rows of one table of a PostgreSQL database, each event exactly once."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from busway.errors import SinkError
+from busway.ports import Destination, Supplies
+from busway.settings import Env, resolve
+from busway.sink.declared import (
+    Columns,
+    Key,
+    check_count,
+    check_table,
+    column_types,
+    key_columns,
+    label,
+    seconds,
+)
+
+
+class Postgres(msgspec.Struct, frozen=True):
+    """A table of a PostgreSQL database that each event's rows are in exactly once.
+
+    >>> Postgres("postgresql://me:secret@db.example/shop", table="orders", key="order_id").name
+    'postgres db.example/shop orders'
+
+    Rows are dicts of column to value, upserted by ``key`` (a column, or several), inserted without
+    one. ``create`` creates the table, adds columns from the data and widens whole numbers;
+    ``columns`` gives such columns a type of your choice. ``timeout`` is for a statement,
+    ``connections`` how many are open at most.
+    """
+
+    dsn: str | Env
+    table: str
+    key: Key = None
+    schema: str = "public"
+    create: bool = False
+    columns: Columns = None
+    timeout: str | float = "60s"
+    connections: int = 4
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "key", key_columns(self.key))
+        msgspec.structs.force_setattr(self, "columns", column_types(self.columns))
+
+    @property
+    def name(self) -> str:
+        return f"postgres {self.place} {self.table}"
+
+    @property
+    def place(self) -> str:
+        """The server and the database, without user and password."""
+        return label(self.dsn) if isinstance(self.dsn, Env) else _place(self.dsn)
+
+    @property
+    def keeps_positions(self) -> Literal[True]:
+        return True
+
+    async def open(self, supplies: Supplies) -> Destination:
+        if find_spec("asyncpg") is None:
+            raise SinkError("the postgres sink needs asyncpg: pip install 'busway[postgres]'")
+        # asyncpg is an extra: who does not use this sink need not have it.
+        from busway.sink.postgres_destination import PostgresDestination  # noqa: PLC0415
+
+        return PostgresDestination(self.resolved())
+
+    def resolved(self) -> Postgres:
+        """Return this with its variables filled in, and checked."""
+        dsn = resolve(self.dsn)
+        if urlsplit(dsn).scheme not in ("postgres", "postgresql"):
+            raise SinkError("postgres(dsn=…): give a URL like postgresql://user@host/database")
+        check_table("postgres", self.table, key_columns(self.key))
+        if not self.schema or "\0" in self.schema:
+            raise SinkError(f"postgres(schema={self.schema!r}): give the name of a schema")
+        check_count("postgres", "connections", self.connections)
+        timeout = seconds("postgres", "timeout", self.timeout)
+        return msgspec.structs.replace(self, dsn=dsn, timeout=timeout)
+
+
+def _place(dsn: str) -> str:
+    try:
+        parts = urlsplit(dsn)
+        return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
+    except ValueError:
+        return "(not a URL)"

@@ -1,0 +1,97 @@
+"""An opened ``postgres`` sink: rows and the lane's position in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import asyncpg
+
+from busway.outcome import DELIVERED, Outcome, Retry
+from busway.ports import Load
+from busway.settings import resolve
+from busway.sink import postgres_position
+from busway.sink.declared import column_types, key_columns
+from busway.sink.position import Place, advance, missed_offsets
+from busway.sink.postgres import Postgres
+from busway.sink.postgres_error import CONFLICT, EXPECTED, STALE, code, down, is_data
+from busway.sink.postgres_session import Session, Sessions
+from busway.sink.postgres_table import PostgresTable
+from busway.sink.row import item_rows, plain_rows
+from busway.sink.shape import Shapes
+
+ATTEMPTS = 4
+
+
+class PostgresDestination:
+    """Keeps connections open; loads of different lanes go side by side."""
+
+    def __init__(self, sink: Postgres) -> None:
+        self._place = sink.place
+        self._schema = sink.schema
+        shapes = Shapes(sink.table, key_columns(sink.key), sink.create)
+        self._table = PostgresTable(sink.schema, shapes, dict(column_types(sink.columns)))
+        self._sessions = Sessions(resolve(sink.dsn), sink.connections, float(sink.timeout))
+        self._prepared = False
+
+    async def write(self, load: Load) -> Sequence[Outcome]:
+        try:
+            return await self._attempts(load)
+        except EXPECTED as error:
+            self._prepared = False
+            self._table.forget()
+            return [down(error, self._place)] * len(load.items)
+
+    async def close(self) -> None:
+        await self._sessions.close()
+
+    async def _attempts(self, load: Load) -> Sequence[Outcome]:
+        """Try with all rows at once, then looking for the bad ones; again after a conflict."""
+        careful = False
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return await self._attempt(load, careful=careful)
+            except asyncpg.PostgresError as error:
+                if code(error) in CONFLICT and attempt == ATTEMPTS:
+                    return [Retry(type(error).__name__, str(error))] * len(load.items)
+                if not self._may_help(error, careful=careful) or attempt == ATTEMPTS:
+                    raise
+                careful = careful or is_data(error)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _may_help(self, error: asyncpg.PostgresError, *, careful: bool) -> bool:
+        """Say whether trying again may help."""
+        if is_data(error):
+            return not careful
+        if code(error) in STALE:
+            self._table.forget()
+            self._prepared = False
+            return True
+        return code(error) in CONFLICT
+
+    async def _attempt(self, load: Load, *, careful: bool) -> Sequence[Outcome]:
+        async with self._sessions.transaction() as session:
+            if not self._prepared:
+                await postgres_position.prepare(session.connection, self._schema)
+            place = await postgres_position.read(session.connection, self._schema, load)
+            outcomes = await self._rows(session, load, place, careful=careful)
+            change = advance(place, load, missed_offsets(load, outcomes))
+            if change.inserts or change.deletes or change.position != place.position:
+                await postgres_position.store(session.connection, self._schema, load, change)
+        self._prepared = True
+        return outcomes
+
+    async def _rows(
+        self, session: Session, load: Load, place: Place, *, careful: bool
+    ) -> list[Outcome]:
+        outcomes: list[Outcome] = [DELIVERED] * len(load.items)
+        pending = place.pending(load)
+        if not pending:
+            return outcomes
+        plain = None if careful else plain_rows(load.items, pending)
+        if plain is not None and await self._table.land_whole(session, plain):
+            return outcomes
+        batch, problems = item_rows(load.items, pending)
+        problems |= await self._table.land(session, batch)
+        for index, problem in problems.items():
+            outcomes[index] = problem
+        return outcomes

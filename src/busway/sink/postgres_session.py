@@ -1,0 +1,114 @@
+"""Connections to a PostgreSQL server, kept open between loads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from busway.sink.statement import quoted, statement
+
+CONNECT_S = 10.0
+
+
+class Session:
+    """A connection, and the staging table that it has."""
+
+    def __init__(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
+        self.connection = connection
+        self.staging: str | None = None
+        self._staged_for = -1
+        self._made = 0
+        self._filled = False
+
+    async def stage(self, table: str, version: int) -> None:
+        """Have a staging table for a table as it looks in a version; called in a transaction."""
+        if self._staged_for == version:
+            return
+        if self.staging:
+            await self._execute("staging_drop")
+        self._made += 1
+        self.staging = f"busway_staging_{self._made}"
+        self._staged_for = version
+        await self._execute("staging_create", table=table)
+
+    async def copy(self, columns: list[str], rows: list[tuple[object, ...]]) -> None:
+        """Fill the staging table, and nothing but these rows is in it."""
+        if self._filled:
+            await self._execute("staging_clear")
+        self._filled = True
+        await self.connection.copy_records_to_table(
+            self.staging or "", schema_name="pg_temp", columns=columns, records=rows
+        )
+
+    def committed(self) -> None:
+        """A commit empties the staging table."""
+        self._filled = False
+
+    def undone(self) -> None:
+        """A rollback may have taken the staging table with it."""
+        self.staging = None
+        self._staged_for = -1
+        self._filled = False
+
+    async def _execute(self, name: str, **parts: str) -> None:
+        sql = statement("postgres", name).format(staging=quoted(self.staging or ""), **parts)
+        await self.connection.execute(sql)
+
+
+class Sessions:
+    """At most ``limit`` connections, opened when they are needed."""
+
+    def __init__(self, dsn: str, limit: int, timeout_s: float) -> None:
+        self._dsn = dsn
+        self._timeout_s = timeout_s
+        self._slots = asyncio.Semaphore(limit)
+        self._idle: list[Session] = []
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Session]:
+        """Lend a session inside a transaction, committed at the end and undone by an error."""
+        async with self._slots:
+            session = await self._take()
+            try:
+                async with session.connection.transaction(isolation="read_committed"):
+                    yield session
+            except BaseException:
+                session.undone()
+                self._keep(session)
+                raise
+            session.committed()
+            self._keep(session)
+
+    async def close(self) -> None:
+        idle, self._idle = self._idle, []
+        for session in idle:
+            try:
+                await session.connection.close(timeout=5)
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                session.connection.terminate()
+
+    async def _take(self) -> Session:
+        while self._idle:
+            session = self._idle.pop()
+            if not session.connection.is_closed():
+                return session
+        connection = await asyncpg.connect(
+            self._dsn, timeout=CONNECT_S, command_timeout=self._timeout_s
+        )
+        # A worker that is stopped in the middle must not keep its lane locked.
+        limit_ms = int(self._timeout_s * 1000)
+        await connection.execute(
+            f"SET application_name = 'busway'; SET statement_timeout = {limit_ms};"
+            f" SET idle_in_transaction_session_timeout = {limit_ms}"
+        )
+        return Session(connection)
+
+    def _keep(self, session: Session) -> None:
+        connection = session.connection
+        if not connection.is_closed() and not connection.is_in_transaction():
+            self._idle.append(session)
+        elif not connection.is_closed():
+            connection.terminate()

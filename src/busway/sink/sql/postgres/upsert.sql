@@ -1,0 +1,1 @@
+INSERT INTO {table} ({columns}) {rows} ON CONFLICT ({key}) DO UPDATE SET {changes}
