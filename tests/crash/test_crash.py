@@ -1,0 +1,150 @@
+"""Kill a busy Busway again and again: nothing that it acknowledged is lost, nothing comes twice.
+
+``BUSWAY_CRASH_ROUNDS`` sets how often, ``BUSWAY_CRASH_SEED`` repeats a run as far as it can be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from crash.evidence import (
+    Sent,
+    column,
+    everything,
+    holds_once,
+    in_order,
+    lines,
+    one_key_each,
+    passes_flaky,
+)
+from crash.producer import Producer
+from crash.server import Server
+from http_target import Answer, HttpTarget, http_target
+
+FLOWS = Path(__file__).with_name("flows.py")
+ROUNDS = int(os.environ.get("BUSWAY_CRASH_ROUNDS", "4"))
+SEED = os.environ.get("BUSWAY_CRASH_SEED") or f"{random.SystemRandom().getrandbits(32):08x}"
+PRODUCERS = 5
+SETTLED_S = 60.0
+
+
+@asynccontextmanager
+async def producing(seed: str) -> AsyncIterator[list[Producer]]:
+    """Run producers; in the end they finish the request in hand."""
+    numbers = itertools.count()
+    producers = [
+        Producer(f"p{each}", lambda: next(numbers), f"{seed}/{each}") for each in range(PRODUCERS)
+    ]
+    async with asyncio.TaskGroup() as group:
+        for producer in producers:
+            group.create_task(producer.run())
+        yield producers
+        for producer in producers:
+            producer.stopping = True
+
+
+def sent_by(producers: list[Producer]) -> Sent:
+    return Sent(
+        frozenset().union(*(producer.acknowledged for producer in producers)),
+        frozenset().union(*(producer.sent for producer in producers)),
+    )
+
+
+def moody(chance: random.Random) -> Answer:
+    """Answer as a destination on a bad day."""
+    roll = chance.random()
+    if roll < 0.01:
+        return Answer(500)
+    if roll < 0.02:
+        return Answer(429, {"Retry-After": "0"})
+    return Answer(drop=True) if roll < 0.025 else Answer()
+
+
+async def until_settled(server: Server) -> None:
+    """Return once no flow has anything left to do."""
+    deadline = time.monotonic() + SETTLED_S
+    while True:
+        flows = await server.status()
+        left = {name: (one["backlog"], one["parked"]) for name, one in flows.items()}
+        if not any(map(any, left.values())):
+            return
+        assert time.monotonic() < deadline, f"not settled: {left}; {server.errors[-4000:]}"
+
+
+async def round_of(server: Server, producers: list[Producer], chance: random.Random) -> None:
+    """Start it, let it work for a moment, kill it, and look at what is left."""
+    await server.start()
+    for producer in producers:
+        producer.url = server.url
+    await asyncio.sleep(chance.uniform(0.05, 1.2))  # the moment of the crash, not a wait
+    await server.kill()
+    await server.check()
+    await server.status()
+
+
+def compare(home: Path, target: HttpTarget, sent: Sent) -> None:
+    """Compare every destination with what was sent."""
+    database = home / "out.db"
+    holds_once("to_sqlite", column(database, "plain", "id"), sent)
+    holds_once("to_jsonl", [line["id"] for line in lines(home / "plain.jsonl")], sent)
+    holds_once("filtered", column(database, "filtered", "id"), sent, lambda n: n >= 100)
+    causes, indexes = column(database, "chained", "cause"), column(database, "chained", "idx")
+    pairs = list(zip(causes, indexes, strict=True))
+    holds_once("chained", [cause for cause, index in pairs if index == 0], sent)
+    second = [cause for cause, index in pairs if index == 1]
+    holds_once("chained, second", second, sent, lambda n: n % 5 == 0)
+    holds_once("flaky", column(database, "flaky", "id"), sent, passes_flaky)
+    ordered = lines(home / "ordered.jsonl")
+    holds_once("flaky_ordered", [line["id"] for line in ordered], sent, passes_flaky)
+    in_order("flaky_ordered", ordered)
+    taken = [msgspec.json.decode(call.body) for call in target.taken]
+    holds_once("to_http", {row["id"] for row in taken}, sent, everything)
+    in_order("to_http", taken)
+    one_key_each(target.calls)
+
+
+async def compare_dead(server: Server, sent: Sent) -> None:
+    """Check that the dead letters are those events that never work."""
+    letters = await server.dead()
+    for flow in ("flaky", "flaky_ordered"):
+        found = [letter["id"] for letter in letters if letter["flow"] == flow]
+        holds_once(f"dead letters of {flow}", found, sent, lambda n: n % 97 == 0)
+    assert {letter["flow"] for letter in letters} <= {"flaky", "flaky_ordered"}
+
+
+@pytest.mark.slow
+async def test_each_acknowledged_event_is_delivered_exactly_once(tmp_path: Path) -> None:
+    print(f"BUSWAY_CRASH_SEED={SEED} BUSWAY_CRASH_ROUNDS={ROUNDS}")
+    chance = random.Random(SEED)
+    async with http_target() as target:
+        target.decide = lambda call: moody(chance)
+        variables = {"CRASH_HOME": str(tmp_path), "CRASH_URL": target.url}
+        server = Server(FLOWS, tmp_path, variables)
+        async with producing(SEED) as producers:
+            for _ in range(ROUNDS):
+                await round_of(server, producers, chance)
+            await server.start()
+            for producer in producers:
+                producer.url = server.url
+                producer.stopping = True
+        target.decide = lambda call: Answer()
+        sent = sent_by(producers)
+        await until_settled(server)
+        assert await server.terminate(15) == 0, server.errors[-4000:]
+        await server.check()
+        compare(tmp_path, target, sent)
+        await compare_dead(server, sent)
+        repeated = sum(producer.repeated for producer in producers)
+        print(f"{len(sent.acknowledged)} of {len(sent.every)} acknowledged, {repeated} repeats")
+        assert len(sent.acknowledged) > 50 * ROUNDS
+        assert repeated > 0
