@@ -40,11 +40,14 @@ def list_command(
     if json:
         as_json({"dead": [_summary(one) for one in letters]})
         return
+    if not letters:
+        typer.echo("No dead letters.")
+        return
     rows = [
-        (dead.place_of(one), one.event_id, one.attempts, _error(one), f"{one.since:%F %T}")
+        (dead.place_of(one), one.event_id, one.attempts, f"{one.since:%F %T}", _error(one))
         for one in letters
     ]
-    as_table(("place", "event", "attempts", "error", "since"), rows)
+    as_table(("place", "event", "attempts", "since", "error"), rows)
 
 
 @app.command("show")
@@ -146,4 +149,4 @@ def _print_whole(letter: Trouble) -> None:
     for failure in letter.failures:
         typer.echo(f"attempt {failure.attempt} at {failure.at:%F %T}, {failure.stage}: ", nl=False)
         typer.echo(f"{failure.error}: {failure.reason} (code {failure.version})")
-        typer.echo(failure.traceback or "", nl=False)
+    typer.echo(letter.failures[-1].traceback or "" if letter.failures else "", nl=False)

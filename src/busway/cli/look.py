@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import typer
 
 from busway.cli.place import Data, Json, with_stores
-from busway.cli.show import as_json, as_table
+from busway.cli.show import as_error, as_json, as_table
 from busway.control.check import check as find_faults
 from busway.control.status import FlowStatus, flow_statuses
+from busway.errors import BuswayError
 from busway.ports import Stores
 
 COLUMNS = ("accepted", "delivered", "filtered", "parked", "dead", "discarded", "backlog")
@@ -24,22 +25,30 @@ def status(data: Data = None, json: Json = False) -> None:
     if json:
         as_json({"flows": statuses})
         return
-    rows = [
-        (one.name, *(getattr(one, column) for column in COLUMNS), one.breaker, one.destination)
-        for one in statuses
+    if not statuses:
+        typer.echo("No flow has run here yet.")
+        return
+    counts = [(one.name, *(getattr(one, column) for column in COLUMNS)) for one in statuses]
+    as_table(("flow", *COLUMNS), counts)
+    typer.echo()
+    destinations = [
+        (one.name, one.breaker, one.destination, one.breaker_reason) for one in statuses
     ]
-    as_table(("flow", *COLUMNS, "breaker", "destination"), rows)
-    for one in statuses:
-        if one.breaker_reason:
-            typer.echo(f"{one.name}: {one.destination} is {one.breaker}: {one.breaker_reason}")
+    as_table(("flow", "breaker", "destination", ""), destinations)
 
 
 def check(data: Data = None, json: Json = False) -> None:
-    """Verify that every event of every flow is in exactly one place; exit 1 when not.
+    """Verify that every event of every flow is in exactly one place.
+
+    Exit code 0 when so, 1 when not, 2 when it cannot be looked at.
 
     Example: `busway check`
     """
-    faults = with_stores(data, _faults)
+    try:
+        faults = with_stores(data, _faults)
+    except BuswayError as error:
+        as_error(error)
+        raise typer.Exit(2) from error
     if json:
         as_json({"ok": not faults, "faults": faults})
     else:

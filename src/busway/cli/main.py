@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 import uvloop
-from rich.console import Console
 
 from busway.cli import dead, look, match, new
 from busway.cli.run import run
+from busway.cli.show import as_error
 from busway.errors import BuswayError
-from busway.settings import load
+from busway.flow import split_target
+from busway.settings import load, load_env_file
 from busway.telemetry import configure_log
 
 app = typer.Typer(
@@ -22,17 +24,26 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     add_completion=False,
-    help="Event-driven ETL: durable intake, rules, Python steps, exactly-once sinks.",
     epilog="Start with: busway new shop && cd shop && busway run flows.py",
 )
-app.add_typer(dead.app, name="dead")
-app.command("new")(new.new)
-app.command("match")(match.match)
-app.command("status")(look.status)
-app.command("check")(look.check)
 
 
-@app.command("run")
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"busway {version('busway')}")
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Say which it is."),
+    ] = False,
+) -> None:
+    """Event-driven ETL: durable intake, rules, Python steps, exactly-once sinks."""
+
+
 def run_command(
     target: Annotated[str, typer.Argument(metavar="FILE[:APP]", help="The flows file.")],
     data: Annotated[Path | None, typer.Option(help="The data directory. [.busway]")] = None,
@@ -44,9 +55,18 @@ def run_command(
 
     Example: `busway run shop.py --port 8400`
     """
+    load_env_file(split_target(target)[0].parent)
     settings = load(data=data, host=host, port=port)
     configure_log(settings.log_format, settings.log_level)
     uvloop.run(run(target, settings, reload))
+
+
+app.command("new")(new.new)
+app.command("run")(run_command)
+app.command("status")(look.status)
+app.command("check")(look.check)
+app.command("match")(match.match)
+app.add_typer(dead.app, name="dead")
 
 
 def main() -> None:
@@ -54,5 +74,5 @@ def main() -> None:
     try:
         app()
     except BuswayError as error:
-        Console(stderr=True, soft_wrap=True).print(f"busway: {error}", markup=False, style="red")
+        as_error(error)
         sys.exit(1)

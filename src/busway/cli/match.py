@@ -9,8 +9,8 @@ import msgspec
 import typer
 
 from busway.cli.place import Json
-from busway.cli.show import as_json
-from busway.errors import EventError
+from busway.cli.show import as_error, as_json
+from busway.errors import BuswayError, EventError
 from busway.rule import Pattern
 
 Given = Annotated[str, typer.Argument(help="JSON, the path of a JSON file, or - for stdin.")]
@@ -23,7 +23,11 @@ def match(pattern: Given, event: Given, json: Json = False) -> None:
 
     Example: `busway match '{"type": ["order.created"]}' event.json`
     """
-    mismatch = Pattern.parse(_text(pattern)).explain(_object(_text(event)))
+    try:
+        mismatch = Pattern.parse(_text(pattern)).explain(_object(_text(event)))
+    except BuswayError as error:
+        as_error(error)
+        raise typer.Exit(2) from error
     if json:
         as_json({"matches": mismatch is None, "why_not": mismatch})
     else:
@@ -36,7 +40,12 @@ def _text(given: str) -> str:
         return typer.get_text_stream("stdin").read()
     if given.lstrip().startswith(("{", "[")):
         return given
-    return Path(given).read_text(encoding="utf-8")
+    try:
+        return Path(given).read_text(encoding="utf-8")
+    except OSError as error:
+        raise BuswayError(f"{given}: {error.strerror}; give JSON, a file, or -") from error
+    except UnicodeDecodeError as error:
+        raise BuswayError(f"{given}: it is not UTF-8 text") from error
 
 
 def _object(text: str) -> dict[str, Any]:

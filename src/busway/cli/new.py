@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
@@ -21,10 +22,24 @@ def new(
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise BuswayError(f"{directory} is not empty; give a new folder")
     template = files("busway.cli") / "template"
-    directory.mkdir(parents=True, exist_ok=True)
+    called = re.sub(r"[^\w.-]+", "-", directory.resolve().name)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BuswayError(f"{directory} cannot be made: {error.strerror}") from error
     for source in sorted(template.iterdir(), key=lambda one: one.name):
-        name = source.name.removesuffix(".txt").replace("dot.", ".")
-        text = source.read_text(encoding="utf-8").replace("{{name}}", directory.resolve().name)
-        (directory / name).write_text(text, encoding="utf-8")
-        typer.echo(f"wrote {directory / name}")
+        text = source.read_text(encoding="utf-8").replace("{{name}}", called)
+        target = directory / _target_name(source.name)
+        target.write_text(text, encoding="utf-8")
+        typer.echo(f"wrote {target}")
     typer.echo(f"next: cd {directory} && busway run flows.py")
+
+
+def _target_name(name: str) -> str:
+    """Return what a file of the template is called in the project.
+
+    >>> _target_name("dot.env.example.txt"), _target_name("flows.py.txt")
+    ('.env.example', 'flows.py')
+    """
+    name = name.removesuffix(".txt")
+    return f".{name.removeprefix('dot.')}" if name.startswith("dot.") else name

@@ -11,7 +11,7 @@ import typer
 
 from busway.engine.sqlite import open_beside
 from busway.ports import Stores
-from busway.settings import load
+from busway.settings import load, load_env_file
 
 T = TypeVar("T")
 
@@ -21,6 +21,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def with_stores(data: Path | None, work: Callable[[Stores], Awaitable[T]]) -> T:
     """Open the stores of a data directory, beside a server where one runs, and do some work."""
+
+    load_env_file(Path())
 
     async def opened() -> T:
         stores = await open_beside(load(data=data).data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 
 import structlog
@@ -10,7 +11,7 @@ from watchfiles import awatch
 
 from busway.app import Node
 from busway.engine.sqlite import open_stores
-from busway.errors import FlowError
+from busway.errors import FlowError, SettingsError
 from busway.flow import Program, compile_app, load_app, split_target
 from busway.runtime.interpreter import tune
 from busway.settings import Settings, load_env_file
@@ -20,8 +21,7 @@ _log = structlog.get_logger("busway")
 
 def read_program(target: str) -> Program:
     """Load and compile a flows file, with the ``.env`` file beside it."""
-    file, _ = split_target(target)
-    load_env_file(file.parent)
+    load_env_file(split_target(target)[0].parent)
     return compile_app(load_app(target))
 
 
@@ -32,7 +32,7 @@ async def run(target: str, settings: Settings, reload: bool) -> None:
     stop = _stop_signal()
     node = Node(program, settings, await open_stores(settings))
     try:
-        await node.start()
+        await _start(node, settings)
         _say_ready(node, settings)
         watching = asyncio.create_task(_reload(node, target)) if reload else None
         await stop.wait()
@@ -40,6 +40,15 @@ async def run(target: str, settings: Settings, reload: bool) -> None:
             watching.cancel()
     finally:
         await node.stop()
+
+
+async def _start(node: Node, settings: Settings) -> None:
+    try:
+        await node.start()
+    except OSError as error:
+        what = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        place, fix = f"{settings.host} port {settings.port}", "choose another --host or --port"
+        raise SettingsError(f"cannot listen on {place}: {what}; {fix}") from error
 
 
 def _stop_signal() -> asyncio.Event:

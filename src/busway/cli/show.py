@@ -6,9 +6,13 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 import typer
-from rich import box
 from rich.console import Console
 from rich.table import Table
+
+from busway.errors import BuswayError
+
+WIDE = 1_000
+"""Columns of an output that is no terminal: nothing has to be wrapped for a file or a pipe."""
 
 
 def as_json(value: object) -> None:
@@ -18,12 +22,22 @@ def as_json(value: object) -> None:
 
 
 def as_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows under their columns; numbers to the right."""
-    table = Table(box=box.SIMPLE_HEAD)
+    """Print rows under their columns; numbers to the right, the last column cut to the terminal."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     listed = list(rows)
     for index, column in enumerate(columns):
-        numeric = all(isinstance(row[index], int) for row in listed)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        numeric = bool(listed) and all(isinstance(row[index], int) for row in listed)
+        table.add_column(column, justify="right" if numeric else "left", no_wrap=True)
     for row in listed:
         table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
-    Console().print(table)
+    console = Console(highlight=False, markup=False)
+    console.print(table, width=None if console.is_terminal else WIDE)
+
+
+def as_error(error: BuswayError) -> None:
+    """Print what is wrong to standard error; several mistakes one below the other."""
+    lines = str(error).splitlines()
+    text = lines[0] if len(lines) == 1 else "\n  ".join((f"{len(lines)} mistakes", *lines))
+    Console(stderr=True, soft_wrap=True, highlight=False).print(
+        f"busway: {text}", markup=False, style="red"
+    )
