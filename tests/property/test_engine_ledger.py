@@ -63,6 +63,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.path = Path(self.place.name)
         self.model = MemoryLedger()
         self.ledger = self.runner.run(self.opened())
+        for flow in FLOWS:
+            self.open_lane_of(flow, 0, 2)
 
     async def opened(self) -> SqliteLedger:
         prepare(self.path, 1)
@@ -74,6 +76,9 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(flow=flows, partition=lane_partitions, start=st.integers(0, 3))
     def open_lane(self, flow: str, partition: int, start: int) -> None:
+        self.open_lane_of(flow, partition, start)
+
+    def open_lane_of(self, flow: str, partition: int, start: int) -> None:
         expected, found = (
             self.runner.run(each.open_lane(flow, partition, start)) for each in self.both
         )
@@ -136,34 +141,29 @@ class LedgerMachine(RuleBasedStateMachine):
         expected, found = (self.runner.run(each.judge([verdict] * 2)) for each in self.both)
         assert list(found) == list(expected)
 
-    @rule(query=queries)
-    def troubles(self, query: Query) -> None:
-        expected, found = (self.runner.run(each.troubles(query)) for each in self.both)
-        assert list(found) == list(expected)
+    @rule(questions=st.lists(queries, min_size=5, max_size=20))
+    def troubles(self, questions: list[Query]) -> None:
+        for query in questions:
+            expected, found = (self.runner.run(each.troubles(query)) for each in self.both)
+            assert list(found) == list(expected)
 
-    @rule(flow=flows, partition=lane_partitions)
-    def parked_keys(self, flow: str, partition: int) -> None:
-        expected, found = (self.runner.run(each.parked_keys(flow, partition)) for each in self.both)
-        assert found == expected
-
-    @rule(name=st.text("ab/ü", max_size=3), value=st.binary(max_size=3))
-    def put(self, name: str, value: bytes) -> None:
+    @rule(
+        name=st.text("ab/ü", max_size=3),
+        value=st.binary(max_size=3),
+        prefix=st.text("ab/ü", max_size=2),
+    )
+    def put_and_get(self, name: str, value: bytes, prefix: str) -> None:
         for each in self.both:
             self.runner.run(each.put(name, value))
-
-    @rule(prefix=st.text("ab/ü", max_size=2))
-    def get(self, prefix: str) -> None:
         expected, found = (self.runner.run(each.get(prefix)) for each in self.both)
         assert found == expected
 
-    @rule()
-    def reopen(self) -> None:
+    @rule(maintained=st.booleans())
+    def reopen(self, maintained: bool) -> None:
+        if maintained:
+            self.runner.run(self.ledger.maintain())
         self.runner.run(self.ledger.close())
         self.ledger = self.runner.run(self.opened())
-
-    @rule()
-    def maintain(self) -> None:
-        self.runner.run(self.ledger.maintain())
 
     @invariant()
     def they_agree(self) -> None:
@@ -176,6 +176,9 @@ class LedgerMachine(RuleBasedStateMachine):
             assert await ledger.count_troubles() == await model.count_troubles()
             for flow in FLOWS:
                 assert list(await ledger.settled(flow)) == list(await model.settled(flow))
+                for partition in (0, 1):
+                    expected = await model.parked_keys(flow, partition)
+                    assert await ledger.parked_keys(flow, partition) == expected
             await conserved(ledger)
 
         self.runner.run(compare())
@@ -187,4 +190,4 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 TestLedgerMachine = LedgerMachine.TestCase
-TestLedgerMachine.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestLedgerMachine.settings = settings(max_examples=40, stateful_step_count=50, deadline=None)

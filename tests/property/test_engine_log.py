@@ -63,6 +63,9 @@ class LogMachine(RuleBasedStateMachine):
 
     @rule(partition=partitions, offset=offsets, max_bytes=st.integers(0, 200))
     def read(self, partition: int, offset: int, max_bytes: int) -> None:
+        self.read_both(partition, offset, max_bytes)
+
+    def read_both(self, partition: int, offset: int, max_bytes: int) -> None:
         expected = self.runner.run(self.model.read(partition, offset, max_bytes))
         found = self.runner.run(self.log.read(partition, offset, max_bytes))
         assert plain(found) == plain(expected)
@@ -77,12 +80,10 @@ class LogMachine(RuleBasedStateMachine):
         expected = self.runner.run(self.model.offset_at(partition, at))
         assert self.runner.run(self.log.offset_at(partition, at)) == expected
 
-    @rule()
-    def maintain(self) -> None:
-        self.runner.run(self.log.maintain())
-
-    @rule()
-    def reopen(self) -> None:
+    @rule(maintained=st.booleans())
+    def reopen(self, maintained: bool) -> None:
+        if maintained:
+            self.runner.run(self.log.maintain())
         self.runner.run(self.log.close())
         self.log = self.runner.run(self.opened())
 
@@ -91,6 +92,7 @@ class LogMachine(RuleBasedStateMachine):
         for partition in range(PARTITIONS):
             expected = self.runner.run(self.model.bounds(partition))
             assert self.runner.run(self.log.bounds(partition)) == expected
+            self.read_both(partition, 0, 1_000_000)
 
     def teardown(self) -> None:
         self.runner.run(self.log.close())
@@ -99,4 +101,4 @@ class LogMachine(RuleBasedStateMachine):
 
 
 TestLogMachine = LogMachine.TestCase
-TestLogMachine.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestLogMachine.settings = settings(max_examples=30, stateful_step_count=50, deadline=None)

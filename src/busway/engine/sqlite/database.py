@@ -90,7 +90,9 @@ def translated(error: Exception, path: Path) -> Exception:
         return StoreDamaged(f"{reason}; look at what is there and at its rights")
     if isinstance(error, apsw.BusyError):
         return StoreError(f"{reason}; find the program that keeps the file locked")
-    return StoreError(f"{reason}; look at the disk") if isinstance(error, apsw.Error) else error
+    if isinstance(error, apsw.IOError):
+        return StoreError(f"{reason}; look at the disk")
+    return StoreError(f"{reason}; please report this") if isinstance(error, apsw.Error) else error
 
 
 def is_full(error: Exception, path: Path) -> bool:

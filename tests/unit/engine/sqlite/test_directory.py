@@ -174,6 +174,7 @@ async def test_beside_a_server_the_log_is_read_only(settings: Settings) -> None:
     assert beside.log.identity == stores.log.identity
     assert await beside.log.bounds(0) == (0, 1)
     assert [list(b.events) for b in await beside.log.read(0, 0, 1)] == [[b"a"]]
+    assert list(await beside.log.read(0, 1, 1)) == []
     assert await beside.log.offset_at(0, AT) == 0
     for refused in (beside.log.append([Draft(0, [b"b"])], AT), beside.log.trim(0, 1)):
         with pytest.raises(StoreError, match="reading only"):
