@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 
 import asyncpg
 import msgspec
@@ -17,7 +18,7 @@ from busway.sink.shape import Problems, Shapes, without
 from busway.sink.statement import listed, quoted, statement
 from busway.sink.upsert import layers
 
-DIRECT = 50
+DIRECT = 500
 """Up to so many rows go with the statement that inserts them; more are copied first."""
 
 
@@ -177,11 +178,7 @@ class PostgresTable:
 
     def _chunk(self, run: Run) -> Chunk:
         columns = [self._columns[name] for name in run.columns if name in self._columns]
-        if len(columns) == len(run.columns):
-            by_column = list(zip(*(row.values() for row in run.rows), strict=True))
-        else:
-            by_column = [tuple(row[column.name] for row in run.rows) for column in columns]
-        values = [converted(c, v) for c, v in zip(columns, by_column, strict=True)]
+        values = [converted(c, list(map(itemgetter(c.name), run.rows))) for c in columns]
         return Chunk(columns, values, len(run.rows))
 
     async def _write(self, session: Session, chunks: Sequence[Chunk]) -> None:

@@ -32,9 +32,11 @@ def layers(rows: Iterable[Row], key: Sequence[str]) -> list[Run]:
 
 
 def _by_shape(rows: Sequence[Row]) -> list[Run]:
-    shapes: dict[tuple[str, ...], list[Row]] = {}
+    shapes: dict[tuple[str, ...], list[Row]] = {columns: [] for columns in set(map(tuple, rows))}
+    if len(shapes) == 1:
+        return [Run(columns, rows) for columns in shapes]
     for row in rows:
-        shapes.setdefault(tuple(row), []).append(row)
+        shapes[tuple(row)].append(row)
     return [Run(columns, group) for columns, group in shapes.items()]
 
 
