@@ -1,0 +1,29 @@
+"""The public surface: what is exported, and nothing else."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import pytest
+
+PUBLIC: dict[str, list[str]] = {
+    "busway": ["App", "Backoff", "BuswayError", "Event", "Reject", "Step", "env"],
+    "busway.sinks": ["bus", "console", "http", "jsonl", "postgres", "sqlite"],
+}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_public_module_exports(name: str) -> None:
+    assert sorted(importlib.import_module(name).__all__) == PUBLIC[name]
+
+
+@pytest.mark.parametrize("name", [*PUBLIC, "busway.rule", "busway.testing"])
+def test_what_is_exported_is_there_and_described(name: str) -> None:
+    module: Any = importlib.import_module(name)
+    for exported in module.__all__:
+        assert getattr(module, exported).__doc__, f"{name}.{exported} has no docstring"
+
+
+def test_pattern_is_where_others_look_for_it() -> None:
+    assert "Pattern" in importlib.import_module("busway.rule").__all__
