@@ -39,12 +39,14 @@ class ChunkedBody:
     """Takes chunks (RFC 9112, section 7.1) of ``limit`` bytes together; drops extensions and
     trailers."""
 
-    __slots__ = ("_complete", "_last", "_left", "_limit", "_received", "_rest", "_trailers")
+    __slots__ = ("_at", "_complete", "_last", "_left", "_limit", "_received", "_rest", "_trailers")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._received = bytearray()
         self._rest = b""
+        self._at = 0
+        """Where in the rest reading goes on."""
         self._left = 0
         """Bytes of the current chunk and of the line end after it that are still to come."""
         self._last = self._complete = False
@@ -57,43 +59,42 @@ class ChunkedBody:
 
     def feed(self, data: bytes) -> bytes | Refusal | None:
         """Take bytes; return what is left over when the body is complete, ``None`` until then."""
-        rest: bytes | Refusal | None = self._rest + data
-        self._rest = b""
-        while isinstance(rest, bytes) and rest and not self._complete:
-            before = rest
-            rest = self._step(rest)
-            if rest is None:
-                self._rest = before
-        return rest if self._complete or isinstance(rest, Refusal) else None
+        rest, self._at = self._rest + data, 0
+        going: bool | Refusal = True
+        while going is True and not self._complete:
+            going = self._data(rest) if self._left else self._line(rest)
+        if isinstance(going, Refusal):
+            return going
+        self._rest = rest[self._at :]
+        return self._rest if self._complete else None
 
     def content(self) -> bytes:
         return bytes(self._received)
 
-    def _step(self, rest: bytes) -> bytes | Refusal | None:
-        if self._left > 2:
-            return self._data(rest)
-        if self._left:
-            return self._data_end(rest)
-        line, end, after = rest.partition(b"\r\n")
-        if len(line) > _MAX_LINE:
-            return bad_request("a line between the chunks of the body is too long")
-        if not end:
-            return None
-        return self._trailer(line, after) if self._last else self._size_line(line, after)
-
-    def _data(self, rest: bytes) -> bytes:
-        piece = rest[: self._left - 2]
+    def _data(self, rest: bytes) -> bool | Refusal:
+        piece = rest[self._at : self._at + self._left - 2]
         self._received += piece
+        self._at += len(piece)
         self._left -= len(piece)
-        return rest[len(piece) :]
-
-    def _data_end(self, rest: bytes) -> bytes | Refusal | None:
-        if len(rest) < 2:
-            return None
+        if self._left > 2 or len(rest) < self._at + 2:
+            return False
+        if not rest.startswith(b"\r\n", self._at):
+            return bad_request("a chunk is longer than it says")
+        self._at += 2
         self._left = 0
-        return rest[2:] if rest[:2] == b"\r\n" else bad_request("a chunk is longer than it says")
+        return True
 
-    def _size_line(self, line: bytes, after: bytes) -> bytes | Refusal:
+    def _line(self, rest: bytes) -> bool | Refusal:
+        end = rest.find(b"\r\n", self._at)
+        if (end if end >= 0 else len(rest)) - self._at > _MAX_LINE:
+            return bad_request("a line between the chunks of the body is too long")
+        if end < 0:
+            return False
+        line = rest[self._at : end]
+        self._at = end + 2
+        return self._trailer(line) if self._last else self._size_line(line)
+
+    def _size_line(self, line: bytes) -> bool | Refusal:
         found = _SIZE.fullmatch(line)
         if found is None:
             return bad_request(f"a chunk begins with {line[:40]!r}, which is not its size")
@@ -102,14 +103,14 @@ class ChunkedBody:
             return body_too_large(self._limit)
         self._last = not size
         self._left = size + 2 if size else 0
-        return after
+        return True
 
-    def _trailer(self, line: bytes, after: bytes) -> bytes | Refusal:
-        self._trailers += len(line)
+    def _trailer(self, line: bytes) -> bool | Refusal:
+        self._trailers += len(line) + 2
         self._complete = not line
         if self._trailers > _MAX_TRAILERS:
             return bad_request("the trailers of the body are too long")
-        return after
+        return True
 
 
 class SkippedBody:

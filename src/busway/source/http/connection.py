@@ -18,6 +18,7 @@ from busway.source.http.answer import (
     to_bytes,
 )
 from busway.source.http.body import ChunkedBody, SizedBody, SkippedBody
+from busway.source.http.coding import inflate
 from busway.source.http.desk import Desk
 from busway.source.http.exchange import Exchange, Receiving, outcome
 from busway.source.http.head import Head
@@ -40,7 +41,8 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._queue: deque[Exchange] = deque()
         self._rest = b""
-        """What has come and is not looked at yet."""
+        self._at = 0
+        """What has come, and how far it has been read."""
         self._receiving: Receiving | None = None
         """The last one of the queue, while its body is incomplete."""
         self._since = self._touched = desk.now
@@ -60,11 +62,11 @@ class Connection(asyncio.Protocol):
         if self._ended:
             return
         self._touched = self._desk.now
-        if self._rest:
-            data = self._rest + data
+        if self._at < len(self._rest):
+            data = self._rest[self._at :] + data
         elif self._receiving is None:
             self._since = self._touched
-        self._rest = data
+        self._rest, self._at = data, 0
         if not self._paused:
             self._advance()
 
@@ -104,7 +106,7 @@ class Connection(asyncio.Protocol):
             allowed = limits.body_timeout_s + exchange.size / limits.min_bytes_per_s
             if now - exchange.started > allowed:
                 self._break_off(timed_out("body"))
-        elif self._rest and not self._paused:
+        elif self._at < len(self._rest) and not self._paused:
             if now - self._since > limits.head_timeout_s:
                 self._break_off(timed_out("head"))
         elif not self._queue and now - self._touched > limits.idle_timeout_s:
@@ -112,7 +114,7 @@ class Connection(asyncio.Protocol):
 
     def retire(self) -> None:
         """Close when there is nothing in flight."""
-        if not self._queue and not self._rest:
+        if not self._queue and self._at >= len(self._rest):
             self.close()
 
     def close(self) -> None:
@@ -131,11 +133,13 @@ class Connection(asyncio.Protocol):
 
     def _advance(self) -> None:
         self._advancing = True
-        while self._rest and not self._ended and not self._full():
+        while self._at < len(self._rest) and not self._ended and not self._full():
             receiving = self._receiving
             if not (self._read_head() if receiving is None else self._read_body(receiving)):
                 break
         self._advancing = False
+        if self._at >= len(self._rest):
+            self._rest, self._at = b"", 0
         self._regulate()
         self._end_when_done()
 
@@ -156,26 +160,26 @@ class Connection(asyncio.Protocol):
         if not self._queue:
             self._leaving = False
         self._regulate()
-        if self._rest and not self._paused and not self._advancing:
+        if not self._paused and not self._advancing:
             self._advance()
 
     def _read_head(self) -> bool:
-        rest = self._rest
-        if rest[0] in b"\r\n":
-            rest = self._rest = rest.lstrip(b"\r\n")
-        end = rest.find(b"\r\n\r\n") + 4
+        rest, at = self._rest, self._at
+        while rest.startswith(b"\r\n", at):
+            at = self._at = at + 2
+        end = rest.find(b"\r\n\r\n", at) + 4
         limit = self._desk.limits.max_head_bytes
-        if (end if end > 3 else len(rest)) > limit:
+        if (end if end > 3 else len(rest)) - at > limit:
             return self._break_off(head_too_large(limit))
         if end == 3:
             return False
-        raw = rest[:end]
+        raw = rest[at:end]
         head = self._desk.heads.known(raw) or self._desk.heads.read(raw)
         if isinstance(head, Refusal):
             return self._break_off(head)
         if head.route == "elsewhere" and self._desk.config.fallback and not self._desk.draining:
-            return self._leave(head, end)
-        self._rest = rest[end:]
+            return self._leave(head, raw)
+        self._at = end
         return self._begin(head)
 
     def _begin(self, head: Head) -> bool:
@@ -186,12 +190,12 @@ class Connection(asyncio.Protocol):
         refusal = head.refusal or desk.refusal_for(head)
         if refusal is not None:
             return self._turn_away(exchange, head, refusal)
-        rest, length = self._rest, head.length
-        if length is not None and length <= len(rest):
-            self._rest = rest[length:]
+        at, length = self._at, head.length
+        if length is not None and at + length <= len(self._rest):
+            self._at = at + length
             desk.held_bytes += length
             exchange.size = length
-            self._take(exchange, head, rest[:length])
+            self._take(exchange, head, self._rest[at : at + length])
             return True
         limit = desk.limits.max_body_bytes
         body = ChunkedBody(limit) if length is None else SizedBody(length)
@@ -212,21 +216,22 @@ class Connection(asyncio.Protocol):
 
     def _read_body(self, receiving: Receiving) -> bool:
         body, exchange, desk = receiving.body, receiving.exchange, self._desk
-        left = body.feed(self._rest)
+        left = body.feed(self._rest[self._at :])
         if isinstance(left, Refusal):
             return self._break_off(left)
         desk.held_bytes += body.size - exchange.size
         exchange.size = body.size
-        self._rest = left or b""
+        self._rest, self._at = left or b"", 0
+        crowded = desk.crowded(exchange.size)
         if left is None:
-            if desk.held_bytes > max(desk.limits.max_in_flight_bytes, exchange.size):
-                return self._break_off(too_busy("bytes"))
-            return False
+            return self._break_off(too_busy("bytes")) if crowded else False
+        if crowded and exchange.refusal is None:
+            exchange.refusal = too_busy("bytes")
         self._receiving = None
         self._take(exchange, receiving.head, body.content())
         return True
 
-    def _leave(self, head: Head, end: int) -> bool:
+    def _leave(self, head: Head, raw: bytes) -> bool:
         """Hand the connection over, from this request on, once what came before is answered."""
         if self._queue:
             self._leaving = True
@@ -234,15 +239,15 @@ class Connection(asyncio.Protocol):
         transport, fallback = self._transport, self._desk.config.fallback
         if transport is None or fallback is None:
             return False
-        rest, self._rest = self._rest, b""
+        rest, self._rest = self._rest[self._at + len(raw) :], b""
         if not head.upgrades:
-            rest = rest[: end - 2] + b"connection: close\r\n" + rest[end - 2 :]
+            raw = raw[:-2] + b"connection: close\r\n\r\n"
         self._ended, self._transport = True, None
         self._desk.leave(self)
         protocol = fallback()
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
-        protocol.data_received(rest)
+        protocol.data_received(raw + rest)
         return False
 
     # Answering.
@@ -250,6 +255,7 @@ class Connection(asyncio.Protocol):
     def _take(self, exchange: Exchange, head: Head, body: bytes) -> None:
         if not head.keeps_alive:
             self._ended = exchange.closes = True
+        exchange.received = exchange.size
         if exchange.refusal is not None:
             self._finish(exchange, refused(exchange.refusal))
         elif head.route != "events" or head.method != "POST":
@@ -258,7 +264,8 @@ class Connection(asyncio.Protocol):
             self._append(exchange, head, body)
 
     def _append(self, exchange: Exchange, head: Head, body: bytes) -> None:
-        found = self._desk.parcel(head, body)
+        plain = self._inflated(exchange, head.coding, body) if head.coding else body
+        found = plain if isinstance(plain, Refusal) else self._desk.parcel(head, plain)
         if isinstance(found, Refusal):
             self._finish(exchange, refused(found))
         elif not found.raws:
@@ -268,6 +275,15 @@ class Connection(asyncio.Protocol):
             exchange.appending = True
             future = self._desk.config.intake.append(found.raws, found.envelopes)
             future.add_done_callback(partial(self._appended, exchange))
+
+    def _inflated(self, exchange: Exchange, coding: str, body: bytes) -> bytes | Refusal:
+        desk = self._desk
+        plain = inflate(coding, body, desk.limits.max_body_bytes)
+        if isinstance(plain, Refusal):
+            return plain
+        desk.held_bytes += len(plain) - exchange.size
+        exchange.size = len(plain)
+        return too_busy("bytes") if desk.crowded(exchange.size) else plain
 
     def _appended(self, exchange: Exchange, future: asyncio.Future[Appended]) -> None:
         exchange.appending = False

@@ -9,7 +9,6 @@ from typing import Protocol
 from busway.ports import Appended
 from busway.source.http.answer import Answer, accepted, http_date, text, to_bytes
 from busway.source.http.binary import read_binary
-from busway.source.http.coding import inflate
 from busway.source.http.config import IntakeConfig
 from busway.source.http.head import ALLOWED, Head, Heads
 from busway.source.http.parcel import Parcel, read_batch, read_either, read_lines, read_one
@@ -105,17 +104,16 @@ class Desk:
             return too_busy("bytes")
         return None
 
+    def crowded(self, size_bytes: int) -> bool:
+        """Say whether more is held than may be, not for one body's sake alone."""
+        return self.held_bytes > max(self.limits.max_in_flight_bytes, size_bytes)
+
     def parcel(self, head: Head, body: bytes) -> Parcel | Refusal:
-        """Read the events of a body, whatever it is coded and formatted as."""
-        limits = self.limits
-        if head.coding:
-            plain = inflate(head.coding, body, limits.max_body_bytes)
-            if isinstance(plain, Refusal):
-                return plain
-            body = plain
+        """Read the events of a body, which is not coded any more."""
+        limit = self.limits.max_event_bytes
         if head.mode == "binary":
-            return read_binary(head.attributes, head.content_type, body, limits.max_event_bytes)
-        return _READERS[head.mode](body, limits.max_event_bytes)
+            return read_binary(head.attributes, head.content_type, body, limit)
+        return _READERS[head.mode](body, limit)
 
     def accepted(self, appended: Appended) -> bytes:
         """Return the answer to events that are durable, on a connection that goes on."""

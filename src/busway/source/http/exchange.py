@@ -20,6 +20,7 @@ class Exchange:
         "events",
         "head",
         "output",
+        "received",
         "refusal",
         "size",
         "started",
@@ -31,6 +32,8 @@ class Exchange:
         self.started = started
         self.size = 0
         """Bytes of the body that are held."""
+        self.received = 0
+        """Bytes of the body as it came."""
         self.events = 0
         self.status = 0
         self.output: bytes | None = None

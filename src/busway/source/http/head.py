@@ -122,11 +122,11 @@ def read_head(raw: bytes) -> Head | Refusal:
 
 
 def _faulty(seen: _Collector, version: str) -> Refusal | None:
-    if not seen.complete:
-        return bad_request("this is not an HTTP/1.1 request: the head ends in the middle")
     if version not in ("1.1", "1.0"):
         title, detail = "HTTP version not supported", f"HTTP/{version} is not spoken here, 1.1 is"
         return Refusal(505, "http-version", title, detail, closes=True)
+    if not seen.complete:
+        return bad_request("this is not an HTTP/1.1 request: the head ends in the middle")
     if version == "1.1" and len(seen.values("host")) != 1:
         return bad_request("an HTTP/1.1 request has exactly one Host header")
     codings = seen.text("transfer-encoding").lower()
