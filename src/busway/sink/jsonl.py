@@ -79,7 +79,7 @@ class JsonlDestination:
                 return await self._sidecar.run(partial(self._land, load))
             except (apsw.Error, OSError) as error:
                 state = self._down(error)
-        return [state] * len(load.items)
+        return [state] * (len(load.items) or 1)
 
     async def close(self) -> None:
         await asyncio.to_thread(FILES.give_back, self._sidecar)

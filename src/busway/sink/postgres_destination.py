@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from busway.outcome import DELIVERED, Outcome, Retry
+from busway.outcome import DELIVERED, Down, Outcome
 from busway.ports import Load
 from busway.settings import resolve
 from busway.sink import postgres_position
@@ -39,7 +39,7 @@ class PostgresDestination:
         except EXPECTED as error:
             self._prepared = False
             self._table.forget()
-            return [down(error, self._place)] * len(load.items)
+            return [down(error, self._place)] * (len(load.items) or 1)
 
     async def close(self) -> None:
         await self._sessions.close()
@@ -52,7 +52,8 @@ class PostgresDestination:
                 return await self._attempt(load, careful=careful)
             except asyncpg.PostgresError as error:
                 if code(error) in CONFLICT and attempt == ATTEMPTS:
-                    return [Retry(type(error).__name__, str(error))] * len(load.items)
+                    reason = f"{type(error).__name__}: {error}"
+                    return [Down(reason, reachable=True)] * (len(load.items) or 1)
                 if not self._may_help(error, careful=careful) or attempt == ATTEMPTS:
                     raise
                 careful = careful or is_data(error)

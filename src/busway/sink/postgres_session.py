@@ -11,6 +11,8 @@ import asyncpg
 from busway.sink.statement import quoted, statement
 
 CONNECT_S = 10.0
+_ENCODING = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What the driver raises for a value in a COPY; for an argument it raises a DataError itself."""
 
 
 class Session:
@@ -35,13 +37,19 @@ class Session:
         await self._execute("staging_create", table=table)
 
     async def copy(self, columns: list[str], rows: list[tuple[object, ...]]) -> None:
-        """Fill the staging table, and nothing but these rows is in it."""
+        """Fill the staging table, so that these rows are all that is in it.
+
+        Raises :class:`asyncpg.DataError` for a value that its column cannot hold.
+        """
         if self._filled:
             await self._execute("staging_clear")
         self._filled = True
-        await self.connection.copy_records_to_table(
-            self.staging or "", schema_name="pg_temp", columns=columns, records=rows
-        )
+        try:
+            await self.connection.copy_records_to_table(
+                self.staging or "", schema_name="pg_temp", columns=columns, records=rows
+            )
+        except _ENCODING as error:
+            raise asyncpg.DataError(f"{type(error).__name__}: {error}") from error
 
     def committed(self) -> None:
         """A commit empties the staging table."""

@@ -80,7 +80,8 @@ def needs_numeric(column: Column, value: object) -> bool:
     room = _INTS.get(column.kind)
     if room is None or isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return False
-    return not (value in room or (isinstance(value, float) and value.is_integer()))
+    # Of anything but an int, a range would compare each of its members.
+    return value % 1 != 0 or int(value) not in room
 
 
 def _type_of(value: object) -> str:

@@ -78,7 +78,7 @@ class SqliteDestination:
             state = Down(f"{self._file.path}: {error}", reachable=True)
         except apsw.Error as error:
             state = down(error, self._file.path)
-        return [state] * len(load.items)
+        return [state] * (len(load.items) or 1)
 
     async def close(self) -> None:
         await asyncio.to_thread(FILES.give_back, self._file)
