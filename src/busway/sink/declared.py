@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 
-from busway.errors import SinkError
+from busway import duration
+from busway.errors import SettingsError, SinkError
 from busway.settings import Env
 
 Key = str | Iterable[str] | None
 Columns = Mapping[str, str] | tuple[tuple[str, str], ...] | None
-
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def key_columns(key: Key) -> tuple[str, ...]:
@@ -48,13 +45,15 @@ def check_table(kind: str, table: object, key: tuple[object, ...]) -> None:
 
 
 def seconds(kind: str, name: str, value: str | float) -> float:
-    """Return a length of time in seconds: a number of them, or text with a unit.
+    """Return a length of time in seconds: a number of them, or text with units.
 
     >>> seconds("http", "timeout", "500ms"), seconds("http", "timeout", "2m")
     (0.5, 120.0)
     """
-    match = _DURATION.fullmatch(str(value).strip())
-    found = float(match[1]) * _UNITS[match[2] or "s"] if match else 0.0
+    try:
+        found = duration.seconds(value)
+    except SettingsError as error:
+        raise SinkError(f"{kind}({name}={value!r}): {error}") from error
     if found <= 0:
         raise SinkError(f"{kind}({name}={value!r}): give a time like '10s', '500ms' or '2m'")
     return found

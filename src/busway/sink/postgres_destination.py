@@ -51,7 +51,7 @@ class PostgresDestination:
             try:
                 return await self._attempt(load, careful=careful)
             except asyncpg.PostgresError as error:
-                if code(error) in CONFLICT and attempt == ATTEMPTS:
+                if code(error) in CONFLICT and attempt == ATTEMPTS and load.items:
                     reason = f"{type(error).__name__}: {error}"
                     return [Down(reason, reachable=True)] * (len(load.items) or 1)
                 if not self._may_help(error, careful=careful) or attempt == ATTEMPTS:

@@ -92,6 +92,17 @@ async def test_a_hole_is_landed_by_its_retry_once(server: PostgresServer, db: Db
     assert await exceptions(db) == []
 
 
+async def test_holes_alone_are_remembered_or_answered_down(server: PostgresServer, db: Db) -> None:
+    destination = await postgres(f"{server.dsn}_not_there", "orders").open(KeptEvents())
+    (outcome,) = await destination.write(fresh([], holes=[0, 1], end=5))
+    await destination.close()
+    assert isinstance(outcome, Down)
+    async with opened(server) as destination:
+        assert await destination.write(fresh([], holes=[0, 1], end=5)) == []
+        await destination.write(again(rows(1, 2)))
+    assert await exceptions(db) == [0]
+
+
 async def test_a_retry_before_any_load_is_remembered(server: PostgresServer, db: Db) -> None:
     async with opened(server, key=None) as destination:
         await destination.write(again(rows(2, 3)))

@@ -235,6 +235,16 @@ async def test_a_missing_table_is_a_mistake_that_loses_nothing(path: Path) -> No
         assert await destination.write(fresh(rows(0, 1))) == [DELIVERED]
 
 
+async def test_holes_alone_are_remembered_or_answered_down(path: Path) -> None:
+    async with opened(orders(path.parent / "later" / path.name)) as destination:
+        (outcome,) = await destination.write(fresh([], holes=[0, 1], end=5))
+        assert isinstance(outcome, Down)
+    async with opened(orders(path)) as destination:
+        assert await destination.write(fresh([], holes=[0, 1], end=5)) == []
+        await destination.write(again(rows(1, 2)))
+    assert query(path, 'SELECT "offset" FROM busway_exception') == [(0,)]
+
+
 async def test_a_key_that_is_not_unique_is_down(path: Path) -> None:
     query(path, "CREATE TABLE orders (id, name, total)")
     async with opened(orders(path)) as destination:
