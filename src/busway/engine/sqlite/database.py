@@ -64,7 +64,7 @@ def _pragmas(page_bytes: int) -> dict[str, str | int]:
         "secure_delete": "off",
         "wal_autocheckpoint": 0,
         "journal_size_limit": WAL_KEPT_BYTES,
-        "cache_size": -16_384,
+        "cache_size": -4_096,
     }
 
 

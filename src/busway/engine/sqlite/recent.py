@@ -54,9 +54,10 @@ def fitting(batches: Iterable[Batch], max_bytes: int) -> list[Batch]:
     found: list[Batch] = []
     for batch in batches:
         max_bytes -= codec.size(batch.events)
-        if max_bytes < 0 and found:
+        if max_bytes >= 0 or not found:
+            found.append(batch)
+        if max_bytes < 0:
             break
-        found.append(batch)
     return found
 
 
