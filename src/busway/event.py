@@ -267,7 +267,7 @@ def encode_members(members: Mapping[str, Any]) -> bytes:
         raise EventError("; ".join(wrong))
     try:
         return _encode_json(present)
-    except (TypeError, ValueError, UnicodeEncodeError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise EventError(f"the event cannot be written as JSON: {error}") from error
 
 

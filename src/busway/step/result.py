@@ -73,7 +73,13 @@ def failed(error: BaseException) -> Failed:
     except Exception:
         reason = "(its text cannot be shown)"
     text = "".join(traceback.format_exception(type(error), error, frames))
-    return Failed(type(error).__qualname__, reason[:_LONGEST_TEXT], text[-_LONGEST_TEXT:])
+    name = type(error).__qualname__
+    return Failed(name, _writable(reason[:_LONGEST_TEXT]), _writable(text[-_LONGEST_TEXT:]))
+
+
+def _writable(text: str) -> str:
+    """Return a text without what UTF-8 cannot say."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def as_event(cause: Event, result: object) -> Event:

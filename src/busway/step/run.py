@@ -82,10 +82,18 @@ async def _call_async(step: Step, event: Event) -> Produced:
     try:
         async with asyncio.timeout(step.timeout_s) as limit:
             return produced(await step.function(event))
-    except Exception as error:
-        if limit.expired():
-            return Failed("StepTimeout", f"the step took over {step.timeout_s:g} s")
-        return failed(error)
+    except BaseException as error:
+        return _raised(step, error, late=limit.expired())
+
+
+def _raised(step: Step, error: BaseException, *, late: bool) -> Failed:
+    """Return what an ``async`` step raised as a record, unless it is us who are cancelled."""
+    task = asyncio.current_task()
+    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+        raise error
+    if late:
+        return Failed("StepTimeout", f"the step took over {step.timeout_s:g} s")
+    return failed(error)
 
 
 async def _run_batch(step: Step, events: Sequence[Event]) -> list[Produced]:
@@ -105,10 +113,8 @@ async def _call_batch(step: Step, events: Sequence[Event]) -> list[Produced] | F
     try:
         async with asyncio.timeout(step.timeout_s) as limit:
             return _aligned(await step.function(list(events)), len(events))
-    except Exception as error:
-        if limit.expired():
-            return Failed("StepTimeout", f"the step took over {step.timeout_s:g} s")
-        return failed(error)
+    except BaseException as error:
+        return _raised(step, error, late=limit.expired())
 
 
 async def _batch_in_thread(step: Step, events: Sequence[Event]) -> list[Produced] | Failed:

@@ -49,22 +49,24 @@ class Run:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(thread_id, ctypes.py_object(StepTimeout))
 
     def _work(self) -> None:
-        while self.index < len(self._events) and not self.given_up:
+        while True:
             try:
                 self._pass()
+                self._finish()
             except StepTimeout:
                 self._late()
-        try:
-            self._finish()
-        except StepTimeout:
-            self._finish()
+            else:
+                return
 
     def _pass(self) -> None:
         function, results = self._function, self.results
+        del results[self.index :]
         for event in self._events[self.index :]:
             try:
                 value = produced(function(event))
-            except Exception as error:
+            except StepTimeout:
+                raise
+            except BaseException as error:
                 value = failed(error)
             if self.given_up:
                 return
@@ -74,7 +76,7 @@ class Run:
 
     def _late(self) -> None:
         """Record the timeout, or go on at the same event when it was meant for the one before."""
-        if self._told == self.index:
+        if self._told == self.index < len(self._events):
             self.results[self.index :] = [Failed("StepTimeout", "the step took too long")]
             self.index += 1
 
