@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 
 import pytest
-from sink_load import KeptEvents
 
 from busway import sinks
 from busway.errors import SinkError
 from busway.ports import KeepsPositions, Sink
+from sink_load import KeptEvents
 
 
 def test_what_is_public() -> None:
