@@ -120,7 +120,7 @@ class Client:
     async def ended(self) -> bool:
         """Wait until the server ends the connection; say that nothing came before."""
         try:
-            return await self._soon(self._reader.read()) == b""
+            return bool(await self._soon(self._reader.read()) == b"")
         except ConnectionResetError:
             return True
 

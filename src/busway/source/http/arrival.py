@@ -128,10 +128,10 @@ def examine(raw: bytes) -> Addressed | str:
 
 def _opened(event: Event) -> Addressed | str:
     try:
-        _ = event.data
+        envelope, _ = event.envelope, event.data
     except EventError as error:
         return str(error)
-    return event.envelope
+    return envelope
 
 
 def _kind(value: object) -> str:

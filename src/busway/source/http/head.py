@@ -123,8 +123,7 @@ def read_head(raw: bytes) -> Head | Refusal:
 
 def _faulty(seen: _Collector, version: str) -> Refusal | None:
     if version not in ("1.1", "1.0"):
-        title, detail = "HTTP version not supported", f"HTTP/{version} is not spoken here, 1.1 is"
-        return Refusal(505, "http-version", title, detail, closes=True)
+        return bad_request(f"HTTP/{version} is not spoken here; send HTTP/1.1")
     if not seen.complete:
         return bad_request("this is not an HTTP/1.1 request: the head ends in the middle")
     if version == "1.1" and len(seen.values("host")) != 1:
@@ -133,8 +132,7 @@ def _faulty(seen: _Collector, version: str) -> Refusal | None:
     if codings and version == "1.0":
         return bad_request("HTTP/1.0 has no Transfer-Encoding")
     if codings not in ("", "chunked"):
-        title, detail = "Not implemented", f"Transfer-Encoding {codings!r}: only chunked is known"
-        return Refusal(501, "transfer-coding", title, detail, closes=True)
+        return bad_request(f"Transfer-Encoding {codings!r} is not understood; send chunked")
     return None
 
 

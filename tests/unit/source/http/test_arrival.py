@@ -1,0 +1,97 @@
+"""Which events are plain, which are trusted from a look at their bytes, which are too deep."""
+
+from __future__ import annotations
+
+import pytest
+
+from busway.source.http.arrival import (
+    MAX_DEPTH,
+    NOT_PLAIN,
+    Arrival,
+    examine,
+    read_extended,
+    read_plain,
+    too_deep,
+    trusty,
+)
+from intake_client import event
+
+PLAIN = b'{"specversion":"1.0","id":"1","source":"/a","type":"t"%s}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"1e99", b"1e-999", b"5e+30", b'"0e1234"', b'"a-1e1234-b"', b"9" * 199, b'"\xc3\xa9"'],
+)
+def test_ordinary_bytes_are_trusted(text: bytes) -> None:
+    assert trusty(b"[" + text + b"]")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"1e999", b"1E+400", b"-0.5e0300", b"7" * 400, b"1" * 250 + b"e90", b'"\xff"', b"2e308\n"],
+)
+def test_bytes_that_have_to_be_decoded_are_not_trusted(text: bytes) -> None:
+    assert not trusty(b'["1e777", ' + text + b"]")
+
+
+@pytest.mark.parametrize(
+    "members",
+    [b"", b',"time":"2026-01-02T03:04:05Z"', b',"subject":null', b',"data":[1]'],
+)
+def test_plain_events_are_read_at_once(members: bytes) -> None:
+    assert read_plain(PLAIN % members).id == "1"
+
+
+@pytest.mark.parametrize(
+    "members",
+    [b',"x":"y"', b',"data_base64":"AA=="', b',"datacontenttype":"a/b"', b',"subject":""'],
+)
+def test_other_events_are_not_plain(members: bytes) -> None:
+    with pytest.raises(NOT_PLAIN):
+        read_plain(PLAIN % members)
+
+
+@pytest.mark.parametrize("members", [b',"x":"y","z9":true', b',"n":-4,"m":123456789'])
+def test_simple_extensions_need_no_second_look(members: bytes) -> None:
+    assert isinstance(read_extended(PLAIN % members), Arrival)
+
+
+@pytest.mark.parametrize("members", [b',"n":2147483647', b',"x":null', b',"data_base64":"AA=="'])
+def test_other_good_members_get_one(members: bytes) -> None:
+    found = read_extended(PLAIN % members)
+    assert not isinstance(found, str | Arrival)
+    assert (found.id, found.source, found.subject) == ("1", "/a", None)
+
+
+@pytest.mark.parametrize(
+    ("members", "reason"),
+    [
+        (b',"n":2147483648', "32-bit"),
+        (b',"n":1.5', "n is 1.5"),
+        (b',"X":"y"', "'X' must be of lower-case"),
+        (b',"x":[]', "x is []"),
+        (b',"traceparent":4', "traceparent is 4"),
+        (b',"data_base64":"A"', "cannot be read"),
+    ],
+)
+def test_bad_members_have_a_reason(members: bytes, reason: str) -> None:
+    found = read_extended(PLAIN % members)
+    assert isinstance(found, str)
+    assert reason in found
+    assert examine(PLAIN % members) == found
+
+
+@pytest.mark.parametrize("value", [b"[]", b"3", b"1.5", b'"x"', b"null", b"true"])
+def test_what_is_no_object_is_no_event(value: bytes) -> None:
+    assert "a CloudEvent is a JSON object" in str(examine(value))
+
+
+def test_depth_counts_what_is_open_at_a_time_and_not_what_is_in_strings() -> None:
+    wide = b"[" + b",".join([b"[[]]"] * 1000) + b"]"
+    quoted = b'["' + b"[" * 1000 + b'\\"]"]'
+    assert not too_deep(wide)
+    assert not too_deep(quoted)
+    assert not too_deep(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH + b" " * MAX_DEPTH)
+    assert too_deep(b'[{"a":' * MAX_DEPTH + b"1" + b"}]" * MAX_DEPTH)
+    assert "nested deeper" in str(examine(event(1).replace(b'{"n": 1}', b"[" * 999)))
