@@ -77,7 +77,7 @@ async def _measured(raws: list[bytes]) -> Callable[[], Any]:
     encode = msgspec.json.Encoder().encode
 
     async def once() -> None:
-        follow = Follow(stores.log, RuleIndex([flow.pattern]))
+        follow = Follow(stores.log, RuleIndex([flow.pattern], checked=True))
         portion = cut(await follow.read(0, 0, 1 << 30), 0, 0, EVENTS)
         assert portion is not None
         items, failed = await produce(flow, portion.wanted)

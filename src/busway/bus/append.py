@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Protocol
 
 import msgspec
 
-from busway.bus.group import Grouping, identity
-from busway.bus.recent import Recent
+from busway.bus.group import Grouping
+from busway.bus.recent import Recent, digests_of
 from busway.clock import Clock
 from busway.errors import StoreError
 from busway.event import Event
@@ -24,6 +25,16 @@ class AppendObserver(Protocol):
     """Hears of each commit; for telemetry."""
 
     def appended(self, requests: int, events: int, size_bytes: int, seconds: float) -> None: ...
+
+
+class _Identity(msgspec.Struct, frozen=True, gc=False):
+    """What tells two events apart, and nothing else of them."""
+
+    id: str
+    source: str
+
+
+_decode_identity = msgspec.json.Decoder(_Identity).decode
 
 
 class _Silent:
@@ -91,11 +102,13 @@ class Appender:
 
     async def run(self) -> None:
         """Commit groups until closed and nothing waits."""
-        while not self._closed or self._waiting:
-            await self._wake.wait()
-            self._wake.clear()
+        while True:
             while self._waiting:
                 await self._commit(self._next_group())
+            if self._closed:
+                return
+            self._wake.clear()
+            await self._wake.wait()
 
     def close(self) -> None:
         """Take no more; ``run`` returns when what waits is committed."""
@@ -113,9 +126,13 @@ class Appender:
     async def _commit(self, group: list[_Request]) -> None:
         began = self._clock.monotonic()
         self._recent.expire(began)
-        grouped = Grouping(self._log.partitions, self._turn, self._recent)
+        known = [digests_of(request.envelopes) for request in group]
+        grouped = Grouping(self._log.partitions, self._turn, self._recent.find(chain(*known)))
         self._turn += 1
-        answers = [grouped.take(request.raws, request.envelopes) for request in group]
+        answers = [
+            grouped.take(request.raws, request.envelopes, digests)
+            for request, digests in zip(group, known, strict=True)
+        ]
         drafts = grouped.drafts()
         try:
             if drafts:
@@ -143,7 +160,8 @@ class Appender:
         offset = await self._log.offset_at(partition, since)
         while batches := await self._log.read(partition, offset, _REBUILD_BYTES):
             for batch in batches:
-                self._recent.add([identity(raw) for raw in batch.events], self._clock.monotonic())
+                known = digests_of(map(_decode_identity, batch.events))
+                self._recent.add(known, self._clock.monotonic())
             offset = batches[-1].end
 
 

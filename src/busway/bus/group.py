@@ -2,50 +2,40 @@
 
 from __future__ import annotations
 
-import zlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from zlib import crc32
 
-import msgspec
-
-from busway.bus.recent import Recent, digest
 from busway.ports import Addressed, Appended, Draft
-
-
-class _Identity(msgspec.Struct):
-    id: str
-    source: str
-
-
-_decode_identity = msgspec.json.Decoder(_Identity).decode
-
-
-def identity(raw: bytes) -> bytes:
-    """Return the digest of the identity of an event in its JSON format."""
-    found = _decode_identity(raw)
-    return digest(found.source, found.id)
 
 
 def partition_of(key: str, partitions: int) -> int:
     """Return the partition of a key: its CRC-32 modulo their number, the same for ever."""
-    return zlib.crc32(key.encode("utf-8", "surrogatepass")) % partitions
+    return crc32(key.encode()) % partitions
 
 
 class Grouping:
-    """Gathers requests; ``turn`` says where events without a key go, all of a group together."""
+    """Gathers requests; ``turn`` says where events without a key go, all of a group together.
 
-    def __init__(self, partitions: int, turn: int, recent: Recent) -> None:
+    ``known`` are the identities, among those of the group, that were seen before it.
+    """
+
+    def __init__(self, partitions: int, turn: int, known: Set[bytes]) -> None:
         self._partitions = partitions
         self._keyless = turn % partitions
-        self._recent = recent
+        self._known = known
         self._drafts: defaultdict[int, list[bytes]] = defaultdict(list)
         self.fresh: set[bytes] = set()
         """The identities of the events that are new."""
 
-    def take(self, raws: Sequence[bytes], envelopes: Sequence[Addressed]) -> Appended:
+    def take(
+        self, raws: Sequence[bytes], envelopes: Sequence[Addressed], digests: Sequence[bytes]
+    ) -> Appended:
         """Add one request and return what becomes of it when the commit succeeds."""
-        digests = [digest(e.source, e.id) for e in envelopes]
-        new = set(digests) - self._recent.find(digests) - self.fresh
+        new = set(digests)
+        if self._known:
+            new -= self._known
+        new -= self.fresh
         if len(new) == len(digests):
             self._place(raws, envelopes)
         else:
@@ -56,12 +46,10 @@ class Grouping:
         return Appended(len(new), len(digests) - len(new))
 
     def _place(self, raws: Sequence[bytes], envelopes: Sequence[Addressed]) -> None:
+        drafts, keyless, count = self._drafts, self._keyless, self._partitions
         for raw, envelope in zip(raws, envelopes, strict=True):
             key = envelope.partitionkey or envelope.subject
-            if key is None:
-                self._drafts[self._keyless].append(raw)
-            else:
-                self._drafts[partition_of(key, self._partitions)].append(raw)
+            drafts[keyless if key is None else crc32(key.encode()) % count].append(raw)
 
     def drafts(self) -> list[Draft]:
         """Return what is to be appended, one draft a partition."""

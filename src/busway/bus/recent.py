@@ -1,18 +1,18 @@
 """Which events were seen lately: exact, in little memory, for as long as the window lasts.
 
-The newest ids are a set. A full set becomes a sorted run in an unnamed file, with a Bloom filter
-in front of each group of runs, so that an id costs about three bytes of memory and a new one
-rarely looks at the file. The log can rebuild all of it, so nothing here is durable.
+The newest ids are a set. A full set becomes a run in an unnamed file, with a Bloom filter in front
+of it and one in front of each group of runs, so that an id costs five bytes of memory, a new one
+looks at a file once in millions of times, and a repeated one is found in the file. The log can
+rebuild all of it, so nothing here is durable.
 """
 
 from __future__ import annotations
 
-import bisect
 import mmap
 import tempfile
 from collections import deque
-from collections.abc import Iterable, Sequence, Set
-from typing import Final
+from collections.abc import Iterable, Set
+from typing import Final, Protocol
 
 from rbloom import Bloom
 from xxhash import xxh3_128_digest
@@ -24,32 +24,43 @@ _WORTH_A_RUN: Final = 4_096
 _FALSE_POSITIVES: Final = 1e-4
 
 
-def digest(source: str, id: str) -> bytes:
-    """Return the 16 bytes that stand for an event's identity (``source`` and ``id``)."""
-    return xxh3_128_digest(f"{len(source)}:{source}{id}".encode("utf-8", "surrogatepass"))
+class Identified(Protocol):
+    """What tells two events apart."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def source(self) -> str: ...
+
+
+def digests_of(events: Iterable[Identified]) -> list[bytes]:
+    """Return the 16 bytes that stand for the identity of each event (``source`` and ``id``)."""
+    return [xxh3_128_digest(f"{len(e.source)}:{e.source}{e.id}".encode()) for e in events]
 
 
 class Run:
-    """A sorted run of digests in an unnamed file, and when the last of them came."""
+    """Digests in an unnamed file behind a Bloom filter, and when the last of them came."""
 
-    __slots__ = ("_map", "last_at")
+    __slots__ = ("_filter", "_map", "last_at")
 
-    def __init__(self, digests: Iterable[bytes], last_at: float) -> None:
+    def __init__(self, digests: Set[bytes], last_at: float) -> None:
         with tempfile.TemporaryFile(prefix="busway-recent-") as file:
-            file.write(b"".join(sorted(digests)))
+            file.write(b"".join(digests))
             file.flush()
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._filter = Bloom(len(digests), _FALSE_POSITIVES)
+        self._filter.update(digests)
         self.last_at = last_at
 
     def __len__(self) -> int:
         return len(self._map) // WIDTH
 
-    def __getitem__(self, index: int) -> bytes:
-        return self._map[index * WIDTH : (index + 1) * WIDTH]
-
     def __contains__(self, wanted: bytes) -> bool:
-        index = bisect.bisect_left(self, wanted)
-        return index < len(self) and self[index] == wanted
+        at = self._map.find(wanted) if wanted in self._filter else -1
+        while at % WIDTH and at >= 0:
+            at = self._map.find(wanted, at + 1)
+        return at >= 0
 
 
 class Group:
@@ -96,14 +107,14 @@ class Recent:
     def __len__(self) -> int:
         return len(self._fresh) + sum(len(small) for small, _ in self._small) + self._in_runs
 
-    def find(self, digests: Sequence[bytes]) -> set[bytes]:
+    def find(self, digests: Iterable[bytes]) -> set[bytes]:
         """Return those of the digests that were added within the window."""
         wanted = set(digests)
         found = self._fresh & wanted
         for small, _ in self._small:
             found |= small & wanted
         for group in self._groups:
-            found |= group.find(digests)
+            found |= group.find(wanted)
         return found
 
     def add(self, digests: Iterable[bytes], now: float) -> None:

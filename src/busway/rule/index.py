@@ -9,8 +9,7 @@ many, and what they hold is asked one pattern at a time. So is what the tables c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
-from operator import and_, attrgetter, or_
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -19,11 +18,13 @@ from msgspec import UNSET
 from busway.errors import EventError
 from busway.rule.branch import Branch
 from busway.rule.field import other_names, renamed, values
+from busway.rule.generate import narrow_function
 from busway.rule.pattern import Pattern
 from busway.rule.shape import DottedNames, Tree, attribute, can_name
 from busway.rule.table import Ask, NestedArray, Table
 
 _MOST_BRANCHES: Final = 64
+_MOST_LISTED: Final = 4096
 _FEW: Final = 6
 _TO_CLOUDEVENT: Final = {"detail-type": "type", "detail": "data"}
 _FAMILIES: Final = (("type", "detail-type"), ("data", "detail"))
@@ -35,26 +36,29 @@ class RuleIndex:
     """Which of many patterns match an event: always what ``Pattern.matches`` says of each.
 
     Of the event's JSON only the fields that some pattern asks for are decoded; in the others just
-    the syntax is checked. Safe to use from many threads; keeps nothing of the events it has seen.
+    the syntax is checked. Safe to use from many threads; of the events it has seen it keeps but
+    which sets of patterns matched, a few thousand of them.
 
     >>> index = RuleIndex([Pattern.parse({"type": ["a"]}), Pattern.parse({"type": ["b", "a"]})])
     >>> index.match(b'{"specversion": "1.0", "type": "a"}')
     (0, 1)
     """
 
-    def __init__(self, patterns: Sequence[Pattern]) -> None:
+    def __init__(self, patterns: Sequence[Pattern], *, checked: bool = False) -> None:
+        """``checked``: every event is a valid CloudEvent, so no name at its top has a dot."""
         self._patterns = tuple(patterns)
         self._everything = 0
         self._rest = [n for n, pattern in enumerate(patterns) if not _fits(pattern)]
         self._owners: list[int] = []
+        self._listed: dict[int, tuple[int, ...]] = {}
         tables = self._tables(set(self._rest))
         self._by_care = sorted(tables.items(), key=_most_asked, reverse=True)
         self._names = _Names(self._patterns)
         tree = Tree([*tables, *self._names.needed])
         self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(tree.struct).decode
-        self._root = _Node(tree, tables, "")
+        self._narrow = narrow_function(tree, tables)
         self._plain = self._names.plain(tree)
-        self._dotted = DottedNames(tables).possible
+        self._dotted = DottedNames(tables, top=not checked).possible
 
     def _tables(self, rest: set[int]) -> dict[str, Table]:
         asks: dict[str, list[Ask]] = {}
@@ -85,7 +89,7 @@ class RuleIndex:
             if self._rest or self._dotted(raw) or not self._plain(part):
                 return self._match_decoded(_decode_json(raw))
             try:
-                bits = self._root.narrow(part, self._everything)
+                bits = self._narrow(part, self._everything)
             except NestedArray:
                 return self._match_decoded(_decode_json(raw))
         except (ValueError, RecursionError) as error:
@@ -98,6 +102,15 @@ class RuleIndex:
         return [match(raw) for raw in raws]
 
     def _numbers(self, bits: int) -> tuple[int, ...]:
+        found = self._listed.get(bits)
+        if found is None:
+            found = self._list(bits)
+            if len(self._listed) >= _MOST_LISTED:
+                self._listed.clear()
+            self._listed[bits] = found
+        return found
+
+    def _list(self, bits: int) -> tuple[int, ...]:
         count = len(self._patterns)
         if bits >> count:
             for at in _positions(bits >> count):
@@ -195,47 +208,3 @@ class _Names:
                 return None
             found.update((family[0], name) for name in spelled)
         return found
-
-
-class _Node:
-    """The tables of one object's fields, and the objects within it."""
-
-    __slots__ = ("_absent", "_care", "_fields", "_objects", "_type")
-
-    _absent: int
-    _care: int
-
-    def __init__(self, tree: Tree, tables: Mapping[str, Table], path: str) -> None:
-        places = [
-            (attrgetter(attribute(number)), path + name, below)
-            for number, (name, below) in enumerate(tree.names.items())
-        ]
-        mine = [(get, tables[at]) for get, at, _ in places if at in tables]
-        mine.sort(key=lambda item: item[1].care.bit_count(), reverse=True)
-        self._fields = [(get, table.of, table.care) for get, table in mine]
-        self._objects = [
-            (get, _Node(below, tables, at + ".")) for get, at, below in places if below.names
-        ]
-        self._type = tree.struct
-        nodes = [node for _, node in self._objects]
-        tables_below = [table for _, table in mine]
-        self._care = reduce(or_, [*(t.care for t in tables_below), *(n._care for n in nodes)], 0)
-        absent = [*(t.absent for t in tables_below), *(n._absent for n in nodes)]
-        self._absent = reduce(and_, absent, -1)
-
-    def narrow(self, part: Any, bits: int) -> int:
-        """Those of the ``bits`` that the object ``part`` satisfies."""
-        for get, of, care in self._fields:
-            if bits & care:
-                bits &= of(get(part))
-        for get, node in self._objects:
-            if bits & node._care:
-                bits &= node._held(get(part), bits)
-        return bits
-
-    def _held(self, value: Any, bits: int) -> int:
-        if type(value) is self._type:
-            return self.narrow(value, bits)
-        if type(value) is list and any(type(item) in (dict, list) for item in value):
-            raise NestedArray
-        return self._absent

@@ -56,10 +56,14 @@ def can_name(path: str) -> bool:
 
 
 class DottedNames:
-    """Finds out cheaply whether an event may spell some of the paths with dots inside its names."""
+    """Finds out cheaply whether an event may spell some of the paths with dots inside its names.
 
-    def __init__(self, paths: Iterable[str]) -> None:
-        heads = {name for path in paths for name in path.split(".")[:-1]}
+    ``top`` says whether names at the top of the event may have dots as well.
+    """
+
+    def __init__(self, paths: Iterable[str], top: bool = True) -> None:
+        heads = {name for path in paths for name in path.split(".")[0 if top else 1 : -1]}
+        self._any = bool(heads)
         self._heads = re.compile(_after_dot(sorted(heads)) if heads else rb"(?!)").search
         unusual = any(not head.isascii() or "/" in head for head in heads)
         escapes = rb"\\[u/]" if unusual else rb"\\u00[2-7]"
@@ -67,6 +71,8 @@ class DottedNames:
 
     def possible(self, raw: bytes) -> bool:
         """Whether one may be there; False is certain."""
+        if not self._any:
+            return False
         if self._heads(raw):
             return True
         return b"\\" in raw and self._escapes(raw) is not None

@@ -18,7 +18,7 @@ from busway.rule.branch import Leaf
 from busway.rule.clause import Absent, AnythingBut, Clause, Equal, Numeric, Present
 from busway.rule.text import Entry, text_parts
 
-_EXACT_INT: Final = 2**53
+EXACT_INT: Final = 2**53
 
 
 class NestedArray(Exception):
@@ -31,7 +31,18 @@ Ask = tuple[Leaf, int]
 class Table:
     """The leaves of one field. ``everything`` has the bits of all branches there are."""
 
-    __slots__ = ("_asks", "_constants", "_free", "_known", "_numbers", "_texts", "absent", "care")
+    __slots__ = (
+        "_asks",
+        "_constants",
+        "_free",
+        "_texts",
+        "absent",
+        "answers",
+        "care",
+        "known",
+        "points",
+        "text",
+    )
 
     def __init__(self, asks: Sequence[Ask], everything: int) -> None:
         self._asks = asks
@@ -42,27 +53,27 @@ class Table:
             constant: free | self._asked(constant) for constant in (None, True, False)
         }
         self._texts = Texts(asks, free)
-        self._known = self._texts.known
-        self._numbers = Numbers(asks, free)
+        self.known = self._texts.known
+        self.text = self._texts.of
+        numbers = Numbers(asks, free)
+        self.points, self.answers = numbers.points, numbers.answers
 
     def of(self, value: Any) -> int:
         """The bits for what the field holds: a decoded JSON value, or ``UNSET``."""
         kind = type(value)
         if kind is str:
-            bits = self._known.get(value)
+            bits = self.known.get(value)
             return self._texts.of(value) if bits is None else bits
         if value is UNSET:
             return self.absent
-        if kind is int or kind is float:
-            return self._number(value)
+        if kind is float or (kind is int and -EXACT_INT <= value <= EXACT_INT):
+            points = self.points
+            return self.answers[bisect_left(points, value) + bisect_right(points, value)]
+        if kind is int:
+            return self._free | self._asked(value)
         if kind is bool or value is None:
             return self._constants[value]
         return self._of_list(value) if kind is list else self.absent
-
-    def _number(self, value: float) -> int:
-        if type(value) is int and not -_EXACT_INT <= value <= _EXACT_INT:
-            return self._free | self._asked(value)
-        return self._numbers.of(value)
 
     def _of_list(self, values: list[Any]) -> int:
         found = 0
@@ -112,22 +123,22 @@ class Texts:
 class Numbers:
     """What the leaves say of numbers: the answers between and at all the numbers that they name."""
 
-    __slots__ = ("_answers", "_points")
+    __slots__ = ("answers", "points")
 
     def __init__(self, asks: Sequence[Ask], free: int) -> None:
-        self._points = sorted({point for leaf, _ in asks for point in _points(leaf)})
+        self.points = sorted({point for leaf, _ in asks for point in _points(leaf)})
         base = free | _union(bit for leaf, bit in asks if _takes_most(leaf))
-        self._answers = [base] * (2 * len(self._points) + 1)
+        self.answers = [base] * (2 * len(self.points) + 1)
         for leaf, bit in asks:
             self._enter(leaf, bit)
 
     def _enter(self, leaf: Leaf, bit: int) -> None:
         for value in _refusals(leaf):
             if not isinstance(value, str):
-                self._answers[self._place(value)] &= ~bit
+                self.answers[self._place(value)] &= ~bit
         for clause in leaf.clauses:
             for place in self._places(clause):
-                self._answers[place] |= bit
+                self.answers[place] |= bit
 
     def _places(self, clause: Clause) -> Iterable[int]:
         match clause:
@@ -135,17 +146,13 @@ class Numbers:
                 return [self._place(value)]
             case Numeric(low, low_included, high, high_included):
                 start = 0 if low is None else self._place(low) + (not low_included)
-                last = len(self._answers) - 1
+                last = len(self.answers) - 1
                 end = last if high is None else self._place(high) - (not high_included)
                 return range(start, end + 1)
         return ()
 
     def _place(self, number: float) -> int:
-        return bisect_left(self._points, number) + bisect_right(self._points, number)
-
-    def of(self, number: float) -> int:
-        """The bits of a number that a double holds."""
-        return self._answers[self._place(number)] if self._points else self._answers[0]
+        return bisect_left(self.points, number) + bisect_right(self.points, number)
 
 
 def _union(bits: Iterable[int]) -> int:

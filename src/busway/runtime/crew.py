@@ -82,4 +82,4 @@ class Crew:
 
 def follow_for(program: Program, log: Log) -> Follow:
     """Return what reads the log for a program's lanes, with all its rules in one index."""
-    return Follow(log, RuleIndex([flow.pattern for flow in program.flows]))
+    return Follow(log, RuleIndex([flow.pattern for flow in program.flows], checked=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 
-SWITCH_INTERVAL_S = 0.001
+SWITCH_INTERVAL_S = 0.0001
 """How long a step's thread may keep the interpreter while requests wait."""
 _YOUNG_OBJECTS = 50_000
 

@@ -1,0 +1,64 @@
+"""An intake in a process of its own, for the benchmarks: storing nothing, or into SQLite."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from busway.bus.append import Appender
+from busway.clock import SystemClock
+from busway.engine.sqlite import open_stores
+from busway.ports import Addressed, Appended, Intake
+from busway.runtime.interpreter import tune
+from busway.settings import Settings
+from busway.source.http import IntakeConfig, IntakeServer
+
+
+class Nowhere:
+    """Takes events and keeps none: the floor."""
+
+    def append(
+        self, raws: Sequence[bytes], envelopes: Sequence[Addressed]
+    ) -> asyncio.Future[Appended]:
+        future: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
+        future.set_result(Appended(len(raws), 0))
+        return future
+
+
+async def serve(intake: Intake) -> None:
+    """Serve until told to stop; the port is printed."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    server = IntakeServer(IntakeConfig(intake=intake, port=0))
+    print(await server.start(), flush=True)
+    await stop.wait()
+    await server.close()
+
+
+async def serve_sqlite(data: Path) -> None:
+    """Serve an intake that is durable before it says 202."""
+    stores = await open_stores(Settings(data=data))
+    appender = Appender(stores.log, SystemClock(), window_s=600.0)
+    running = asyncio.create_task(appender.run())
+    await serve(appender)
+    appender.close()
+    await running
+    await stores.close()
+
+
+def main() -> None:
+    options: Any = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    options.add_argument("--data", type=Path, help="the data directory; without one, no storing")
+    given = options.parse_args()
+    tune()
+    uvloop.run(serve_sqlite(given.data) if given.data else serve(Nowhere()))
+
+
+if __name__ == "__main__":
+    main()
