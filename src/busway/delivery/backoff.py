@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+LONGEST_ASKED_S = 86_400.0
+
 
 class Backoff(msgspec.Struct, frozen=True, kw_only=True):
     """Exponential backoff: ``first_s`` after the first failure, then ``factor`` times longer each.
@@ -25,12 +27,14 @@ class Backoff(msgspec.Struct, frozen=True, kw_only=True):
         """Return the wait after the ``failed``-th failure, in seconds.
 
         ``chance`` is a random number from 0 up to 1. What the destination ``asked_s`` for
-        (``Retry-After``) is the least that is waited.
+        (``Retry-After``) is the least that is waited, up to a day.
         """
-        exponent = min(failed - 1, 64)
-        plain = min(self.first_s * self.factor**exponent, self.cap_s)
+        try:
+            plain = min(self.first_s * self.factor ** (failed - 1), self.cap_s)
+        except OverflowError:
+            plain = self.cap_s
         spread = plain * (1 + self.jitter * (2 * chance - 1))
-        return max(spread, asked_s or 0.0)
+        return max(spread, min(asked_s or 0.0, LONGEST_ASKED_S))
 
     def exhausted(self, failed: int) -> bool:
         """Say whether no attempt is left after ``failed`` failures."""

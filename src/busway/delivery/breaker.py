@@ -16,6 +16,8 @@ import msgspec
 
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
+LONGEST_ASKED_S = 86_400.0
+"""What is believed of a wait that a destination asks for."""
 
 
 class Breaker(msgspec.Struct, frozen=True):
@@ -34,10 +36,13 @@ class Breaker(msgspec.Struct, frozen=True):
 
     def on_down(self, now: float, reason: str, asked_s: float | None = None) -> Breaker:
         """It takes nothing now; ``asked_s`` is the wait that it asked for, in seconds."""
-        if self.state == "gone" or (self.state == "open" and now < self.until):
+        asked_until = now + min(asked_s or 0.0, LONGEST_ASKED_S)
+        if self.state == "gone":
             return self
+        if self.state == "open" and now < self.until:
+            return msgspec.structs.replace(self, until=max(self.until, asked_until))
         wait = min(FIRST_WAIT_S * 2.0 ** min(self.failures, 16), LONGEST_WAIT_S)
-        return Breaker("open", reason, self.failures + 1, now + max(wait, asked_s or 0.0))
+        return Breaker("open", reason, self.failures + 1, max(now + wait, asked_until))
 
     def on_gone(self, reason: str) -> Breaker:
         """It asks never to be called again."""
