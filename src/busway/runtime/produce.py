@@ -39,7 +39,8 @@ class Keys(Sequence[str]):
             return [self[i] for i in range(*index.indices(self._count))]
         if not -self._count <= index < self._count:
             raise IndexError(index)
-        return derived_id(self._flow, self._event.id, index % self._count)
+        event = self._event
+        return derived_id(self._flow, f"{event.source}\0{event.id}", index % self._count)
 
 
 async def produce(
