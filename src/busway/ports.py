@@ -358,14 +358,17 @@ class Load(msgspec.Struct, frozen=True):
 
 
 class Destination(Protocol):
-    """An opened sink. ``write`` is called by several lanes at a time, by one at a time per lane."""
+    """An opened sink. ``write`` is called by several lanes at a time; one lane's fresh
+    loads come one after the other, its retries beside them."""
 
     async def write(self, load: Load) -> Sequence[Outcome]:
         """Load the items and return one outcome for each, in order; it never raises for an item.
 
         A destination that keeps positions lands each offset at most once per lane: it writes the
         rows and its position in one transaction, remembers which offsets of the range did not
-        land, and answers ``Delivered`` without writing for an offset that has landed already.
+        land, and answers ``Delivered`` without writing for an offset that has landed already. What
+        it could not remember is ``Down`` for all: a load without items, which only has holes, is
+        then answered by that one outcome.
         """
         ...
 

@@ -11,6 +11,7 @@ from busway.clock import Clock
 from busway.delivery.breaker import Breaker
 from busway.outcome import Down, Gone, Outcome
 from busway.ports import Destination, KeepsPositions, Load, Sink
+from busway.runtime.suspect import Suspects
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -32,6 +33,7 @@ class Gate:
     ) -> None:
         self.opened = opened
         self.breaker = Breaker()
+        self.suspects = Suspects()
         self._clock = clock
         self._on_change = on_change
         self._changed = asyncio.Event()
@@ -58,19 +60,19 @@ class Gate:
                 continue
 
     async def write(self, load: Load) -> Sequence[Outcome]:
-        """Hand a load to the destination and learn from what it answers."""
+        """Hand a load to the destination, learn from what it answers, and return that.
+
+        An answer to a load without items says that it could not be remembered.
+        """
         try:
-            outcomes = await self.opened.destination.write(load)
+            turn = self.suspects.set_out()
+            outcomes = _checked(load, await self.opened.destination.write(load))
+            outcomes = self.suspects.judged(turn, load, outcomes)
         except asyncio.CancelledError:
             self._lift_probe("the probe was cut off")
             raise
         except Exception as error:  # a bug in a sink must not lose an event
-            reason = f"{type(error).__name__}: {error}"
-            outcomes = [Down(reason)] * len(load.items)
-            self._learn(outcomes or [Down(reason)])
-            if not load.items:
-                raise
-            return outcomes
+            outcomes = [Down(f"{type(error).__name__}: {error}")] * (len(load.items) or 1)
         self._learn(outcomes)
         return outcomes
 
@@ -100,3 +102,9 @@ class Gate:
         self._changed.set()
         if changed and self._on_change is not None:
             self._on_change(self)
+
+
+def _checked(load: Load, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    if load.items and len(outcomes) != len(load.items):
+        raise ValueError(f"the sink gave {len(outcomes)} outcomes for {len(load.items)} items")
+    return outcomes

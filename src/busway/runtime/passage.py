@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
-from busway.delivery.settle import Decided, Held, Problem, settlement
+from busway.delivery.settle import Decided, Held, settlement
 from busway.event import Event
 from busway.outcome import Outcome
 from busway.ports import Item, Load
 from busway.runtime.hub import Assignment, Times
 from busway.runtime.loop import Loop
+from busway.runtime.order import held_back
 from busway.runtime.portion import Portion
 from busway.runtime.produce import fate_of, produce
 
@@ -40,10 +41,9 @@ class Passage:
         items = await self._produce()
         if items or (self._problems() and self._to.gate.opened.keeps_positions):
             items = await self._load(loop, items)
-        if items:
-            return self._start, {k: v for k, v in self._decided.items() if k >= self._start}
-        await self._settle(self._portion.end)
-        return self._start, {}
+        if not items:
+            await self._settle(self._portion.end)
+        return self._start, {k: v for k, v in self._decided.items() if k >= self._start}
 
     async def _produce(self) -> list[Item]:
         began = time.perf_counter()
@@ -52,8 +52,7 @@ class Passage:
             wanted = self._hold(wanted, await self._parked_keys())
         items, failed = await produce(self._to.flow, wanted)
         self._decided |= {one.offset: one for one in failed}
-        if self._to.flow.ordered and failed:
-            items = self._hold_items(items, failed)
+        items = self._in_order(items)
         self._step_s = time.perf_counter() - began
         return items
 
@@ -69,19 +68,12 @@ class Passage:
                 free.append((offset, event))
         return free
 
-    def _hold_items(self, items: Sequence[Item], failed: Sequence[Decided]) -> list[Item]:
+    def _in_order(self, items: list[Item]) -> list[Item]:
         """Keep back what comes after an event of its key that is going to be parked."""
-        first: dict[str | None, int] = {}
-        for one in failed:
-            if isinstance(one.fate, Problem) and not one.fate.final:
-                first.setdefault(one.event.key, one.offset)
-        free = []
-        for item in items:
-            key = item.event.key
-            if key is not None and item.offset > first.get(key, item.offset):
-                self._decided[item.offset] = Decided(item.offset, item.event, Held())
-            else:
-                free.append(item)
+        if not items or not self._to.flow.ordered:
+            return items
+        free, decided = held_back(items, list(self._decided.values()))
+        self._decided = {one.offset: one for one in decided}
         return free
 
     async def _load(self, loop: Loop, items: list[Item]) -> list[Item]:
@@ -90,33 +82,37 @@ class Passage:
         while True:
             with loop.idle():
                 probing = await self._to.gate.ready()
-            left, answered_down = await self._write(items, probing, tries)
-            if not left and not answered_down:
+            left, refused = await self._write(items, probing, tries)
+            if not left and not refused:
                 return []
             await self._settle_before(left)
-            if len(left) == 1 and answered_down and not self._keeps_positions:
+            if len(left) == 1 and refused and not self._keeps_positions:
                 return left
             items, tries = left, tries + 1
 
     async def _write(self, items: list[Item], probing: bool, tries: int) -> tuple[list[Item], bool]:
-        """Try the items, one of them when probing; return those undecided, and if it is down."""
+        """Try the items, one of them when probing; return those undecided, and if it took none."""
         chosen = self._probe(items, tries) if probing and not self._keeps_positions else items
         began = time.perf_counter()
         outcomes = await self._to.gate.write(self._load_of(chosen))
         self._sink_s += time.perf_counter() - began
+        if not chosen:
+            return [], bool(outcomes)
         self._note(chosen, outcomes)
         left = [item for item in items if item.offset not in self._decided]
+        left = self._in_order(left)
         return left, bool(left) and not self._to.gate.closed
 
     def _probe(self, items: list[Item], tries: int) -> list[Item]:
         """Choose one item, another one each time, so that one bad event cannot pose as downtime."""
-        first: dict[str | None, Item] = {}
-        if not self._to.flow.ordered:
-            return [items[tries % len(items)]]
-        for item in items:
-            first.setdefault(item.event.key, item)
-        heads = list(first.values())
-        return [heads[tries % len(heads)]]
+        if self._to.flow.ordered:
+            first: dict[object, Item] = {}
+            for item in items:
+                first.setdefault(item.offset if item.event.key is None else item.event.key, item)
+            items = list(first.values())
+        lane, suspects = self._to.lane, self._to.gate.suspects
+        free = [item for item in items if (lane, item.offset) not in suspects] or items
+        return [free[tries % len(free)]]
 
     def _load_of(self, items: Sequence[Item]) -> Load:
         holes = [offset for offset in self._decided if self._decided[offset].fate != "delivered"]
