@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import msgspec
 import typer
@@ -22,16 +24,18 @@ def as_json(value: object) -> None:
 
 
 def as_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows under their columns; numbers to the right, the last column cut to the terminal."""
+    """Print rows under their columns; numbers to the right, only the last column may be wrapped."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     listed = list(rows)
     for index, column in enumerate(columns):
         numeric = bool(listed) and all(isinstance(row[index], int) for row in listed)
-        table.add_column(column, justify="right" if numeric else "left", no_wrap=True)
+        justify: Literal["right", "left"] = "right" if numeric else "left"
+        last = index == len(columns) - 1
+        table.add_column(column, justify=justify, no_wrap=not last, overflow="fold")
     for row in listed:
         table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
-    console = Console(highlight=False, markup=False)
-    console.print(table, width=None if console.is_terminal else WIDE)
+    width = None if sys.stdout.isatty() else WIDE
+    Console(highlight=False, markup=False, width=width).print(table)
 
 
 def as_error(error: BuswayError) -> None:

@@ -1,0 +1,136 @@
+"""The real command ``busway``, in processes of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+
+BUSWAY = str(Path(sys.executable).with_name("busway"))
+DEADLINE_S = 20.0
+EVENT = {"specversion": "1.0", "source": "/shop", "type": "order.created"}
+
+
+class Ended(NamedTuple):
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return this process's environment without any setting of Busway's."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BUSWAY_")}
+    return kept | {"COLUMNS": "100"} | more
+
+
+def busway(*arguments: str, cwd: Path, stdin: str = "", **more: str) -> Ended:
+    """Run a command to its end."""
+    done = subprocess.run(
+        [BUSWAY, *arguments],
+        cwd=cwd,
+        env=environment(**more),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+class Server:
+    """A running ``busway run``."""
+
+    def __init__(self, process: subprocess.Popen[str], ready: str, log: Path) -> None:
+        self.process = process
+        self.ready = ready
+        self.cwd = log.parent
+        found = re.search(r"http://\S+", ready)
+        assert found, f"it did not start: {ready!r} {log.read_text()}"
+        self.url = found[0]
+        self._log = log
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text("utf-8")
+
+    def post(self, *events: dict[str, Any]) -> httpx.Response:
+        """Post events as NDJSON; each has ``EVENT``'s members unless it says otherwise."""
+        body = b"\n".join(json.dumps(EVENT | event).encode() for event in events)
+        headers = {"content-type": "application/x-ndjson"}
+        return httpx.post(f"{self.url}/events", content=body, headers=headers)
+
+    def stop(self, with_signal: signal.Signals = signal.SIGTERM) -> int:
+        """Stop it and return its exit code."""
+        self.process.send_signal(with_signal)
+        return self.process.wait(DEADLINE_S)
+
+
+@contextmanager
+def running(target: str, *arguments: str, cwd: Path, **more: str) -> Iterator[Server]:
+    """Run a flows file on a free port until the end of the block."""
+    log = cwd / "stderr.log"
+    with log.open("w") as stderr:
+        process = subprocess.Popen(
+            [BUSWAY, "run", target, "--port", "0", *arguments],
+            cwd=cwd,
+            env=environment(**more),
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+    assert process.stdout is not None
+    try:
+        yield Server(process, process.stdout.readline(), log)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.communicate(timeout=DEADLINE_S)
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    """Return once a condition holds."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: it did not come true"
+        time.sleep(0.02)
+
+
+def select(database: Path, statement: str) -> list[tuple[Any, ...]]:
+    """Return the rows of a SQLite database; none while it, or the table, is not there yet."""
+    if not database.exists():
+        return []
+    with closing(sqlite3.connect(database)) as connection:
+        try:
+            return connection.execute(statement).fetchall()
+        except sqlite3.OperationalError as error:
+            if "no such table" not in str(error):
+                raise
+            return []
+
+
+def curl(command: str, url: str) -> httpx.Response:
+    """Do what a ``curl`` of the documentation does, at the server's address."""
+    words = shlex.split(command)
+    assert words[0] == "curl"
+    target = words[1].replace("http://127.0.0.1:8400", url)
+    given = dict(zip(words[2::2], words[3::2], strict=True))
+    name, _, value = given["-H"].partition(": ")
+    return httpx.post(target, content=given["-d"].encode(), headers={name: value})
