@@ -13,7 +13,7 @@ import apsw
 from busway import batch as codec
 from busway.engine.sqlite import moment
 from busway.engine.sqlite.database import Row, connect_reading, rows, sql, translated, used_bytes
-from busway.engine.sqlite.recent import fitting
+from busway.engine.sqlite.recent import Sized, fitting
 from busway.errors import StoreDamaged, StoreTooNew
 from busway.ports import Batch
 
@@ -63,7 +63,7 @@ class LogReader:
             found = rows(connection, "log/first_since", (partition, at))
         return found[0][0] & OFFSET if found else None
 
-    def _batches(self, rows: Iterable[Row]) -> Iterator[Batch]:
+    def _batches(self, rows: Iterable[Row]) -> Iterator[Sized]:
         for position, row in enumerate(rows):
             try:
                 batch = self._batch(*row)
@@ -71,7 +71,7 @@ class LogReader:
                 if position:
                     return  # those before it are good; the next read begins here, and says so
                 raise
-            yield batch
+            yield batch, codec.size(batch.events)
 
     def _batch(self, key: int, count: int, appended_at: int, body: bytes) -> Batch:
         partition, offset = key >> 48, key & OFFSET

@@ -6,54 +6,59 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from operator import attrgetter
 
 from busway import batch as codec
 from busway.ports import Batch
 
 _PER_EVENT_BYTES = 64
-_offset = attrgetter("offset")
+Sized = tuple[Batch, int]
+"""A batch and the bytes of its events."""
+
+
+def _offset(kept: Sized) -> int:
+    return kept[0].offset
 
 
 class Recent:
     """The newest batches of one partition, up to a number of bytes."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._batches: deque[Batch] = deque()
+        self._batches: deque[Sized] = deque()
         self._max_bytes = max_bytes
         self._bytes = 0
 
     def add(self, batch: Batch) -> None:
         """Keep the next batch, and let go of the oldest ones."""
-        if self._batches and self._batches[-1].end != batch.offset:
+        if self._batches and self._batches[-1][0].end != batch.offset:
             self.forget(batch.offset)
-        self._batches.append(batch)
-        self._bytes += _weight(batch)
+        kept = (batch, codec.size(batch.events))
+        self._batches.append(kept)
+        self._bytes += _weight(kept)
         while self._bytes > self._max_bytes:
             self._drop()
 
     def read(self, offset: int, max_bytes: int) -> Sequence[Batch] | None:
         """Return what a log's ``read`` would, or ``None`` when that is not here."""
         kept = self._batches
-        if not kept or not kept[0].offset <= offset < kept[-1].end:
+        if not kept or not kept[0][0].offset <= offset < kept[-1][0].end:
             return None
         first = bisect_right(kept, offset, key=_offset) - 1
         return fitting(islice(kept, first, None), max_bytes)
 
     def forget(self, offset: int) -> None:
         """Let go of what ends at or before ``offset``."""
-        while self._batches and self._batches[0].end <= offset:
+        while self._batches and self._batches[0][0].end <= offset:
             self._drop()
 
     def _drop(self) -> None:
         self._bytes -= _weight(self._batches.popleft())
 
 
-def fitting(batches: Iterable[Batch], max_bytes: int) -> list[Batch]:
+def fitting(batches: Iterable[Sized], max_bytes: int) -> list[Batch]:
     """Return the first batch and those after it that fit with it into ``max_bytes``."""
     found: list[Batch] = []
-    for batch in batches:
-        max_bytes -= codec.size(batch.events)
+    for batch, size in batches:
+        max_bytes -= size
         if max_bytes >= 0 or not found:
             found.append(batch)
         if max_bytes < 0:
@@ -61,5 +66,6 @@ def fitting(batches: Iterable[Batch], max_bytes: int) -> list[Batch]:
     return found
 
 
-def _weight(batch: Batch) -> int:
-    return codec.size(batch.events) + _PER_EVENT_BYTES * (len(batch.events) + 1)
+def _weight(kept: Sized) -> int:
+    batch, size = kept
+    return size + _PER_EVENT_BYTES * (len(batch.events) + 1)
