@@ -24,11 +24,8 @@ SMALL = Limits(
     max_in_flight_bytes=6000,
     max_in_flight_requests=8,
     max_head_bytes=2048,
-    head_timeout_s=0.2,
-    body_timeout_s=0.2,
-    min_bytes_per_s=100_000,
-    idle_timeout_s=0.4,
 )
+HASTY = Limits(head_timeout_s=0.2, body_timeout_s=0.2, min_bytes_per_s=100_000, idle_timeout_s=0.4)
 
 
 class ListIntake:

@@ -34,7 +34,7 @@ from intake_client import (
 
 FEW = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 MANY = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-_STATUS = re.compile(rb"^HTTP/1\.1 (\d{3}) ", re.MULTILINE)
+_LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n")
 NUMBER = r"-?(0|[1-9][0-9]{0,5})(\.[0-9]{1,3})?([eE][+-]?[0-9]{1,5})?"
 
 
@@ -78,8 +78,17 @@ class Thrower:
         healthy = await self.desk.ask(request(line="GET /healthz HTTP/1.1"))
         assert healthy.status == 200
         await self.desk.hang_up()
-        found = [int(status) for status in _STATUS.findall(answers)]
-        return [s for s in found if s != 100], self.desk.intake.raws[before:]
+        return list(_statuses(answers)), self.desk.intake.raws[before:]
+
+
+def _statuses(answers: bytes) -> Iterator[int]:
+    while answers:
+        head, _, rest = answers.partition(b"\r\n\r\n")
+        length = _LENGTH.search(head + b"\r\n")
+        assert head.startswith(b"HTTP/1.1 ")
+        if head[9:12] != b"100":
+            yield int(head[9:12])
+        answers = rest[int(length[1]) if length else 0 :]
 
 
 @pytest.fixture(scope="module")

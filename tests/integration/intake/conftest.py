@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 import pytest
 import uvloop
 
-from intake_client import SMALL, Desk, serving
+from intake_client import HASTY, SMALL, Desk, serving
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -23,6 +23,13 @@ async def desk() -> AsyncIterator[Desk]:
 
 @pytest.fixture
 async def small() -> AsyncIterator[Desk]:
-    """A server with small limits and short times."""
+    """A server with small limits."""
     async with serving(SMALL) as running:
+        yield running
+
+
+@pytest.fixture
+async def hasty() -> AsyncIterator[Desk]:
+    """A server with little patience."""
+    async with serving(HASTY) as running:
         yield running

@@ -193,17 +193,17 @@ async def test_ready_and_metrics(desk: Desk) -> None:
         (chunked(event(1))[:-3], "body"),
     ],
 )
-async def test_slow_requests_are_given_up(small: Desk, data: bytes, what: str) -> None:
-    client = await small.connect()
+async def test_slow_requests_are_given_up(hasty: Desk, data: bytes, what: str) -> None:
+    client = await hasty.connect()
     answer = await client.ask(data)
     assert (answer.status, answer.json["type"]) == (408, "urn:busway:problem:timeout")
     assert what in answer.json["detail"]
     assert await client.ended()
-    assert (await small.ask(request(event(1)))).status == 202
+    assert (await hasty.ask(request(event(1)))).status == 202
 
 
-async def test_trickling_request_is_given_up(small: Desk) -> None:
-    client = await small.connect()
+async def test_trickling_request_is_given_up(hasty: Desk) -> None:
+    client = await hasty.connect()
 
     async def trickle() -> None:
         for byte in request(event(1)) * 40:
@@ -215,21 +215,21 @@ async def test_trickling_request_is_given_up(small: Desk) -> None:
     trickling.cancel()
 
 
-async def test_idle_connections_are_closed(small: Desk) -> None:
-    fresh, used = await small.connect(), await small.connect()
+async def test_idle_connections_are_closed(hasty: Desk) -> None:
+    fresh, used = await hasty.connect(), await hasty.connect()
     assert (await used.ask(request(event(1)))).status == 202
     assert await fresh.ended()
     assert await used.ended()
 
 
-async def test_waiting_for_the_bus_is_not_idle(small: Desk) -> None:
-    small.intake.hold = True
-    client = await small.connect()
+async def test_waiting_for_the_bus_is_not_idle(hasty: Desk) -> None:
+    hasty.intake.hold = True
+    client = await hasty.connect()
     await client.send(request(event(1)))
-    await _held(small, 1)
-    idle = await small.connect()
+    await _held(hasty, 1)
+    idle = await hasty.connect()
     assert await idle.ended()
-    small.intake.release()
+    hasty.intake.release()
     assert (await client.answer()).status == 202
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
 
 import msgspec
 from msgspec import Raw
@@ -17,10 +18,28 @@ from busway.source.http.arrival import (
     too_deep,
     trusty,
 )
-from busway.source.http.problem import Fault, Refusal, events_too_large, invalid, malformed
+from busway.source.http.problem import (
+    COUNTED_FAULTS,
+    Fault,
+    Refusal,
+    events_too_large,
+    invalid,
+    malformed,
+)
 
 _BLANK = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
+_FEW_LINES, _SHORTEST_LINE = 1000, 16
+_LARGE_BYTES = 1024 * 1024
+
+
+class _Sketch(msgspec.Struct, gc=False):
+    """As little of an event as tells it from the millions of numbers that fit into a large body."""
+
+    specversion: Literal["1.0"]
+
+
+_read_sketches = msgspec.json.Decoder(list[_Sketch]).decode
 _read_elements = msgspec.json.Decoder(list[Raw]).decode
 
 
@@ -42,7 +61,11 @@ def read_one(body: bytes, max_event_bytes: int) -> Parcel | Refusal:
 def read_batch(body: bytes, max_event_bytes: int) -> Parcel | Refusal:
     """Read a batched-mode body: a JSON array of events; each keeps its bytes."""
     try:
+        if len(body) > _LARGE_BYTES:
+            _read_sketches(body)
         raws = [bytes(element) for element in _read_elements(body)]
+    except msgspec.ValidationError as error:
+        return malformed(f"the body is not a JSON array of CloudEvents: {error}")
     except NOT_PLAIN as error:
         return malformed(f"the body is not a JSON array: {error}")
     return _checked(raws, body, max_event_bytes)
@@ -52,6 +75,8 @@ def read_lines(body: bytes, max_event_bytes: int) -> Parcel | Refusal:
     """Read NDJSON: one event a line, blank lines skipped."""
     if body.startswith(_BOM):
         return malformed("the body begins with a byte order mark; send JSON without one")
+    if body.count(b"\n") > _FEW_LINES + len(body) // _SHORTEST_LINE:
+        return malformed("the lines of the body are too short to be events")
     lines = body.split(b"\n")
     if b"\r" in body:
         lines = [line.strip(_BLANK) for line in lines]
@@ -87,6 +112,8 @@ def _sorted_out(raws: list[bytes], read: Callable[[bytes], Addressed | str]) -> 
         found = read(raw)
         if isinstance(found, str):
             faults.append(Fault(index, found))
+            if len(faults) == COUNTED_FAULTS:
+                break
         else:
             envelopes.append(found)
     return invalid(faults, len(raws)) if faults else Parcel(raws, envelopes)

@@ -10,6 +10,9 @@ import msgspec
 SHOWN_FAULTS = 100
 """How many bad events a problem document lists; ``more`` counts the others."""
 
+COUNTED_FAULTS = 10_000
+"""How many bad events of a request are looked at; then it is bad enough."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -55,7 +58,8 @@ class Refusal(msgspec.Struct, frozen=True):
 def invalid(faults: Sequence[Fault], of: int) -> Refusal:
     """Refuse events that are not valid; ``of`` is how many there were in the request."""
     count = len(faults)
-    detail = f"{count} of {of} event{'s' * (of != 1)} cannot be taken; none was stored"
+    least = "at least " if count == COUNTED_FAULTS else ""
+    detail = f"{least}{count} of {of} event{'s' * (of != 1)} cannot be taken; none was stored"
     shown, more = tuple(faults[:SHOWN_FAULTS]), max(0, count - SHOWN_FAULTS)
     return Refusal(400, "invalid-events", "Invalid events", detail, shown, more)
 
