@@ -13,6 +13,7 @@ from busway.errors import SinkError
 from busway.ports import Destination, Supplies
 from busway.settings import Env, resolve
 from busway.sink.declared import check_count, label, seconds
+from busway.sink.http_endpoint import Endpoint, without_secrets
 
 Pairs = tuple[tuple[str, str | Env], ...]
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -50,10 +51,12 @@ class Http(msgspec.Struct, frozen=True):
         # aiohttp takes 0.2 s to import, which only a flow that uses it should pay.
         from busway.sink.http_destination import HttpDestination  # noqa: PLC0415
 
-        return HttpDestination(self.resolved())
+        return HttpDestination(self.endpoint())
 
-    def resolved(self) -> Http:
-        """Return this with its variables filled in, and checked."""
+    def endpoint(self) -> Endpoint:
+        """Return this with its variables filled in.
+
+        Raises :class:`SinkError` for what can never work."""
         url = resolve(self.url)
         headers = tuple((name, resolve(value)) for name, value in _pairs(self.headers))
         parts = urlsplit(url)
@@ -68,18 +71,15 @@ class Http(msgspec.Struct, frozen=True):
                 raise SinkError(f"http(headers=…): {name!r} is not a header, or its value is not")
         check_count("http", "concurrency", self.concurrency)
         check_count("http", "batch", 1 if self.batch is None else self.batch)
-        timeout = seconds("http", "timeout", self.timeout)
-        return msgspec.structs.replace(self, url=url, headers=headers, timeout=timeout)
-
-
-def without_secrets(url: str) -> str:
-    """Return a URL without what may be secret: user, password, query and fragment."""
-    try:
-        parts = urlsplit(url)
-        host = parts.netloc.rpartition("@")[2]
-    except ValueError:
-        return "(not a URL)"
-    return f"{parts.scheme}://{host}{parts.path}" if parts.scheme else f"{host}{parts.path}"
+        return Endpoint(
+            url,
+            self.method,
+            dict(headers),
+            self.batch,
+            self.batch_format,
+            seconds("http", "timeout", self.timeout),
+            self.concurrency,
+        )
 
 
 def _pairs(headers: Mapping[str, str | Env] | Pairs) -> Pairs:

@@ -11,9 +11,8 @@ import aiohttp
 
 from busway.outcome import DELIVERED, HELD, Delivered, Down, Gone, Outcome, Rejected
 from busway.ports import Load
-from busway.settings import resolve
-from busway.sink.http import Http, without_secrets
 from busway.sink.http_answer import Answer, Unavailable, Verdict, judged
+from busway.sink.http_endpoint import Endpoint, without_secrets
 from busway.sink.http_request import Part, Request, batches, chains, part_of, singles, together
 
 _BODY_READ = 8192
@@ -24,14 +23,12 @@ _SPLIT = ("http 400", "http 413", "http 422")
 class HttpDestination:
     """Keeps connections open; at most ``concurrency`` requests are on their way at a time."""
 
-    def __init__(self, sink: Http) -> None:
-        self.sink = sink
-        self.slots = asyncio.Semaphore(sink.concurrency)
-        timeout = float(sink.timeout)
-        self._url = resolve(sink.url)
-        self._headers = {name: resolve(value) for name, value in dict(sink.headers).items()}
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.slots = asyncio.Semaphore(endpoint.concurrency)
+        timeout = endpoint.timeout_s
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=sink.concurrency),
+            connector=aiohttp.TCPConnector(limit=endpoint.concurrency),
             timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=timeout * 0.9),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": "busway"},
@@ -53,17 +50,21 @@ class HttpDestination:
                     raise
                 return await self._sent(request)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            return Down(f"{without_secrets(self._url)} cannot be reached: {_cause(error)}")
+            return Down(f"{without_secrets(self.endpoint.url)} cannot be reached: {_cause(error)}")
         except TimeoutError:
-            return Unavailable("timeout", f"no answer within {self.sink.timeout} s")
+            return Unavailable("timeout", f"no answer within {self.endpoint.timeout_s} s")
         except (aiohttp.ClientError, OSError, ssl.SSLError) as error:
             return Unavailable("no answer", f"the connection broke: {_cause(error)}")
 
     async def _sent(self, request: Request) -> Verdict:
-        headers = {"Content-Type": request.media_type} | self._headers
+        headers = {"Content-Type": request.media_type, **self.endpoint.headers}
         headers["Idempotency-Key"] = request.key
         async with self._session.request(
-            self.sink.method, self._url, data=request.body, headers=headers, allow_redirects=False
+            self.endpoint.method,
+            self.endpoint.url,
+            data=request.body,
+            headers=headers,
+            allow_redirects=False,
         ) as response:
             body = await response.content.read(_BODY_READ)
             location = response.headers.get("Location")
@@ -82,7 +83,7 @@ class Writing:
     def __init__(self, destination: HttpDestination, load: Load) -> None:
         self._destination = destination
         self._load = load
-        self._patience = max(2, destination.sink.concurrency)
+        self._patience = max(2, destination.endpoint.concurrency)
         self._verdicts: list[Verdict | Down] = [HELD] * len(load.items)
         self._behind: dict[int, int] = {}
         self._stopped: Down | Gone | None = None
@@ -93,7 +94,7 @@ class Writing:
         """Return what became of each item."""
         queue = iter(self._chains())
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._destination.sink.concurrency):
+            for _ in range(self._destination.endpoint.concurrency):
                 group.create_task(self._work(queue))
         return self._outcomes()
 
@@ -108,7 +109,7 @@ class Writing:
                 parts.append(part)
             else:
                 self._verdicts[index] = DELIVERED
-        size = self._destination.sink.batch
+        size = self._destination.endpoint.batch
         if size is None:
             return [[[part] for part in chain] for chain in chains(parts, self._load)]
         groups = batches(parts, size)
@@ -148,9 +149,9 @@ class Writing:
             self._verdicts[part.index] = verdict
 
     async def _sent(self, group: Sequence[Part]) -> Verdict | Down:
-        if self._destination.sink.batch is not None:
+        if self._destination.endpoint.batch is not None:
             return await self._destination.send(
-                together(group, self._destination.sink.batch_format)
+                together(group, self._destination.endpoint.batch_format)
             )
         (part,) = group
         for request in singles(self._load.items[part.index], part):

@@ -21,6 +21,7 @@ from busway.sink.declared import (
     label,
     seconds,
 )
+from busway.sink.postgres_relation import Relation
 
 
 class Postgres(msgspec.Struct, frozen=True):
@@ -67,19 +68,31 @@ class Postgres(msgspec.Struct, frozen=True):
         # asyncpg is an extra: who does not use this sink need not have it.
         from busway.sink.postgres_destination import PostgresDestination  # noqa: PLC0415
 
-        return PostgresDestination(self.resolved())
+        return PostgresDestination(self.relation())
 
-    def resolved(self) -> Postgres:
-        """Return this with its variables filled in, and checked."""
+    def relation(self) -> Relation:
+        """Return this with its variables filled in.
+
+        Raises :class:`SinkError` for what can never work."""
         dsn = resolve(self.dsn)
         if urlsplit(dsn).scheme not in ("postgres", "postgresql"):
             raise SinkError("postgres(dsn=…): give a URL like postgresql://user@host/database")
-        check_table("postgres", self.table, key_columns(self.key))
+        key = key_columns(self.key)
+        check_table("postgres", self.table, key)
         if not self.schema or "\0" in self.schema:
             raise SinkError(f"postgres(schema={self.schema!r}): give the name of a schema")
         check_count("postgres", "connections", self.connections)
-        timeout = seconds("postgres", "timeout", self.timeout)
-        return msgspec.structs.replace(self, dsn=dsn, timeout=timeout)
+        return Relation(
+            dsn,
+            _place(dsn),
+            self.schema,
+            self.table,
+            key,
+            self.create,
+            dict(column_types(self.columns)),
+            seconds("postgres", "timeout", self.timeout),
+            self.connections,
+        )
 
 
 def _place(dsn: str) -> str:

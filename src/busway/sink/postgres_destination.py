@@ -8,12 +8,10 @@ import asyncpg
 
 from busway.outcome import DELIVERED, Down, Outcome
 from busway.ports import Load
-from busway.settings import resolve
 from busway.sink import postgres_position
-from busway.sink.declared import column_types, key_columns
 from busway.sink.position import Place, advance, missed_offsets
-from busway.sink.postgres import Postgres
 from busway.sink.postgres_error import CONFLICT, EXPECTED, STALE, code, down, is_data
+from busway.sink.postgres_relation import Relation
 from busway.sink.postgres_session import Session, Sessions
 from busway.sink.postgres_table import PostgresTable
 from busway.sink.row import item_rows, plain_rows
@@ -25,12 +23,12 @@ ATTEMPTS = 4
 class PostgresDestination:
     """Keeps connections open; loads of different lanes go side by side."""
 
-    def __init__(self, sink: Postgres) -> None:
-        self._place = sink.place
-        self._schema = sink.schema
-        shapes = Shapes(sink.table, key_columns(sink.key), sink.create)
-        self._table = PostgresTable(sink.schema, shapes, dict(column_types(sink.columns)))
-        self._sessions = Sessions(resolve(sink.dsn), sink.connections, float(sink.timeout))
+    def __init__(self, to: Relation) -> None:
+        self._place = to.place
+        self._schema = to.schema
+        shapes = Shapes(to.table, to.key, to.create)
+        self._table = PostgresTable(to.schema, shapes, to.columns)
+        self._sessions = Sessions(to.dsn, to.connections, to.timeout_s)
         self._prepared = False
 
     async def write(self, load: Load) -> Sequence[Outcome]:

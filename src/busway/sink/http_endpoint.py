@@ -1,0 +1,31 @@
+"""What an opened ``http`` sink works with: its declaration, filled in and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """A URL, and how requests go to it; the fields are those of ``Http``."""
+
+    url: str
+    method: str
+    headers: Mapping[str, str]
+    batch: int | None
+    batch_format: Literal["json", "ndjson"]
+    timeout_s: float
+    concurrency: int
+
+
+def without_secrets(url: str) -> str:
+    """Return a URL without what may be secret: user, password, query and fragment."""
+    try:
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        return "(not a URL)"
+    return f"{parts.scheme}://{host}{parts.path}" if parts.scheme else f"{host}{parts.path}"

@@ -1,0 +1,22 @@
+"""What an opened ``postgres`` sink works with: its declaration, filled in and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+
+class Relation(msgspec.Struct, frozen=True):
+    """A table, and how to get to it; the fields are those of ``Postgres``."""
+
+    dsn: str
+    place: str
+    """The server and the database, without user and password."""
+    schema: str
+    table: str
+    key: tuple[str, ...]
+    create: bool
+    columns: Mapping[str, str]
+    timeout_s: float
+    connections: int
