@@ -52,6 +52,7 @@ def parsed(arguments: list[str]) -> None:
         name, arguments = arguments[0], arguments[1:]
         command = command.get_command(parent, name)
         assert command is not None, f"there is no command {name!r}"
+    arguments = [one for one in arguments if one != "--help"]
     if arguments or name not in NAMED_ONLY:
         command.make_context(name, arguments, parent=parent)
 
