@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from busway.delivery.settle import Decided, Held, Problem
 from busway.ports import Item
@@ -11,23 +11,43 @@ from busway.ports import Item
 def held_back(
     items: Sequence[Item], decided: Sequence[Decided]
 ) -> tuple[list[Item], list[Decided]]:
-    """Return the items that may go, and the decided ones, both without what has to wait.
+    """Return the items that may go, and the decided ones, with what has to wait as ``Held``.
 
-    What has to wait is ``Held``: items after an event of their key that failed and will be tried
-    again, and what was filtered or failed for good among them keeps its fate.
+    After an event that failed and will be tried again wait the items of its key, and those of its
+    key that failed too: each with a time of its own, a later one might overtake it.
     """
-    first: dict[str, int] = {}
-    for one in decided:
-        if isinstance(one.fate, Problem) and not one.fate.final and one.event.key is not None:
-            first[one.event.key] = min(one.offset, first.get(one.event.key, one.offset))
+    first = _first_failures(decided)
     if not first:
         return list(items), list(decided)
-    free: list[Item] = []
-    held: list[Decided] = []
-    for item in items:
-        key = item.event.key
-        if key is not None and item.offset > first.get(key, item.offset):
-            held.append(Decided(item.offset, item.event, Held()))
-        else:
-            free.append(item)
-    return free, [*decided, *held]
+    free = [item for item in items if not _behind(first, item.event.key, item.offset)]
+    fates = [_held(one) if _waits(first, one) else one for one in decided]
+    going = {item.offset for item in free}
+    waiting = [
+        Decided(item.offset, item.event, Held()) for item in items if item.offset not in going
+    ]
+    return free, [*fates, *waiting]
+
+
+def _first_failures(decided: Sequence[Decided]) -> Mapping[str, int]:
+    first: dict[str, int] = {}
+    for one in decided:
+        key = one.event.key if _fails(one) else None
+        if key is not None:
+            first[key] = min(one.offset, first.get(key, one.offset))
+    return first
+
+
+def _fails(one: Decided) -> bool:
+    return isinstance(one.fate, Problem) and not one.fate.final
+
+
+def _waits(first: Mapping[str, int], one: Decided) -> bool:
+    return _fails(one) and _behind(first, one.event.key, one.offset)
+
+
+def _behind(first: Mapping[str, int], key: str | None, offset: int) -> bool:
+    return key is not None and offset > first.get(key, offset)
+
+
+def _held(one: Decided) -> Decided:
+    return Decided(one.offset, one.event, Held())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Literal
 
 from busway.delivery.settle import Decided, Held, Problem, failed_again
@@ -28,6 +29,7 @@ class Retrier:
         first = next(iter(assignments.values()))
         self._gate = first.gate
         self._flow = first.flow
+        self._next_due: datetime | None = None
 
     async def turn(self, loop: Loop) -> None:
         """Retry what is due, or wait until something is."""
@@ -35,11 +37,19 @@ class Retrier:
         for trouble in await self._due():
             lanes[trouble.partition].append(trouble)
         if not lanes:
+            wait_s = self._wait_s()
             with loop.idle():
-                await self._hub.clock.sleep(POLL_S)
+                await self._hub.clock.sleep(wait_s)
         for partition, troubles in lanes.items():
             if partition in self._assignments:
                 await self._retry(loop, self._assignments[partition], troubles)
+
+    def _wait_s(self) -> float:
+        """Return how long to sleep: until what failed here is due, and never long."""
+        due, self._next_due = self._next_due, None
+        if due is None or not self._gate.closed:
+            return POLL_S
+        return min(max((due - self._hub.clock.now()).total_seconds(), 0.0), POLL_S)
 
     async def _due(self) -> Sequence[Trouble]:
         """Return what to retry now: one event when the destination has to be probed."""
@@ -109,6 +119,8 @@ class Retrier:
         became: Literal["delivered", "filtered"] | Trouble
         if isinstance(decided.fate, Problem):
             became = failed_again(terms, trouble, decided.fate)
+            if became.due is not None:
+                self._next_due = min(became.due, self._next_due or became.due)
         else:
             became = decided.fate
         self._hub.observer.retried(

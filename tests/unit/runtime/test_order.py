@@ -1,0 +1,48 @@
+"""What waits behind a failed event of its key, and what does not."""
+
+from __future__ import annotations
+
+from busway.delivery.settle import Decided, Fate, Held, Problem
+from busway.event import Event
+from busway.ports import Item
+from busway.runtime.order import held_back
+
+AGAIN = Problem("step", "ValueError", "not yet")
+NEVER = Problem("step", "Reject", "never", final=True)
+
+
+def event(offset: int, key: str | None) -> Event:
+    more = {} if key is None else {"partitionkey": key}
+    return Event(type="t", source="/s", id=f"e{offset}", **more)
+
+
+def item(offset: int, key: str | None) -> Item:
+    return Item(offset, event(offset, key), [{}], ["i"])
+
+
+def decided(offset: int, key: str | None, fate: Fate) -> Decided:
+    return Decided(offset, event(offset, key), fate)
+
+
+def went(items: list[Item], fates: list[Decided]) -> tuple[list[int], dict[int, Fate]]:
+    free, known = held_back(items, fates)
+    return [one.offset for one in free], {one.offset: one.fate for one in known}
+
+
+def test_only_later_items_of_the_key_wait() -> None:
+    items = [item(1, "a"), item(3, "a"), item(4, "b"), item(5, None), item(6, "a")]
+    free, fates = went(items, [decided(2, "a", AGAIN)])
+    assert free == [1, 4, 5]
+    assert fates == {2: AGAIN, 3: Held(), 6: Held()}
+
+
+def test_a_later_failure_of_the_key_waits_too_so_that_it_cannot_be_due_earlier() -> None:
+    _, fates = went([], [decided(7, "a", AGAIN), decided(2, "a", AGAIN), decided(3, "b", AGAIN)])
+    assert fates == {2: AGAIN, 7: Held(), 3: AGAIN}
+
+
+def test_nobody_waits_for_what_is_given_up_filtered_or_without_a_key() -> None:
+    fates = [decided(1, "a", NEVER), decided(2, "b", "filtered"), decided(3, None, AGAIN)]
+    free, known = went([item(4, "a"), item(5, "b"), item(6, None)], fates)
+    assert free == [4, 5, 6]
+    assert [known[offset] for offset in (1, 2, 3)] == [NEVER, "filtered", AGAIN]
