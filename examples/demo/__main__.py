@@ -39,6 +39,10 @@ async def run(display: Display) -> tuple[Play, list[verdict.Answer]]:
             display.say(f"busway runs {SHOP} on {server.url}, its data is in {server.data}")
             async with asyncio.timeout(LIMIT_S):
                 answers = await play.run(server, FOLDER)
+        except Exception:
+            await asyncio.sleep(0.2)  # time to hear that the server has ended, if that is why
+            server.check_alive()
+            raise
         finally:
             code = await server.stop()
             await play.crm.stop()
@@ -69,6 +73,8 @@ def _reasons(error: BaseException) -> list[str]:
         return [reason for one in error.exceptions for reason in _reasons(one)]
     if isinstance(error, TimeoutError):
         return [f"it was not over after {LIMIT_S} s; see {FOLDER / 'busway.log'}"]
+    if isinstance(error, KeyboardInterrupt):
+        return ["it was interrupted"]
     return [str(error) if isinstance(error, Failure) else repr(error)]
 
 
