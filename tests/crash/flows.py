@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from busway import App, Backoff, Event, env
-from busway.sinks import bus, http, jsonl, sqlite
+from busway.sinks import bus, http, jsonl, postgres, sqlite
 
 app = App("crash")
 home = Path(os.environ["CRASH_HOME"])
@@ -22,6 +22,12 @@ def row(event: Event) -> dict[str, Any]:
 
 
 app.flow("to_sqlite", when=ORDER, to=sqlite(database, table="plain", create=True), steps=[row])
+app.flow(
+    "to_postgres",
+    when=ORDER,
+    to=postgres(env("CRASH_DSN"), table="plain", create=True),
+    steps=[row],
+)
 app.flow("to_jsonl", when=ORDER, to=jsonl(str(home / "plain.jsonl")), steps=[row])
 app.flow(
     "to_http",
@@ -37,6 +43,16 @@ app.flow(
     to=sqlite(database, table="filtered", create=True),
     steps=[row],
 )
+
+
+@app.flow(
+    "flaky_postgres",
+    when=ORDER,
+    to=postgres(env("CRASH_DSN"), table="flaky", create=True),
+    retry=QUICK,
+)
+def flaky_postgres(event: Event) -> dict[str, Any] | None:
+    return flaky(event)
 
 
 @app.flow("chain", when=ORDER, to=bus(type="crash.derived"))

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import asyncpg
 import msgspec
 import pytest
 
@@ -30,6 +31,7 @@ from crash.evidence import (
 from crash.producer import Producer
 from crash.server import Server
 from http_target import Answer, HttpTarget, http_target
+from postgres_server import PostgresServer, postgres_server
 
 FLOWS = Path(__file__).with_name("flows.py")
 ROUNDS = int(os.environ.get("BUSWAY_CRASH_ROUNDS", "4"))
@@ -81,15 +83,55 @@ async def until_settled(server: Server) -> None:
         assert time.monotonic() < deadline, f"not settled: {left}; {server.errors[-4000:]}"
 
 
-async def round_of(server: Server, producers: list[Producer], chance: random.Random) -> None:
-    """Start it, let it work for a moment, kill it, and look at what is left."""
-    await server.start()
-    for producer in producers:
-        producer.url = server.url
-    await asyncio.sleep(chance.uniform(0.05, 1.2))  # the moment of the crash, not a wait
-    await server.kill()
-    await server.check()
-    await server.status()
+class World:
+    """The server, what it delivers to, and who sends to it."""
+
+    def __init__(
+        self,
+        server: Server,
+        target: HttpTarget,
+        postgres: PostgresServer,
+        producers: list[Producer],
+    ) -> None:
+        self.server = server
+        self.target = target
+        self.postgres = postgres
+        self.producers = producers
+
+    async def start(self) -> None:
+        await self.server.start()
+        for producer in self.producers:
+            producer.url = self.server.url
+
+    async def calm(self) -> None:
+        """Nothing but the crash goes wrong."""
+
+    async def redrive(self) -> None:
+        """Somebody gives the dead letters to their flows again."""
+        await self.server.command("dead", "redrive", "--all")
+
+    async def restart_postgres(self) -> None:
+        """The database crashes, and comes back."""
+        await asyncio.to_thread(self.postgres.stop, immediate=True)
+        await asyncio.to_thread(self.postgres.start)
+
+    async def restart_target(self) -> None:
+        """The HTTP destination drops every connection, and comes back."""
+        await self.target.stop()
+        await asyncio.sleep(0.2)  # how long it is away
+        await self.target.start()
+
+
+async def round_of(world: World, number: int, chance: random.Random) -> None:
+    """Start it, let something go wrong, kill it at any time, and look at what is left."""
+    mischief = (world.restart_postgres, world.redrive, world.restart_target, world.calm)
+    await world.start()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(mischief[number % len(mischief)]())
+        await asyncio.sleep(chance.uniform(0.05, 1.2))  # the moment of the crash, not a wait
+        await world.server.kill()
+    await world.server.check()
+    await world.server.status()
 
 
 def compare(home: Path, target: HttpTarget, sent: Sent) -> None:
@@ -113,38 +155,58 @@ def compare(home: Path, target: HttpTarget, sent: Sent) -> None:
     one_key_each(target.calls)
 
 
+async def compare_postgres(dsn: str, sent: Sent) -> None:
+    """Compare the tables in PostgreSQL with what was sent."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        for table, wanted in (("plain", everything), ("flaky", passes_flaky)):
+            rows = await connection.fetch(f"SELECT id FROM {table}")
+            holds_once(f"postgres {table}", [row["id"] for row in rows], sent, wanted)
+    finally:
+        await connection.close()
+
+
 async def compare_dead(server: Server, sent: Sent) -> None:
     """Check that the dead letters are those events that never work."""
     letters = await server.dead()
-    for flow in ("flaky", "flaky_ordered"):
+    flows = ("flaky", "flaky_ordered", "flaky_postgres")
+    for flow in flows:
         found = [letter["id"] for letter in letters if letter["flow"] == flow]
         holds_once(f"dead letters of {flow}", found, sent, lambda n: n % 97 == 0)
-    assert {letter["flow"] for letter in letters} <= {"flaky", "flaky_ordered"}
+    assert {letter["flow"] for letter in letters} <= set(flows)
 
 
 @pytest.mark.slow
 async def test_each_acknowledged_event_is_delivered_exactly_once(tmp_path: Path) -> None:
     print(f"BUSWAY_CRASH_SEED={SEED} BUSWAY_CRASH_ROUNDS={ROUNDS}")
     chance = random.Random(SEED)
-    async with http_target() as target:
-        target.decide = lambda call: moody(chance)
-        variables = {"CRASH_HOME": str(tmp_path), "CRASH_URL": target.url}
-        server = Server(FLOWS, tmp_path, variables)
-        async with producing(SEED) as producers:
-            for _ in range(ROUNDS):
-                await round_of(server, producers, chance)
-            await server.start()
-            for producer in producers:
-                producer.url = server.url
-                producer.stopping = True
-        target.decide = lambda call: Answer()
-        sent = sent_by(producers)
-        await until_settled(server)
-        assert await server.terminate(15) == 0, server.errors[-4000:]
-        await server.check()
-        compare(tmp_path, target, sent)
-        await compare_dead(server, sent)
-        repeated = sum(producer.repeated for producer in producers)
-        print(f"{len(sent.acknowledged)} of {len(sent.every)} acknowledged, {repeated} repeats")
-        assert len(sent.acknowledged) > 50 * ROUNDS
-        assert repeated > 0
+    with postgres_server() as postgres:
+        async with http_target() as target:
+            target.decide = lambda call: moody(chance)
+            where = {"CRASH_HOME": str(tmp_path), "CRASH_URL": target.url}
+            server = Server(FLOWS, tmp_path, where | {"CRASH_DSN": postgres.dsn})
+            sent = await crash_again_and_again(server, target, postgres, chance)
+            compare(tmp_path, target, sent)
+            await compare_postgres(postgres.dsn, sent)
+            await compare_dead(server, sent)
+
+
+async def crash_again_and_again(
+    server: Server, target: HttpTarget, postgres: PostgresServer, chance: random.Random
+) -> Sent:
+    """Go through all rounds and one without a crash, and return what was sent."""
+    async with producing(SEED) as producers:
+        world = World(server, target, postgres, producers)
+        for number in range(ROUNDS):
+            await round_of(world, number, chance)
+        await world.start()
+    target.decide = lambda call: Answer()
+    sent = sent_by(producers)
+    await until_settled(server)
+    assert await server.terminate(15) == 0, server.errors[-4000:]
+    await server.check()
+    repeated = sum(producer.repeated for producer in producers)
+    print(f"{len(sent.acknowledged)} of {len(sent.every)} acknowledged, {repeated} repeats")
+    assert len(sent.acknowledged) > 50 * ROUNDS
+    assert repeated > 0
+    return sent

@@ -17,7 +17,7 @@ def event(offset: int, key: str | None) -> Event:
 
 
 def item(offset: int, key: str | None) -> Item:
-    return Item(offset, event(offset, key), [{}], ["i"])
+    return Item(offset, event(offset, key), [{}], "f")
 
 
 def decided(offset: int, key: str | None, fate: Fate) -> Decided:
