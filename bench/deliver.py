@@ -74,10 +74,11 @@ async def _measured(raws: list[bytes]) -> Callable[[], Any]:
     stores = memory_stores(1)
     await stores.log.append([Draft(0, raws)], SystemClock().now())
     flow = _flow()
+    index = RuleIndex([flow.pattern], checked=True)
     encode = msgspec.json.Encoder().encode
 
     async def once() -> None:
-        follow = Follow(stores.log, RuleIndex([flow.pattern], checked=True))
+        follow = Follow(stores.log, index)
         portion = cut(await follow.read(0, 0, 1 << 30), 0, 0, EVENTS)
         assert portion is not None
         items, failed = await produce(flow, portion.wanted)

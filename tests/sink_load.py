@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from busway.clock import derived_id
 from busway.event import Event
 from busway.ports import Item, Load
 
@@ -28,8 +27,7 @@ def an_item(
     offset: int, *results: object, event: Event | None = None, flow: str = "orders"
 ) -> Item:
     cause = event or Event(type="order.created", source="/shop", id=f"e{offset}")
-    keys = [derived_id(flow, cause.id, index) for index in range(len(results))]
-    return Item(offset, cause, results, keys)
+    return Item(offset, cause, results, flow)
 
 
 def fresh(

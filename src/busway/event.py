@@ -188,11 +188,9 @@ class Event(msgspec.Struct, frozen=True, gc=False, eq=False, metaclass=_EventTyp
 
         Decoded on first use and kept. Raises :class:`EventError` when it cannot be decoded.
         """
-        found = self._data
-        if found is _NOT_READ:
-            found = _read_data(self._raw)
-            force_setattr(self, "_data", found)
-        return found
+        if self._data is _NOT_READ:
+            force_setattr(self, "_data", _read_data(self._raw))
+        return self._data
 
     def replace(self, **changes: Any) -> Event:
         """Return an event like this one with some attributes, extensions or its data changed."""

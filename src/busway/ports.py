@@ -9,6 +9,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
+from busway.clock import derived_id
 from busway.event import Event
 from busway.outcome import Failure, Outcome
 
@@ -331,14 +332,20 @@ class Stores(msgspec.Struct, frozen=True):
 class Item(msgspec.Struct, frozen=True):
     """One event's results on their way to a sink, in the order in which the step gave them.
 
-    A result is an :class:`Event`, or what ``json`` can write; ``keys`` are the stable idempotency
-    keys of the results. ``offset`` places the event in its partition.
+    A result is an :class:`Event`, or what ``json`` can write. ``offset`` places the event in its
+    partition, ``flow`` is the flow that it goes through.
     """
 
     offset: int
     event: Event
     results: Sequence[object]
-    keys: Sequence[str]
+    flow: str
+
+    @property
+    def keys(self) -> list[str]:
+        """The stable idempotency keys of the results, derived from flow, event and index."""
+        identity = f"{self.event.source}\0{self.event.id}"
+        return [derived_id(self.flow, identity, index) for index in range(len(self.results))]
 
 
 class Load(msgspec.Struct, frozen=True):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Protocol
 
 import msgspec
@@ -17,7 +18,7 @@ _KEPT = 64
 class Matcher(Protocol):
     """Tells which rules want an event, by number."""
 
-    def match(self, raw: bytes) -> Sequence[int]: ...
+    def match(self, raw: bytes) -> tuple[int, ...]: ...
 
 
 class Matched(msgspec.Struct, frozen=True):
@@ -62,12 +63,24 @@ class Follow:
 
 def match(matcher: Matcher, batch: Batch) -> Matched:
     """Return which rules want which events of a batch."""
-    wanted: dict[int, list[int]] = {}
     unreadable: dict[int, str] = {}
+    by_answer: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+    find = matcher.match
     for index, raw in enumerate(batch.events):
         try:
-            for number in matcher.match(raw):
-                wanted.setdefault(number, []).append(index)
+            by_answer[find(raw)].append(index)
         except EventError as error:
             unreadable[index] = str(error)
-    return Matched(batch, wanted, unreadable)
+    return Matched(batch, _by_rule(by_answer), unreadable)
+
+
+def _by_rule(by_answer: Mapping[tuple[int, ...], list[int]]) -> dict[int, list[int]]:
+    """Turn "these rules want these events" into the events of each rule, in order."""
+    wanted: defaultdict[int, list[list[int]]] = defaultdict(list)
+    for rules, indexes in by_answer.items():
+        for rule in rules:
+            wanted[rule].append(indexes)
+    return {
+        rule: found[0] if len(found) == 1 else sorted(chain(*found))
+        for rule, found in wanted.items()
+    }

@@ -61,16 +61,18 @@ def settlement(
     place: tuple[int, int, int],
     decided: Sequence[Decided],
     parked_keys: Mapping[str, int],
+    landed: int = 0,
 ) -> Settlement:
     """Return the settlement of ``place`` (partition, start, end).
 
     ``decided`` is in order of offsets; ``parked_keys`` says, for an ordered flow, which keys have
     parked events already: a parked event with none of its key before it is due on its own.
+    ``landed`` is how many more events of the range were delivered.
     """
     partition, start, end = place
     waiting = Counter(parked_keys)
     troubles: list[Trouble] = []
-    delivered = 0
+    delivered = landed
     for one in decided:
         if one.fate == "delivered":
             delivered += 1

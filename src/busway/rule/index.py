@@ -26,6 +26,7 @@ from busway.rule.table import Ask, NestedArray, Table
 _MOST_BRANCHES: Final = 64
 _MOST_LISTED: Final = 4096
 _FEW: Final = 6
+_Quick = Callable[[bytes], tuple[int, ...] | None]
 _TO_CLOUDEVENT: Final = {"detail-type": "type", "detail": "data"}
 _FAMILIES: Final = (("type", "detail-type"), ("data", "detail"))
 
@@ -55,10 +56,7 @@ class RuleIndex:
         self._by_care = sorted(tables.items(), key=_most_asked, reverse=True)
         self._names = _Names(self._patterns)
         tree = Tree([*tables, *self._names.needed])
-        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(tree.struct).decode
-        self._narrow = narrow_function(tree, tables)
-        self._plain = self._names.plain(tree)
-        self._dotted = DottedNames(tables, top=not checked).possible
+        self._quick = self._quick_match(tree, tables, checked)
 
     def _tables(self, rest: set[int]) -> dict[str, Table]:
         asks: dict[str, list[Ask]] = {}
@@ -85,16 +83,32 @@ class RuleIndex:
         ``EventError`` where it is not a JSON object in UTF-8.
         """
         try:
-            part = self._decode(raw)
-            if self._rest or self._dotted(raw) or not self._plain(part):
-                return self._match_decoded(_decode_json(raw))
-            try:
-                bits = self._narrow(part, self._everything)
-            except NestedArray:
-                return self._match_decoded(_decode_json(raw))
+            found = self._quick(raw)
+            return self._match_decoded(_decode_json(raw)) if found is None else found
         except (ValueError, RecursionError) as error:
             raise EventError(f"not the JSON of an event: {error}") from error
-        return self._numbers(bits) if bits else ()
+
+    def _quick_match(self, tree: Tree, tables: Mapping[str, Table], checked: bool) -> _Quick:
+        """The way of most events, with all that it needs at hand; None where it cannot tell."""
+        if self._rest:
+            return lambda _: None
+        decode: Callable[[bytes], Any] = msgspec.json.Decoder(tree.struct).decode
+        dotted = DottedNames(tables, top=not checked).possible
+        plain, narrow = self._names.plain(tree), narrow_function(tree, tables)
+        everything, listed, numbers = self._everything, self._listed.get, self._numbers
+
+        def match(raw: bytes) -> tuple[int, ...] | None:
+            part = decode(raw)
+            if dotted(raw) or not plain(part):
+                return None
+            try:
+                bits = narrow(part, everything)
+            except NestedArray:
+                return None
+            found = listed(bits)
+            return numbers(bits) if found is None else found
+
+        return match
 
     def match_batch(self, raws: Sequence[bytes]) -> list[tuple[int, ...]]:
         """``match`` for each of them."""

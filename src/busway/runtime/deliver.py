@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from busway.ports import Lane
+from busway.runtime.fates import Fates
 from busway.runtime.hub import Assignment
 from busway.runtime.loop import Loop
-from busway.runtime.passage import Landed, Passage, Stale
+from busway.runtime.passage import Passage, Stale
 from busway.runtime.portion import cut
 
 READ_BYTES = 1024 * 1024
@@ -18,7 +19,7 @@ class Deliverer:
     def __init__(self, assignment: Assignment, lane: Lane) -> None:
         self._to = assignment
         self._cursor = lane.cursor
-        self._landed: Landed = {}
+        self._fates = Fates()
 
     async def turn(self, loop: Loop) -> None:
         """Work one portion, or wait for one."""
@@ -30,8 +31,7 @@ class Deliverer:
                 await follow.wait(partition, self._cursor)
             return
         try:
-            passage = Passage(self._to, portion, self._landed)
-            self._cursor, self._landed = await passage.run(loop)
+            self._cursor = await Passage(self._to, portion, self._fates).run(loop)
         except Stale:
             await self._catch_up()
 
@@ -39,4 +39,4 @@ class Deliverer:
         lane = await self._to.hub.ledger.open_lane(
             self._to.flow.name, self._to.partition, self._cursor
         )
-        self._cursor, self._landed = lane.cursor, {}
+        self._cursor, self._fates = lane.cursor, Fates()

@@ -9,7 +9,7 @@ import msgspec
 
 from busway.clock import Clock
 from busway.delivery.breaker import Breaker
-from busway.outcome import Down, Gone, Outcome
+from busway.outcome import DELIVERED, Down, Gone, Outcome
 from busway.ports import Destination, KeepsPositions, Load, Sink
 from busway.runtime.suspect import Suspects
 
@@ -81,8 +81,11 @@ class Gate:
         self._set(Breaker())
 
     def _learn(self, outcomes: Sequence[Outcome]) -> None:
-        now = self._clock.monotonic()
         found = self.breaker
+        if outcomes.count(DELIVERED) == len(outcomes):
+            self._set(found.on_success())
+            return
+        now = self._clock.monotonic()
         for outcome in outcomes:
             if isinstance(outcome, Gone):
                 self._set(found.on_gone(outcome.reason))

@@ -3,44 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import overload
 
-from busway.clock import derived_id
 from busway.delivery.settle import Decided, Held, Problem
 from busway.event import Event
 from busway.flow import Flow
-from busway.outcome import Delivered, Down, Gone, Outcome, Rejected, Retry
+from busway.outcome import HELD, Delivered, Down, Gone, Outcome, Rejected, Retry
 from busway.ports import Item
 from busway.step import Failed, run_steps
-
-HELD = "held"
-"""The error of a ``Retry`` by which a sink says that it did not try the event."""
-
-
-class Keys(Sequence[str]):
-    """The idempotency keys of an event's results, made when somebody asks for them."""
-
-    __slots__ = ("_count", "_event", "_flow")
-
-    def __init__(self, flow: str, event: Event, count: int) -> None:
-        self._flow, self._event, self._count = flow, event, count
-
-    def __len__(self) -> int:
-        return self._count
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[str]: ...
-
-    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(self._count))]
-        if not -self._count <= index < self._count:
-            raise IndexError(index)
-        event = self._event
-        return derived_id(self._flow, f"{event.source}\0{event.id}", index % self._count)
 
 
 async def produce(
@@ -55,7 +24,7 @@ async def produce(
         if isinstance(results, Failed):
             decided.append(Decided(offset, event, _step_problem(results)))
         elif results:
-            items.append(Item(offset, event, results, Keys(name, event, len(results))))
+            items.append(Item(offset, event, results, name))
     return items, decided
 
 
@@ -69,7 +38,7 @@ def fate_of(item: Item, outcome: Outcome) -> Decided | None:
     match outcome:
         case Delivered():
             return Decided(item.offset, item.event, "delivered")
-        case Retry(error=error) if error == HELD:
+        case Retry(error=error) if error == HELD.error:
             return Decided(item.offset, item.event, Held())
         case Retry(error=error, reason=reason, after_s=after_s):
             problem = Problem("sink", error, reason, after_s=after_s)

@@ -30,7 +30,6 @@ class Run:
 
     def __init__(self, function: Callable[[Event], Any], events: Sequence[Event]) -> None:
         self.results: list[Produced] = []
-        self.index = 0
         self.given_up = False
         self._function = function
         self._events = events
@@ -38,6 +37,11 @@ class Run:
         self._loop = asyncio.get_running_loop()
         self.done = self._loop.create_future()
         self._thread = threading.Thread(target=self._work, name="busway-step", daemon=True)
+
+    @property
+    def index(self) -> int:
+        """Which event it is at."""
+        return len(self.results)
 
     def start(self) -> None:
         self._thread.start()
@@ -59,26 +63,24 @@ class Run:
                 return
 
     def _pass(self) -> None:
-        function, results = self._function, self.results
-        del results[self.index :]
+        function, append = self._function, self.results.append
         for event in self._events[self.index :]:
             try:
-                value = produced(function(event))
+                value = function(event)
+                value = [value] if type(value) is dict else produced(value)
             except StepTimeout:
                 raise
             except BaseException as error:
                 value = failed(error)
             if self.given_up:
                 return
-            results.append(value)
-            self.index += 1
+            append(value)
             release(event)
 
     def _late(self) -> None:
         """Record the timeout, or go on at the same event when it was meant for the one before."""
         if self._told == self.index < len(self._events):
-            self.results[self.index :] = [Failed("StepTimeout", "the step took too long")]
-            self.index += 1
+            self.results.append(Failed("StepTimeout", "the step took too long"))
 
     def _finish(self) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended; nobody waits

@@ -77,7 +77,7 @@ async def test_posts_each_result_with_its_key(target: HttpTarget) -> None:
     assert (one.method, one.path, one.body) == ("POST", "/orders", b'{"id":1}')
     assert one.headers["content-type"] == "application/json"
     assert one.headers["x-shop"] == "a"
-    assert [one.key, two.key] == [derived_id("orders", "e0", n) for n in range(2)]
+    assert [one.key, two.key] == [derived_id("orders", "/shop\0e0", n) for n in range(2)]
     assert two.headers["content-type"] == "application/cloudevents+json"
     assert Event.from_json(two.body) == event
 

@@ -30,7 +30,7 @@ async def test_a_dict_becomes_an_event_that_knows_its_cause() -> None:
     assert await write(kept, {"n": 1}, {"n": 2}, event=event) == DELIVERED
     one, two = kept.events
     assert one == Event(
-        id=derived_id("orders", "c1", 0),
+        id=derived_id("orders", "/shop\0c1", 0),
         type="orders",
         source="/busway/orders",
         data={"n": 1},
@@ -41,7 +41,7 @@ async def test_a_dict_becomes_an_event_that_knows_its_cause() -> None:
         traceparent="00-1-2-3",
         hops=3,
     )
-    assert (two.id, two.data) == (derived_id("orders", "c1", 1), {"n": 2})
+    assert (two.id, two.data) == (derived_id("orders", "/shop\0c1", 1), {"n": 2})
 
 
 async def test_an_event_keeps_what_it_says_itself() -> None:
@@ -52,7 +52,7 @@ async def test_an_event_keeps_what_it_says_itself() -> None:
     await write(kept, result, event=cause(partitionkey="k", correlationid="z"))
     (event,) = kept.events
     assert (event.type, event.source, event.key) == ("order.priced", "/prices", "mine")
-    assert (event.id, event.causationid) == (derived_id("orders", "c1", 0), "c1")
+    assert (event.id, event.causationid) == (derived_id("orders", "/shop\0c1", 0), "c1")
     assert (event.correlationid, event.extensions["hops"]) == ("x", 1)
 
 
