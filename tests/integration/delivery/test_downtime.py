@@ -1,0 +1,182 @@
+"""A destination that is down, in every way: nothing is lost, and no attempt is used up by it."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from busway import App, Backoff
+from busway.sinks import http
+from delivery_node import QUICK, Running, event, running, until
+from http_target import Answer, Call, HttpTarget, http_target
+
+COUNT = 200
+KEYS = 7
+
+
+def number(call: Call) -> int:
+    found: int = msgspec.json.decode(call.body)["data"]["n"]
+    return found
+
+
+def an_app(target: HttpTarget, **options: Any) -> App:
+    app = App("t")
+    to = http(target.url, timeout="300ms", concurrency=4)
+    app.flow("f", to=to, retry=options.pop("retry", QUICK), **options)
+    return app
+
+
+def events(first: int, last: int) -> list[dict[str, Any]]:
+    return [event(n, key=f"k{n % KEYS}") for n in range(first, last)]
+
+
+def in_order(target: HttpTarget) -> None:
+    """Check that each key's events were taken in order, wherever one came first."""
+    found: defaultdict[int, list[int]] = defaultdict(list)
+    for call in target.taken:
+        if number(call) not in found[number(call) % KEYS]:
+            found[number(call) % KEYS].append(number(call))
+    for numbers in found.values():
+        assert numbers == sorted(numbers)
+
+
+@pytest.fixture
+async def target() -> AsyncIterator[HttpTarget]:
+    async with http_target() as found:
+        yield found
+
+
+async def nothing_was_tried(busway: Running) -> None:
+    """Check that downtime parked nothing: the backlog stays in the log."""
+    status = await busway.status("f")
+    assert (status.parked, status.dead) == (0, 0), await busway.troubles("f")
+    assert status.breaker in ("open", "half-open")
+    assert status.breaker_reason
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_a_destination_that_refuses_connections(
+    tmp_path: Path, target: HttpTarget, ordered: bool
+) -> None:
+    async with running(an_app(target, ordered=ordered), tmp_path) as busway:
+        await busway.post(*events(0, COUNT))
+        await busway.until("f", delivered=COUNT)
+        await target.stop()
+        for first in range(COUNT, 3 * COUNT, 50):
+            await busway.post(*events(first, first + 50))
+        await busway.until("f", breaker="open")
+        await nothing_was_tried(busway)
+        await target.start()
+        status = await busway.until("f", delivered=3 * COUNT, backlog=0)
+        assert (status.parked, status.dead) == (0, 0)
+        await busway.until("f", breaker="closed", breaker_reason="")
+    assert {number(call) for call in target.taken} == set(range(3 * COUNT))
+    if ordered:
+        in_order(target)
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize("answer", [Answer(503), Answer(hang=True), Answer(drop=True)], ids=str)
+async def test_a_destination_that_answers_that_it_is_down_or_nothing(
+    tmp_path: Path, target: HttpTarget, answer: Answer, ordered: bool
+) -> None:
+    async with running(an_app(target, ordered=ordered), tmp_path) as busway:
+        target.decide = lambda call: answer
+        await busway.post(*events(0, COUNT))
+        await busway.until("f", breaker="open")
+        calls = len(target.calls)
+        await until(lambda: len(target.calls) >= calls + 2, "two probes")
+        await nothing_was_tried(busway)
+        target.decide = lambda call: Answer()
+        status = await busway.until("f", delivered=COUNT, backlog=0)
+        assert (status.parked, status.dead) == (0, 0)
+    assert {number(call) for call in target.taken} == set(range(COUNT))
+    if ordered:
+        in_order(target)
+
+
+async def test_429_is_waited_for_at_least_as_long_as_it_asks(
+    tmp_path: Path, target: HttpTarget
+) -> None:
+    refused_at: list[float] = []
+
+    def decide(call: Call) -> Answer:
+        if not refused_at or time.monotonic() - refused_at[0] < 0.2:
+            refused_at.append(time.monotonic())
+            return Answer(429, {"Retry-After": "2"})
+        came_at.append(time.monotonic())
+        return Answer()
+
+    came_at: list[float] = []
+    target.decide = decide
+    async with running(an_app(target), tmp_path) as busway:
+        await busway.post(*events(0, 30))
+        status = await busway.until("f", delivered=30)
+        assert (status.parked, status.dead) == (0, 0)
+    assert min(came_at) - max(refused_at) >= 2.0
+
+
+async def test_500_to_some_uses_their_attempts_up_and_no_other(
+    tmp_path: Path, target: HttpTarget
+) -> None:
+    seen: defaultdict[int, int] = defaultdict(int)
+
+    def decide(call: Call) -> Answer:
+        seen[number(call)] += 1
+        if number(call) % 50 == 0:
+            return Answer(500)
+        return Answer(500 if number(call) % 10 == 0 and seen[number(call)] < 3 else 200)
+
+    target.decide = decide
+    async with running(an_app(target, ordered=True), tmp_path) as busway:
+        await busway.post(*events(0, COUNT))
+        dead = COUNT // 50
+        await busway.until("f", delivered=COUNT - dead, dead=dead, parked=0, backlog=0)
+        for letter in await busway.troubles("f", state="dead"):
+            assert letter.attempts == QUICK.attempts
+            assert {failure.error for failure in letter.failures} == {"http 500"}
+    assert all(seen[n] == 3 for n in range(0, COUNT, 10))
+    assert all(count == 1 for n, count in seen.items() if n % 10)
+    in_order(target)
+
+
+async def test_410_stops_the_flow_and_loses_nothing(tmp_path: Path, target: HttpTarget) -> None:
+    target.decide = lambda call: Answer(410 if number(call) >= 5 else 200)
+    app = an_app(target)
+    async with running(app, tmp_path, drain_s=2.0) as busway:
+        await busway.post(*events(0, 5))
+        await busway.until("f", delivered=5)
+        await busway.post(*events(5, 50))
+        status = await busway.until("f", breaker="gone")
+        assert (status.parked, status.dead) == (0, 0)
+        calls = len(target.calls)
+        await busway.post(*events(50, 60))
+        assert (await busway.until("f", backlog=55)).delivered == 5
+        assert len(target.calls) == calls
+    target.decide = lambda call: Answer()
+    async with running(app, tmp_path) as busway:
+        await busway.until("f", delivered=60, backlog=0)
+
+
+async def test_what_is_parked_stays_parked_while_its_destination_is_down(
+    tmp_path: Path, target: HttpTarget
+) -> None:
+    target.decide = lambda call: Answer(500 if number(call) == 0 else 200)
+    slow = Backoff(first_s=0.3, factor=1.0, jitter=0.0, attempts=5)
+    async with running(an_app(target, retry=slow), tmp_path) as busway:
+        await busway.post(*events(0, 10))
+        await busway.until("f", delivered=9, parked=1)
+        await target.stop()
+        await busway.post(event(10))
+        await busway.until("f", breaker="open")
+        (parked,) = await busway.troubles("f", state="parked")
+        target.decide = lambda call: Answer()
+        await target.start()
+        await busway.until("f", delivered=11, parked=0)
+        assert parked.attempts == 1
