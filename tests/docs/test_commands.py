@@ -73,3 +73,11 @@ def test_a_command_of_the_documentation_is_there(path: str, line: str) -> None:
 def test_a_wrong_command_would_be_noticed(line: str) -> None:
     with pytest.raises(Exception, match=r"No such|there is no"):
         parsed(words(line))
+
+
+def test_every_make_target_of_the_documentation_is_there() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    texts = [block.text for path in DOCS for block in blocks(path, *SHELL)]
+    named = {name for text in texts for name in re.findall(r"^make ([a-z]+)", text, re.MULTILINE)}
+    assert {"demo", "test"} <= named <= targets
