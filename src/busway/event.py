@@ -55,6 +55,7 @@ _decode_body = msgspec.json.Decoder(_Body).decode
 _decode_json = msgspec.json.Decoder().decode
 _encode_json = msgspec.json.Encoder(decimal_format="number").encode
 _NOT_READ: Any = object()
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, binascii.Error, RecursionError)
 
 
 class _EventType(msgspec.StructMeta):
@@ -188,9 +189,15 @@ class Event(msgspec.Struct, frozen=True, gc=False, eq=False, metaclass=_EventTyp
 
         Decoded on first use and kept. Raises :class:`EventError` when it cannot be decoded.
         """
-        if self._data is _NOT_READ:
-            force_setattr(self, "_data", _read_data(self._raw))
-        return self._data
+        found = self._data
+        if found is _NOT_READ:
+            try:
+                body = _decode_body(self._raw)
+                found = _binary(body) if body.data is UNSET else body.data
+            except _UNREADABLE as error:
+                raise EventError(f"the data of an event cannot be read: {error}") from error
+            force_setattr(self, "_data", found)
+        return found
 
     def replace(self, **changes: Any) -> Event:
         """Return an event like this one with some attributes, extensions or its data changed."""
@@ -240,18 +247,12 @@ def _data_member(data: Any, media_type: str | None) -> dict[str, Any]:
     return {"data": data}
 
 
-def _read_data(raw: bytes) -> Any:
-    try:
-        body = _decode_body(raw)
-        if body.data is not UNSET:
-            return body.data
-        if not body.data_base64:
-            return None
-        binary = base64.b64decode(body.data_base64, validate=True)
-        declared = body.datacontenttype
-        return _decode_json(binary) if declared and is_json_type(declared) else binary
-    except (msgspec.MsgspecError, UnicodeDecodeError, binascii.Error, RecursionError) as error:
-        raise EventError(f"the data of an event cannot be read: {error}") from error
+def _binary(body: _Body) -> Any:
+    if not body.data_base64:
+        return None
+    binary = base64.b64decode(body.data_base64, validate=True)
+    declared = body.datacontenttype
+    return _decode_json(binary) if declared and is_json_type(declared) else binary
 
 
 def encode_members(members: Mapping[str, Any]) -> bytes:
