@@ -11,7 +11,7 @@ from watchfiles import awatch
 
 from busway.app import Node
 from busway.engine.sqlite import open_stores
-from busway.errors import FlowError, SettingsError
+from busway.errors import BuswayError, SettingsError
 from busway.flow import Program, compile_app, load_app, split_target
 from busway.runtime.interpreter import tune
 from busway.settings import Settings, load_env_file
@@ -62,7 +62,8 @@ def _stop_signal() -> asyncio.Event:
 def _say_ready(node: Node, settings: Settings) -> None:
     flows = len(node.program.flows)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    line = f"busway is ready on http://{host}:{node.port} ({flows} flows, data in {settings.data})"
+    what = f"{flows} flow{'s' * (flows != 1)}, data in {settings.data}"
+    line = f"busway is ready on http://{host}:{node.port} ({what})"
     print(line, flush=True)  # noqa: T201 - the one line that scripts wait for
 
 
@@ -70,14 +71,16 @@ async def _reload(node: Node, target: str) -> None:
     """Change to the new flows whenever a file beside the flows file changes."""
     folder = split_target(target)[0].parent
     async for _ in awatch(folder, watch_filter=_matters):
+        before = node.program
         try:
-            program = read_program(target)
-            await node.change(program)
-        except FlowError as error:
+            await node.change(read_program(target))
+        except BuswayError as error:
             _log.error("the flows stay as they were", mistakes=str(error))
+            if node.program is not before:
+                await node.change(before)
         else:
-            _log.info("flows reloaded", flows=[flow.name for flow in program.flows])
+            _log.info("flows reloaded", flows=[flow.name for flow in node.program.flows])
 
 
 def _matters(_: object, path: str) -> bool:
-    return path.endswith((".py", ".env"))
+    return path.endswith(".py")
