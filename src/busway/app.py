@@ -76,8 +76,19 @@ class Node:
         return ended
 
     async def change(self, program: Program) -> None:
-        """Work another program from now on; the intake goes on meanwhile."""
+        """Work another program from now on; the intake goes on meanwhile.
+
+        When a sink of it cannot be opened, the program before goes on, and the error is raised.
+        """
+        before = self._crew.program
         await self._crew.stop(self._settings.drain_s)
+        try:
+            await self._begin(program)
+        except BaseException:
+            await self._begin(before)
+            raise
+
+    async def _begin(self, program: Program) -> None:
         self._crew = self._crew_for(program)
         await self._crew.start(self._appender)
 
