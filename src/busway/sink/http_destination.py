@@ -88,7 +88,8 @@ class Writing:
         self._behind: dict[int, int] = {}
         self._stopped: Down | Gone | None = None
         self._refused_in_a_row = 0
-        self._landed = False
+        self._turn = self._last_landed = 0
+        self._refused: dict[int, int] = {}
 
     async def run(self) -> Sequence[Outcome]:
         """Return what became of each item."""
@@ -138,8 +139,9 @@ class Writing:
 
     async def _send(self, group: Sequence[Part]) -> None:
         async with self._destination.slots:
+            self._turn = turn = self._turn + 1
             verdict = self._stopped or await self._sent(group)
-        self._learn(verdict)
+        self._learn(verdict, turn, group)
         if isinstance(verdict, Rejected) and verdict.error in _SPLIT and len(group) > 1:
             middle = len(group) // 2
             await self._send(group[:middle])
@@ -160,17 +162,18 @@ class Writing:
                 return verdict
         return DELIVERED
 
-    def _learn(self, verdict: Verdict | Down) -> None:
+    def _learn(self, verdict: Verdict | Down, turn: int, group: Sequence[Part]) -> None:
         """Stop when it is down, or after so many in a row that it cannot be the events."""
         if isinstance(verdict, Down | Gone):
             self._stopped = self._stopped or verdict
         elif isinstance(verdict, Unavailable):
+            self._refused |= {part.index: turn for part in group}
             self._refused_in_a_row += 1
             if self._refused_in_a_row >= self._patience:
                 self._stopped = self._stopped or verdict.down
         elif isinstance(verdict, Delivered):
             self._refused_in_a_row = 0
-            self._landed = True
+            self._last_landed = max(self._last_landed, turn)
 
     def _outcomes(self) -> Sequence[Outcome]:
         return [self._outcome(index) for index in range(len(self._verdicts))]
@@ -181,7 +184,8 @@ class Writing:
             return first if isinstance(first, Down | Gone) else HELD
         verdict = self._verdicts[index]
         if isinstance(verdict, Unavailable):
-            return verdict.retry if self._landed else verdict.down
+            # it was about the event where one that set out after it landed
+            return verdict.retry if self._refused[index] < self._last_landed else verdict.down
         return verdict
 
 

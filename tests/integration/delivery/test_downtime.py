@@ -180,3 +180,18 @@ async def test_what_is_parked_stays_parked_while_its_destination_is_down(
         await target.start()
         await busway.until("f", delivered=11, parked=0)
         assert parked.attempts == 1
+
+
+@pytest.mark.parametrize("answer", [Answer(503), Answer(hang=True)], ids=str)
+async def test_it_goes_down_in_the_middle_of_a_load(
+    tmp_path: Path, target: HttpTarget, answer: Answer
+) -> None:
+    target.decide = lambda call: Answer() if len(target.done) < 50 else answer
+    async with running(an_app(target), tmp_path, partitions=1) as busway:
+        await busway.post(*events(0, COUNT))
+        await busway.until("f", breaker="open")
+        calls = len(target.calls)
+        await until(lambda: len(target.calls) >= calls + 2, "two probes")
+        await nothing_was_tried(busway)
+        target.decide = lambda call: Answer()
+        await busway.until("f", delivered=COUNT, parked=0)

@@ -177,7 +177,7 @@ async def test_a_limit_reached_on_the_way_holds_back_the_rest(target: HttpTarget
     outcomes = await write(target, orders(200), concurrency=4)
     kinds = [type(outcome) for outcome in outcomes]
     assert kinds.count(Delivered) == 20
-    assert 1 <= kinds.count(Retry) <= 8
+    assert kinds.count(Retry) <= 3, "only what overtook another on the way"
     assert kinds.count(Down) >= 170
     assert len(target.calls) <= 28
 
