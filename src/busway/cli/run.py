@@ -71,13 +71,10 @@ async def _reload(node: Node, target: str) -> None:
     """Change to the new flows whenever a file beside the flows file changes."""
     folder = split_target(target)[0].parent
     async for _ in awatch(folder, watch_filter=_matters):
-        before = node.program
         try:
             await node.change(read_program(target))
         except BuswayError as error:
             _log.error("the flows stay as they were", mistakes=str(error))
-            if node.program is not before:
-                await node.change(before)
         else:
             _log.info("flows reloaded", flows=[flow.name for flow in node.program.flows])
 
