@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from busway.delivery.settle import Decided, Held, Problem
+from busway.event import Event
 from busway.ports import Item
 
 
@@ -26,6 +27,24 @@ def held_back(
         Decided(item.offset, item.event, Held()) for item in items if item.offset not in going
     ]
     return free, [*fates, *waiting]
+
+
+def in_turn(wanted: Sequence[tuple[int, Event]], decided: Sequence[Decided]) -> list[Decided]:
+    """Return what is decided of ``wanted``, without failures behind an event that stays parked.
+
+    Such a failure would get a time of its own, and the event could overtake the one before it.
+    """
+    fates = {one.offset: one for one in decided}
+    staying: set[str] = set()
+    found: list[Decided] = []
+    for offset, event in wanted:
+        one = fates.get(offset)
+        stays = one is None or _fails(one) or isinstance(one.fate, Held)
+        if one is not None and not (stays and event.key in staying):
+            found.append(one)
+        if stays and event.key is not None:
+            staying.add(event.key)
+    return found
 
 
 def _first_failures(decided: Sequence[Decided]) -> Mapping[str, int]:

@@ -12,7 +12,7 @@ from busway.event import Event
 from busway.ports import Item, Load, Query, Trouble, Verdict
 from busway.runtime.hub import Assignment, Hub
 from busway.runtime.loop import Loop
-from busway.runtime.order import held_back
+from busway.runtime.order import held_back, in_turn
 from busway.runtime.produce import fate_of, produce
 
 POLL_S = 0.5
@@ -81,6 +81,8 @@ class Retrier:
         if to.flow.ordered:
             items, decided = held_back(items, decided)
         decided += await self._load(loop, to, items)
+        if to.flow.ordered:
+            decided = in_turn(wanted, decided)
         by_offset = {one.offset: one for one in troubles}
         verdicts = [self._verdict(by_offset[one.offset], one) for one in decided]
         async with to.lock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from busway.delivery.settle import Decided, Fate, Held, Problem
 from busway.event import Event
 from busway.ports import Item
-from busway.runtime.order import held_back
+from busway.runtime.order import held_back, in_turn
 
 AGAIN = Problem("step", "ValueError", "not yet")
 NEVER = Problem("step", "Reject", "never", final=True)
@@ -46,3 +46,23 @@ def test_nobody_waits_for_what_is_given_up_filtered_or_without_a_key() -> None:
     free, known = went([item(4, "a"), item(5, "b"), item(6, None)], fates)
     assert free == [4, 5, 6]
     assert [known[offset] for offset in (1, 2, 3)] == [NEVER, "filtered", AGAIN]
+
+
+def test_a_failure_behind_one_that_stays_parked_is_not_settled() -> None:
+    keys = {1: "a", 2: "a", 3: "b", 4: "a", 5: "b", 6: None, 7: None}
+    wanted = [(offset, event(offset, key)) for offset, key in keys.items()]
+    fates = [
+        decided(4, "a", AGAIN),
+        decided(1, "a", "delivered"),
+        decided(2, "a", AGAIN),
+        decided(5, "b", AGAIN),
+        decided(6, None, AGAIN),
+        decided(7, None, AGAIN),
+    ]
+    assert [one.offset for one in in_turn(wanted, fates)] == [1, 2, 6, 7], "3 is undecided"
+
+
+def test_what_is_given_up_or_filtered_makes_nobody_wait() -> None:
+    wanted = [(offset, event(offset, "a")) for offset in (1, 2, 3)]
+    fates = [decided(1, "a", NEVER), decided(2, "a", "filtered"), decided(3, "a", AGAIN)]
+    assert [one.offset for one in in_turn(wanted, fates)] == [1, 2, 3]

@@ -1,0 +1,137 @@
+"""Order by key holds while events fail, in steps and at the destination, and are given again."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from busway import App, Backoff, Event, Reject
+from busway.control import dead
+from busway.sinks import http, jsonl
+from crash.evidence import lines
+from delivery_node import QUICK, event, running
+from http_target import Answer, Call, http_target
+
+COUNT = 400
+KEYS = 5
+PATIENT = Backoff(first_s=0.01, factor=1.0, attempts=1000)
+
+
+def ascending(found: list[tuple[str, int]]) -> None:
+    by_key: defaultdict[str, list[int]] = defaultdict(list)
+    for key, number in found:
+        if number not in by_key[key]:
+            by_key[key].append(number)
+    for numbers in by_key.values():
+        assert numbers == sorted(numbers)
+
+
+def some(first: int, last: int) -> list[dict[str, Any]]:
+    return [event(n, key=f"k{n % KEYS}") for n in range(first, last)]
+
+
+async def test_step_and_sink_failures_keep_the_order_of_each_key(tmp_path: Path) -> None:
+    def step(event: Event) -> dict[str, Any] | None:
+        number = event.data["n"]
+        if number % 13 == 0 and event.attempt < 3:
+            raise ConnectionError("not yet")
+        if number % 17 == 1:
+            raise Reject("never")
+        return None if number % 7 == 3 else {"key": event.key, "n": number}
+
+    seen: defaultdict[int, int] = defaultdict(int)
+
+    def decide(call: Call) -> Answer:
+        number = msgspec.json.decode(call.body)["n"]
+        seen[number] += 1
+        return Answer(500 if number % 11 == 0 and seen[number] < 3 else 200)
+
+    async with http_target() as target:
+        target.decide = decide
+        app = App("t")
+        app.flow("h", to=http(target.url), steps=[step], retry=PATIENT, ordered=True)
+        to = jsonl(str(tmp_path / "o.jsonl"))
+        app.flow("j", to=to, steps=[step], retry=PATIENT, ordered=True)
+        async with running(app, tmp_path / "data") as busway:
+            for first in range(0, COUNT, 20):
+                await busway.post(*some(first, first + 20))
+            for flow in ("h", "j"):
+                await busway.until(flow, parked=0, backlog=0, accepted=COUNT)
+        taken = [msgspec.json.decode(call.body) for call in target.taken]
+    kept = {n for n in range(COUNT) if n % 17 != 1 and (n % 7 != 3)}
+    assert {one["n"] for one in taken} == kept
+    ascending([(one["key"], one["n"]) for one in taken])
+    written = lines(tmp_path / "o.jsonl")
+    assert sorted(one["n"] for one in written) == sorted(kept)
+    ascending([(one["key"], one["n"]) for one in written])
+
+
+async def test_only_the_key_of_a_failed_event_waits(tmp_path: Path) -> None:
+    open_gate = False
+
+    def step(event: Event) -> dict[str, Any]:
+        if event.data["n"] == 0 and not open_gate:
+            raise ConnectionError("not yet")
+        return {"key": event.key, "n": event.data["n"]}
+
+    app = App("t")
+    to = jsonl(str(tmp_path / "o.jsonl"))
+    app.flow("f", to=to, steps=[step], retry=PATIENT, ordered=True)
+    async with running(app, tmp_path / "data") as busway:
+        await busway.post(*some(0, 50))
+        await busway.until("f", delivered=40, parked=10, backlog=0)
+        waiting = [one for one in await busway.troubles("f") if one.offset and not one.attempts]
+        assert len(waiting) == 9, "nine wait behind the first, and used no attempt up"
+        open_gate = True
+        await busway.until("f", delivered=50, parked=0)
+    written = lines(tmp_path / "o.jsonl")
+    ascending([(one["key"], one["n"]) for one in written])
+
+
+async def test_a_long_queue_behind_one_event_is_drained_together(tmp_path: Path) -> None:
+    def step(event: Event) -> dict[str, Any]:
+        if event.data["n"] == 0 and event.attempt < 4:
+            raise ConnectionError("not yet")
+        return {"n": event.data["n"]}
+
+    app = App("t")
+    to = jsonl(str(tmp_path / "o.jsonl"))
+    app.flow("f", to=to, steps=[step], retry=PATIENT, ordered=True)
+    async with running(app, tmp_path / "data") as busway:
+        await busway.post(*[event(n, key="one") for n in range(3000)])
+        await busway.until("f", delivered=3000, parked=0, backlog=0)
+    written = [one["n"] for one in lines(tmp_path / "o.jsonl")]
+    assert written == list(range(3000))
+
+
+async def test_redrive_and_discard_while_it_runs(tmp_path: Path) -> None:
+    broken = True
+
+    def step(event: Event) -> dict[str, Any]:
+        if broken and event.data["n"] % 10 == 0:
+            raise ValueError("broken")
+        return {"n": event.data["n"]}
+
+    app = App("t")
+    app.flow("f", to=jsonl(str(tmp_path / "o.jsonl")), steps=[step], retry=QUICK)
+    async with running(app, tmp_path / "data") as busway:
+        ledger, now = busway.stores.ledger, datetime.now(UTC)
+        await busway.post(*some(0, 100))
+        await busway.until("f", delivered=90, dead=10, parked=0)
+        letters = await dead.dead_letters(ledger, "f")
+        assert all(len(one.failures) == QUICK.attempts for one in letters)
+        assert await dead.redrive(ledger, letters, now) == 10
+        await busway.until("f", dead=10, parked=0)
+        again = await dead.dead_letters(ledger, "f")
+        assert await dead.discard(ledger, again[:4], now) == 4
+        assert await dead.discard(ledger, again[:4], now) == 0, "a second time does nothing"
+        broken = False
+        await busway.post(*some(100, 200))
+        assert await dead.redrive(ledger, again, now) == 6
+        await busway.until("f", delivered=196, dead=0, parked=0, discarded=4)
+    written = [one["n"] for one in lines(tmp_path / "o.jsonl")]
+    assert len(written) == len(set(written)) == 196
