@@ -1,4 +1,4 @@
-"""Read a batch, match its rule, call a Python step, encode: against msgspec and the bare function."""
+"""Read a batch, match its rule, call a step, encode: beside msgspec and the bare function."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from busway.clock import SystemClock
 from busway.flow import compile_app
 from busway.ports import Draft
 from busway.rule import RuleIndex
+from busway.runtime.interpreter import tune
 from busway.runtime.portion import cut
 from busway.runtime.produce import produce
-from busway.runtime.interpreter import tune
 from busway.sinks import console
 from busway.testing import memory_stores
 

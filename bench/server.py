@@ -46,10 +46,18 @@ async def serve_sqlite(data: Path) -> None:
     stores = await open_stores(Settings(data=data))
     appender = Appender(stores.log, SystemClock(), window_s=600.0)
     running = asyncio.create_task(appender.run())
+    upkeep = asyncio.create_task(_maintain(stores.log))
     await serve(appender)
+    upkeep.cancel()
     appender.close()
     await running
     await stores.close()
+
+
+async def _maintain(log: Any) -> None:
+    while True:
+        await asyncio.sleep(1.0)
+        await log.maintain()
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ _TABLES = {
 }
 
 
-_PAGE_BYTES = {LOG: 16384, LEDGER: 4096}
+_PAGE_BYTES = 4096
 _RESTORE = "restore the whole data directory from a backup"
 
 
@@ -118,7 +118,7 @@ def _make(path: Path, name: str, identity: str, partitions: int) -> None:
     for leftover in path.parent.glob(f"{path.name}*"):
         leftover.unlink()
     try:
-        with contextlib.closing(connect(path, page_bytes=_PAGE_BYTES[name])) as connection:
+        with contextlib.closing(connect(path, page_bytes=_PAGE_BYTES)) as connection:
             with connection:
                 connection.pragma("application_id", _APPLICATION[name])
                 connection.pragma("user_version", FORMAT)

@@ -22,11 +22,12 @@ _LARGEST_GROUP = 256
 
 
 class _Job:
-    __slots__ = ("future", "landed", "work")
+    __slots__ = ("future", "landed", "single", "work")
 
-    def __init__(self, work: Work[Any], landed: Callable[[Any], None] | None) -> None:
+    def __init__(self, work: Work[Any], landed: Callable[[Any], None] | None, single: bool) -> None:
         self.work = work
         self.landed = landed
+        self.single = single
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     def resolve(self, value: Any, error: Exception | None) -> None:
@@ -59,14 +60,17 @@ class Writer:
         self._thread = Thread(target=self._run, name=f"busway-{path.name}", daemon=True)
         self._thread.start()
 
-    def submit(self, work: Work[T], landed: Callable[[T], None] | None = None) -> asyncio.Future[T]:
+    def submit(
+        self, work: Work[T], landed: Callable[[T], None] | None = None, *, single: bool = False
+    ) -> asyncio.Future[T]:
         """Have the work done; the future is done when it is durable.
 
-        ``landed`` gets the result on the loop first, also when nobody waits any more.
+        ``landed`` gets the result on the loop first, also when nobody waits any more. ``single``
+        says that the work is one statement, which needs no transaction around it.
         """
         if self._closed:
             raise StoreError(f"{self._path} is closed")
-        job = _Job(work, landed)
+        job = _Job(work, landed, single)
         self._jobs.put(job)
         return job.future
 
@@ -100,12 +104,17 @@ class Writer:
 
     def _commit(self, group: list[_Job]) -> list[_Result]:
         try:
-            values = self._transaction([job.work for job in group])
+            values = self._run_all(group)
         except Exception as error:
             if len(group) > 1:
                 return [result for job in group for result in self._commit([job])]
             return [(group[0], None, translated(error, self._path))]
         return [(job, value, None) for job, value in zip(group, values, strict=True)]
+
+    def _run_all(self, group: list[_Job]) -> list[Any]:
+        if len(group) == 1 and group[0].single:
+            return [group[0].work(self._connection)]
+        return self._transaction([job.work for job in group])
 
     def _transaction(self, works: list[Work[Any]]) -> list[Any]:
         connection = self._connection
