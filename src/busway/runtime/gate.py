@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -52,12 +53,23 @@ class Gate:
             if wait_s == 0.0:
                 self._set(self.breaker.probe())
                 return True
-            self._changed.clear()
-            with_limit = self._changed.wait()
-            try:
-                await asyncio.wait_for(with_limit, wait_s)
-            except TimeoutError:
-                continue
+            await self._change_within(wait_s)
+
+    async def _change_within(self, wait_s: float | None) -> None:
+        """Return when the breaker changed, or its wait is over."""
+        self._changed.clear()
+        waiting = [asyncio.ensure_future(self._changed.wait())]
+        if wait_s is not None:
+            waiting.append(asyncio.ensure_future(self._sleep(wait_s)))
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waiting:
+                one.cancel()
+
+    async def _sleep(self, seconds: float) -> Literal[True]:
+        await self._clock.sleep(seconds)
+        return True
 
     async def write(self, load: Load) -> Sequence[Outcome]:
         """Hand a load to the destination, learn from what it answers, and return that.

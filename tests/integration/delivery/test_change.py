@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -34,11 +35,14 @@ async def test_flows_come_and_go_under_load(tmp_path: Path) -> None:
                 await busway.post(*[event(n) for n in range(sent, sent + 10)])
                 sent += 10
 
+        def reached(least: int) -> bool:
+            return sent >= least
+
         task = asyncio.create_task(load())
         for names in (("a", "c"), ("a", "b", "c"), ("c",), ("a", "b", "c"), ("a", "b", "c", "d")):
             seen = sent
             await busway.node.change(compile_app(an_app(tmp_path, *names)))
-            await until(lambda least=seen + 50: sent >= least)
+            await until(partial(reached, seen + 50))
         stop.set()
         await task
         for name in "abcd":
