@@ -12,6 +12,7 @@ import mmap
 import tempfile
 from collections import deque
 from collections.abc import Iterable, Set
+from functools import lru_cache
 from typing import Final, Protocol
 
 from rbloom import Bloom
@@ -21,7 +22,8 @@ RUN: Final = 65_536
 WIDTH: Final = 16
 _GROUP_SIZES: Final = (1_000_000, 4_000_000, 16_000_000)
 _WORTH_A_RUN: Final = 4_096
-_FALSE_POSITIVES: Final = 1e-4
+_GROUP_ERRORS: Final = 2e-3
+_RUN_ERRORS: Final = 1e-6
 
 
 class Identified(Protocol):
@@ -49,7 +51,7 @@ class Run:
             file.write(b"".join(digests))
             file.flush()
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self._filter = Bloom(len(digests), _FALSE_POSITIVES)
+        self._filter = Bloom(len(digests), _RUN_ERRORS)
         self._filter.update(digests)
         self.last_at = last_at
 
@@ -57,10 +59,18 @@ class Run:
         return len(self._map) // WIDTH
 
     def __contains__(self, wanted: bytes) -> bool:
-        at = self._map.find(wanted) if wanted in self._filter else -1
-        while at % WIDTH and at >= 0:
-            at = self._map.find(wanted, at + 1)
-        return at >= 0
+        return wanted in self._filter and wanted in _loaded(self)
+
+    def load(self) -> frozenset[bytes]:
+        """Return the digests, from the file."""
+        kept = self._map[:]
+        return frozenset(kept[at : at + WIDTH] for at in range(0, len(kept), WIDTH))
+
+
+@lru_cache(maxsize=4)
+def _loaded(run: Run) -> frozenset[bytes]:
+    """Keep the runs in which repeats were found last: they come from the same few requests."""
+    return run.load()
 
 
 class Group:
@@ -70,7 +80,7 @@ class Group:
 
     def __init__(self, room: int) -> None:
         self._room = room
-        self._filter = Bloom(room, _FALSE_POSITIVES)
+        self._filter = Bloom(room, _GROUP_ERRORS)
         self.runs: deque[Run] = deque()
 
     def fits(self, digests: Set[bytes]) -> bool:
@@ -83,7 +93,7 @@ class Group:
 
     def find(self, digests: Iterable[bytes]) -> set[bytes]:
         suspects = filter(self._filter.__contains__, digests)
-        return {one for one in suspects if any(one in run for run in self.runs)}
+        return {one for one in suspects if any(one in run for run in reversed(self.runs))}
 
 
 class Recent:
