@@ -155,16 +155,23 @@ class _Compiler:
         return None
 
     def _decorated(self, function: Callable[..., Any]) -> Step | None:
-        try:
-            timeout_s = seconds(self._given.get("timeout", "60s"))
-        except SettingsError as error:
-            self._wrong(f"timeout: {error}")
-            return None
+        timeout_s = self._timeout_s()
         concurrency = self._given.get("concurrency", 16)
         if not isinstance(concurrency, int) or concurrency < 1:
             self._wrong(f"concurrency is {concurrency!r}; give a whole number from 1")
             return None
         return Step(function, timeout_s, bool(self._given.get("batch", False)), concurrency)
+
+    def _timeout_s(self) -> float:
+        given = self._given.get("timeout", "60s")
+        try:
+            found = seconds(given)
+        except SettingsError as error:
+            self._wrong(f"timeout: {error}")
+            return 60.0
+        if not found:
+            self._wrong(f"timeout is {given!r}; give a longer one, like '5s'")
+        return found
 
     def _backoff(self) -> Backoff:
         given = self._given.get("retry")

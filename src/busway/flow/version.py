@@ -6,8 +6,9 @@ import hashlib
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 
@@ -26,27 +27,56 @@ def version_of(functions: list[Callable[..., Any]], declared: str, home: Path) -
 
 
 def _gather(function: Any, home: Path, found: dict[str, str]) -> None:
+    if isinstance(function, partial):
+        found[f"partial {_source(function.func)}"] = repr((function.args, function.keywords))
+        _gather(function.func, home, found)
+        return
     code = getattr(function, "__code__", None)
     if not isinstance(function, FunctionType) or not isinstance(code, CodeType):
         found[f"{type(function).__module__}.{type(function).__qualname__}"] = _source(
             type(function)
         )
         return
-    name = f"{function.__module__}.{function.__qualname__}:{code.co_firstlineno}"
-    name = name if "<lambda>" in name else name.rpartition(":")[0]
+    source = _source(function)
+    name = f"{function.__module__}.{function.__qualname__}"
+    name = f"{name} {source}" if "<lambda>" in name else name
     if name in found:
         return
-    found[name] = _source(function)
-    for used in _names(code):
-        _gather_global(used, function.__globals__.get(used), home, found)
+    found[name] = source
+    for place, value in _used(code, function, home):
+        _gather_global(place, value, home, found)
+
+
+def _used(code: CodeType, function: FunctionType, home: Path) -> Iterator[tuple[str, object]]:
+    """Yield the globals that a function names, and what it may take from modules below home."""
+    names = list(_names(code))
+    for name in names:
+        value = function.__globals__.get(name)
+        yield f"{function.__module__}.{name}", value
+        if isinstance(value, ModuleType) and _is_below(value.__file__, home):
+            for inner in names:
+                yield f"{value.__name__}.{inner}", vars(value).get(inner)
+
+
+def _is_below(file: str | None, home: Path) -> bool:
+    return file is not None and Path(file).resolve().is_relative_to(home)
 
 
 def _gather_global(name: str, value: object, home: Path, found: dict[str, str]) -> None:
     if isinstance(value, FunctionType):
-        if Path(value.__code__.co_filename).resolve().is_relative_to(home):
+        if _is_below(value.__code__.co_filename, home):
             _gather(value, home, found)
     elif isinstance(value, str | int | float | bool | tuple | frozenset | None):
-        found[f"={name}"] = repr(value)
+        found[f"={name}"] = _steady(value)
+
+
+def _steady(value: object) -> str:
+    """Return the same text for equal values in every process: the order of a set differs."""
+    if isinstance(value, frozenset):
+        return f"frozenset({sorted(_steady(one) for one in value)})"
+    if isinstance(value, tuple):
+        return f"({', '.join(_steady(one) for one in value)})"
+    return repr(value)
 
 
 def _names(code: CodeType) -> Iterator[str]:
