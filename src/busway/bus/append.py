@@ -143,10 +143,10 @@ class Appender:
         except BaseException:
             _refuse(group, StoreError("the log failed; it is not known whether it was stored"))
             raise
-        self._recent.add(grouped.fresh, began)
         for request, answer in zip(group, answers, strict=True):
             if not request.future.done():
                 request.future.set_result(answer)
+        self._recent.add(grouped.fresh, began)
         size = sum(request.size_bytes for request in group)
         seconds = self._clock.monotonic() - began
         self._observer.appended(len(group), len(grouped.fresh), size, seconds)

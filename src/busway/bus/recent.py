@@ -86,10 +86,10 @@ class Group:
     def fits(self, digests: Set[bytes]) -> bool:
         return len(digests) <= self._room
 
-    def add(self, digests: Set[bytes], last_at: float) -> None:
+    def add(self, digests: Set[bytes], run: Run) -> None:
         self._room -= len(digests)
         self._filter.update(digests)
-        self.runs.append(Run(digests, last_at))
+        self.runs.append(run)
 
     def find(self, digests: Iterable[bytes]) -> set[bytes]:
         suspects = filter(self._filter.__contains__, digests)
@@ -152,9 +152,14 @@ class Recent:
         if len(sealed) < _WORTH_A_RUN:
             self._small.append((sealed, now))
             return
+        try:
+            run = Run(sealed, now)
+        except OSError:  # no room for the file: memory has to do
+            self._small.append((sealed, now))
+            return
         if not self._groups or not self._groups[-1].fits(sealed):
             self._groups.append(Group(_GROUP_SIZES[min(len(self._groups), 2)]))
-        self._groups[-1].add(sealed, now)
+        self._groups[-1].add(sealed, run)
         self._in_runs += len(sealed)
 
     def _oldest_is_done(self, now: float) -> bool:
