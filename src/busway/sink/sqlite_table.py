@@ -17,7 +17,7 @@ _DATA_ERRORS = (
     apsw.MismatchError,
     apsw.TooBigError,
     OverflowError,
-    UnicodeEncodeError,
+    ValueError,
     TypeError,
 )
 
