@@ -126,13 +126,7 @@ class Appender:
     async def _commit(self, group: list[_Request]) -> None:
         began = self._clock.monotonic()
         self._recent.expire(began)
-        known = [digests_of(request.envelopes) for request in group]
-        grouped = Grouping(self._log.partitions, self._turn, self._recent.find(chain(*known)))
-        self._turn += 1
-        answers = [
-            grouped.take(request.raws, request.envelopes, digests)
-            for request, digests in zip(group, known, strict=True)
-        ]
+        grouped, answers = self._grouped(group)
         drafts = grouped.drafts()
         try:
             if drafts:
@@ -150,6 +144,21 @@ class Appender:
         size = sum(request.size_bytes for request in group)
         seconds = self._clock.monotonic() - began
         self._observer.appended(len(group), len(grouped.fresh), size, seconds)
+
+    def _grouped(self, group: list[_Request]) -> tuple[Grouping, list[Appended]]:
+        """Sort a group by partition; where nothing comes twice, all of its requests at once."""
+        envelopes = list(chain.from_iterable([request.envelopes for request in group]))
+        digests = digests_of(envelopes)
+        fresh = set(digests)
+        known = self._recent.find(fresh)
+        grouped = Grouping(self._log.partitions, self._turn, known)
+        self._turn += 1
+        if not known and len(fresh) == len(digests):
+            grouped.take_new(chain.from_iterable([one.raws for one in group]), envelopes, fresh)
+            return grouped, [Appended(len(one.raws), 0) for one in group]
+        return grouped, [
+            grouped.take(one.raws, one.envelopes, digests_of(one.envelopes)) for one in group
+        ]
 
     async def _last_append(self, partition: int) -> datetime | None:
         _, end = await self._log.bounds(partition)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from zlib import crc32
 
 from busway.ports import Addressed, Appended, Draft
 
 
-def partition_of(key: str, partitions: int) -> int:
-    """Return the partition of a key: its CRC-32 modulo their number, the same for ever."""
-    return crc32(key.encode()) % partitions
-
-
 class Grouping:
     """Gathers requests; ``turn`` says where events without a key go, all of a group together.
+
+    An event with a key goes to the partition of its key's CRC-32 modulo their number, for ever.
 
     ``known`` are the identities, among those of the group, that were seen before it.
     """
@@ -45,7 +42,14 @@ class Grouping:
         self.fresh |= new
         return Appended(len(new), len(digests) - len(new))
 
-    def _place(self, raws: Sequence[bytes], envelopes: Sequence[Addressed]) -> None:
+    def take_new(
+        self, raws: Iterable[bytes], envelopes: Iterable[Addressed], fresh: set[bytes]
+    ) -> None:
+        """Add events that are known to be new and different, ``fresh`` being their identities."""
+        self._place(raws, envelopes)
+        self.fresh |= fresh
+
+    def _place(self, raws: Iterable[bytes], envelopes: Iterable[Addressed]) -> None:
         drafts, keyless, count = self._drafts, self._keyless, self._partitions
         for raw, envelope in zip(raws, envelopes, strict=True):
             key = envelope.partitionkey or envelope.subject

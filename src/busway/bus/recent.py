@@ -119,7 +119,7 @@ class Recent:
 
     def find(self, digests: Iterable[bytes]) -> set[bytes]:
         """Return those of the digests that were added within the window."""
-        wanted = set(digests)
+        wanted = digests if isinstance(digests, set) else set(digests)
         found = self._fresh & wanted
         for small, _ in self._small:
             found |= small & wanted
