@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Protocol
 
@@ -19,6 +19,8 @@ class Matcher(Protocol):
     """Tells which rules want an event, by number."""
 
     def match(self, raw: bytes) -> tuple[int, ...]: ...
+
+    def match_batch(self, raws: Sequence[bytes]) -> Sequence[tuple[int, ...]]: ...
 
 
 class Matched(msgspec.Struct, frozen=True):
@@ -64,14 +66,25 @@ class Follow:
 def match(matcher: Matcher, batch: Batch) -> Matched:
     """Return which rules want which events of a batch."""
     unreadable: dict[int, str] = {}
+    try:
+        answers = matcher.match_batch(batch.events)
+    except EventError:
+        answers = list(_one_by_one(matcher, batch, unreadable))
     by_answer: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
-    find = matcher.match
+    for index, rules in enumerate(answers):
+        by_answer[rules].append(index)
+    return Matched(batch, _by_rule(by_answer), unreadable)
+
+
+def _one_by_one(
+    matcher: Matcher, batch: Batch, unreadable: dict[int, str]
+) -> Iterator[tuple[int, ...]]:
     for index, raw in enumerate(batch.events):
         try:
-            by_answer[find(raw)].append(index)
+            yield matcher.match(raw)
         except EventError as error:
             unreadable[index] = str(error)
-    return Matched(batch, _by_rule(by_answer), unreadable)
+            yield ()
 
 
 def _by_rule(by_answer: Mapping[tuple[int, ...], list[int]]) -> dict[int, list[int]]:

@@ -111,9 +111,16 @@ class RuleIndex:
         return match
 
     def match_batch(self, raws: Sequence[bytes]) -> list[tuple[int, ...]]:
-        """``match`` for each of them."""
+        """``match`` for each of them; raises ``EventError`` where it would for one of them."""
+        try:
+            found = list(map(self._quick, raws))
+        except (ValueError, RecursionError):
+            return [self.match(raw) for raw in raws]
         match = self.match
-        return [match(raw) for raw in raws]
+        return [
+            match(raw) if numbers is None else numbers
+            for raw, numbers in zip(raws, found, strict=True)
+        ]
 
     def _numbers(self, bits: int) -> tuple[int, ...]:
         found = self._listed.get(bits)
