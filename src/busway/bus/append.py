@@ -126,9 +126,9 @@ class Appender:
     async def _commit(self, group: list[_Request]) -> None:
         began = self._clock.monotonic()
         self._recent.expire(began)
-        grouped, answers = self._grouped(group)
-        drafts = grouped.drafts()
         try:
+            grouped, answers = self._grouped(group)
+            drafts = grouped.drafts()
             if drafts:
                 await self._log.append(drafts, self._clock.now())
         except StoreError as error:
