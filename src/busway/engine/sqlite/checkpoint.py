@@ -17,6 +17,9 @@ from busway.engine.sqlite.database import (
 )
 
 _PATIENCE_MS = 100
+_WORTH_IT_PAGES = 4_096
+"""How much of the WAL is copied at a time while commits keep coming: the disk waits for a copy, and
+the commits for the disk, so a copy a second would be felt every second."""
 
 
 class Checkpointer:
@@ -32,10 +35,23 @@ class Checkpointer:
         self._connection = connect(path)
         self._connection.set_busy_timeout(_PATIENCE_MS)
         self._lock = asyncio.Lock()
-        self._seen = (-1, -1)
+        self._pages = self._commits = 0
+        self._commits_before = -1
+
+    def watch(self, writing: apsw.Connection) -> None:
+        """Learn from the connection that commits how much there is to copy."""
+        writing.set_wal_hook(self._committed)
+
+    def _committed(self, _: apsw.Connection, __: str, pages: int) -> int:
+        self._pages = pages
+        self._commits += 1
+        return apsw.SQLITE_OK
 
     async def maintain(self) -> None:
-        """Checkpoint once; the file is cut to nothing when there was no commit since last time."""
+        """Checkpoint where it is worth it, or when there was no commit since last time.
+
+        Then the file is cut to nothing as well.
+        """
         async with self._lock:
             await asyncio.to_thread(self._checkpoint)
 
@@ -58,13 +74,16 @@ class Checkpointer:
         return self._wal.stat().st_size if self._wal.exists() else 0
 
     def _checkpoint(self) -> None:
-        frames = self._copy(apsw.SQLITE_CHECKPOINT_PASSIVE)
+        commits = self._commits
+        idle, self._commits_before = commits == self._commits_before, commits
+        if not idle and self._pages < _WORTH_IT_PAGES:
+            return
+        frames, done = self._copy(apsw.SQLITE_CHECKPOINT_PASSIVE)
         size = self._size()
-        if size and frames == self._seen and frames[0] == frames[1]:
+        if size and idle and frames == done:
             self._copy(apsw.SQLITE_CHECKPOINT_TRUNCATE)
         elif size > WAL_KEPT_BYTES:
             self._copy(apsw.SQLITE_CHECKPOINT_RESTART)
-        self._seen = frames
 
     def _copy(self, mode: int) -> tuple[int, int]:
         try:

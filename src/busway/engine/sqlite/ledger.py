@@ -31,7 +31,9 @@ class SqliteLedger:
         self._path = path
         self._connection = connect_reading(path)
         self._checkpointer = Checkpointer(path)
-        self._writer = Writer(connect(path), path)
+        connection = connect(path)
+        self._checkpointer.watch(connection)
+        self._writer = Writer(connection, path)
 
     async def lanes(self) -> Sequence[Lane]:
         return self._rows("ledger/lanes", (), row.lane)

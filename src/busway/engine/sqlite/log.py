@@ -39,7 +39,9 @@ class SqliteLog:
         self._tail = Tail([end for _, end in bounds])
         self._recent = [Recent(_RECENT_BYTES // len(bounds)) for _ in bounds]
         self._checkpointer = Checkpointer(path)
-        self._writer = Writer(connect(path), path)
+        connection = connect(path)
+        self._checkpointer.watch(connection)
+        self._writer = Writer(connection, path)
         self._appending: asyncio.Future[None] | None = None
 
     @property
