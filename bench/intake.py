@@ -23,7 +23,7 @@ def singles(port: int) -> float:
 
 def thousands(port: int) -> float:
     """Return the events a second of 1,000-event NDJSON requests."""
-    found = load(port, "--mode", "ndjson", "--seconds", SECONDS, "--connections", 4)
+    found = load(port, "--mode", "ndjson", "--seconds", SECONDS, "--connections", 8)
     return float(found["per_s"])
 
 

@@ -15,7 +15,7 @@ from busway.bus.recent import Recent, digests_of
 from busway.clock import Clock
 from busway.errors import StoreError
 from busway.event import Event
-from busway.ports import Addressed, Appended, Log
+from busway.ports import Addressed, Appended, Draft, Log
 
 GROUP_BYTES = 8 * 1024 * 1024
 _REBUILD_BYTES = 4 * 1024 * 1024
@@ -44,6 +44,7 @@ class _Silent:
 class _Request(msgspec.Struct):
     raws: Sequence[bytes]
     envelopes: Sequence[Addressed]
+    digests: Sequence[bytes]
     future: asyncio.Future[Appended]
     size_bytes: int
 
@@ -62,6 +63,8 @@ class Appender:
         self._clock = clock
         self._window_s = window_s
         self._recent = Recent(window_s)
+        self._unfiled: set[bytes] = set()
+        """The identities that the last commit stored, before ``_recent`` has them."""
         self._observer = observer or _Silent()
         self._waiting: list[_Request] = []
         self._wake = asyncio.Event()
@@ -79,7 +82,7 @@ class Appender:
             future.set_result(Appended(0, 0))
         else:
             size = sum(map(len, raws))
-            self._waiting.append(_Request(raws, envelopes, future, size))
+            self._waiting.append(_Request(raws, envelopes, digests_of(envelopes), future, size))
             self._wake.set()
         return future
 
@@ -125,12 +128,13 @@ class Appender:
 
     async def _commit(self, group: list[_Request]) -> None:
         began = self._clock.monotonic()
-        self._recent.expire(began)
         try:
             grouped, answers = self._grouped(group)
             drafts = grouped.drafts()
-            if drafts:
-                await self._log.append(drafts, self._clock.now())
+            appending = asyncio.ensure_future(self._append(drafts))
+            await asyncio.sleep(0)
+            self._file(began)  # while the disk is busy
+            await appending
         except StoreError as error:
             _refuse(group, error)
             return
@@ -140,25 +144,33 @@ class Appender:
         for request, answer in zip(group, answers, strict=True):
             if not request.future.done():
                 request.future.set_result(answer)
-        self._recent.add(grouped.fresh, began)
+        self._unfiled = grouped.fresh
         size = sum(request.size_bytes for request in group)
         seconds = self._clock.monotonic() - began
         self._observer.appended(len(group), len(grouped.fresh), size, seconds)
 
+    async def _append(self, drafts: Sequence[Draft]) -> None:
+        if drafts:
+            await self._log.append(drafts, self._clock.now())
+
+    def _file(self, now: float) -> None:
+        """Remember what the commit before stored, and forget what is too old."""
+        self._recent.add(self._unfiled, now)
+        self._unfiled = set()
+        self._recent.expire(now)
+
     def _grouped(self, group: list[_Request]) -> tuple[Grouping, list[Appended]]:
         """Sort a group by partition; where nothing comes twice, all of its requests at once."""
-        envelopes = list(chain.from_iterable([request.envelopes for request in group]))
-        digests = digests_of(envelopes)
+        digests = list(chain.from_iterable([one.digests for one in group]))
         fresh = set(digests)
-        known = self._recent.find(fresh)
+        known = self._recent.find(fresh) | (fresh & self._unfiled)
         grouped = Grouping(self._log.partitions, self._turn, known)
         self._turn += 1
         if not known and len(fresh) == len(digests):
-            grouped.take_new(chain.from_iterable([one.raws for one in group]), envelopes, fresh)
+            raws = chain.from_iterable([one.raws for one in group])
+            grouped.take_new(raws, chain.from_iterable([one.envelopes for one in group]), fresh)
             return grouped, [Appended(len(one.raws), 0) for one in group]
-        return grouped, [
-            grouped.take(one.raws, one.envelopes, digests_of(one.envelopes)) for one in group
-        ]
+        return grouped, [grouped.take(one.raws, one.envelopes, one.digests) for one in group]
 
     async def _last_append(self, partition: int) -> datetime | None:
         _, end = await self._log.bounds(partition)
