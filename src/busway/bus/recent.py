@@ -23,7 +23,9 @@ WIDTH: Final = 16
 _GROUP_SIZES: Final = (1_000_000, 4_000_000, 16_000_000)
 _WORTH_A_RUN: Final = 4_096
 _GROUP_ERRORS: Final = 2e-3
-_RUN_ERRORS: Final = 1e-6
+_RUN_ERRORS: Final = 1e-5
+_FEW: Final = 16
+"""How many digests are looked for one by one in a run, before it is worth making a set of it."""
 
 
 class Identified(Protocol):
@@ -58,8 +60,13 @@ class Run:
     def __len__(self) -> int:
         return len(self._map) // WIDTH
 
-    def __contains__(self, wanted: bytes) -> bool:
-        return wanted in self._filter and wanted in _loaded(self)
+    def find(self, wanted: Set[bytes]) -> set[bytes]:
+        """Return those of the digests that are in this run."""
+        likely = set(filter(self._filter.__contains__, wanted))
+        if len(likely) > _FEW:
+            return likely & _loaded(self)
+        kept = self._map[:] if likely else b""
+        return {one for one in likely if _aligned_find(kept, one) >= 0}
 
     def load(self) -> frozenset[bytes]:
         """Return the digests, from the file."""
@@ -69,8 +76,15 @@ class Run:
 
 @lru_cache(maxsize=4)
 def _loaded(run: Run) -> frozenset[bytes]:
-    """Keep the runs in which repeats were found last: they come from the same few requests."""
+    """Keep the runs in which many repeats were found last: more of them are likely to come."""
     return run.load()
+
+
+def _aligned_find(kept: bytes, wanted: bytes) -> int:
+    at = kept.find(wanted)
+    while at % WIDTH and at >= 0:
+        at = kept.find(wanted, at + 1)
+    return at
 
 
 class Group:
@@ -92,8 +106,15 @@ class Group:
         self.runs.append(run)
 
     def find(self, digests: Iterable[bytes]) -> set[bytes]:
-        suspects = filter(self._filter.__contains__, digests)
-        return {one for one in suspects if any(one in run for run in reversed(self.runs))}
+        found: set[bytes] = set()
+        suspects = set(filter(self._filter.__contains__, digests))
+        for run in reversed(self.runs):
+            if not suspects:
+                break
+            here = run.find(suspects)
+            found |= here
+            suspects -= here
+        return found
 
 
 class Recent:
