@@ -53,7 +53,7 @@ def _used(code: CodeType, function: FunctionType, home: Path) -> Iterator[tuple[
     for name in names:
         value = function.__globals__.get(name)
         yield f"{function.__module__}.{name}", value
-        if isinstance(value, ModuleType) and _is_below(value.__file__, home):
+        if isinstance(value, ModuleType) and _is_below(getattr(value, "__file__", None), home):
             for inner in names:
                 yield f"{value.__name__}.{inner}", vars(value).get(inner)
 

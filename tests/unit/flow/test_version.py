@@ -124,3 +124,17 @@ def test_it_is_the_same_in_every_process(tmp_path: Path) -> None:
         for seed in range(1, 5)
     }
     assert len(found) == 1
+
+
+def test_a_step_may_use_modules_that_have_no_file(tmp_path: Path) -> None:
+    file = tmp_path / "flows.py"
+    file.write_text(
+        "import sys, time\n"
+        "from busway import App\n"
+        "from busway.sinks import console\n"
+        "app = App('v')\n"
+        "@app.flow(to=console())\n"
+        "def flow(event):\n"
+        "    return {'at': time.time(), 'platform': sys.platform}\n"
+    )
+    assert len(compile_app(load_app(str(file))).flows[0].version) == 12
