@@ -11,6 +11,7 @@ from typing import Any, get_args
 import msgspec
 
 from busway.delivery.backoff import Backoff
+from busway.delivery.throttle import Rate
 from busway.duration import seconds
 from busway.errors import FlowError, PatternError, SettingsError
 from busway.flow.flow import Flow, Program, Start
@@ -22,7 +23,7 @@ from busway.settings import Env, resolve
 from busway.step import Step
 
 OPTIONS = (
-    *("when", "to", "steps", "retry", "ordered", "start"),
+    *("when", "to", "steps", "retry", "rate", "ordered", "start"),
     *("timeout", "concurrency", "batch"),
 )
 EVERYTHING = {"specversion": [{"exists": True}]}
@@ -73,6 +74,7 @@ class _Compiler:
         self._check_options()
         name, pattern, sink = self._name(), self._pattern(), self._sink()
         steps, backoff, start = self._steps(), self._backoff(), self._start()
+        rate = self._rate()
         if len(self._mistakes) > before or pattern is None or sink is None:
             return None
         return Flow(
@@ -81,6 +83,7 @@ class _Compiler:
             steps=steps,
             sink=sink,
             backoff=backoff,
+            rate=rate,
             ordered=bool(self._given.get("ordered", False)),
             start=start,
             version=self._version(steps, pattern, sink),
@@ -179,6 +182,14 @@ class _Compiler:
             return given or Backoff()
         self._wrong(f"retry is {type(given).__name__}; give a Backoff(attempts=…)")
         return Backoff()
+
+    def _rate(self) -> Rate | None:
+        given = self._given.get("rate")
+        try:
+            return None if given is None else Rate.parse(given)
+        except SettingsError as error:
+            self._wrong(f"rate: {error}")
+            return None
 
     def _start(self) -> Start:
         given = self._given.get("start", "end")

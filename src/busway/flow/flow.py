@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from busway.delivery.backoff import Backoff
+from busway.delivery.throttle import Rate
 from busway.ports import Sink
 from busway.rule import Pattern
 from busway.step import Step
@@ -22,6 +23,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[Step, ...]
     sink: Sink
     backoff: Backoff
+    rate: Rate | None
     ordered: bool
     start: Start
     version: str

@@ -51,10 +51,11 @@ class App:
         ``when`` is an event pattern (without one the flow gets every event), ``to`` the sink,
         ``steps`` are functions or :class:`busway.Step` run in a row before a decorated one.
 
-        Options: ``retry`` (a :class:`busway.Backoff`), ``ordered`` (keep order by key),
-        ``start`` (``"end"`` or ``"beginning"`` of the log, where a new flow begins), and for the
-        decorated function ``timeout`` (``"5s"``), ``concurrency`` (of an ``async`` one) and
-        ``batch`` (it takes a list of events and returns a list of as many results).
+        Options: ``retry`` (a :class:`busway.Backoff`), ``rate`` (``"50/s"``: how fast it may
+        deliver), ``ordered`` (keep order by key), ``start`` (``"end"`` or ``"beginning"``
+        of the log, where a new flow begins), and for the decorated function ``timeout``
+        (``"5s"``), ``concurrency`` (of an ``async`` one) and ``batch`` (it takes a list of events
+        and returns a list of as many results).
         """
         frame = sys._getframe(1)
         given = {"when": when, "to": to, "steps": steps, **options}

@@ -12,6 +12,7 @@ from busway.runtime.deliver import Deliverer
 from busway.runtime.gate import Gate, Opened
 from busway.runtime.hub import Assignment, Hub
 from busway.runtime.loop import Loop
+from busway.runtime.pace import Pace
 from busway.runtime.record import Recorder
 from busway.runtime.retry import Retrier
 
@@ -59,9 +60,10 @@ class Crew:
 
     async def _staff(self, number: int, flow: Flow) -> None:
         gate = self._gates[flow.sink]
+        pace = Pace(flow.rate, self._hub.clock)
         assignments: dict[int, Assignment] = {}
         for partition in range(self._log.partitions):
-            to = Assignment(self._hub, flow, number, gate, partition, asyncio.Lock())
+            to = Assignment(self._hub, flow, number, gate, partition, pace, asyncio.Lock())
             assignments[partition] = to
             lane = await self._hub.ledger.open_lane(
                 flow.name, partition, await self._beginning(flow, partition)

@@ -7,7 +7,7 @@ from busway.runtime.fates import Fates
 from busway.runtime.hub import Assignment
 from busway.runtime.loop import Loop
 from busway.runtime.passage import Passage, Stale
-from busway.runtime.portion import cut
+from busway.runtime.portion import cut, shortened
 
 READ_BYTES = 1024 * 1024
 MOST_EVENTS = 5_000
@@ -31,6 +31,7 @@ class Deliverer:
                 await follow.wait(partition, self._cursor)
             return
         try:
+            portion = shortened(portion, self._to.pace.most)
             self._cursor = await Passage(self._to, portion, self._fates).run(loop)
         except Stale:
             await self._catch_up()

@@ -14,6 +14,7 @@ from busway.delivery.settle import Terms
 from busway.flow import Flow
 from busway.ports import Counts, Ledger
 from busway.runtime.gate import Gate
+from busway.runtime.pace import Pace
 
 
 class DeliveryObserver(Protocol):
@@ -59,6 +60,7 @@ class Assignment(msgspec.Struct, frozen=True):
     rule: int
     gate: Gate
     partition: int
+    pace: Pace
     lock: asyncio.Lock
 
     @property

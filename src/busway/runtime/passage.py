@@ -75,6 +75,7 @@ class Passage:
         tries = 0
         while True:
             with loop.idle():
+                await self._to.pace.allow(len(items))
                 probing = await self._to.gate.ready()
             left, refused = await self._write(items, probing, tries)
             if not left and not refused:

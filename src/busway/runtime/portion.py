@@ -34,6 +34,15 @@ def cut(matched: Sequence[Matched], rule: int, cursor: int, most: int) -> Portio
     return Portion(cursor, end, wanted, decided) if end > cursor else None
 
 
+def shortened(portion: Portion, most: int | None) -> Portion:
+    """Return the part of a portion up to its ``most``-th wanted event."""
+    if most is None or len(portion.wanted) <= most:
+        return portion
+    end = portion.wanted[most][0]
+    decided = [one for one in portion.decided if one.offset < end]
+    return Portion(portion.start, end, portion.wanted[:most], decided)
+
+
 def _take(matched: Matched, rule: int, cursor: int, wanted: list[tuple[int, Event]]) -> None:
     first, events = matched.batch.offset, matched.batch.events
     indexes = matched.wanted.get(rule, ())

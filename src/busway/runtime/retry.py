@@ -28,6 +28,7 @@ class Retrier:
         self._assignments = assignments
         first = next(iter(assignments.values()))
         self._gate = first.gate
+        self._pace = first.pace
         self._flow = first.flow
         self._next_due: datetime | None = None
 
@@ -55,7 +56,8 @@ class Retrier:
         """Return what to retry now: one event when the destination has to be probed."""
         if self._gate.breaker.wait_s(self._hub.clock.monotonic()) != 0.0:
             return ()
-        limit = MOST_EVENTS if self._gate.closed else _TO_PROBE
+        limit = min(MOST_EVENTS, self._pace.most or MOST_EVENTS)
+        limit = limit if self._gate.closed else _TO_PROBE
         now = self._hub.clock.now()
         query = Query(state="parked", flow=self._flow.name, due_by=now, limit=limit)
         found = await self._hub.ledger.troubles(query)
@@ -109,6 +111,7 @@ class Retrier:
         if not items:
             return []
         with loop.idle():
+            await to.pace.allow(len(items))
             await to.gate.ready()
         outcomes = await to.gate.write(Load(to.lane, items, ordered=to.flow.ordered))
         fates = [fate_of(item, one) for item, one in zip(items, outcomes, strict=True)]

@@ -1,0 +1,46 @@
+"""The throttle never lets more through than its rate, and no less than it could."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from busway.delivery.throttle import Rate, Throttle
+from busway.errors import SettingsError
+
+
+@pytest.mark.parametrize(
+    ("text", "per_s"), [("50/s", 50.0), ("120/m", 2.0), ("36 / h", 0.01), ("0.5/s", 0.5)]
+)
+def test_rates_as_people_write_them(text: str, per_s: float) -> None:
+    assert Rate.parse(text).per_s == pytest.approx(per_s)
+
+
+@pytest.mark.parametrize("text", ["", "50", "50/d", "-1/s", "0/s", "fast", 50, None])
+def test_what_is_no_rate_is_refused_with_what_would_be_one(text: object) -> None:
+    with pytest.raises(SettingsError, match="write it like '50/s'"):
+        Rate.parse(text)
+
+
+@given(
+    per_s=st.floats(0.1, 10_000),
+    waits=st.lists(st.tuples(st.floats(0, 2), st.integers(1, 1000)), max_size=40),
+)
+def test_no_more_goes_than_the_rate_allows(per_s: float, waits: list[tuple[float, int]]) -> None:
+    rate = Rate(per_s)
+    throttle, now, gone = Throttle(rate), 0.0, 0
+    for pause, wanted in waits:
+        now += pause
+        now += throttle.wait_s(now)
+        count = min(wanted, rate.burst)
+        throttle, gone = throttle.used(now, count), gone + count
+        assert gone - rate.burst <= per_s * now * (1 + 1e-9) + 1e-6
+
+
+def test_a_busy_flow_gets_its_whole_rate() -> None:
+    throttle, now, gone = Throttle(Rate(100.0)), 0.0, 0
+    while now < 10.0:
+        now += throttle.wait_s(now)
+        throttle, gone = throttle.used(now, 10), gone + 10
+    assert gone == pytest.approx(1_000, abs=10 + 10)
