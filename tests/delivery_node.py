@@ -19,7 +19,8 @@ from busway.control.status import FlowStatus, flow_statuses
 from busway.delivery.backoff import Backoff
 from busway.engine.sqlite import open_stores
 from busway.flow import App, compile_app
-from busway.ports import Query, Stores, Trouble
+from busway.lane import Query, Trouble
+from busway.ports import Stores
 from busway.settings import Settings
 
 DEADLINE_S = 20.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from busway.ports import Counts, Settlement, State, Trouble, Verdict
+from busway.lane import Counts, Settlement, State, Trouble, Verdict
 
 
 def check_settlement(settlement: Settlement) -> None:

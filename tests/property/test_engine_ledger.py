@@ -15,8 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from busway.engine.sqlite import SqliteLedger
 from busway.engine.sqlite.directory import LEDGER, prepare
+from busway.lane import Counts, Query, Settlement, State, Trouble, Verdict
 from busway.outcome import Failure
-from busway.ports import Counts, Ledger, Query, Settlement, State, Trouble, Verdict
+from busway.ports import Ledger
 from busway.testing import MemoryLedger
 from busway.testing.ledger_suite import conserved
 

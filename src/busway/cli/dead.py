@@ -13,7 +13,8 @@ from busway.cli.place import Data, Json, with_stores
 from busway.cli.show import as_json, as_table
 from busway.control import dead
 from busway.errors import BuswayError
-from busway.ports import Stores, Trouble
+from busway.lane import Trouble
+from busway.ports import Stores
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters: list, show, redrive, discard.")
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from busway.ports import Lane, Ledger, Log, Settled
+from busway.lane import Lane, Settled
+from busway.ports import Ledger, Log
 
 LOOKS = 20
 

@@ -8,7 +8,8 @@ from datetime import datetime
 import msgspec
 
 from busway.errors import BuswayError
-from busway.ports import Ledger, Query, Trouble, Verdict
+from busway.lane import Query, Trouble, Verdict
+from busway.ports import Ledger
 
 PAGE = 500
 

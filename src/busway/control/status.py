@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import msgspec
 
 from busway.control.record import breaker_records, flow_records
-from busway.ports import Counts, Lane, Ledger, Log
+from busway.lane import Counts, Lane
+from busway.ports import Ledger, Log
 
 
 class FlowStatus(msgspec.Struct, frozen=True):

@@ -11,8 +11,8 @@ import msgspec
 
 from busway.delivery.backoff import Backoff
 from busway.event import Event
+from busway.lane import Counts, Settlement, State, Trouble
 from busway.outcome import Failure
-from busway.ports import Counts, Settlement, State, Trouble
 
 
 class Problem(msgspec.Struct, frozen=True):

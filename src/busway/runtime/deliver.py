@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from busway.ports import Lane
+from busway.lane import Lane
 from busway.runtime.fates import Fates
 from busway.runtime.hub import Assignment
 from busway.runtime.loop import Loop

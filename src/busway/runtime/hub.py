@@ -12,7 +12,8 @@ from busway.bus.follow import Follow
 from busway.clock import Clock
 from busway.delivery.settle import Terms
 from busway.flow import Flow
-from busway.ports import Counts, Ledger
+from busway.lane import Counts
+from busway.ports import Ledger
 from busway.runtime.gate import Gate
 from busway.runtime.pace import Pace
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from busway.ports import Counts
+from busway.lane import Counts
 from busway.runtime.hub import Times
 from busway.telemetry import Metrics
 

@@ -9,7 +9,8 @@ from typing import Literal
 
 from busway.delivery.settle import Decided, Held, Problem, failed_again
 from busway.event import Event
-from busway.ports import Item, Load, Query, Trouble, Verdict
+from busway.lane import Query, Trouble, Verdict
+from busway.ports import Item, Load
 from busway.runtime.hub import Assignment, Hub
 from busway.runtime.loop import Loop
 from busway.runtime.order import held_back, in_turn

@@ -8,7 +8,8 @@ from datetime import timedelta
 import msgspec
 
 from busway.clock import Clock
-from busway.ports import Lane, Ledger, Log, Maintained
+from busway.lane import Lane
+from busway.ports import Ledger, Log, Maintained
 from busway.runtime.loop import Loop
 
 EVERY_S = 1.0

@@ -21,8 +21,9 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from busway.lane import Counts, Lane, Query, Settled, Settlement, Trouble, Verdict
 from busway.outcome import Failure
-from busway.ports import Counts, Lane, Ledger, Query, Settled, Settlement, Trouble, Verdict
+from busway.ports import Ledger
 
 AT = datetime(2030, 1, 1, 12, 30, 15, 123456, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -9,7 +9,7 @@ from datetime import datetime
 import msgspec
 
 from busway.conservation import check_settlement, check_verdict, moved
-from busway.ports import Counts, Lane, Query, Settled, Settlement, Trouble, Verdict
+from busway.lane import Counts, Lane, Query, Settled, Settlement, Trouble, Verdict
 
 Place = tuple[str, int, int]
 

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from busway.control.check import check
-from busway.ports import Counts, Draft, Lane, Settled, Settlement
+from busway.lane import Counts, Lane, Settled, Settlement
+from busway.ports import Draft
 from busway.testing import MemoryLedger, MemoryLog
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)

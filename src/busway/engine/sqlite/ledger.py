@@ -19,7 +19,7 @@ from busway.engine.sqlite.database import Row, connect, connect_reading, rows, s
 from busway.engine.sqlite.moment import restored
 from busway.engine.sqlite.question import question
 from busway.engine.sqlite.writer import Writer
-from busway.ports import Lane, Query, Settled, Settlement, Trouble, Verdict
+from busway.lane import Lane, Query, Settled, Settlement, Trouble, Verdict
 
 T = TypeVar("T")
 

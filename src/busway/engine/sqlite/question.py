@@ -7,7 +7,7 @@ from typing import Any
 
 from busway.engine.sqlite.database import sql
 from busway.engine.sqlite.moment import stored
-from busway.ports import Query
+from busway.lane import Query
 
 _ORDER = 'flow, partition, "offset"'
 

@@ -8,8 +8,8 @@ import msgspec
 
 from busway.engine.sqlite.database import Row
 from busway.engine.sqlite.moment import restored, stored
+from busway.lane import Counts, Lane, Settled, Trouble
 from busway.outcome import Failure
-from busway.ports import Counts, Lane, Settled, Trouble
 
 _encode = msgspec.json.Encoder().encode
 _failures = msgspec.json.Decoder(tuple[Failure, ...]).decode

@@ -10,7 +10,7 @@ from busway.conservation import moved
 from busway.engine.sqlite.database import rows, sql
 from busway.engine.sqlite.moment import stored
 from busway.engine.sqlite.row import trouble_row
-from busway.ports import Settlement, Trouble, Verdict
+from busway.lane import Settlement, Trouble, Verdict
 
 
 def settle(connection: apsw.Connection, settlement: Settlement) -> bool:

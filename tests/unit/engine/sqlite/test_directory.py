@@ -17,7 +17,8 @@ import pytest
 
 from busway.engine.sqlite import directory, open_beside, open_stores
 from busway.errors import StoreDamaged, StoreError, StoreLocked, StoreTooNew
-from busway.ports import Draft, Query
+from busway.lane import Query
+from busway.ports import Draft
 from busway.settings import Settings
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from busway.engine.sqlite import open_stores
-from busway.ports import Counts, Settlement
+from busway.lane import Counts, Settlement
 from busway.settings import Settings
 from busway.testing.ledger_suite import conserved
 
@@ -19,7 +19,8 @@ WORK = """
 import asyncio, pathlib, sys
 from datetime import UTC, datetime
 from busway.engine.sqlite import open_stores
-from busway.ports import Counts, Draft, Maintained, Settlement
+from busway.lane import Counts, Settlement
+from busway.ports import Draft, Maintained
 from busway.settings import Settings
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
