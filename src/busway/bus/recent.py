@@ -121,8 +121,7 @@ class Recent:
     """The identities of the events of the last ``window_s`` seconds, at most ``limit`` of them.
 
     Times are seconds of a clock that does not go back. An identity is kept for the window and up
-    to a sixteenth of it longer. Beyond ``limit`` the oldest are forgotten early; ``forgotten``
-    counts them.
+    to a sixteenth of it longer. Beyond ``limit`` the oldest are forgotten early.
     """
 
     def __init__(self, window_s: float, limit: int = 32_000_000) -> None:
@@ -133,7 +132,6 @@ class Recent:
         self._small: deque[tuple[set[bytes], float]] = deque()
         self._groups: deque[Group] = deque()
         self._in_runs = 0
-        self.forgotten = 0
 
     def __len__(self) -> int:
         return len(self._fresh) + sum(len(small) for small, _ in self._small) + self._in_runs
@@ -185,8 +183,4 @@ class Recent:
 
     def _oldest_is_done(self, now: float) -> bool:
         oldest = self._groups[0].runs[0]
-        if now - oldest.last_at > self._window_s:
-            return True
-        beyond = self._in_runs > self._limit
-        self.forgotten += len(oldest) if beyond else 0
-        return beyond
+        return now - oldest.last_at > self._window_s or self._in_runs > self._limit

@@ -5,7 +5,7 @@
     closed ──down──► open ──its wait is over──► half-open (one probe) ──success──► closed
                       ▲                              │
                       └──────────down, longer────────┘
-    any ──gone──► gone (until an operator resumes)
+    any ──gone──► gone (until a restart or a reload)
 """
 
 from __future__ import annotations

@@ -88,10 +88,6 @@ class Gate:
         self._learn(outcomes)
         return outcomes
 
-    def reset(self) -> None:
-        """Close the breaker, whatever it was."""
-        self._set(Breaker())
-
     def _learn(self, outcomes: Sequence[Outcome]) -> None:
         found = self.breaker
         if outcomes.count(DELIVERED) == len(outcomes):
