@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from busway.lane import Counts, Settlement, State, Trouble, Verdict
+from collections.abc import Sequence
+
+from busway.lane import Counts, Resolved, Settlement, State, Trouble, Verdict
 
 
 def check_settlement(settlement: Settlement) -> None:
@@ -32,6 +34,28 @@ def check_verdict(verdict: Verdict) -> None:
 def moved(before: State, became: str) -> Counts:
     """Return what a lane's counts change by when one trouble becomes something else."""
     return Counts(**{before: -1}) + Counts(**{became: 1})
+
+
+def resolved(trouble: Trouble, verdict: Verdict) -> Sequence[Resolved]:
+    """Return what is remembered of a trouble that goes: nothing, where nothing had failed."""
+    if isinstance(verdict.became, Trouble) or not (trouble.failures or verdict.who):
+        return ()
+    return (
+        Resolved(
+            trouble.flow,
+            trouble.partition,
+            trouble.offset,
+            trouble.event_id,
+            verdict.became,
+            verdict.at,
+            trouble.attempts,
+            trouble.failures,
+            trouble.event_key,
+            verdict.version,
+            verdict.who,
+            verdict.reason,
+        ),
+    )
 
 
 def _check_trouble(trouble: Trouble, owner: Settlement | Verdict) -> None:

@@ -1,16 +1,21 @@
-"""What the ledger keeps of a lane: its counts, its troubles, and what became of its events."""
+"""What the ledger keeps: lanes with their counts and troubles, and what people changed."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 import msgspec
+from msgspec import UNSET, Raw, UnsetType
 
 from busway.outcome import Failure
 
 State = Literal["parked", "dead"]
 """Where an exception stands: waiting for its next attempt, or out of attempts."""
+
+
+MERGED_WITHIN = timedelta(minutes=10)
+"""How much time one settled range may span: what happened to an event is known that exactly."""
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -48,7 +53,10 @@ class Trouble(msgspec.Struct, frozen=True):
 
     Identified by flow, partition and offset. ``attempts`` is how many were used up; ``due`` is
     when a parked one is tried next, ``None`` while it waits behind an earlier event of its key
-    (``key``, kept for ordered flows only).
+    (``key``, kept for ordered flows only). ``event_key`` is the event's key in any flow. ``error``
+    and ``fingerprint`` are the class and the root cause of its last failure, to filter and group
+    by. ``begun_at`` is when the attempt that is under way began: found after a start, it means that
+    the process ended in the middle of it.
     """
 
     flow: str
@@ -62,6 +70,10 @@ class Trouble(msgspec.Struct, frozen=True):
     due: datetime | None = None
     key: str | None = None
     failures: tuple[Failure, ...] = ()
+    event_key: str | None = None
+    error: str = ""
+    fingerprint: str = ""
+    begun_at: datetime | None = None
 
 
 class Settlement(msgspec.Struct, frozen=True):
@@ -98,7 +110,8 @@ class Verdict(msgspec.Struct, frozen=True):
 
     ``attempts`` is what the trouble had when it was read; the verdict is refused when it has
     changed since. ``became`` is ``delivered``, ``filtered`` or ``discarded`` (the trouble goes),
-    or a :class:`Trouble` that takes its place (a redrive: one that is parked). ``at`` is when.
+    or a :class:`Trouble` that takes its place (a redrive: one that is parked). ``at`` is when,
+    ``version`` the code version that did it; of an operator's verdict ``who`` and ``reason``.
     """
 
     flow: str
@@ -108,6 +121,29 @@ class Verdict(msgspec.Struct, frozen=True):
     state: State
     became: Literal["delivered", "filtered", "discarded"] | Trouble
     at: datetime
+    version: str = ""
+    who: str = ""
+    reason: str = ""
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """What was a trouble and is none any more: the history of an event that failed.
+
+    Kept without its payload, for a trouble that had a failure, or that a person resolved.
+    """
+
+    flow: str
+    partition: int
+    offset: int
+    event_id: str
+    became: Literal["delivered", "filtered", "discarded"]
+    at: datetime
+    attempts: int
+    failures: tuple[Failure, ...] = ()
+    event_key: str | None = None
+    version: str = ""
+    who: str = ""
+    reason: str = ""
 
 
 class Query(msgspec.Struct, frozen=True):
@@ -115,6 +151,7 @@ class Query(msgspec.Struct, frozen=True):
 
     ``after`` is the (flow, partition, offset) of the last one of the page before. ``due_by`` asks
     for parked ones that are due by then, by due time first: without ``after``, as it has no pages.
+    ``since_from`` (inclusive) and ``since_to`` (exclusive) are about when it became a trouble.
     """
 
     state: State | None = None
@@ -124,3 +161,54 @@ class Query(msgspec.Struct, frozen=True):
     event_id: str | None = None
     after: tuple[str, int, int] | None = None
     limit: int = 100
+    event_key: str | None = None
+    error: str | None = None
+    fingerprint: str | None = None
+    since_from: datetime | None = None
+    since_to: datetime | None = None
+
+
+class Group(msgspec.Struct, frozen=True):
+    """Troubles of one flow and state with the same root cause.
+
+    ``first_since`` and ``last_since`` are when the first and the last of them became one;
+    ``partition`` and ``offset`` are the place of one of them, to look at.
+    """
+
+    flow: str
+    state: State
+    fingerprint: str
+    error: str
+    count: int
+    first_since: datetime
+    last_since: datetime
+    partition: int
+    offset: int
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A new value of a named value, ``None`` to forget it.
+
+    With ``expected`` it is made only where the value is that now (``None``: where there is none).
+    """
+
+    name: str
+    value: bytes | None
+    expected: bytes | UnsetType | None = UNSET
+
+
+class Audit(msgspec.Struct, frozen=True):
+    """What a person changed: who, when, what to what, and how it was before and after.
+
+    ``target`` is a path like ``flow/orders`` or ``dead/orders``; ``seq`` is given by the ledger and
+    rises. ``before`` and ``after`` are JSON.
+    """
+
+    at: datetime
+    who: str
+    action: str
+    target: str
+    before: Raw | None = None
+    after: Raw | None = None
+    reason: str = ""
+    seq: int = 0

@@ -11,7 +11,18 @@ import msgspec
 
 from busway.clock import derived_id
 from busway.event import Event
-from busway.lane import Lane, Query, Settled, Settlement, Trouble, Verdict
+from busway.lane import (
+    Audit,
+    Change,
+    Group,
+    Lane,
+    Query,
+    Resolved,
+    Settled,
+    Settlement,
+    Trouble,
+    Verdict,
+)
 from busway.outcome import Outcome
 
 
@@ -147,16 +158,45 @@ class Ledger(Protocol):
         """Return the lane, made at ``start`` when there is none."""
         ...
 
-    async def settle(self, settlements: Sequence[Settlement]) -> Sequence[bool]:
-        """Apply each settlement whose ``start`` is its lane's cursor; say which were applied."""
+    async def rename_flow(self, old: str, new: str, audit: Sequence[Audit] = ()) -> bool:
+        """Give all that is kept of a flow's lanes another name; false when ``new`` has lanes."""
         ...
 
-    async def judge(self, verdicts: Sequence[Verdict]) -> Sequence[bool]:
-        """Apply each verdict whose trouble still has those ``attempts`` and state; say which."""
+    async def remove_flow(self, flow: str, audit: Sequence[Audit] = ()) -> bool:
+        """Forget all that is kept of a flow's lanes, troubles too; false when it has none."""
+        ...
+
+    async def settle(
+        self, settlements: Sequence[Settlement], changes: Sequence[Change] = ()
+    ) -> Sequence[bool]:
+        """Apply each settlement whose ``start`` is its lane's cursor; say which were applied.
+
+        The ``changes`` are made with them where all of them were applied.
+        """
+        ...
+
+    async def judge(
+        self, verdicts: Sequence[Verdict], audit: Sequence[Audit] = ()
+    ) -> Sequence[bool]:
+        """Apply each verdict whose trouble still has those ``attempts`` and state; say which.
+
+        ``audit`` is kept with them where one at least was applied.
+        """
         ...
 
     async def troubles(self, query: Query) -> Sequence[Trouble]:
         """Return the troubles that a query asks for."""
+        ...
+
+    async def groups(self, query: Query) -> Sequence[Group]:
+        """Return the troubles that a query asks for by root cause, the largest group first.
+
+        Its ``limit`` is one of groups; ``after`` and ``due_by`` are not looked at.
+        """
+        ...
+
+    async def count_troubles(self) -> Mapping[tuple[str, int], tuple[int, int]]:
+        """Count the parked and dead troubles kept for each (flow, partition), from the rows."""
         ...
 
     async def next_due(self) -> datetime | None:
@@ -168,7 +208,18 @@ class Ledger(Protocol):
         ...
 
     async def settled(self, flow: str, partition: int | None = None) -> Sequence[Settled]:
-        """Return the ranges of settlements of a flow, by partition and start."""
+        """Return the ranges of settlements of a flow, by partition and start.
+
+        Ranges of one version that touch are merged where all of it was within ten minutes.
+        """
+        ...
+
+    async def resolved(self, event_id: str) -> Sequence[Resolved]:
+        """Return what became of the troubles with an event of this id, oldest first."""
+        ...
+
+    async def forget(self, before: datetime) -> None:
+        """Forget what was resolved before a time, and merge settled ranges older than it."""
         ...
 
     async def put(self, name: str, value: bytes) -> None:
@@ -179,8 +230,17 @@ class Ledger(Protocol):
         """Return the named values whose names begin with ``prefix``."""
         ...
 
-    async def count_troubles(self) -> Mapping[tuple[str, int], tuple[int, int]]:
-        """Count the parked and dead troubles kept for each (flow, partition), from the rows."""
+    async def change(self, changes: Sequence[Change], audit: Sequence[Audit] = ()) -> bool:
+        """Change named values, all or, where one is not as expected, none; say which."""
+        ...
+
+    async def audits(
+        self, target: str = "", before: int | None = None, limit: int = 100
+    ) -> Sequence[Audit]:
+        """Return what was changed of a target and all below it, the latest first.
+
+        ``before`` is the ``seq`` of the last one of the page before.
+        """
         ...
 
     async def close(self) -> None: ...

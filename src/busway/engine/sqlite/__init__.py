@@ -68,4 +68,5 @@ def _lock(path: Path) -> int:
 
 def _prepare(path: Path, partitions: int) -> str:
     directory.prepare(path, partitions)
+    directory.upgrade(path)
     return directory.identify(path)

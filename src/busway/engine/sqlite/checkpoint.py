@@ -26,7 +26,8 @@ class Checkpointer:
     """Keeps the WAL of one database from growing for ever.
 
     A passive checkpoint never makes a commit wait, but while commits keep coming it never reaches
-    the end of the WAL either: beyond ``WAL_KEPT_BYTES`` the rest is copied under the write lock.
+    the end of the WAL either: beyond ``WAL_KEPT_BYTES`` the rest is copied under the write lock,
+    which is waited for the longer the more there is.
     """
 
     def __init__(self, path: Path) -> None:
@@ -83,6 +84,7 @@ class Checkpointer:
         if size and idle and frames == done:
             self._copy(apsw.SQLITE_CHECKPOINT_TRUNCATE)
         elif size > WAL_KEPT_BYTES:
+            self._connection.set_busy_timeout(_PATIENCE_MS * (size // WAL_KEPT_BYTES) ** 3)
             self._copy(apsw.SQLITE_CHECKPOINT_RESTART)
 
     def _copy(self, mode: int) -> tuple[int, int]:

@@ -11,12 +11,21 @@ from pathlib import Path
 import apsw
 
 from busway.engine.sqlite.database import connect, sql, translated
-from busway.errors import StoreDamaged, StoreLocked, StoreTooNew
+from busway.errors import StoreDamaged, StoreError, StoreLocked, StoreTooNew
 
-FORMAT = 1
+FORMAT = 2
 LOG = "log.db"
 LEDGER = "ledger.db"
 _APPLICATION = {LOG: 0x42_57_4C_4F, LEDGER: 0x42_57_4C_45}
+_NEW_IN_2 = (
+    "ledger/trouble_by_cause",
+    "ledger/trouble_by_event_key",
+    "ledger/resolved",
+    "ledger/resolved_by_event",
+    "ledger/resolved_by_time",
+    "ledger/audit",
+    "ledger/audit_by_target",
+)
 _TABLES = {
     LOG: ("log/batch", "log/partition"),
     LEDGER: (
@@ -28,10 +37,21 @@ _TABLES = {
         "ledger/trouble_by_key",
         "ledger/settled",
         "ledger/kept",
+        *_NEW_IN_2,
     ),
 }
-
-
+_UPGRADES = {
+    LEDGER: {
+        2: (
+            "ledger/trouble_add_event_key",
+            "ledger/trouble_add_error",
+            "ledger/trouble_add_fingerprint",
+            "ledger/trouble_add_begun_at",
+            *_NEW_IN_2,
+        ),
+    },
+}
+"""The statements that take a file to a format from the one before it."""
 _PAGE_BYTES = 4096
 _RESTORE = "restore the whole data directory from a backup"
 
@@ -81,6 +101,28 @@ def prepare(directory: Path, partitions: int) -> None:
         _rename(directory, name)
 
 
+def upgrade(directory: Path) -> None:
+    """Take both files to this format, each in one transaction; what is newer stays as it is."""
+    for name in (LEDGER, LOG):
+        path = directory / name
+        if not path.exists():
+            continue
+        try:
+            with contextlib.closing(connect(path)) as connection, connection:
+                found = connection.pragma("user_version")
+                if connection.pragma("application_id") == _APPLICATION[name] and found < FORMAT:
+                    _upgrade(connection, name, found)
+        except apsw.Error as error:
+            raise StoreDamaged(f"{path}: {error}; {_RESTORE}") from error
+
+
+def _upgrade(connection: apsw.Connection, name: str, found: int) -> None:
+    for version in range(found + 1, FORMAT + 1):
+        for statement in _UPGRADES.get(name, {}).get(version, ()):
+            connection.execute(sql(statement))
+    connection.pragma("user_version", FORMAT)
+
+
 def identify(directory: Path) -> str:
     """Return the identity of the log in a directory, after a look at both files.
 
@@ -105,6 +147,10 @@ def _identity(path: Path) -> str:
             )
             if application != _APPLICATION[path.name]:
                 raise StoreDamaged(f"{path} was not made by Busway; {_RESTORE}")
+            if version < FORMAT:
+                raise StoreError(
+                    f"{path} has format {version}, from an older Busway; start a server there once"
+                )
             if version > FORMAT:
                 raise StoreTooNew(
                     f"{path} has format {version} and this Busway knows {FORMAT}; upgrade Busway"

@@ -13,13 +13,24 @@ from typing import TypeVar
 import apsw
 
 from busway.conservation import check_settlement, check_verdict
-from busway.engine.sqlite import row, settling
+from busway.engine.sqlite import keeping, row, settling
 from busway.engine.sqlite.checkpoint import Checkpointer
 from busway.engine.sqlite.database import Row, connect, connect_reading, rows, sql, translated
 from busway.engine.sqlite.moment import restored
-from busway.engine.sqlite.question import question
+from busway.engine.sqlite.question import grouped, question
 from busway.engine.sqlite.writer import Writer
-from busway.lane import Lane, Query, Settled, Settlement, Trouble, Verdict
+from busway.lane import (
+    Audit,
+    Change,
+    Group,
+    Lane,
+    Query,
+    Resolved,
+    Settled,
+    Settlement,
+    Trouble,
+    Verdict,
+)
 
 T = TypeVar("T")
 
@@ -45,24 +56,51 @@ class SqliteLedger:
 
         return await self._writer.submit(work)
 
-    async def settle(self, settlements: Sequence[Settlement]) -> Sequence[bool]:
-        for settlement in settlements:
-            check_settlement(settlement)
+    async def rename_flow(self, old: str, new: str, audit: Sequence[Audit] = ()) -> bool:
         return await self._writer.submit(
-            lambda connection: [settling.settle(connection, each) for each in settlements]
+            lambda connection: keeping.rename(connection, old, new, audit)
         )
 
-    async def judge(self, verdicts: Sequence[Verdict]) -> Sequence[bool]:
+    async def remove_flow(self, flow: str, audit: Sequence[Audit] = ()) -> bool:
+        return await self._writer.submit(lambda connection: keeping.remove(connection, flow, audit))
+
+    async def settle(
+        self, settlements: Sequence[Settlement], changes: Sequence[Change] = ()
+    ) -> Sequence[bool]:
+        for settlement in settlements:
+            check_settlement(settlement)
+
+        def work(connection: apsw.Connection) -> list[bool]:
+            applied = [settling.settle(connection, each) for each in settlements]
+            if changes and all(applied):
+                keeping.change(connection, changes)
+            return applied
+
+        return await self._writer.submit(work)
+
+    async def judge(
+        self, verdicts: Sequence[Verdict], audit: Sequence[Audit] = ()
+    ) -> Sequence[bool]:
         for verdict in verdicts:
             check_verdict(verdict)
-        return await self._writer.submit(
-            lambda connection: [settling.judge(connection, each) for each in verdicts]
-        )
+
+        def work(connection: apsw.Connection) -> list[bool]:
+            applied = [settling.judge(connection, each) for each in verdicts]
+            if any(applied):
+                keeping.note(connection, audit)
+            return applied
+
+        return await self._writer.submit(work)
 
     async def troubles(self, query: Query) -> Sequence[Trouble]:
         statement, bindings = question(query)
         with self._told():
             return [row.trouble(found) for found in self._connection.execute(statement, bindings)]
+
+    async def groups(self, query: Query) -> Sequence[Group]:
+        statement, bindings = grouped(query)
+        found = await asyncio.to_thread(self._aside, statement, bindings)
+        return [row.group(each) for each in found]
 
     async def next_due(self) -> datetime | None:
         found = self._rows("ledger/next_due", (), lambda found: restored(found[0]))
@@ -74,11 +112,15 @@ class SqliteLedger:
     async def settled(self, flow: str, partition: int | None = None) -> Sequence[Settled]:
         return self._rows("ledger/get_settled", (flow, partition), row.settled)
 
-    async def put(self, name: str, value: bytes) -> None:
-        def work(connection: apsw.Connection) -> None:
-            connection.execute(sql("ledger/put"), (name, value))
+    async def resolved(self, event_id: str) -> Sequence[Resolved]:
+        return self._rows("ledger/get_resolved", (event_id,), row.resolved)
 
-        await self._writer.submit(work)
+    async def forget(self, before: datetime) -> None:
+        while await self._writer.submit(lambda connection: keeping.forget(connection, before)):
+            pass
+
+    async def put(self, name: str, value: bytes) -> None:
+        await self.change([Change(name, value)])
 
     async def get(self, prefix: str) -> Mapping[str, bytes]:
         found = self._connection.execute(sql("ledger/get"), (prefix,))
@@ -87,12 +129,26 @@ class SqliteLedger:
 
     async def count_troubles(self) -> Mapping[tuple[str, int], tuple[int, int]]:
         # every row is looked at, so not on the loop
-        found = await asyncio.to_thread(self._counted)
+        found = await asyncio.to_thread(self._aside, sql("ledger/count_troubles"))
         return {(flow, partition): (parked, dead) for flow, partition, parked, dead in found}
 
-    def _counted(self) -> list[Row]:
+    def _aside(self, statement: str, bindings: Row = ()) -> list[Row]:
+        """Run a long query on a connection of its own."""
         with self._told(), contextlib.closing(connect_reading(self._path)) as connection:
-            return rows(connection, "ledger/count_troubles")
+            return connection.execute(statement, bindings).fetchall()
+
+    async def change(self, changes: Sequence[Change], audit: Sequence[Audit] = ()) -> bool:
+        def work(connection: apsw.Connection) -> bool:
+            if done := keeping.change(connection, changes):
+                keeping.note(connection, audit)
+            return done
+
+        return await self._writer.submit(work)
+
+    async def audits(
+        self, target: str = "", before: int | None = None, limit: int = 100
+    ) -> Sequence[Audit]:
+        return self._rows("ledger/audits", (target, before, limit), row.audit)
 
     async def maintain(self) -> None:
         await self._checkpointer.maintain()

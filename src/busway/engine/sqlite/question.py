@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from busway.engine.sqlite.database import sql
 from busway.engine.sqlite.moment import stored
 from busway.lane import Query
@@ -14,18 +16,32 @@ _ORDER = 'flow, partition, "offset"'
 
 def question(query: Query) -> tuple[str, tuple[Any, ...]]:
     """Return the statement and its bindings."""
-    conditions = list(_conditions(query))
-    where = " AND ".join(text for text, _ in conditions) or "true"
+    where, bindings = _where(query)
     order = f"due, {_ORDER}" if query.due_by else _ORDER
-    bindings = [value for _, values in conditions for value in values]
     index = "INDEXED BY trouble_by_due" if query.due_by else ""
     statement = f"{sql('ledger/troubles')} {index} WHERE {where} ORDER BY {order} LIMIT ?"
     return statement, (*bindings, query.limit)
 
 
+def grouped(query: Query) -> tuple[str, tuple[Any, ...]]:
+    """Return the statement that counts by root cause, and its bindings."""
+    where, bindings = _where(msgspec.structs.replace(query, after=None, due_by=None))
+    statement = (
+        f"{sql('ledger/groups')} WHERE {where} GROUP BY state, flow, fingerprint"
+        " ORDER BY count(*) DESC, flow, fingerprint, state LIMIT ?"
+    )
+    return statement, (*bindings, query.limit)
+
+
+def _where(query: Query) -> tuple[str, tuple[Any, ...]]:
+    conditions = list(_conditions(query))
+    text = " AND ".join(text for text, _ in conditions) or "true"
+    return text, tuple(value for _, values in conditions for value in values)
+
+
 def _conditions(query: Query) -> Iterator[tuple[str, tuple[Any, ...]]]:
     # a + keeps SQLite from using an index on a column when a better one is there
-    plus = "+" if query.event_id is not None else ""
+    plus = "+" if query.event_id is not None or query.event_key is not None else ""
     if query.due_by:
         yield "state = 'parked' AND due IS NOT NULL AND due <= ?", (stored(query.due_by),)
     if query.event_id is not None:
@@ -36,8 +52,22 @@ def _conditions(query: Query) -> Iterator[tuple[str, tuple[Any, ...]]]:
         yield f"{plus}flow = ?", (query.flow,)
     if query.partition is not None:
         yield f"{plus}partition = ?", (query.partition,)
+    yield from _more(query)
     if query.after is not None:
         yield _later(query, query.after)
+
+
+def _more(query: Query) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    if query.event_key is not None:
+        yield "event_key = ?", (query.event_key,)
+    if query.fingerprint is not None:
+        yield "fingerprint = ?", (query.fingerprint,)
+    if query.error is not None:
+        yield "error = ?", (query.error,)
+    if query.since_from is not None:
+        yield "since >= ?", (stored(query.since_from),)
+    if query.since_to is not None:
+        yield "since < ?", (stored(query.since_to),)
 
 
 def _later(query: Query, after: tuple[str, int, int]) -> tuple[str, tuple[Any, ...]]:

@@ -8,7 +8,8 @@ import msgspec
 
 from busway.engine.sqlite.database import Row
 from busway.engine.sqlite.moment import restored, stored
-from busway.lane import Counts, Lane, Settled, Trouble
+from busway.engine.sqlite.reader import OFFSET
+from busway.lane import Audit, Counts, Group, Lane, Resolved, Settled, Trouble
 from busway.outcome import Failure
 
 _encode = msgspec.json.Encoder().encode
@@ -27,7 +28,8 @@ def settled(row: Row) -> Settled:
 
 
 def trouble(row: Row) -> Trouble:
-    flow, partition, offset, event_id, state, since, attempts, due, key, failures, event = row
+    flow, partition, offset, event_id, state, since, attempts, due, key, *rest = row
+    failures, event, event_key, error, fingerprint, begun_at = rest
     return Trouble(
         flow=flow,
         partition=partition,
@@ -40,6 +42,10 @@ def trouble(row: Row) -> Trouble:
         due=maybe_restored(due),
         key=key,
         failures=_failures(failures),
+        event_key=event_key,
+        error=error,
+        fingerprint=fingerprint,
+        begun_at=maybe_restored(begun_at),
     )
 
 
@@ -52,11 +58,62 @@ def trouble_row(trouble: Trouble) -> Row:
         trouble.state,
         stored(trouble.since),
         trouble.attempts,
-        None if trouble.due is None else stored(trouble.due),
+        maybe_stored(trouble.due),
         trouble.key,
         _encode(trouble.failures),
         trouble.event,
+        trouble.event_key,
+        trouble.error,
+        trouble.fingerprint,
+        maybe_stored(trouble.begun_at),
     )
+
+
+def group(row: Row) -> Group:
+    flow, state, fingerprint, error, count, first, last, place = row
+    since = (restored(first), restored(last))
+    return Group(flow, state, fingerprint, error, count, *since, place >> 48, place & OFFSET)
+
+
+def resolved(row: Row) -> Resolved:
+    flow, partition, offset, event_id, became, at, attempts, failures, *rest = row
+    place = (flow, partition, offset)
+    return Resolved(*place, event_id, became, restored(at), attempts, _failures(failures), *rest)
+
+
+def resolved_row(one: Resolved) -> Row:
+    return (
+        one.flow,
+        one.partition,
+        one.offset,
+        one.event_id,
+        one.became,
+        stored(one.at),
+        one.attempts,
+        _encode(one.failures),
+        one.event_key,
+        one.version,
+        one.who,
+        one.reason,
+    )
+
+
+def audit(row: Row) -> Audit:
+    at, who, action, target, before, after, reason, seq = row
+    return Audit(restored(at), who, action, target, _image(before), _image(after), reason, seq)
+
+
+def _image(value: bytes | None) -> msgspec.Raw | None:
+    return None if value is None else msgspec.Raw(value)
+
+
+def audit_row(one: Audit) -> Row:
+    images = [None if image is None else bytes(image) for image in (one.before, one.after)]
+    return (stored(one.at), one.who, one.action, one.target, *images, one.reason)
+
+
+def maybe_stored(at: datetime | None) -> int | None:
+    return None if at is None else stored(at)
 
 
 def maybe_restored(number: int | None) -> datetime | None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import apsw
 
-from busway.conservation import moved
+from busway.conservation import moved, resolved
 from busway.engine.sqlite.database import rows, sql
 from busway.engine.sqlite.moment import stored
-from busway.engine.sqlite.row import trouble_row
-from busway.lane import Settlement, Trouble, Verdict
+from busway.engine.sqlite.row import resolved_row, trouble, trouble_row
+from busway.lane import MERGED_WITHIN, Settlement, Trouble, Verdict
 
 
 def settle(connection: apsw.Connection, settlement: Settlement) -> bool:
@@ -21,9 +21,9 @@ def settle(connection: apsw.Connection, settlement: Settlement) -> bool:
         return False
     if s.end > s.start:
         _record(connection, settlement)
-    for trouble in s.troubles:
-        connection.execute(sql("ledger/add_trouble"), trouble_row(trouble))
-    for key in {trouble.key for trouble in s.troubles if trouble.due is None}:
+    for each in s.troubles:
+        connection.execute(sql("ledger/add_trouble"), trouble_row(each))
+    for key in {each.key for each in s.troubles if each.due is None}:
         _release(connection, s, key, s.at)
     return True
 
@@ -34,6 +34,7 @@ def judge(connection: apsw.Connection, verdict: Verdict) -> bool:
     found = rows(connection, "ledger/standing", place)
     if not found or found[0][:2] != (verdict.attempts, verdict.state):
         return False
+    _remember(connection, verdict)
     connection.execute(sql("ledger/remove_trouble"), place)
     keys: set[str | None] = {found[0][2]}
     if isinstance(became, Trouble):
@@ -47,9 +48,18 @@ def judge(connection: apsw.Connection, verdict: Verdict) -> bool:
     return True
 
 
+def _remember(connection: apsw.Connection, verdict: Verdict) -> None:
+    if isinstance(verdict.became, Trouble):
+        return
+    place = (verdict.flow, verdict.partition, verdict.offset)
+    for one in resolved(trouble(rows(connection, "ledger/get_trouble", place)[0]), verdict):
+        connection.execute(sql("ledger/add_resolved"), resolved_row(one))
+
+
 def _record(connection: apsw.Connection, s: Settlement) -> None:
     row = (s.flow, s.partition, s.start, s.end, s.version, stored(s.at), *s.counts.values())
-    connection.execute(sql("ledger/extend_settled"), row)
+    within = MERGED_WITHIN // timedelta(microseconds=1)
+    connection.execute(sql("ledger/extend_settled"), (*row, within))
     if not connection.changes():
         connection.execute(sql("ledger/add_settled"), row)
 

@@ -1,3 +1,3 @@
-INSERT INTO trouble (flow, partition, "offset", event_id, state, since, attempts, due, key,
-    failures, event)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO trouble (flow, partition, "offset", event_id, state, since, attempts, due, key, failures, event,
+    event_key, error, fingerprint, begun_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);

@@ -11,6 +11,10 @@ CREATE TABLE trouble (
     key TEXT,
     failures BLOB NOT NULL,
     event BLOB NOT NULL,
+    event_key TEXT,
+    error TEXT NOT NULL DEFAULT '',
+    fingerprint TEXT NOT NULL DEFAULT '',
+    begun_at INTEGER,
     PRIMARY KEY (flow, partition, "offset"),
     FOREIGN KEY (flow, partition) REFERENCES lane,
     CHECK (state = 'dead' OR due IS NOT NULL OR key IS NOT NULL)

@@ -1,0 +1,1 @@
+SELECT 1 FROM lane WHERE flow = ?1 LIMIT 1;

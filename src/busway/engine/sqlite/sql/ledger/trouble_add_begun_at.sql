@@ -1,0 +1,1 @@
+ALTER TABLE trouble ADD COLUMN begun_at INTEGER;

@@ -1,0 +1,1 @@
+ALTER TABLE trouble ADD COLUMN event_key TEXT;

@@ -1,0 +1,1 @@
+ALTER TABLE trouble ADD COLUMN fingerprint TEXT NOT NULL DEFAULT '';
