@@ -1,0 +1,1 @@
+"""The control API: operations of ``control`` over HTTP, described by OpenAPI."""
