@@ -12,18 +12,21 @@ import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from msgspec import UNSET, Raw
 
 from busway.engine.sqlite import SqliteLedger
 from busway.engine.sqlite.directory import LEDGER, prepare
-from busway.lane import Counts, Query, Settlement, State, Trouble, Verdict
+from busway.lane import Audit, Change, Counts, Query, Settlement, State, Trouble, Verdict
 from busway.outcome import Failure
 from busway.ports import Ledger
 from busway.testing import MemoryLedger
-from busway.testing.ledger_suite import conserved
+from busway.testing.keeping_suite import conserved
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 FLOWS = ("f", "g")
 KEYS = (None, "k", "l")
+CAUSES = ("", "KeyError", "http 500")
+NAMES = ("a", "a/b", "ab")
 WAYS_OUT: dict[str, Literal["delivered", "filtered", "discarded"]] = {
     "delivered": "delivered",
     "filtered": "filtered",
@@ -44,6 +47,34 @@ queries = st.builds(
     event_id=st.one_of(st.none(), st.sampled_from(["id-0", "id-1", "id-7"])),
     after=st.one_of(st.none(), st.tuples(flows, lane_partitions, st.integers(0, 10))),
     limit=st.integers(1, 20),
+    event_key=st.sampled_from([None, None, None, "k", "l"]),
+    error=st.sampled_from([None, None, None, *CAUSES]),
+    fingerprint=st.sampled_from([None, None, *CAUSES]),
+    since_from=st.one_of(st.none(), times),
+    since_to=st.one_of(st.none(), times),
+)
+images = st.sampled_from([None, Raw(b"1"), Raw(b'{"a":"\xc3\xbc"}')])
+trails = st.lists(
+    st.builds(
+        Audit,
+        times,
+        st.sampled_from(["ann", "bob"]),
+        st.just("changed"),
+        st.sampled_from(["flow/f", "flow/f/x", "flow/fg", "dead"]),
+        images,
+        images,
+    ),
+    max_size=3,
+)
+changes = st.lists(
+    st.builds(
+        Change,
+        st.sampled_from(NAMES),
+        st.sampled_from([None, b"", b"1", b"2"]),
+        st.sampled_from([UNSET, UNSET, None, b"1", b"2"]),
+    ),
+    max_size=3,
+    unique_by=lambda change: change.name,
 )
 
 
@@ -51,9 +82,13 @@ def exception(place: tuple[str, int, int], end: str, key: str | None, at: dateti
     """Return a trouble at a place: dead, parked and due, or waiting where it has a key."""
     waits = end == "waits" and key is not None
     state: State = "dead" if end == "dead" else "parked"
-    failure = Failure(1, at, "sink", "http 500", f"no {end}")
+    cause = CAUSES[(place[2] + at.minute) % len(CAUSES)]
+    failures = (Failure(1, at, "sink", cause, f"no {end}"),) if cause else ()
     due = None if waits or state == "dead" else at
-    return Trouble(*place, b"{}", f"id-{place[2]}", state, at, 1, due, key, (failure,))
+    trouble = Trouble(*place, b"{}", f"id-{place[2]}", state, at, 1, due, key, failures)
+    return msgspec.structs.replace(
+        trouble, event_key=key, error=cause, fingerprint=cause, begun_at=at if waits else None
+    )
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -92,6 +127,7 @@ class LedgerMachine(RuleBasedStateMachine):
         ends=ends,
         version=st.sampled_from(["v1", "v2"]),
         at=times,
+        made=changes,
     )
     def settle(
         self,
@@ -101,6 +137,7 @@ class LedgerMachine(RuleBasedStateMachine):
         ends: list[tuple[str, str | None]],
         version: str,
         at: datetime,
+        made: list[Change],
     ) -> None:
         lanes = self.runner.run(self.model.lanes())
         cursors = {(lane.flow, lane.partition): lane.cursor for lane in lanes}
@@ -115,7 +152,7 @@ class LedgerMachine(RuleBasedStateMachine):
         settled = Settlement(
             flow, partition, start, start + len(ends), at, version, counts, troubles
         )
-        expected, found = (self.runner.run(each.settle([settled])) for each in self.both)
+        expected, found = (self.runner.run(each.settle([settled], made)) for each in self.both)
         assert list(found) == list(expected)
 
     @rule(
@@ -124,8 +161,19 @@ class LedgerMachine(RuleBasedStateMachine):
         attempts=st.integers(0, 3),
         stale=st.sampled_from([0, 0, 0, 1]),
         at=times,
+        who=st.sampled_from(["", "ann"]),
+        trail=trails,
     )
-    def judge(self, pick: int, end: str, attempts: int, stale: int, at: datetime) -> None:
+    def judge(
+        self,
+        pick: int,
+        end: str,
+        attempts: int,
+        stale: int,
+        at: datetime,
+        who: str,
+        trail: list[Audit],
+    ) -> None:
         known = self.runner.run(self.model.troubles(Query(limit=1000)))
         if not known:
             return
@@ -138,8 +186,11 @@ class LedgerMachine(RuleBasedStateMachine):
             old.state,
             WAYS_OUT.get(end, new),
             at,
+            "v3",
+            who,
+            "because",
         )
-        expected, found = (self.runner.run(each.judge([verdict] * 2)) for each in self.both)
+        expected, found = (self.runner.run(each.judge([verdict] * 2, trail)) for each in self.both)
         assert list(found) == list(expected)
 
     @rule(questions=st.lists(queries, min_size=5, max_size=20))
@@ -147,6 +198,37 @@ class LedgerMachine(RuleBasedStateMachine):
         for query in questions:
             expected, found = (self.runner.run(each.troubles(query)) for each in self.both)
             assert list(found) == list(expected)
+            wanted, grouped = (self.runner.run(each.groups(query)) for each in self.both)
+            assert list(grouped) == list(wanted)
+
+    @rule(made=changes, trail=trails)
+    def change(self, made: list[Change], trail: list[Audit]) -> None:
+        expected, found = (self.runner.run(each.change(made, trail)) for each in self.both)
+        assert found == expected
+
+    @rule(old=flows, new=st.sampled_from((*FLOWS, "h")), trail=trails)
+    def rename(self, old: str, new: str, trail: list[Audit]) -> None:
+        expected, found = (self.runner.run(each.rename_flow(old, new, trail)) for each in self.both)
+        assert found == expected
+
+    @rule(flow=flows, trail=trails)
+    def remove(self, flow: str, trail: list[Audit]) -> None:
+        expected, found = (self.runner.run(each.remove_flow(flow, trail)) for each in self.both)
+        assert found == expected
+
+    @rule(before=times)
+    def forget(self, before: datetime) -> None:
+        for each in self.both:
+            self.runner.run(each.forget(before))
+
+    @rule(
+        about=st.sampled_from(["", "flow", "flow/f", "dead", "x"]),
+        before=st.one_of(st.none(), st.integers(0, 8)),
+        limit=st.integers(1, 5),
+    )
+    def audits(self, about: str, before: int | None, limit: int) -> None:
+        expected, found = (self.runner.run(each.audits(about, before, limit)) for each in self.both)
+        assert list(found) == list(expected)
 
     @rule(
         name=st.text("ab/ü", max_size=3),
@@ -175,7 +257,11 @@ class LedgerMachine(RuleBasedStateMachine):
             assert list(await ledger.troubles(everything)) == list(await model.troubles(everything))
             assert await ledger.next_due() == await model.next_due()
             assert await ledger.count_troubles() == await model.count_troubles()
-            for flow in FLOWS:
+            assert await ledger.get("") == await model.get("")
+            for offset in range(4):
+                known = await model.resolved(f"id-{offset}")
+                assert list(await ledger.resolved(f"id-{offset}")) == list(known)
+            for flow in (*FLOWS, "h"):
                 assert list(await ledger.settled(flow)) == list(await model.settled(flow))
                 for partition in (0, 1):
                     expected = await model.parked_keys(flow, partition)

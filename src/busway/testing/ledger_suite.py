@@ -11,66 +11,25 @@
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import pytest
-import pytest_asyncio
 
-from busway.lane import Counts, Lane, Query, Settled, Settlement, Trouble, Verdict
+from busway.lane import Counts, Lane, Query, Settled, Trouble
 from busway.outcome import Failure
 from busway.ports import Ledger
+from busway.testing.keeping_suite import KeepingSuite, conserved
+from busway.testing.sample import AT, MINUTE, settlement, trouble, verdict
 
-AT = datetime(2030, 1, 1, 12, 30, 15, 123456, tzinfo=UTC)
-MINUTE = timedelta(minutes=1)
-
-
-def trouble(offset: int, key: str | None = None, **given: Any) -> Trouble:
-    """Return a parked event of flow ``f`` on partition 0, due at ``AT``."""
-    plain = Trouble("f", 0, offset, b"{}", f"id-{offset}", "parked", AT, 1, AT, key)
-    return msgspec.structs.replace(plain, **given)
-
-
-def settlement(start: int, end: int, *troubles: Trouble, **given: Any) -> Settlement:
-    """Return a settlement of flow ``f`` on partition 0; what is no trouble is delivered."""
-    states = [each.state for each in troubles]
-    counts = Counts(
-        delivered=end - start - len(states),
-        parked=states.count("parked"),
-        dead=states.count("dead"),
-    )
-    plain = Settlement("f", 0, start, end, AT, "v1", counts, troubles)
-    return msgspec.structs.replace(plain, **given)
-
-
-Became = Literal["delivered", "filtered", "discarded"] | Trouble
-
-
-def verdict(about: Trouble, became: Became, at: datetime = AT) -> Verdict:
-    """Return a verdict on a trouble as it stands."""
-    return Verdict(
-        about.flow, about.partition, about.offset, about.attempts, about.state, became, at
-    )
+__all__ = ["DurableLedgerSuite", "LedgerSuite", "conserved"]
 
 
 @pytest.mark.asyncio
-class LedgerSuite(ABC):
+class LedgerSuite(KeepingSuite):
     """What holds for any ledger, also for one that forgets when it is closed."""
-
-    @abstractmethod
-    async def open_ledger(self, place: Path) -> Ledger:
-        """Open the ledger at a place, made when it is not there; closed by the suite."""
-
-    @pytest_asyncio.fixture
-    async def ledger(self, tmp_path: Path) -> AsyncIterator[Ledger]:
-        ledger = await self.open_ledger(tmp_path)
-        yield ledger
-        await conserved(ledger)
-        await ledger.close()
 
     async def test_a_lane_is_made_once(self, ledger: Ledger) -> None:
         assert await ledger.open_lane("f", 1, 5) == Lane("f", 1, 5, 5)
@@ -252,16 +211,6 @@ class LedgerSuite(ABC):
         assert list(await ledger.troubles(Query(due_by=AT - MINUTE))) == []
         assert list(await ledger.troubles(Query(due_by=AT + 9 * MINUTE, state="dead"))) == []
 
-    async def test_named_values(self, ledger: Ledger) -> None:
-        values = {"a": b"1", "a/b": b"2", "a/c": b"", "ab": b"3", "b": b"4", "ü/%_": b"\x00"}
-        for name, value in values.items():
-            await ledger.put(name, value)
-        await ledger.put("b", b"5")
-        assert await ledger.get("") == values | {"b": b"5"}
-        assert await ledger.get("a/") == {"a/b": b"2", "a/c": b""}
-        assert await ledger.get("ü/%") == {"ü/%_": b"\x00"}
-        assert await ledger.get("c") == {}
-
 
 class DurableLedgerSuite(LedgerSuite):
     """What holds beyond that for a ledger which is still there when it is opened again."""
@@ -280,15 +229,6 @@ class DurableLedgerSuite(LedgerSuite):
             assert await ledger.get("") == {"name": b"value"}
         finally:
             await ledger.close()
-
-
-async def conserved(ledger: Ledger) -> None:
-    """Assert what must hold of a ledger at every instant."""
-    kept = await ledger.count_troubles()
-    for lane in await ledger.lanes():
-        assert lane.cursor - lane.start == lane.counts.total, lane
-        standing = (lane.counts.parked, lane.counts.dead)
-        assert kept.get((lane.flow, lane.partition), (0, 0)) == standing, lane
 
 
 async def _parked(ledger: Ledger, *keys: str | None) -> list[Trouble]:
