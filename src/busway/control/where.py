@@ -1,0 +1,149 @@
+"""``--where``: choose events by what is in them, in the same words for every command."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jsonpath
+import msgspec
+
+from busway.errors import BuswayError, EventError
+from busway.event import Event
+
+_PLAIN = re.compile(r"\$?\.?([A-Za-z_][\w-]*)((?:\.[A-Za-z_][\w-]*)*)")
+_SURE = re.compile(r"-?[1-9]\d*|0|true|false|null")
+"""Values that JSON writes in one way, or in one that the pattern below finds."""
+_ESCAPED = re.compile(rb"\\|\"data_base64\"")
+_ESCAPED_NUMBER = re.compile(rb"\\|\"data_base64\"|\d[eE][+-]?\d|\d\.\d")
+_decode = msgspec.json.Decoder().decode
+_Find = Callable[[Mapping[str, Any]], Sequence[object]]
+
+
+class Where:
+    """Says of the bytes of an event whether what is asked for is in it.
+
+    ``PATH=VALUE`` wants one of the values at a JSON path (RFC 9535; ``$.`` may be left out) to be
+    ``VALUE``, a number or text as it stands; ``PATH`` alone wants something to be there.
+
+    >>> where = Where("data.customer.id=4711")
+    >>> where(b'{"id": "1", "data": {"customer": {"id": 4711}}}')
+    True
+    >>> Where("data.lines[?@.quantity > 2]")(b'{"data": {"lines": [{"quantity": 1}]}}')
+    False
+
+    Raises :class:`BuswayError` for a path that is none.
+    """
+
+    __slots__ = ("_find", "_wanted", "needle", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        path, value = _split(text)
+        self._find = _finder(path)
+        self._wanted = None if value is None else _wanted(value)
+        self.needle = _needle(value)
+        """What must be in the bytes, unless :meth:`may_match` says otherwise."""
+
+    def may_match(self, raw: bytes) -> bool:
+        """Say quickly whether it is worth a closer look; never false for an event that matches."""
+        if self.needle is None or self.needle in raw:
+            return True
+        numeric = self._wanted is not None and len(self._wanted) > 1
+        return (_ESCAPED_NUMBER if numeric else _ESCAPED).search(raw) is not None
+
+    def __call__(self, raw: bytes) -> bool:
+        return self.may_match(raw) and self._matches(raw)
+
+    def _matches(self, raw: bytes) -> bool:
+        try:
+            members = _decode(raw)
+            if isinstance(members, dict) and "data" not in members and "data_base64" in members:
+                members["data"] = Event.from_json(raw).data
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, EventError):
+            return False
+        found = self._find(members)
+        return bool(found) if self._wanted is None else any(map(self._equals, found))
+
+    def _equals(self, value: object) -> bool:
+        return any(type(one) is type(value) and one == value for one in self._wanted or ()) or (
+            _is_number(value)
+            and any(_is_number(one) and one == value for one in self._wanted or ())
+        )
+
+
+def wheres(texts: Sequence[str]) -> Callable[[bytes], bool]:
+    """Return a predicate for events that are wanted by all of some texts."""
+    found = [Where(text) for text in texts]
+    return lambda raw: all(where(raw) for where in found)
+
+
+def _split(text: str) -> tuple[str, str | None]:
+    """Return the path and the value, which begins after the first ``=`` outside of brackets."""
+    depth, quote = 0, ""
+    for place, char in enumerate(text):
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "'\"" and depth:
+            quote = char
+        elif char in "[(":
+            depth += 1
+        elif char in "])":
+            depth -= 1
+        elif char == "=" and not depth:
+            return text[:place].strip(), text[place + 1 :].strip()
+    return text.strip(), None
+
+
+def _finder(path: str) -> _Find:
+    plain = _PLAIN.fullmatch(path)
+    if plain is not None:
+        return _walk(tuple((plain[1] + plain[2]).split(".")))
+    if not path:
+        raise BuswayError("where is empty; write it like data.customer.id=4711")
+    try:
+        return jsonpath.compile(path).findall
+    except jsonpath.JSONPathError as error:
+        what = str(error).splitlines()[0]
+        raise BuswayError(f"where: {path!r} is no JSON path: {what}; like $.data.total") from error
+
+
+def _walk(names: tuple[str, ...]) -> _Find:
+    """Return what a path of plain names finds: most are that, and jsonpath is slow."""
+
+    def find(members: object) -> Sequence[object]:
+        for name in names:
+            if not isinstance(members, dict) or name not in members:
+                return ()
+            members = members[name]
+        return (members,)
+
+    return find
+
+
+def _wanted(value: str) -> tuple[object, ...]:
+    """Return what a value may be in JSON: what it says there, and the text as it stands."""
+    try:
+        decoded = _decode(value.encode())
+    except (msgspec.MsgspecError, UnicodeEncodeError):
+        return (value,)
+    return (decoded,) if isinstance(decoded, str) else (decoded, value)
+
+
+def _needle(value: str | None) -> bytes | None:
+    if not value:
+        return None
+    (first, *_) = _wanted(value)
+    if isinstance(first, str):
+        return first.encode("utf-8", "surrogatepass") if _is_plain(first) else None
+    return value.encode() if _SURE.fullmatch(value) else None
+
+
+def _is_plain(text: str) -> bool:
+    """Say whether JSON writes a text as it stands, escapes aside."""
+    return bool(text) and not any(char in '"\\' or char < " " for char in text)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
