@@ -137,7 +137,9 @@ async def test_a_newer_format_is_too_new(settings: Settings, name: str) -> None:
     connection = apsw.Connection(str(settings.data / name))
     connection.pragma("user_version", directory.FORMAT + 1)
     connection.close()
-    await refused(settings, StoreTooNew, f"{name} has format {directory.FORMAT + 1} .* upgrade Busway")
+    await refused(
+        settings, StoreTooNew, f"{name} has format {directory.FORMAT + 1} .* upgrade Busway"
+    )
 
 
 async def test_a_place_that_can_be_no_directory_is_an_error(settings: Settings) -> None:

@@ -1,0 +1,102 @@
+"""A data directory of the first format is taken to the present one, with all that it holds."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime
+from pathlib import Path
+
+import apsw
+import pytest
+
+from busway.engine.sqlite import open_beside, open_stores
+from busway.engine.sqlite.directory import FORMAT
+from busway.errors import StoreError
+from busway.lane import Query, Trouble
+from busway.outcome import Failure
+from busway.settings import Settings
+
+FORMER_TROUBLE = """
+CREATE TABLE trouble (
+    flow TEXT NOT NULL,
+    partition INTEGER NOT NULL,
+    "offset" INTEGER NOT NULL,
+    event_id TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('parked', 'dead')),
+    since INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    due INTEGER,
+    key TEXT,
+    failures BLOB NOT NULL,
+    event BLOB NOT NULL,
+    PRIMARY KEY (flow, partition, "offset"),
+    FOREIGN KEY (flow, partition) REFERENCES lane,
+    CHECK (state = 'dead' OR due IS NOT NULL OR key IS NOT NULL)
+) STRICT
+"""
+FORMER_ROWS = """
+INSERT INTO lane (flow, partition, start, cursor, delivered, dead) VALUES ('f', 0, 0, 2, 1, 1);
+INSERT INTO trouble VALUES ('f', 0, 1, 'e1', 'dead', 1000000, 1, NULL, NULL,
+    CAST('[{"attempt":1,"at":"1970-01-01T00:00:01Z","stage":"step","error":"E","reason":"r"}]'
+    AS BLOB), CAST('{}' AS BLOB));
+INSERT INTO settled VALUES ('f', 0, 0, 2, 'v1', 1000000, 1000000, 1, 0, 0, 1, 0);
+"""
+FORMER_INDEXES = """
+CREATE INDEX trouble_by_state ON trouble (state, flow, partition, "offset");
+CREATE INDEX trouble_by_due ON trouble (due, flow, partition, "offset")
+WHERE state = 'parked' AND due IS NOT NULL;
+CREATE INDEX trouble_by_event ON trouble (event_id);
+CREATE INDEX trouble_by_key ON trouble (flow, partition, key, "offset")
+WHERE state = 'parked' AND key IS NOT NULL;
+"""
+
+
+def shape(path: Path) -> dict[str, list[str]]:
+    """Return the columns of each table, and the indexes."""
+    with contextlib.closing(apsw.Connection(str(path))) as connection:
+        found: dict[str, list[str]] = {}
+        for kind, name in list(connection.execute("SELECT type, name FROM sqlite_schema")):
+            if kind == "table":
+                columns = connection.execute(f"PRAGMA table_info({name})")
+                found[name] = sorted(str(column[1:]) for column in columns)
+            else:
+                found[name] = []
+        return found
+
+
+async def former(settings: Settings) -> dict[str, list[str]]:
+    """Make a directory as the first format had it; return the shape of the present one."""
+    await (await open_stores(settings)).close()
+    present = shape(settings.data / "ledger.db")
+    with contextlib.closing(apsw.Connection(str(settings.data / "ledger.db"))) as connection:
+        for table in ("trouble", "resolved", "audit"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute(FORMER_TROUBLE)
+        connection.execute(FORMER_INDEXES)
+        connection.execute(FORMER_ROWS)
+        connection.pragma("user_version", 1)
+    with contextlib.closing(apsw.Connection(str(settings.data / "log.db"))) as connection:
+        connection.pragma("user_version", 1)
+    return present
+
+
+async def test_the_first_format_is_upgraded_with_what_it_holds(settings: Settings) -> None:
+    present = await former(settings)
+    for _ in range(2):
+        stores = await open_stores(settings)
+        at = datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)
+        failures = (Failure(1, at, "step", "E", "r"),)
+        expected = Trouble("f", 0, 1, b"{}", "e1", "dead", at, 1, None, None, failures)
+        assert list(await stores.ledger.troubles(Query())) == [expected]
+        assert [lane.cursor for lane in await stores.ledger.lanes()] == [2]
+        await stores.close()
+    assert shape(settings.data / "ledger.db") == present
+    for name in ("ledger.db", "log.db"):
+        with contextlib.closing(apsw.Connection(str(settings.data / name))) as connection:
+            assert connection.pragma("user_version") == FORMAT
+
+
+async def test_nobody_reads_an_older_format_without_upgrading_it(settings: Settings) -> None:
+    await former(settings)
+    with pytest.raises(StoreError, match="format 1, from an older Busway; start a server"):
+        await open_beside(settings.data)
