@@ -8,8 +8,11 @@ from typing import Self
 
 import structlog
 
+from busway.api.app import create
+from busway.api.mount import Mount
 from busway.bus.append import Appender
 from busway.clock import Clock, SystemClock
+from busway.control.control import Control
 from busway.flow import Program
 from busway.ports import Stores
 from busway.runtime.crew import Crew, follow_for
@@ -42,7 +45,12 @@ class Node:
         self._crew = self._crew_for(program)
         self._appending: asyncio.Task[None] | None = None
         self._loops: list[Loop] = []
+        self._gauges = Gauges(stores.log, stores.ledger, self._clock, self._metrics)
         self._not_ready: str | None = "starting"
+        self._stopping = asyncio.Event()
+        self._control = self._control_of()
+        api = create(lambda: self._control, settings.api_token, self._stopping)
+        self._api = Mount(api, self._stopping)
         self._intake = self._intake_server()
         self.port = 0
 
@@ -64,6 +72,7 @@ class Node:
         within_s = self._settings.drain_s
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._intake.drain(), within_s)
+        await self._api.close()
         await self._intake.close()
         ended = await self._crew.stop(within_s)
         for loop in self._loops:
@@ -96,6 +105,20 @@ class Node:
     def program(self) -> Program:
         return self._crew.program
 
+    @property
+    def control(self) -> Control:
+        """What operations on this node work on."""
+        return self._control
+
+    def _control_of(self) -> Control:
+        return Control(
+            log=self._stores.log,
+            ledger=self._stores.ledger,
+            clock=self._clock,
+            program=lambda: self._crew.program,
+            started_at=self._clock.now(),
+        )
+
     def _crew_for(self, program: Program) -> Crew:
         hub = Hub(
             follow_for(program, self._stores.log),
@@ -112,7 +135,7 @@ class Node:
         return [
             Loop("record", self._recorder.turn),
             Loop("upkeep", Upkeep(log, ledger, self._clock, retention).turn),
-            Loop("gauges", Gauges(log, ledger, self._clock, self._metrics).turn),
+            Loop("gauges", self._gauges.turn),
         ]
 
     def _intake_server(self) -> IntakeServer:
@@ -124,6 +147,7 @@ class Node:
             metrics=self._metrics.render,
             ready=lambda: self._not_ready,
             observer=self._observer,
+            fallback=self._api.protocol,
         )
         return IntakeServer(config)
 

@@ -7,6 +7,8 @@
     ├── FlowError         a flows file has mistakes: all of them, with a fix each
     ├── SettingsError     a setting is missing or has a wrong value
     ├── EventError        an event, or what a step returned for one, is not valid
+    ├── NotFound          what was named is not there
+    ├── Conflict          it cannot be done as things stand now
     ├── Reject            raised by a step: this event is not to be tried again
     ├── StoreError        a data directory or a store cannot be used
     │   ├── StoreLocked       another process has it open
@@ -17,6 +19,9 @@
 """
 
 from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
 
 
 class BuswayError(Exception):
@@ -46,6 +51,21 @@ class SettingsError(BuswayError):
 
 class EventError(BuswayError):
     """An event, or what a step returned in its place, is not valid."""
+
+
+class NotFound(BuswayError):
+    """What was named is not there."""
+
+    @classmethod
+    def named(cls, kind: str, name: str, known: Iterable[str] = ()) -> NotFound:
+        """Say that there is no ``kind`` of this name, and which known one may have been meant."""
+        near = difflib.get_close_matches(name, list(known), 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return cls(f"there is no {kind} {name!r}{hint}")
+
+
+class Conflict(BuswayError):
+    """It cannot be done as things stand now: somebody else changed it, or its state forbids it."""
 
 
 class Reject(BuswayError):

@@ -60,6 +60,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The size above which the oldest events that every lane has read go; 0 for no limit."""
     drain_s: float = 10.0
     """How long a stop waits for the batches in hand, in seconds."""
+    api_token: str = ""
+    """What the API asks of every caller; without one it answers only to this machine."""
     log_format: str = ""
     """``text`` or ``json``; by itself text on a terminal, JSON elsewhere."""
     log_level: str = "info"

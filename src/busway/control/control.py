@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime
 
 import msgspec
 
 from busway.clock import Clock, SystemClock
+from busway.control.rate import Rates
 from busway.flow import Program
 from busway.ports import Ledger, Log
 
 
 def _no_program() -> Program | None:
     return None
+
+
+def _no_rates() -> Mapping[str, Rates]:
+    return {}
 
 
 def _nobody() -> None:
@@ -22,6 +28,7 @@ def _nobody() -> None:
 class Control(msgspec.Struct, frozen=True, kw_only=True):
     """The stores, the clock, the program that runs here (``None``: nothing runs), and whom to wake.
 
+    ``started_at`` is when it began to run, ``rates`` returns what was measured last of each flow.
     ``wake`` is called after a change that running loops should notice now rather than at their
     next look.
     """
@@ -30,4 +37,6 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
     ledger: Ledger
     clock: Clock = SystemClock()
     program: Callable[[], Program | None] = _no_program
+    started_at: datetime | None = None
+    rates: Callable[[], Mapping[str, Rates]] = _no_rates
     wake: Callable[[], None] = _nobody

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -14,12 +15,17 @@ BREAKER = "breaker/"
 
 
 class FlowRecord(msgspec.Struct, frozen=True):
-    """A flow as it was last started: its destination, code version and place of declaration."""
+    """A flow as it was last started: destination, code version and place of declaration.
+
+    ``rule`` is its event pattern, ``steps`` are the names of its steps.
+    """
 
     destination: str
     version: str
     place: str
     ordered: bool
+    rule: dict[str, Any] | None = None
+    steps: tuple[str, ...] = ()
 
 
 class BreakerRecord(msgspec.Struct, frozen=True):

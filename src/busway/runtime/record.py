@@ -41,7 +41,14 @@ class Recorder:
 
     async def describe(self, flow: Flow) -> None:
         """Keep what a flow is."""
-        record = FlowRecord(flow.sink.name, flow.version, flow.place, flow.ordered)
+        record = FlowRecord(
+            destination=flow.sink.name,
+            version=flow.version,
+            place=flow.place,
+            ordered=flow.ordered,
+            rule=flow.pattern.source,
+            steps=tuple(step.name for step in flow.steps),
+        )
         await self._ledger.put(FLOW + flow.name, msgspec.json.encode(record))
 
     async def turn(self, loop: Loop) -> None:

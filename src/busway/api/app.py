@@ -1,0 +1,64 @@
+"""The API: every operation of ``control`` over HTTP, a router for each resource."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Annotated
+
+from litestar import Litestar, Router
+from litestar.di import Provide
+from litestar.params import Parameter
+from litestar.types import ASGIApp
+
+from busway.api import flow, status
+from busway.api.access import guarded
+from busway.api.etag import tagging
+from busway.api.openapi import PREFIX, config
+from busway.api.problem import HANDLERS
+from busway.api.query import known_parameters
+from busway.control.control import Control
+
+ROUTERS: tuple[Router, ...] = (status.router, flow.router)
+"""Each resource's router; a new resource is a module with a ``router``, and a line here."""
+
+_WHO_CHARACTERS = 200
+
+
+def create(
+    control: Callable[[], Control], token: str = "", stopping: asyncio.Event | None = None
+) -> ASGIApp:
+    """Return the API on what ``control`` returns, for whoever may call.
+
+    With a ``token`` every caller has to bring it, without one only this machine is answered.
+    ``stopping`` ends what would go on for ever, like a live tail.
+    """
+    return guarded(tagging(routed(control, stopping)), token)
+
+
+def routed(control: Callable[[], Control], stopping: asyncio.Event | None = None) -> Litestar:
+    """Return the routes alone, open to everybody."""
+    end = stopping or asyncio.Event()
+    return Litestar(
+        [Router(PREFIX, route_handlers=ROUTERS)],
+        dependencies={
+            "control": Provide(control, sync_to_thread=False),
+            "stopping": Provide(lambda: end, sync_to_thread=False),
+            "who": Provide(who, sync_to_thread=False),
+        },
+        exception_handlers=HANDLERS,
+        guards=[known_parameters],
+        logging_config=None,
+        openapi_config=config(version("busway")),
+    )
+
+
+def who(
+    actor: Annotated[
+        str | None,
+        Parameter(header="Busway-Actor", description="Who asks, for the audit trail."),
+    ] = None,
+) -> str:
+    """Return who asks for a change, as the audit trail keeps it."""
+    return "".join(one for one in actor or "" if one.isprintable())[:_WHO_CHARACTERS] or "api"

@@ -1,0 +1,57 @@
+"""``/flows``: the flows, what they do, and where their events are."""
+
+from __future__ import annotations
+
+from litestar import Router, get
+
+from busway.api.openapi import example
+from busway.api.page import Cursor, Limit, Page, page_of, place_in
+from busway.control.control import Control
+from busway.control.flow import FlowDetail, LaneStatus, flow_detail
+from busway.control.rate import Rates
+from busway.control.status import FlowStatus, flow_statuses
+
+_STATUS = FlowStatus(
+    name="orders",
+    accepted=100_000,
+    delivered=93_000,
+    filtered=6_000,
+    parked=2,
+    dead=1,
+    discarded=0,
+    backlog=997,
+    destination="sqlite $SHOP_DB orders",
+    version="3f1c9a0be2d4",
+)
+_DETAIL = FlowDetail(
+    status=_STATUS,
+    place="shop.py:12",
+    rule={"type": ["order.created"]},
+    steps=("orders",),
+    ordered=False,
+    rates=Rates(incoming=120.5, delivered=118.0),
+    lanes=(LaneStatus(partition=0, start=0, cursor=99_003, end=100_000),),
+)
+
+
+@get("/", summary="List flows", opt=example(Page([_STATUS])))
+async def list_flows(
+    control: Control, limit: Limit = 100, cursor: Cursor = None
+) -> Page[FlowStatus]:
+    """Return the flows by name, each with where its events are and how its destination does."""
+    after = place_in(cursor, str) if cursor else ""
+    found = await flow_statuses(control.log, control.ledger)
+    return page_of([one for one in found if one.name > after][: limit + 1], limit, _name)
+
+
+@get("/{name:str}", summary="Show a flow", opt=example(_DETAIL))
+async def show_flow(control: Control, name: str) -> FlowDetail:
+    """Return a flow: what it wants and does, its numbers, and each of its lanes."""
+    return await flow_detail(control, name)
+
+
+def _name(status: FlowStatus) -> str:
+    return status.name
+
+
+router = Router("/flows", route_handlers=[list_flows, show_flow], tags=["flows"])

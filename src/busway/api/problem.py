@@ -1,0 +1,137 @@
+"""Problems: what was wrong with a request, as an RFC 9457 problem document."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from enum import Enum
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from litestar.types import ExceptionHandlersMap
+
+from busway.errors import BuswayError, Conflict, NotFound, StoreError, StoreFull
+
+PROBLEM_TYPE = "application/problem+json"
+_log = structlog.get_logger("busway")
+
+KINDS = {
+    400: ("invalid", "Invalid request"),
+    401: ("unauthorized", "Not authorized"),
+    403: ("forbidden", "Forbidden"),
+    404: ("not-found", "Not found"),
+    405: ("not-allowed", "Method not allowed"),
+    409: ("conflict", "Conflict"),
+    412: ("changed", "Changed meanwhile"),
+    413: ("body-too-large", "Body too large"),
+    415: ("unsupported-media", "Unsupported media type"),
+    500: ("internal", "Internal error"),
+    503: ("store-failing", "The store cannot be used now"),
+    507: ("store-full", "No room for more"),
+}
+"""The stable name and the title of each problem, by status."""
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One thing that is wrong: where (``query.limit``, ``body.until``) and what."""
+
+    place: str
+    reason: str
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was wrong, and what to do.
+
+    ``type`` names the problem for programs and does not change, ``detail`` is for people.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: tuple[Fault, ...] = ()
+
+
+def problem(status: int, detail: str, errors: tuple[Fault, ...] = ()) -> Problem:
+    """Return the problem document of a status."""
+    phrase = HTTPStatus(status).phrase
+    kind, title = KINDS.get(status, (phrase.lower().replace(" ", "-"), phrase))
+    return Problem(f"urn:busway:problem:{kind}", title, status, detail, errors)
+
+
+def status_of(error: BuswayError) -> int:
+    """Return the status that tells what kind of error it is."""
+    match error:
+        case NotFound():
+            return 404
+        case Conflict():
+            return 409
+        case StoreFull():
+            return 507
+        case StoreError():
+            return 503
+        case _:
+            return 400
+
+
+def _answer(found: Problem, headers: Mapping[str, str] | None = None) -> Response[Problem]:
+    return Response(
+        found,
+        status_code=found.status,
+        media_type=PROBLEM_TYPE,
+        headers=dict(headers or {}),
+    )
+
+
+def _on_busway_error(_: Request[Any, Any, Any], error: BuswayError) -> Response[Problem]:
+    return _answer(problem(status_of(error), str(error)))
+
+
+def _on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
+    headers = {name: str(value) for name, value in (error.headers or {}).items()}
+    return _answer(problem(error.status_code, _detail(request, error), _faults(error)), headers)
+
+
+def _on_defect(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    _log.error("request failed", path=request.url.path, error=repr(error), exc_info=error)
+    return _answer(problem(500, "a defect in the server; its log has more"))
+
+
+def _detail(request: Request[Any, Any, Any], error: HTTPException) -> str:
+    path = request.url.path
+    if error.status_code == 404:
+        near = difflib.get_close_matches(path, [str(one.path) for one in request.app.routes], 1)
+        hint = f"did you mean {near[0]}?" if near else "/api/v1/openapi.json says what there is"
+        return f"there is nothing at {path[:200]!r}; events go to POST /events; {hint}"
+    if error.status_code == 405:
+        return f"{path} does not take {request.method}"
+    faults = _faults(error)
+    if faults:
+        return "; ".join(f"{one.place}: {one.reason}" for one in faults)
+    return error.detail
+
+
+def _faults(error: HTTPException) -> tuple[Fault, ...]:
+    listed = error.extra if isinstance(error.extra, list) else []
+    return tuple(_fault(one) for one in listed if isinstance(one, dict))
+
+
+def _fault(one: dict[str, Any]) -> Fault:
+    place = ".".join(_plain(one[name]) for name in ("source", "key") if one.get(name))
+    return Fault(place or "body", str(one.get("message", "it is not valid")))
+
+
+def _plain(value: object) -> str:
+    return str(value.value) if isinstance(value, Enum) else str(value)
+
+
+HANDLERS: ExceptionHandlersMap = {
+    BuswayError: _on_busway_error,
+    HTTPException: _on_http_error,
+    Exception: _on_defect,
+}
+"""What makes a problem document of whatever is raised."""

@@ -1,0 +1,68 @@
+"""All of one Busway at a glance: the process, the log, the flows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from importlib.metadata import version
+
+import msgspec
+
+from busway.control.check import check
+from busway.control.control import Control
+from busway.control.status import FlowStatus, flow_statuses
+
+
+class PartitionStatus(msgspec.Struct, frozen=True):
+    """A partition of the log: the first kept offset, and the end."""
+
+    partition: int
+    first: int
+    end: int
+
+
+class LogStatus(msgspec.Struct, frozen=True):
+    """The log: its identity, what it takes up, and its partitions."""
+
+    identity: str
+    size_bytes: int
+    partitions: tuple[PartitionStatus, ...]
+
+
+class Overview(msgspec.Struct, frozen=True, kw_only=True):
+    """What runs here and since when (``null``: nothing runs), the log, and the flows."""
+
+    version: str
+    at: datetime
+    started_at: datetime | None
+    app: str | None
+    log: LogStatus
+    flows: Sequence[FlowStatus]
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """Whether every event of every flow is in exactly one place, and a line for each fault."""
+
+    ok: bool
+    faults: Sequence[str] = ()
+
+
+async def overview(control: Control) -> Overview:
+    """Return how it all stands."""
+    log, program = control.log, control.program()
+    bounds = [await log.bounds(partition) for partition in range(log.partitions)]
+    partitions = tuple(PartitionStatus(number, *found) for number, found in enumerate(bounds))
+    return Overview(
+        version=version("busway"),
+        at=control.clock.now(),
+        started_at=control.started_at,
+        app=None if program is None else program.name,
+        log=LogStatus(log.identity, await log.size_bytes(), partitions),
+        flows=await flow_statuses(log, control.ledger),
+    )
+
+
+async def checked(control: Control) -> Checked:
+    """Look whether all adds up."""
+    faults = await check(control.log, control.ledger)
+    return Checked(not faults, faults)
