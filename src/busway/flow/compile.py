@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 
@@ -14,7 +14,10 @@ from busway.delivery.backoff import Backoff
 from busway.delivery.throttle import Rate
 from busway.duration import seconds
 from busway.errors import FlowError, PatternError, SettingsError
-from busway.flow.flow import Flow, Program, Start
+from busway.flow.beginning import Beginning, beginning
+from busway.flow.compile_alert import compile_alerts
+from busway.flow.flow import Flow, Program
+from busway.flow.renaming import rename_mistakes
 from busway.flow.spec import App, Declaration
 from busway.flow.version import version_of
 from busway.ports import Sink
@@ -24,6 +27,7 @@ from busway.step import Step
 
 OPTIONS = (
     *("when", "to", "steps", "retry", "rate", "ordered", "start"),
+    "renamed_from",
     *("timeout", "concurrency", "batch"),
 )
 EVERYTHING = {"specversion": [{"exists": True}]}
@@ -38,15 +42,23 @@ def compile_app(app: App) -> Program:
     mistakes: list[str] = []
     flows = [_Compiler(one, mistakes).flow() for one in app.declarations]
     mistakes += _name_clashes(app.declarations)
+    mistakes += [_mistake(one, what) for one, what in rename_mistakes(app.declarations)]
+    alerts = compile_alerts(
+        app.alerts, {str(one.name): one.options.get("to") for one in app.declarations}, mistakes
+    )
     if not app.declarations:
         mistakes.append(f"app {app.name!r}: it has no flows; declare one with @app.flow(…)")
     if mistakes:
         raise FlowError("\n".join(mistakes))
-    return Program(app.name, tuple(flow for flow in flows if flow is not None))
+    return Program(app.name, tuple(flow for flow in flows if flow is not None), alerts)
 
 
 def _place(declaration: Declaration) -> str:
     return f"{declaration.file}:{declaration.line}"
+
+
+def _mistake(declaration: Declaration, what: str) -> str:
+    return f"{_place(declaration)}: flow {declaration.name!r}: {what}"
 
 
 def _name_clashes(declarations: list[Declaration]) -> list[str]:
@@ -56,7 +68,7 @@ def _name_clashes(declarations: list[Declaration]) -> list[str]:
         first = seen.setdefault(one.name, one)
         if first is not one and one.name is not None:
             what = f"the flow at line {first.line} has this name too; give one of them another"
-            clashes.append(f"{_place(one)}: flow {one.name!r}: {what}")
+            clashes.append(_mistake(one, what))
     return clashes
 
 
@@ -86,13 +98,13 @@ class _Compiler:
             rate=rate,
             ordered=bool(self._given.get("ordered", False)),
             start=start,
+            renamed_from=self._given.get("renamed_from") or "",
             version=self._version(steps, pattern, sink),
             place=_place(self._declaration),
         )
 
     def _wrong(self, what: str) -> None:
-        name = self._declaration.name
-        self._mistakes.append(f"{_place(self._declaration)}: flow {name!r}: {what}")
+        self._mistakes.append(_mistake(self._declaration, what))
 
     def _check_options(self) -> None:
         for option in self._given:
@@ -191,12 +203,12 @@ class _Compiler:
             self._wrong(f"rate: {error}")
             return None
 
-    def _start(self) -> Start:
-        given = self._given.get("start", "end")
-        if given not in get_args(Start):
-            self._wrong(f"start is {given!r}; give 'end' or 'beginning'")
+    def _start(self) -> Beginning:
+        try:
+            return beginning(self._given.get("start", "end"))
+        except SettingsError as error:
+            self._wrong(str(error))
             return "end"
-        return "beginning" if given == "beginning" else "end"
 
     def _version(self, steps: tuple[Step, ...], pattern: Pattern, sink: Sink) -> str:
         shape = [(step.timeout_s, step.batch, step.concurrency) for step in steps]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 
 from busway.delivery.backoff import Backoff
 from busway.delivery.throttle import Rate
+from busway.flow.alert import Alert
+from busway.flow.beginning import Beginning
 from busway.ports import Sink
 from busway.rule import Pattern
 from busway.step import Step
-
-Start = Literal["end", "beginning"]
 
 
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,10 +23,17 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     backoff: Backoff
     rate: Rate | None
     ordered: bool
-    start: Start
+    start: Beginning
     version: str
     place: str
     """Where it is declared, as ``file:line``."""
+    renamed_from: str = ""
+    known_as: str = ""
+    """The name by which sinks and idempotency keys know it: its first one, also when renamed."""
+
+    def __post_init__(self) -> None:
+        if not self.known_as:
+            msgspec.structs.force_setattr(self, "known_as", self.name)
 
 
 class Program(msgspec.Struct, frozen=True):
@@ -36,3 +41,4 @@ class Program(msgspec.Struct, frozen=True):
 
     name: str
     flows: tuple[Flow, ...]
+    alerts: tuple[Alert, ...] = ()
