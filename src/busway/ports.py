@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
 from busway.clock import derived_id
+from busway.concurrency import Concurrency
 from busway.event import Event
 from busway.lane import (
     Audit,
@@ -23,7 +25,7 @@ from busway.lane import (
     Trouble,
     Verdict,
 )
-from busway.outcome import Outcome
+from busway.outcome import Down, Outcome
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -262,6 +264,8 @@ class Stores(msgspec.Struct, frozen=True):
     ledger: Ledger
     release: Callable[[], None] = lambda: None
     """What gives the place back after both are closed (a lock on a directory)."""
+    place: Path | None = None
+    """The directory that both are in, of engines that have one."""
 
     async def close(self) -> None:
         """Close both, whatever happens to the first."""
@@ -293,12 +297,27 @@ class Item(msgspec.Struct, frozen=True):
         return [derived_id(self.flow, identity, index) for index in range(len(self.results))]
 
 
+class Permits(Protocol):
+    """Leave to have one request on its way: what a destination takes at a time is kept here."""
+
+    async def acquire(self) -> None:
+        """Return when one more request may go."""
+        ...
+
+    def release(self, took_s: float | None = None, *, refused: bool = False) -> None:
+        """Give one back: how long its answer took (``None``: there was none to learn from), and
+        whether it was that this is too much for it now."""
+        ...
+
+
 class Load(msgspec.Struct, frozen=True):
     """What a lane hands to a sink at once.
 
     ``lane`` names the lane for ever (log identity, flow, partition). For fresh events ``start`` and
     ``end`` are the range of offsets that the load decides, and ``holes`` those offsets in it which
     are not to land now because they failed before the sink. A retry has neither: both are ``None``.
+    ``permits`` are for a sink that :class:`TakesPermits`, one for each of its requests; for another
+    one is held while it writes.
     """
 
     lane: tuple[str, str, int]
@@ -307,6 +326,7 @@ class Load(msgspec.Struct, frozen=True):
     end: int | None = None
     holes: Sequence[int] = ()
     ordered: bool = False
+    permits: Permits | None = None
 
 
 class Destination(Protocol):
@@ -325,6 +345,28 @@ class Destination(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What a destination knows of a lane: the offsets from ``start`` up to ``end`` are decided, and
+    of those that were asked about ``landed`` are in it."""
+
+    start: int = 0
+    end: int = 0
+    landed: frozenset[int] = frozenset()
+
+
+@runtime_checkable
+class KnowsLanded(Protocol):
+    """A destination that keeps positions and can tell what has landed."""
+
+    async def landed(self, lane: tuple[str, str, int], offsets: Sequence[int]) -> Standing | Down:
+        """Return what is known of a lane (see :class:`Load`) and of some of its offsets.
+
+        Called beside writes, a few thousand offsets at a time. It never raises for a destination
+        that takes nothing now: that is ``Down``.
+        """
+        ...
 
 
 class Supplies(Protocol):
@@ -360,3 +402,17 @@ class KeepsPositions(Protocol):
 
     @property
     def keeps_positions(self) -> Literal[True]: ...
+
+
+@runtime_checkable
+class TakesPermits(Protocol):
+    """A sink that sends several requests at a time, and takes a permit of its load for each.
+
+    ``concurrency`` is how many it may have on their way, over all lanes that deliver to it.
+    """
+
+    @property
+    def takes_permits(self) -> Literal[True]: ...
+
+    @property
+    def concurrency(self) -> Concurrency | str: ...

@@ -1,52 +1,80 @@
-"""The throttle: how fast a flow may deliver. Pure; time is passed in."""
+"""The throttle: how fast events may go. Pure; time is passed in.
+
+A throttle is a record of two numbers, so that several workers can share one: each takes a slice of
+events at a time (:meth:`Throttle.used`), by comparing and setting the record where it is kept.
+"""
 
 from __future__ import annotations
 
 import re
+from math import inf
 
 import msgspec
 
 from busway.errors import SettingsError
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
-_RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*([smh])\s*")
+_RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*([smh])\s*(?:burst\s*(\d+)\s*)?")
 _BURST_S = 0.1
-"""How much of the rate may go at once, in seconds of it."""
+"""How much of the rate may go at once where nothing is said, in seconds of it."""
 
 
 class Rate(msgspec.Struct, frozen=True):
-    """At most ``per_s`` events a second, on average over any time longer than a tenth of one."""
+    """At most ``per_s`` events a second on average, and ``at_once`` of them in one go.
+
+    Over any time of t seconds no more than ``per_s * t + burst`` go. Without ``at_once`` the burst
+    is a tenth of a second's events.
+    """
 
     per_s: float
+    at_once: int | None = None
 
     @classmethod
     def parse(cls, text: object) -> Rate:
-        """Return the rate of ``"50/s"``, ``"1000/m"`` or ``"10/h"``.
+        """Return the rate of ``"50/s"``, ``"1000/m"``, ``"10/h"`` or ``"100/s burst 500"``.
 
-        Raises :class:`SettingsError` for anything else, and for a rate of nothing.
+        A rate is returned as it is. Raises :class:`SettingsError` for anything else, and for a
+        rate or a burst of nothing.
         """
+        rate = text if isinstance(text, Rate) else None
         found = _RATE.fullmatch(text) if isinstance(text, str) else None
-        if found is None or not float(found[1]):
-            raise SettingsError(f"{text!r} is no rate; write it like '50/s', '1000/m' or '10/h'")
-        return cls(float(found[1]) / _SECONDS[found[2]])
+        if found is not None:
+            at_once = None if found[3] is None else int(found[3])
+            rate = cls(float(found[1]) / _SECONDS[found[2]], at_once)
+        if rate is None or not 0 < rate.per_s < inf or rate.burst < 1:
+            advice = "write it like '50/s', '1000/m', '10/h' or '100/s burst 500'"
+            raise SettingsError(f"{text!r} is no rate; {advice}")
+        return rate
 
     @property
     def burst(self) -> int:
         """How many events may go at once."""
-        return max(1, int(self.per_s * _BURST_S))
+        return max(1, int(self.per_s * _BURST_S)) if self.at_once is None else self.at_once
+
+    def __str__(self) -> str:
+        rate = f"{self.per_s:.12f}".rstrip("0").rstrip(".") + "/s"
+        return rate if self.at_once is None else f"{rate} burst {self.at_once}"
 
 
 class Throttle(msgspec.Struct, frozen=True):
-    """A rate, and how far it is used up: ``free_at`` is when all that went is paid for, in seconds
-    of a clock that does not go back (the generic cell rate algorithm, ITU-T I.371)."""
+    """A rate, and how far it is used up (the generic cell rate algorithm, ITU-T I.371).
+
+    ``free_at`` is when all that went is paid for, in seconds of a clock that does not go back.
+    """
 
     rate: Rate
-    free_at: float = float("-inf")
+    free_at: float = 0.0
 
-    def wait_s(self, now: float) -> float:
-        """Return how long the next events have to wait."""
-        return max(0.0, self.free_at - now)
+    def wait_s(self, now: float, count: int) -> float:
+        """Return how long ``count`` events have to wait; more than a burst wait as long as one."""
+        room = self.rate.burst - min(count, self.rate.burst)
+        return max(0.0, self.free_at - room / self.rate.per_s - now)
 
     def used(self, now: float, count: int) -> Throttle:
         """Return the throttle after ``count`` events went."""
         return Throttle(self.rate, max(self.free_at, now) + count / self.rate.per_s)
+
+    def changed(self, now: float, rate: Rate) -> Throttle:
+        """Return the throttle with another rate from now on: what is owed is paid at that."""
+        owed = max(0.0, self.free_at - now) * self.rate.per_s
+        return Throttle(rate, now + owed / rate.per_s)

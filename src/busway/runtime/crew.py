@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from busway.bus.follow import Follow
 from busway.flow import Flow, Program
@@ -27,6 +28,8 @@ class Crew:
         self._recorder = recorder
         self._gates: dict[Sink, Gate] = {}
         self._loops: list[Loop] = []
+        self.assignments: dict[str, Mapping[int, Assignment]] = {}
+        """The lanes by flow and partition."""
 
     async def start(self, supplies: Supplies) -> None:
         """Open the sinks and the lanes, and start the loops.
@@ -63,12 +66,15 @@ class Crew:
         pace = Pace(flow.rate, self._hub.clock)
         assignments: dict[int, Assignment] = {}
         for partition in range(self._log.partitions):
-            to = Assignment(self._hub, flow, number, gate, partition, pace, asyncio.Lock())
+            to = Assignment(
+                self._hub, flow, number, gate, partition, pace, gate.slots, asyncio.Lock()
+            )
             assignments[partition] = to
             lane = await self._hub.ledger.open_lane(
                 flow.name, partition, await self._beginning(flow, partition)
             )
             self._loops.append(Loop(f"{flow.name}/{partition}", Deliverer(to, lane).turn))
+        self.assignments[flow.name] = assignments
         self._loops.append(Loop(f"{flow.name}/retry", Retrier(self._hub, assignments).turn))
         await self._recorder.describe(flow)
 

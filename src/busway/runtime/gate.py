@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import msgspec
 
 from busway.clock import Clock
+from busway.concurrency import Concurrency, concurrency
 from busway.delivery.breaker import Breaker
 from busway.outcome import DELIVERED, Down, Gone, Outcome
-from busway.ports import Destination, KeepsPositions, Load, Sink
+from busway.ports import Destination, KeepsPositions, Load, Sink, TakesPermits
+from busway.runtime.permit import Slots
+from busway.runtime.signal import Signal
 from busway.runtime.suspect import Suspects
 
 
@@ -25,9 +26,19 @@ class Opened(msgspec.Struct, frozen=True):
     def keeps_positions(self) -> bool:
         return isinstance(self.sink, KeepsPositions) and self.sink.keeps_positions
 
+    @property
+    def concurrency(self) -> Concurrency | None:
+        """How many requests it takes at a time; ``None`` where it does not take permits."""
+        if isinstance(self.sink, TakesPermits) and self.sink.takes_permits:
+            return concurrency(self.sink.concurrency)
+        return None
+
 
 class Gate:
-    """Lets writes through while the destination takes them; one probe at a time when it did not."""
+    """Lets writes through while the destination takes them; one probe at a time when it did not.
+
+    ``slots`` are its permits; an operator may ``change`` how many there are.
+    """
 
     def __init__(
         self, opened: Opened, clock: Clock, on_change: Callable[[Gate], None] | None = None
@@ -35,14 +46,20 @@ class Gate:
         self.opened = opened
         self.breaker = Breaker()
         self.suspects = Suspects()
+        self.slots = Slots(opened.concurrency, clock)
+        self._takes_permits = opened.concurrency is not None
         self._clock = clock
         self._on_change = on_change
-        self._changed = asyncio.Event()
+        self._changed = Signal(clock)
 
     @property
     def closed(self) -> bool:
         """Whether the destination takes writes, as far as is known."""
         return self.breaker.state == "closed"
+
+    def resume(self) -> None:
+        """Believe that the destination takes writes again, also where it asked for none (410)."""
+        self._set(Breaker())
 
     async def ready(self) -> bool:
         """Return when a write may go; true when it is the probe, which must be reported."""
@@ -53,23 +70,7 @@ class Gate:
             if wait_s == 0.0:
                 self._set(self.breaker.probe())
                 return True
-            await self._change_within(wait_s)
-
-    async def _change_within(self, wait_s: float | None) -> None:
-        """Return when the breaker changed, or its wait is over."""
-        self._changed.clear()
-        waiting = [asyncio.ensure_future(self._changed.wait())]
-        if wait_s is not None:
-            waiting.append(asyncio.ensure_future(self._sleep(wait_s)))
-        try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for one in waiting:
-                one.cancel()
-
-    async def _sleep(self, seconds: float) -> Literal[True]:
-        await self._clock.sleep(seconds)
-        return True
+            await self._changed.within(wait_s)
 
     async def write(self, load: Load) -> Sequence[Outcome]:
         """Hand a load to the destination, learn from what it answers, and return that.
@@ -78,15 +79,30 @@ class Gate:
         """
         try:
             turn = self.suspects.set_out()
-            outcomes = _checked(load, await self.opened.destination.write(load))
+            outcomes = _checked(load, await self._written(load))
             outcomes = self.suspects.judged(turn, load, outcomes)
-        except asyncio.CancelledError:
-            self._lift_probe("the probe was cut off")
-            raise
-        except Exception as error:  # a bug in a sink must not lose an event
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                self._lift_probe("the probe was cut off")
+                raise
+            # a bug in a sink must not lose an event
             outcomes = [Down(f"{type(error).__name__}: {error}")] * (len(load.items) or 1)
         self._learn(outcomes)
         return outcomes
+
+    async def _written(self, load: Load) -> Sequence[Outcome]:
+        """Write with a permit held, where the sink does not take one for each request."""
+        if self._takes_permits or load.permits is None:
+            return await self.opened.destination.write(load)
+        await load.permits.acquire()
+        began, refused, answered = self._clock.monotonic(), False, False
+        try:
+            outcomes = await self.opened.destination.write(load)
+            refused, answered = any(isinstance(one, Down) for one in outcomes), True
+            return outcomes
+        finally:
+            took_s = self._clock.monotonic() - began if answered else None
+            load.permits.release(took_s, refused=refused)
 
     def _learn(self, outcomes: Sequence[Outcome]) -> None:
         found = self.breaker
@@ -110,7 +126,7 @@ class Gate:
     def _set(self, breaker: Breaker) -> None:
         changed = breaker.state != self.breaker.state
         self.breaker = breaker
-        self._changed.set()
+        self._changed.give()
         if changed and self._on_change is not None:
             self._on_change(self)
 

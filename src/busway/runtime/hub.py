@@ -13,7 +13,7 @@ from busway.clock import Clock
 from busway.delivery.settle import Terms
 from busway.flow import Flow
 from busway.lane import Counts
-from busway.ports import Ledger
+from busway.ports import Ledger, Permits
 from busway.runtime.gate import Gate
 from busway.runtime.pace import Pace
 
@@ -53,7 +53,8 @@ class Hub(msgspec.Struct, frozen=True):
 class Assignment(msgspec.Struct, frozen=True):
     """A lane to work: its flow, the number of its rule, its partition, and the way to its sink.
 
-    ``lock`` is held while troubles of the lane are decided, by delivering and by retrying.
+    ``pace`` and ``permits`` hold for all lanes of the flow together: how fast, and how many at a
+    time. ``lock`` is held while troubles of the lane are decided, by delivering and by retrying.
     """
 
     hub: Hub
@@ -62,6 +63,7 @@ class Assignment(msgspec.Struct, frozen=True):
     gate: Gate
     partition: int
     pace: Pace
+    permits: Permits
     lock: asyncio.Lock
 
     @property

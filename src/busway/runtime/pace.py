@@ -3,29 +3,70 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from busway.clock import Clock
 from busway.delivery.throttle import Rate, Throttle
+from busway.runtime.signal import Signal
 
 
 class Pace:
-    """Lets events go at a rate, first come first served; without a rate, at once."""
+    """Lets events go at a rate, first come first served; without a rate, at once.
 
-    def __init__(self, rate: Rate | None, clock: Clock) -> None:
+    ``shared`` are the paces of limits that other flows keep to as well.
+    """
+
+    def __init__(self, rate: Rate | None, clock: Clock, shared: Sequence[Pace] = ()) -> None:
+        self.declared = rate
         self._throttle = None if rate is None else Throttle(rate)
         self._clock = clock
+        self._shared = shared
         self._turn = asyncio.Lock()
+        self._changed = Signal(clock)
+
+    @property
+    def rate(self) -> Rate | None:
+        """The rate that holds now, without those of shared limits."""
+        return None if self._throttle is None else self._throttle.rate
+
+    def change(self, rate: Rate | None) -> None:
+        """Hold another rate from now on, for who waits as well; ``None``: the declared one again.
+
+        What was cut to the burst of the rate before goes at once, and is paid for by a longer wait.
+        """
+        wanted = self.declared if rate is None else rate
+        if wanted == self.rate:
+            return
+        now = self._clock.monotonic()
+        if wanted is None:
+            self._throttle = None
+        elif self._throttle is None:
+            self._throttle = Throttle(wanted)
+        else:
+            self._throttle = self._throttle.changed(now, wanted)
+        self._changed.give()
 
     @property
     def most(self) -> int | None:
         """How many events may go at once; ``None`` for any number."""
-        return None if self._throttle is None else self._throttle.rate.burst
+        own = [] if self._throttle is None else [self._throttle.rate.burst]
+        return min(
+            [*own, *(m for one in self._shared if (m := one.most) is not None)], default=None
+        )
 
     async def allow(self, count: int) -> None:
         """Return when ``count`` events may go."""
-        if self._throttle is None:
-            return
-        async with self._turn:
-            while wait_s := self._throttle.wait_s(self._clock.monotonic()):
-                await self._clock.sleep(wait_s)
-            self._throttle = self._throttle.used(self._clock.monotonic(), count)
+        if self._throttle is not None:
+            async with self._turn:
+                await self._wait(count)
+        for one in self._shared:
+            await one.allow(count)
+
+    async def _wait(self, count: int) -> None:
+        while self._throttle is not None:
+            now = self._clock.monotonic()
+            wait_s = self._throttle.wait_s(now, count)
+            if not wait_s:
+                self._throttle = self._throttle.used(now, count)
+                return
+            await self._changed.within(wait_s)

@@ -109,9 +109,9 @@ class Passage:
         return [free[tries % len(free)]]
 
     def _load_of(self, items: Sequence[Item]) -> Load:
-        holes = self._fates.holes()
+        to, holes = self._to, self._fates.holes()
         return Load(
-            self._to.lane, items, self._start, self._portion.end, holes, self._to.flow.ordered
+            to.lane, items, self._start, self._portion.end, holes, to.flow.ordered, to.permits
         )
 
     async def _settle_before(self, left: Sequence[Item]) -> None:

@@ -114,7 +114,8 @@ class Retrier:
         with loop.idle():
             await to.pace.allow(len(items))
             await to.gate.ready()
-        outcomes = await to.gate.write(Load(to.lane, items, ordered=to.flow.ordered))
+        load = Load(to.lane, items, ordered=to.flow.ordered, permits=to.permits)
+        outcomes = await to.gate.write(load)
         fates = [fate_of(item, one) for item, one in zip(items, outcomes, strict=True)]
         return [fate for fate in fates if fate is not None]
 

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from busway.errors import SinkError
+from busway.concurrency import Concurrency, concurrency
+from busway.errors import SettingsError, SinkError
 from busway.ports import Destination, Supplies
 from busway.settings import Env, resolve
 from busway.sink.declared import check_count, label, seconds
@@ -29,7 +30,8 @@ class Http(msgspec.Struct, frozen=True):
     At least once: every request has an ``Idempotency-Key`` that stays the same however often it is
     sent. ``batch_format`` is ``json`` (an array) or ``ndjson`` (a line each); ``timeout`` is for a
     whole request; ``concurrency`` is how many requests are on their way at a time, all lanes
-    together. Values of ``headers`` and the URL may be taken from the environment (:func:`env`).
+    together: a number, ``"adaptive"``, or an :class:`busway.Adaptive` with bounds.
+    Values of ``headers`` and the URL may be taken from the environment (:func:`env`).
     """
 
     url: str | Env
@@ -38,10 +40,14 @@ class Http(msgspec.Struct, frozen=True):
     batch: int | None = None
     batch_format: Literal["json", "ndjson"] = "json"
     timeout: str | float = "10s"
-    concurrency: int = 8
+    concurrency: Concurrency | str = 8
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "headers", _pairs(self.headers))
+
+    @property
+    def takes_permits(self) -> Literal[True]:
+        return True
 
     @property
     def name(self) -> str:
@@ -69,7 +75,6 @@ class Http(msgspec.Struct, frozen=True):
         for name, value in headers:
             if not _TOKEN.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
                 raise SinkError(f"http(headers=…): {name!r} is not a header, or its value is not")
-        check_count("http", "concurrency", self.concurrency)
         check_count("http", "batch", 1 if self.batch is None else self.batch)
         return Endpoint(
             url,
@@ -78,8 +83,15 @@ class Http(msgspec.Struct, frozen=True):
             self.batch,
             self.batch_format,
             seconds("http", "timeout", self.timeout),
-            self.concurrency,
+            _concurrency(self.concurrency),
         )
+
+
+def _concurrency(value: object) -> Concurrency:
+    try:
+        return concurrency(value)
+    except SettingsError as error:
+        raise SinkError(f"http(concurrency=…): {error}") from error
 
 
 def _pairs(headers: Mapping[str, str | Env] | Pairs) -> Pairs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
@@ -18,17 +19,19 @@ from busway.sink.http_request import Part, Request, batches, chains, part_of, si
 _BODY_READ = 8192
 _SPLIT = ("http 400", "http 413", "http 422")
 """Refusals of a batch that one event in it may have caused."""
+_WORKERS = 64
+_PATIENCE = 8
+"""After how many refusals in a row, at most, a load is stopped."""
 
 
 class HttpDestination:
-    """Keeps connections open; at most ``concurrency`` requests are on their way at a time."""
+    """Keeps connections open; each request of a load holds one of its permits."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self.slots = asyncio.Semaphore(endpoint.concurrency)
         timeout = endpoint.timeout_s
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=endpoint.concurrency),
+            connector=aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=timeout * 0.9),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": "busway"},
@@ -83,7 +86,7 @@ class Writing:
     def __init__(self, destination: HttpDestination, load: Load) -> None:
         self._destination = destination
         self._load = load
-        self._patience = max(2, destination.endpoint.concurrency)
+        self._patience = max(2, min(destination.endpoint.most, _PATIENCE))
         self._verdicts: list[Verdict | Down] = [HELD] * len(load.items)
         self._behind: dict[int, int] = {}
         self._stopped: Down | Gone | None = None
@@ -93,11 +96,18 @@ class Writing:
 
     async def run(self) -> Sequence[Outcome]:
         """Return what became of each item."""
-        queue = iter(self._chains())
+        chains = self._chains()
+        queue = iter(chains)
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._destination.endpoint.concurrency):
+            for _ in range(min(self._workers, len(chains))):
                 group.create_task(self._work(queue))
         return self._outcomes()
+
+    @property
+    def _workers(self) -> int:
+        """How many may want to send: more than have leave to, as that can change at any time."""
+        most = self._destination.endpoint.most
+        return most if self._load.permits is None else max(most, _WORKERS)
 
     def _chains(self) -> list[list[list[Part]]]:
         """Return chains of groups: chains go side by side, the groups of one in order."""
@@ -138,10 +148,7 @@ class Writing:
                     failed.setdefault(part.order_key, part.index)
 
     async def _send(self, group: Sequence[Part]) -> None:
-        async with self._destination.slots:
-            self._turn = turn = self._turn + 1
-            verdict = self._stopped or await self._sent(group)
-        self._learn(verdict, turn, group)
+        verdict = await self._permitted(group)
         if isinstance(verdict, Rejected) and verdict.error in _SPLIT and len(group) > 1:
             middle = len(group) // 2
             await self._send(group[:middle])
@@ -149,6 +156,22 @@ class Writing:
             return
         for part in group:
             self._verdicts[part.index] = verdict
+
+    async def _permitted(self, group: Sequence[Part]) -> Verdict | Down:
+        """Send a group while a permit is held, unless the load has been stopped meanwhile."""
+        permits = self._load.permits
+        if permits is not None:
+            await permits.acquire()
+        self._turn = turn = self._turn + 1
+        began, verdict = time.perf_counter(), None
+        try:
+            verdict = self._stopped or await self._sent(group)
+        finally:
+            if permits is not None:
+                refused = isinstance(verdict, Unavailable)
+                permits.release(_took_s(began, verdict), refused=refused)
+        self._learn(verdict, turn, group)
+        return verdict
 
     async def _sent(self, group: Sequence[Part]) -> Verdict | Down:
         if self._destination.endpoint.batch is not None:
@@ -187,6 +210,12 @@ class Writing:
             # it was about the event where one that set out after it landed
             return verdict.retry if self._refused[index] < self._last_landed else verdict.down
         return verdict
+
+
+def _took_s(began: float, verdict: Verdict | Down | None) -> float | None:
+    """Return how long an answer took; what is no answer tells nothing of that."""
+    answered = verdict is not None and not isinstance(verdict, Down | Gone)
+    return time.perf_counter() - began if answered else None
 
 
 def _cause(error: BaseException) -> str:

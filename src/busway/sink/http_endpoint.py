@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from busway.concurrency import Adaptive, Concurrency
+
 
 class Endpoint(msgspec.Struct, frozen=True):
     """A URL, and how requests go to it; the fields are those of ``Http``."""
@@ -18,7 +20,13 @@ class Endpoint(msgspec.Struct, frozen=True):
     batch: int | None
     batch_format: Literal["json", "ndjson"]
     timeout_s: float
-    concurrency: int
+    concurrency: Concurrency
+
+    @property
+    def most(self) -> int:
+        """How many requests may be on their way at a time, at most."""
+        chosen = self.concurrency
+        return chosen.most if isinstance(chosen, Adaptive) else chosen
 
 
 def without_secrets(url: str) -> str:

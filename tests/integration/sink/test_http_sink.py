@@ -13,11 +13,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from busway.clock import derived_id
+from busway.clock import SystemClock, derived_id
 from busway.errors import SinkError
 from busway.event import Event
 from busway.outcome import DELIVERED, HELD, Delivered, Down, Gone, Outcome, Rejected, Retry
 from busway.ports import Destination, Item
+from busway.runtime.permit import Slots
 from busway.settings import env
 from busway.sinks import http
 from http_target import Answer, Call, HttpTarget, http_target
@@ -267,11 +268,15 @@ async def test_an_ordered_destination_that_is_down_holds_nobody(target: HttpTarg
 
 async def test_concurrency_is_bounded_over_all_lanes(target: HttpTarget) -> None:
     target.hold_until_busy(3)
+    slots = Slots(3, SystemClock())
+    loads = [
+        msgspec.structs.replace(fresh(orders(20), partition=p), permits=slots) for p in range(4)
+    ]
     async with opened(target, concurrency=3) as destination:
-        lanes = [destination.write(fresh(orders(20), partition=p)) for p in range(4)]
-        outcomes = await asyncio.gather(*lanes)
+        outcomes = await asyncio.gather(*(destination.write(load) for load in loads))
     assert outcomes == [[DELIVERED] * 20] * 4
     assert target.busiest == 3
+    assert slots.in_flight == 0
 
 
 async def test_batches_of_json(target: HttpTarget) -> None:

@@ -32,7 +32,7 @@ def test_no_more_goes_than_the_rate_allows(per_s: float, waits: list[tuple[float
     throttle, now, gone = Throttle(rate), 0.0, 0
     for pause, wanted in waits:
         now += pause
-        now += throttle.wait_s(now)
+        now += throttle.wait_s(now, min(wanted, rate.burst))
         count = min(wanted, rate.burst)
         throttle, gone = throttle.used(now, count), gone + count
         assert gone - rate.burst <= per_s * now * (1 + 1e-9) + 1e-6
@@ -41,6 +41,6 @@ def test_no_more_goes_than_the_rate_allows(per_s: float, waits: list[tuple[float
 def test_a_busy_flow_gets_its_whole_rate() -> None:
     throttle, now, gone = Throttle(Rate(100.0)), 0.0, 0
     while now < 10.0:
-        now += throttle.wait_s(now)
+        now += throttle.wait_s(now, 10)
         throttle, gone = throttle.used(now, 10), gone + 10
     assert gone == pytest.approx(1_000, abs=10 + 10)

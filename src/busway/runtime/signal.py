@@ -1,0 +1,34 @@
+"""A signal that something changed, for who waits for that, or for a time to pass."""
+
+from __future__ import annotations
+
+import asyncio
+
+from busway.clock import Clock
+
+
+class Signal:
+    """Wakes everybody who waits for it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._changed = asyncio.Event()
+
+    def give(self) -> None:
+        """Wake who waits now."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def within(self, seconds: float | None) -> None:
+        """Return at the next signal, or after ``seconds`` where they are given."""
+        waiting = [asyncio.ensure_future(self._wait())]
+        if seconds is not None:
+            waiting.append(asyncio.ensure_future(self._clock.sleep(seconds)))
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waiting:
+                one.cancel()
+
+    async def _wait(self) -> None:
+        await self._changed.wait()
