@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from busway.delivery.backoff import Backoff
+from busway.delivery.fingerprint import fingerprint
 from busway.event import Event
 from busway.lane import Counts, Settlement, State, Trouble
 from busway.outcome import Failure
@@ -104,6 +105,7 @@ def _first_trouble(
         attempts=0,
         due=terms.at,
         key=key,
+        event_key=one.event.key,
     )
     if isinstance(one.fate, Problem):
         fresh = failed_again(terms, fresh, one.fate)
@@ -129,7 +131,13 @@ def failed_again(terms: Terms, trouble: Trouble, problem: Problem) -> Trouble:
     state: State = "dead" if dead else "parked"
     failures = kept_failures((*trouble.failures, failure))
     return msgspec.structs.replace(
-        trouble, state=state, attempts=attempts, due=due, failures=failures
+        trouble,
+        state=state,
+        attempts=attempts,
+        due=due,
+        failures=failures,
+        error=failure.error,
+        fingerprint=fingerprint(failure),
     )
 
 

@@ -1,0 +1,98 @@
+"""The root cause of a failure, from tracebacks and messages as they come."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from busway.delivery.fingerprint import fingerprint, gist, place_of, title
+from busway.outcome import Failure
+from busway.step.result import failed
+
+AT = datetime(2030, 1, 1, tzinfo=UTC)
+HEAD = "Traceback (most recent call last):\n"
+OWN = '  File "/srv/shop/flows.py", line 12, in orders\n    check(event)\n'
+LIBRARY = '  File "/srv/.venv/lib/python3.11/site-packages/pay/api.py", line 3, in call\n    go()\n'
+STANDARD = '  File "/usr/lib/python3.11/json/decoder.py", line 355, in raw_decode\n    go()\n'
+
+
+def failure(traceback: str | None, reason: str = "no", error: str = "ValueError") -> Failure:
+    return Failure(1, AT, "step", error, reason, traceback)
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("invalid literal for int() with base 10: 'abc'", "invalid literal for int() with base …"),
+        ("can't decode byte 0xff in position 3", "can't decode byte … in position …"),
+        ("Expected `int`, got `str` - at `$.total`",) * 2,
+        ('{"error":"x","ids":[1,[2]],"ok":true}', "…"),
+        ("no {'a': Decimal('1.5'), 'd': datetime.date(2025, 1, 2), 'x': None}", "no …"),
+        ("late: Mon, 03 Feb 2025 10:00:00 GMT", "late: …"),
+        ("late: 2025-02-03 10:00:00.5+02:00", "late: …"),
+        ("mail bob@example.org, see https://x.y/z?q=1#a", "mail …, see …"),
+        ("no 01890a5d-ac96-774b-bcce-b302099a8057 nor deadbeef", "no … nor …"),
+        ("balance -5 < 1e-7", "balance … < …"),
+        ("it's Bob's 'thing'", "it's Bob's …"),
+        ("<Foo object at 0x7f12ab>", "<Foo object at …>"),
+        ("Key (order_id)=(7) already exists.", "Key (order_id)=… already exists."),
+        ("GET /orders/17/lines", "GET /orders/…/lines"),
+        ("b'\\x00' is no text", "… is no text"),
+        ("", ""),
+    ],
+)
+def test_what_varies_is_left_out(message: str, said: str) -> None:
+    assert gist(message) == said
+
+
+def test_a_long_message_may_be_cut_within_a_value() -> None:
+    assert gist("no " + repr("x" * 5_000)) == gist("no " + repr("y" * 9_000)) == "no …"
+
+
+def test_the_place_is_the_innermost_frame_of_the_users_code() -> None:
+    for inner in ("", LIBRARY, STANDARD, LIBRARY + STANDARD):
+        assert place_of(failure(HEAD + OWN + inner + "ValueError: no\n")) == "flows.py:orders"
+
+
+def test_lines_that_move_and_another_library_version_are_the_same_cause() -> None:
+    moved = OWN.replace("line 12", "line 90").replace("/srv/shop/", "/srv/release-7/")
+    one, other = HEAD + OWN + LIBRARY, HEAD + moved + STANDARD
+    assert fingerprint(failure(one)) == fingerprint(failure(other))
+
+
+def test_without_own_code_it_is_where_it_ended_or_else_the_stage() -> None:
+    assert place_of(failure(HEAD + LIBRARY + "ValueError: no\n")) == "api.py:call"
+    assert place_of(failure(None)) == "step"
+    assert place_of(failure("ValueError: no\n")) == "step"
+
+
+def test_of_a_chain_the_last_counts_and_text_in_a_message_does_not() -> None:
+    chain = (
+        f"{HEAD}{OWN.replace('orders', 'first')}KeyError: 1\n\nThe above exception was the "
+        f"direct cause of the following exception:\n\n{HEAD}{OWN}ValueError: no\n"
+        f'{HEAD}  File "x.py", line 1, in fake\n'
+    )
+    assert place_of(failure(chain)) == "flows.py:orders"
+
+
+def test_of_what_a_step_really_raised() -> None:
+    def orders(value: object) -> None:
+        if not value:
+            raise LookupError(f"no customer {value!r}")
+
+    found = []
+    for value in (0, "", None):
+        try:
+            orders(value)
+        except LookupError as error:
+            made = failed(error)
+            found.append(failure(made.traceback, made.reason, made.error))
+    assert {place_of(one) for one in found} == {"test_fingerprint.py:orders"}
+    assert fingerprint(found[0]) == fingerprint(found[1])
+
+
+def test_the_title_says_type_place_and_message() -> None:
+    assert title(failure(HEAD + OWN, "no order 17")) == "ValueError in flows.py:orders: no order …"
+    assert title(failure(None, "", "http 503")) == "http 503 in step"
+    assert len(title(failure(None, "long " * 100))) == 200
