@@ -178,11 +178,15 @@ class Ledger(Protocol):
         ...
 
     async def judge(
-        self, verdicts: Sequence[Verdict], audit: Sequence[Audit] = ()
+        self,
+        verdicts: Sequence[Verdict],
+        audit: Sequence[Audit] = (),
+        changes: Sequence[Change] = (),
     ) -> Sequence[bool]:
         """Apply each verdict whose trouble still has those ``attempts`` and state; say which.
 
-        ``audit`` is kept with them where one at least was applied.
+        ``audit`` is kept with them where one at least was applied. The ``changes`` are made with
+        them, however many were applied; where one is not as expected, nothing is.
         """
         ...
 
@@ -393,6 +397,24 @@ class Sink(Protocol):
 
         Raises :class:`SinkError` for a configuration that can never work.
         """
+        ...
+
+
+class Landing(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a sink's results are to be found: a row of a table (by its ``key`` columns, where it
+    has some), a line of a file, a request, an event on the bus, a line of output."""
+
+    kind: Literal["table", "file", "request", "event", "output"]
+    place: str
+    key: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Places(Protocol):
+    """A sink that can say where its results land, for people who look for one."""
+
+    def landing(self) -> Landing:
+        """Return the place, without secrets, as it is declared."""
         ...
 
 

@@ -8,8 +8,9 @@ import msgspec
 
 from busway.errors import EventError, StoreFull
 from busway.event import Event
+from busway.lane import flow_of
 from busway.outcome import DELIVERED, Down, Outcome, Rejected
-from busway.ports import Item, Load, Supplies
+from busway.ports import Item, Landing, Load, Supplies
 
 MAX_HOPS = 32
 """How often events may cause events before it is taken for a loop."""
@@ -35,6 +36,9 @@ class Bus(msgspec.Struct, frozen=True):
     def name(self) -> str:
         return "bus"
 
+    def landing(self) -> Landing:
+        return Landing("event", f"the bus, as {self.type}" if self.type else "the bus")
+
     async def open(self, supplies: Supplies) -> BusDestination:
         return BusDestination(self, supplies)
 
@@ -47,7 +51,7 @@ class BusDestination:
         self._supplies = supplies
 
     async def write(self, load: Load) -> Sequence[Outcome]:
-        made = [self._made(load.lane[1], item) for item in load.items]
+        made = [self._made(flow_of(load.lane[1]), item) for item in load.items]
         events = [event for one in made if not isinstance(one, Rejected) for event in one]
         answer = await self._publish(events)
         if isinstance(answer, Rejected):

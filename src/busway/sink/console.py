@@ -9,7 +9,7 @@ import msgspec
 
 from busway.event import Event
 from busway.outcome import DELIVERED, Down, Outcome, Rejected
-from busway.ports import Item, Load, Supplies
+from busway.ports import Item, Landing, Load, Supplies
 from busway.sink.row import encode_json
 
 
@@ -23,6 +23,9 @@ class Console(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         return "console"
+
+    def landing(self) -> Landing:
+        return Landing("output", "standard output")
 
     async def open(self, supplies: Supplies) -> ConsoleDestination:
         return ConsoleDestination()

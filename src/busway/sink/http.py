@@ -11,7 +11,7 @@ import msgspec
 
 from busway.concurrency import Concurrency, concurrency
 from busway.errors import SettingsError, SinkError
-from busway.ports import Destination, Supplies
+from busway.ports import Destination, Landing, Supplies
 from busway.settings import Env, resolve
 from busway.sink.declared import check_count, label, seconds
 from busway.sink.http_endpoint import Endpoint, without_secrets
@@ -52,6 +52,9 @@ class Http(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         return f"http {label(self.url) if isinstance(self.url, Env) else without_secrets(self.url)}"
+
+    def landing(self) -> Landing:
+        return Landing("request", f"{self.method} {self.name.removeprefix('http ')}")
 
     async def open(self, supplies: Supplies) -> Destination:
         # aiohttp takes 0.2 s to import, which only a flow that uses it should pay.

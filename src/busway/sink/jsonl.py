@@ -14,7 +14,7 @@ import msgspec
 from busway.errors import SinkError
 from busway.event import Event
 from busway.outcome import DELIVERED, Down, Outcome, Rejected
-from busway.ports import Load, Supplies
+from busway.ports import Landing, Load, Standing, Supplies
 from busway.settings import Env, resolve
 from busway.sink import sqlite_position
 from busway.sink.declared import label
@@ -44,6 +44,9 @@ class Jsonl(msgspec.Struct, frozen=True):
     @property
     def keeps_positions(self) -> Literal[True]:
         return True
+
+    def landing(self) -> Landing:
+        return Landing("file", label(self.path))
 
     async def open(self, supplies: Supplies) -> JsonlDestination:
         path = resolve(self.path)
@@ -80,6 +83,14 @@ class JsonlDestination:
             except (apsw.Error, OSError) as error:
                 state = self._down(error)
         return [state] * (len(load.items) or 1)
+
+    async def landed(self, lane: tuple[str, str, int], offsets: Sequence[int]) -> Standing | Down:
+        try:
+            return await self._sidecar.run(
+                partial(sqlite_position.standing, lane=lane, offsets=offsets)
+            )
+        except (apsw.Error, OSError) as error:
+            return self._down(error)
 
     async def close(self) -> None:
         await asyncio.to_thread(FILES.give_back, self._sidecar)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from busway.errors import SinkError
-from busway.ports import Destination, Supplies
+from busway.ports import Destination, Landing, Supplies
 from busway.settings import Env, resolve
 from busway.sink.declared import (
     Columns,
@@ -61,6 +61,11 @@ class Postgres(msgspec.Struct, frozen=True):
     @property
     def keeps_positions(self) -> Literal[True]:
         return True
+
+    def landing(self) -> Landing:
+        return Landing(
+            "table", f"{self.schema}.{self.table} of postgres {self.place}", key_columns(self.key)
+        )
 
     async def open(self, supplies: Supplies) -> Destination:
         if find_spec("asyncpg") is None:

@@ -12,7 +12,7 @@ import msgspec
 
 from busway.errors import SinkError
 from busway.outcome import DELIVERED, Down, Outcome
-from busway.ports import Load, Supplies
+from busway.ports import Landing, Load, Standing, Supplies
 from busway.settings import Env, resolve
 from busway.sink import sqlite_position
 from busway.sink.declared import Columns, Key, check_table, column_types, key_columns, label
@@ -53,6 +53,9 @@ class Sqlite(msgspec.Struct, frozen=True):
     def keeps_positions(self) -> Literal[True]:
         return True
 
+    def landing(self) -> Landing:
+        return Landing("table", f"{self.table} of sqlite {label(self.path)}", key_columns(self.key))
+
     async def open(self, supplies: Supplies) -> SqliteDestination:
         path = resolve(self.path)
         key = key_columns(self.key)
@@ -79,6 +82,14 @@ class SqliteDestination:
         except apsw.Error as error:
             state = down(error, self._file.path)
         return [state] * (len(load.items) or 1)
+
+    async def landed(self, lane: tuple[str, str, int], offsets: Sequence[int]) -> Standing | Down:
+        try:
+            return await self._file.run(
+                partial(sqlite_position.standing, lane=lane, offsets=offsets)
+            )
+        except apsw.Error as error:
+            return down(error, self._file.path)
 
     async def close(self) -> None:
         await asyncio.to_thread(FILES.give_back, self._file)
