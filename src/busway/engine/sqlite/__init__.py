@@ -35,7 +35,7 @@ async def open_stores(settings: Settings) -> Stores:
     except BaseException:
         os.close(descriptor)
         raise
-    return Stores(log, ledger, lambda: os.close(descriptor))
+    return Stores(log, ledger, lambda: os.close(descriptor), settings.data)
 
 
 async def open_beside(path: Path) -> Stores:
@@ -47,7 +47,7 @@ async def open_beside(path: Path) -> Stores:
         raise StoreError(f"{path} is not a data directory; start a server there first")
     identity = await asyncio.to_thread(directory.identify, path)
     log = BesideLog(path / directory.LOG, identity)
-    return Stores(log, await _with(log, path))
+    return Stores(log, await _with(log, path), place=path)
 
 
 async def _with(log: Log, path: Path) -> SqliteLedger:

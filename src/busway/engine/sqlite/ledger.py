@@ -79,13 +79,18 @@ class SqliteLedger:
         return await self._writer.submit(work)
 
     async def judge(
-        self, verdicts: Sequence[Verdict], audit: Sequence[Audit] = ()
+        self,
+        verdicts: Sequence[Verdict],
+        audit: Sequence[Audit] = (),
+        changes: Sequence[Change] = (),
     ) -> Sequence[bool]:
         for verdict in verdicts:
             check_verdict(verdict)
 
         def work(connection: apsw.Connection) -> list[bool]:
-            applied = [settling.judge(connection, each) for each in verdicts]
+            if not keeping.change(connection, changes):
+                return [False] * len(verdicts)
+            applied = settling.judge(connection, verdicts)
             if any(applied):
                 keeping.note(connection, audit)
             return applied

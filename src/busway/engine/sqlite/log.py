@@ -12,14 +12,14 @@ from pathlib import Path
 import apsw
 
 from busway import batch as codec
+from busway.engine.recent import Recent
 from busway.engine.sqlite import moment
 from busway.engine.sqlite.checkpoint import Checkpointer
 from busway.engine.sqlite.database import connect, rows, sql, used_bytes
 from busway.engine.sqlite.reader import OFFSET, LogReader
-from busway.engine.sqlite.recent import Recent
 from busway.engine.sqlite.room import Room
-from busway.engine.sqlite.tail import Tail
 from busway.engine.sqlite.writer import Writer
+from busway.engine.tail import Tail
 from busway.ports import Batch, Draft
 
 _RECENT_BYTES = 16 * 1024 * 1024

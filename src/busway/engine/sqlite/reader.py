@@ -11,9 +11,9 @@ from pathlib import Path
 import apsw
 
 from busway import batch as codec
+from busway.engine.recent import Sized, fitting
 from busway.engine.sqlite import moment
 from busway.engine.sqlite.database import Row, connect_reading, rows, sql, translated, used_bytes
-from busway.engine.sqlite.recent import Sized, fitting
 from busway.errors import StoreDamaged, StoreTooNew
 from busway.ports import Batch
 

@@ -69,6 +69,27 @@ def trouble_row(trouble: Trouble) -> Row:
     )
 
 
+def moved_row(trouble: Trouble) -> Row:
+    """Return where a trouble stands, then what must be as it was for that to be all that is new."""
+    return (
+        trouble.flow,
+        trouble.partition,
+        trouble.offset,
+        trouble.state,
+        stored(trouble.since),
+        trouble.attempts,
+        maybe_stored(trouble.due),
+        maybe_stored(trouble.begun_at),
+        trouble.event_id,
+        trouble.key,
+        _encode(trouble.failures),
+        trouble.event,
+        trouble.event_key,
+        trouble.error,
+        trouble.fingerprint,
+    )
+
+
 def group(row: Row) -> Group:
     flow, state, fingerprint, error, count, first, last, place = row
     since = (restored(first), restored(last))

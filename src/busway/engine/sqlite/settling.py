@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import apsw
@@ -9,8 +10,8 @@ import apsw
 from busway.conservation import moved, resolved
 from busway.engine.sqlite.database import rows, sql
 from busway.engine.sqlite.moment import stored
-from busway.engine.sqlite.row import resolved_row, trouble, trouble_row
-from busway.lane import MERGED_WITHIN, Settlement, Trouble, Verdict
+from busway.engine.sqlite.row import moved_row, resolved_row, trouble, trouble_row
+from busway.lane import MERGED_WITHIN, Counts, Settlement, Trouble, Verdict
 
 
 def settle(connection: apsw.Connection, settlement: Settlement) -> bool:
@@ -28,10 +29,40 @@ def settle(connection: apsw.Connection, settlement: Settlement) -> bool:
     return True
 
 
-def judge(connection: apsw.Connection, verdict: Verdict) -> bool:
-    """Put what the trouble became in its place where it stands as judged; say whether it did."""
+def judge(connection: apsw.Connection, verdicts: Sequence[Verdict]) -> list[bool]:
+    """Put what each trouble became in its place where it stands as judged; say where it did."""
+    moves: dict[tuple[str, int], Counts] = {}
+    applied = []
+    for verdict in verdicts:
+        done = _moved_on(connection, verdict) or _replaced(connection, verdict)
+        applied.append(done)
+        if done:
+            became = verdict.became
+            change = moved(verdict.state, became.state if isinstance(became, Trouble) else became)
+            lane = (verdict.flow, verdict.partition)
+            moves[lane] = moves.get(lane, Counts()) + change
+    for lane, change in moves.items():
+        if change != Counts():
+            connection.execute(sql("ledger/recount"), (*lane, *change.values()))
+    return applied
+
+
+def _moved_on(connection: apsw.Connection, verdict: Verdict) -> bool:
+    """Change only where a trouble stands, if that is all that is new: its row is not rewritten."""
+    became = verdict.became
+    if not isinstance(became, Trouble) or verdict.event not in (None, became.event):
+        return False
+    row = moved_row(became)
+    connection.execute(sql("ledger/move_trouble"), (*row, verdict.attempts, verdict.state))
+    if not connection.changes():
+        return False
+    _release(connection, verdict, became.key, verdict.at)
+    return True
+
+
+def _replaced(connection: apsw.Connection, verdict: Verdict) -> bool:
     place, became = (verdict.flow, verdict.partition, verdict.offset), verdict.became
-    found = rows(connection, "ledger/standing", place)
+    found = rows(connection, "ledger/standing", (*place, verdict.event))
     if not found or found[0][:2] != (verdict.attempts, verdict.state):
         return False
     _remember(connection, verdict)
@@ -40,9 +71,6 @@ def judge(connection: apsw.Connection, verdict: Verdict) -> bool:
     if isinstance(became, Trouble):
         connection.execute(sql("ledger/add_trouble"), trouble_row(became))
         keys.add(became.key)
-    change = moved(verdict.state, became.state if isinstance(became, Trouble) else became)
-    if change.values() != (0, 0, 0, 0, 0):
-        connection.execute(sql("ledger/recount"), (*place[:2], *change.values()))
     for key in keys:
         _release(connection, verdict, key, verdict.at)
     return True

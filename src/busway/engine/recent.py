@@ -1,4 +1,4 @@
-"""The batches appended last, kept so that lanes at the end of the log need no database."""
+"""The batches appended last, kept so that lanes at the end of the log need not ask the store."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from busway.engine.sqlite.recent import Recent
+from busway.engine.recent import Recent
 from busway.ports import Batch
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
