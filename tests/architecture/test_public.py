@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 PUBLIC: dict[str, list[str]] = {
-    "busway": ["App", "Backoff", "BuswayError", "Event", "Reject", "Step", "env"],
+    "busway": ["App", "Backoff", "BuswayError", "Event", "Reject", "Step", "Window", "env"],
     "busway.sinks": ["bus", "console", "http", "jsonl", "postgres", "sqlite"],
 }
 

@@ -12,6 +12,7 @@ import msgspec
 
 from busway.delivery.backoff import Backoff
 from busway.delivery.throttle import Rate
+from busway.delivery.window import Window, windows_of
 from busway.duration import seconds
 from busway.errors import FlowError, PatternError, SettingsError
 from busway.flow.beginning import Beginning, beginning
@@ -27,7 +28,7 @@ from busway.step import Step
 
 OPTIONS = (
     *("when", "to", "steps", "retry", "rate", "ordered", "start"),
-    "renamed_from",
+    *("renamed_from", "windows"),
     *("timeout", "concurrency", "batch"),
 )
 EVERYTHING = {"specversion": [{"exists": True}]}
@@ -51,6 +52,11 @@ def compile_app(app: App) -> Program:
     if mistakes:
         raise FlowError("\n".join(mistakes))
     return Program(app.name, tuple(flow for flow in flows if flow is not None), alerts)
+
+
+def is_flow_name(text: str) -> bool:
+    """Say whether a flow may be called so."""
+    return _NAME.fullmatch(text) is not None
 
 
 def _place(declaration: Declaration) -> str:
@@ -86,7 +92,7 @@ class _Compiler:
         self._check_options()
         name, pattern, sink = self._name(), self._pattern(), self._sink()
         steps, backoff, start = self._steps(), self._backoff(), self._start()
-        rate = self._rate()
+        rate, windows = self._rate(), self._windows()
         if len(self._mistakes) > before or pattern is None or sink is None:
             return None
         return Flow(
@@ -99,6 +105,7 @@ class _Compiler:
             ordered=bool(self._given.get("ordered", False)),
             start=start,
             renamed_from=self._given.get("renamed_from") or "",
+            windows=windows,
             version=self._version(steps, pattern, sink),
             place=_place(self._declaration),
         )
@@ -115,7 +122,7 @@ class _Compiler:
 
     def _name(self) -> str:
         name = self._declaration.name
-        if isinstance(name, str) and _NAME.fullmatch(name):
+        if isinstance(name, str) and is_flow_name(name):
             return name
         if name is None:
             self._wrong('it has no name; decorate a function, or call app.flow("name", …)')
@@ -202,6 +209,13 @@ class _Compiler:
         except SettingsError as error:
             self._wrong(f"rate: {error}")
             return None
+
+    def _windows(self) -> tuple[Window, ...]:
+        try:
+            return windows_of(self._given.get("windows", ()))
+        except SettingsError as error:
+            self._wrong(f"windows: {error}")
+            return ()
 
     def _start(self) -> Beginning:
         try:

@@ -6,6 +6,7 @@ import msgspec
 
 from busway.delivery.backoff import Backoff
 from busway.delivery.throttle import Rate
+from busway.delivery.window import Window
 from busway.flow.alert import Alert
 from busway.flow.beginning import Beginning
 from busway.ports import Sink
@@ -28,6 +29,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     place: str
     """Where it is declared, as ``file:line``."""
     renamed_from: str = ""
+    windows: tuple[Window, ...] = ()
     known_as: str = ""
     """The name by which sinks and idempotency keys know it: its first one, also when renamed."""
 

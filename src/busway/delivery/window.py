@@ -1,0 +1,144 @@
+"""Maintenance windows: a cron expression, how long, in which time zone. Pure; time is passed in.
+
+A window begins when its cron expression says so on the clocks of its zone, and lasts as long as it
+lasts: two hours are two hours also in the night when the clocks change. A time that the clocks
+skip begins it right after the gap, a time that they show twice begins it the first time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+from cronsim import CronSim, CronSimError
+
+from busway.clock import derived_id
+from busway.duration import seconds
+from busway.errors import SettingsError
+
+LONGEST_S = 31 * 86_400.0
+_SHIFT = timedelta(hours=3)
+"""More than clocks are ever put forward or back, but for a few islands that changed their date."""
+_MOST_STARTS = 1_500
+"""More beginnings than that without a gap are no window: a day has 1,440 minutes."""
+_SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Window(msgspec.Struct, frozen=True):
+    """A recurring time in which a flow or a destination rests.
+
+    >>> window = Window("0 2 * * SUN", "2h", "Europe/Berlin")
+    >>> window.open_until(datetime(2026, 3, 1, 1, 30, tzinfo=UTC))
+    datetime.datetime(2026, 3, 1, 3, 0, tzinfo=datetime.timezone.utc)
+
+    ``cron`` has five fields (minute, hour, day of month, month, day of week), ``lasts`` is a
+    duration of up to 31 days, ``tz`` an IANA time zone.
+    """
+
+    cron: str
+    lasts: str
+    tz: str = "UTC"
+    reason: str = ""
+
+    @property
+    def id(self) -> str:
+        """A short name, the same for the same window."""
+        return derived_id(self.cron, self.lasts, 0)[:4] + derived_id(self.tz, "", 0)[:4]
+
+    @property
+    def duration(self) -> timedelta:
+        return timedelta(seconds=seconds(self.lasts))
+
+    def __str__(self) -> str:
+        return f"{self.cron} for {self.lasts} ({self.tz})"
+
+    def open_until(self, at: datetime) -> datetime | None:
+        """Return when the window that is open at a time closes, ``None`` when none is open.
+
+        Beginnings that come before the end of the one before make one longer window.
+        """
+        began = self._latest_start(at)
+        if began is None or began + self.duration <= at:
+            return None
+        return self._end(began)
+
+    def next_start(self, at: datetime) -> datetime | None:
+        """Return the first beginning after a time, in UTC."""
+        return next(self._starts(at), None)
+
+    def checked(self) -> Window:
+        """Return this window; raises :class:`SettingsError` for one that can never work."""
+        if not 0 < seconds(self.lasts) <= LONGEST_S:
+            raise SettingsError(f"a window of {self.lasts!r}: give more than 0s and at most 31d")
+        _zone(self.tz)
+        end = self._end(self._checked_start())
+        if self.open_until(end) is not None:
+            raise SettingsError(f"the window {self} never closes; pause the flow instead")
+        return self
+
+    def _checked_start(self) -> datetime:
+        if len(self.cron.split()) != 5:
+            what = "give five fields, like '0 2 * * SUN': minute, hour, day, month, day of week"
+            raise SettingsError(f"cron {self.cron!r}: {what}")
+        try:
+            found = self.next_start(_SOME_DAY)
+        except CronSimError as error:
+            raise SettingsError(
+                f"cron {self.cron!r}: {error}; write it like '0 2 * * SUN'"
+            ) from error
+        if found is None:
+            raise SettingsError(f"cron {self.cron!r} never comes; write it like '0 2 * * SUN'")
+        return found
+
+    def _end(self, began: datetime) -> datetime:
+        end = began + self.duration
+        for number, start in enumerate(self._starts(began)):
+            if start > end or number == _MOST_STARTS:
+                break
+            end = start + self.duration
+        return end
+
+    def _starts(self, after: datetime) -> Iterator[datetime]:
+        """Yield the beginnings after a time, in order."""
+        local = (after - _SHIFT).astimezone(_zone(self.tz))
+        for found in CronSim(self.cron, local):
+            start = found.astimezone(UTC)
+            if start > after:
+                yield start
+
+    def _latest_start(self, at: datetime) -> datetime | None:
+        """Return the last beginning at or before a time."""
+        local = (at + _SHIFT).astimezone(_zone(self.tz))
+        for found in CronSim(self.cron, local, reverse=True):
+            start = found.astimezone(UTC)
+            if start <= at:
+                return start
+        return None
+
+
+def window_of(given: Any) -> Window:
+    """Return a checked window; raises :class:`SettingsError` with what to give instead."""
+    if not isinstance(given, Window):
+        example = "Window('0 2 * * SUN', '2h', 'Europe/Berlin')"
+        raise SettingsError(f"{type(given).__name__} is no window; give {example}")
+    for field in ("cron", "lasts", "tz"):
+        if not isinstance(getattr(given, field), str):
+            raise SettingsError(f"a window's {field} must be text")
+    return given.checked()
+
+
+def windows_of(given: Any) -> tuple[Window, ...]:
+    """Return checked windows; raises :class:`SettingsError` for what is no list of them."""
+    if not isinstance(given, list | tuple):
+        raise SettingsError("give a list of windows, like [Window('0 2 * * SUN', '2h')]")
+    return tuple(window_of(one) for one in given)
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise SettingsError(f"{name!r} is no time zone; give one like 'Europe/Berlin'") from error
