@@ -18,6 +18,24 @@ MERGED_WITHIN = timedelta(minutes=10)
 """How much time one settled range may span: what happened to an event is known that exactly."""
 
 
+REPLAYS = "@"
+"""What parts a flow's name from a replay's id in the name of the replay's own lanes."""
+
+
+def flow_of(name: str) -> str:
+    """Return the flow that lanes of a name belong to: for a replay's lanes the flow it replays.
+
+    >>> flow_of("orders"), flow_of("orders@r0a1b2c3d")
+    ('orders', 'orders')
+    """
+    return name.partition(REPLAYS)[0]
+
+
+def is_replay(name: str) -> bool:
+    """Say whether lanes of this name are those of a replay."""
+    return REPLAYS in name
+
+
 class Counts(msgspec.Struct, frozen=True):
     """How many events of a lane ended where."""
 
@@ -112,6 +130,7 @@ class Verdict(msgspec.Struct, frozen=True):
     changed since. ``became`` is ``delivered``, ``filtered`` or ``discarded`` (the trouble goes),
     or a :class:`Trouble` that takes its place (a redrive: one that is parked). ``at`` is when,
     ``version`` the code version that did it; of an operator's verdict ``who`` and ``reason``.
+    With ``event`` it is refused too when the trouble holds another event by now.
     """
 
     flow: str
@@ -124,6 +143,7 @@ class Verdict(msgspec.Struct, frozen=True):
     version: str = ""
     who: str = ""
     reason: str = ""
+    event: bytes | None = None
 
 
 class Resolved(msgspec.Struct, frozen=True):

@@ -163,6 +163,8 @@ class LedgerMachine(RuleBasedStateMachine):
         at=times,
         who=st.sampled_from(["", "ann"]),
         trail=trails,
+        event=st.sampled_from([None, None, b"{}", b"[]"]),
+        made=changes,
     )
     def judge(
         self,
@@ -173,6 +175,8 @@ class LedgerMachine(RuleBasedStateMachine):
         at: datetime,
         who: str,
         trail: list[Audit],
+        event: bytes | None,
+        made: list[Change],
     ) -> None:
         known = self.runner.run(self.model.troubles(Query(limit=1000)))
         if not known:
@@ -189,9 +193,25 @@ class LedgerMachine(RuleBasedStateMachine):
             "v3",
             who,
             "because",
+            event,
         )
-        expected, found = (self.runner.run(each.judge([verdict] * 2, trail)) for each in self.both)
+        expected, found = (
+            self.runner.run(each.judge([verdict] * 2, trail, made)) for each in self.both
+        )
         assert list(found) == list(expected)
+
+    @rule(pick=st.integers(0, 50), attempts=st.integers(0, 3), waits=st.booleans(), at=times)
+    def move(self, pick: int, attempts: int, waits: bool, at: datetime) -> None:
+        known = self.runner.run(self.model.troubles(Query(limit=1000)))
+        if not known:
+            return
+        old = known[pick % len(known)]
+        due = None if waits and old.key is not None else at
+        new = msgspec.structs.replace(old, state="parked", attempts=attempts, due=due, begun_at=at)
+        place = (old.flow, old.partition, old.offset)
+        verdict = Verdict(*place, old.attempts, old.state, new, at)
+        expected, found = (self.runner.run(each.judge([verdict])) for each in self.both)
+        assert list(found) == list(expected) == [True]
 
     @rule(questions=st.lists(queries, min_size=5, max_size=20))
     def troubles(self, questions: list[Query]) -> None:

@@ -96,6 +96,27 @@ class KeepingSuite(ABC):
         assert list(await ledger.judge([gone], [NOTED])) == [False]
         assert [one.action for one in await ledger.audits()] == ["pause"]
 
+    async def test_verdicts_carry_changes_and_hang_on_them(self, ledger: Ledger) -> None:
+        await ledger.open_lane("f", 0, 0)
+        await ledger.settle([settlement(0, 1, trouble(0))])
+        again = msgspec.structs.replace(trouble(0), attempts=2)
+        stepped = Change("at", b"1", expected=None)
+        assert list(await ledger.judge([verdict(trouble(0), again)], [NOTED], [stepped])) == [True]
+        assert list(await ledger.judge([verdict(again, trouble(0))], [NOTED], [stepped])) == [False]
+        assert list(await ledger.judge([], [NOTED], [Change("at", b"2", expected=b"1")])) == []
+        assert await ledger.get("") == {"at": b"2"}
+        assert list(await ledger.troubles(Query())) == [again]
+        assert len(await ledger.audits()) == 1
+
+    async def test_a_verdict_on_another_event_is_refused(self, ledger: Ledger) -> None:
+        await ledger.open_lane("f", 0, 0)
+        await ledger.settle([settlement(0, 1, trouble(0))])
+        edited = msgspec.structs.replace(trouble(0), event=b'{"edited":1}')
+        edit = msgspec.structs.replace(verdict(trouble(0), edited), event=trouble(0).event)
+        assert list(await ledger.judge([edit])) == [True]
+        assert list(await ledger.judge([edit])) == [False]
+        assert list(await ledger.troubles(Query())) == [edited]
+
     async def test_what_failed_is_remembered_when_it_is_resolved(self, ledger: Ledger) -> None:
         await ledger.open_lane("f", 0, 0)
         failed = trouble(0, failures=(FAILURE,), event_key="k")

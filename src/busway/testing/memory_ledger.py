@@ -118,10 +118,15 @@ class MemoryLedger:
                 self._troubles[place] = msgspec.structs.replace(trouble, due=at)
 
     async def judge(
-        self, verdicts: Sequence[Verdict], audit: Sequence[Audit] = ()
+        self,
+        verdicts: Sequence[Verdict],
+        audit: Sequence[Audit] = (),
+        changes: Sequence[Change] = (),
     ) -> Sequence[bool]:
         for verdict in verdicts:
             check_verdict(verdict)
+        if not self._change(changes):
+            return [False] * len(verdicts)
         applied = [self._judge(verdict) for verdict in verdicts]
         if any(applied):
             self._note(audit)
@@ -131,6 +136,8 @@ class MemoryLedger:
         place = (verdict.flow, verdict.partition, verdict.offset)
         trouble = self._troubles.get(place)
         if not trouble or (trouble.attempts, trouble.state) != (verdict.attempts, verdict.state):
+            return False
+        if verdict.event not in (None, trouble.event):
             return False
         del self._troubles[place]
         if isinstance(verdict.became, Trouble):
