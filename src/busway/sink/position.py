@@ -6,12 +6,12 @@ exceptional offsets: inside the range those that did not land, outside of it tho
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
 from busway.outcome import DELIVERED, Outcome
-from busway.ports import Load
+from busway.ports import Load, Standing
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -39,6 +39,11 @@ class Place(msgspec.Struct, frozen=True):
     def landed(self, offset: int) -> bool:
         """Say whether the offset is in the destination already."""
         return (offset in self.position) != (offset in self.exceptions)
+
+    def standing(self, offsets: Iterable[int]) -> Standing:
+        """Return what is known of some offsets, whose exceptions are all here."""
+        landed = frozenset(offset for offset in offsets if self.landed(offset))
+        return Standing(self.position.start, self.position.position, landed)
 
 
 class Change(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import asyncpg
 
 from busway.outcome import DELIVERED, Down, Outcome
-from busway.ports import Load
+from busway.ports import Load, Standing
 from busway.sink import postgres_position
 from busway.sink.position import Place, advance, missed_offsets
 from busway.sink.postgres_error import CONFLICT, EXPECTED, STALE, code, down, is_data
@@ -38,6 +38,15 @@ class PostgresDestination:
             self._prepared = False
             self._table.forget()
             return [down(error, self._place)] * (len(load.items) or 1)
+
+    async def landed(self, lane: tuple[str, str, int], offsets: Sequence[int]) -> Standing | Down:
+        try:
+            async with self._sessions.transaction() as session:
+                return await postgres_position.standing(
+                    session.connection, self._schema, lane, offsets
+                )
+        except EXPECTED as error:
+            return down(error, self._place)
 
     async def close(self) -> None:
         await self._sessions.close()

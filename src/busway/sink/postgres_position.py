@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from asyncpg import Connection, Record
 
-from busway.ports import Load
+from busway.ports import Load, Standing
 from busway.sink.position import Change, Place, Position
 from busway.sink.statement import quoted, statement
 
@@ -31,6 +33,21 @@ async def read(connection: Connection[Record], schema: str, load: Load) -> Place
             await connection.execute(_sql("position_first", schema), *load.lane)
         elif row["writes"] == row["seen"]:
             return Place(Position(row["start"], row["position"]), frozenset(row["exceptions"]))
+
+
+async def standing(
+    connection: Connection[Record],
+    schema: str,
+    lane: tuple[str, str, int],
+    offsets: Sequence[int],
+) -> Standing:
+    """Return what is known of a lane and of some of its offsets; locks nothing."""
+    await prepare(connection, schema)
+    row = await connection.fetchrow(_sql("standing", schema), *lane, offsets)
+    if row is None:
+        return Standing()
+    place = Place(Position(row["start"], row["position"]), frozenset(row["exceptions"]))
+    return place.standing(offsets)
 
 
 async def store(connection: Connection[Record], schema: str, load: Load, change: Change) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import apsw
 
-from busway.ports import Load
+from busway.ports import Load, Standing
 from busway.sink.position import Change, Place, Position, span
 from busway.sink.statement import statement
 
@@ -17,9 +19,17 @@ def prepare(connection: apsw.Connection) -> None:
 
 def read(connection: apsw.Connection, load: Load) -> Place:
     """Return the place of the load's lane; called inside the transaction that lands it."""
-    row = connection.execute(_sql("position_get"), load.lane).fetchone()
-    position = Position(*row) if row else Position()
+    position = _position(connection, load.lane)
     return Place(position, frozenset(_exceptions(connection, load, span(position, load))))
+
+
+def standing(
+    connection: apsw.Connection, lane: tuple[str, str, int], offsets: Sequence[int]
+) -> Standing:
+    """Return what is known of a lane and of some of its offsets."""
+    prepare(connection)
+    exceptions = frozenset(_exceptional(connection, lane, offsets))
+    return Place(_position(connection, lane), exceptions).standing(offsets)
 
 
 def store(connection: apsw.Connection, load: Load, change: Change) -> None:
@@ -35,10 +45,20 @@ def _exceptions(
 ) -> list[int]:
     if among:
         rows = connection.execute(_sql("exception_range"), (*load.lane, *among))
-    else:
-        offsets = [(*load.lane, item.offset) for item in load.items]
-        rows = connection.executemany(_sql("exception_get"), offsets)
+        return [offset for (offset,) in rows]
+    return _exceptional(connection, load.lane, [item.offset for item in load.items])
+
+
+def _exceptional(
+    connection: apsw.Connection, lane: tuple[str, str, int], offsets: Iterable[int]
+) -> list[int]:
+    rows = connection.executemany(_sql("exception_get"), [(*lane, offset) for offset in offsets])
     return [offset for (offset,) in rows]
+
+
+def _position(connection: apsw.Connection, lane: tuple[str, str, int]) -> Position:
+    row = connection.execute(_sql("position_get"), lane).fetchone()
+    return Position(*row) if row else Position()
 
 
 def _sql(name: str) -> str:

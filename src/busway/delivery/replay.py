@@ -1,0 +1,136 @@
+"""Replay: which events of the log it gives to a flow again, and which of them landed before. Pure.
+
+A replay has lanes of its own, named ``<flow>@<id>``, over a range of offsets that is fixed when it
+begins. How its loads go to the destination depends on what the destination can know:
+
+========== =========================================================================================
+``own``    under the replay's own name, everything that is selected: into a file, or forced
+``known``  the destination keeps positions: what landed under the flow's name is skipped; the rest
+           goes under the flow's name where the destination has decided it before (so that it stays
+           exactly once, whoever else tries), under the replay's own where it has not
+``record`` any other destination: what the ledger's record says landed is skipped; the rest goes
+           under the flow's name, with the idempotency keys of the first time
+========== =========================================================================================
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+from msgspec import Raw
+
+from busway.lane import REPLAYS, Settled
+from busway.ports import Standing
+
+Mode = Literal["own", "known", "record"]
+
+
+class Offsets(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Offsets of a partition from ``start`` up to ``end``, ``None`` for all that there are."""
+
+    partition: int
+    start: int = 0
+    end: int | None = None
+
+    def __contains__(self, offset: int) -> bool:
+        return self.start <= offset and (self.end is None or offset < self.end)
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which events: those that fit all that is given, and the flow's own rule.
+
+    ``since`` (inclusive) and ``until`` (exclusive) are about when the bus took them, ``offsets``
+    about where they are (in any of these ranges), ``when`` is an event pattern, ``ids`` are event
+    ids.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    offsets: tuple[Offsets, ...] = ()
+    when: Raw | None = None
+    ids: tuple[str, ...] = ()
+
+    @property
+    def narrow(self) -> bool:
+        """Whether it asks about what is in an event, and not only where it is."""
+        return self.when is not None or bool(self.ids)
+
+    def here(self, partition: int) -> Sequence[Offsets]:
+        """Return the ranges of offsets that are selected in a partition."""
+        if not self.offsets:
+            return (Offsets(partition),)
+        return [one for one in self.offsets if one.partition == partition]
+
+
+class Span(msgspec.Struct, frozen=True):
+    """The offsets from ``start`` up to ``end`` that a replay passes in one partition."""
+
+    partition: int
+    start: int
+    end: int
+
+    @property
+    def size(self) -> int:
+        return self.end - self.start
+
+
+class Reach(msgspec.Struct, frozen=True):
+    """What there is to select from in a partition, as offsets: from the first kept one up to the
+    cursor of the flow's lane, and where the selection's times lie."""
+
+    partition: int
+    first: int
+    cursor: int
+    since: int | None = None
+    until: int | None = None
+
+
+def replay_name(flow: str, id: str) -> str:
+    """Return the name of a replay's own lanes."""
+    return f"{flow}{REPLAYS}{id}"
+
+
+def span(selection: Selection, reach: Reach) -> Span | None:
+    """Return what a replay passes in one partition, ``None`` when it is nothing."""
+    here = selection.here(reach.partition)
+    if not here:
+        return None
+    ends = [reach.cursor if one.end is None else one.end for one in here]
+    start = max(reach.first, min(one.start for one in here), reach.since or 0)
+    end = min(reach.cursor, max(ends))
+    end = end if reach.until is None else min(end, reach.until)
+    return Span(reach.partition, start, end) if start < end else None
+
+
+def mode(*, to_file: bool, force: bool, keeps_positions: bool) -> Mode:
+    """Return how a replay's loads go."""
+    if to_file or force:
+        return "own"
+    return "known" if keeps_positions else "record"
+
+
+def goes_on(offset: int, standing: Standing, troubled: Collection[int]) -> bool:
+    """Say whether an event goes to a destination that keeps positions under the flow's name.
+
+    So it is where the destination has decided it, and where the flow itself may try it still.
+    """
+    decided = standing.start <= offset < standing.end
+    return decided or offset in standing.landed or offset in troubled
+
+
+def landed_on_record(
+    offset: int, ranges: Sequence[Settled], version: str, excepted: Collection[int]
+) -> bool:
+    """Say whether the ledger's record has an event as done by this version of its flow.
+
+    ``ranges`` are those of its lane, in order. ``excepted`` are offsets that are parked, dead or
+    discarded. What a step filtered counts as done: it would be filtered again.
+    """
+    at = bisect_right(ranges, offset, key=lambda one: one.start) - 1
+    if at < 0 or offset in excepted:
+        return False
+    return offset < ranges[at].end and ranges[at].version == version
