@@ -15,12 +15,16 @@ from busway.clock import Clock, SystemClock
 from busway.control.control import Control
 from busway.flow import Program
 from busway.ports import Stores
+from busway.runtime.alert import Alerts
 from busway.runtime.crew import Crew, follow_for
 from busway.runtime.gauge import Gauges
 from busway.runtime.hub import Hub
 from busway.runtime.loop import Loop
 from busway.runtime.observe import Observer
+from busway.runtime.reading import Reader
 from busway.runtime.record import Recorder
+from busway.runtime.seen import Seen
+from busway.runtime.survey import Survey
 from busway.runtime.upkeep import Retention, Upkeep
 from busway.settings import Settings
 from busway.source.http import IntakeConfig, IntakeServer, Limits
@@ -45,7 +49,9 @@ class Node:
         self._crew = self._crew_for(program)
         self._appending: asyncio.Task[None] | None = None
         self._loops: list[Loop] = []
-        self._gauges = Gauges(stores.log, stores.ledger, self._clock, self._metrics)
+        survey = Survey(stores.log, stores.ledger, self._clock)
+        self._gauges = Gauges(stores.log, survey, self._clock, self._metrics)
+        self._alerts = self._alerts_on(survey)
         self._not_ready: str | None = "starting"
         self._stopping = asyncio.Event()
         self._control = self._control_of()
@@ -136,7 +142,15 @@ class Node:
             Loop("record", self._recorder.turn),
             Loop("upkeep", Upkeep(log, ledger, self._clock, retention).turn),
             Loop("gauges", self._gauges.turn),
+            Loop("alerts", self._alerts.turn),
         ]
+
+    def _alerts_on(self, survey: Survey) -> Alerts:
+        seen = Seen(self._stores.ledger, self._clock)
+        self._appender.witness = seen.note
+        reader = Reader(self._stores, self._clock, survey, seen)
+        bus, clock, metrics = self._appender, self._clock, self._metrics
+        return Alerts(lambda: self.program, reader, self._stores.ledger, bus, clock, metrics)
 
     def _intake_server(self) -> IntakeServer:
         config = IntakeConfig(

@@ -286,7 +286,7 @@ class Item(msgspec.Struct, frozen=True):
     """One event's results on their way to a sink, in the order in which the step gave them.
 
     A result is an :class:`Event`, or what ``json`` can write. ``offset`` places the event in its
-    partition, ``flow`` is the flow that it goes through.
+    partition, ``flow`` is the flow that it goes through, by the name that its sink knows.
     """
 
     offset: int
@@ -304,8 +304,12 @@ class Item(msgspec.Struct, frozen=True):
 class Permits(Protocol):
     """Leave to have one request on its way: what a destination takes at a time is kept here."""
 
-    async def acquire(self) -> None:
-        """Return when one more request may go."""
+    async def acquire(self) -> bool:
+        """Return true when one more request may go, false when no more of the load is to go now.
+
+        Without leave the rest of the load is :class:`busway.outcome.Untried`, and nothing has to
+        be given back.
+        """
         ...
 
     def release(self, took_s: float | None = None, *, refused: bool = False) -> None:

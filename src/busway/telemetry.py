@@ -62,6 +62,7 @@ class Metrics:
         self.backlog = self._gauge("backlog_events", "Events not read yet", "flow")
         self.standing = self._gauge("trouble_events", "Troubled events", "flow", "state")
         self.breaker = self._gauge("breaker_open", "1 while it takes nothing", "destination")
+        self.alert = self._gauge("alert_raised", "1 while an alert is raised", "alert")
         self.log_bytes = self._gauge("log_bytes", "What the log takes up")
 
     def render(self) -> bytes:

@@ -8,6 +8,17 @@ from typing import Any
 import pytest
 
 PUBLIC: dict[str, list[str]] = {
+    "busway.alerts": [
+        "backlog_age",
+        "backlog_size",
+        "breaker_open",
+        "dead_letters",
+        "disk_free",
+        "error_ratio",
+        "log_size",
+        "parked",
+        "silence",
+    ],
     "busway": ["App", "Backoff", "BuswayError", "Event", "Reject", "Step", "Window", "env"],
     "busway.sinks": ["bus", "console", "http", "jsonl", "postgres", "sqlite"],
 }

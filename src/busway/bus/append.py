@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from itertools import chain
 from typing import Protocol
@@ -66,6 +66,8 @@ class Appender:
         self._unfiled: set[bytes] = set()
         """The identities that the last commit stored, before ``_recent`` has them."""
         self._observer = observer or _Silent()
+        self.witness: Callable[[Sequence[Addressed]], None] | None = None
+        """Hears of the envelopes of each request that was stored, where somebody wants to."""
         self._waiting: list[_Request] = []
         self._wake = asyncio.Event()
         self._turn = 0
@@ -144,6 +146,8 @@ class Appender:
         for request, answer in zip(group, answers, strict=True):
             if not request.future.done():
                 request.future.set_result(answer)
+            if self.witness is not None:
+                self.witness(request.envelopes)
         self._unfiled = grouped.fresh
         size = sum(request.size_bytes for request in group)
         seconds = self._clock.monotonic() - began

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from busway.flow.alert import AlertDeclaration
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -36,6 +38,7 @@ class App:
     def __init__(self, name: str) -> None:
         self.name = name
         self.declarations: list[Declaration] = []
+        self.alerts: list[AlertDeclaration] = []
 
     def flow(
         self,
@@ -69,3 +72,14 @@ class App:
             return function
 
         return attach
+
+    def alert(self, name: str, condition: object, **options: Any) -> None:
+        """Declare an alert: events on the bus when a condition of :mod:`busway.alerts` holds.
+
+        Options: ``hold`` (``"1m"``: for how long it must hold before the alert is raised),
+        ``clear_below`` (``clear_above`` where less is worse: a second threshold, for clearing) and
+        ``clear_hold`` (for how long, the same as ``hold`` unless given).
+        """
+        frame = sys._getframe(1)
+        place = (frame.f_code.co_filename, frame.f_lineno)
+        self.alerts.append(AlertDeclaration(*place, name, condition, options))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from busway.clock import Clock
-from busway.control.status import flow_statuses
-from busway.ports import Ledger, Log
+from busway.ports import Log
 from busway.runtime.loop import Loop
+from busway.runtime.survey import Survey
 from busway.telemetry import Metrics
 
 EVERY_S = 1.0
@@ -14,15 +14,15 @@ EVERY_S = 1.0
 class Gauges:
     """Sets the gauges from log and ledger."""
 
-    def __init__(self, log: Log, ledger: Ledger, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, log: Log, survey: Survey, clock: Clock, metrics: Metrics) -> None:
         self._log = log
-        self._ledger = ledger
+        self._survey = survey
         self._clock = clock
         self._metrics = metrics
 
     async def turn(self, loop: Loop) -> None:
         """Measure, then wait."""
-        for status in await flow_statuses(self._log, self._ledger):
+        for status in await self._survey.flows():
             self._metrics.backlog.labels(status.name).set(status.backlog)
             self._metrics.standing.labels(status.name, "parked").set(status.parked)
             self._metrics.standing.labels(status.name, "dead").set(status.dead)

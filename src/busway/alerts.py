@@ -1,0 +1,35 @@
+"""The conditions to declare alerts with: ``from busway.alerts import dead_letters``."""
+
+from busway.flow.condition import (
+    BacklogAge,
+    BacklogSize,
+    BreakerOpen,
+    DeadLetters,
+    DiskFree,
+    ErrorRatio,
+    LogSize,
+    Parked,
+    Silence,
+)
+
+__all__ = [
+    "backlog_age",
+    "backlog_size",
+    "breaker_open",
+    "dead_letters",
+    "disk_free",
+    "error_ratio",
+    "log_size",
+    "parked",
+    "silence",
+]
+
+backlog_age = BacklogAge
+backlog_size = BacklogSize
+breaker_open = BreakerOpen
+dead_letters = DeadLetters
+disk_free = DiskFree
+error_ratio = ErrorRatio
+log_size = LogSize
+parked = Parked
+silence = Silence

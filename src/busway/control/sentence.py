@@ -1,0 +1,113 @@
+"""What an alert says to people: one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from busway.flow.alert import Alert, Kind, Unit
+
+
+def sentence(alert: Alert, value: float | None, detail: str = "") -> str:
+    """Return what was found, and where the threshold is.
+
+    >>> from busway.delivery.alert import Band
+    >>> about = Alert(
+    ...     name="a", kind="backlog_age", unit="seconds", band=Band(300, 300), flow="orders"
+    ... )
+    >>> sentence(about, 754.2)
+    "the backlog of flow 'orders' is 12m34s old (raised above 5m)"
+    """
+    shown = "an unknown number" if value is None else amount(alert.unit, value)
+    text = _SENTENCES[alert.kind](alert, shown)
+    limit = f"raised {'below' if alert.band.falling else 'above'} {threshold(alert)}"
+    if alert.kind in ("breaker_open", "gone"):
+        limit = ""
+    more = "; ".join(part for part in (detail, limit) if part)
+    return f"{text} ({more})" if more else text
+
+
+def threshold(alert: Alert) -> str:
+    """Return the threshold of an alert, for people."""
+    return amount(alert.unit, alert.band.raise_at)
+
+
+def amount(unit: Unit, value: float) -> str:
+    """Return a value with its unit, for people.
+
+    >>> amount("seconds", 3725), amount("bytes", 1_250_000), amount("ratio", 0.071)
+    ('1h2m5s', '1.2 MB', '7.1 %')
+    """
+    match unit:
+        case "seconds":
+            return _duration(value)
+        case "bytes":
+            return _size(value)
+        case "ratio":
+            return f"{100 * value:.3g} %"
+        case "percent":
+            return f"{value:.3g} %"
+        case _:
+            return f"{value:,.10g}"
+
+
+def _duration(value: float) -> str:
+    if value < 10 and value != int(value):
+        return f"{value:.1f}s"
+    minutes, seconds = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = ((days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s"))
+    return "".join(f"{number}{name}" for number, name in parts if number) or "0s"
+
+
+def _size(value: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} TB"
+
+
+def _of(alert: Alert) -> str:
+    return "all flows" if alert.flow is None else f"flow {alert.flow!r}"
+
+
+def _counted(shown: str, what: str) -> str:
+    return f"{shown} {what}" if shown == "1" else f"{shown} {what}s"
+
+
+def _takes_nothing(alert: Alert, shown: str) -> str:
+    if alert.destination is not None:
+        what = f"the destination {alert.destination}"
+    elif alert.flow is not None:
+        what = f"the destination of flow {alert.flow!r}"
+    else:
+        return f"{shown} of the destinations take nothing now"
+    return f"{what} {'takes events' if shown == '0' else 'takes nothing now'}"
+
+
+def _gone(alert: Alert, shown: str) -> str:
+    if shown == "0":
+        return f"flow {alert.flow!r} delivers to {alert.destination} again"
+    return (
+        f"flow {alert.flow!r} is stopped: {alert.destination} asks never to be called again;"
+        " give the flow another destination, or restart to try this one once more"
+    )
+
+
+_SENTENCES: Mapping[Kind, Callable[[Alert, str], str]] = {
+    "dead_letters": lambda alert, shown: f"{_counted(shown, 'dead letter')} of {_of(alert)}",
+    "parked": lambda alert, shown: f"{_counted(shown, 'parked event')} of {_of(alert)}",
+    "backlog_size": lambda alert, shown: (
+        f"{_counted(shown, 'event')} in the backlog of {_of(alert)}"
+    ),
+    "backlog_age": lambda alert, shown: f"the backlog of {_of(alert)} is {shown} old",
+    "breaker_open": _takes_nothing,
+    "gone": _gone,
+    "silence": lambda alert, shown: f"no event from {alert.source} for {shown}",
+    "error_ratio": lambda alert, shown: (
+        f"{shown} of the events of {_of(alert)} failed within {amount('seconds', alert.over_s)}"
+    ),
+    "disk_free": lambda _, shown: f"{shown} of the disk is free",
+    "log_size": lambda _, shown: f"the log takes up {shown}",
+}

@@ -1,0 +1,85 @@
+"""Take the readings that alerts are about: only what one of them asks for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from busway.clock import Clock
+from busway.control.observation import Disk, Reading
+from busway.control.status import FlowStatus
+from busway.delivery.failing import Failing
+from busway.flow.alert import Alert
+from busway.ports import Stores
+from busway.runtime.seen import Seen
+from busway.runtime.survey import Survey
+
+
+class Reader:
+    """Reads the stores, the disk, and what was seen of sources."""
+
+    def __init__(self, stores: Stores, clock: Clock, survey: Survey, seen: Seen) -> None:
+        self._stores = stores
+        self._clock = clock
+        self._survey = survey
+        self._seen = seen
+        self._failing: dict[str, tuple[Alert, Failing]] = {}
+        self._first_of: dict[tuple[int, int], datetime] = {}
+
+    async def read(self, alerts: Sequence[Alert]) -> Reading:
+        """Return what these alerts look at, as it is now."""
+        flows = await self._survey.flows()
+        kinds = {alert.kind for alert in alerts}
+        await self._seen.watch({alert.source for alert in alerts if alert.source is not None})
+        await self._seen.keep()
+        return Reading(
+            flows=flows,
+            log_bytes=await self._stores.log.size_bytes() if "log_size" in kinds else 0,
+            disk=self._disk() if "disk_free" in kinds else None,
+            ages_s=await self._ages() if "backlog_age" in kinds else {},
+            silent_s=self._seen.silent_s(),
+            failing=self._ratios([one for one in alerts if one.kind == "error_ratio"], flows),
+        )
+
+    def _disk(self) -> Disk | None:
+        place = self._stores.place
+        if place is None:
+            return None
+        disk = os.statvfs(place)
+        return Disk(disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize)
+
+    async def _ages(self) -> Mapping[str, float]:
+        """Return how old the first event is that each flow has not read yet."""
+        log, now = self._stores.log, self._clock.now()
+        ends = [(await log.bounds(partition))[1] for partition in range(log.partitions)]
+        ages: dict[str, float] = {}
+        known, self._first_of = self._first_of, {}
+        for lane in await self._stores.ledger.lanes():
+            place = (lane.partition, lane.cursor)
+            if lane.cursor >= ends[lane.partition]:
+                continue
+            at = self._first_of.get(place) or known.get(place) or await self._appended_at(*place)
+            if at is not None:
+                self._first_of[place] = at
+                age_s = max(0.0, (now - at).total_seconds())
+                ages[lane.flow] = max(age_s, ages.get(lane.flow, 0.0))
+        return ages
+
+    async def _appended_at(self, partition: int, offset: int) -> datetime | None:
+        batches = await self._stores.log.read(partition, offset, 1)
+        return batches[0].appended_at if batches else None
+
+    def _ratios(self, alerts: Sequence[Alert], flows: Sequence[FlowStatus]) -> Mapping[str, float]:
+        known, self._failing = self._failing, {}
+        now, found = self._clock.monotonic(), {}
+        for alert in alerts:
+            about, failing = known.get(alert.name, (None, None))
+            if failing is None or about != alert:
+                failing = Failing(alert.over_s, alert.least)
+            self._failing[alert.name] = (alert, failing)
+            mine = [one for one in flows if alert.flow in (None, one.name)]
+            read = sum(one.accepted - one.backlog for one in mine)
+            troubled = sum(one.parked + one.dead + one.discarded for one in mine)
+            found[alert.name] = failing.looked(now, read, troubled)
+        return found
