@@ -62,6 +62,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a stop waits for the batches in hand, in seconds."""
     api_token: str = ""
     """What the API asks of every caller; without one it answers only to this machine."""
+    url: str = ""
+    """The server that commands talk to; by itself the one that has the data directory open."""
     log_format: str = ""
     """``text`` or ``json``; by itself text on a terminal, JSON elsewhere."""
     log_level: str = "info"

@@ -6,25 +6,30 @@ from collections.abc import Sequence
 
 import typer
 
-from busway.cli.place import Data, Json, with_stores
-from busway.cli.show import as_error, as_json, as_table
-from busway.control.check import check as find_faults
-from busway.control.status import FlowStatus, flow_statuses
+from busway.cli.call import Call, calling
+from busway.cli.show import as_error, as_table
+from busway.control.overview import Checked, Overview
+from busway.control.status import FlowStatus
 from busway.errors import BuswayError
-from busway.ports import Stores
 
 COLUMNS = ("accepted", "delivered", "filtered", "parked", "dead", "discarded", "backlog")
 
 
-def status(data: Data = None, json: Json = False) -> None:
+@calling
+def status(call: Call) -> None:
     """Show where the events of each flow are, and how the destinations do.
 
     Example: `busway status --json`
     """
-    statuses = with_stores(data, _statuses)
-    if json:
-        as_json({"flows": statuses})
+    answer = call.get("/status")
+    if call.json:
+        answer.print()
         return
+    print_flows(answer.read(Overview).flows)
+
+
+def print_flows(statuses: Sequence[FlowStatus]) -> None:
+    """Print where the events of flows are, and how their destinations do."""
     if not statuses:
         typer.echo("No flow has run here yet.")
         return
@@ -37,7 +42,8 @@ def status(data: Data = None, json: Json = False) -> None:
     as_table(("flow", "breaker", "destination", ""), destinations)
 
 
-def check(data: Data = None, json: Json = False) -> None:
+@calling
+def check(call: Call) -> None:
     """Verify that every event of every flow is in exactly one place.
 
     Exit code 0 when so, 1 when not, 2 when it cannot be looked at.
@@ -45,20 +51,13 @@ def check(data: Data = None, json: Json = False) -> None:
     Example: `busway check`
     """
     try:
-        faults = with_stores(data, _faults)
+        answer = call.get("/check")
     except BuswayError as error:
         as_error(error)
         raise typer.Exit(2) from error
-    if json:
-        as_json({"ok": not faults, "faults": faults})
+    found = answer.read(Checked)
+    if call.json:
+        answer.print()
     else:
-        typer.echo("\n".join(faults) or "Every event is in exactly one place.")
-    raise typer.Exit(1 if faults else 0)
-
-
-async def _statuses(stores: Stores) -> Sequence[FlowStatus]:
-    return await flow_statuses(stores.log, stores.ledger)
-
-
-async def _faults(stores: Stores) -> Sequence[str]:
-    return await find_faults(stores.log, stores.ledger)
+        typer.echo("\n".join(found.faults) or "Every event is in exactly one place.")
+    raise typer.Exit(0 if found.ok else 1)

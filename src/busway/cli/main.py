@@ -8,15 +8,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import uvloop
 
-from busway.cli import dead, look, match, new
-from busway.cli.run import run
+from busway.cli import dead, flow, look, match, new
+from busway.cli.client import Unreachable
 from busway.cli.show import as_error
 from busway.errors import BuswayError
-from busway.flow import split_target
-from busway.settings import load, load_env_file
-from busway.telemetry import configure_log
 
 app = typer.Typer(
     name="busway",
@@ -55,10 +51,9 @@ def run_command(
 
     Example: `busway run shop.py --port 8400`
     """
-    load_env_file(split_target(target)[0].parent)
-    settings = load(data=data, host=host, port=port)
-    configure_log(settings.log_format, settings.log_level)
-    uvloop.run(run(target, settings, reload))
+    from busway.cli.run import serve  # noqa: PLC0415 - what the other commands need not load
+
+    serve(target, reload, data=data, host=host, port=port)
 
 
 app.command("new")(new.new)
@@ -66,13 +61,20 @@ app.command("run")(run_command)
 app.command("status")(look.status)
 app.command("check")(look.check)
 app.command("match")(match.match)
+app.add_typer(flow.app, name="flows")
 app.add_typer(dead.app, name="dead")
 
 
 def main() -> None:
-    """Run the command; a mistake of the user's is one clear text and exit code 1."""
+    """Run the command; a mistake of the user's is one clear text and exit code 1.
+
+    No server at the address is exit code 3.
+    """
     try:
         app()
+    except Unreachable as error:
+        as_error(error)
+        sys.exit(3)
     except BuswayError as error:
         as_error(error)
         sys.exit(1)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from busway.cli.place import Json
+from busway.cli.call import Json
 from busway.cli.show import as_error, as_json
 from busway.errors import BuswayError, EventError
 from busway.rule import Pattern

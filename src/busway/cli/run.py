@@ -5,18 +5,30 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from typing import Any
 
 import structlog
+import uvloop
 from watchfiles import awatch
 
 from busway.app import Node
+from busway.cli.serving import announced
 from busway.engine.sqlite import open_stores
 from busway.errors import BuswayError, SettingsError
 from busway.flow import Program, compile_app, load_app, split_target
 from busway.runtime.interpreter import tune
-from busway.settings import Settings, load_env_file
+from busway.settings import Settings, load, load_env_file
+from busway.telemetry import configure_log
 
 _log = structlog.get_logger("busway")
+
+
+def serve(target: str, reload: bool, **given: Any) -> None:
+    """Run until SIGTERM or SIGINT, with settings that are given over those of the environment."""
+    load_env_file(split_target(target)[0].parent)
+    settings = load(**given)
+    configure_log(settings.log_format, settings.log_level)
+    uvloop.run(run(target, settings, reload))
 
 
 def read_program(target: str) -> Program:
@@ -33,11 +45,12 @@ async def run(target: str, settings: Settings, reload: bool) -> None:
     node = Node(program, settings, await open_stores(settings))
     try:
         await _start(node, settings)
-        _say_ready(node, settings)
-        watching = asyncio.create_task(_reload(node, target)) if reload else None
-        await stop.wait()
-        if watching is not None:
-            watching.cancel()
+        with announced(settings.data, settings.host, node.port):
+            _say_ready(node, settings)
+            watching = asyncio.create_task(_reload(node, target)) if reload else None
+            await stop.wait()
+            if watching is not None:
+                watching.cancel()
     finally:
         await node.stop()
 

@@ -1,0 +1,156 @@
+"""A command's way to the API: every command that asks it has --data, --url and --json."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar, get_type_hints
+
+import httpx
+import msgspec
+import typer
+
+from busway.cli.client import Ask, Client, check, connect
+from busway.cli.show import as_json
+from busway.settings import load, load_env_file
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+Data = Annotated[Path | None, typer.Option("--data", help="The data directory. [.busway]")]
+Url = Annotated[str | None, typer.Option("--url", help="The server. [the directory's]")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_OPTIONS: Mapping[str, tuple[Any, Any]] = {
+    "data": (Data, None),
+    "url": (Url, None),
+    "json": (Json, False),
+}
+
+
+class Answer:
+    """What the API answered."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self._response = response
+
+    @property
+    def etag(self) -> str:
+        """What to send as ``match`` with a change of what was read."""
+        return str(self._response.headers.get("etag", ""))
+
+    def read(self, kind: type[T]) -> T:
+        """Return it as a record of the API."""
+        return msgspec.json.decode(self._response.content, type=kind)
+
+    def print(self) -> None:
+        """Print it as it is, for programs."""
+        as_json(msgspec.Raw(self._response.content))
+
+
+class Call:
+    """Asks the API; ``json`` is whether to print JSON. It connects when it is first used."""
+
+    def __init__(self, data: Path | None, url: str | None, json: bool) -> None:
+        self.json = json
+        self._data = data
+        self._url = url
+        self._client: Client | None = None
+
+    def get(self, path: str, **params: Any) -> Answer:
+        """Read ``path``, below ``/api/v1``; parameters that are ``None`` are left out."""
+        return self._ask(Ask("GET", path, _texts(params)))
+
+    def post(self, path: str, body: object = None, **params: Any) -> Answer:
+        """Have something done."""
+        return self._ask(Ask("POST", path, _texts(params), _encoded(body)))
+
+    def put(self, path: str, body: object, match: str = "") -> Answer:
+        """Put a record in its place, when it still has the ETag ``match`` where that is given."""
+        return self._ask(Ask("PUT", path, body=_encoded(body), headers=_if(match)))
+
+    def patch(self, path: str, body: object, match: str = "") -> Answer:
+        """Change parts of a record."""
+        return self._ask(Ask("PATCH", path, body=_encoded(body), headers=_if(match)))
+
+    def delete(self, path: str, **params: Any) -> Answer:
+        """Take something away."""
+        return self._ask(Ask("DELETE", path, _texts(params)))
+
+    def items(self, path: str, kind: type[T], most: int = 1_000_000, **params: Any) -> list[T]:
+        """Return the items of a list, from as many pages as it takes, and at most ``most``."""
+        found: list[T] = []
+        cursor: str | None = None
+        while len(found) < most:
+            limit = min(1_000, most - len(found))
+            answer = self.get(path, limit=limit, cursor=cursor, **params).read(_Page)
+            found += msgspec.json.decode(answer.items, type=list[kind])  # type: ignore[valid-type]
+            cursor = answer.next
+            if cursor is None:
+                break
+        return found
+
+    @property
+    def client(self) -> Client:
+        if self._client is None:
+            load_env_file(Path())
+            self._client = connect(load(data=self._data, url=self._url))
+        return self._client
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+
+    def _ask(self, request: Ask) -> Answer:
+        return Answer(check(self.client.ask(request)))
+
+
+class _Page(msgspec.Struct):
+    items: msgspec.Raw
+    next: str | None = None
+
+
+def calling(command: Callable[Concatenate[Call, P], None]) -> Callable[..., None]:
+    """Make a command of a function that takes a :class:`Call` first: adds the options for it."""
+
+    @functools.wraps(command)
+    def called(*args: P.args, **kwargs: P.kwargs) -> None:
+        given: dict[str, Any] = {name: kwargs.pop(name) for name in _OPTIONS}
+        call = Call(**given)
+        try:
+            command(call, *args, **kwargs)
+        finally:
+            call.close()
+
+    hints = get_type_hints(command, include_extras=True)
+    own = list(inspect.signature(command).parameters.values())[1:]
+    parameters = [one.replace(annotation=hints[one.name]) for one in own]
+    parameters += [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for name, (kind, default) in _OPTIONS.items()
+    ]
+    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    called.__annotations__ = {one.name: one.annotation for one in parameters}
+    return called
+
+
+def _texts(params: Mapping[str, Any]) -> dict[str, str | list[str]]:
+    return {name: _text(value) for name, value in params.items() if value is not None}
+
+
+def _text(value: Any) -> str | list[str]:
+    if isinstance(value, list | tuple):
+        return [str(_text(one)) for one in value]
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _encoded(body: object) -> bytes:
+    return b"{}" if body is None else msgspec.json.encode(body)
+
+
+def _if(match: str) -> dict[str, str]:
+    return {"if-match": match} if match else {}

@@ -1,0 +1,169 @@
+"""The API as a command reaches it: on a server, or in this process on a directory of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+import httpx
+import msgspec
+
+from busway.cli.serving import is_open, server_of
+from busway.errors import BuswayError, StoreError, StoreLocked
+from busway.settings import Settings
+
+PREFIX = "/api/v1"
+TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+PATIENCE_S = 5.0
+_LOOK_EVERY_S = 0.05
+
+
+class Unreachable(BuswayError):
+    """There is no server at the address."""
+
+
+class Refused(BuswayError):
+    """The API refused a request; ``status`` is the HTTP status."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """One request: ``path`` is below ``/api/v1``."""
+
+    method: str
+    path: str
+    params: Mapping[str, str | list[str]] = {}
+    body: bytes | None = None
+    headers: Mapping[str, str] = {}
+
+
+class Client(Protocol):
+    """Whoever answers."""
+
+    def ask(self, request: Ask) -> httpx.Response:
+        """Return the answer, read to its end; raises :class:`Unreachable`."""
+        ...
+
+    def lines(self, request: Ask) -> contextlib.AbstractContextManager[Iterator[str]]:
+        """Return the lines of an answer as they come; raises :class:`Unreachable`."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Remote:
+    """A server at a URL. A proxy of the environment is used only for one that was ``given``."""
+
+    def __init__(self, url: str, headers: Mapping[str, str], given: bool = False) -> None:
+        self._url = url.rstrip("/")
+        self._http = httpx.Client(headers=dict(headers), timeout=TIMEOUT, trust_env=given)
+
+    def ask(self, request: Ask) -> httpx.Response:
+        with self._told():
+            return self._http.send(self._made(request))
+
+    @contextlib.contextmanager
+    def lines(self, request: Ask) -> Iterator[Iterator[str]]:
+        with self._told():
+            made = self._made(request)
+            made.extensions["timeout"] = httpx.Timeout(TIMEOUT.connect, read=None).as_dict()
+            answer = self._http.send(made, stream=True)
+            try:
+                if answer.status_code >= 400:
+                    answer.read()
+                check(answer)
+                yield answer.iter_lines()
+            finally:
+                answer.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _made(self, request: Ask) -> httpx.Request:
+        return made(self._http, self._url, request)
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.InvalidURL as error:
+            raise BuswayError(f"{self._url!r} is no URL: {error}") from error
+        except httpx.TransportError as error:
+            raise Unreachable(
+                f"no server answers at {self._url}: {error}; is it running, is the address right?"
+            ) from error
+
+
+def made(http: httpx.Client | httpx.AsyncClient, url: str, request: Ask) -> httpx.Request:
+    """Return a request for httpx."""
+    headers = dict(request.headers)
+    if request.method != "GET":
+        headers["content-type"] = "application/json"
+    return http.build_request(
+        request.method,
+        url + PREFIX + request.path,
+        params=dict(request.params),
+        content=request.body,
+        headers=headers,
+    )
+
+
+def check(answer: httpx.Response) -> httpx.Response:
+    """Return an answer that is not a refusal; raises :class:`Refused`."""
+    if answer.status_code < 400:
+        return answer
+    try:
+        detail = str(msgspec.json.decode(answer.content)["detail"])
+    except (msgspec.MsgspecError, TypeError, KeyError):
+        detail = f"{answer.url} answers {answer.status_code}, and not as Busway does"
+    raise Refused(answer.status_code, detail)
+
+
+def connect(settings: Settings) -> Client:
+    """Return who answers: the server at a URL, the one that has the directory open, or nobody else.
+
+    In the last case the API runs in this process, and the directory is its own meanwhile.
+    """
+    headers = {"busway-actor": actor()}
+    if settings.api_token:
+        headers["authorization"] = f"Bearer {settings.api_token}"
+    if settings.url:
+        return Remote(settings.url, headers, given=True)
+    if not settings.data.joinpath("log.db").exists():
+        raise StoreError(f"{settings.data} is not a data directory; start a server there first")
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            found = _of_directory(settings, headers)
+        except StoreLocked:
+            if time.monotonic() > deadline:
+                raise
+        else:
+            if found is not None:
+                return found
+        time.sleep(_LOOK_EVERY_S)
+
+
+def actor() -> str:
+    """Return who calls, for the audit trail."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+def _of_directory(settings: Settings, headers: Mapping[str, str]) -> Client | None:
+    if is_open(settings.data) and (serving := server_of(settings.data)) is not None:
+        return Remote(serving.url, headers)
+    from busway.cli.inside import Inside  # noqa: PLC0415 - what a server's client need not load
+
+    return Inside(settings, headers)

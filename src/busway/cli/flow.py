@@ -1,0 +1,57 @@
+"""``busway flows``: the flows, what they do and where their events are."""
+
+from __future__ import annotations
+
+import msgspec
+import typer
+
+from busway.cli.call import Call, calling
+from busway.cli.look import print_flows
+from busway.cli.show import as_json, as_table
+from busway.control.flow import FlowDetail
+from busway.control.status import FlowStatus
+
+app = typer.Typer(invoke_without_command=True)
+
+
+@app.callback()
+@calling
+def list_command(call: Call, context: typer.Context) -> None:
+    """List the flows, or show one.
+
+    Example: `busway flows --json`
+    """
+    if context.invoked_subcommand is not None:
+        return
+    found = call.items("/flows", FlowStatus)
+    if call.json:
+        as_json({"items": found})
+    else:
+        print_flows(found)
+
+
+@app.command("show")
+@calling
+def show_command(call: Call, name: str) -> None:
+    """Show a flow whole: what it wants and does, its numbers, its lanes.
+
+    Example: `busway flows show orders`
+    """
+    answer = call.get(f"/flows/{name}")
+    if call.json:
+        answer.print()
+        return
+    found = answer.read(FlowDetail)
+    print_flows([found.status])
+    typer.echo()
+    typer.echo(f"declared  {found.place}")
+    typer.echo(f"rule      {msgspec.json.encode(found.rule).decode()}")
+    typer.echo(f"steps     {', '.join(found.steps) or '-'}")
+    if found.rates is not None:
+        rates = found.rates
+        typer.echo(f"rates     {rates.incoming:,.1f}/s in, {rates.delivered:,.1f}/s delivered")
+    typer.echo()
+    rows = [
+        (one.partition, one.start, one.cursor, one.end, one.end - one.cursor) for one in found.lanes
+    ]
+    as_table(("partition", "start", "cursor", "end", "backlog"), rows)

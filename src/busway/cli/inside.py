@@ -1,0 +1,53 @@
+"""The API in this process, on a data directory that no other process has open."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+import httpx
+
+from busway.api.app import create
+from busway.cli.client import TIMEOUT, Ask, check, made
+from busway.control.control import Control
+from busway.engine.sqlite import open_stores
+from busway.settings import Settings
+
+_URL = "http://127.0.0.1"
+
+
+class Inside:
+    """Holds the directory until it is closed; raises :class:`StoreLocked` when another has it."""
+
+    def __init__(self, settings: Settings, headers: Mapping[str, str]) -> None:
+        self._runner = asyncio.Runner()
+        try:
+            self._stores = self._runner.run(open_stores(settings))
+        except BaseException:
+            self._runner.close()
+            raise
+        control = Control(log=self._stores.log, ledger=self._stores.ledger)
+        app = cast(Any, create(lambda: control))
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        self._http = httpx.AsyncClient(
+            transport=transport, headers=dict(headers), timeout=TIMEOUT, trust_env=False
+        )
+
+    def ask(self, request: Ask) -> httpx.Response:
+        return self._runner.run(self._http.send(made(self._http, _URL, request)))
+
+    @contextlib.contextmanager
+    def lines(self, request: Ask) -> Iterator[Iterator[str]]:
+        yield iter(check(self.ask(request)).text.splitlines())
+
+    def close(self) -> None:
+        try:
+            self._runner.run(self._end())
+        finally:
+            self._runner.close()
+
+    async def _end(self) -> None:
+        await self._http.aclose()
+        await self._stores.close()

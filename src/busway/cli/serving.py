@@ -1,0 +1,79 @@
+"""Where the server is that has a data directory open: it writes that into the directory."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+SERVER = "server.json"
+LOCK = "lock"
+
+
+class Serving(msgspec.Struct, frozen=True):
+    """A server's address, its process and when it began."""
+
+    url: str
+    pid: int
+    started_at: datetime
+
+
+@contextlib.contextmanager
+def announced(data: Path, host: str, port: int) -> Iterator[None]:
+    """Let other processes of this user find the server while the block runs."""
+    path = data / SERVER
+    serving = Serving(local_url(host, port), os.getpid(), datetime.now(UTC))
+    _write(path, msgspec.json.encode(serving))
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def local_url(host: str, port: int) -> str:
+    """Return the URL under which this machine reaches what listens on a host and a port.
+
+    >>> local_url("0.0.0.0", 8400), local_url("::1", 8400)
+    ('http://127.0.0.1:8400', 'http://[::1]:8400')
+    """
+    name = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+def is_open(data: Path) -> bool:
+    """Say whether a process has the directory open."""
+    try:
+        descriptor = os.open(data / LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def server_of(data: Path) -> Serving | None:
+    """Return the server that has the directory open, as far as it has told."""
+    try:
+        found = msgspec.json.decode((data / SERVER).read_bytes(), type=Serving)
+        holder = (data / LOCK).read_text("ascii").strip()
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return found if str(found.pid) == holder else None
+
+
+def _write(path: Path, content: bytes) -> None:
+    new = path.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    new.rename(path)

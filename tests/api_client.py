@@ -1,0 +1,42 @@
+"""Clients of the API: of a node that runs (``delivery_node.running``), and of a Control alone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import httpx
+
+from busway.api.app import create
+from busway.control.control import Control
+from delivery_node import Running
+
+PREFIX = "/api/v1"
+
+
+@asynccontextmanager
+async def api_of(running: Running) -> AsyncIterator[httpx.AsyncClient]:
+    """Talk to a running node over its port; paths are below ``/api/v1``."""
+    base = f"http://127.0.0.1:{running.node.port}{PREFIX}"
+    async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=20) as client:
+        yield client
+
+
+@asynccontextmanager
+async def api_on(control: Control, token: str = "") -> AsyncIterator[httpx.AsyncClient]:
+    """Talk to the API in this process, on a Control without a node; paths as above."""
+    transport = httpx.ASGITransport(cast(Any, create(lambda: control, token)))
+    base = f"http://127.0.0.1{PREFIX}"
+    async with httpx.AsyncClient(transport=transport, base_url=base, trust_env=False) as client:
+        yield client
+
+
+def problem(answer: httpx.Response, status: int) -> str:
+    """Return the detail of a problem document with this status."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    document = answer.json()
+    assert document["status"] == status
+    assert document["type"].startswith("urn:busway:problem:")
+    return str(document["detail"])
