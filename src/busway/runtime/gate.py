@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 import msgspec
 
 from busway.clock import Clock
 from busway.concurrency import Concurrency, concurrency
 from busway.delivery.breaker import Breaker
-from busway.outcome import DELIVERED, Down, Gone, Outcome
+from busway.outcome import DELIVERED, UNTRIED, Down, Gone, Outcome
 from busway.ports import Destination, KeepsPositions, Load, Sink, TakesPermits
 from busway.runtime.permit import Slots
 from busway.runtime.signal import Signal
 from busway.runtime.suspect import Suspects
+
+T = TypeVar("T")
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -90,11 +93,25 @@ class Gate:
         self._learn(outcomes)
         return outcomes
 
+    async def ask(self, answer: Awaitable[T | Down]) -> T | Down:
+        """Learn from what a destination answers to a question, as to a load, and return it."""
+        found: T | Down
+        try:
+            found = await answer
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                self._lift_probe("the probe was cut off")
+                raise
+            found = Down(f"{type(error).__name__}: {error}")
+        self._learn([found if isinstance(found, Down) else DELIVERED])
+        return found
+
     async def _written(self, load: Load) -> Sequence[Outcome]:
         """Write with a permit held, where the sink does not take one for each request."""
         if self._takes_permits or load.permits is None:
             return await self.opened.destination.write(load)
-        await load.permits.acquire()
+        if not await load.permits.acquire():
+            return [UNTRIED] * (len(load.items) or 1)
         began, refused, answered = self._clock.monotonic(), False, False
         try:
             outcomes = await self.opened.destination.write(load)
@@ -105,6 +122,10 @@ class Gate:
             load.permits.release(took_s, refused=refused)
 
     def _learn(self, outcomes: Sequence[Outcome]) -> None:
+        outcomes = [one for one in outcomes if one is not UNTRIED]
+        if not outcomes:
+            self.pass_up()
+            return
         found = self.breaker
         if outcomes.count(DELIVERED) == len(outcomes):
             self._set(found.on_success())
@@ -118,6 +139,11 @@ class Gate:
                 self._set(found.on_down(now, outcome.reason, outcome.after_s))
                 return
         self._set(found.on_success())
+
+    def pass_up(self) -> None:
+        """Let another be the probe: who was to be it did not go."""
+        if self.breaker.state == "half-open":
+            self._set(self.breaker.unprobed())
 
     def _lift_probe(self, reason: str) -> None:
         if self.breaker.state == "half-open":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -12,8 +13,9 @@ from busway.bus.follow import Follow
 from busway.clock import Clock
 from busway.delivery.settle import Terms
 from busway.flow import Flow
-from busway.lane import Counts
-from busway.ports import Ledger, Permits
+from busway.lane import Change, Counts, Settlement
+from busway.outcome import Outcome
+from busway.ports import Ledger, Load, Permits
 from busway.runtime.gate import Gate
 from busway.runtime.pace import Pace
 
@@ -69,4 +71,12 @@ class Assignment(msgspec.Struct, frozen=True):
     @property
     def lane(self) -> tuple[str, str, int]:
         """Its name for ever, as sinks know it."""
-        return (self.hub.identity, self.flow.name, self.partition)
+        return (self.hub.identity, self.flow.known_as, self.partition)
+
+    async def write(self, load: Load) -> Sequence[Outcome]:
+        """Hand a load of this lane to its destination, and return what it answers."""
+        return await self.gate.write(load)
+
+    def along(self, settlement: Settlement) -> Sequence[Change]:
+        """Return what else changes in the ledger with a settlement of this lane."""
+        return ()

@@ -89,7 +89,7 @@ class Passage:
         """Try the items, one of them when probing; return those undecided, and if it took none."""
         chosen = self._probe(items, tries) if probing and not self._keeps_positions else items
         began = time.perf_counter()
-        outcomes = await self._to.gate.write(self._load_of(chosen))
+        outcomes = await self._to.write(self._load_of(chosen))
         self._sink_s += time.perf_counter() - began
         if not chosen:
             return [], bool(outcomes)
@@ -130,7 +130,7 @@ class Passage:
             keys = await self._parked_keys() if flow.ordered else {}
             place = (self._to.partition, self._start, end)
             found = settlement(hub.terms(flow), place, decided, keys, landed)
-            (applied,) = await hub.ledger.settle([found])
+            (applied,) = await hub.ledger.settle([found], self._to.along(found))
         if not applied:
             raise Stale
         self._start = end

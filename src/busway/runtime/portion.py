@@ -43,6 +43,15 @@ def shortened(portion: Portion, most: int | None) -> Portion:
     return Portion(portion.start, end, portion.wanted[:most], decided)
 
 
+def ended(portion: Portion, end: int) -> Portion:
+    """Return the part of a portion before ``end``."""
+    if portion.end <= end:
+        return portion
+    wanted = [one for one in portion.wanted if one[0] < end]
+    decided = [one for one in portion.decided if one.offset < end]
+    return Portion(portion.start, end, wanted, decided)
+
+
 def _take(matched: Matched, rule: int, cursor: int, wanted: list[tuple[int, Event]]) -> None:
     first, events = matched.batch.offset, matched.batch.events
     indexes = matched.wanted.get(rule, ())

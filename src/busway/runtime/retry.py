@@ -115,7 +115,7 @@ class Retrier:
             await to.pace.allow(len(items))
             await to.gate.ready()
         load = Load(to.lane, items, ordered=to.flow.ordered, permits=to.permits)
-        outcomes = await to.gate.write(load)
+        outcomes = await to.write(load)
         fates = [fate_of(item, one) for item, one in zip(items, outcomes, strict=True)]
         return [fate for fate in fates if fate is not None]
 
