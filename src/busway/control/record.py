@@ -8,16 +8,20 @@ from typing import Any
 
 import msgspec
 
-from busway.ports import Ledger
+from busway.delivery.window import Window
+from busway.ports import Landing, Ledger
 
 FLOW = "flow/"
 BREAKER = "breaker/"
+VERSION = "version/"
 
 
 class FlowRecord(msgspec.Struct, frozen=True):
     """A flow as it was last started: destination, code version and place of declaration.
 
-    ``rule`` is its event pattern, ``steps`` are the names of its steps.
+    ``rule`` is its event pattern, ``steps`` are the names of its steps. ``known_as`` is the name
+    by which sinks know its lanes, where that is another one; ``declared`` is false once a program
+    was started without it. ``windows`` are the declared ones.
     """
 
     destination: str
@@ -26,6 +30,24 @@ class FlowRecord(msgspec.Struct, frozen=True):
     ordered: bool
     rule: dict[str, Any] | None = None
     steps: tuple[str, ...] = ()
+    known_as: str = ""
+    declared: bool = True
+    windows: tuple[Window, ...] = ()
+
+
+class VersionRecord(msgspec.Struct, frozen=True):
+    """One code version of a flow: what is needed to explain later what it did.
+
+    ``since`` is when it was first started.
+    """
+
+    version: str
+    since: datetime
+    place: str
+    destination: str
+    rule: dict[str, Any]
+    steps: tuple[str, ...] = ()
+    landing: Landing | None = None
 
 
 class BreakerRecord(msgspec.Struct, frozen=True):
@@ -52,3 +74,18 @@ async def breaker_records(ledger: Ledger) -> Mapping[str, BreakerRecord]:
         name.removeprefix(BREAKER): msgspec.json.decode(value, type=BreakerRecord)
         for name, value in found.items()
     }
+
+
+async def version_records(ledger: Ledger, flow: str) -> Mapping[str, VersionRecord]:
+    """Return what is kept of each code version of a flow, by version."""
+    prefix = version_name(flow, "")
+    found = await ledger.get(prefix)
+    return {
+        name.removeprefix(prefix): msgspec.json.decode(value, type=VersionRecord)
+        for name, value in found.items()
+    }
+
+
+def version_name(flow: str, version: str) -> str:
+    """Return the name of the value that keeps one code version of a flow."""
+    return f"{VERSION}{flow}/{version}"

@@ -31,6 +31,8 @@ class FlowStatus(msgspec.Struct, frozen=True):
     breaker_reason: str = ""
     destination: str = ""
     version: str = ""
+    declared: bool = True
+    """Whether the program that was started last has it."""
 
 
 async def flow_statuses(log: Log, ledger: Ledger) -> Sequence[FlowStatus]:
@@ -46,7 +48,10 @@ async def flow_statuses(log: Log, ledger: Ledger) -> Sequence[FlowStatus]:
         status = _status(name, of_flow, ends)
         if name in flows:
             status = msgspec.structs.replace(
-                status, destination=flows[name].destination, version=flows[name].version
+                status,
+                destination=flows[name].destination,
+                version=flows[name].version,
+                declared=flows[name].declared,
             )
         breaker = breakers.get(status.destination)
         if breaker is not None:

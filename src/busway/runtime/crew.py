@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import datetime
 
 from busway.bus.follow import Follow
 from busway.flow import Flow, Program
 from busway.ports import Log, Sink, Supplies
 from busway.rule import RuleIndex
+from busway.runtime.call_up import called_up
 from busway.runtime.deliver import Deliverer
 from busway.runtime.gate import Gate, Opened
 from busway.runtime.hub import Assignment, Hub
@@ -42,6 +44,7 @@ class Crew:
         except BaseException:
             await self._close_sinks()
             raise
+        self.program = await called_up(self._hub, self._log, self.program)
         for number, flow in enumerate(self.program.flows):
             await self._staff(number, flow)
         for loop in self._loops:
@@ -62,6 +65,7 @@ class Crew:
             self._recorder.changed(gate)
 
     async def _staff(self, number: int, flow: Flow) -> None:
+        await self._recorder.describe(flow)
         gate = self._gates[flow.sink]
         pace = Pace(flow.rate, self._hub.clock)
         assignments: dict[int, Assignment] = {}
@@ -76,10 +80,11 @@ class Crew:
             self._loops.append(Loop(f"{flow.name}/{partition}", Deliverer(to, lane).turn))
         self.assignments[flow.name] = assignments
         self._loops.append(Loop(f"{flow.name}/retry", Retrier(self._hub, assignments).turn))
-        await self._recorder.describe(flow)
 
     async def _beginning(self, flow: Flow, partition: int) -> int:
         first, end = await self._log.bounds(partition)
+        if isinstance(flow.start, datetime):
+            return await self._log.offset_at(partition, flow.start)
         return first if flow.start == "beginning" else end
 
     async def _close_sinks(self) -> None:

@@ -18,6 +18,7 @@ from busway.outcome import Outcome
 from busway.ports import Ledger, Load, Permits
 from busway.runtime.gate import Gate
 from busway.runtime.pace import Pace
+from busway.runtime.valve import Valve
 
 
 class DeliveryObserver(Protocol):
@@ -56,7 +57,8 @@ class Assignment(msgspec.Struct, frozen=True):
     """A lane to work: its flow, the number of its rule, its partition, and the way to its sink.
 
     ``pace`` and ``permits`` hold for all lanes of the flow together: how fast, and how many at a
-    time. ``lock`` is held while troubles of the lane are decided, by delivering and by retrying.
+    time; ``valve`` whether at all. ``lock`` is held while troubles of the lane are decided, by
+    delivering and by retrying.
     """
 
     hub: Hub
@@ -67,6 +69,21 @@ class Assignment(msgspec.Struct, frozen=True):
     pace: Pace
     permits: Permits
     lock: asyncio.Lock
+    valve: Valve = msgspec.field(default_factory=Valve)
+
+    async def clear(self, count: int) -> bool:
+        """Return when ``count`` events may go to the sink; true when they are to probe it.
+
+        What was paused while they waited waits again.
+        """
+        while True:
+            await self.valve.opened()
+            await self.pace.allow(count)
+            probing = await self.gate.ready()
+            if self.valve.open:
+                return probing
+            if probing:
+                self.gate.pass_up()
 
     @property
     def lane(self) -> tuple[str, str, int]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from busway.delivery.settle import Decided, Held, Problem
 from busway.event import Event
 from busway.flow import Flow
-from busway.outcome import HELD, Delivered, Down, Gone, Outcome, Rejected, Retry
+from busway.outcome import HELD, Delivered, Down, Gone, Outcome, Rejected, Retry, Untried
 from busway.ports import Item
 from busway.step import Failed, run_steps
 
@@ -18,7 +18,7 @@ async def produce(
     """Return the items for the sink and the decided failures; what is in neither is filtered."""
     items: list[Item] = []
     decided: list[Decided] = []
-    name = flow.name
+    name = flow.known_as
     made = await run_steps(flow.steps, [event for _, event in wanted])
     for (offset, event), results in zip(wanted, made, strict=True):
         if isinstance(results, Failed):
@@ -45,5 +45,5 @@ def fate_of(item: Item, outcome: Outcome) -> Decided | None:
             return Decided(item.offset, item.event, problem)
         case Rejected(error=error, reason=reason):
             return Decided(item.offset, item.event, Problem("sink", error, reason, final=True))
-        case Down() | Gone():
+        case Down() | Gone() | Untried():
             return None

@@ -8,9 +8,17 @@ import msgspec
 import structlog
 
 from busway.clock import Clock
-from busway.control.record import BREAKER, FLOW, BreakerRecord, FlowRecord
+from busway.control.record import (
+    BREAKER,
+    FLOW,
+    BreakerRecord,
+    FlowRecord,
+    VersionRecord,
+    version_name,
+)
 from busway.flow import Flow
-from busway.ports import Ledger
+from busway.lane import Change
+from busway.ports import Ledger, Places
 from busway.runtime.gate import Gate
 from busway.runtime.loop import Loop
 from busway.telemetry import Metrics
@@ -48,8 +56,28 @@ class Recorder:
             ordered=flow.ordered,
             rule=flow.pattern.source,
             steps=tuple(step.name for step in flow.steps),
+            known_as=flow.known_as,
+            windows=flow.windows,
+        )
+        version = Change(
+            version_name(flow.name, flow.version),
+            msgspec.json.encode(self._version(flow)),
+            expected=None,
         )
         await self._ledger.put(FLOW + flow.name, msgspec.json.encode(record))
+        await self._ledger.change([version])
+
+    def _version(self, flow: Flow) -> VersionRecord:
+        sink = flow.sink
+        return VersionRecord(
+            flow.version,
+            self._clock.now(),
+            flow.place,
+            sink.name,
+            flow.pattern.source,
+            tuple(step.name for step in flow.steps),
+            sink.landing() if isinstance(sink, Places) else None,
+        )
 
     async def turn(self, loop: Loop) -> None:
         """Write what changed, or wait for a change."""

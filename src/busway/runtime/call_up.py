@@ -1,0 +1,37 @@
+"""Before a program's lanes are opened: which flows it renames, and which it does not have."""
+
+from __future__ import annotations
+
+import structlog
+
+from busway.control.lifecycle import take_census
+from busway.control.status import FlowStatus, flow_statuses
+from busway.flow import Program
+from busway.ports import Log
+from busway.runtime.hub import Hub
+
+_log = structlog.get_logger("busway")
+
+
+async def called_up(hub: Hub, log: Log, program: Program) -> Program:
+    """Return the program with the names by which sinks know its flows; say what is unusual."""
+    census = await take_census(hub.ledger, program, hub.clock.now())
+    for old, new in census.renamed:
+        _log.info("flow renamed", flow=new, before=old)
+    for old, new in census.refused:
+        _log.warning("flow not renamed: both have a history", flow=new, renamed_from=old)
+    if census.undeclared:
+        for status in await flow_statuses(log, hub.ledger):
+            if status.name in census.undeclared:
+                _warn(status)
+    return census.program
+
+
+def _warn(status: FlowStatus) -> None:
+    _log.warning(
+        "a flow is not declared any more; declare it, rename it, or remove it",
+        flow=status.name,
+        backlog=status.backlog,
+        parked=status.parked,
+        dead=status.dead,
+    )
