@@ -1,0 +1,135 @@
+"""Alerts of a flows file: what they become, and all mistakes at once."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from busway import App
+from busway.alerts import (
+    backlog_age,
+    breaker_open,
+    dead_letters,
+    disk_free,
+    error_ratio,
+    log_size,
+    silence,
+)
+from busway.delivery.alert import Band
+from busway.errors import FlowError
+from busway.flow import compile_app, load_app
+from busway.flow.alert import Alert
+from busway.sinks import console, http
+
+MISTAKES = """
+from busway import App
+from busway.alerts import *
+from busway.sinks import console
+
+app = App("wrong")
+app.flow("orders", to=console())
+app.alert("", dead_letters())
+app.alert("a:b", dead_letters())
+app.alert("condition", 5)
+app.alert("flow", dead_letters(flow="order"))
+app.alert("above", dead_letters(above=-1))
+app.alert("hold", dead_letters(), hold="soon")
+app.alert("option", dead_letters(), clear_bellow=1)
+app.alert("side", dead_letters(), clear_above=1)
+app.alert("band", parked(above=5), clear_below=6)
+app.alert("falling", disk_free("10%"), clear_above="5%")
+app.alert("size", disk_free("ten"))
+app.alert("percent", disk_free("x%"))
+app.alert("ratio", error_ratio(above=5))
+app.alert("over", error_ratio(over=0))
+app.alert("least", error_ratio(least=0))
+app.alert("source", silence(source=""))
+app.alert("destination", breaker_open(destination="consol"))
+app.alert("both", breaker_open(flow="orders", destination="console"))
+app.alert("twice", dead_letters())
+app.alert("twice", dead_letters())
+"""
+WANTED = {
+    8: "its name must be one line of at most 100 characters",
+    9: "its name must be one line of at most 100 characters, no ':'",
+    10: "its condition is int; give one of busway.alerts",
+    11: "there is no flow 'order'; did you mean 'orders'?",
+    12: "above: -1 is no number of events",
+    13: "hold: 'soon' is no duration",
+    14: "did you mean 'clear_below'?",
+    15: "clear_above does not go with dead_letters; give clear_below",
+    16: "clear_below is more than above",
+    17: "clear_above is less than below",
+    18: "below: 'ten' is no size",
+    19: "below: 'x%' is no share of the disk",
+    20: "above: 5 is no share",
+    21: "over: 0 is no time at all",
+    22: "least: 0 is no number of events",
+    23: "source: give the source of the events",
+    24: "there is no destination 'consol'; did you mean 'console'?",
+    25: "give a flow or a destination, not both",
+    27: "the alert at line 26 has this name too",
+}
+
+
+def compiled(condition: object, **options: object) -> Alert:
+    app = App("t")
+    app.flow("orders", to=http("http://crm.example/orders"))
+    app.alert("a", condition, **options)
+    (alert,) = compile_app(app).alerts
+    return alert
+
+
+def test_every_mistake_is_told_with_its_place_and_a_fix(tmp_path: Path) -> None:
+    file = tmp_path / "wrong_alerts.py"
+    file.write_text(MISTAKES)
+    with pytest.raises(FlowError) as caught:
+        compile_app(load_app(str(file)))
+    lines = str(caught.value).splitlines()
+    told = {int(one.removeprefix(f"{file}:").partition(": alert ")[0]): one for one in lines}
+    assert told.keys() == WANTED.keys()
+    assert len(lines) == len(WANTED)
+    for line, text in WANTED.items():
+        assert text in told[line]
+
+
+def test_thresholds_have_units() -> None:
+    assert compiled(dead_letters(flow="orders", above=2)).band == Band(2.0, 2.0)
+    assert compiled(backlog_age(above="5m"), clear_below="1m", hold="30s").band == Band(
+        300.0, 60.0, 30.0, 30.0
+    )
+    assert compiled(silence("/shop", after="1h"), hold="1m", clear_hold=0).band == Band(
+        3600.0, 3600.0, 60.0, 0.0
+    )
+    assert compiled(disk_free("10%"), clear_above="15%").band == Band(10.0, 15.0, falling=True)
+    assert compiled(disk_free("5 GB")).band == Band(5e9, 5e9, falling=True)
+    assert compiled(log_size("1GiB"), clear_below="500MB").band == Band(2.0**30, 5e8)
+    assert compiled(breaker_open("orders")).band == Band(0.0, 0.0)
+
+
+def test_the_units_tell_a_share_of_the_disk_from_bytes() -> None:
+    assert compiled(disk_free("10%")).unit == "percent"
+    assert compiled(disk_free(10)).unit == "bytes"
+
+
+def test_a_ratio_has_a_window() -> None:
+    alert = compiled(error_ratio("orders", above=0.1, over="1m", least=20))
+    assert (alert.band.raise_at, alert.over_s, alert.least) == (0.1, 60.0, 20)
+
+
+@pytest.mark.parametrize(
+    "destination", [http("http://crm.example/orders"), "http http://crm.example/orders"]
+)
+def test_a_destination_is_a_sink_or_its_name(destination: object) -> None:
+    alert = compiled(breaker_open(destination=destination))
+    assert alert.destination == "http http://crm.example/orders"
+
+
+def test_an_alert_knows_its_place_and_is_not_raised_by_declaring_it() -> None:
+    app = App("t")
+    app.flow("orders", to=console())
+    app.alert("a", dead_letters())
+    (alert,) = compile_app(app).alerts
+    assert re.fullmatch(rf"{re.escape(__file__)}:\d+", alert.place)
