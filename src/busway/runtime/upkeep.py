@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -13,6 +13,7 @@ from busway.ports import Ledger, Log, Maintained
 from busway.runtime.loop import Loop
 
 EVERY_S = 1.0
+FORGET_EVERY_S = 60.0
 
 
 class Retention(msgspec.Struct, frozen=True):
@@ -23,13 +24,14 @@ class Retention(msgspec.Struct, frozen=True):
 
 
 class Upkeep:
-    """Trims the log and maintains the stores."""
+    """Trims the log, forgets what is as old in the ledger, and maintains the stores."""
 
     def __init__(self, log: Log, ledger: Ledger, clock: Clock, retention: Retention) -> None:
         self._log = log
         self._ledger = ledger
         self._clock = clock
         self._retention = retention
+        self._forgets_at = clock.monotonic()
 
     async def turn(self, loop: Loop) -> None:
         """Do what is due, then wait."""
@@ -39,18 +41,23 @@ class Upkeep:
         lanes = await self._ledger.lanes()
         for partition in range(self._log.partitions):
             await self._trim(partition, lanes)
+        if self._clock.monotonic() >= self._forgets_at:
+            await self._ledger.forget(self._kept_since())
+            self._forgets_at = self._clock.monotonic() + FORGET_EVERY_S
         with loop.idle():
             await self._clock.sleep(EVERY_S)
 
     async def _trim(self, partition: int, lanes: Sequence[Lane]) -> None:
         start, end = await self._log.bounds(partition)
-        before = self._clock.now() - timedelta(seconds=self._retention.age_s)
-        wanted = await self._log.offset_at(partition, before)
+        wanted = await self._log.offset_at(partition, self._kept_since())
         if await self._over_size():
             wanted = max(wanted, start + max((end - start) // 8, 1))
         read = min((lane.cursor for lane in lanes if lane.partition == partition), default=end)
         if min(wanted, read) > start:
             await self._log.trim(partition, min(wanted, read))
+
+    def _kept_since(self) -> datetime:
+        return self._clock.now() - timedelta(seconds=self._retention.age_s)
 
     async def _over_size(self) -> bool:
         limit = self._retention.size_bytes
