@@ -123,6 +123,7 @@ class Node:
             clock=self._clock,
             program=lambda: self._crew.program,
             started_at=self._clock.now(),
+            wake=lambda: self._crew.wake(),
         )
 
     def _crew_for(self, program: Program) -> Crew:

@@ -48,8 +48,13 @@ class Gone(msgspec.Struct, frozen=True):
     reason: str
 
 
-Outcome = Delivered | Retry | Rejected | Down | Gone
+class Untried(msgspec.Struct, frozen=True):
+    """It was not sent, because there was no leave to: it stays as it was, to be tried later."""
+
+
+Outcome = Delivered | Retry | Rejected | Down | Gone | Untried
 DELIVERED = Delivered()
+UNTRIED = Untried()
 HELD = Retry("held", "waits behind an earlier event of its key")
 """Of an ordered load: not tried, because an earlier event of the same key did not land."""
 

@@ -59,3 +59,7 @@ class Breaker(msgspec.Struct, frozen=True):
     def probe(self) -> Breaker:
         """One caller goes to see; the others wait for what it finds."""
         return msgspec.structs.replace(self, state="half-open")
+
+    def unprobed(self) -> Breaker:
+        """The one who went to see turned back before it saw anything: another may go."""
+        return msgspec.structs.replace(self, state="open")

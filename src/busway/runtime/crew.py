@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from busway.bus.follow import Follow
+from busway.control.control import Control
+from busway.control.steering import Target
 from busway.flow import Flow, Program
 from busway.ports import Log, Sink, Supplies
 from busway.rule import RuleIndex
@@ -16,8 +18,11 @@ from busway.runtime.gate import Gate, Opened
 from busway.runtime.hub import Assignment, Hub
 from busway.runtime.loop import Loop
 from busway.runtime.pace import Pace
+from busway.runtime.permit import Slots, Together
 from busway.runtime.record import Recorder
 from busway.runtime.retry import Retrier
+from busway.runtime.steer import Reins, Steered, Steersman
+from busway.runtime.valve import Guarded, Valve
 
 
 class Crew:
@@ -32,6 +37,9 @@ class Crew:
         self._loops: list[Loop] = []
         self.assignments: dict[str, Mapping[int, Assignment]] = {}
         """The lanes by flow and partition."""
+        control = Control(log=log, ledger=hub.ledger, clock=hub.clock)
+        self._steersman = Steersman(control)
+        self._paces: dict[str, Pace] = {}
 
     async def start(self, supplies: Supplies) -> None:
         """Open the sinks and the lanes, and start the loops.
@@ -47,8 +55,14 @@ class Crew:
         self.program = await called_up(self._hub, self._log, self.program)
         for number, flow in enumerate(self.program.flows):
             await self._staff(number, flow)
+        await self._steersman.look()
+        self._loops.append(Loop("steer", self._steersman.turn))
         for loop in self._loops:
             loop.start()
+
+    def wake(self) -> None:
+        """Look at once at what people have changed."""
+        self._steersman.wake()
 
     async def stop(self, within_s: float) -> bool:
         """Finish the batches in hand and stop; say whether all ended in time."""
@@ -63,15 +77,21 @@ class Crew:
             opened = Opened(sink, await sink.open(supplies))
             gate = self._gates[sink] = Gate(opened, self._hub.clock, self._recorder.changed)
             self._recorder.changed(gate)
+            pace = self._paces.setdefault(sink.name, Pace(None, self._hub.clock))
+            self._steersman.rein(Target("destination", sink.name), Reins(pace, gate.slots))
 
     async def _staff(self, number: int, flow: Flow) -> None:
         await self._recorder.describe(flow)
         gate = self._gates[flow.sink]
-        pace = Pace(flow.rate, self._hub.clock)
+        pace = Pace(flow.rate, self._hub.clock, (self._paces[flow.sink.name],))
+        slots, valve = Slots(None, self._hub.clock), Valve()
+        self._steersman.add(Steered(flow, gate, valve))
+        self._steersman.rein(Target("flow", flow.name), Reins(pace, slots))
+        permits = Guarded(Together((slots, gate.slots)), valve)
         assignments: dict[int, Assignment] = {}
         for partition in range(self._log.partitions):
             to = Assignment(
-                self._hub, flow, number, gate, partition, pace, gate.slots, asyncio.Lock()
+                self._hub, flow, number, gate, partition, pace, permits, asyncio.Lock(), valve
             )
             assignments[partition] = to
             lane = await self._hub.ledger.open_lane(

@@ -7,7 +7,7 @@ from busway.runtime.fates import Fates
 from busway.runtime.hub import Assignment
 from busway.runtime.loop import Loop
 from busway.runtime.passage import Passage, Stale
-from busway.runtime.portion import cut, shortened
+from busway.runtime.portion import cut, ended, shortened
 
 READ_BYTES = 1024 * 1024
 MOST_EVENTS = 5_000
@@ -24,6 +24,10 @@ class Deliverer:
     async def turn(self, loop: Loop) -> None:
         """Work one portion, or wait for one."""
         follow, partition = self._to.hub.follow, self._to.partition
+        valve = self._to.valve
+        if not valve.takes(partition, self._cursor):
+            with loop.idle():
+                await valve.ready(partition, self._cursor)
         matched = await follow.read(partition, self._cursor, READ_BYTES)
         portion = cut(matched, self._to.rule, self._cursor, MOST_EVENTS)
         if portion is None:
@@ -32,6 +36,8 @@ class Deliverer:
             return
         try:
             portion = shortened(portion, self._to.pace.most)
+            goal = valve.goal(partition)
+            portion = portion if goal is None else ended(portion, goal)
             self._cursor = await Passage(self._to, portion, self._fates).run(loop)
         except Stale:
             await self._catch_up()

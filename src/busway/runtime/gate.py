@@ -122,13 +122,12 @@ class Gate:
             load.permits.release(took_s, refused=refused)
 
     def _learn(self, outcomes: Sequence[Outcome]) -> None:
-        outcomes = [one for one in outcomes if one is not UNTRIED]
-        if not outcomes:
-            self.pass_up()
-            return
         found = self.breaker
         if outcomes.count(DELIVERED) == len(outcomes):
             self._set(found.on_success())
+            return
+        if outcomes.count(UNTRIED) == len(outcomes):
+            self.pass_up()
             return
         now = self._clock.monotonic()
         for outcome in outcomes:

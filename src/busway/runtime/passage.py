@@ -75,8 +75,10 @@ class Passage:
         tries = 0
         while True:
             with loop.idle():
-                await self._to.pace.allow(len(items))
-                probing = await self._to.gate.ready()
+                await self._to.valve.opened()
+                if self._too_many(items):
+                    return items
+                probing = await self._to.clear(len(items))
             left, refused = await self._write(items, probing, tries)
             if not left and not refused:
                 return []
@@ -84,6 +86,11 @@ class Passage:
             if len(left) == 1 and refused and not self._keeps_positions:
                 return left
             items, tries = left, tries + 1
+
+    def _too_many(self, items: Sequence[Item]) -> bool:
+        """Say whether the pace has become so slow that the lane has to cut a smaller portion."""
+        most = self._to.pace.most
+        return most is not None and len(items) > most
 
     async def _write(self, items: list[Item], probing: bool, tries: int) -> tuple[list[Item], bool]:
         """Try the items, one of them when probing; return those undecided, and if it took none."""

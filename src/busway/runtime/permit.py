@@ -43,11 +43,11 @@ class Slots:
         else:
             self._adapting, self._fixed = None, concurrency
 
-    async def acquire(self) -> None:
+    async def acquire(self) -> bool:
         """Return when one more request may go."""
         if not self._waiting and self._is_free():
             self.in_flight += 1
-            return
+            return True
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
@@ -56,6 +56,7 @@ class Slots:
             if turn.done() and not turn.cancelled():
                 self._give_back()
             raise
+        return True
 
     def release(self, took_s: float | None = None, *, refused: bool = False) -> None:
         """Give one back, and learn from how its answer came."""
@@ -86,19 +87,28 @@ class Together:
     def __init__(self, kinds: Sequence[Permits]) -> None:
         self._kinds = kinds
 
-    async def acquire(self) -> None:
-        """Return when one of each kind is held."""
+    async def acquire(self) -> bool:
+        """Return true when one of each kind is held, false when one of them gives no leave."""
         held: list[Permits] = []
         try:
             for one in self._kinds:
-                await one.acquire()
+                if not await one.acquire():
+                    break
                 held.append(one)
         except BaseException:
-            for one in held:
-                one.release()
+            _release(held)
             raise
+        if len(held) < len(self._kinds):
+            _release(held)
+            return False
+        return True
 
     def release(self, took_s: float | None = None, *, refused: bool = False) -> None:
         """Give one of each back."""
         for one in self._kinds:
             one.release(took_s, refused=refused)
+
+
+def _release(held: Sequence[Permits]) -> None:
+    for one in held:
+        one.release()

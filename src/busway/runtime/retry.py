@@ -30,11 +30,15 @@ class Retrier:
         first = next(iter(assignments.values()))
         self._gate = first.gate
         self._pace = first.pace
+        self._valve = first.valve
         self._flow = first.flow
         self._next_due: datetime | None = None
 
     async def turn(self, loop: Loop) -> None:
         """Retry what is due, or wait until something is."""
+        if not self._valve.open:
+            with loop.idle():
+                await self._valve.opened()
         lanes: defaultdict[int, list[Trouble]] = defaultdict(list)
         for trouble in await self._due():
             lanes[trouble.partition].append(trouble)
@@ -112,8 +116,7 @@ class Retrier:
         if not items:
             return []
         with loop.idle():
-            await to.pace.allow(len(items))
-            await to.gate.ready()
+            await to.clear(len(items))
         load = Load(to.lane, items, ordered=to.flow.ordered, permits=to.permits)
         outcomes = await to.write(load)
         fates = [fate_of(item, one) for item, one in zip(items, outcomes, strict=True)]

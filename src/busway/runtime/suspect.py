@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from busway.outcome import DELIVERED, Down, Outcome, Retry
+from busway.outcome import DELIVERED, UNTRIED, Down, Outcome, Retry
 from busway.ports import Load
 
 Place = tuple[tuple[str, str, int], int]
@@ -37,6 +37,8 @@ class Suspects:
         if len(load.items) != 1 or len(outcomes) != 1:
             return outcomes
         place, (outcome,) = (load.lane, load.items[0].offset), outcomes
+        if outcome == UNTRIED:
+            return outcomes
         if not isinstance(outcome, Down):
             self._seen.pop(place, None)
         elif outcome.reachable and self._again(place):

@@ -10,12 +10,23 @@ from datetime import UTC, datetime
 
 import aiohttp
 
-from busway.outcome import DELIVERED, HELD, Delivered, Down, Gone, Outcome, Rejected
+from busway.outcome import (
+    DELIVERED,
+    HELD,
+    UNTRIED,
+    Delivered,
+    Down,
+    Gone,
+    Outcome,
+    Rejected,
+    Untried,
+)
 from busway.ports import Load
 from busway.sink.http_answer import Answer, Unavailable, Verdict, judged
 from busway.sink.http_endpoint import Endpoint, without_secrets
 from busway.sink.http_request import Part, Request, batches, chains, part_of, singles, together
 
+Answered = Verdict | Down | Untried
 _BODY_READ = 8192
 _SPLIT = ("http 400", "http 413", "http 422")
 """Refusals of a batch that one event in it may have caused."""
@@ -43,7 +54,7 @@ class HttpDestination:
     async def close(self) -> None:
         await self._session.close()
 
-    async def send(self, request: Request) -> Verdict | Down:
+    async def send(self, request: Request) -> Answered:
         """Send a request and judge the answer; once more when a kept connection was gone."""
         try:
             try:
@@ -87,9 +98,9 @@ class Writing:
         self._destination = destination
         self._load = load
         self._patience = max(2, min(destination.endpoint.most, _PATIENCE))
-        self._verdicts: list[Verdict | Down] = [HELD] * len(load.items)
+        self._verdicts: list[Answered] = [HELD] * len(load.items)
         self._behind: dict[int, int] = {}
-        self._stopped: Down | Gone | None = None
+        self._stopped: Down | Gone | Untried | None = None
         self._refused_in_a_row = 0
         self._turn = self._last_landed = 0
         self._refused: dict[int, int] = {}
@@ -157,11 +168,12 @@ class Writing:
         for part in group:
             self._verdicts[part.index] = verdict
 
-    async def _permitted(self, group: Sequence[Part]) -> Verdict | Down:
+    async def _permitted(self, group: Sequence[Part]) -> Answered:
         """Send a group while a permit is held, unless the load has been stopped meanwhile."""
         permits = self._load.permits
-        if permits is not None:
-            await permits.acquire()
+        if permits is not None and not await permits.acquire():
+            self._stopped = self._stopped or UNTRIED
+            return self._stopped
         self._turn = turn = self._turn + 1
         began, verdict = time.perf_counter(), None
         try:
@@ -173,7 +185,7 @@ class Writing:
         self._learn(verdict, turn, group)
         return verdict
 
-    async def _sent(self, group: Sequence[Part]) -> Verdict | Down:
+    async def _sent(self, group: Sequence[Part]) -> Answered:
         if self._destination.endpoint.batch is not None:
             return await self._destination.send(
                 together(group, self._destination.endpoint.batch_format)
@@ -185,7 +197,7 @@ class Writing:
                 return verdict
         return DELIVERED
 
-    def _learn(self, verdict: Verdict | Down, turn: int, group: Sequence[Part]) -> None:
+    def _learn(self, verdict: Answered, turn: int, group: Sequence[Part]) -> None:
         """Stop when it is down, or after so many in a row that it cannot be the events."""
         if isinstance(verdict, Down | Gone):
             self._stopped = self._stopped or verdict
@@ -204,7 +216,7 @@ class Writing:
     def _outcome(self, index: int) -> Outcome:
         if index in self._behind:
             first = self._outcome(self._behind[index])
-            return first if isinstance(first, Down | Gone) else HELD
+            return first if isinstance(first, Down | Gone | Untried) else HELD
         verdict = self._verdicts[index]
         if isinstance(verdict, Unavailable):
             # it was about the event where one that set out after it landed
@@ -212,9 +224,9 @@ class Writing:
         return verdict
 
 
-def _took_s(began: float, verdict: Verdict | Down | None) -> float | None:
+def _took_s(began: float, verdict: Answered | None) -> float | None:
     """Return how long an answer took; what is no answer tells nothing of that."""
-    answered = verdict is not None and not isinstance(verdict, Down | Gone)
+    answered = verdict is not None and not isinstance(verdict, Down | Gone | Untried)
     return time.perf_counter() - began if answered else None
 
 
