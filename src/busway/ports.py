@@ -89,7 +89,11 @@ class Log(Protocol):
         ...
 
     async def offset_at(self, partition: int, at: datetime) -> int:
-        """Return the offset of the first kept batch appended at or after ``at``, or the end."""
+        """Return the offset of the first kept batch appended at or after ``at``, or the end.
+
+        Where the clock was set back between batches, it may be any batch at which that begins to
+        hold.
+        """
         ...
 
     async def size_bytes(self) -> int:
@@ -408,7 +412,7 @@ class Landing(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where a sink's results are to be found: a row of a table (by its ``key`` columns, where it
     has some), a line of a file, a request, an event on the bus, a line of output."""
 
-    kind: Literal["table", "file", "request", "event", "output"]
+    kind: Literal["table", "file", "request", "mail", "event", "output"]
     place: str
     key: tuple[str, ...] = ()
 

@@ -27,6 +27,7 @@ offsets = st.integers(0, 40)
 events = st.lists(st.binary(max_size=40), min_size=1, max_size=5)
 drafts = st.lists(st.builds(Draft, partition=partitions, events=events), max_size=4)
 times = st.integers(0, 50).map(lambda minutes: START + timedelta(minutes=minutes))
+steps = st.sampled_from([0, 0, 1, 5]).map(lambda minutes: timedelta(minutes=minutes))
 
 
 def plain(batches: Sequence[Batch]) -> list[tuple[int, int, datetime, list[bytes]]]:
@@ -41,6 +42,7 @@ class LogMachine(RuleBasedStateMachine):
         self.path = Path(self.place.name)
         self.model = MemoryLog(PARTITIONS)
         self.log = self.runner.run(self.opened())
+        self.now = START
 
     async def opened(self) -> SqliteLog:
         prepare(self.path, PARTITIONS)
@@ -48,13 +50,17 @@ class LogMachine(RuleBasedStateMachine):
             self.path / LOG, identify(self.path), Room(self.path, (0, 0), SystemClock())
         )
 
-    @rule(drafts=drafts, at=times)
-    def append(self, drafts: list[Draft], at: datetime) -> None:
-        expected = self.runner.run(self.model.append(drafts, at))
-        assert list(self.runner.run(self.log.append(drafts, at))) == list(expected)
+    @rule(drafts=drafts, step=steps)
+    def append(self, drafts: list[Draft], step: timedelta) -> None:
+        self.now += step
+        expected = self.runner.run(self.model.append(drafts, self.now))
+        assert list(self.runner.run(self.log.append(drafts, self.now))) == list(expected)
 
-    @rule(drafts=st.lists(drafts, min_size=2, max_size=5), at=times)
-    def append_at_once(self, drafts: list[list[Draft]], at: datetime) -> None:
+    @rule(drafts=st.lists(drafts, min_size=2, max_size=5), step=steps)
+    def append_at_once(self, drafts: list[list[Draft]], step: timedelta) -> None:
+        self.now += step
+        at = self.now
+
         async def appended() -> list[Sequence[int]]:
             return await asyncio.gather(*(self.log.append(each, at) for each in drafts))
 

@@ -44,7 +44,7 @@ class BesideLog:
         return self._reader.bounds()[partition]
 
     async def offset_at(self, partition: int, at: datetime) -> int:
-        found = await self._reader.first_since(partition, at)
+        found = self._reader.first_since(partition, at)
         return self._reader.bounds()[partition][1] if found is None else found
 
     async def size_bytes(self) -> int:

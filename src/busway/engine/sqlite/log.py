@@ -84,7 +84,7 @@ class SqliteLog:
         return trimmed
 
     async def offset_at(self, partition: int, at: datetime) -> int:
-        found = await self._reader.first_since(partition, at)
+        found = self._reader.first_since(partition, at)
         return self._tail.end(partition) if found is None else found
 
     async def size_bytes(self) -> int:

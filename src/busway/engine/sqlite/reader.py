@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -48,20 +47,30 @@ class LogReader:
         with self._told():
             return used_bytes(self._connection)
 
-    async def first_since(self, partition: int, at: datetime) -> int | None:
-        """Return the offset of the first batch appended at or after a time.
-
-        Looks at every batch before it, so it does that in a thread, on a connection for itself.
-        """
-        return await asyncio.to_thread(self._first_since, partition, moment.stored(at))
+    def first_since(self, partition: int, at: datetime) -> int | None:
+        """Return the offset of the first batch appended at or after a time, found by halving."""
+        low, high = partition << 48, (partition << 48) + OFFSET
+        found, wanted = None, moment.stored(at)
+        while low <= high:
+            # the newest first: most ask about what came lately, or has not come yet
+            middle = high if found is None else (low + high) // 2
+            batch = self._last_until(low, middle)
+            if batch is not None and batch[2] >= wanted:
+                found, high = batch[0], batch[0] - 1
+            elif found is None:
+                return None
+            else:
+                low = middle + 1 if batch is None else max(middle + 1, batch[0] + batch[1])
+        return None if found is None else found & OFFSET
 
     def close(self) -> None:
         self._connection.close()
 
-    def _first_since(self, partition: int, at: int) -> int | None:
-        with contextlib.closing(connect_reading(self._path)) as connection, self._told():
-            found = rows(connection, "log/first_since", (partition, at))
-        return found[0][0] & OFFSET if found else None
+    def _last_until(self, low: int, high: int) -> tuple[int, int, int] | None:
+        """Return id, count and time of the last batch whose id is in a range."""
+        with self._told():
+            found = rows(self._connection, "log/last_until", (low, high))
+        return found[0] if found else None
 
     def _batches(self, rows: Iterable[Row]) -> Iterator[Sized]:
         for position, row in enumerate(rows):
