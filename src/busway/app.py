@@ -14,7 +14,7 @@ from busway.bus.append import Appender
 from busway.clock import Clock, SystemClock
 from busway.control.control import Control
 from busway.flow import Program
-from busway.ports import Stores
+from busway.ports import Destination, Stores
 from busway.runtime.alert import Alerts
 from busway.runtime.crew import Crew, follow_for
 from busway.runtime.gauge import Gauges
@@ -23,10 +23,13 @@ from busway.runtime.loop import Loop
 from busway.runtime.observe import Observer
 from busway.runtime.reading import Reader
 from busway.runtime.record import Recorder
+from busway.runtime.redrive import Redriver
+from busway.runtime.replay import Replays
 from busway.runtime.seen import Seen
 from busway.runtime.survey import Survey
 from busway.runtime.upkeep import Retention, Upkeep
 from busway.settings import Settings
+from busway.sink.jsonl import Jsonl
 from busway.source.http import IntakeConfig, IntakeServer, Limits
 from busway.telemetry import Metrics
 
@@ -47,6 +50,7 @@ class Node:
         self._appender = Appender(stores.log, self._clock, settings.dedupe_window_s, self._observer)
         self._recorder = Recorder(stores.ledger, self._clock, self._metrics)
         self._crew = self._crew_for(program)
+        self._replays = self._replays_of(self._crew)
         self._appending: asyncio.Task[None] | None = None
         self._loops: list[Loop] = []
         survey = Survey(stores.log, stores.ledger, self._clock)
@@ -65,6 +69,7 @@ class Node:
         await self._appender.rebuild()
         self._appending = asyncio.create_task(self._append_forever())
         await self._crew.start(self._appender)
+        self._replays.start()
         self._loops = self._housekeeping()
         for loop in self._loops:
             loop.start()
@@ -80,7 +85,8 @@ class Node:
             await asyncio.wait_for(self._intake.drain(), within_s)
         await self._api.close()
         await self._intake.close()
-        ended = await self._crew.stop(within_s)
+        ended = await self._replays.stop(within_s)
+        ended = await self._crew.stop(within_s) and ended
         for loop in self._loops:
             loop.stop()
         await asyncio.gather(*(loop.join(within_s) for loop in self._loops))
@@ -96,6 +102,7 @@ class Node:
         When a sink of it cannot be opened, the program before goes on, and the error is raised.
         """
         before = self._crew.program
+        await self._replays.stop(self._settings.drain_s)
         await self._crew.stop(self._settings.drain_s)
         try:
             await self._begin(program)
@@ -106,6 +113,8 @@ class Node:
     async def _begin(self, program: Program) -> None:
         self._crew = self._crew_for(program)
         await self._crew.start(self._appender)
+        self._replays = self._replays_of(self._crew)
+        self._replays.start()
 
     @property
     def program(self) -> Program:
@@ -123,8 +132,19 @@ class Node:
             clock=self._clock,
             program=lambda: self._crew.program,
             started_at=self._clock.now(),
-            wake=lambda: self._crew.wake(),
+            destination=self._destination,
+            wake=self._wake,
         )
+
+    def _destination(self, flow: str) -> Destination | None:
+        return self._crew.destination(flow)
+
+    def _wake(self) -> None:
+        self._crew.wake()
+        self._replays.wake()
+
+    def _replays_of(self, crew: Crew) -> Replays:
+        return Replays(crew.hub, self._stores.log, crew.assignments, Jsonl, self._appender)
 
     def _crew_for(self, program: Program) -> Crew:
         hub = Hub(
@@ -141,6 +161,7 @@ class Node:
         retention = Retention(settings.retention_age_s, settings.retention_bytes)
         return [
             Loop("record", self._recorder.turn),
+            Loop("redrive", Redriver(self._control).turn),
             Loop("upkeep", Upkeep(log, ledger, self._clock, retention).turn),
             Loop("gauges", self._gauges.turn),
             Loop("alerts", self._alerts.turn),

@@ -10,7 +10,7 @@ import msgspec
 from busway.clock import Clock, SystemClock
 from busway.control.rate import Rates
 from busway.flow import Program
-from busway.ports import Ledger, Log
+from busway.ports import Destination, Ledger, Log
 
 
 def _no_program() -> Program | None:
@@ -21,6 +21,10 @@ def _no_rates() -> Mapping[str, Rates]:
     return {}
 
 
+def _no_destination(flow: str) -> Destination | None:
+    return None
+
+
 def _nobody() -> None:
     """Nobody has to be told."""
 
@@ -29,6 +33,7 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
     """The stores, the clock, the program that runs here (``None``: nothing runs), and whom to wake.
 
     ``started_at`` is when it began to run, ``rates`` returns what was measured last of each flow.
+    ``destination`` returns where a flow that runs here delivers to.
     ``wake`` is called after a change that running loops should notice now rather than at their
     next look.
     """
@@ -39,4 +44,5 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
     program: Callable[[], Program | None] = _no_program
     started_at: datetime | None = None
     rates: Callable[[], Mapping[str, Rates]] = _no_rates
+    destination: Callable[[str], Destination | None] = _no_destination
     wake: Callable[[], None] = _nobody

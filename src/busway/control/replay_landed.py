@@ -45,7 +45,12 @@ class Landings:
     @property
     def tells(self) -> bool:
         """Whether it can be told before a load what has landed."""
-        return self.mode == "record" or (self.mode == "known" and self._knows is not None)
+        return self.mode == "record" or self.asks
+
+    @property
+    def asks(self) -> bool:
+        """Whether it is the destination that is asked."""
+        return self.mode == "known" and self._knows is not None
 
     async def landed(self, events: Sequence[tuple[int, Event]]) -> Collection[int] | Down:
         """Return the offsets of those events that are not to go again."""

@@ -10,7 +10,7 @@ from busway.bus.follow import Follow
 from busway.control.control import Control
 from busway.control.steering import Target
 from busway.flow import Flow, Program
-from busway.ports import Log, Sink, Supplies
+from busway.ports import Destination, Log, Sink, Supplies
 from busway.rule import RuleIndex
 from busway.runtime.call_up import called_up
 from busway.runtime.deliver import Deliverer
@@ -59,6 +59,16 @@ class Crew:
         self._loops.append(Loop("steer", self._steersman.turn))
         for loop in self._loops:
             loop.start()
+
+    @property
+    def hub(self) -> Hub:
+        """What its lanes share."""
+        return self._hub
+
+    def destination(self, flow: str) -> Destination | None:
+        """Return where a flow delivers to."""
+        lanes = self.assignments.get(flow, {})
+        return next((one.gate.opened.destination for one in lanes.values()), None)
 
     def wake(self) -> None:
         """Look at once at what people have changed."""

@@ -20,7 +20,7 @@ class Pace:
         self.declared = rate
         self._throttle = None if rate is None else Throttle(rate)
         self._clock = clock
-        self._shared = shared
+        self.shared = shared
         self._turn = asyncio.Lock()
         self._changed = Signal(clock)
 
@@ -50,16 +50,14 @@ class Pace:
     def most(self) -> int | None:
         """How many events may go at once; ``None`` for any number."""
         own = [] if self._throttle is None else [self._throttle.rate.burst]
-        return min(
-            [*own, *(m for one in self._shared if (m := one.most) is not None)], default=None
-        )
+        return min([*own, *(m for one in self.shared if (m := one.most) is not None)], default=None)
 
     async def allow(self, count: int) -> None:
         """Return when ``count`` events may go."""
         if self._throttle is not None:
             async with self._turn:
                 await self._wait(count)
-        for one in self._shared:
+        for one in self.shared:
             await one.allow(count)
 
     async def _wait(self, count: int) -> None:
