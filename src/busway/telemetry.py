@@ -23,7 +23,10 @@ def configure_log(log_format: str = "", level: str = "info", stream: TextIO | No
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    tail: list[Processor] = [structlog.dev.ConsoleRenderer(colors=target.isatty())]
+    plain = structlog.dev.plain_traceback  # no local variables: they may hold secrets
+    tail: list[Processor] = [
+        structlog.dev.ConsoleRenderer(colors=target.isatty(), exception_formatter=plain)
+    ]
     if not text:
         tail = [
             structlog.processors.format_exc_info,

@@ -12,15 +12,16 @@ from litestar.di import Provide
 from litestar.params import Parameter
 from litestar.types import ASGIApp
 
-from busway.api import flow, status
+from busway.api import flow, status, tail
 from busway.api.access import guarded
 from busway.api.etag import tagging
 from busway.api.openapi import PREFIX, config
 from busway.api.problem import HANDLERS
 from busway.api.query import known_parameters
 from busway.control.control import Control
+from busway.control.tail import Load
 
-ROUTERS: tuple[Router, ...] = (status.router, flow.router)
+ROUTERS: tuple[Router, ...] = (status.router, flow.router, tail.router)
 """Each resource's router; a new resource is a module with a ``router``, and a line here."""
 
 _WHO_CHARACTERS = 200
@@ -39,11 +40,12 @@ def create(
 
 def routed(control: Callable[[], Control], stopping: asyncio.Event | None = None) -> Litestar:
     """Return the routes alone, open to everybody."""
-    end = stopping or asyncio.Event()
+    end, load = stopping or asyncio.Event(), Load()
     return Litestar(
         [Router(PREFIX, route_handlers=ROUTERS)],
         dependencies={
             "control": Provide(control, sync_to_thread=False),
+            "load": Provide(lambda: load, sync_to_thread=False),
             "stopping": Provide(lambda: end, sync_to_thread=False),
             "who": Provide(who, sync_to_thread=False),
         },

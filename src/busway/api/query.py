@@ -28,11 +28,17 @@ def known_parameters(
 
 @cache
 def _parameters(handler: BaseRouteHandler) -> frozenset[str]:
-    names = set()
-    for name, field in handler.parsed_fn_signature.parameters.items():
-        given = field.kwarg_definition
-        alias = given.query if isinstance(given, ParameterKwarg) else None
-        names.add(alias or name)
+    providers = handler.resolve_dependencies()
+    names: set[str] = set()
+    signatures = [handler.parsed_fn_signature]
+    while signatures:
+        for name, field in signatures.pop().parameters.items():
+            if name in providers:
+                signatures.append(providers[name].parsed_fn_signature)
+                continue
+            given = field.kwarg_definition
+            alias = given.query if isinstance(given, ParameterKwarg) else None
+            names.add(alias or name)
     return frozenset(names)
 
 

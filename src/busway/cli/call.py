@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar, get_type_hints
@@ -91,6 +92,14 @@ class Call:
             if cursor is None:
                 break
         return found
+
+    @contextmanager
+    def lines(self, path: str, **params: Any) -> Iterator[Iterator[str]]:
+        """Read a stream line by line as it comes; one in this process ends with the log."""
+        if not self.client.live:
+            params["follow"] = False
+        with self.client.lines(Ask("GET", path, _texts(params))) as lines:
+            yield lines
 
     @property
     def client(self) -> Client:

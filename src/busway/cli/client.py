@@ -46,7 +46,10 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 class Client(Protocol):
-    """Whoever answers."""
+    """Whoever answers. A ``live`` one is a server: there, something may happen."""
+
+    @property
+    def live(self) -> bool: ...
 
     def ask(self, request: Ask) -> httpx.Response:
         """Return the answer, read to its end; raises :class:`Unreachable`."""
@@ -61,6 +64,8 @@ class Client(Protocol):
 
 class Remote:
     """A server at a URL. A proxy of the environment is used only for one that was ``given``."""
+
+    live = True
 
     def __init__(self, url: str, headers: Mapping[str, str], given: bool = False) -> None:
         self._url = url.rstrip("/")

@@ -21,6 +21,8 @@ _URL = "http://127.0.0.1"
 class Inside:
     """Holds the directory until it is closed; raises :class:`StoreLocked` when another has it."""
 
+    live = False
+
     def __init__(self, settings: Settings, headers: Mapping[str, str]) -> None:
         self._runner = asyncio.Runner()
         try:

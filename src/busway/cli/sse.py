@@ -1,0 +1,41 @@
+"""Server-sent events, read line by line (WHATWG HTML, section 9.2.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One event of a stream."""
+
+    data: str
+    event: str = "message"
+    id: str = ""
+
+
+def messages(lines: Iterable[str]) -> Iterator[Message]:
+    r"""Yield the messages of a stream.
+
+    >>> list(messages([": hello", "id: 7", "data: a", "data: b", "", "data: cut off"]))
+    [Message(data='a\nb', event='message', id='7')]
+    """
+    data: list[str] = []
+    event = last_id = ""
+    for line in lines:
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        match name:
+            case "" if not line:
+                if data:
+                    yield Message("\n".join(data), event or "message", last_id)
+                data, event = [], ""
+            case "data":
+                data.append(value)
+            case "event":
+                event = value
+            case "id":
+                last_id = value
+            case _:
+                pass  # a comment, or what this reader does not need
