@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from busway.control.replay import ends
 from busway.lane import Lane, Settled
 from busway.ports import Ledger, Log
 
@@ -28,10 +29,11 @@ class Fault(msgspec.Struct, frozen=True):
 async def check(log: Log, ledger: Ledger) -> list[str]:
     """Return what is off, one line each; an empty list when all adds up.
 
-    For every lane: the counts add up to what its cursor has passed, the cursor is within the log,
-    the parked and dead events that are counted are there, and the settled ranges cover everything
-    from its start to its cursor, without a gap or an overlap. A server may be at work meanwhile:
-    what changes between two reads is no fault, what is off in every look is one.
+    For every lane: the counts add up to what its cursor has passed, the cursor is within the log
+    (a replay's within what it replays), the parked and dead events that are counted are there, and
+    the settled ranges cover everything from its start to its cursor, without a gap or an overlap. A
+    server may be at work meanwhile: what changes between two reads is no fault, what is off in
+    every look is one.
     """
     found = await _look(log, ledger)
     for _ in range(LOOKS - 1):
@@ -45,11 +47,12 @@ async def check(log: Log, ledger: Ledger) -> list[str]:
 async def _look(log: Log, ledger: Ledger) -> list[Fault]:
     found: list[Fault] = []
     kept = await ledger.count_troubles()
-    lanes = await ledger.lanes()
+    lanes, ends_of_replays = await ledger.lanes(), await ends(ledger)
     for lane in lanes:
         _, end = await log.bounds(lane.partition)
         ranges = await ledger.settled(lane.flow, lane.partition)
         found += [*_counts(lane, end), *_troubles(lane, kept), *_ranges(lane, ranges)]
+        found += _replayed(lane, ends_of_replays.get((lane.flow, lane.partition)))
     known = {(lane.flow, lane.partition) for lane in lanes}
     for flow, partition in kept.keys() - known:
         name = f"flow {flow}, partition {partition}"
@@ -71,6 +74,12 @@ def _counts(lane: Lane, end: int) -> Iterator[Fault]:
         yield _fault(lane, "end", 0, text)
     if min(lane.counts.values()) < 0:
         yield _fault(lane, "negative", 0, f"a count is negative: {lane.counts}")
+
+
+def _replayed(lane: Lane, end: int | None) -> Iterator[Fault]:
+    if end is not None and lane.cursor > end:
+        text = f"its cursor is at {lane.cursor}, beyond the end of the replay at {end}"
+        yield _fault(lane, "replay", lane.cursor - end, text)
 
 
 def _troubles(lane: Lane, kept: Mapping[tuple[str, int], tuple[int, int]]) -> Iterator[Fault]:

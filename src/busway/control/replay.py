@@ -273,6 +273,27 @@ def finished(job: Job, lanes: Sequence[Lane]) -> bool:
     return all(cursors.get(one.partition, -1) >= one.end for one in progress_of(job).spans)
 
 
+async def ends(ledger: Ledger) -> Mapping[tuple[str, int], int]:
+    """Return for each lane of each replay, by name and partition, where it ends."""
+    return {
+        (replay_name(job.flow, job.id), one.partition): one.end
+        for job in await jobs.jobs(ledger, "replay")
+        for one in progress_of(job).spans
+    }
+
+
+async def readers(ledger: Ledger, lanes: Sequence[Lane]) -> Sequence[Lane]:
+    """Return the lanes that the log is kept for: not those of a replay that is at its end."""
+    if not any(is_replay(lane.flow) for lane in lanes):
+        return lanes
+    known = await ends(ledger)
+    return [
+        lane
+        for lane in lanes
+        if not is_replay(lane.flow) or lane.cursor < known.get((lane.flow, lane.partition), -1)
+    ]
+
+
 async def _standing(ledger: Ledger, job: Job, lanes: Mapping[str, Sequence[Lane]]) -> Replay:
     own = lanes.get(replay_name(job.flow, job.id), ())
     counts = sum((lane.counts for lane in own), Counts())

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from busway.control.record import breaker_records, flow_records
-from busway.lane import Counts, Lane
+from busway.lane import Counts, Lane, is_replay
 from busway.ports import Ledger, Log
 
 
@@ -36,8 +36,8 @@ class FlowStatus(msgspec.Struct, frozen=True):
 
 
 async def flow_statuses(log: Log, ledger: Ledger) -> Sequence[FlowStatus]:
-    """Return the status of each flow that has a lane, by name."""
-    lanes = await ledger.lanes()
+    """Return the status of each flow that has a lane, by name; replays are no flows."""
+    lanes = [lane for lane in await ledger.lanes() if not is_replay(lane.flow)]
     ends = [(await log.bounds(partition))[1] for partition in range(log.partitions)]
     flows, breakers = await flow_records(ledger), await breaker_records(ledger)
     by_flow: defaultdict[str, list[Lane]] = defaultdict(list)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from busway.clock import Clock
+from busway.control.replay import readers
 from busway.lane import Lane
 from busway.ports import Ledger, Log, Maintained
 from busway.runtime.loop import Loop
@@ -38,7 +39,7 @@ class Upkeep:
         for store in (self._log, self._ledger):
             if isinstance(store, Maintained):
                 await store.maintain()
-        lanes = await self._ledger.lanes()
+        lanes = await readers(self._ledger, await self._ledger.lanes())
         for partition in range(self._log.partitions):
             await self._trim(partition, lanes)
         if self._clock.monotonic() >= self._forgets_at:
