@@ -1,56 +1,121 @@
-"""Dead letters: list, show, redrive, discard."""
+"""Dead letters, and parked events in the same way: look at them, one by one and by root cause."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Self
 
 import msgspec
+from msgspec import Raw
 
-from busway.errors import BuswayError
-from busway.lane import Query, Trouble, Verdict
+from busway.control.dead_selection import Selection
+from busway.delivery.fingerprint import title
+from busway.errors import NotFound
+from busway.lane import Group, Query, State, Trouble
+from busway.outcome import Failure
 from busway.ports import Ledger
 
-PAGE = 500
+
+class Letter(msgspec.Struct, frozen=True, kw_only=True):
+    """A dead letter, or a parked event, in short.
+
+    ``place`` names it: ``flow/partition/offset``. ``cause`` is its last failure's root cause in
+    words, which has the ``fingerprint``; ``reason`` is that failure's own text. ``attempts`` counts
+    those since it came or was redriven last.
+    """
+
+    place: str
+    flow: str
+    partition: int
+    offset: int
+    id: str
+    key: str | None
+    state: State
+    since: datetime
+    due: datetime | None
+    attempts: int
+    error: str
+    reason: str
+    fingerprint: str
+    cause: str
+
+    @classmethod
+    def of(cls, trouble: Trouble) -> Self:
+        """Return what people see of a trouble."""
+        last = trouble.failures[-1] if trouble.failures else None
+        return cls(
+            place=place_of(trouble),
+            flow=trouble.flow,
+            partition=trouble.partition,
+            offset=trouble.offset,
+            id=trouble.event_id,
+            key=trouble.event_key,
+            state=trouble.state,
+            since=trouble.since,
+            due=trouble.due,
+            attempts=trouble.attempts,
+            error=last.error if last else "",
+            reason=last.reason if last else "",
+            fingerprint=trouble.fingerprint,
+            cause=title(last) if last else "",
+        )
 
 
-async def dead_letters(
-    ledger: Ledger, flow: str | None = None, limit: int = 100
-) -> Sequence[Trouble]:
-    """Return up to ``limit`` dead letters, of one flow or of all, by flow, partition, offset."""
-    found: list[Trouble] = []
-    after: tuple[str, int, int] | None = None
-    while len(found) < limit:
-        most = min(PAGE, limit - len(found))
-        page = await ledger.troubles(Query(state="dead", flow=flow, after=after, limit=most))
-        found += page
-        if len(page) < most:
-            break
-        after = (page[-1].flow, page[-1].partition, page[-1].offset)
-    return found
+class LetterDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """A dead letter whole: its event, and every failed attempt that is kept, the last one last."""
+
+    letter: Letter
+    event: Raw
+    failures: tuple[Failure, ...]
+
+    @classmethod
+    def of(cls, trouble: Trouble) -> Self:
+        """Return all that is known of a trouble."""
+        return cls(letter=Letter.of(trouble), event=Raw(trouble.event), failures=trouble.failures)
+
+
+class Cause(msgspec.Struct, frozen=True, kw_only=True):
+    """Dead letters of one flow with the same root cause: how many, since when, and one of them."""
+
+    flow: str
+    state: State
+    fingerprint: str
+    cause: str
+    error: str
+    count: int
+    first_since: datetime
+    last_since: datetime
+    example: str
+
+
+async def causes(ledger: Ledger, selection: Selection, limit: int = 100) -> Sequence[Cause]:
+    """Return a selection by root cause, the largest group first; its ``where`` is not looked at."""
+    groups = await ledger.groups(selection.query(limit=limit))
+    return [_cause(group, await _example(ledger, group)) for group in groups]
 
 
 async def find(ledger: Ledger, name: str) -> Sequence[Trouble]:
-    """Return the dead letters called ``name``: an event's id, or ``flow/partition/offset``.
+    """Return the dead letters and parked events called ``name``.
 
-    Raises :class:`BuswayError` when there is none.
+    That is an event's id, or ``flow/partition/offset``. Raises :class:`NotFound` for none.
     """
     place = parse_place(name)
     if place is not None:
-        flow, partition, offset = place
-        query = Query(
-            state="dead",
-            flow=flow,
-            partition=partition,
-            after=(flow, partition, offset - 1),
-            limit=1,
-        )
-        found = [one for one in await ledger.troubles(query) if one.offset == offset]
+        one = await at_place(ledger, *place)
+        found: Sequence[Trouble] = [] if one is None else [one]
     else:
-        found = list(await ledger.troubles(Query(state="dead", event_id=name)))
+        found = await ledger.troubles(Query(event_id=name))
     if not found:
-        raise BuswayError(f"there is no dead letter {name!r}; `busway dead list` shows them")
+        raise NotFound(f"there is no dead letter {name!r}; `busway dead list` shows them")
     return found
+
+
+async def at_place(ledger: Ledger, flow: str, partition: int, offset: int) -> Trouble | None:
+    """Return what is dead or parked at a place, if anything is."""
+    query = Query(flow=flow, partition=partition, after=(flow, partition, offset - 1), limit=1)
+    found = await ledger.troubles(query)
+    return found[0] if found and found[0].offset == offset else None
 
 
 def parse_place(name: str) -> tuple[str, int, int] | None:
@@ -67,29 +132,20 @@ def place_of(trouble: Trouble) -> str:
     return f"{trouble.flow}/{trouble.partition}/{trouble.offset}"
 
 
-async def redrive(ledger: Ledger, letters: Sequence[Trouble], at: datetime) -> int:
-    """Give dead letters to their flow again, with all attempts anew; return how many went."""
-    return await _judge(ledger, [_redriven(letter, at) for letter in letters])
+async def _example(ledger: Ledger, group: Group) -> Trouble | None:
+    return await at_place(ledger, group.flow, group.partition, group.offset)
 
 
-async def discard(ledger: Ledger, letters: Sequence[Trouble], at: datetime) -> int:
-    """Give dead letters up for good; return how many went."""
-    verdicts = [
-        Verdict(one.flow, one.partition, one.offset, one.attempts, one.state, "discarded", at)
-        for one in letters
-    ]
-    return await _judge(ledger, verdicts)
-
-
-def _redriven(letter: Trouble, at: datetime) -> Verdict:
-    again = msgspec.structs.replace(letter, state="parked", attempts=0, due=at)
-    return Verdict(
-        letter.flow, letter.partition, letter.offset, letter.attempts, letter.state, again, at
+def _cause(group: Group, example: Trouble | None) -> Cause:
+    last = example.failures[-1] if example and example.failures else None
+    return Cause(
+        flow=group.flow,
+        state=group.state,
+        fingerprint=group.fingerprint,
+        cause=title(last) if last else group.error,
+        error=group.error,
+        count=group.count,
+        first_since=group.first_since,
+        last_since=group.last_since,
+        example=f"{group.flow}/{group.partition}/{group.offset}",
     )
-
-
-async def _judge(ledger: Ledger, verdicts: Sequence[Verdict]) -> int:
-    done = 0
-    for first in range(0, len(verdicts), PAGE):
-        done += sum(await ledger.judge(verdicts[first : first + PAGE]))
-    return done

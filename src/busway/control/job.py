@@ -23,7 +23,7 @@ from busway.lane import Audit, Change
 from busway.ports import Ledger
 
 JOB = "job/"
-Kind = Literal["redrive", "replay"]
+Kind = Literal["redrive", "patch", "discard", "replay"]
 State = Literal["running", "stopped", "done", "failed"]
 
 
@@ -96,14 +96,18 @@ async def alter(
     while True:
         before = await job(ledger, id)
         after = change(before)
-        replaced = Change(JOB + id, _encoded(after), expected=_encoded(before))
-        if await ledger.change([replaced], audit):
+        if await ledger.change([replaced(before, after)], audit):
             return after
 
 
 def changed(job: Job) -> Change:
     """Return the change that keeps a job as it is given, to be made with a settlement."""
     return Change(JOB + job.id, _encoded(job))
+
+
+def replaced(before: Job, after: Job) -> Change:
+    """Return the change from a job as it was read: refused when somebody else has changed it."""
+    return Change(JOB + before.id, _encoded(after), expected=_encoded(before))
 
 
 def _target(job: Job) -> str:

@@ -17,7 +17,7 @@ from busway.engine.sqlite import keeping, row, settling
 from busway.engine.sqlite.checkpoint import Checkpointer
 from busway.engine.sqlite.database import Row, connect, connect_reading, rows, sql, translated
 from busway.engine.sqlite.moment import restored
-from busway.engine.sqlite.question import grouped, question
+from busway.engine.sqlite.question import grouped, is_long, question
 from busway.engine.sqlite.writer import Writer
 from busway.lane import (
     Audit,
@@ -99,6 +99,11 @@ class SqliteLedger:
 
     async def troubles(self, query: Query) -> Sequence[Trouble]:
         statement, bindings = question(query)
+        if is_long(query):
+            return [
+                row.trouble(one)
+                for one in await asyncio.to_thread(self._aside, statement, bindings)
+            ]
         with self._told():
             return [row.trouble(found) for found in self._connection.execute(statement, bindings)]
 

@@ -18,9 +18,28 @@ def question(query: Query) -> tuple[str, tuple[Any, ...]]:
     """Return the statement and its bindings."""
     where, bindings = _where(query)
     order = f"due, {_ORDER}" if query.due_by else _ORDER
-    index = "INDEXED BY trouble_by_due" if query.due_by else ""
-    statement = f"{sql('ledger/troubles')} {index} WHERE {where} ORDER BY {order} LIMIT ?"
+    statement = f"{sql('ledger/troubles')} {_index(query)} WHERE {where} ORDER BY {order} LIMIT ?"
     return statement, (*bindings, query.limit)
+
+
+def is_long(query: Query) -> bool:
+    """Say whether a query may have to look at every trouble, so that it is not for the loop."""
+    if query.due_by or query.event_id is not None or query.event_key is not None:
+        return False
+    known = query.state is not None and query.flow is not None
+    sought = query.error, query.since_from, query.since_to
+    if query.fingerprint is not None:
+        return not known or any(sought)
+    return any(one is not None for one in sought)
+
+
+def _index(query: Query) -> str:
+    """Return the index that a page is read from in its order, from where the one before ended."""
+    if query.due_by:
+        return "INDEXED BY trouble_by_due"
+    if is_long(query) and query.state is not None and query.fingerprint is None:
+        return "INDEXED BY trouble_by_state"
+    return ""
 
 
 def grouped(query: Query) -> tuple[str, tuple[Any, ...]]:
