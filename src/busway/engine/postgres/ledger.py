@@ -1,0 +1,143 @@
+"""The ledger in PostgreSQL; each method is one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from busway.conservation import check_settlement, check_verdict
+from busway.engine.postgres import keeping, row, settling
+from busway.engine.postgres.database import Database, sql
+from busway.engine.postgres.question import grouped, question
+from busway.lane import (
+    Audit,
+    Change,
+    Group,
+    Lane,
+    Query,
+    Resolved,
+    Settled,
+    Settlement,
+    Trouble,
+    Verdict,
+)
+
+_FORGOTTEN_AT_ONCE = 5_000
+
+
+class PostgresLedger:
+    """Serialises what concerns one lane by the lane's row; any number of processes may use it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def lanes(self) -> Sequence[Lane]:
+        return [row.lane(one) for one in await self._database.rows("ledger/lanes")]
+
+    async def open_lane(self, flow: str, partition: int, start: int) -> Lane:
+        while True:  # it shows neither way while another one that makes it commits
+            found = await self._database.rows("ledger/open_lane", flow, partition, start)
+            if found:
+                return row.lane(found[0])
+
+    async def rename_flow(self, old: str, new: str, audit: Sequence[Audit] = ()) -> bool:
+        async with self._database.transaction() as connection:
+            return await keeping.rename(connection, old, new, audit)
+
+    async def remove_flow(self, flow: str, audit: Sequence[Audit] = ()) -> bool:
+        async with self._database.transaction() as connection:
+            return await keeping.remove(connection, flow, audit)
+
+    async def settle(
+        self, settlements: Sequence[Settlement], changes: Sequence[Change] = ()
+    ) -> Sequence[bool]:
+        for settlement in settlements:
+            check_settlement(settlement)
+        if len(settlements) == 1 and not settlements[0].troubles and not changes:
+            return [await self._settle_alone(settlements[0])]
+        async with self._database.transaction() as connection:
+            applied = [await settling.settle(connection, each) for each in settlements]
+            if changes and all(applied):
+                await keeping.change(connection, changes)
+            return applied
+
+    async def _settle_alone(self, settlement: Settlement) -> bool:
+        """Settle what went well: one statement, which is a transaction by itself."""
+        values = settling.settle_row(settlement)
+        ((applied,),) = await self._database.rows("ledger/settle", *values)
+        return bool(applied)
+
+    async def judge(
+        self,
+        verdicts: Sequence[Verdict],
+        audit: Sequence[Audit] = (),
+        changes: Sequence[Change] = (),
+    ) -> Sequence[bool]:
+        for verdict in verdicts:
+            check_verdict(verdict)
+        async with self._database.transaction() as connection:
+            if not await keeping.change(connection, changes):
+                return [False] * len(verdicts)
+            applied = await settling.judge(connection, verdicts) if verdicts else []
+            if any(applied):
+                await keeping.note(connection, audit)
+            return applied
+
+    async def troubles(self, query: Query) -> Sequence[Trouble]:
+        statement, values = question(query)
+        return [row.trouble(one) for one in await self._database.query(statement, *values)]
+
+    async def groups(self, query: Query) -> Sequence[Group]:
+        statement, values = grouped(query)
+        return [row.group(one) for one in await self._database.query(statement, *values)]
+
+    async def count_troubles(self) -> Mapping[tuple[str, int], tuple[int, int]]:
+        found = await self._database.rows("ledger/count_troubles")
+        return {(flow, partition): (parked, dead) for flow, partition, parked, dead in found}
+
+    async def next_due(self) -> datetime | None:
+        found = await self._database.rows("ledger/next_due")
+        return found[0][0] if found else None
+
+    async def parked_keys(self, flow: str, partition: int) -> Mapping[str, int]:
+        found = await self._database.rows("ledger/parked_keys", flow, partition)
+        return {str(key): int(count) for key, count in found}
+
+    async def settled(self, flow: str, partition: int | None = None) -> Sequence[Settled]:
+        found = await self._database.rows("ledger/settled", flow, partition)
+        return [row.settled(one) for one in found]
+
+    async def resolved(self, event_id: str) -> Sequence[Resolved]:
+        return [row.resolved(o) for o in await self._database.rows("ledger/resolved", event_id)]
+
+    async def forget(self, before: datetime) -> None:
+        while True:
+            async with self._database.connection() as connection:
+                given = (before, _FORGOTTEN_AT_ONCE)
+                done = await connection.execute(sql("ledger/forget_resolved"), *given)
+            if done != f"DELETE {_FORGOTTEN_AT_ONCE}":
+                break
+        await self._database.rows("ledger/merge_settled", before)
+
+    async def put(self, name: str, value: bytes) -> None:
+        await self._database.rows("ledger/put", name, value)
+
+    async def get(self, prefix: str) -> Mapping[str, bytes]:
+        found = await self._database.rows("ledger/get", prefix)
+        return {str(name): bytes(value) for name, value in found}
+
+    async def change(self, changes: Sequence[Change], audit: Sequence[Audit] = ()) -> bool:
+        async with self._database.transaction() as connection:
+            done = await keeping.change(connection, changes)
+            if done:
+                await keeping.note(connection, audit)
+            return done
+
+    async def audits(
+        self, target: str = "", before: int | None = None, limit: int = 100
+    ) -> Sequence[Audit]:
+        found = await self._database.rows("ledger/audits", target, before, limit)
+        return [row.audit(one) for one in found]
+
+    async def close(self) -> None:
+        """The database is closed by whoever opened it."""

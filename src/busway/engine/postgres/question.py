@@ -1,0 +1,57 @@
+"""A query for troubles as a statement of PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from busway.engine.postgres.database import sql
+from busway.lane import Query
+
+_ORDER = 'flow, partition, "offset"'
+_EQUAL = ("state", "flow", "partition", "event_id", "event_key", "error", "fingerprint")
+
+
+def question(query: Query) -> tuple[str, list[object]]:
+    """Return the statement and its values."""
+    where, values = _where(query)
+    order = f"due, {_ORDER}" if query.due_by else _ORDER
+    values.append(query.limit)
+    statement = f"{sql('ledger/troubles')} WHERE {where} ORDER BY {order} LIMIT ${len(values)}"
+    return statement, values
+
+
+def grouped(query: Query) -> tuple[str, list[object]]:
+    """Return the statement that counts by root cause, and its values."""
+    where, values = _where(msgspec.structs.replace(query, after=None, due_by=None))
+    values.append(query.limit)
+    statement = (
+        f"{sql('ledger/groups')} WHERE {where} GROUP BY state, flow, fingerprint"
+        f" ORDER BY count(*) DESC, flow, fingerprint, state LIMIT ${len(values)}"
+    )
+    return statement, values
+
+
+def _where(query: Query) -> tuple[str, list[object]]:
+    values: list[object] = []
+    texts: list[str] = []
+    for text, *given in _conditions(query):
+        marks = [f"${len(values) + n}" for n in range(1, len(given) + 1)]
+        texts.append(text.format(*marks))
+        values += given
+    return " AND ".join(texts) or "true", values
+
+
+def _conditions(query: Query) -> Iterator[tuple[str, *tuple[object, ...]]]:
+    if query.due_by:
+        yield "state = 'parked' AND due IS NOT NULL AND due <= {}", query.due_by
+    for name in _EQUAL:
+        if (value := getattr(query, name)) is not None:
+            yield f"{name} = {{}}", value
+    if query.since_from is not None:
+        yield "since >= {}", query.since_from
+    if query.since_to is not None:
+        yield "since < {}", query.since_to
+    if query.after is not None:
+        yield f"({_ORDER}) > ({{}}, {{}}, {{}})", *query.after

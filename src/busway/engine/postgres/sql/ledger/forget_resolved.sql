@@ -1,0 +1,1 @@
+DELETE FROM resolved WHERE seq IN (SELECT seq FROM resolved WHERE at < $1 ORDER BY at LIMIT $2);

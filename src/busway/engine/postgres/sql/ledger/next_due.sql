@@ -1,0 +1,1 @@
+SELECT due FROM trouble WHERE state = 'parked' AND due IS NOT NULL ORDER BY due LIMIT 1;

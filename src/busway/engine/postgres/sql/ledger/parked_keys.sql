@@ -1,0 +1,2 @@
+SELECT key, count(*) FROM trouble
+WHERE flow = $1 AND partition = $2 AND state = 'parked' AND key IS NOT NULL GROUP BY key;

@@ -1,0 +1,1 @@
+DELETE FROM lane WHERE flow = $1;

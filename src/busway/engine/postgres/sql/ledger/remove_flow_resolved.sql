@@ -1,0 +1,1 @@
+DELETE FROM resolved WHERE flow = $1;

@@ -1,0 +1,1 @@
+DELETE FROM trouble WHERE flow = $1;

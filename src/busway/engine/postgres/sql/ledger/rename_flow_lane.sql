@@ -1,0 +1,1 @@
+UPDATE lane SET flow = $2 WHERE flow = $1;

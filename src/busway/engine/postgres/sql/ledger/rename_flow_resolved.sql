@@ -1,0 +1,1 @@
+UPDATE resolved SET flow = $2 WHERE flow = $1;

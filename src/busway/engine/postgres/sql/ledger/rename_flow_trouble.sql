@@ -1,0 +1,1 @@
+UPDATE trouble SET flow = $2 WHERE flow = $1;

@@ -1,0 +1,1 @@
+INSERT INTO partition (partition) SELECT generate_series(0, $1::integer - 1);

@@ -1,0 +1,1 @@
+SELECT base, "end" FROM partition WHERE partition = $1;

@@ -1,0 +1,1 @@
+SELECT partition, base, "end" FROM partition ORDER BY partition;

@@ -1,0 +1,1 @@
+DELETE FROM appender WHERE at < $1;

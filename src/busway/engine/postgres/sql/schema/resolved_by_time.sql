@@ -1,0 +1,1 @@
+CREATE INDEX resolved_by_time ON resolved (at);

@@ -1,0 +1,2 @@
+CREATE INDEX trouble_by_cause
+ON trouble (state, flow, fingerprint, partition, "offset") INCLUDE (error, since);

@@ -1,0 +1,1 @@
+CREATE INDEX trouble_by_event ON trouble (event_id);

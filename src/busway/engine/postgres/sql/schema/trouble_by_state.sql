@@ -1,0 +1,1 @@
+CREATE INDEX trouble_by_state ON trouble (state, flow, partition, "offset");

@@ -1,0 +1,163 @@
+"""Many processes append to one log in PostgreSQL: offsets stay dense, and nobody misses a batch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import asyncpg
+import pytest
+
+from busway.engine.postgres import PostgresLog
+from busway.engine.postgres.database import Database
+from busway.engine.postgres.schema import prepare
+from busway.errors import StoreError, StoreTooNew
+from busway.ports import Draft
+from delivery_node import until
+from postgres_server import PostgresServer, postgres_server
+
+AT = datetime(2030, 1, 1, tzinfo=UTC)
+PARTITIONS = 2
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    with postgres_server() as found:
+        yield found
+
+
+@asynccontextmanager
+async def log_of(server: PostgresServer, schema: str) -> AsyncIterator[PostgresLog]:
+    """Open a log as one process of many does."""
+    identity = await prepare(server.dsn, schema, PARTITIONS)
+    database = await Database.open(server.dsn, schema)
+    log = await PostgresLog.open(database, identity)
+    try:
+        yield log
+    finally:
+        await log.close()
+        await database.close()
+
+
+async def follow(log: PostgresLog, partition: int, count: int) -> list[bytes]:
+    """Read a partition from its beginning, as a lane does."""
+    seen: list[bytes] = []
+    while len(seen) < count:
+        await log.wait(partition, len(seen))
+        for batch in await log.read(partition, len(seen), 1000):
+            assert batch.offset <= len(seen), "a batch was missed"
+            seen += batch.events[len(seen) - batch.offset :]
+    return seen
+
+
+async def test_no_batch_is_missed_while_many_append(server: PostgresServer) -> None:
+    rounds, appenders = 60, 4
+    async with (
+        log_of(server, "many") as first,
+        log_of(server, "many") as second,
+        log_of(server, "many") as reader,
+    ):
+        logs = [first, second, first, second]
+
+        async def append(number: int) -> None:
+            for turn in range(rounds):
+                draft = [b"%d-%d-%d" % (number, turn, n) for n in range(turn % 3 + 1)]
+                order = (0, 1) if number % 2 else (1, 0)
+                await logs[number].append([Draft(p, draft) for p in order], AT)
+
+        count = appenders * sum(turn % 3 + 1 for turn in range(rounds))
+        following = [
+            asyncio.create_task(follow(reader, partition, count)) for partition in range(PARTITIONS)
+        ]
+        async with asyncio.timeout(60):
+            await asyncio.gather(*(append(number) for number in range(appenders)))
+            found = await asyncio.gather(*following)
+        for events in found:
+            assert len(set(events)) == len(events) == count
+            for number in range(appenders):
+                mine = [event for event in events if event.startswith(b"%d-" % number)]
+                turns = [tuple(map(int, event.split(b"-"))) for event in mine]
+                assert turns == sorted(turns)
+        assert await reader.bounds(0) == (0, count)
+
+
+async def test_an_append_that_was_given_up_cannot_land_later(server: PostgresServer) -> None:
+    async with log_of(server, "late") as log, log_of(server, "late") as other:
+        blocker = await asyncpg.connect(server.dsn)
+        await blocker.execute("BEGIN; SELECT * FROM late.partition FOR UPDATE")
+        given_up = asyncio.create_task(log.append([Draft(0, [b"old"])], AT))
+        await waiting_for_a_lock(server)
+        pids = await blocker.fetch(
+            "SELECT pid FROM pg_stat_activity"
+            " WHERE query LIKE '%noted%' AND pid <> pg_backend_pid()"
+        )
+        await blocker.execute("SELECT pg_terminate_backend($1)", pids[0]["pid"])
+        with pytest.raises(StoreError, match="terminating connection"):
+            await given_up
+        await blocker.execute("COMMIT")
+        await blocker.close()
+        assert list(await log.append([Draft(0, [b"new"])], AT)) == [0]
+        assert [list(batch.events) for batch in await other.read(0, 0, 100)] == [[b"new"]]
+
+
+async def test_an_older_turn_finds_nothing_to_do(server: PostgresServer) -> None:
+    async with log_of(server, "turns") as log:
+        await log.append([Draft(0, [b"a"])], AT)
+        log._turn -= 1
+        with pytest.raises(StoreError, match="too late"):
+            await log.append([Draft(0, [b"zombie"])], AT)
+        assert await log.bounds(0) == (0, 1)
+
+
+async def test_tables_of_a_newer_version_are_left_alone(server: PostgresServer) -> None:
+    async with log_of(server, "newer"):
+        connection = await asyncpg.connect(server.dsn)
+        await connection.execute("UPDATE newer.meta SET value = '99' WHERE name = 'version'")
+        await connection.close()
+        with pytest.raises(StoreTooNew, match="version 99"):
+            await prepare(server.dsn, "newer", PARTITIONS)
+
+
+async def test_many_prepare_at_once(server: PostgresServer) -> None:
+    found = await asyncio.gather(*(prepare(server.dsn, "once", 3) for _ in range(6)))
+    assert len(set(found)) == 1
+
+
+async def test_a_restart_of_the_server_is_survived(server: PostgresServer) -> None:
+    async with log_of(server, "restart") as log, log_of(server, "restart") as reader:
+        following = asyncio.create_task(follow(reader, 0, 2))
+        await log.append([Draft(0, [b"a"])], AT)
+        server.stop(immediate=True)
+        with pytest.raises(StoreError, match="cannot be used now"):
+            await log.append([Draft(0, [b"lost"])], AT)
+        server.start()
+        async with asyncio.timeout(30):
+            await appended_in_the_end(log)
+            assert (await following)[-1] == b"b"
+
+
+async def appended_in_the_end(log: PostgresLog) -> None:
+    while True:
+        try:
+            await log.append([Draft(0, [b"b"])], AT)
+        except StoreError:
+            await asyncio.sleep(0.05)
+        else:
+            return
+
+
+async def waiting_for_a_lock(server: PostgresServer) -> None:
+    connection = await asyncpg.connect(server.dsn)
+
+    async def waits() -> bool:
+        return bool(
+            await connection.fetchval(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE wait_event_type = 'Lock' AND query LIKE '%noted%'"
+            )
+        )
+
+    await until(waits)
+    await connection.close()
