@@ -132,6 +132,7 @@ class Node:
             clock=self._clock,
             program=lambda: self._crew.program,
             started_at=self._clock.now(),
+            rates=lambda: self._gauges.rates,
             destination=self._destination,
             wake=self._wake,
         )

@@ -265,6 +265,15 @@ class Maintained(Protocol):
         ...
 
 
+@runtime_checkable
+class Dated(Protocol):
+    """A log that can tell at little cost when an event came."""
+
+    async def appended_at(self, partition: int, offset: int) -> datetime | None:
+        """Return when the batch with this offset was appended, ``None`` where it is not kept."""
+        ...
+
+
 class Stores(msgspec.Struct, frozen=True):
     """An engine's log and ledger, opened together."""
 

@@ -50,6 +50,11 @@ class LogMachine(RuleBasedStateMachine):
             self.path / LOG, identify(self.path), Room(self.path, (0, 0), SystemClock())
         )
 
+    @rule(partition=partitions, offset=offsets)
+    def appended_at(self, partition: int, offset: int) -> None:
+        expected = self.runner.run(self.model.appended_at(partition, offset))
+        assert self.runner.run(self.log.appended_at(partition, offset)) == expected
+
     @rule(drafts=drafts, step=steps)
     def append(self, drafts: list[Draft], step: timedelta) -> None:
         self.now += step

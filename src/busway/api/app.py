@@ -12,7 +12,7 @@ from litestar.di import Provide
 from litestar.params import Parameter
 from litestar.types import ASGIApp
 
-from busway.api import flow, status, tail
+from busway.api import destination, flow, status, tail
 from busway.api.access import guarded
 from busway.api.etag import tagging
 from busway.api.openapi import PREFIX, config
@@ -21,7 +21,7 @@ from busway.api.query import known_parameters
 from busway.control.control import Control
 from busway.control.tail import Load
 
-ROUTERS: tuple[Router, ...] = (status.router, flow.router, tail.router)
+ROUTERS: tuple[Router, ...] = (status.router, flow.router, destination.router, tail.router)
 """Each resource's router; a new resource is a module with a ``router``, and a line here."""
 
 _WHO_CHARACTERS = 200

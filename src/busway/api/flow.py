@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from litestar import Router, get
 
 from busway.api.openapi import example
@@ -22,6 +24,8 @@ _STATUS = FlowStatus(
     backlog=997,
     destination="sqlite $SHOP_DB orders",
     version="3f1c9a0be2d4",
+    waiting_since=datetime(2026, 3, 1, 12, tzinfo=UTC),
+    rates=Rates(incoming=120.5, delivered=118.0),
 )
 _DETAIL = FlowDetail(
     status=_STATUS,
@@ -29,7 +33,6 @@ _DETAIL = FlowDetail(
     rule={"type": ["order.created"]},
     steps=("orders",),
     ordered=False,
-    rates=Rates(incoming=120.5, delivered=118.0),
     lanes=(LaneStatus(partition=0, start=0, cursor=99_003, end=100_000),),
 )
 
@@ -40,7 +43,7 @@ async def list_flows(
 ) -> Page[FlowStatus]:
     """Return the flows by name, each with where its events are and how its destination does."""
     after = place_in(cursor, str) if cursor else ""
-    found = await flow_statuses(control.log, control.ledger)
+    found = await flow_statuses(control.log, control.ledger, control.rates())
     return page_of([one for one in found if one.name > after][: limit + 1], limit, _name)
 
 

@@ -47,9 +47,6 @@ def show_command(call: Call, name: str) -> None:
     typer.echo(f"declared  {found.place}")
     typer.echo(f"rule      {msgspec.json.encode(found.rule).decode()}")
     typer.echo(f"steps     {', '.join(found.steps) or '-'}")
-    if found.rates is not None:
-        rates = found.rates
-        typer.echo(f"rates     {rates.incoming:,.1f}/s in, {rates.delivered:,.1f}/s delivered")
     typer.echo()
     rows = [
         (one.partition, one.start, one.cursor, one.end, one.end - one.cursor) for one in found.lanes

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 
 from busway.control.control import Control
-from busway.control.rate import Rates
 from busway.control.record import flow_records
 from busway.control.status import FlowStatus, flow_statuses
 from busway.errors import NotFound
@@ -28,7 +27,7 @@ class LaneStatus(msgspec.Struct, frozen=True):
 class FlowDetail(msgspec.Struct, frozen=True, kw_only=True):
     """A flow: its numbers, where it is declared, its rule and steps, its lanes.
 
-    ``rule`` is its event pattern, ``rates`` are measured where it runs.
+    ``rule`` is its event pattern.
     """
 
     status: FlowStatus
@@ -36,26 +35,25 @@ class FlowDetail(msgspec.Struct, frozen=True, kw_only=True):
     rule: dict[str, Any] | None = None
     steps: tuple[str, ...] = ()
     ordered: bool = False
-    rates: Rates | None = None
     lanes: tuple[LaneStatus, ...] = ()
 
 
 async def flow_detail(control: Control, name: str) -> FlowDetail:
     """Return a flow. Raises :class:`NotFound`, with what may have been meant."""
-    statuses = {one.name: one for one in await flow_statuses(control.log, control.ledger)}
+    found = await flow_statuses(control.log, control.ledger, control.rates())
+    statuses = {one.name: one for one in found}
     if name not in statuses:
         raise NotFound.named("flow", name, statuses)
     record = (await flow_records(control.ledger)).get(name)
     lanes = [lane for lane in await control.ledger.lanes() if lane.flow == name]
-    found = FlowDetail(
+    detail = FlowDetail(
         status=statuses[name],
-        rates=control.rates().get(name),
         lanes=tuple(await _lane_statuses(control, lanes)),
     )
     if record is None:
-        return found
+        return detail
     return msgspec.structs.replace(
-        found, place=record.place, rule=record.rule, steps=record.steps, ordered=record.ordered
+        detail, place=record.place, rule=record.rule, steps=record.steps, ordered=record.ordered
     )
 
 

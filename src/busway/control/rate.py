@@ -6,8 +6,7 @@ import msgspec
 
 
 class Rates(msgspec.Struct, frozen=True):
-    """Events per second over the last seconds: into the flow, delivered by it, and failed in it."""
+    """Events per second over the last seconds: how many came, how many were delivered."""
 
     incoming: float = 0.0
     delivered: float = 0.0
-    failed: float = 0.0

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import msgspec
 
-from busway.control.record import breaker_records, flow_records
+from busway.control.rate import Rates
+from busway.control.record import BreakerRecord, FlowRecord, breaker_records, flow_records
 from busway.lane import Counts, Lane, is_replay
-from busway.ports import Ledger, Log
+from busway.ports import Dated, Ledger, Log
 
 
 class FlowStatus(msgspec.Struct, frozen=True):
     """One flow, all partitions together.
 
     ``accepted`` is how many events came since it began; it is always the sum of ``delivered``,
-    ``filtered``, ``parked``, ``dead``, ``discarded`` and ``backlog``.
+    ``filtered``, ``parked``, ``dead``, ``discarded`` and ``backlog``. ``waiting_since`` is when the
+    first event of its backlog came, ``rates`` are measured where it runs.
     """
 
     name: str
@@ -33,37 +36,75 @@ class FlowStatus(msgspec.Struct, frozen=True):
     version: str = ""
     declared: bool = True
     """Whether the program that was started last has it."""
+    waiting_since: datetime | None = None
+    rates: Rates | None = None
 
 
-async def flow_statuses(log: Log, ledger: Ledger) -> Sequence[FlowStatus]:
-    """Return the status of each flow that has a lane, by name; replays are no flows."""
-    lanes = [lane for lane in await ledger.lanes() if not is_replay(lane.flow)]
-    ends = [(await log.bounds(partition))[1] for partition in range(log.partitions)]
-    flows, breakers = await flow_records(ledger), await breaker_records(ledger)
+class _Known(msgspec.Struct, frozen=True):
+    """What is known of all flows."""
+
+    ends: Sequence[int]
+    flows: Mapping[str, FlowRecord]
+    breakers: Mapping[str, BreakerRecord]
+    waiting: Mapping[str, datetime]
+    rates: Mapping[str, Rates]
+
+
+async def flow_statuses(
+    log: Log, ledger: Ledger, rates: Mapping[str, Rates] | None = None
+) -> Sequence[FlowStatus]:
+    """Return the status of each flow that has a lane, by name; replays are no flows.
+
+    Without ``rates`` there are none in it.
+    """
     by_flow: defaultdict[str, list[Lane]] = defaultdict(list)
-    for lane in lanes:
-        by_flow[lane.flow].append(lane)
-    found = []
-    for name, of_flow in by_flow.items():
-        status = _status(name, of_flow, ends)
-        if name in flows:
-            status = msgspec.structs.replace(
-                status,
-                destination=flows[name].destination,
-                version=flows[name].version,
-                declared=flows[name].declared,
-            )
-        breaker = breakers.get(status.destination)
-        if breaker is not None:
-            status = msgspec.structs.replace(
-                status, breaker=breaker.state, breaker_reason=breaker.reason
-            )
-        found.append(status)
+    for lane in await ledger.lanes():
+        if not is_replay(lane.flow):
+            by_flow[lane.flow].append(lane)
+    ends = [(await log.bounds(partition))[1] for partition in range(log.partitions)]
+    known = _Known(
+        ends=ends,
+        flows=await flow_records(ledger),
+        breakers=await breaker_records(ledger),
+        waiting=await _waiting_since(log, by_flow, ends),
+        rates=rates or {},
+    )
+    return [_status(name, lanes, known) for name, lanes in by_flow.items()]
+
+
+def _status(name: str, lanes: Sequence[Lane], known: _Known) -> FlowStatus:
+    ends, record = known.ends, known.flows.get(name, FlowRecord("", "", "", ordered=False))
+    breaker = known.breakers.get(record.destination)
+    return FlowStatus(
+        name,
+        sum(ends[lane.partition] - lane.start for lane in lanes),
+        *sum((lane.counts for lane in lanes), Counts()).values(),
+        sum(ends[lane.partition] - lane.cursor for lane in lanes),
+        breaker="closed" if breaker is None else breaker.state,
+        breaker_reason="" if breaker is None else breaker.reason,
+        destination=record.destination,
+        version=record.version,
+        declared=record.declared,
+        waiting_since=known.waiting.get(name),
+        rates=known.rates.get(name),
+    )
+
+
+async def _waiting_since(
+    log: Log, by_flow: Mapping[str, Sequence[Lane]], ends: Sequence[int]
+) -> Mapping[str, datetime]:
+    """Return when the first event came that each flow has not read; lanes often wait together."""
+    if not isinstance(log, Dated):
+        return {}
+    dates: dict[tuple[int, int], datetime | None] = {}
+    found: dict[str, datetime] = {}
+    for name, lanes in by_flow.items():
+        for place in ((one.partition, one.cursor) for one in lanes):
+            if place[1] >= ends[place[0]]:
+                continue
+            if place not in dates:
+                dates[place] = await log.appended_at(*place)
+            at = dates[place]
+            if at is not None:
+                found[name] = min(at, found.get(name, at))
     return found
-
-
-def _status(name: str, lanes: Sequence[Lane], ends: Sequence[int]) -> FlowStatus:
-    counts = sum((lane.counts for lane in lanes), Counts())
-    accepted = sum(ends[lane.partition] - lane.start for lane in lanes)
-    backlog = sum(ends[lane.partition] - lane.cursor for lane in lanes)
-    return FlowStatus(name, accepted, *counts.values(), backlog)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from busway.clock import Clock
+from busway.control.rate import Rates
 from busway.ports import Log
 from busway.runtime.loop import Loop
+from busway.runtime.meter import Meter
 from busway.runtime.survey import Survey
 from busway.telemetry import Metrics
 
@@ -19,10 +23,18 @@ class Gauges:
         self._survey = survey
         self._clock = clock
         self._metrics = metrics
+        self._meter = Meter()
+
+    @property
+    def rates(self) -> Mapping[str, Rates]:
+        """The rates of each flow over the last seconds."""
+        return self._meter.rates()
 
     async def turn(self, loop: Loop) -> None:
         """Measure, then wait."""
-        for status in await self._survey.flows():
+        statuses = await self._survey.flows()
+        self._meter.note(self._clock.monotonic(), statuses)
+        for status in statuses:
             self._metrics.backlog.labels(status.name).set(status.backlog)
             self._metrics.standing.labels(status.name, "parked").set(status.parked)
             self._metrics.standing.labels(status.name, "dead").set(status.dead)

@@ -72,6 +72,10 @@ class MemoryLog:
                 return batch.offset
         return self._bounds[partition][1]
 
+    async def appended_at(self, partition: int, offset: int) -> datetime | None:
+        found = (one for one in self._batches[partition] if one.offset <= offset < one.end)
+        return next((one.appended_at for one in found), None)
+
     async def size_bytes(self) -> int:
         return sum(codec.size(b.events) for batches in self._batches for b in batches)
 

@@ -87,6 +87,9 @@ class SqliteLog:
         found = self._reader.first_since(partition, at)
         return self._tail.end(partition) if found is None else found
 
+    async def appended_at(self, partition: int, offset: int) -> datetime | None:
+        return self._reader.appended_at(partition, offset)
+
     async def size_bytes(self) -> int:
         return self._reader.size_bytes()
 

@@ -63,6 +63,12 @@ class LogReader:
                 low = middle + 1 if batch is None else max(middle + 1, batch[0] + batch[1])
         return None if found is None else found & OFFSET
 
+    def appended_at(self, partition: int, offset: int) -> datetime | None:
+        """Return when the batch with this offset was appended."""
+        wanted = partition << 48 | min(max(offset, 0), OFFSET)
+        batch = self._last_until(partition << 48, wanted)
+        return moment.restored(batch[2]) if batch and wanted < batch[0] + batch[1] else None
+
     def close(self) -> None:
         self._connection.close()
 
