@@ -1,17 +1,21 @@
 """The sinks to declare flows with: ``from busway.sinks import postgres``."""
 
 from busway.sink.bus import Bus
+from busway.sink.chat import Chat
 from busway.sink.console import Console
 from busway.sink.http import Http
 from busway.sink.jsonl import Jsonl
 from busway.sink.postgres import Postgres
+from busway.sink.smtp import Smtp
 from busway.sink.sqlite import Sqlite
 
-__all__ = ["bus", "console", "http", "jsonl", "postgres", "sqlite"]
+__all__ = ["bus", "chat", "console", "http", "jsonl", "postgres", "smtp", "sqlite"]
 
 bus = Bus
+chat = Chat
 console = Console
 http = Http
 jsonl = Jsonl
 postgres = Postgres
+smtp = Smtp
 sqlite = Sqlite

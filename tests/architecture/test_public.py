@@ -20,7 +20,7 @@ PUBLIC: dict[str, list[str]] = {
         "silence",
     ],
     "busway": ["App", "Backoff", "BuswayError", "Event", "Reject", "Step", "Window", "env"],
-    "busway.sinks": ["bus", "console", "http", "jsonl", "postgres", "sqlite"],
+    "busway.sinks": ["bus", "chat", "console", "http", "jsonl", "postgres", "smtp", "sqlite"],
 }
 
 

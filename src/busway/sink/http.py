@@ -15,6 +15,7 @@ from busway.ports import Destination, Landing, Supplies
 from busway.settings import Env, resolve
 from busway.sink.declared import check_count, label, seconds
 from busway.sink.http_endpoint import Endpoint, without_secrets
+from busway.sink.signature import Secrets, declared, signer_of
 
 Pairs = tuple[tuple[str, str | Env], ...]
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -31,6 +32,7 @@ class Http(msgspec.Struct, frozen=True):
     sent. ``batch_format`` is ``json`` (an array) or ``ndjson`` (a line each); ``timeout`` is for a
     whole request; ``concurrency`` is how many requests are on their way at a time, all lanes
     together: a number, ``"adaptive"``, or an :class:`busway.Adaptive` with bounds.
+    With ``sign`` they are signed by Standard Webhooks, with one secret or several.
     Values of ``headers`` and the URL may be taken from the environment (:func:`env`).
     """
 
@@ -41,9 +43,11 @@ class Http(msgspec.Struct, frozen=True):
     batch_format: Literal["json", "ndjson"] = "json"
     timeout: str | float = "10s"
     concurrency: Concurrency | str = 8
+    sign: Secrets = None
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "headers", _pairs(self.headers))
+        msgspec.structs.force_setattr(self, "sign", declared(self.sign))
 
     @property
     def takes_permits(self) -> Literal[True]:
@@ -87,6 +91,7 @@ class Http(msgspec.Struct, frozen=True):
             self.batch_format,
             seconds("http", "timeout", self.timeout),
             _concurrency(self.concurrency),
+            signer_of(self.sign),
         )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 import aiohttp
+import msgspec
 
 from busway.outcome import (
     DELIVERED,
@@ -19,6 +20,7 @@ from busway.outcome import (
     Gone,
     Outcome,
     Rejected,
+    Retry,
     Untried,
 )
 from busway.ports import Load
@@ -31,6 +33,8 @@ _BODY_READ = 8192
 _SPLIT = ("http 400", "http 413", "http 422")
 """Refusals of a batch that one event in it may have caused."""
 _WORKERS = 64
+_FAILED_IN_A_ROW = 20
+"""After how many failures in a row the rest of a load waits for what the breaker makes of them."""
 _PATIENCE = 8
 """After how many refusals in a row, at most, a load is stopped."""
 
@@ -64,7 +68,7 @@ class HttpDestination:
                     raise
                 return await self._sent(request)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            return Down(f"{without_secrets(self.endpoint.url)} cannot be reached: {_cause(error)}")
+            return Down(f"{self.endpoint.name} cannot be reached: {_cause(error)}")
         except TimeoutError:
             return Unavailable("timeout", f"no answer within {self.endpoint.timeout_s} s")
         except (aiohttp.ClientError, OSError, ssl.SSLError) as error:
@@ -73,6 +77,9 @@ class HttpDestination:
     async def _sent(self, request: Request) -> Verdict:
         headers = {"Content-Type": request.media_type, **self.endpoint.headers}
         headers["Idempotency-Key"] = request.key
+        if self.endpoint.signer is not None:
+            signed = self.endpoint.signer.headers(request.key, datetime.now(UTC), request.body)
+            headers |= signed
         async with self._session.request(
             self.endpoint.method,
             self.endpoint.url,
@@ -101,7 +108,7 @@ class Writing:
         self._verdicts: list[Answered] = [HELD] * len(load.items)
         self._behind: dict[int, int] = {}
         self._stopped: Down | Gone | Untried | None = None
-        self._refused_in_a_row = 0
+        self._refused_in_a_row = self._failed_in_a_row = 0
         self._turn = self._last_landed = 0
         self._refused: dict[int, int] = {}
 
@@ -177,7 +184,7 @@ class Writing:
         self._turn = turn = self._turn + 1
         began, verdict = time.perf_counter(), None
         try:
-            verdict = self._stopped or await self._sent(group)
+            verdict = self._unsent() or await self._sent(group)
         finally:
             if permits is not None:
                 refused = isinstance(verdict, Unavailable)
@@ -197,6 +204,12 @@ class Writing:
                 return verdict
         return DELIVERED
 
+    def _unsent(self) -> Down | Untried | None:
+        """Return what becomes of what is not sent any more, once the load has been stopped."""
+        if isinstance(self._stopped, Down):
+            return msgspec.structs.replace(self._stopped, error="")
+        return None if self._stopped is None else UNTRIED
+
     def _learn(self, verdict: Answered, turn: int, group: Sequence[Part]) -> None:
         """Stop when it is down, or after so many in a row that it cannot be the events."""
         if isinstance(verdict, Down | Gone):
@@ -206,8 +219,12 @@ class Writing:
             self._refused_in_a_row += 1
             if self._refused_in_a_row >= self._patience:
                 self._stopped = self._stopped or verdict.down
+        elif isinstance(verdict, Retry):
+            self._failed_in_a_row += 1
+            if self._failed_in_a_row >= _FAILED_IN_A_ROW:
+                self._stopped = self._stopped or UNTRIED
         elif isinstance(verdict, Delivered):
-            self._refused_in_a_row = 0
+            self._refused_in_a_row = self._failed_in_a_row = 0
             self._last_landed = max(self._last_landed, turn)
 
     def _outcomes(self) -> Sequence[Outcome]:

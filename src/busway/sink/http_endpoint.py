@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from busway.concurrency import Adaptive, Concurrency
+from busway.sink.signature import Signer
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -21,6 +22,14 @@ class Endpoint(msgspec.Struct, frozen=True):
     batch_format: Literal["json", "ndjson"]
     timeout_s: float
     concurrency: Concurrency
+    signer: Signer | None = None
+    shown: str = ""
+    """What people see of the URL, where even its path is secret."""
+
+    @property
+    def name(self) -> str:
+        """The URL, without what may be secret."""
+        return self.shown or without_secrets(self.url)
 
     @property
     def most(self) -> int:

@@ -1,0 +1,214 @@
+"""An opened ``smtp`` sink: sends messages, and judges each event by what the server replied."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Awaitable, Sequence
+from datetime import UTC, datetime
+
+import aiosmtplib
+
+from busway.outcome import DELIVERED, HELD, Delivered, Down, Outcome, Rejected, Retry
+from busway.ports import Item, Load
+from busway.sink.smtp_answer import Reply, Verdict, judged, refused
+from busway.sink.smtp_letter import Letter, Letters
+from busway.sink.smtp_server import Server
+
+_MOST_REMEMBERED = 10_000
+
+
+class SmtpDestination:
+    """Opens a connection for a load and closes it after it, ``connections`` at a time at most."""
+
+    def __init__(self, server: Server, letters: Letters) -> None:
+        self.server = server
+        self.letters = letters
+        self._slots = asyncio.Semaphore(server.connections)
+        self._accepted: dict[str, set[str]] = {}
+        """Of messages that some recipients were refused of: those who have it already."""
+
+    async def write(self, load: Load) -> Sequence[Outcome]:
+        async with self._slots:
+            sending = Sending(self, load)
+            try:
+                return await sending.run()
+            finally:
+                await sending.close()
+
+    async def close(self) -> None:
+        """Every load closes its own connection."""
+
+    def accepted(self, key: str) -> set[str]:
+        """Return who has a message already."""
+        return self._accepted.get(key, set())
+
+    def remember(self, key: str, accepted: set[str], complete: bool) -> None:
+        """Note who has a message, until all have it."""
+        self._accepted.pop(key, None)
+        if not complete and accepted:
+            self._accepted[key] = accepted
+            if len(self._accepted) > _MOST_REMEMBERED:
+                del self._accepted[next(iter(self._accepted))]
+
+
+class Sending:
+    """One load on its way, over one connection at a time."""
+
+    def __init__(self, destination: SmtpDestination, load: Load) -> None:
+        self._destination = destination
+        self._load = load
+        self._client: aiosmtplib.SMTP | None = None
+        self._sent = 0
+
+    async def run(self) -> Sequence[Outcome]:
+        """Return what became of each item; once it is down, the rest is not tried."""
+        outcomes: list[Outcome] = []
+        failed: set[str | None] = set()
+        down: Down | None = None
+        for item in self._load.items:
+            key = item.event.key if self._load.ordered else None
+            if down is not None or (key is not None and key in failed):
+                outcomes.append(down or HELD)
+                continue
+            outcome = await self._item(item)
+            outcomes.append(outcome)
+            if not isinstance(outcome, Delivered):
+                failed.add(key)
+            if isinstance(outcome, Down):
+                down = outcome
+        return outcomes
+
+    async def close(self) -> None:
+        """Say goodbye, where the connection still is."""
+        client, self._client = self._client, None
+        if client is not None and client.is_connected:
+            with contextlib.suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
+                await client.quit(timeout=1.0)
+            client.close()
+
+    async def _item(self, item: Item) -> Outcome:
+        letters = self._destination.letters.of(item, datetime.now(UTC))
+        if isinstance(letters, Rejected):
+            return letters
+        for letter in letters:
+            verdict = await self._deliver(letter)
+            if not isinstance(verdict, Delivered):
+                return verdict
+        return DELIVERED
+
+    async def _deliver(self, letter: Letter) -> Verdict:
+        """Send a letter; once more over a new connection where the server had enough of ours."""
+        if self._destination.accepted(letter.key).issuperset(letter.to):
+            return DELIVERED
+        used = self._sent > 0
+        verdict = await self._over_connection(letter)
+        if isinstance(verdict, Down) and verdict.reachable and used:
+            verdict = await self._over_connection(letter)
+        return verdict
+
+    async def _over_connection(self, letter: Letter) -> Verdict:
+        if self._client is None or not self._client.is_connected:
+            self._sent = 0
+            failure = await self._connect()
+            if failure is not None:
+                return failure
+        verdict: Verdict | None = None
+        try:
+            verdict = await self._transaction(letter)
+            self._sent += 1
+        except TimeoutError:
+            verdict = self._lost(f"no reply within {self._destination.server.timeout_s} s")
+        except (aiosmtplib.SMTPException, OSError) as error:
+            verdict = self._lost(f"the connection broke: {_cause(error)}")
+        if isinstance(verdict, Down):
+            self._drop()
+        return verdict
+
+    async def _connect(self) -> Down | None:
+        server = self._destination.server
+        client = aiosmtplib.SMTP(
+            hostname=server.host,
+            port=server.port,
+            username=server.username,
+            password=server.password,
+            local_hostname=socket.gethostname() or "localhost",
+            timeout=server.timeout_s,
+            use_tls=server.tls == "tls",
+            start_tls=server.tls == "starttls",
+            tls_context=server.context,
+        )
+        try:
+            await client.connect()
+        except aiosmtplib.SMTPAuthenticationError as error:
+            reason = f"it refuses the username or the password: {error.code} {error.message}"
+        except aiosmtplib.SMTPNotSupported as error:
+            reason = f"it cannot do what is declared: {error.message}"
+        except ssl.SSLError as error:
+            reason = f"no TLS with it: {_cause(error)}"
+        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+            reason = f"it cannot be reached: {_cause(error)}"
+        else:
+            self._client = client
+            return None
+        client.close()
+        return Down(f"{server.name}: {reason}")
+
+    async def _transaction(self, letter: Letter) -> Verdict:
+        """Send one message (RFC 5321, section 3.3) to those who do not have it."""
+        client, before = self._connected, self._destination.accepted(letter.key)
+        reply = await _replied(client.mail(letter.sender))
+        if not reply.ok:
+            return await self._given_up(judged(reply))
+        taken, refusals = [], {}
+        for to in (one for one in letter.to if one not in before):
+            reply = await _replied(client.rcpt(to))
+            if isinstance(verdict := judged(reply), Down):
+                return verdict
+            if reply.ok:
+                taken.append(to)
+            else:
+                refusals[to] = reply
+        if not taken:
+            return await self._given_up(refused(refusals, sorted(before)))
+        verdict = judged(await _replied(client.data(letter.message)))
+        if not isinstance(verdict, Delivered):
+            return await self._given_up(verdict)
+        accepted = before | set(taken)
+        self._destination.remember(letter.key, accepted, complete=not refusals)
+        return refused(refusals, sorted(accepted))
+
+    @property
+    def _connected(self) -> aiosmtplib.SMTP:
+        if self._client is None:
+            raise aiosmtplib.SMTPServerDisconnected("there is no connection")
+        return self._client
+
+    async def _given_up(self, verdict: Verdict) -> Verdict:
+        """Take the message back, so that the connection is good for the next one."""
+        if self._client is not None and isinstance(verdict, Retry | Rejected):
+            with contextlib.suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
+                await self._client.rset()
+        return verdict
+
+    def _lost(self, reason: str) -> Down:
+        return Down(f"{self._destination.server.name}: {reason}", reachable=True)
+
+    def _drop(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+
+async def _replied(command: Awaitable[aiosmtplib.SMTPResponse]) -> Reply:
+    try:
+        response = await command
+    except aiosmtplib.SMTPResponseException as error:
+        return Reply(error.code, error.message)
+    return Reply(response.code, response.message)
+
+
+def _cause(error: BaseException) -> str:
+    return getattr(error, "message", None) or str(error) or type(error).__name__

@@ -1,0 +1,147 @@
+"""Messages as they are sent: made of results, and safe whatever an event says."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from datetime import datetime
+from email.errors import MessageError
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+
+import msgspec
+
+from busway.errors import SinkError
+from busway.event import Event
+from busway.outcome import Rejected
+from busway.ports import Item
+from busway.settings import Env, resolve
+from busway.sink.row import encode_json
+from busway.sink.template import Filler, Template, Unfit, filler
+
+_POLICY = SMTP.clone(cte_type="7bit")
+_LONGEST_SUBJECT = 250
+
+
+class Letter(msgspec.Struct, frozen=True):
+    """One message on its way: ``key`` is the idempotency key that its id is made of."""
+
+    key: str
+    sender: str
+    to: Sequence[str]
+    message: bytes
+
+
+class Letters(msgspec.Struct, frozen=True, kw_only=True):
+    """How letters are written."""
+
+    sender: Address
+    to: Sequence[Sequence[Address] | Filler]
+    """Whom to: addresses, or what makes one of a result."""
+    subject: Filler
+    text: Filler | None
+    html: Filler | None
+
+    def of(self, item: Item, now: datetime) -> Sequence[Letter] | Rejected:
+        """Return a letter for each result of an item."""
+        try:
+            return [
+                self._letter(item, result, key, now)
+                for result, key in zip(item.results, item.keys, strict=True)
+            ]
+        except Unfit as error:
+            return Rejected("template", str(error))
+        except (MessageError, TypeError, ValueError) as error:
+            return Rejected(type(error).__name__, f"no message can be made of it: {error}")
+
+    def _letter(self, item: Item, result: object, key: str, now: datetime) -> Letter:
+        to = self._to(item, result)
+        message = EmailMessage(policy=_POLICY)
+        message["From"] = self.sender
+        message["To"] = to
+        message["Subject"] = _one_line(self.subject.text_of(item, result))
+        message["Date"] = format_datetime(now)
+        message["Message-ID"] = f"<{key}@{self.sender.domain}>"
+        message["Auto-Submitted"] = "auto-generated"
+        text = _as_json(result) if self.text is None else self.text.text_of(item, result)
+        message.set_content(text)
+        if self.html is not None:
+            message.add_alternative(self.html.text_of(item, result, html.escape), subtype="html")
+        names = list(dict.fromkeys(address.addr_spec for address in to))
+        return Letter(key, self.sender.addr_spec, names, message.as_bytes())
+
+    def _to(self, item: Item, result: object) -> Sequence[Address]:
+        found: list[Address] = []
+        for one in self.to:
+            if isinstance(one, Filler):
+                text = one.text_of(item, result)
+                address = _address(text)
+                if address is None:
+                    raise Unfit(f"to: {text!r} is no address to send a mail to")
+                found.append(address)
+            else:
+                found += one
+        return found
+
+
+def addresses(option: str, text: str) -> Sequence[Address]:
+    """Return the addresses of a declared text, one or several with commas between them.
+
+    Raises :class:`SinkError` where one of them is none.
+    """
+    found = [_address(one) for one in text.split(",")]
+    good = [one for one in found if one is not None]
+    if len(good) < len(found):
+        what = "give an address like ops@shop.example, or Ops <ops@shop.example>"
+        raise SinkError(f"smtp({option}={text!r}): {what}")
+    return good
+
+
+def recipients(to: object) -> Sequence[Sequence[Address] | Filler]:
+    """Return whom to, as declared. Raises :class:`SinkError` for what is no address."""
+    several = (to,) if isinstance(to, str | Env) or callable(to) else to
+    if not isinstance(several, tuple) or not several:
+        raise SinkError(f"smtp(to={to!r}): give an address, or a list of them")
+    return [_recipient(one) for one in several]
+
+
+def _recipient(one: object) -> Sequence[Address] | Filler:
+    if isinstance(one, Env):
+        return addresses("to", resolve(one))
+    made = filler("smtp", "to", one)
+    if isinstance(made.text, Template) and made.text.fixed:
+        return addresses("to", made.text.filled({}))
+    return made
+
+
+def _address(text: str) -> Address | None:
+    """Return the one address that a text is, ``None`` when it is anything else."""
+    name, bracket, spec = text.strip().rpartition("<")
+    if bracket:
+        if not spec.endswith(">"):
+            return None
+        spec = spec[:-1]
+    try:
+        found = Address(_one_line(name).strip('"'), addr_spec=spec)
+    except (MessageError, ValueError, IndexError):
+        return None
+    plain = spec.isascii() and spec.isprintable() and not set(spec) & set(' ,;:<>()[]"\\')
+    return found if plain and found.username and found.domain and name.isprintable() else None
+
+
+def _one_line(text: str) -> str:
+    """Return a text that a header may hold, whatever it held.
+
+    What looks like the beginning of an encoded word (RFC 2047) is broken up: decoded, it could
+    hold line breaks again.
+    """
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    line = line.replace("=?", "= ?")
+    return line if len(line) <= _LONGEST_SUBJECT else line[: _LONGEST_SUBJECT - 1] + "…"
+
+
+def _as_json(result: object) -> str:
+    data = result.data if isinstance(result, Event) else result
+    return msgspec.json.format(encode_json(data), indent=2).decode() + "\n"

@@ -1,0 +1,144 @@
+"""Texts with places for what an event says: ``"{data[customer][name]} ordered {data[total]:.2f}"``.
+
+It looks like :meth:`str.format`, and can do less: a place names an attribute of the event and then
+keys of its data, nothing else of any object.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from string import Formatter
+
+import msgspec
+
+from busway.errors import EventError, SinkError
+from busway.event import Event
+from busway.ports import Item
+from busway.sink.row import encode_json
+
+Text = str | Callable[[object], str]
+"""A template, or a function of the result that returns the text."""
+
+FIELDS = ("id", "type", "source", "subject", "time", "data", "flow")
+_PLACE = re.compile(r"(\w+)((?:\[[^\[\]]+\])*)")
+_KEY = re.compile(r"\[([^\[\]]+)\]")
+
+
+class Unfit(Exception):
+    """A text cannot be made of this result; it says why."""
+
+
+class _Part(msgspec.Struct, frozen=True):
+    before: str
+    path: tuple[str, ...] = ()
+    spec: str = ""
+
+
+class Template(msgspec.Struct, frozen=True):
+    """A text, taken apart."""
+
+    parts: Sequence[_Part]
+
+    @property
+    def fixed(self) -> bool:
+        """Whether it has no places, and is the same for every event."""
+        return not any(part.path for part in self.parts)
+
+    def filled(self, values: Mapping[str, object], escape: Callable[[str], str] = str) -> str:
+        """Return the text with its places filled in, what is filled in being escaped.
+
+        Raises :class:`Unfit` where the event lacks a value, or has one that cannot be formatted.
+        """
+        return "".join(part.before + _shown(part, values, escape) for part in self.parts)
+
+
+class Filler(msgspec.Struct, frozen=True):
+    """What makes a text of a result: a template or a function."""
+
+    text: Template | Callable[[object], str]
+
+    def text_of(self, item: Item, result: object, escape: Callable[[str], str] = str) -> str:
+        """Return the text for one result of an item. Raises :class:`Unfit`."""
+        if isinstance(self.text, Template):
+            return self.text.filled(_values(item, result), escape)
+        try:
+            found = self.text(result)
+        except Exception as error:  # what a user's function raises is about this event
+            raise Unfit(f"the function raised {type(error).__name__}: {error}") from error
+        if not isinstance(found, str):
+            raise Unfit(f"the function returned {type(found).__name__}, not a text")
+        return found
+
+
+def filler(sink: str, option: str, text: object) -> Filler:
+    """Return what makes texts as declared. Raises :class:`SinkError` for a wrong template."""
+    if isinstance(text, str):
+        return Filler(_parsed(sink, option, text))
+    if callable(text):
+        return Filler(text)
+    raise SinkError(f"{sink}({option}={text!r}): give a text, or a function that returns one")
+
+
+def _parsed(sink: str, option: str, text: str) -> Template:
+    try:
+        pieces = list(Formatter().parse(text))
+    except ValueError as error:
+        raise SinkError(f"{sink}({option}=…): {error}; write {{{{ for a brace") from error
+    parts = []
+    for before, field, spec, conversion in pieces:
+        if field is None:
+            parts.append(_Part(before))
+            continue
+        found = _PLACE.fullmatch(field)
+        if found is None or found[1] not in FIELDS or conversion or "{" in (spec or ""):
+            raise SinkError(
+                f"{sink}({option}=…): there is no {{{field}}}; a place is one of"
+                f" {', '.join(FIELDS)}, with keys like data[customer][name]"
+            )
+        parts.append(_Part(before, (found[1], *_KEY.findall(found[2])), spec or ""))
+    return Template(tuple(parts))
+
+
+def _values(item: Item, result: object) -> Mapping[str, object]:
+    event = result if isinstance(result, Event) else item.event
+    try:
+        data = result.data if isinstance(result, Event) else result
+        seen = event.envelope
+    except EventError as error:
+        raise Unfit(str(error)) from error
+    attributes = {name: getattr(seen, name) for name in FIELDS[:5]}
+    return attributes | {"data": data, "flow": item.flow}
+
+
+def _shown(part: _Part, values: Mapping[str, object], escape: Callable[[str], str]) -> str:
+    if not part.path:
+        return ""
+    found: object = values
+    for number, key in enumerate(part.path):
+        found = _member(found, key, part.path[: number + 1])
+    try:
+        return escape(format(found, part.spec) if part.spec else _plain(found))
+    except (TypeError, ValueError) as error:
+        raise Unfit(f"{_name(part.path)} cannot be shown: {error}") from error
+
+
+def _member(value: object, key: str, path: Sequence[str]) -> object:
+    if isinstance(value, Mapping) and key in value:
+        return value[key]
+    if isinstance(value, list | tuple) and key.isdecimal() and int(key) < len(value):
+        return value[int(key)]
+    raise Unfit(f"the event has no {_name(path)}")
+
+
+def _name(path: Sequence[str]) -> str:
+    return path[0] + "".join(f"[{key}]" for key in path[1:])
+
+
+def _plain(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    return value.isoformat() if isinstance(value, datetime) else encode_json(value).decode()
