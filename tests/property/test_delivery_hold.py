@@ -1,0 +1,138 @@
+"""What holds a flow, beside a plain model of it, at every second of some minutes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from busway.delivery.hold import (
+    Drain,
+    Hold,
+    Pause,
+    Records,
+    Steering,
+    stance,
+    told,
+    windows_close_at,
+)
+from busway.delivery.window import Window
+
+START = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+SPAN_S = 3_600
+
+seconds = st.integers(-SPAN_S, 2 * SPAN_S)
+times = seconds.map(lambda s: START + timedelta(seconds=s))
+pauses = st.builds(
+    Pause, st.just(START), st.just("ann"), st.just("move"), st.one_of(st.none(), times)
+)
+windows = st.builds(
+    Window,
+    st.sampled_from(["*/10 * * * *", "0 2 * * *", "30 * * * *", "0 3 * * SUN"]),
+    st.sampled_from(["30s", "9m", "90m"]),
+    st.sampled_from(["UTC", "Europe/Berlin", "Australia/Lord_Howe"]),
+).filter(lambda one: not (one.cron in ("*/10 * * * *", "30 * * * *") and one.lasts == "90m"))
+drains = st.builds(
+    Drain, st.just(START), st.just("bob"), st.tuples(st.integers(0, 9), st.integers(0, 9))
+)
+steerings = st.builds(
+    Steering,
+    pause=st.one_of(st.none(), pauses),
+    drain=st.one_of(st.none(), drains),
+    windows=st.lists(windows, max_size=3).map(tuple),
+    past_windows_until=st.one_of(st.none(), st.none(), times),
+)
+records = st.fixed_dictionaries({"flow": steerings, "destination": steerings})
+
+
+def ends(record: Steering, at: datetime) -> list[datetime | None]:
+    """Return the ends of all that holds at a time; ``None`` for no end."""
+    found: list[datetime | None] = []
+    if record.pause and (record.pause.until is None or at < record.pause.until):
+        found.append(record.pause.until)
+    if record.past_windows_until is None or record.past_windows_until <= at:
+        found += [end for one in record.windows if (end := one.open_until(at)) is not None]
+    return found
+
+
+@settings(deadline=None)
+@given(records, times)
+def test_it_is_held_when_anything_holds_and_for_as_long_as_the_longest(
+    given: Records, at: datetime
+) -> None:
+    expected = [end for one in given.values() for end in ends(one, at)]
+    hold = stance(given, at).hold
+    assert (hold is None) == (not expected)
+    if hold is not None:
+        assert hold.until == (None if None in expected else max(end for end in expected if end))
+        assert told(hold)
+
+
+@settings(deadline=None)
+@given(records, times, st.floats(0, 1))
+def test_nothing_changes_before_it_says(given: Records, at: datetime, part: float) -> None:
+    now = stance(given, at)
+    edge = now.changes_at
+    if edge is None:
+        later = at + timedelta(days=365) * part
+    else:
+        assert edge > at
+        later = at + (edge - at - timedelta(microseconds=1)) * part
+    assert stance(given, later).hold == now.hold
+
+
+@settings(deadline=None, max_examples=40)
+@given(records, times)
+def test_an_hour_from_edge_to_edge_is_the_hour_moment_by_moment(
+    given: Records, at: datetime
+) -> None:
+    """Turning at the edges only is the same as looking all the time."""
+    now = stance(given, at)
+    for second in range(0, SPAN_S, 89):
+        moment = at + timedelta(seconds=second)
+        while now.changes_at is not None and now.changes_at <= moment:
+            now = stance(given, now.changes_at)
+        assert now.hold == stance(given, moment).hold
+
+
+@settings(deadline=None)
+@given(records, times)
+def test_a_drain_goes_as_far_as_the_nearer_goals(given: Records, at: datetime) -> None:
+    goals = [one.drain.goals for one in given.values() if one.drain]
+    expected = tuple(min(of) for of in zip(*goals, strict=True)) if goals else None
+    assert stance(given, at).goals == expected
+
+
+@settings(deadline=None)
+@given(records, times)
+def test_past_its_windows_only_pauses_hold(given: Records, at: datetime) -> None:
+    until = windows_close_at(given, at)
+    opened = {
+        scope: msgspec.structs.replace(one, past_windows_until=until or at)
+        for scope, one in given.items()
+    }
+    hold = stance(opened, at).hold
+    if until is None:
+        assert hold == stance(given, at).hold
+    else:
+        assert hold is None or hold.kind == "paused"
+        assert all(
+            stance({scope: one}, until).hold is None
+            for scope, one in opened.items()
+            if not one.windows and not one.pause
+        )
+
+
+def test_a_pause_until_a_time_that_has_passed_holds_nothing() -> None:
+    past = Pause(START, "ann", "", START - timedelta(seconds=1))
+    assert stance({"flow": Steering(past)}, START).hold is None
+    assert stance({"flow": Steering(past)}, START).changes_at is None
+
+
+def test_a_hold_says_who_since_when_and_why() -> None:
+    hold = Hold("paused", "destination", None, "ann", START, "a move")
+    assert told(hold) == "destination paused by ann since 2026-10-25 00:30:00 UTC: a move"
+    window = Hold("window", "flow", START, reason="backup", window="0 2 * * * for 2h (UTC)")
+    assert told(window) == "in the window 0 2 * * * for 2h (UTC): backup"
