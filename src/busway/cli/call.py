@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -16,6 +18,7 @@ import typer
 
 from busway.cli.client import Ask, Client, check, connect
 from busway.cli.show import as_json
+from busway.errors import BuswayError
 from busway.settings import load, load_env_file
 
 T = TypeVar("T")
@@ -24,6 +27,11 @@ P = ParamSpec("P")
 Data = Annotated[Path | None, typer.Option("--data", help="The data directory. [.busway]")]
 Url = Annotated[str | None, typer.Option("--url", help="The server. [the directory's]")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Every = Annotated[
+    float | None,
+    typer.Option("--watch", metavar="SECONDS", min=0.1, help="Show it again every so often."),
+]
+_CLEAR = "\x1b[H\x1b[2J"
 _OPTIONS: Mapping[str, tuple[Any, Any]] = {
     "data": (Data, None),
     "url": (Url, None),
@@ -64,9 +72,11 @@ class Call:
         """Read ``path``, below ``/api/v1``; parameters that are ``None`` are left out."""
         return self._ask(Ask("GET", path, _texts(params)))
 
-    def post(self, path: str, body: object = None, **params: Any) -> Answer:
-        """Have something done."""
-        return self._ask(Ask("POST", path, _texts(params), _encoded(body)))
+    def post(
+        self, path: str, body: object = None, *, patient: bool = False, **params: Any
+    ) -> Answer:
+        """Have something done; ``patient`` is for what may take minutes."""
+        return self._ask(Ask("POST", path, _texts(params), _encoded(body), patient=patient))
 
     def put(self, path: str, body: object, match: str = "") -> Answer:
         """Put a record in its place, when it still has the ETag ``match`` where that is given."""
@@ -107,6 +117,23 @@ class Call:
             load_env_file(Path())
             self._client = connect(load(data=self._data, url=self._url))
         return self._client
+
+    def repeated(self, show: Callable[[], None], every_s: float | None) -> None:
+        """Show once, or again and again until ctrl-C, each over the one before on a terminal."""
+        if every_s is None:
+            show()
+            return
+        if not self.client.live:
+            raise BuswayError("nothing runs here, so there is nothing to watch; leave out --watch")
+        try:
+            while True:
+                if sys.stdout.isatty():
+                    typer.echo(_CLEAR, nl=False)
+                show()
+                sys.stdout.flush()
+                time.sleep(every_s)
+        except KeyboardInterrupt:
+            return
 
     def close(self) -> None:
         if self._client is not None:

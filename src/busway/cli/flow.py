@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import msgspec
 import typer
 
-from busway.cli.call import Call, calling
+from busway.cli.call import Call, Every, calling
 from busway.cli.look import print_flows
 from busway.cli.show import as_json, as_table
 from busway.control.flow import FlowDetail
@@ -16,18 +18,45 @@ app = typer.Typer(invoke_without_command=True)
 
 @app.callback()
 @calling
-def list_command(call: Call, context: typer.Context) -> None:
+def list_command(call: Call, context: typer.Context, watch: Every = None) -> None:
     """List the flows, or show one.
 
     Example: `busway flows --json`
     """
     if context.invoked_subcommand is not None:
         return
+    call.repeated(lambda: _show_list(call), watch)
+
+
+def _show_list(call: Call) -> None:
     found = call.items("/flows", FlowStatus)
     if call.json:
         as_json({"items": found})
+    elif not found:
+        typer.echo("No flow has run here yet.")
     else:
-        print_flows(found)
+        as_table(
+            ("flow", "in/s", "out/s", "backlog", "waiting", "dead", "destination"), map(_row, found)
+        )
+
+
+def _row(status: FlowStatus) -> tuple[object, ...]:
+    rates = status.rates
+    return (
+        status.name,
+        "-" if rates is None else f"{rates.incoming:,.1f}",
+        "-" if rates is None else f"{rates.delivered:,.1f}",
+        status.backlog,
+        _since(status.waiting_since),
+        status.dead,
+        status.destination,
+    )
+
+
+def _since(at: datetime | None) -> str:
+    if at is None:
+        return "-"
+    return str(timedelta(seconds=max(0, int((datetime.now(UTC) - at).total_seconds()))))
 
 
 @app.command("show")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
-from busway.cli.call import Call, calling
+from busway.cli.call import Call, Every, calling
 from busway.cli.show import as_error, as_table
 from busway.control.overview import Checked, Overview
 from busway.control.status import FlowStatus
@@ -16,16 +16,20 @@ COLUMNS = ("accepted", "delivered", "filtered", "parked", "dead", "discarded", "
 
 
 @calling
-def status(call: Call) -> None:
+def status(call: Call, watch: Every = None) -> None:
     """Show where the events of each flow are, and how the destinations do.
 
     Example: `busway status --json`
     """
+    call.repeated(lambda: _show_status(call), watch)
+
+
+def _show_status(call: Call) -> None:
     answer = call.get("/status")
     if call.json:
         answer.print()
-        return
-    print_flows(answer.read(Overview).flows)
+    else:
+        print_flows(answer.read(Overview).flows)
 
 
 def print_flows(statuses: Sequence[FlowStatus]) -> None:
