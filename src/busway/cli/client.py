@@ -36,13 +36,14 @@ class Refused(BuswayError):
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """One request: ``path`` is below ``/api/v1``."""
+    """One request: ``path`` is below ``/api/v1``; a ``patient`` one waits however long it takes."""
 
     method: str
     path: str
     params: Mapping[str, str | list[str]] = {}
     body: bytes | None = None
     headers: Mapping[str, str] = {}
+    patient: bool = False
 
 
 class Client(Protocol):
@@ -112,12 +113,14 @@ def made(http: httpx.Client | httpx.AsyncClient, url: str, request: Ask) -> http
     headers = dict(request.headers)
     if request.method != "GET":
         headers["content-type"] = "application/json"
+    timeout = httpx.Timeout(TIMEOUT.connect, read=None) if request.patient else TIMEOUT
     return http.build_request(
         request.method,
         url + PREFIX + request.path,
         params=dict(request.params),
         content=request.body,
         headers=headers,
+        timeout=timeout,
     )
 
 

@@ -29,16 +29,18 @@ SKIPPED = "replay/"
 """What comes before a replay's id and a partition in the name of how many events it skipped."""
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What to replay: which events of which flow, ``to`` which file (``None``: the flow's sink).
+class Request(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """What to replay: which events of which flow, ``into`` which file (``None``: the flow's sink).
 
-    ``rate`` is like ``"100/s"``; without one the flow's own rate holds for the replay. ``force``
-    loads again what has landed already.
+    ``into`` is a path on the server, of a file of JSON lines. ``rate`` is like ``"100/s"``; without
+    one the flow's own rate holds for the replay. ``force`` loads again what has landed already.
     """
 
     flow: str
-    selection: Selection = Selection()
-    to: str | None = None
+    select: Selection = Selection()
+    into: str | None = None
     rate: str | None = None
     force: bool = False
 
@@ -129,24 +131,27 @@ def flow_for(control: Control, request: Request) -> Flow:
 
 
 def _check(request: Request) -> None:
-    selection = request.selection
+    selection = request.select
     if request.rate is not None:
         Rate.parse(request.rate)
     if selection.when is not None:
-        Pattern.parse(bytes(selection.when))
+        Pattern.parse(selection.when)
+    for at in (selection.since, selection.until):
+        if at is not None and at.tzinfo is None:
+            raise BuswayError(f"{at} has no time zone; write it like 2026-03-01T12:00:00Z")
     if selection.since and selection.until and selection.since >= selection.until:
         raise BuswayError(f"from {selection.since} to {selection.until} is no time at all")
     for one in selection.offsets:
         if one.partition < 0 or one.start < 0 or (one.end is not None and one.end <= one.start):
             raise BuswayError(f"{one} are no offsets; give PARTITION:FROM-TO, like 0:100-200")
-    if request.to is not None and (not request.to or request.to.endswith("/")):
-        raise BuswayError(f"{request.to!r} is no file; give a path, like again.jsonl")
+    if request.into is not None and (not request.into or request.into.endswith("/")):
+        raise BuswayError(f"{request.into!r} is no file; give a path, like again.jsonl")
 
 
 async def spans_of(control: Control, request: Request) -> tuple[Span, ...]:
     """Return what a replay that begins now passes in each partition."""
     lanes = [one for one in await control.ledger.lanes() if one.flow == request.flow]
-    selection = request.selection
+    selection = request.select
     found = [span(selection, await _reach(control, selection, lane)) for lane in lanes]
     return tuple(one for one in found if one is not None)
 

@@ -55,12 +55,12 @@ class _Look:
         self._control = control
         self._flow = flow
         self._request = request
-        self._matcher = Selected(flow.pattern, request.selection)
+        self._matcher = Selected(flow.pattern, request.select)
         self._destination = control.destination(flow.name)
         self._selected = 0
         self._landed = 0
         self._note = ""
-        if self._destination is None or request.to is not None:
+        if self._destination is None or request.into is not None:
             self._note = "what is in a file of its own has not landed before"
 
     async def through(self, span: Span) -> None:
@@ -71,7 +71,7 @@ class _Look:
             batches = await self._control.log.read(span.partition, position, READ_BYTES)
             for batch in batches:
                 found = await asyncio.to_thread(match, self._matcher, batch)
-                chosen = list(_chosen(found, span, self._request.selection))
+                chosen = list(_chosen(found, span, self._request.select))
                 self._selected += len(chosen)
                 await self._ask(landings, chosen)
             position = batches[-1].end if batches else span.end

@@ -28,7 +28,7 @@ class Selected:
     def __init__(self, pattern: Pattern, selection: Selection) -> None:
         patterns = [pattern]
         if selection.when is not None:
-            patterns.append(Pattern.parse(bytes(selection.when)))
+            patterns.append(Pattern.parse(selection.when))
         self._rules: Matcher = RuleIndex(patterns, checked=True)
         self._all = tuple(range(len(patterns)))
         self._ids = frozenset(selection.ids)

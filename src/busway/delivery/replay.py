@@ -18,10 +18,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
-from msgspec import Raw
 
 from busway.lane import REPLAYS, Settled
 from busway.ports import Standing
@@ -29,7 +28,7 @@ from busway.ports import Standing
 Mode = Literal["own", "known", "record"]
 
 
-class Offsets(msgspec.Struct, frozen=True, omit_defaults=True):
+class Offsets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Offsets of a partition from ``start`` up to ``end``, ``None`` for all that there are."""
 
     partition: int
@@ -40,18 +39,25 @@ class Offsets(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.start <= offset and (self.end is None or offset < self.end)
 
 
-class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Selection(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    rename={"since": "from", "until": "to"},
+):
     """Which events: those that fit all that is given, and the flow's own rule.
 
     ``since`` (inclusive) and ``until`` (exclusive) are about when the bus took them, ``offsets``
     about where they are (in any of these ranges), ``when`` is an event pattern, ``ids`` are event
-    ids.
+    ids. As JSON the times are ``from`` and ``to``.
     """
 
     since: datetime | None = None
     until: datetime | None = None
     offsets: tuple[Offsets, ...] = ()
-    when: Raw | None = None
+    when: dict[str, Any] | None = None
     ids: tuple[str, ...] = ()
 
     @property

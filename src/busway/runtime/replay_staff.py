@@ -86,19 +86,18 @@ async def engage(ground: Ground, flow: Mapping[int, Assignment], job: Job) -> St
     way = _Way(ground, job, request, file)
     ways = {one.partition: way.of(flow[one.partition]) for one in spans}
     pattern = next(iter(flow.values())).flow.pattern
-    matcher = Selected(pattern, request.selection)
+    matcher = Selected(pattern, request.select)
     lanes = [
-        ReplayLane(ways[one.partition], one, request.selection, ground.log, matcher)
-        for one in spans
+        ReplayLane(ways[one.partition], one, request.select, ground.log, matcher) for one in spans
     ]
     loops = (Work(lanes, ground.finished).turn, Retrier(ground.hub, ways).turn)
     return Staff(replay_name(job.flow, job.id), loops, file)
 
 
 async def _file(ground: Ground, request: Request) -> Gate | None:
-    if request.to is None:
+    if request.into is None:
         return None
-    sink = ground.file(request.to)
+    sink = ground.file(request.into)
     return Gate(Opened(sink, await sink.open(ground.supplies)), ground.hub.clock)
 
 

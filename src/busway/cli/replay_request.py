@@ -1,0 +1,112 @@
+"""What a command asks to be replayed: its options, as a request of the API."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Concatenate, ParamSpec, get_type_hints
+
+import msgspec
+import typer
+
+from busway.cli.call import Call
+from busway.cli.moment import moment
+from busway.control.replay import Request
+from busway.delivery.replay import Offsets, Selection
+from busway.errors import BuswayError
+
+P = ParamSpec("P")
+_OFFSETS = re.compile(r"(\d+)(?::(\d*)-(\d*))?")
+_Some = list[str] | None
+_OPTIONS: Mapping[str, tuple[Any, Any]] = {
+    "flow": (Annotated[str, typer.Argument(help="The flow.")], inspect.Parameter.empty),
+    "since": (
+        Annotated[str | None, typer.Option("--from", help="Taken at or after: a time, or 2h ago.")],
+        None,
+    ),
+    "until": (Annotated[str | None, typer.Option("--to", help="Taken before this time.")], None),
+    "offsets": (
+        Annotated[_Some, typer.Option("--offsets", help="PARTITION:FROM-TO; give it repeatedly.")],
+        None,
+    ),
+    "pattern": (
+        Annotated[str | None, typer.Option("--pattern", help="A pattern too: JSON, or @FILE.")],
+        None,
+    ),
+    "ids": (
+        Annotated[_Some, typer.Option("--id", help="This event; repeatedly, or @FILE of ids.")],
+        None,
+    ),
+    "into": (
+        Annotated[str | None, typer.Option("--into", help="A file on the server, not the sink.")],
+        None,
+    ),
+    "rate": (Annotated[str | None, typer.Option("--rate", help="Like 100/s.")], None),
+    "force": (Annotated[bool, typer.Option("--force", help="What has landed, too.")], False),
+}
+
+
+def requesting(command: Callable[Concatenate[Call, Request, P], None]) -> Callable[..., None]:
+    """Give a command that takes a request the options for it, before its own."""
+
+    @functools.wraps(command)
+    def called(call: Call, *args: P.args, **kwargs: P.kwargs) -> None:
+        given: dict[str, Any] = {name: kwargs.pop(name) for name in _OPTIONS}
+        command(call, request(given), *args, **kwargs)
+
+    hints = get_type_hints(command, include_extras=True)
+    first, _, *own = inspect.signature(command).parameters.values()
+    given = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for name, (kind, default) in _OPTIONS.items()
+    ]
+    own = [
+        one.replace(annotation=hints[one.name], kind=inspect.Parameter.KEYWORD_ONLY) for one in own
+    ]
+    found = [first.replace(annotation=Call), *given, *own]
+    called.__signature__ = inspect.Signature(found)  # type: ignore[attr-defined]
+    called.__annotations__ = {one.name: one.annotation for one in found}
+    return called
+
+
+def request(given: Mapping[str, Any]) -> Request:
+    """Return the request of a command's options.
+
+    Raises :class:`BuswayError` for one that cannot be read.
+    """
+    select = Selection(
+        since=moment(given["since"]),
+        until=moment(given["until"]),
+        offsets=tuple(_offsets(one) for one in given["offsets"] or ()),
+        when=None if given["pattern"] is None else _pattern(given["pattern"]),
+        ids=tuple(_ids(given["ids"] or ())),
+    )
+    into, rate = given["into"], given["rate"]
+    return Request(flow=given["flow"], select=select, into=into, rate=rate, force=given["force"])
+
+
+def _offsets(text: str) -> Offsets:
+    found = _OFFSETS.fullmatch(text)
+    if found is None:
+        raise BuswayError(f"--offsets {text!r}: write it like 0:100-200, 0:100- or 0")
+    partition, start, end = found.groups()
+    return Offsets(int(partition), int(start or 0), int(end) if end else None)
+
+
+def _pattern(text: str) -> dict[str, Any]:
+    source = Path(text[1:]).read_text("utf-8") if text.startswith("@") else text
+    try:
+        return msgspec.json.decode(source, type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise BuswayError(f"--pattern: it is no JSON object: {error}") from error
+
+
+def _ids(given: Sequence[str]) -> list[str]:
+    found: list[str] = []
+    for one in given:
+        lines = Path(one[1:]).read_text("utf-8").splitlines() if one.startswith("@") else [one]
+        found += [line.strip() for line in lines if line.strip()]
+    return found
