@@ -23,7 +23,11 @@ async def list_destinations(
 ) -> Page[DestinationStatus]:
     """Return the destinations by name, each with its breaker and the flows that deliver to it."""
     after = place_in(cursor, str) if cursor else ""
-    found = [one for one in await destination_statuses(control.ledger) if one.name > after]
+    found = [
+        one
+        for one in await destination_statuses(control.ledger, control.clock.now())
+        if one.name > after
+    ]
     return page_of(found[: limit + 1], limit, lambda one: one.name)
 
 

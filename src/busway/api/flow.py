@@ -43,7 +43,7 @@ async def list_flows(
 ) -> Page[FlowStatus]:
     """Return the flows by name, each with where its events are and how its destination does."""
     after = place_in(cursor, str) if cursor else ""
-    found = await flow_statuses(control.log, control.ledger, control.rates())
+    found = await flow_statuses(control.log, control.ledger, control.rates(), control.clock.now())
     return page_of([one for one in found if one.name > after][: limit + 1], limit, _name)
 
 

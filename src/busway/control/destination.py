@@ -4,36 +4,62 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 
-from busway.control.record import breaker_records, flow_records
+from busway.control.record import BreakerRecord, breaker_records, flow_records
+from busway.control.standing import Standing, Word, standing
+from busway.control.steering import NOTHING, Target, steerings
+from busway.delivery.hold import Records
 from busway.ports import Ledger
 
 
 class DestinationStatus(msgspec.Struct, frozen=True):
-    """A destination: the flows that deliver to it, its breaker, and since when that is so."""
+    """A destination: the flows that deliver to it, its breaker, and since when that is so.
+
+    ``state`` is how it stands by itself, whatever its flows do.
+    """
 
     name: str
     flows: Sequence[str] = ()
     breaker: str = "closed"
     breaker_reason: str = ""
     since: datetime | None = None
+    state: Word = "running"
+    state_reason: str = ""
+    until: datetime | None = None
 
 
-async def destination_statuses(ledger: Ledger) -> Sequence[DestinationStatus]:
-    """Return the destinations of all flows that are known, by name."""
+async def destination_statuses(
+    ledger: Ledger, at: datetime | None = None
+) -> Sequence[DestinationStatus]:
+    """Return the destinations of all flows that are known, by name, as they stand at a time, now
+    unless given."""
     flows: defaultdict[str, list[str]] = defaultdict(list)
     for name, record in (await flow_records(ledger)).items():
         flows[record.destination].append(name)
-    breakers = await breaker_records(ledger)
+    breakers, controls = await breaker_records(ledger), await steerings(ledger)
+    lanes, now = await ledger.lanes(), at or datetime.now(UTC)
     found = []
     for name in sorted(flows):
-        status = DestinationStatus(name, sorted(flows[name]))
-        if (breaker := breakers.get(name)) is not None:
-            status = DestinationStatus(
-                name, status.flows, breaker.state, breaker.reason, breaker.since
-            )
-        found.append(status)
+        own = [lane for lane in lanes if lane.flow in flows[name]]
+        records: Records = {"destination": controls.get(Target("destination", name), NOTHING)}
+        stands = standing(records, breakers.get(name), own, now)
+        found.append(_status(name, sorted(flows[name]), breakers.get(name), stands))
     return found
+
+
+def _status(
+    name: str, flows: Sequence[str], breaker: BreakerRecord | None, stands: Standing
+) -> DestinationStatus:
+    return DestinationStatus(
+        name,
+        flows,
+        "closed" if breaker is None else breaker.state,
+        "" if breaker is None else breaker.reason,
+        None if breaker is None else breaker.since,
+        stands.state,
+        stands.reason,
+        stands.until,
+    )

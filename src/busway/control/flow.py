@@ -40,7 +40,7 @@ class FlowDetail(msgspec.Struct, frozen=True, kw_only=True):
 
 async def flow_detail(control: Control, name: str) -> FlowDetail:
     """Return a flow. Raises :class:`NotFound`, with what may have been meant."""
-    found = await flow_statuses(control.log, control.ledger, control.rates())
+    found = await flow_statuses(control.log, control.ledger, control.rates(), control.clock.now())
     statuses = {one.name: one for one in found}
     if name not in statuses:
         raise NotFound.named("flow", name, statuses)

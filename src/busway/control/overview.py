@@ -58,7 +58,7 @@ async def overview(control: Control) -> Overview:
         started_at=control.started_at,
         app=None if program is None else program.name,
         log=LogStatus(log.identity, await log.size_bytes(), partitions),
-        flows=await flow_statuses(log, control.ledger, control.rates()),
+        flows=await flow_statuses(log, control.ledger, control.rates(), control.clock.now()),
     )
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 
 from busway.control.rate import Rates
 from busway.control.record import BreakerRecord, FlowRecord, breaker_records, flow_records
+from busway.control.standing import Standing, Word, standing
+from busway.control.steering import Target, records_of, steerings
+from busway.delivery.hold import Steering
 from busway.lane import Counts, Lane, is_replay
 from busway.ports import Dated, Ledger, Log
 
@@ -38,6 +41,10 @@ class FlowStatus(msgspec.Struct, frozen=True):
     """Whether the program that was started last has it."""
     waiting_since: datetime | None = None
     rates: Rates | None = None
+    state: Word = "running"
+    """How it stands (:class:`busway.control.standing.Standing`), why, and until when."""
+    state_reason: str = ""
+    until: datetime | None = None
 
 
 class _Known(msgspec.Struct, frozen=True):
@@ -48,14 +55,20 @@ class _Known(msgspec.Struct, frozen=True):
     breakers: Mapping[str, BreakerRecord]
     waiting: Mapping[str, datetime]
     rates: Mapping[str, Rates]
+    steerings: Mapping[Target, Steering]
+    at: datetime
 
 
 async def flow_statuses(
-    log: Log, ledger: Ledger, rates: Mapping[str, Rates] | None = None
+    log: Log,
+    ledger: Ledger,
+    rates: Mapping[str, Rates] | None = None,
+    at: datetime | None = None,
 ) -> Sequence[FlowStatus]:
     """Return the status of each flow that has a lane, by name; replays are no flows.
 
-    Without ``rates`` there are none in it.
+    Without ``rates`` there are none in it. ``at`` is the time to tell their state at, now unless
+    given.
     """
     by_flow: defaultdict[str, list[Lane]] = defaultdict(list)
     for lane in await ledger.lanes():
@@ -68,6 +81,8 @@ async def flow_statuses(
         breakers=await breaker_records(ledger),
         waiting=await _waiting_since(log, by_flow, ends),
         rates=rates or {},
+        steerings=await steerings(ledger),
+        at=at or datetime.now(UTC),
     )
     return [_status(name, lanes, known) for name, lanes in by_flow.items()]
 
@@ -75,6 +90,7 @@ async def flow_statuses(
 def _status(name: str, lanes: Sequence[Lane], known: _Known) -> FlowStatus:
     ends, record = known.ends, known.flows.get(name, FlowRecord("", "", "", ordered=False))
     breaker = known.breakers.get(record.destination)
+    stands = _standing(name, lanes, record, known)
     return FlowStatus(
         name,
         sum(ends[lane.partition] - lane.start for lane in lanes),
@@ -87,7 +103,17 @@ def _status(name: str, lanes: Sequence[Lane], known: _Known) -> FlowStatus:
         declared=record.declared,
         waiting_since=known.waiting.get(name),
         rates=known.rates.get(name),
+        state=stands.state,
+        state_reason=stands.reason,
+        until=stands.until,
     )
+
+
+def _standing(name: str, lanes: Sequence[Lane], record: FlowRecord, known: _Known) -> Standing:
+    if not record.declared:
+        return Standing("undeclared", "no program that runs here has this flow")
+    records = records_of(name, record.destination, record.windows, known.steerings)
+    return standing(records, known.breakers.get(record.destination), lanes, known.at)
 
 
 async def _waiting_since(
