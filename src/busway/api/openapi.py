@@ -123,7 +123,7 @@ def _put(holder: dict[str, Any], value: object) -> None:
     for kind, content in holder.get("content", {}).items():
         content.pop("examples", None)
         content["example"] = (
-            value if isinstance(value, str) else msgspec.to_builtins(value, str_keys=True)
+            value if isinstance(value, str) else msgspec.json.decode(msgspec.json.encode(value))
         )
         if kind == _JSON and isinstance(value, str):
             raise TypeError("an example of JSON is a record")

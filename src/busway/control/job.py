@@ -18,7 +18,7 @@ from typing import Literal
 import msgspec
 from msgspec import Raw
 
-from busway.errors import BuswayError
+from busway.errors import NotFound
 from busway.lane import Audit, Change
 from busway.ports import Ledger
 
@@ -45,8 +45,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     done: int = 0
     total: int | None = None
     error: str = ""
-    spec: Raw = Raw(b"{}")
-    progress: Raw = Raw(b"{}")
+    spec: Raw = msgspec.field(default_factory=lambda: Raw(b"{}"))
+    progress: Raw = msgspec.field(default_factory=lambda: Raw(b"{}"))
 
 
 async def jobs(ledger: Ledger, kind: Kind | None = None) -> Sequence[Job]:
@@ -57,10 +57,10 @@ async def jobs(ledger: Ledger, kind: Kind | None = None) -> Sequence[Job]:
 
 
 async def job(ledger: Ledger, id: str) -> Job:
-    """Return a job. Raises :class:`BuswayError` when there is none."""
+    """Return a job. Raises :class:`NotFound` when there is none."""
     found = (await ledger.get(JOB + id)).get(JOB + id)
     if found is None:
-        raise BuswayError(f"there is no job {id!r}")
+        raise NotFound(f"there is no job {id!r}; `busway jobs` shows them")
     return _decoded(found)
 
 

@@ -1,0 +1,50 @@
+"""``/audit``: who changed what."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from litestar import Router, get
+from litestar.di import NamedDependency
+from litestar.params import QueryParameter
+from msgspec import Raw
+
+from busway.api.openapi import example
+from busway.api.page import Cursor, Limit, Page, cursor_of, place_in
+from busway.control.audit import About, trail
+from busway.control.control import Control
+from busway.lane import Audit
+
+_ENTRY = Audit(
+    datetime(2026, 3, 1, 12, tzinfo=UTC),
+    "ann@ops",
+    "dead redrive",
+    "dead/orders/2/4711",
+    Raw(b'{"state":"dead","attempts":10,"error":"KeyError","places":["orders/2/4711"]}'),
+    Raw(b'{"state":"parked"}'),
+    "the step is mended",
+    42,
+)
+
+
+@get("/audit", summary="Read the audit trail", opt=example(Page([_ENTRY])), tags=["audit"])
+async def list_audit(
+    control: NamedDependency[Control],
+    target: Annotated[
+        str, QueryParameter(description="Of this and all below it: `dead/orders`.")
+    ] = "",
+    by: Annotated[str | None, QueryParameter(name="who", description="By this caller.")] = None,
+    action: Annotated[
+        str | None, QueryParameter(description="Of this action: `dead redrive`.")
+    ] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Page[Audit]:
+    """Return what people changed, the latest first: who, when, before and after."""
+    before = place_in(cursor, int) if cursor else None
+    found = await trail(control.ledger, About(target=target, who=by, action=action), before, limit)
+    return Page(found.entries, None if found.before is None else cursor_of(found.before))
+
+
+router = Router("/", route_handlers=[list_audit])

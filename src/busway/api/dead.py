@@ -1,0 +1,286 @@
+"""``/dead``: dead letters and parked events: seen, edited, redriven, patched, discarded."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from litestar import Request, Router, get, post, put
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath, JSONBody
+from msgspec import Raw
+
+from busway.api.dead_query import DEPENDENCIES, Asked
+from busway.api.etag import check_match
+from busway.api.openapi import example
+from busway.api.page import Cursor, Limit, Page, cursor_of, place_in
+from busway.control.control import Control
+from busway.control.dead import Cause, Letter, LetterDetail, at_place, causes, find
+from busway.control.dead_edit import edit
+from busway.control.dead_job import Spec, begin_job
+from busway.control.dead_patch import Preview, preview
+from busway.control.dead_redrive import Action, Dealt, Order, Refusal, deal
+from busway.control.dead_selection import Place, Selection, select
+from busway.control.job import Job
+from busway.errors import BuswayError, NotFound
+from busway.lane import Trouble
+from busway.outcome import Failure
+
+MOST_AT_ONCE = 500
+_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+_LETTER = Letter(
+    place="orders/2/4711",
+    flow="orders",
+    partition=2,
+    offset=4711,
+    id="order-17",
+    key="c-9",
+    state="dead",
+    since=_AT,
+    due=None,
+    attempts=10,
+    error="KeyError",
+    reason="'total'",
+    fingerprint="5b1f0c9d2e7a",
+    cause="KeyError in shop.py:orders: …",
+)
+_EVENT = Raw(b'{"specversion":"1.0","id":"order-17","source":"/shop","type":"order.created"}')
+_FAILURE = Failure(10, _AT, "step", "KeyError", "'total'", "Traceback …", "3f1c9a0be2d4", 0.2)
+_DETAIL = LetterDetail(letter=_LETTER, event=_EVENT, failures=(_FAILURE,))
+_CAUSE = Cause(
+    flow="orders",
+    state="dead",
+    fingerprint="5b1f0c9d2e7a",
+    cause="KeyError in shop.py:orders: …",
+    error="KeyError",
+    count=1_204,
+    first_since=_AT,
+    last_since=_AT,
+    example="orders/2/4711",
+)
+_PATCH = "def patch(event):\n    return event.data | {'total': 0}\n"
+
+
+class Which(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to do something with: letters by ``places`` (or event ids), at once; or a ``selection``,
+    as a job, at ``rate`` (``null``: as fast as it goes).
+
+    ``patch`` is a Python source with ``def patch(event)``; ``reason`` is kept in the trail.
+    """
+
+    places: tuple[str, ...] | None = None
+    selection: Asked | None = None
+    patch: str | None = None
+    rate: str | None = "1000/s"
+    reason: str = ""
+
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done at once: how many letters, how many of them the patch changed, which were left
+    and why. Or the ``job`` that does it; ``served`` is whether a server works it now, otherwise it
+    begins with the next one that runs on this data."""
+
+    done: int = 0
+    changed: int = 0
+    left: tuple[Refusal, ...] = ()
+    job: Job | None = None
+    served: bool = True
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A patch to look at before it is applied, on a selection."""
+
+    selection: Asked
+    patch: str
+    limit: int = 100
+    cursor: str | None = None
+
+
+class Tried(msgspec.Struct, frozen=True, kw_only=True):
+    """What a patch would do to some letters; the counts are of these."""
+
+    items: tuple[Preview, ...]
+    changed: int
+    unchanged: int
+    failed: int
+    next: str | None = None
+
+
+_PREVIEW = Preview(
+    place="orders/2/4711",
+    id="order-17",
+    effect="changed",
+    diff='--- orders/2/4711\n+++ patched\n@@ -4,1 +4,1 @@\n-    "total": null\n+    "total": 0',
+)
+_TRIAL = Trial(selection=Asked(fingerprint="5b1f0c9d2e7a"), patch=_PATCH)
+_TRIED = Tried(items=(_PREVIEW,), changed=1, unchanged=0, failed=0)
+_TAKEN = Taken(done=1)
+_REDRIVE = Which(places=("orders/2/4711",), reason="the step is mended")
+_PATCHING = Which(selection=Asked(fingerprint="5b1f0c9d2e7a"), patch=_PATCH)
+_DISCARD = Which(places=("orders/2/4711",), reason="a test order")
+
+
+@get("/", summary="List dead letters", dependencies=DEPENDENCIES, opt=example(Page([_LETTER])))
+async def list_dead(
+    control: NamedDependency[Control],
+    selection: NamedDependency[Selection],
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Page[Letter]:
+    """Return dead letters by flow, partition and offset; of ``state=parked``, parked events.
+
+    A page may have fewer than ``limit``, even none, and a ``next``: where few match a ``where``.
+    """
+    after = _place(cursor)
+    found = await select(control.ledger, selection, after, limit)
+    letters = [Letter.of(one) for one in found.troubles]
+    return Page(letters, cursor_of(found.after) if found.after else None)
+
+
+@get("/groups", summary="Group by cause", dependencies=DEPENDENCIES, opt=example(Page([_CAUSE])))
+async def list_causes(
+    control: NamedDependency[Control], selection: NamedDependency[Selection], limit: Limit = 100
+) -> Page[Cause]:
+    """Return dead letters by root cause, the largest group first; there is one page."""
+    if selection.where:
+        raise BuswayError("where: groups are counted without a look at events; leave where out")
+    return Page(await causes(control.ledger, selection, limit))
+
+
+class Lettered(msgspec.Struct, frozen=True):
+    """The letter that a path names."""
+
+    letter: Trouble
+
+
+async def lettered(
+    control: NamedDependency[Control],
+    flow: FromPath[str],
+    partition: FromPath[int],
+    offset: FromPath[int],
+) -> Lettered:
+    """Return the letter that a path names. Raises :class:`NotFound`."""
+    found = await at_place(control.ledger, flow, partition, offset)
+    if found is None:
+        raise NotFound(f"there is no dead letter at {flow}/{partition}/{offset}")
+    return Lettered(found)
+
+
+@get("/{flow:str}/{partition:int}/{offset:int}", summary="Show one", opt=example(_DETAIL))
+async def show_dead(at: NamedDependency[Lettered]) -> LetterDetail:
+    """Return a dead letter, or a parked event, whole: its event and every failed attempt."""
+    return LetterDetail.of(at.letter)
+
+
+@put(
+    "/{flow:str}/{partition:int}/{offset:int}/event",
+    summary="Edit one",
+    opt=example(_DETAIL, _EVENT),
+)
+async def edit_dead(
+    at: NamedDependency[Lettered],
+    control: NamedDependency[Control],
+    request: Request[Any, Any, Any],
+    who: NamedDependency[str],
+    data: JSONBody[Raw],
+) -> LetterDetail:
+    """Put the event of the body in the place of a letter's; `If-Match` takes the letter's ETag.
+
+    It must be a valid CloudEvent with the same `id` and `source`, in an ordered flow the same key.
+    """
+    check_match(request, LetterDetail.of(at.letter))
+    now = control.clock.now()
+    return LetterDetail.of(await edit(control.ledger, at.letter, bytes(data).strip(), now, who))
+
+
+@post("/preview", summary="Try a patch", status_code=200, opt=example(_TRIED, _TRIAL))
+async def preview_patch(control: NamedDependency[Control], data: JSONBody[Trial]) -> Tried:
+    """Return what a patch would change of each letter of a selection; nothing is changed."""
+    after = _place(data.cursor)
+    limit = min(max(data.limit, 1), MOST_AT_ONCE)
+    found = await preview(control.ledger, data.selection.selection(), data.patch, after, limit)
+    effects = [one.effect for one in found.items]
+    return Tried(
+        items=tuple(found.items),
+        changed=effects.count("changed"),
+        unchanged=effects.count("unchanged"),
+        failed=effects.count("failed"),
+        next=cursor_of(found.after) if found.after else None,
+    )
+
+
+@post("/redrive", summary="Give to the flow again", status_code=200, opt=example(_TAKEN, _REDRIVE))
+async def redrive_dead(
+    control: NamedDependency[Control], data: JSONBody[Which], who: NamedDependency[str]
+) -> Taken:
+    """Give letters to their flow again with all attempts anew, edited by the patch where one is
+    given; what failed before is kept."""
+    return await _taken(control, "redrive", data, who)
+
+
+@post("/patch", summary="Edit many", status_code=200, opt=example(_TAKEN, _PATCHING))
+async def patch_dead(
+    control: NamedDependency[Control], data: JSONBody[Which], who: NamedDependency[str]
+) -> Taken:
+    """Edit letters through a patch where they are, without redriving them."""
+    if data.patch is None:
+        raise BuswayError("patch: give a Python source with def patch(event)")
+    return await _taken(control, "patch", data, who)
+
+
+@post("/discard", summary="Give up for good", status_code=200, opt=example(_TAKEN, _DISCARD))
+async def discard_dead(
+    control: NamedDependency[Control], data: JSONBody[Which], who: NamedDependency[str]
+) -> Taken:
+    """Give letters up for good, for a `reason` that is kept."""
+    if not data.reason.strip():
+        raise BuswayError("reason: say why they are discarded; it is kept in the audit trail")
+    if data.patch is not None:
+        raise BuswayError("patch: what is discarded is not edited")
+    return await _taken(control, "discard", data, who)
+
+
+def _place(cursor: str | None) -> Place | None:
+    return place_in(cursor, tuple[str, int, int]) if cursor else None
+
+
+async def _taken(control: Control, action: Action, data: Which, who: str) -> Taken:
+    if (data.places is None) == (data.selection is None):
+        raise BuswayError("say which: either places, or a selection")
+    if data.selection is not None:
+        spec = Spec(selection=data.selection.selection(), patch=data.patch, reason=data.reason)
+        job = await begin_job(control, action, spec, who, data.rate)
+        return Taken(job=job, served=control.program() is not None)
+    letters = await _named(control, data.places or ())
+    order = Order(action=action, who=who, reason=data.reason, patch=data.patch)
+    made: Dealt = await deal(control, letters, order)
+    return Taken(done=made.done, changed=made.changed, left=made.left)
+
+
+async def _named(control: Control, names: tuple[str, ...]) -> list[Trouble]:
+    if len(names) > MOST_AT_ONCE:
+        raise BuswayError(f"places: at most {MOST_AT_ONCE} at once; give a selection for more")
+    found = {
+        (one.flow, one.partition, one.offset): one
+        for name in names
+        for one in await find(control.ledger, name)
+    }
+    return list(found.values())
+
+
+router = Router(
+    "/dead",
+    route_handlers=[
+        list_dead,
+        list_causes,
+        show_dead,
+        edit_dead,
+        preview_patch,
+        redrive_dead,
+        patch_dead,
+        discard_dead,
+    ],
+    dependencies={"at": Provide(lettered)},
+    tags=["dead letters"],
+)

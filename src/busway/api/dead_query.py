@@ -1,0 +1,112 @@
+"""What a request says about which dead letters it means."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from litestar.di import NamedDependency, Provide
+from litestar.params import QueryParameter
+
+from busway.control.dead_selection import Selection
+from busway.errors import BuswayError
+from busway.lane import State
+
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class Asked(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """Dead letters (or ``parked`` events) that are all of what is given.
+
+    ``since`` (inclusive) and ``until`` (exclusive) are about when it became one, ``where`` are
+    conditions on the event like ``data.customer.id=42``, all of which must hold.
+    """
+
+    state: State = "dead"
+    flow: str | None = None
+    error: str | None = None
+    fingerprint: str | None = None
+    key: str | None = None
+    id: str | None = None
+    since: Time | None = None
+    until: Time | None = None
+    where: tuple[str, ...] = ()
+
+    def selection(self) -> Selection:
+        """Return it as the selection that it means. Raises :class:`BuswayError` for a bad where."""
+        given = {name: getattr(self, name) for name in self.__struct_fields__ if name != "id"}
+        found = Selection(event_id=self.id, **given)
+        found.check()
+        return found
+
+
+class _Failed(msgspec.Struct, frozen=True):
+    state: State
+    flow: str | None
+    error: str | None
+    fingerprint: str | None
+
+
+class _About(msgspec.Struct, frozen=True):
+    key: str | None
+    id: str | None
+    since: Time | None
+    until: Time | None
+    where: tuple[str, ...]
+
+
+def failed(
+    standing: Annotated[
+        State, QueryParameter(name="state", description="`dead`, or `parked`.")
+    ] = "dead",
+    flow: Annotated[str | None, QueryParameter(description="Of this flow.")] = None,
+    error: Annotated[
+        str | None, QueryParameter(description="Whose last error is this class.")
+    ] = None,
+    fingerprint: Annotated[str | None, QueryParameter(description="Of this root cause.")] = None,
+) -> _Failed:
+    return _Failed(standing, flow, error, fingerprint)
+
+
+def about(
+    key: Annotated[str | None, QueryParameter(description="Of events with this key.")] = None,
+    id: Annotated[str | None, QueryParameter(description="Of the event with this id.")] = None,
+    since: Annotated[
+        str | None, QueryParameter(description="Failed at this time or later.")
+    ] = None,
+    until: Annotated[str | None, QueryParameter(description="Failed before this time.")] = None,
+    where: Annotated[
+        list[str] | None,
+        QueryParameter(
+            description="Whose event has this, like `data.customer.id=42`; all of several."
+        ),
+    ] = None,
+) -> _About:
+    return _About(key, id, _time("since", since), _time("until", until), tuple(where or ()))
+
+
+def selection(failed: NamedDependency[_Failed], about: NamedDependency[_About]) -> Selection:
+    """Return what the query parameters ask for."""
+    parts = msgspec.structs.asdict(failed) | msgspec.structs.asdict(about)
+    return Asked(**parts).selection()
+
+
+DEPENDENCIES = {
+    "failed": Provide(failed, sync_to_thread=False),
+    "about": Provide(about, sync_to_thread=False),
+    "selection": Provide(selection, sync_to_thread=False),
+}
+"""What a handler with a ``selection`` has to be given."""
+
+
+def _time(name: str, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        found: datetime = msgspec.convert(text, Time)
+    except msgspec.ValidationError as error:
+        raise BuswayError(f"{name}: {text!r} is no time; write 2026-03-01T12:00:00Z") from error
+    return found
