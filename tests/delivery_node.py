@@ -14,6 +14,7 @@ import apsw
 import msgspec
 
 from busway.app import Node
+from busway.clock import Clock
 from busway.control.check import check
 from busway.control.status import FlowStatus, flow_statuses
 from busway.delivery.backoff import Backoff
@@ -25,7 +26,7 @@ from busway.settings import Settings
 
 DEADLINE_S = 20.0
 LOOK_EVERY_S = 0.01
-QUICK = Backoff(first_s=0.02, factor=1.0, cap_s=0.1, attempts=3)
+QUICK = Backoff(first=0.02, factor=1.0, cap=0.1, attempts=3)
 
 
 async def until(condition: Callable[[], Awaitable[bool] | bool], what: str = "it") -> None:
@@ -97,12 +98,14 @@ class Running:
 
 
 @asynccontextmanager
-async def running(app: App, data: Path, **settings: Any) -> AsyncIterator[Running]:
+async def running(
+    app: App, data: Path, clock: Clock | None = None, **settings: Any
+) -> AsyncIterator[Running]:
     """Run an app; in the end it stops in good order, and all adds up."""
     given: dict[str, Any] = {"partitions": 2, "port": 0, "drain_s": 5.0} | settings
     chosen = Settings(data=data, **given)
     stores = await open_stores(chosen)
-    node = Node(compile_app(app), chosen, stores)
+    node = Node(compile_app(app), chosen, stores, clock)
     try:
         await node.start()
         async with aiohttp.ClientSession() as session:
