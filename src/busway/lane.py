@@ -57,13 +57,28 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class Lane(msgspec.Struct, frozen=True):
-    """One flow on one partition: where it began, what it reads next, and its counts."""
+    """One flow on one partition: where it began, what it reads next, and its counts.
+
+    ``worker`` has it now, ``None`` for nobody; ``epoch`` is the number of that lease, one more
+    with each. A lane that nobody ever leased has the epoch 0.
+    """
 
     flow: str
     partition: int
     start: int
     cursor: int
     counts: Counts = Counts()
+    worker: str | None = None
+    epoch: int = 0
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """A lane given to a worker (``None``: given up), where its epoch is still as it was seen."""
+
+    flow: str
+    partition: int
+    epoch: int
+    worker: str | None
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -97,7 +112,8 @@ class Trouble(msgspec.Struct, frozen=True):
 class Settlement(msgspec.Struct, frozen=True):
     """What became of the events of a lane from ``start`` up to ``end``, by ``version`` of its flow.
 
-    ``counts`` adds up to ``end - start``; ``troubles`` are its parked and dead events.
+    ``counts`` adds up to ``end - start``; ``troubles`` are its parked and dead events. ``epoch``
+    is the lease under which it was done (the fencing number).
     """
 
     flow: str
@@ -108,6 +124,7 @@ class Settlement(msgspec.Struct, frozen=True):
     version: str
     counts: Counts
     troubles: tuple[Trouble, ...] = ()
+    epoch: int = 0
 
 
 class Settled(msgspec.Struct, frozen=True):

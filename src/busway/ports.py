@@ -18,6 +18,7 @@ from busway.lane import (
     Change,
     Group,
     Lane,
+    Lease,
     Query,
     Resolved,
     Settled,
@@ -164,6 +165,13 @@ class Ledger(Protocol):
         """Return the lane, made at ``start`` when there is none."""
         ...
 
+    async def lease(self, leases: Sequence[Lease]) -> Sequence[int | None]:
+        """Give each lane to its worker, where its epoch is as seen; return the new epochs.
+
+        ``None`` for a lane that somebody else leased meanwhile, or that is not there.
+        """
+        ...
+
     async def rename_flow(self, old: str, new: str, audit: Sequence[Audit] = ()) -> bool:
         """Give all that is kept of a flow's lanes another name; false when ``new`` has lanes."""
         ...
@@ -175,9 +183,9 @@ class Ledger(Protocol):
     async def settle(
         self, settlements: Sequence[Settlement], changes: Sequence[Change] = ()
     ) -> Sequence[bool]:
-        """Apply each settlement whose ``start`` is its lane's cursor; say which were applied.
+        """Apply each settlement whose ``start`` is its lane's cursor, under the epoch that it has.
 
-        The ``changes`` are made with them where all of them were applied.
+        Says which were applied. The ``changes`` are made with them where all of them were applied.
         """
         ...
 

@@ -16,7 +16,7 @@ from msgspec import UNSET, Raw
 
 from busway.engine.sqlite import SqliteLedger
 from busway.engine.sqlite.directory import LEDGER, prepare
-from busway.lane import Audit, Change, Counts, Query, Settlement, State, Trouble, Verdict
+from busway.lane import Audit, Change, Counts, Lease, Query, Settlement, State, Trouble, Verdict
 from busway.outcome import Failure
 from busway.ports import Ledger
 from busway.testing import MemoryLedger
@@ -128,6 +128,7 @@ class LedgerMachine(RuleBasedStateMachine):
         version=st.sampled_from(["v1", "v2"]),
         at=times,
         made=changes,
+        stale=st.sampled_from([0, 0, 0, 0, 1]),
     )
     def settle(
         self,
@@ -138,6 +139,7 @@ class LedgerMachine(RuleBasedStateMachine):
         version: str,
         at: datetime,
         made: list[Change],
+        stale: int,
     ) -> None:
         lanes = self.runner.run(self.model.lanes())
         cursors = {(lane.flow, lane.partition): lane.cursor for lane in lanes}
@@ -149,8 +151,10 @@ class LedgerMachine(RuleBasedStateMachine):
         )
         names = ["parked" if end == "waits" else end for end, _ in ends]
         counts = Counts(*(names.count(name) for name in Counts.__struct_fields__))
+        epochs = {(lane.flow, lane.partition): lane.epoch for lane in lanes}
+        epoch = max(epochs.get((flow, partition), 0) - stale, 0)
         settled = Settlement(
-            flow, partition, start, start + len(ends), at, version, counts, troubles
+            flow, partition, start, start + len(ends), at, version, counts, troubles, epoch
         )
         expected, found = (self.runner.run(each.settle([settled], made)) for each in self.both)
         assert list(found) == list(expected)
@@ -235,6 +239,17 @@ class LedgerMachine(RuleBasedStateMachine):
     def remove(self, flow: str, trail: list[Audit]) -> None:
         expected, found = (self.runner.run(each.remove_flow(flow, trail)) for each in self.both)
         assert found == expected
+
+    @rule(
+        flow=flows,
+        partition=lane_partitions,
+        seen=st.integers(0, 4),
+        worker=st.sampled_from([None, "w1", "w2"]),
+    )
+    def lease(self, flow: str, partition: int, seen: int, worker: str | None) -> None:
+        wanted = Lease(flow, partition, seen, worker)
+        expected, found = (self.runner.run(each.lease([wanted] * 2)) for each in self.both)
+        assert list(found) == list(expected)
 
     @rule(before=times)
     def forget(self, before: datetime) -> None:

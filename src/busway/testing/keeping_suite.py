@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import pytest_asyncio
 from msgspec import Raw
 
-from busway.lane import MERGED_WITHIN, Audit, Change, Counts, Group, Query, Resolved, Verdict
+from busway.lane import MERGED_WITHIN, Audit, Change, Counts, Group, Lease, Query, Resolved, Verdict
 from busway.outcome import Failure
 from busway.ports import Ledger
 from busway.testing.sample import AT, MINUTE, settlement, trouble, verdict
@@ -178,6 +179,27 @@ class KeepingSuite(ABC):
         of_group = await ledger.troubles(Query(fingerprint="x", flow="f", state="dead"))
         assert [one.offset for one in of_group] == [0, 2, 4]
         assert [one.offset for one in await ledger.troubles(Query(error="Ey"))] == [1]
+
+    async def test_a_lease_fences_what_was_done_under_the_one_before(self, ledger: Ledger) -> None:
+        await ledger.open_lane("f", 0, 0)
+        mine = Lease("f", 0, 0, "w1")
+        assert list(await ledger.lease([mine, mine, Lease("g", 0, 0, "w1")])) == [1, None, None]
+        assert list(await ledger.settle([settlement(0, 1)])) == [False]
+        assert list(await ledger.settle([settlement(0, 1, epoch=1)])) == [True]
+        assert list(await ledger.lease([Lease("f", 0, 1, "w2")])) == [2]
+        late, next_one = (settlement(1, 2, epoch=epoch) for epoch in (1, 2))
+        assert list(await ledger.settle([late, next_one])) == [False, True]
+        (lane,) = await ledger.lanes()
+        assert (lane.worker, lane.epoch, lane.cursor) == ("w2", 2, 2)
+        assert await ledger.open_lane("f", 0, 9) == lane
+        assert list(await ledger.lease([Lease("f", 0, 2, None)])) == [3]
+        assert (await ledger.lanes())[0].worker is None
+
+    async def test_one_of_many_gets_a_lease(self, ledger: Ledger) -> None:
+        await ledger.open_lane("f", 0, 0)
+        wanted = [Lease("f", 0, 0, f"w{n}") for n in range(8)]
+        found = await asyncio.gather(*(ledger.lease([one]) for one in wanted))
+        assert sorted(epoch or 0 for (epoch,) in found) == [0] * 7 + [1]
 
     async def test_a_flow_gets_another_name(self, ledger: Ledger) -> None:
         for flow in ("f", "g"):

@@ -18,6 +18,7 @@ from busway.lane import (
     Counts,
     Group,
     Lane,
+    Lease,
     Query,
     Resolved,
     Settled,
@@ -46,6 +47,17 @@ class MemoryLedger:
 
     async def open_lane(self, flow: str, partition: int, start: int) -> Lane:
         return self._lanes.setdefault((flow, partition), Lane(flow, partition, start, start))
+
+    async def lease(self, leases: Sequence[Lease]) -> Sequence[int | None]:
+        return [self._lease(one) for one in leases]
+
+    def _lease(self, wanted: Lease) -> int | None:
+        lane = self._lanes.get((wanted.flow, wanted.partition))
+        if lane is None or lane.epoch != wanted.epoch:
+            return None
+        lane = msgspec.structs.replace(lane, worker=wanted.worker, epoch=lane.epoch + 1)
+        self._lanes[lane.flow, lane.partition] = lane
+        return lane.epoch
 
     async def rename_flow(self, old: str, new: str, audit: Sequence[Audit] = ()) -> bool:
         if any(flow == new for flow, _ in self._lanes):
@@ -81,7 +93,7 @@ class MemoryLedger:
 
     def _settle(self, s: Settlement) -> bool:
         lane = self._lanes.get((s.flow, s.partition))
-        if lane is None or lane.cursor != s.start:
+        if lane is None or (lane.cursor, lane.epoch) != (s.start, s.epoch):
             return False
         self._count(lane, s.counts, s.end)
         if s.end > s.start:

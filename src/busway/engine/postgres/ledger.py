@@ -7,13 +7,14 @@ from datetime import datetime
 
 from busway.conservation import check_settlement, check_verdict
 from busway.engine.postgres import keeping, row, settling
-from busway.engine.postgres.database import Database, sql
+from busway.engine.postgres.database import Database, fetch
 from busway.engine.postgres.question import grouped, question
 from busway.lane import (
     Audit,
     Change,
     Group,
     Lane,
+    Lease,
     Query,
     Resolved,
     Settled,
@@ -39,6 +40,15 @@ class PostgresLedger:
             found = await self._database.rows("ledger/open_lane", flow, partition, start)
             if found:
                 return row.lane(found[0])
+
+    async def lease(self, leases: Sequence[Lease]) -> Sequence[int | None]:
+        epochs: list[int | None] = []
+        async with self._database.transaction() as connection:
+            for one in leases:
+                given = (one.flow, one.partition, one.epoch, one.worker)
+                found = await fetch(connection, "ledger/lease", *given)
+                epochs.append(found[0][0] if found else None)
+        return epochs
 
     async def rename_flow(self, old: str, new: str, audit: Sequence[Audit] = ()) -> bool:
         async with self._database.transaction() as connection:
@@ -111,12 +121,10 @@ class PostgresLedger:
         return [row.resolved(o) for o in await self._database.rows("ledger/resolved", event_id)]
 
     async def forget(self, before: datetime) -> None:
-        while True:
-            async with self._database.connection() as connection:
-                given = (before, _FORGOTTEN_AT_ONCE)
-                done = await connection.execute(sql("ledger/forget_resolved"), *given)
-            if done != f"DELETE {_FORGOTTEN_AT_ONCE}":
-                break
+        gone = _FORGOTTEN_AT_ONCE
+        while gone == _FORGOTTEN_AT_ONCE:
+            given = (before, _FORGOTTEN_AT_ONCE)
+            ((gone,),) = await self._database.rows("ledger/forget_resolved", *given)
         await self._database.rows("ledger/merge_settled", before)
 
     async def put(self, name: str, value: bytes) -> None:

@@ -34,9 +34,9 @@ async def prepare(url: str, schema: str, partitions: int) -> str:
         connection = await asyncpg.connect(url, timeout=CONNECT_S)
         try:
             async with connection.transaction():
-                await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
-                await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
-                await connection.execute(f'SET LOCAL search_path TO "{schema}"')
+                await fetch(connection, "schema/lock", _LOCK)
+                for statement in ("create", "use"):
+                    await connection.execute(sql(f"schema/{statement}").format(schema=schema))
                 return await _upgraded(connection, place_of(url), partitions)
         finally:
             await connection.close()
@@ -45,7 +45,7 @@ async def prepare(url: str, schema: str, partitions: int) -> str:
 async def _upgraded(
     connection: asyncpg.Connection[asyncpg.Record], place: str, partitions: int
 ) -> str:
-    if not await connection.fetchval("SELECT to_regclass('meta') IS NOT NULL"):
+    if not (await fetch(connection, "schema/is_made"))[0][0]:
         await connection.execute(sql("schema/meta"))
     meta = {str(name): str(value) for name, value in await fetch(connection, "get_meta")}
     found = int(meta.get("version", 0))

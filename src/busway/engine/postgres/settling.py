@@ -18,7 +18,7 @@ LaneName = tuple[str, int]
 def settle_row(s: Settlement) -> tuple[object, ...]:
     """Return the values of ``ledger/settle``."""
     place = (s.flow, s.partition, s.start, s.end, s.version, s.at)
-    return (*place, *s.counts.values(), MERGED_WITHIN)
+    return (*place, *s.counts.values(), MERGED_WITHIN, s.epoch)
 
 
 async def settle(connection: Connection, s: Settlement) -> bool:

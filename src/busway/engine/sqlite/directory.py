@@ -47,6 +47,8 @@ _UPGRADES = {
             "ledger/trouble_add_error",
             "ledger/trouble_add_fingerprint",
             "ledger/trouble_add_begun_at",
+            "ledger/lane_add_worker",
+            "ledger/lane_add_epoch",
             *_NEW_IN_2,
         ),
     },

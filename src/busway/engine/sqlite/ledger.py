@@ -24,6 +24,7 @@ from busway.lane import (
     Change,
     Group,
     Lane,
+    Lease,
     Query,
     Resolved,
     Settled,
@@ -55,6 +56,11 @@ class SqliteLedger:
             return row.lane(rows(connection, "ledger/get_lane", (flow, partition))[0])
 
         return await self._writer.submit(work)
+
+    async def lease(self, leases: Sequence[Lease]) -> Sequence[int | None]:
+        return await self._writer.submit(
+            lambda connection: [settling.lease(connection, each) for each in leases]
+        )
 
     async def rename_flow(self, old: str, new: str, audit: Sequence[Audit] = ()) -> bool:
         return await self._writer.submit(

@@ -17,8 +17,8 @@ _failures = msgspec.json.Decoder(tuple[Failure, ...]).decode
 
 
 def lane(row: Row) -> Lane:
-    flow, partition, start, cursor, *counts = row
-    return Lane(flow, partition, start, cursor, Counts(*counts))
+    flow, partition, start, cursor, *counts, worker, epoch = row
+    return Lane(flow, partition, start, cursor, Counts(*counts), worker, epoch)
 
 
 def settled(row: Row) -> Settled:

@@ -11,13 +11,14 @@ from busway.conservation import moved, resolved
 from busway.engine.sqlite.database import rows, sql
 from busway.engine.sqlite.moment import stored
 from busway.engine.sqlite.row import moved_row, resolved_row, trouble, trouble_row
-from busway.lane import MERGED_WITHIN, Counts, Settlement, Trouble, Verdict
+from busway.lane import MERGED_WITHIN, Counts, Lease, Settlement, Trouble, Verdict
 
 
 def settle(connection: apsw.Connection, settlement: Settlement) -> bool:
     """Move the lane on where it stands at the settlement's start; say whether it did."""
     s, counts = settlement, settlement.counts.values()
-    connection.execute(sql("ledger/settle"), (s.flow, s.partition, s.start, s.end, *counts))
+    place = (s.flow, s.partition, s.start, s.end)
+    connection.execute(sql("ledger/settle"), (*place, *counts, s.epoch))
     if not connection.changes():
         return False
     if s.end > s.start:
@@ -27,6 +28,13 @@ def settle(connection: apsw.Connection, settlement: Settlement) -> bool:
     for key in {each.key for each in s.troubles if each.due is None}:
         _release(connection, s, key, s.at)
     return True
+
+
+def lease(connection: apsw.Connection, wanted: Lease) -> int | None:
+    """Give a lane to a worker where its epoch is as seen; return the new epoch."""
+    given = (wanted.flow, wanted.partition, wanted.epoch, wanted.worker)
+    connection.execute(sql("ledger/lease"), given)
+    return wanted.epoch + 1 if connection.changes() else None
 
 
 def judge(connection: apsw.Connection, verdicts: Sequence[Verdict]) -> list[bool]:

@@ -71,6 +71,8 @@ async def former(settings: Settings) -> dict[str, list[str]]:
     with contextlib.closing(apsw.Connection(str(settings.data / "ledger.db"))) as connection:
         for table in ("trouble", "resolved", "audit"):
             connection.execute(f"DROP TABLE {table}")
+        for column in ("worker", "epoch"):
+            connection.execute(f"ALTER TABLE lane DROP COLUMN {column}")
         connection.execute(FORMER_TROUBLE)
         connection.execute(FORMER_INDEXES)
         connection.execute(FORMER_ROWS)

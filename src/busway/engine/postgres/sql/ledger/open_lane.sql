@@ -1,8 +1,10 @@
 WITH made AS (
     INSERT INTO lane (flow, partition, start, cursor) VALUES ($1, $2, $3, $3)
     ON CONFLICT DO NOTHING
-    RETURNING flow, partition, start, cursor, delivered, filtered, parked, dead, discarded
+    RETURNING flow, partition, start, cursor, delivered, filtered, parked, dead, discarded,
+    worker, epoch
 )
 SELECT * FROM made UNION ALL
-SELECT flow, partition, start, cursor, delivered, filtered, parked, dead, discarded
+SELECT flow, partition, start, cursor, delivered, filtered, parked, dead, discarded,
+    worker, epoch
 FROM lane WHERE flow = $1 AND partition = $2 LIMIT 1;

@@ -2,7 +2,7 @@
 WITH moved AS (
     UPDATE lane SET cursor = $4, delivered = delivered + $7, filtered = filtered + $8,
         parked = parked + $9, dead = dead + $10, discarded = discarded + $11
-    WHERE flow = $1 AND partition = $2 AND cursor = $3
+    WHERE flow = $1 AND partition = $2 AND cursor = $3 AND epoch = $13
     RETURNING flow
 ), extended AS (
     UPDATE settled SET "end" = $4, last_at = $6, delivered = delivered + $7,

@@ -9,6 +9,8 @@ CREATE TABLE lane (
     parked INTEGER NOT NULL DEFAULT 0 CHECK (parked >= 0),
     dead INTEGER NOT NULL DEFAULT 0 CHECK (dead >= 0),
     discarded INTEGER NOT NULL DEFAULT 0 CHECK (discarded >= 0),
+    worker TEXT,
+    epoch INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (flow, partition),
     CHECK (cursor - start = delivered + filtered + parked + dead + discarded)
 ) STRICT, WITHOUT ROWID;

@@ -1,2 +1,3 @@
-SELECT flow, partition, start, cursor, delivered, filtered, parked, dead, discarded
+SELECT flow, partition, start, cursor, delivered, filtered, parked, dead, discarded,
+    worker, epoch
 FROM lane ORDER BY flow, partition;
