@@ -9,10 +9,10 @@ from typing import Annotated
 
 from litestar import Litestar, Router
 from litestar.di import Provide
-from litestar.params import Parameter
+from litestar.params import HeaderParameter
 from litestar.types import ASGIApp
 
-from busway.api import destination, flow, status, tail
+from busway.api import alert, audit, dead, destination, flow, job, replay, status, tail
 from busway.api.access import guarded
 from busway.api.etag import tagging
 from busway.api.openapi import PREFIX, config
@@ -21,7 +21,17 @@ from busway.api.query import known_parameters
 from busway.control.control import Control
 from busway.control.tail import Load
 
-ROUTERS: tuple[Router, ...] = (status.router, flow.router, destination.router, tail.router)
+ROUTERS: tuple[Router, ...] = (
+    status.router,
+    flow.router,
+    destination.router,
+    alert.router,
+    dead.router,
+    job.router,
+    replay.router,
+    audit.router,
+    tail.router,
+)
 """Each resource's router; a new resource is a module with a ``router``, and a line here."""
 
 _WHO_CHARACTERS = 200
@@ -59,7 +69,7 @@ def routed(control: Callable[[], Control], stopping: asyncio.Event | None = None
 def who(
     actor: Annotated[
         str | None,
-        Parameter(header="Busway-Actor", description="Who asks, for the audit trail."),
+        HeaderParameter(name="Busway-Actor", description="Who asks, for the audit trail."),
     ] = None,
 ) -> str:
     """Return who asks for a change, as the audit trail keeps it."""

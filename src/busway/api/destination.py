@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from litestar import Router, get
+from litestar.di import NamedDependency
 
 from busway.api.openapi import example
 from busway.api.page import Cursor, Limit, Page, page_of, place_in
@@ -19,7 +20,7 @@ _DOWN = DestinationStatus(
 
 @get("/destinations", summary="List destinations", opt=example(Page([_DOWN])))
 async def list_destinations(
-    control: Control, limit: Limit = 100, cursor: Cursor = None
+    control: NamedDependency[Control], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[DestinationStatus]:
     """Return the destinations by name, each with its breaker and the flows that deliver to it."""
     after = place_in(cursor, str) if cursor else ""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from litestar import Router, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath
 
 from busway.api.openapi import example
 from busway.api.page import Cursor, Limit, Page, page_of, place_in
@@ -39,7 +41,7 @@ _DETAIL = FlowDetail(
 
 @get("/", summary="List flows", opt=example(Page([_STATUS])))
 async def list_flows(
-    control: Control, limit: Limit = 100, cursor: Cursor = None
+    control: NamedDependency[Control], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[FlowStatus]:
     """Return the flows by name, each with where its events are and how its destination does."""
     after = place_in(cursor, str) if cursor else ""
@@ -48,7 +50,7 @@ async def list_flows(
 
 
 @get("/{name:str}", summary="Show a flow", opt=example(_DETAIL))
-async def show_flow(control: Control, name: str) -> FlowDetail:
+async def show_flow(control: NamedDependency[Control], name: FromPath[str]) -> FlowDetail:
     """Return a flow: what it wants and does, its numbers, and each of its lanes."""
     return await flow_detail(control, name)
 

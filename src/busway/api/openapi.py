@@ -81,7 +81,7 @@ def _completed(app: Litestar) -> dict[str, Any]:
         if operation is not None:
             _complete(operation, path, method)
             _exemplify(operation, handler.opt)
-    return found
+    return dict(msgspec.json.decode(msgspec.json.encode(found)))
 
 
 def _operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:

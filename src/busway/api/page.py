@@ -8,16 +8,16 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Generic, TypeVar
 
 import msgspec
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from busway.errors import BuswayError
 
 T = TypeVar("T")
 K = TypeVar("K")
 
-Limit = Annotated[int, Parameter(ge=1, le=1000, description="At most so many items in a page.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="At most so many items in a page.")]
 Cursor = Annotated[
-    str | None, Parameter(description="Where the page begins: `next` of the page before.")
+    str | None, QueryParameter(description="Where the page begins: `next` of the page before.")
 ]
 
 

@@ -37,7 +37,7 @@ def _parameters(handler: BaseRouteHandler) -> frozenset[str]:
                 signatures.append(providers[name].parsed_fn_signature)
                 continue
             given = field.kwarg_definition
-            alias = given.query if isinstance(given, ParameterKwarg) else None
+            alias = given.name if isinstance(given, ParameterKwarg) else None
             names.add(alias or name)
     return frozenset(names)
 

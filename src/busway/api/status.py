@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from litestar import Router, get
+from litestar.di import NamedDependency
 
 from busway.api.openapi import example
 from busway.control.control import Control
@@ -22,13 +23,13 @@ _OVERVIEW = Overview(
 
 
 @get("/status", summary="Show how it all stands", opt=example(_OVERVIEW))
-async def show_status(control: Control) -> Overview:
+async def show_status(control: NamedDependency[Control]) -> Overview:
     """Return the version, since when it runs, the log with its partitions, and every flow."""
     return await overview(control)
 
 
 @get("/check", summary="Check that it adds up", opt=example(Checked(ok=True)))
-async def show_check(control: Control) -> Checked:
+async def show_check(control: NamedDependency[Control]) -> Checked:
     """Look whether every event of every flow is in exactly one place; tell each fault."""
     return await checked(control)
 

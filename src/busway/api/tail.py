@@ -9,8 +9,8 @@ from typing import Annotated
 
 import msgspec
 from litestar import Router, get
-from litestar.di import Provide
-from litestar.params import Parameter
+from litestar.di import NamedDependency, Provide
+from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 
 from busway.api.openapi import example
@@ -48,20 +48,22 @@ class Where(msgspec.Struct, frozen=True):
 
 def where(
     begin: Annotated[
-        str, Parameter(query="from", description="`now`, `beginning`, or a time.")
+        str, QueryParameter(name="from", description="`now`, `beginning`, or a time.")
     ] = "now",
-    follow: Annotated[bool, Parameter(description="Go on with what comes later.")] = True,
-    limit: Annotated[int | None, Parameter(ge=1, description="End after so many events.")] = None,
+    follow: Annotated[bool, QueryParameter(description="Go on with what comes later.")] = True,
+    limit: Annotated[
+        int | None, QueryParameter(ge=1, description="End after so many events.")
+    ] = None,
 ) -> Where:
     """Return where to begin and to end."""
     return Where(begin, follow, limit)
 
 
 def wanted(
-    pattern: Annotated[str | None, Parameter(description="An event pattern, as JSON.")] = None,
-    type: Annotated[str | None, Parameter(description="Of this type.")] = None,
-    source: Annotated[str | None, Parameter(description="From this source.")] = None,
-    flow: Annotated[str | None, Parameter(description="That this flow's rule wants.")] = None,
+    pattern: Annotated[str | None, QueryParameter(description="An event pattern, as JSON.")] = None,
+    type: Annotated[str | None, QueryParameter(description="Of this type.")] = None,
+    source: Annotated[str | None, QueryParameter(description="From this source.")] = None,
+    flow: Annotated[str | None, QueryParameter(description="That this flow's rule wants.")] = None,
 ) -> Wanted:
     """Return which events are asked for."""
     return Wanted(pattern=pattern, type=type, source=source, flow=flow)
@@ -78,14 +80,14 @@ def wanted(
     },
 )
 async def tail_events(
-    control: Control,
-    stopping: asyncio.Event,
-    wanted: Wanted,
-    where: Where,
-    load: Load,
+    control: NamedDependency[Control],
+    stopping: NamedDependency[asyncio.Event],
+    wanted: NamedDependency[Wanted],
+    where: NamedDependency[Where],
+    load: NamedDependency[Load],
     last_event_id: Annotated[
         str | None,
-        Parameter(header="Last-Event-ID", description="Go on after the event with this id."),
+        HeaderParameter(name="Last-Event-ID", description="Go on after the event with this id."),
     ] = None,
 ) -> Stream:
     """Send events that are wanted as server-sent events, each with its place in the log as its id.
