@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from busway.cli import dead, flow, look, match, new, tail
+from busway.cli import alert, dead, flow, look, match, new, replay, tail
 from busway.cli.client import Unreachable
 from busway.cli.show import as_error
 from busway.errors import BuswayError
@@ -60,10 +60,12 @@ app.command("new")(new.new)
 app.command("run")(run_command)
 app.command("status")(look.status)
 app.command("check")(look.check)
+app.command("alerts")(alert.alerts)
 app.command("tail")(tail.tail)
 app.command("match")(match.match)
 app.add_typer(flow.app, name="flows")
 app.add_typer(dead.app, name="dead")
+app.add_typer(replay.app, name="replay")
 
 
 def main() -> None:

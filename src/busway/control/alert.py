@@ -12,6 +12,7 @@ from busway.clock import derived_id
 from busway.control.observation import Observed
 from busway.control.sentence import sentence
 from busway.delivery.alert import Watch
+from busway.errors import NotFound
 from busway.event import Event
 from busway.flow.alert import Alert
 from busway.ports import Ledger
@@ -139,6 +140,14 @@ async def alert_statuses(ledger: Ledger) -> Sequence[AlertStatus]:
     ]
     records.sort(key=lambda one: (not one.watch.raised, one.about.name))
     return [_status(one) for one in records]
+
+
+async def alert_status(ledger: Ledger, name: str) -> AlertStatus:
+    """Return an alert. Raises :class:`NotFound` when there is none."""
+    record = (await alert_records(ledger)).get(name)
+    if record is None or not record.watched:
+        raise NotFound(f"there is no alert {name!r}")
+    return _status(record)
 
 
 def _status(record: AlertRecord) -> AlertStatus:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 
 import msgspec
 
@@ -20,15 +21,14 @@ class Disk(msgspec.Struct, frozen=True):
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that conditions look at, at one time.
 
-    ``ages_s`` has for each flow how old the first event of its backlog is (0: there is none), where
-    that was asked for; ``silent_s`` for each source how long nothing came from it; ``failing`` for
-    each alert the share of events that failed.
+    ``silent_s`` has for each source how long nothing came from it, ``failing`` for each alert the
+    share of events that failed.
     """
 
+    at: datetime
     flows: Sequence[FlowStatus]
     log_bytes: int = 0
     disk: Disk | None = None
-    ages_s: Mapping[str, float] = {}
     silent_s: Mapping[str, float] = {}
     failing: Mapping[str, float] = {}
 
@@ -61,11 +61,16 @@ def _sum_of(attribute: str) -> Callable[[Alert, Reading], Observed]:
 
 
 def _backlog_age(alert: Alert, reading: Reading) -> Observed:
-    ages = {one.name: reading.ages_s.get(one.name, 0.0) for one in _flows(alert, reading)}
-    oldest = max(ages, key=ages.__getitem__, default=None)
-    if oldest is None or not ages[oldest]:
+    since = {
+        one.name: one.waiting_since
+        for one in _flows(alert, reading)
+        if one.waiting_since is not None
+    }
+    if not since:
         return Observed(0.0)
-    return Observed(ages[oldest], "" if alert.flow else f"that of flow {oldest!r}")
+    oldest = min(since, key=since.__getitem__)
+    age_s = max(0.0, (reading.at - since[oldest]).total_seconds())
+    return Observed(age_s, "" if alert.flow else f"that of flow {oldest!r}")
 
 
 def _breaker_open(alert: Alert, reading: Reading) -> Observed:
@@ -73,7 +78,7 @@ def _breaker_open(alert: Alert, reading: Reading) -> Observed:
     shut = {
         one.destination: one
         for one in _flows(alert, reading)
-        if one.breaker != "closed" and alert.destination in (None, one.destination)
+        if one.declared and one.breaker != "closed" and alert.destination in (None, one.destination)
     }
     details = [f"{name}: {one.breaker_reason or one.breaker}" for name, one in shut.items()]
     return Observed(len(shut), "; ".join(details))

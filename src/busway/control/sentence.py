@@ -35,7 +35,7 @@ def amount(unit: Unit, value: float) -> str:
     """Return a value with its unit, for people.
 
     >>> amount("seconds", 3725), amount("bytes", 1_250_000), amount("ratio", 0.071)
-    ('1h2m5s', '1.2 MB', '7.1 %')
+    ('1h2m5s', '1.25 MB', '7.1 %')
     """
     match unit:
         case "seconds":

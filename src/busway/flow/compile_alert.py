@@ -89,8 +89,8 @@ class _Compiler:
     def _check_name(self) -> None:
         name = self._declaration.name
         good = isinstance(name, str) and name.strip() == name and name.isprintable()
-        if not good or not name or len(str(name)) > _LONGEST_NAME or ":" in str(name):
-            self._wrong(f"its name must be one line of at most {_LONGEST_NAME} characters, no ':'")
+        if not good or not name or len(str(name)) > _LONGEST_NAME or set(":/") & set(str(name)):
+            self._wrong(f"its name must be one line of up to {_LONGEST_NAME} characters, no : or /")
 
     def _check_options(self) -> None:
         for option in self._declaration.options:

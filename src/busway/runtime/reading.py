@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 
 from busway.clock import Clock
 from busway.control.observation import Disk, Reading
@@ -25,7 +24,6 @@ class Reader:
         self._survey = survey
         self._seen = seen
         self._failing: dict[str, tuple[Alert, Failing]] = {}
-        self._first_of: dict[tuple[int, int], datetime] = {}
 
     async def read(self, alerts: Sequence[Alert]) -> Reading:
         """Return what these alerts look at, as it is now."""
@@ -34,10 +32,10 @@ class Reader:
         await self._seen.watch({alert.source for alert in alerts if alert.source is not None})
         await self._seen.keep()
         return Reading(
+            at=self._clock.now(),
             flows=flows,
             log_bytes=await self._stores.log.size_bytes() if "log_size" in kinds else 0,
             disk=self._disk() if "disk_free" in kinds else None,
-            ages_s=await self._ages() if "backlog_age" in kinds else {},
             silent_s=self._seen.silent_s(),
             failing=self._ratios([one for one in alerts if one.kind == "error_ratio"], flows),
         )
@@ -48,27 +46,6 @@ class Reader:
             return None
         disk = os.statvfs(place)
         return Disk(disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize)
-
-    async def _ages(self) -> Mapping[str, float]:
-        """Return how old the first event is that each flow has not read yet."""
-        log, now = self._stores.log, self._clock.now()
-        ends = [(await log.bounds(partition))[1] for partition in range(log.partitions)]
-        ages: dict[str, float] = {}
-        known, self._first_of = self._first_of, {}
-        for lane in await self._stores.ledger.lanes():
-            place = (lane.partition, lane.cursor)
-            if lane.cursor >= ends[lane.partition]:
-                continue
-            at = self._first_of.get(place) or known.get(place) or await self._appended_at(*place)
-            if at is not None:
-                self._first_of[place] = at
-                age_s = max(0.0, (now - at).total_seconds())
-                ages[lane.flow] = max(age_s, ages.get(lane.flow, 0.0))
-        return ages
-
-    async def _appended_at(self, partition: int, offset: int) -> datetime | None:
-        batches = await self._stores.log.read(partition, offset, 1)
-        return batches[0].appended_at if batches else None
 
     def _ratios(self, alerts: Sequence[Alert], flows: Sequence[FlowStatus]) -> Mapping[str, float]:
         known, self._failing = self._failing, {}

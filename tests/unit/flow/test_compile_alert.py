@@ -31,7 +31,7 @@ from busway.sinks import console
 app = App("wrong")
 app.flow("orders", to=console())
 app.alert("", dead_letters())
-app.alert("a:b", dead_letters())
+app.alert("a/b", dead_letters())
 app.alert("condition", 5)
 app.alert("flow", dead_letters(flow="order"))
 app.alert("above", dead_letters(above=-1))
@@ -52,8 +52,8 @@ app.alert("twice", dead_letters())
 app.alert("twice", dead_letters())
 """
 WANTED = {
-    8: "its name must be one line of at most 100 characters",
-    9: "its name must be one line of at most 100 characters, no ':'",
+    8: "its name must be one line of up to 100 characters",
+    9: "its name must be one line of up to 100 characters, no : or /",
     10: "its condition is int; give one of busway.alerts",
     11: "there is no flow 'order'; did you mean 'orders'?",
     12: "above: -1 is no number of events",
