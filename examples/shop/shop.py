@@ -18,7 +18,7 @@ app = App("shop")
 @app.flow(
     when={"type": ["order.created"]},
     to=sqlite(env("SHOP_DB", "shop.db"), table="orders", key="order_id", create=True),
-    retry=Backoff(first_s=0.2, attempts=3),
+    retry=Backoff(first=0.2, attempts=3),
 )
 def orders(event: Event) -> dict[str, Any] | None:
     """Make one row of an order; what test customers order is filtered out."""

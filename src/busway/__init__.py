@@ -1,6 +1,8 @@
 """Busway: event-driven ETL in one Python package."""
 
+from busway.concurrency import Adaptive
 from busway.delivery.backoff import Backoff
+from busway.delivery.trip import Trip
 from busway.delivery.window import Window
 from busway.errors import BuswayError, Reject
 from busway.event import Event
@@ -8,4 +10,15 @@ from busway.flow import App
 from busway.settings import env
 from busway.step import Step
 
-__all__ = ["App", "Backoff", "BuswayError", "Event", "Reject", "Step", "Window", "env"]
+__all__ = [
+    "Adaptive",
+    "App",
+    "Backoff",
+    "BuswayError",
+    "Event",
+    "Reject",
+    "Step",
+    "Trip",
+    "Window",
+    "env",
+]

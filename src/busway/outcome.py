@@ -34,18 +34,24 @@ class Down(msgspec.Struct, frozen=True):
 
     ``reachable`` is false when there was no answer from it at all (refused, unknown host), true
     when it answered that it is unavailable or did not answer in time, which a single poisonous
-    event can cause as well. ``after_s`` is the wait that it asked for, in seconds.
+    event can cause as well. ``after_s`` is the wait that it asked for, in seconds. ``error`` names
+    the answer to this event, where there was one.
     """
 
     reason: str
     after_s: float | None = None
     reachable: bool = False
+    error: str = ""
 
 
 class Gone(msgspec.Struct, frozen=True):
-    """The destination asks never to be called again (HTTP 410): the flow stops, nothing is lost."""
+    """The destination asks never to be called again (HTTP 410): the flow stops, nothing is lost.
+
+    ``error`` names the answer to this event, where there was one.
+    """
 
     reason: str
+    error: str = ""
 
 
 class Untried(msgspec.Struct, frozen=True):

@@ -19,7 +19,10 @@ PUBLIC: dict[str, list[str]] = {
         "parked",
         "silence",
     ],
-    "busway": ["App", "Backoff", "BuswayError", "Event", "Reject", "Step", "Window", "env"],
+    "busway": [
+        *("Adaptive", "App", "Backoff", "BuswayError", "Event", "Reject", "Step", "Trip"),
+        *("Window", "env"),
+    ],
     "busway.sinks": ["bus", "chat", "console", "http", "jsonl", "postgres", "smtp", "sqlite"],
 }
 

@@ -14,7 +14,7 @@ home = Path(os.environ["CRASH_HOME"])
 database = str(home / "out.db")
 ORDER = {"type": ["crash.order"]}
 DERIVED = {"type": ["crash.derived"]}
-QUICK = Backoff(first_s=0.05, factor=1.5, cap_s=0.5, attempts=4)
+QUICK = Backoff(first=0.05, factor=1.5, cap=0.5, attempts=4)
 
 
 def row(event: Event) -> dict[str, Any]:
@@ -34,7 +34,7 @@ app.flow(
     when=ORDER,
     to=http(env("CRASH_URL"), timeout="2s"),
     steps=[row],
-    retry=Backoff(first_s=0.05, factor=1.2, cap_s=0.3, attempts=100),
+    retry=Backoff(first=0.05, factor=1.2, cap=0.3, attempts=100),
     ordered=True,
 )
 app.flow(

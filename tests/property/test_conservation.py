@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from busway import App, Backoff, Event
 from busway.bus.append import Appender
-from busway.control import dead
 from busway.control.check import check
+from busway.control.control import Control
+from busway.control.dead_redrive import Action, Order, deal
+from busway.control.dead_selection import Selection, select
 from busway.control.status import flow_statuses
 from busway.flow import compile_app
 from busway.outcome import DELIVERED, HELD, Down, Outcome, Rejected, Retry
@@ -113,7 +115,7 @@ class Machine:
         self.clock = HandClock()
         self.stores: Stores = memory_stores(2)
         self.posted = 0
-        policy = Backoff(first_s=1.0, factor=2.0, cap_s=8.0, attempts=4)
+        policy = Backoff(first=1.0, factor=2.0, cap=8.0, attempts=4)
         app = App("t")
         for name in WORLD:
             to, ordered = Place(name), name == "ordered"
@@ -146,7 +148,6 @@ class Machine:
         await self.appender.publish(events)
 
     async def do(self, command: str, value: object) -> None:
-        ledger, now = self.stores.ledger, self.clock.now()
         match command, value:
             case "post", int(count):
                 await self.post(range(self.posted, self.posted + count))
@@ -162,9 +163,14 @@ class Machine:
                 await self.stop()
                 await self.start()
             case "redrive", _:
-                await dead.redrive(ledger, await dead.dead_letters(ledger), now)
+                await self.deal("redrive", 500)
             case "discard", _:
-                await dead.discard(ledger, (await dead.dead_letters(ledger))[:1], now)
+                await self.deal("discard", 1)
+
+    async def deal(self, action: Action, most: int) -> None:
+        control = Control(log=self.stores.log, ledger=self.stores.ledger, clock=self.clock)
+        found = await select(self.stores.ledger, Selection(), limit=most)
+        await deal(control, found.troubles, Order(action=action, who="ann"))
 
     async def conserved(self) -> None:
         assert await check(self.stores.log, self.stores.ledger) == []

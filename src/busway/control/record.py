@@ -51,11 +51,17 @@ class VersionRecord(msgspec.Struct, frozen=True):
 
 
 class BreakerRecord(msgspec.Struct, frozen=True):
-    """A destination's breaker: ``closed``, ``open``, ``half-open`` or ``gone``, why, since when."""
+    """A destination's breaker: ``closed``, ``open``, ``half-open`` or ``gone``, why, since when.
+
+    ``since`` is when it was closed, or left being so; ``failures`` how many times in a row it was
+    down or failing, ``probe_at`` when the next probe goes, where that is known.
+    """
 
     state: str
     reason: str
     since: datetime
+    failures: int = 0
+    probe_at: datetime | None = None
 
 
 async def flow_records(ledger: Ledger) -> Mapping[str, FlowRecord]:

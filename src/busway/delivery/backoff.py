@@ -1,27 +1,52 @@
-"""When an event that failed is tried again."""
+"""When an event that failed is tried again, and whether at all."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+from typing import Literal, get_args
 
 import msgspec
 
+from busway.duration import seconds
+from busway.errors import SettingsError
+
 LONGEST_ASKED_S = 86_400.0
+ATTEMPTS = 10
+Kind = Literal["exponential", "linear", "fixed"]
+Treatment = Literal["dead", "down", "retried"]
 
 
 class Backoff(msgspec.Struct, frozen=True, kw_only=True):
-    """Exponential backoff: ``first_s`` after the first failure, then ``factor`` times longer each.
+    """How long an event waits after each failed attempt, and when it is given up.
 
-    Never longer than ``cap_s``; spread by ``jitter`` (0.2: up to 20 % shorter or longer) so that
-    events which failed together do not come back together. ``attempts`` counts all of them, the
-    first included; after the last the event is a dead letter.
+    Waits are ``exponential`` (``first``, then ``factor`` times longer each), ``linear`` (``first``,
+    twice, three times that) or ``fixed`` (always ``first``), never longer than ``cap``; or they are
+    those of a ``schedule``, the last one again where there are more attempts. Durations are like
+    ``"5s"``, or numbers of seconds. They are spread by ``jitter`` (0.2: up to 20 % shorter or
+    longer), so that events which failed together do not come back together.
+
+    The event is a dead letter after ``attempts``, the first included (by itself 10, with a schedule
+    one more than it has waits, ``None``: any number), or when ``max_age`` has passed since the
+    first of them failed; the last attempt is made then.
+
+    ``dead``, ``retried`` and ``down`` name errors (``"ValueError"``, ``"http 409"``, ``"http 4*"``)
+    that are given up at once, tried again in any case, or taken for a destination that is down:
+    its breaker opens and no attempt is used up. Of several names that fit the most exact counts.
     """
 
-    first_s: float = 1.0
+    kind: Kind = "exponential"
+    first: str | float = 1.0
     factor: float = 2.0
-    cap_s: float = 600.0
+    cap: str | float = 600.0
     jitter: float = 0.2
-    attempts: int = 10
+    attempts: int | msgspec.UnsetType | None = msgspec.UNSET
+    max_age: str | float | None = None
+    schedule: Sequence[str | float] = ()
+    dead: Sequence[str] = ()
+    retried: Sequence[str] = ()
+    down: Sequence[str] = ()
 
     def delay_s(self, failed: int, chance: float, asked_s: float | None = None) -> float:
         """Return the wait after the ``failed``-th failure, in seconds.
@@ -29,17 +54,103 @@ class Backoff(msgspec.Struct, frozen=True, kw_only=True):
         ``chance`` is a random number from 0 up to 1. What the destination ``asked_s`` for
         (``Retry-After``) is the least that is waited, up to a day.
         """
-        try:
-            plain = min(self.first_s * self.factor ** (failed - 1), self.cap_s)
-        except OverflowError:
-            plain = self.cap_s
-        spread = plain * (1 + self.jitter * (2 * chance - 1))
+        spread = self._plain_s(failed) * (1 + self.jitter * (2 * chance - 1))
         return max(spread, min(asked_s or 0.0, LONGEST_ASKED_S))
 
-    def exhausted(self, failed: int) -> bool:
-        """Say whether no attempt is left after ``failed`` failures."""
-        return failed >= self.attempts
+    def _plain_s(self, failed: int) -> float:
+        if self.schedule:
+            return seconds(self.schedule[min(failed, len(self.schedule)) - 1])
+        first_s, cap_s = seconds(self.first), seconds(self.cap)
+        if self.kind == "fixed":
+            return min(first_s, cap_s)
+        if self.kind == "linear":
+            return min(first_s * failed, cap_s)
+        try:
+            return min(first_s * self.factor ** (failed - 1), cap_s)
+        except OverflowError:
+            return cap_s
 
-    def due(self, now: datetime, failed: int, chance: float, asked_s: float | None) -> datetime:
-        """Return when the next attempt is due."""
-        return now + timedelta(seconds=self.delay_s(failed, chance, asked_s))
+    @property
+    def most(self) -> int | None:
+        """How many attempts there are; ``None`` for any number."""
+        if self.attempts is not msgspec.UNSET:
+            return self.attempts
+        return len(self.schedule) + 1 if self.schedule else ATTEMPTS
+
+    def exhausted(self, failed: int, age: timedelta = timedelta()) -> bool:
+        """Say whether no attempt is left after ``failed`` failures, the first ``age`` ago."""
+        too_old = self.max_age is not None and age.total_seconds() >= seconds(self.max_age)
+        return too_old or (self.most is not None and failed >= self.most)
+
+    def due(
+        self, now: datetime, failed: int, chance: float, asked_s: float | None, age: timedelta
+    ) -> datetime:
+        """Return when the next attempt is due: at the latest when the event gets too old."""
+        wait_s = self.delay_s(failed, chance, asked_s)
+        if self.max_age is not None:
+            left_s = max(seconds(self.max_age) - age.total_seconds(), 0.0)
+            wait_s = max(min(wait_s, left_s), min(asked_s or 0.0, LONGEST_ASKED_S))
+        return now + timedelta(seconds=wait_s)
+
+    def treatment(self, error: str) -> Treatment | None:
+        """Return how an error is to be treated where that is said, ``None`` where it is not."""
+        found: tuple[tuple[bool, int], Treatment] | None = None
+        for treatment in get_args(Treatment):
+            for name in getattr(self, treatment):
+                exactness = (name == error, sum(c not in "*?" for c in name))
+                if fnmatchcase(error, name) and (found is None or exactness > found[0]):
+                    found = exactness, treatment
+        return None if found is None else found[1]
+
+    def gives_up(self, error: str, final: bool) -> bool:
+        """Say whether an error ends in a dead letter at once; ``final`` is what it says itself."""
+        treatment = self.treatment(error)
+        return final if treatment is None else treatment == "dead"
+
+
+def checked(policy: Backoff) -> Backoff:
+    """Return the policy, its lists as tuples.
+
+    Raises :class:`SettingsError` for values that make no sense, with the name of the field.
+    """
+    mistake = next(_mistakes(policy), None)
+    if mistake is not None:
+        raise SettingsError(mistake)
+    lists = ("schedule", "dead", "retried", "down")
+    fixed = {name: tuple(getattr(policy, name)) for name in lists}
+    return msgspec.structs.replace(policy, **fixed)
+
+
+def _mistakes(policy: Backoff) -> Iterator[str]:
+    yield from _wrong_durations(policy)
+    if policy.kind not in get_args(Kind):
+        yield f"kind is {policy.kind!r}; give 'exponential', 'linear' or 'fixed'"
+    if not _is_number(policy.factor) or policy.factor < 1:
+        yield f"factor is {policy.factor!r}; give a number from 1"
+    if not _is_number(policy.jitter) or not 0 <= policy.jitter <= 1:
+        yield f"jitter is {policy.jitter!r}; give a number from 0 to 1"
+    if policy.most is not None and (not isinstance(policy.most, int) or policy.most < 1):
+        yield f"attempts is {policy.most!r}; give a whole number from 1, or None with a max_age"
+    if policy.most is None and policy.max_age is None:
+        yield "attempts is None, which never ends; give a max_age too"
+    for name in ("dead", "retried", "down"):
+        given = getattr(policy, name)
+        if isinstance(given, str) or not all(isinstance(one, str) for one in given):
+            yield f"{name} is {given!r}; give a list of names, like ['ValueError', 'http 4*']"
+
+
+def _wrong_durations(policy: Backoff) -> Iterator[str]:
+    given = {"first": policy.first, "cap": policy.cap, "max_age": policy.max_age}
+    if isinstance(policy.schedule, str) or not isinstance(policy.schedule, Sequence):
+        yield f"schedule is {policy.schedule!r}; give a list of durations"
+        return
+    given |= {f"schedule[{index}]": one for index, one in enumerate(policy.schedule)}
+    for name, value in given.items():
+        try:
+            seconds(0 if value is None else value)
+        except SettingsError as error:
+            yield f"{name}: {error}"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -2,10 +2,10 @@
 
 ::
 
-    closed ──down──► open ──its wait is over──► half-open (one probe) ──success──► closed
-                      ▲                              │
-                      └──────────down, longer────────┘
-    any ──gone──► gone (until a restart or a reload)
+    closed ──down, failing──► open ──its wait is over──► half-open (one probe) ──lands──► closed
+                               ▲                              │
+                               └──down or failing, longer─────┘
+    any ──gone──► gone ──an operator resumes──► closed
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Literal
 
 import msgspec
 
-FIRST_WAIT_S = 0.5
-LONGEST_WAIT_S = 30.0
+from busway.delivery.trip import Trip
+
 LONGEST_ASKED_S = 86_400.0
 """What is believed of a wait that a destination asks for."""
 
@@ -29,10 +29,13 @@ class Breaker(msgspec.Struct, frozen=True):
     """Consecutive times that it was down."""
     until: float = 0.0
     """When the next probe may go, while open."""
+    failing: bool = False
+    """Whether it opened because too much of what it answered was a failure."""
+    trip: Trip = Trip()
 
     def on_success(self) -> Breaker:
         """It answered."""
-        return self if self.state in ("closed", "gone") else Breaker()
+        return self if self.state in ("closed", "gone") else Breaker(trip=self.trip)
 
     def on_down(self, now: float, reason: str, asked_s: float | None = None) -> Breaker:
         """It takes nothing now; ``asked_s`` is the wait that it asked for, in seconds."""
@@ -41,12 +44,16 @@ class Breaker(msgspec.Struct, frozen=True):
             return self
         if self.state == "open" and now < self.until:
             return msgspec.structs.replace(self, until=max(self.until, asked_until))
-        wait = min(FIRST_WAIT_S * 2.0 ** min(self.failures, 16), LONGEST_WAIT_S)
-        return Breaker("open", reason, self.failures + 1, max(now + wait, asked_until))
+        until = max(now + self.trip.wait_s(self.failures), asked_until)
+        return Breaker("open", reason, self.failures + 1, until, self.failing, self.trip)
+
+    def on_failing(self, now: float, reason: str) -> Breaker:
+        """Too much of what it answers is a failure."""
+        return msgspec.structs.replace(self, failing=True).on_down(now, reason)
 
     def on_gone(self, reason: str) -> Breaker:
         """It asks never to be called again."""
-        return Breaker("gone", reason, self.failures)
+        return Breaker("gone", reason, self.failures, trip=self.trip)
 
     def wait_s(self, now: float) -> float | None:
         """Return how long to wait before calling: 0 now, ``None`` for no known time."""

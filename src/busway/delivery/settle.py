@@ -126,10 +126,12 @@ def failed_again(terms: Terms, trouble: Trouble, problem: Problem) -> Trouble:
         terms.version,
         problem.took_ms,
     )
-    dead = problem.final or terms.backoff.exhausted(attempts)
-    due = None if dead else terms.backoff.due(terms.at, attempts, terms.chance, problem.after_s)
-    state: State = "dead" if dead else "parked"
     failures = kept_failures((*trouble.failures, failure))
+    age = terms.at - next(one.at for one in reversed(failures) if one.attempt == 1)
+    dead = problem.final or terms.backoff.exhausted(attempts, age)
+    after = (attempts, terms.chance, problem.after_s, age)
+    due = None if dead else terms.backoff.due(terms.at, *after)
+    state: State = "dead" if dead else "parked"
     return msgspec.structs.replace(
         trouble,
         state=state,
@@ -138,11 +140,14 @@ def failed_again(terms: Terms, trouble: Trouble, problem: Problem) -> Trouble:
         failures=failures,
         error=failure.error,
         fingerprint=fingerprint(failure),
+        begun_at=None,
     )
 
 
 def kept_failures(failures: Sequence[Failure], most: int = 20) -> tuple[Failure, ...]:
-    """Return the failures worth keeping: the first, and the last ones."""
+    """Return the failures worth keeping: the first since all attempts began anew, and the last."""
     if len(failures) <= most:
         return tuple(failures)
-    return (failures[0], *failures[1 - most :])
+    last = failures[1 - most :]
+    first = next((one for one in reversed(failures) if one.attempt == 1), failures[0])
+    return (failures[0] if first in last else first, *last)

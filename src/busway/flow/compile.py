@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,16 @@ import msgspec
 
 from busway.delivery.backoff import Backoff
 from busway.delivery.throttle import Rate
+from busway.delivery.trip import Trip
 from busway.delivery.window import Window, windows_of
 from busway.duration import seconds
 from busway.errors import FlowError, PatternError, SettingsError
 from busway.flow.beginning import Beginning, beginning
 from busway.flow.compile_alert import compile_alerts
+from busway.flow.compile_limit import compile_limits, limits_named
 from busway.flow.flow import Flow, Program
+from busway.flow.limit import Limit
+from busway.flow.option_delivery import breaker_of, disputes, retry_of
 from busway.flow.renaming import rename_mistakes
 from busway.flow.spec import App, Declaration
 from busway.flow.version import version_of
@@ -28,7 +32,7 @@ from busway.step import Step
 
 OPTIONS = (
     *("when", "to", "steps", "retry", "rate", "ordered", "start"),
-    *("renamed_from", "windows"),
+    *("renamed_from", "windows", "breaker", "limit"),
     *("timeout", "concurrency", "batch"),
 )
 EVERYTHING = {"specversion": [{"exists": True}]}
@@ -41,7 +45,8 @@ def compile_app(app: App) -> Program:
     Raises :class:`FlowError` whose text has one line a mistake: ``file:line: flow: what; fix``.
     """
     mistakes: list[str] = []
-    flows = [_Compiler(one, mistakes).flow() for one in app.declarations]
+    limits = compile_limits(app.limits, mistakes)
+    flows = [_Compiler(one, mistakes, app.limits).flow() for one in app.declarations]
     mistakes += _name_clashes(app.declarations)
     mistakes += [_mistake(one, what) for one, what in rename_mistakes(app.declarations)]
     alerts = compile_alerts(
@@ -51,7 +56,13 @@ def compile_app(app: App) -> Program:
         mistakes.append(f"app {app.name!r}: it has no flows; declare one with @app.flow(…)")
     if mistakes:
         raise FlowError("\n".join(mistakes))
-    return Program(app.name, tuple(flow for flow in flows if flow is not None), alerts)
+    found = tuple(flow for flow in flows if flow is not None)
+    clashes = [
+        f"{flow.place}: flow {flow.name!r}: breaker: {what}" for flow, what in disputes(found)
+    ]
+    if clashes:
+        raise FlowError("\n".join(clashes))
+    return Program(app.name, found, alerts, limits)
 
 
 def is_flow_name(text: str) -> bool:
@@ -81,9 +92,12 @@ def _name_clashes(declarations: list[Declaration]) -> list[str]:
 class _Compiler:
     """Checks one declaration; notes each mistake and goes on."""
 
-    def __init__(self, declaration: Declaration, mistakes: list[str]) -> None:
+    def __init__(
+        self, declaration: Declaration, mistakes: list[str], limits: Sequence[Limit]
+    ) -> None:
         self._declaration = declaration
         self._mistakes = mistakes
+        self._known = limits
         self._given = declaration.options
 
     def flow(self) -> Flow | None:
@@ -92,7 +106,7 @@ class _Compiler:
         self._check_options()
         name, pattern, sink = self._name(), self._pattern(), self._sink()
         steps, backoff, start = self._steps(), self._backoff(), self._start()
-        rate, windows = self._rate(), self._windows()
+        rate, windows, trip, limits = self._rate(), self._windows(), self._trip(), self._limits()
         if len(self._mistakes) > before or pattern is None or sink is None:
             return None
         return Flow(
@@ -106,6 +120,8 @@ class _Compiler:
             start=start,
             renamed_from=self._given.get("renamed_from") or "",
             windows=windows,
+            trip=trip,
+            limits=limits,
             version=self._version(steps, pattern, sink),
             place=_place(self._declaration),
         )
@@ -196,11 +212,25 @@ class _Compiler:
         return found
 
     def _backoff(self) -> Backoff:
-        given = self._given.get("retry")
-        if given is None or isinstance(given, Backoff):
-            return given or Backoff()
-        self._wrong(f"retry is {type(given).__name__}; give a Backoff(attempts=…)")
-        return Backoff()
+        try:
+            return retry_of(self._given.get("retry"))
+        except SettingsError as error:
+            self._wrong(f"retry: {error}")
+            return Backoff()
+
+    def _trip(self) -> Trip | None:
+        try:
+            return breaker_of(self._given.get("breaker"))
+        except SettingsError as error:
+            self._wrong(f"breaker: {error}")
+            return None
+
+    def _limits(self) -> tuple[str, ...]:
+        try:
+            return limits_named(self._given.get("limit", ()), self._known)
+        except SettingsError as error:
+            self._wrong(f"limit: {error}")
+            return ()
 
     def _rate(self) -> Rate | None:
         given = self._given.get("rate")

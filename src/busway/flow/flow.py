@@ -6,9 +6,11 @@ import msgspec
 
 from busway.delivery.backoff import Backoff
 from busway.delivery.throttle import Rate
+from busway.delivery.trip import Trip
 from busway.delivery.window import Window
 from busway.flow.alert import Alert
 from busway.flow.beginning import Beginning
+from busway.flow.limit import LimitRecord
 from busway.ports import Sink
 from busway.rule import Pattern
 from busway.step import Step
@@ -30,6 +32,10 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     """Where it is declared, as ``file:line``."""
     renamed_from: str = ""
     windows: tuple[Window, ...] = ()
+    trip: Trip | None = None
+    """When its destination's breaker opens; ``None`` where the flow does not say."""
+    limits: tuple[str, ...] = ()
+    """The named limits that it delivers under."""
     known_as: str = ""
     """The name by which sinks and idempotency keys know it: its first one, also when renamed."""
 
@@ -44,3 +50,9 @@ class Program(msgspec.Struct, frozen=True):
     name: str
     flows: tuple[Flow, ...]
     alerts: tuple[Alert, ...] = ()
+    limits: tuple[LimitRecord, ...] = ()
+
+    def trip_of(self, sink: Sink) -> Trip:
+        """Return when the breaker of a destination opens, as one of its flows says it."""
+        said = (flow.trip for flow in self.flows if flow.sink == sink and flow.trip is not None)
+        return next(said, Trip())

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from busway.flow.alert import AlertDeclaration
+from busway.flow.limit import Limit
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,6 +40,7 @@ class App:
         self.name = name
         self.declarations: list[Declaration] = []
         self.alerts: list[AlertDeclaration] = []
+        self.limits: list[Limit] = []
 
     def flow(
         self,
@@ -54,11 +56,12 @@ class App:
         ``when`` is an event pattern (without one the flow gets every event), ``to`` the sink,
         ``steps`` are functions or :class:`busway.Step` run in a row before a decorated one.
 
-        Options: ``retry`` (a :class:`busway.Backoff`), ``rate`` (``"50/s"``: how fast it may
-        deliver), ``ordered`` (keep order by key), ``start`` (``"end"`` or ``"beginning"``
-        of the log, where a new flow begins), and for the decorated function ``timeout``
-        (``"5s"``), ``concurrency`` (of an ``async`` one) and ``batch`` (it takes a list of events
-        and returns a list of as many results).
+        Options: ``retry`` (a :class:`busway.Backoff`, or a list of waits), ``rate`` (``"50/s"`` or
+        ``"50/s burst 200"``: how fast it may deliver), ``limit`` (what :meth:`limit` returned),
+        ``breaker`` (a :class:`busway.Trip`, a ratio, or ``False``), ``ordered`` (keep order by
+        key), ``start`` (``"end"`` or ``"beginning"`` of the log, where a new flow begins), and for
+        the decorated function ``timeout`` (``"5s"``), ``concurrency`` (of an ``async`` one) and
+        ``batch`` (it takes a list of events and returns a list of as many results).
         """
         frame = sys._getframe(1)
         given = {"when": when, "to": to, "steps": steps, **options}
@@ -72,6 +75,18 @@ class App:
             return function
 
         return attach
+
+    def limit(self, name: str, *, rate: object = None, concurrency: object = None) -> Limit:
+        """Declare a limit that flows and steps can share.
+
+        ``rate`` is like ``"10/s"`` or ``"10/s burst 50"``, ``concurrency`` a number, ``"adaptive"``
+        or an :class:`busway.Adaptive`. Flows deliver under it with the option ``limit``; in a step
+        ``with crm:`` holds it.
+        """
+        frame = sys._getframe(1)
+        place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        self.limits.append(Limit(name, rate, concurrency, place))
+        return self.limits[-1]
 
     def alert(self, name: str, condition: object, **options: Any) -> None:
         """Declare an alert: events on the bus when a condition of :mod:`busway.alerts` holds.

@@ -8,14 +8,17 @@ from datetime import datetime
 
 from busway.bus.follow import Follow
 from busway.control.control import Control
+from busway.control.record import breaker_records
 from busway.control.steering import Target
 from busway.flow import Flow, Program
+from busway.flow.limit import bind, unbind
 from busway.ports import Destination, Log, Sink, Supplies
 from busway.rule import RuleIndex
 from busway.runtime.call_up import called_up
 from busway.runtime.deliver import Deliverer
 from busway.runtime.gate import Gate, Opened
 from busway.runtime.hub import Assignment, Hub
+from busway.runtime.limit import NamedLimit, limits_of
 from busway.runtime.loop import Loop
 from busway.runtime.pace import Pace
 from busway.runtime.permit import Slots, Together
@@ -40,12 +43,14 @@ class Crew:
         control = Control(log=log, ledger=hub.ledger, clock=hub.clock)
         self._steersman = Steersman(control)
         self._paces: dict[str, Pace] = {}
+        self._limits: Mapping[str, NamedLimit] = {}
 
     async def start(self, supplies: Supplies) -> None:
         """Open the sinks and the lanes, and start the loops.
 
         Raises :class:`SinkError` when a sink can never work; then nothing is left open.
         """
+        self._limits = limits_of(self.program.limits, self._hub.clock)
         try:
             for flow in self.program.flows:
                 await self._open(flow.sink, supplies)
@@ -57,8 +62,10 @@ class Crew:
             await self._staff(number, flow)
         await self._steersman.look()
         self._loops.append(Loop("steer", self._steersman.turn))
+        bound = bind(self._limits)
         for loop in self._loops:
             loop.start()
+        unbind(bound)
 
     @property
     def hub(self) -> Hub:
@@ -85,19 +92,30 @@ class Crew:
     async def _open(self, sink: Sink, supplies: Supplies) -> None:
         if sink not in self._gates:
             opened = Opened(sink, await sink.open(supplies))
-            gate = self._gates[sink] = Gate(opened, self._hub.clock, self._recorder.changed)
-            self._recorder.changed(gate)
+            gate = self._gates[sink] = await self._gate(opened)
             pace = self._paces.setdefault(sink.name, Pace(None, self._hub.clock))
             self._steersman.rein(Target("destination", sink.name), Reins(pace, gate.slots))
+
+    async def _gate(self, opened: Opened) -> Gate:
+        """Return a gate; one whose destination asked never to be called again stays shut."""
+        trip = self.program.trip_of(opened.sink)
+        gate = Gate(opened, self._hub.clock, self._recorder.changed, trip)
+        before = (await breaker_records(self._hub.ledger)).get(opened.sink.name)
+        if before is not None and before.state == "gone":
+            gate.remember_gone(before.reason, before.since)
+        self._recorder.changed(gate)
+        return gate
 
     async def _staff(self, number: int, flow: Flow) -> None:
         await self._recorder.describe(flow)
         gate = self._gates[flow.sink]
-        pace = Pace(flow.rate, self._hub.clock, (self._paces[flow.sink.name],))
+        limits = [self._limits[name] for name in flow.limits]
+        shared = (*(limit.pace for limit in limits), self._paces[flow.sink.name])
+        pace = Pace(flow.rate, self._hub.clock, shared)
         slots, valve = Slots(None, self._hub.clock), Valve()
         self._steersman.add(Steered(flow, gate, valve))
         self._steersman.rein(Target("flow", flow.name), Reins(pace, slots))
-        permits = Guarded(Together((slots, gate.slots)), valve)
+        permits = Guarded(Together((slots, *(limit.slots for limit in limits), gate.slots)), valve)
         assignments: dict[int, Assignment] = {}
         for partition in range(self._log.partitions):
             to = Assignment(

@@ -25,13 +25,18 @@ class Fates:
         """Note events whose fate is known."""
         self._others.update((one.offset, one) for one in decided)
 
-    def note(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
-        """Note what a sink answered; what is to be tried again at once stays undecided."""
+    def note(
+        self, items: Sequence[Item], outcomes: Sequence[Outcome], took_s: float | None = None
+    ) -> None:
+        """Note what a sink answered, and in what time, in seconds.
+
+        What is to be tried again at once stays undecided.
+        """
         if outcomes.count(DELIVERED) == len(items):
             self._landed.update([item.offset for item in items])
             return
         for item, outcome in zip(items, outcomes, strict=True):
-            fate = fate_of(item, outcome)
+            fate = fate_of(item, outcome, took_s)
             if fate is not None and fate.fate == "delivered":
                 self._landed.add(item.offset)
             elif fate is not None:

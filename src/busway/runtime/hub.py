@@ -92,7 +92,7 @@ class Assignment(msgspec.Struct, frozen=True):
 
     async def write(self, load: Load) -> Sequence[Outcome]:
         """Hand a load of this lane to its destination, and return what it answers."""
-        return await self.gate.write(load)
+        return await self.gate.write(load, self.flow.backoff)
 
     def along(self, settlement: Settlement) -> Sequence[Change]:
         """Return what else changes in the ledger with a settlement of this lane."""

@@ -97,10 +97,11 @@ class Passage:
         chosen = self._probe(items, tries) if probing and not self._keeps_positions else items
         began = time.perf_counter()
         outcomes = await self._to.write(self._load_of(chosen))
-        self._sink_s += time.perf_counter() - began
+        took_s = time.perf_counter() - began
+        self._sink_s += took_s
         if not chosen:
             return [], bool(outcomes)
-        self._fates.note(chosen, outcomes)
+        self._fates.note(chosen, outcomes, took_s)
         left = self._in_order(self._fates.without(items))
         return left, bool(left) and not self._to.gate.closed
 

@@ -22,28 +22,35 @@ async def produce(
     made = await run_steps(flow.steps, [event for _, event in wanted])
     for (offset, event), results in zip(wanted, made, strict=True):
         if isinstance(results, Failed):
-            decided.append(Decided(offset, event, _step_problem(results)))
+            decided.append(Decided(offset, event, _step_problem(flow, results)))
         elif results:
             items.append(Item(offset, event, results, name))
     return items, decided
 
 
-def _step_problem(failed: Failed) -> Problem:
-    final = failed.error in ("Reject", "EventError")
-    return Problem("step", failed.error, failed.reason, failed.traceback, final)
+def _step_problem(flow: Flow, failed: Failed) -> Problem:
+    final = flow.backoff.gives_up(failed.error, failed.error in ("Reject", "EventError"))
+    return Problem(
+        "step", failed.error, failed.reason, failed.traceback, final, took_ms=failed.took_ms
+    )
 
 
-def fate_of(item: Item, outcome: Outcome) -> Decided | None:
-    """Return what an outcome means for an item; ``None`` when it is to be tried again at once."""
+def fate_of(item: Item, outcome: Outcome, took_s: float | None = None) -> Decided | None:
+    """Return what an outcome means for an item; ``None`` when it is to be tried again at once.
+
+    ``took_s`` is how long the load took that it was in, in seconds.
+    """
+    took_ms = None if took_s is None else round(took_s * 1000, 3)
     match outcome:
         case Delivered():
             return Decided(item.offset, item.event, "delivered")
         case Retry(error=error) if error == HELD.error:
             return Decided(item.offset, item.event, Held())
         case Retry(error=error, reason=reason, after_s=after_s):
-            problem = Problem("sink", error, reason, after_s=after_s)
+            problem = Problem("sink", error, reason, after_s=after_s, took_ms=took_ms)
             return Decided(item.offset, item.event, problem)
         case Rejected(error=error, reason=reason):
-            return Decided(item.offset, item.event, Problem("sink", error, reason, final=True))
+            problem = Problem("sink", error, reason, final=True, took_ms=took_ms)
+            return Decided(item.offset, item.event, problem)
         case Down() | Gone() | Untried():
             return None

@@ -39,7 +39,9 @@ class Recorder:
     def changed(self, gate: Gate) -> None:
         """Note the state of a breaker; called whenever it changes."""
         name, breaker = gate.opened.sink.name, gate.breaker
-        self._changed[name] = BreakerRecord(breaker.state, breaker.reason, self._clock.now())
+        self._changed[name] = BreakerRecord(
+            breaker.state, breaker.reason, gate.since, breaker.failures, gate.probe_at
+        )
         self._metrics.breaker.labels(name).set(breaker.state != "closed")
         if breaker.state in ("open", "gone"):
             _log.warning(

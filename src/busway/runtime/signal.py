@@ -21,14 +21,14 @@ class Signal:
 
     async def within(self, seconds: float | None) -> None:
         """Return at the next signal, or after ``seconds`` where they are given."""
-        waiting = [asyncio.ensure_future(self._wait())]
+        waiting: list[asyncio.Task[object]] = [asyncio.create_task(self._changed.wait())]
         if seconds is not None:
-            waiting.append(asyncio.ensure_future(self._clock.sleep(seconds)))
+            waiting.append(asyncio.create_task(self._sleep(seconds)))
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for one in waiting:
                 one.cancel()
 
-    async def _wait(self) -> None:
-        await self._changed.wait()
+    async def _sleep(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)

@@ -107,13 +107,15 @@ class Steersman:
             if new.throttle != old.throttle:
                 for reins in self._reins.get(target, ()):
                     reins.hold(new.throttle)
-            if new.resumed_at != old.resumed_at:
-                self._lift(target)
+            if new.resumed_at is not None and new.resumed_at != old.resumed_at:
+                self._lift(target, new.resumed_at)
 
-    def _lift(self, target: Target) -> None:
-        """Call a destination again that has asked never to be called again."""
+    def _lift(self, target: Target, at: datetime) -> None:
+        """Call a destination again that had asked before a time never to be called again."""
         for one in self._steered:
-            if target in one.targets and one.gate.breaker.state == "gone":
+            if target not in one.targets or one.gate.breaker.state != "gone":
+                continue
+            if one.gate.since <= at:
                 one.gate.resume()
 
     def _turn_valves(self, now: datetime) -> None:

@@ -42,7 +42,7 @@ class Suspects:
         if not isinstance(outcome, Down):
             self._seen.pop(place, None)
         elif outcome.reachable and self._again(place):
-            return [Retry("unavailable", outcome.reason, outcome.after_s)]
+            return [Retry(outcome.error or "unavailable", outcome.reason, outcome.after_s)]
         return outcomes
 
     def _again(self, place: Place) -> bool:

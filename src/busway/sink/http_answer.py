@@ -40,7 +40,8 @@ class Unavailable(msgspec.Struct, frozen=True):
 
     @property
     def down(self) -> Down:
-        return Down(f"{self.error}: {self.reason}", self.after_s, reachable=True)
+        reason = f"{self.error}: {self.reason}"
+        return Down(reason, self.after_s, reachable=True, error=self.error)
 
 
 Verdict = Delivered | Retry | Rejected | Gone | Unavailable
@@ -58,7 +59,7 @@ def judged(answer: Answer, now: datetime) -> Verdict:
     if status in _RETRIED or status >= 500:
         return Retry(error, reason, after_s)
     if status == 410:
-        return Gone(f"{error}: {reason}")
+        return Gone(f"{error}: {reason}", error)
     if 300 <= status < 400 and answer.location:
         return Rejected(error, f"it redirects to {answer.location}; declare that URL instead")
     return Rejected(error, reason)

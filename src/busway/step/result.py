@@ -63,8 +63,11 @@ def _wrong(value: object) -> Failed:
     return Failed("WrongResult", f"the step returned {kind}; {advice}")
 
 
-def failed(error: BaseException) -> Failed:
-    """Return the record of what a step raised; the traceback begins in the step itself."""
+def failed(error: BaseException, took_s: float | None = None) -> Failed:
+    """Return the record of what a step raised; the traceback begins in the step itself.
+
+    ``took_s`` is how long the call took, in seconds.
+    """
     frames = error.__traceback__
     while frames is not None and "busway/step/" in frames.tb_frame.f_code.co_filename:
         frames = frames.tb_next
@@ -74,7 +77,9 @@ def failed(error: BaseException) -> Failed:
         reason = "(its text cannot be shown)"
     text = "".join(traceback.format_exception(type(error), error, frames))
     name = type(error).__qualname__
-    return Failed(name, _writable(reason[:_LONGEST_TEXT]), _writable(text[-_LONGEST_TEXT:]))
+    took_ms = None if took_s is None else round(took_s * 1000, 3)
+    shown = _writable(reason[:_LONGEST_TEXT]), _writable(text[-_LONGEST_TEXT:])
+    return Failed(name, *shown, took_ms)
 
 
 def _writable(text: str) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from busway.errors import EventError
 from busway.event import Event
+from busway.step.patience import TimeoutWatch, watching
 from busway.step.result import as_event, failed, produced
 from busway.step.step import Failed, Produced, Step
 from busway.step.thread import run_in_thread
@@ -69,8 +71,10 @@ async def _run_async(step: Step, events: Sequence[Event]) -> list[Produced]:
     numbered = iter(enumerate(events))
 
     async def work() -> None:
+        watch = TimeoutWatch()
+        watching.set(watch)
         for index, event in numbered:
-            results[index] = await _call_async(step, event)
+            results[index] = await _call_async(step, event, watch)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(min(max(step.concurrency, 1), len(events))):
@@ -78,22 +82,26 @@ async def _run_async(step: Step, events: Sequence[Event]) -> list[Produced]:
     return results
 
 
-async def _call_async(step: Step, event: Event) -> Produced:
+async def _call_async(step: Step, event: Event, watch: TimeoutWatch) -> Produced:
+    began = time.perf_counter()
     try:
         async with asyncio.timeout(step.timeout_s) as limit:
+            watch.limit = limit
             return produced(await step.function(event))
     except BaseException as error:
-        return _raised(step, error, late=limit.expired())
+        took_s = time.perf_counter() - began
+        return _raised(step, error, took_s, late=limit.expired())
 
 
-def _raised(step: Step, error: BaseException, *, late: bool) -> Failed:
+def _raised(step: Step, error: BaseException, took_s: float, *, late: bool) -> Failed:
     """Return what an ``async`` step raised as a record, unless it is us who are cancelled."""
     task = asyncio.current_task()
     if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
         raise error
     if late:
-        return Failed("StepTimeout", f"the step took over {step.timeout_s:g} s")
-    return failed(error)
+        took_ms = round(took_s * 1000, 3)
+        return Failed("StepTimeout", f"the step took over {step.timeout_s:g} s", None, took_ms)
+    return failed(error, took_s)
 
 
 async def _run_batch(step: Step, events: Sequence[Event]) -> list[Produced]:
@@ -110,11 +118,14 @@ async def _run_batch(step: Step, events: Sequence[Event]) -> list[Produced]:
 async def _call_batch(step: Step, events: Sequence[Event]) -> list[Produced] | Failed:
     if not step.is_async:
         return await _batch_in_thread(step, events)
+    watch, began = TimeoutWatch(), time.perf_counter()
+    watching.set(watch)
     try:
         async with asyncio.timeout(step.timeout_s) as limit:
+            watch.limit = limit
             return _aligned(await step.function(list(events)), len(events))
     except BaseException as error:
-        return _raised(step, error, late=limit.expired())
+        return _raised(step, error, time.perf_counter() - began, late=limit.expired())
 
 
 async def _batch_in_thread(step: Step, events: Sequence[Event]) -> list[Produced] | Failed:

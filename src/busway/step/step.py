@@ -37,11 +37,15 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """A step failed for one event: the exception's name, its text, and the traceback."""
+    """A step failed for one event: the exception's name, its text, and the traceback.
+
+    ``took_ms`` is how long the call took, where that was measured.
+    """
 
     error: str
     reason: str
     traceback: str | None = None
+    took_ms: float | None = None
 
 
 Results = list[object]

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import ctypes
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from busway.event import Event, release
+from busway.step.patience import watching
 from busway.step.result import failed, produced
 from busway.step.step import Failed, Produced
 
@@ -31,12 +34,18 @@ class Run:
     def __init__(self, function: Callable[[Event], Any], events: Sequence[Event]) -> None:
         self.results: list[Produced] = []
         self.given_up = False
+        self.paused = False
+        """Whether the call waits for something that is not its fault."""
         self._function = function
         self._events = events
         self._told = -1
         self._loop = asyncio.get_running_loop()
         self.done = self._loop.create_future()
-        self._thread = threading.Thread(target=self._work, name="busway-step", daemon=True)
+        context = contextvars.copy_context()
+        context.run(watching.set, self)
+        self._thread = threading.Thread(
+            target=context.run, args=(self._work,), name="busway-step", daemon=True
+        )
 
     @property
     def index(self) -> int:
@@ -45,6 +54,12 @@ class Run:
 
     def start(self) -> None:
         self._thread.start()
+
+    def pause(self) -> None:
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
 
     def tell(self, index: int) -> None:
         """Raise :class:`StepTimeout` in the thread, which is at ``index`` for too long."""
@@ -63,15 +78,16 @@ class Run:
                 return
 
     def _pass(self) -> None:
-        function, append = self._function, self.results.append
+        function, append, now = self._function, self.results.append, time.perf_counter
         for event in self._events[self.index :]:
+            began = now()
             try:
                 value = function(event)
                 value = [value] if type(value) is dict else produced(value)
             except StepTimeout:
                 raise
             except BaseException as error:
-                value = failed(error)
+                value = failed(error, now() - began)
             if self.given_up:
                 return
             append(value)
@@ -107,7 +123,7 @@ async def _watched(run: Run, timeout_s: float) -> list[Produced]:
     seen, looks = -1, 0
     while not run.done.done():
         await asyncio.wait((run.done,), timeout=timeout_s / _LOOKS)
-        looks = looks + 1 if run.index == seen else 0
+        looks = looks + 1 if run.index == seen and not run.paused else 0
         seen = run.index
         if looks == _LOOKS:
             run.tell(seen)

@@ -16,7 +16,7 @@ from busway.sinks import jsonl
 
 app = App("shop")
 
-@app.flow(to=jsonl("orders.jsonl"), retry=Backoff(first_s=0.01, attempts=2))
+@app.flow(to=jsonl("orders.jsonl"), retry=Backoff(first=0.01, attempts=2))
 def orders(event):
     return {"id": event.data["id"], "share": 1 / event.data["id"]}
 """

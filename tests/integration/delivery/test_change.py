@@ -72,7 +72,7 @@ async def test_a_new_version_of_a_step_takes_over_what_is_parked(tmp_path: Path)
 
     def version(step: object) -> App:
         app = App("t")
-        patient = QUICK.__class__(first_s=0.05, factor=1.0, attempts=1000)
+        patient = QUICK.__class__(first=0.05, factor=1.0, attempts=1000)
         app.flow("f", to=jsonl(str(tmp_path / "out.jsonl")), steps=[step], retry=patient)
         return app
 

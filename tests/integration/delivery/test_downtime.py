@@ -12,10 +12,14 @@ import msgspec
 import pytest
 
 from busway import App, Backoff
+from busway.control import steer
+from busway.control.steer import Order
+from busway.control.steering import Target
 from busway.sinks import http
 from delivery_node import QUICK, Running, event, running, until
 from http_target import Answer, Call, HttpTarget, http_target
 
+FLOW = Target("flow", "f")
 COUNT = 200
 KEYS = 7
 
@@ -146,9 +150,11 @@ async def test_500_to_some_uses_their_attempts_up_and_no_other(
     in_order(target)
 
 
-async def test_410_stops_the_flow_and_loses_nothing(tmp_path: Path, target: HttpTarget) -> None:
+async def test_410_stops_the_flow_until_it_is_resumed_and_loses_nothing(
+    tmp_path: Path, target: HttpTarget
+) -> None:
     target.decide = lambda call: Answer(410 if number(call) >= 5 else 200)
-    app = an_app(target)
+    app = an_app(target, when={"type": ["made"]})
     async with running(app, tmp_path, drain_s=2.0) as busway:
         await busway.post(*events(0, 5))
         await busway.until("f", delivered=5)
@@ -157,18 +163,29 @@ async def test_410_stops_the_flow_and_loses_nothing(tmp_path: Path, target: Http
         assert (status.parked, status.dead) == (0, 0)
         calls = len(target.calls)
         await busway.post(*events(50, 60))
-        assert (await busway.until("f", backlog=55)).delivered == 5
+        assert (await busway.status("f")).delivered == 5
         assert len(target.calls) == calls
+    async with running(app, tmp_path) as busway:
+        assert (await busway.status("f")).breaker == "gone"
+        assert len(target.calls) == calls, "a restart does not call it"
+        await steer.resume(busway.node.control, FLOW, Order(who="ann"))
+        await until(lambda: len(target.calls) > calls, "a call after the resume")
+        await busway.until("f", breaker="gone")
+    calls = len(target.calls)
     target.decide = lambda call: Answer()
     async with running(app, tmp_path) as busway:
-        await busway.until("f", delivered=60, backlog=0)
+        assert (await busway.status("f")).breaker == "gone", "what was resumed before stays so"
+        assert len(target.calls) == calls
+        await steer.resume(busway.node.control, FLOW, Order(who="ann"))
+        await until(lambda: len(target.taken) >= 60, "all have come")
+        await busway.until("f", breaker="closed", parked=0, dead=0)
 
 
 async def test_what_is_parked_stays_parked_while_its_destination_is_down(
     tmp_path: Path, target: HttpTarget
 ) -> None:
     target.decide = lambda call: Answer(500 if number(call) == 0 else 200)
-    slow = Backoff(first_s=0.3, factor=1.0, jitter=0.0, attempts=5)
+    slow = Backoff(first=0.3, factor=1.0, jitter=0.0, attempts=5)
     async with running(an_app(target, retry=slow), tmp_path) as busway:
         await busway.post(*events(0, 10))
         await busway.until("f", delivered=9, parked=1)

@@ -8,7 +8,7 @@ from busway import App, Backoff, Event
 from busway.sinks import jsonl, sqlite
 from delivery_node import event, rows, running
 
-EARLY = Backoff(first_s=3.0, factor=1.0, jitter=0.0, attempts=5)
+EARLY = Backoff(first=3.0, factor=1.0, jitter=0.0, attempts=5)
 
 
 def fails_at_first(event: Event) -> dict[str, int]:

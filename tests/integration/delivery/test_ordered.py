@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from busway import App, Backoff, Event, Reject
-from busway.control import dead
+from busway.control.control import Control
+from busway.control.dead_redrive import Action, Dealt, Order, deal
+from busway.control.dead_selection import Selection, select
+from busway.lane import Trouble
 from busway.sinks import http, jsonl
 from crash.evidence import lines
 from delivery_node import QUICK, event, running
@@ -18,7 +21,7 @@ from http_target import Answer, Call, http_target
 
 COUNT = 400
 KEYS = 5
-PATIENT = Backoff(first_s=0.01, factor=1.0, attempts=1000)
+PATIENT = Backoff(first=0.01, factor=1.0, attempts=1000)
 
 
 def ascending(found: list[tuple[str, int]]) -> None:
@@ -119,19 +122,27 @@ async def test_redrive_and_discard_while_it_runs(tmp_path: Path) -> None:
     app = App("t")
     app.flow("f", to=jsonl(str(tmp_path / "o.jsonl")), steps=[step], retry=QUICK)
     async with running(app, tmp_path / "data") as busway:
-        ledger, now = busway.stores.ledger, datetime.now(UTC)
+        ledger = busway.stores.ledger
+
+        async def letters() -> Sequence[Trouble]:
+            return (await select(ledger, Selection(flow="f"))).troubles
+
+        async def dealt(action: Action, letters: Sequence[Trouble]) -> Dealt:
+            control = Control(log=busway.stores.log, ledger=ledger)
+            return await deal(control, letters, Order(action=action, who="ann"))
+
         await busway.post(*some(0, 100))
         await busway.until("f", delivered=90, dead=10, parked=0)
-        letters = await dead.dead_letters(ledger, "f")
-        assert all(len(one.failures) == QUICK.attempts for one in letters)
-        assert await dead.redrive(ledger, letters, now) == 10
+        assert all(len(one.failures) == QUICK.attempts for one in await letters())
+        assert (await dealt("redrive", await letters())).done == 10
         await busway.until("f", dead=10, parked=0)
-        again = await dead.dead_letters(ledger, "f")
-        assert await dead.discard(ledger, again[:4], now) == 4
-        assert await dead.discard(ledger, again[:4], now) == 0, "a second time does nothing"
+        again = await letters()
+        assert (await dealt("discard", again[:4])).done == 4
+        assert (await dealt("discard", again[:4])).done == 0, "a second time does nothing"
         broken = False
         await busway.post(*some(100, 200))
-        assert await dead.redrive(ledger, again, now) == 6
+        redriven = await dealt("redrive", again)
+        assert (redriven.done, len(redriven.left)) == (6, 4)
         await busway.until("f", delivered=196, dead=0, parked=0, discarded=4)
     written = [one["n"] for one in lines(tmp_path / "o.jsonl")]
     assert len(written) == len(set(written)) == 196

@@ -12,21 +12,21 @@ from busway.delivery.backoff import LONGEST_ASKED_S, Backoff
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 POLICIES = st.builds(
     Backoff,
-    first_s=st.floats(0, 1e6),
+    first=st.floats(0, 1e6),
     factor=st.floats(1, 1e9),
-    cap_s=st.floats(0, 1e6),
+    cap=st.floats(0, 1e6),
     jitter=st.floats(0, 1),
     attempts=st.integers(1, 100),
 )
 
 
 def test_each_wait_is_longer_up_to_the_cap() -> None:
-    policy = Backoff(first_s=1.0, factor=2.0, cap_s=10.0, jitter=0.0)
+    policy = Backoff(first=1.0, factor=2.0, cap=10.0, jitter=0.0)
     assert [policy.delay_s(n, 0.5) for n in range(1, 7)] == [1, 2, 4, 8, 10, 10]
 
 
 def test_jitter_spreads_evenly_around_the_plain_wait() -> None:
-    policy = Backoff(first_s=10.0, jitter=0.2)
+    policy = Backoff(first=10.0, jitter=0.2)
     assert [policy.delay_s(1, chance) for chance in (0.0, 0.5, 1.0)] == [8.0, 10.0, 12.0]
 
 
@@ -41,8 +41,8 @@ def test_a_wait_is_within_its_bounds_and_never_an_error(
 ) -> None:
     wait = policy.delay_s(failed, chance, asked)
     least = min(asked or 0.0, LONGEST_ASKED_S)
-    assert least <= wait <= max(policy.cap_s * (1 + policy.jitter), least)
-    assert policy.due(NOW, failed, chance, asked) == NOW + timedelta(seconds=wait)
+    assert least <= wait <= max(float(policy.cap) * (1 + policy.jitter), least)
+    assert policy.due(NOW, failed, chance, asked, timedelta()) == NOW + timedelta(seconds=wait)
 
 
 @given(POLICIES, st.integers(1, 1_000))

@@ -53,7 +53,7 @@ WANTED = {
     11: "to is str, not a sink",
     12: "steps[0] is str; give a function",
     13: "steps must be a list of functions",
-    14: "retry is int; give a Backoff(attempts=…)",
+    14: "retry: it is 5; give a Backoff(attempts=…), or a list of waits",
     15: "start is 'middle'; give 'end', 'beginning' or a time",
     16: "NOT_SET_ANYWHERE is not set; set it, or put it into .env",
     18: "the flow at line 17 has this name too",

@@ -1,0 +1,80 @@
+"""When a destination that answers is taken to be failing: a ratio over a sliding window. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from busway.duration import seconds
+from busway.errors import SettingsError
+
+_SLICES = 10
+
+
+class Trip(msgspec.Struct, frozen=True, kw_only=True):
+    """When a breaker opens, beside at once for a destination that is down.
+
+    It opens when ``ratio`` of the first attempts ``within`` a time failed (an answer like 500, not
+    one like 422, which is about the event), of at least ``least`` attempts; ``ratio=None`` never.
+    It waits ``first_wait`` before it probes, twice as long after each probe that fails, up to
+    ``longest_wait``. Durations are like ``"30s"``, or numbers of seconds.
+    """
+
+    ratio: float | None = 0.5
+    least: int = 20
+    within: str | float = 30.0
+    first_wait: str | float = 0.5
+    longest_wait: str | float = 30.0
+
+    def wait_s(self, failures: int) -> float:
+        """Return the wait before the next probe, after so many failures in a row before."""
+        doubled = seconds(self.first_wait) * 2.0 ** min(failures, 16)
+        return min(doubled, seconds(self.longest_wait))
+
+
+def checked(trip: Trip) -> Trip:
+    """Return the policy; raises :class:`SettingsError` for values that make no sense."""
+    ratio, least = trip.ratio, trip.least
+    if ratio is not None and not (isinstance(ratio, int | float) and 0 < ratio <= 1):
+        raise SettingsError(f"ratio is {ratio!r}; give a number over 0 up to 1, or None for never")
+    if not isinstance(least, int) or least < 1:
+        raise SettingsError(f"least is {least!r}; give a whole number from 1")
+    for name in ("within", "first_wait", "longest_wait"):
+        try:
+            found = seconds(getattr(trip, name))
+        except SettingsError as error:
+            raise SettingsError(f"{name}: {error}") from error
+        if not found:
+            raise SettingsError(f"{name} is nothing; give a duration like '30s'")
+    return trip
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """What became of the latest attempts, in slices of time: (number, landed, failed)."""
+
+    trip: Trip = Trip()
+    slices: tuple[tuple[int, int, int], ...] = ()
+
+    def counted(self, now: float, landed: int, failed: int) -> Tally:
+        """Return the tally with some more attempts, without what is too old to count."""
+        number = int(now * _SLICES / seconds(self.trip.within))
+        kept = self.slices
+        if kept and kept[-1][0] == number:
+            landed, failed = landed + kept[-1][1], failed + kept[-1][2]
+            kept = kept[:-1]
+        kept = tuple(one for one in kept if one[0] > number - _SLICES)
+        return Tally(self.trip, (*kept, (number, landed, failed)))
+
+    @property
+    def landed(self) -> int:
+        return sum(one[1] for one in self.slices)
+
+    @property
+    def failed(self) -> int:
+        return sum(one[2] for one in self.slices)
+
+    @property
+    def trips(self) -> bool:
+        """Whether so many failed that the breaker opens."""
+        total = self.landed + self.failed
+        ratio, least = self.trip.ratio, self.trip.least
+        return ratio is not None and total >= least and self.failed >= ratio * total
