@@ -1,0 +1,48 @@
+"""``busway alerts``, of a running server and of a directory that nobody has open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from command import busway, running, until
+
+FLOWS = """
+from busway import App, Reject
+from busway.alerts import dead_letters, disk_free
+from busway.sinks import jsonl
+
+app = App("shop")
+app.alert("disk", disk_free(below=1))
+
+@app.flow(when={"type": ["order.created"]}, to=jsonl("orders.jsonl"))
+def orders(event):
+    raise Reject("no")
+"""
+ALERT = 'app.alert("orders fail", dead_letters(flow="orders", above=0))\n'
+
+
+def test_alerts_are_listed_and_the_exit_code_says_if_any_is_raised(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(FLOWS + ALERT)
+    with running("shop.py", cwd=tmp_path) as server:
+        until(lambda: len(busway("alerts", "--json", cwd=tmp_path).json()["items"]) == 2, "a look")
+        quiet = busway("alerts", cwd=tmp_path)
+        assert quiet.code == 0
+        assert [line.split()[0] for line in quiet.out.splitlines()] == ["alert", "disk", "orders"]
+        server.post({"id": "1", "data": {"id": 1}})
+        until(lambda: busway("alerts", cwd=tmp_path).code == 1, "it is raised")
+        raised = busway("alerts", "--json", cwd=tmp_path)
+        assert raised.code == 1
+        assert [(one["name"], one["state"]) for one in raised.json()["items"]] == [
+            ("orders fail", "raised"),
+            ("disk", "clear"),
+        ]
+        assert server.stop() == 0
+    ended = busway("alerts", cwd=tmp_path)
+    assert ended.code == 1, "it stays raised while nothing runs"
+    assert "1 dead letter of flow 'orders' (raised above 0)" in ended.out
+
+
+def test_where_there_is_nothing_to_look_at(tmp_path: Path) -> None:
+    ended = busway("alerts", cwd=tmp_path)
+    assert ended.code == 2
+    assert ended.err
