@@ -12,7 +12,19 @@ from litestar.di import Provide
 from litestar.params import HeaderParameter
 from litestar.types import ASGIApp
 
-from busway.api import alert, audit, dead, destination, flow, job, replay, status, tail
+from busway.api import (
+    alert,
+    audit,
+    dead,
+    destination,
+    event,
+    flow,
+    job,
+    lifecycle,
+    replay,
+    status,
+    tail,
+)
 from busway.api.access import guarded
 from busway.api.etag import tagging
 from busway.api.openapi import PREFIX, config
@@ -24,6 +36,8 @@ from busway.control.tail import Load
 ROUTERS: tuple[Router, ...] = (
     status.router,
     flow.router,
+    lifecycle.router,
+    event.router,
     destination.router,
     alert.router,
     dead.router,

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from busway.control.control import Control
 from busway.control.job import JOB, changed, jobs
 from busway.control.record import FLOW, VERSION, FlowRecord, flow_records
+from busway.control.replay import SKIPPED
 from busway.control.status import FlowStatus, flow_statuses
 from busway.control.steering import CONTROL
 from busway.errors import Conflict, NotFound, SettingsError
@@ -196,8 +197,10 @@ async def _remove(ledger: Ledger, lost: Removal, audit: Audit) -> None:
     name = lost.flow
     known_as = _known_as(name, await flow_records(ledger))
     await ledger.put(RETIRED + known_as, msgspec.json.encode(lost))
-    dropped = [Change(JOB + job.id, None) for job in await jobs(ledger) if job.flow == name]
-    await ledger.change(dropped)
+    for job in await jobs(ledger):
+        if job.flow == name:
+            skipped = await ledger.get(f"{SKIPPED}{job.id}/")
+            await ledger.change([Change(one, None) for one in (*skipped, JOB + job.id)])
     for lane in await _replays(ledger, name):
         await ledger.remove_flow(lane)
     await ledger.remove_flow(name, [audit])

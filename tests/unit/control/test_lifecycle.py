@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from busway import App
 from busway.control.check import check
@@ -56,10 +57,9 @@ class Stand:
         await self.ledger.put(FLOW + flow, msgspec.json.encode(record))
         await self.ledger.put(version_name(flow, "v1"), b"{}")
         await self.ledger.put(Target("flow", flow).key, b'{"windows": []}')
-        await begin(
-            self.ledger,
-            Job(id="r1", kind="replay", flow=flow, who="ada", created_at=AT, changed_at=AT),
-        )
+        job = Job(id="r1", kind="replay", flow=flow, who="ada", created_at=AT, changed_at=AT)
+        await begin(self.ledger, replace(job, progress=msgspec.Raw(b'{"spans": []}')))
+        await self.ledger.put("replay/r1/0", b"2")
         await self.ledger.open_lane(f"{flow}@r1", 0, 2)
 
     async def names(self) -> set[str]:
@@ -232,6 +232,7 @@ async def test_removing_leaves_nothing_behind_but_a_trace(stand: Stand) -> None:
     assert await stand.names() == {"old2"}
     assert await stand.ledger.troubles(Query()) == []
     assert await jobs(stand.ledger) == []
+    assert await stand.ledger.get("replay/") == {}
     kept = {
         name
         for prefix in ("flow/", "version/", "control/")

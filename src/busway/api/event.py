@@ -1,0 +1,156 @@
+"""``/events``: events of the log, searched, and the story of each."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import msgspec
+from litestar import Router, get
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath, QueryParameter
+from msgspec import Raw
+
+from busway.api.openapi import example
+from busway.api.page import Cursor, Limit, cursor_of, place_in
+from busway.control.control import Control
+from busway.control.event import story
+from busway.control.scan import Sighting, Stretch
+from busway.control.search import Found, Question, search
+from busway.control.story import FlowStory, Landed, Place, Story
+from busway.ports import Landing
+
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
+_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+_EVENT = Raw(b'{"specversion":"1.0","id":"4711","source":"/shop","type":"order.created"}')
+_LANDING = Landing("table", "public.orders of postgres db.example/shop", ("order_id",))
+_FLOW = FlowStory(
+    flow="orders",
+    state="delivered",
+    text="it was delivered: no step filtered any event of its range",
+    matched=True,
+    since=_AT,
+    until=_AT,
+    version="3f1c9a0be2d4",
+    destination="postgres db.example/shop orders",
+    landed=Landed(landing=_LANDING),
+)
+_STORY = Story(
+    id="4711",
+    source="/shop",
+    type="order.created",
+    place=Place(2, 4711),
+    came_at=_AT,
+    event=_EVENT,
+    flows=[_FLOW],
+)
+
+
+class SeenEvent(msgspec.Struct, frozen=True):
+    """An event of the log: where it is, when it was appended, and it."""
+
+    partition: int
+    offset: int
+    came_at: datetime
+    event: Raw
+
+
+class SeenPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some events, the newest first; ``next`` is the cursor of the page after it.
+
+    A page ends when it is full, or after a few seconds of looking: it may have fewer events than
+    asked for, even none, and a ``next``. ``looked`` is how many events were looked at, ``back_to``
+    how far the search came, ``null`` when it came to its end.
+    """
+
+    items: tuple[SeenEvent, ...]
+    next: str | None = None
+    looked: int = 0
+    back_to: datetime | None = None
+
+
+_PAGE = SeenPage(items=(SeenEvent(2, 4711, _AT, _EVENT),), looked=500)
+
+
+class _Named(msgspec.Struct, frozen=True):
+    id: str | None
+    key: str | None
+    type: str | None
+    source: str | None
+
+
+def _named(
+    id: Annotated[str | None, QueryParameter(description="Its id.")] = None,
+    key: Annotated[str | None, QueryParameter(description="Its partition key or subject.")] = None,
+    type: Annotated[str | None, QueryParameter(description="Its type.")] = None,
+    source: Annotated[str | None, QueryParameter(description="Its source.")] = None,
+) -> _Named:
+    return _Named(id, key, type, source)
+
+
+def _question(
+    named: NamedDependency[_Named],
+    where: Annotated[
+        list[str] | None,
+        QueryParameter(description="What is in it, like `data.customer.id=42`; may be repeated."),
+    ] = None,
+    since: Annotated[Time | None, QueryParameter(description="It came then or later.")] = None,
+    until: Annotated[Time | None, QueryParameter(description="It came before then.")] = None,
+) -> Question:
+    return Question(
+        id=named.id,
+        key=named.key,
+        type=named.type,
+        source=named.source,
+        where=tuple(where or ()),
+        since=since,
+        until=until,
+    )
+
+
+@get(
+    "/",
+    summary="Search events",
+    dependencies={
+        "named": Provide(_named, sync_to_thread=False),
+        "question": Provide(_question, sync_to_thread=False),
+    },
+    opt=example(_PAGE),
+)
+async def list_events(
+    control: NamedDependency[Control],
+    question: NamedDependency[Question],
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> SeenPage:
+    """Return the events of the log that fit all that is given, the newest first."""
+    rest = place_in(cursor, list[Stretch]) if cursor else []
+    return _page(await search(control, question, limit, rest))
+
+
+@get("/{id:path}", summary="Tell an event's story", opt=example(_STORY))
+async def show_event(
+    control: NamedDependency[Control],
+    id: FromPath[str],
+    source: Annotated[
+        str | None, QueryParameter(description="Its source, where several have the id.")
+    ] = None,
+) -> Story:
+    """Return where an event came from, what each flow did with it and why, and what it caused."""
+    return await story(control, id.removeprefix("/"), source)
+
+
+def _page(found: Found) -> SeenPage:
+    return SeenPage(
+        items=tuple(map(_seen, found.events)),
+        next=cursor_of(found.rest) if found.rest else None,
+        looked=found.looked,
+        back_to=found.back_to,
+    )
+
+
+def _seen(one: Sighting) -> SeenEvent:
+    return SeenEvent(one.partition, one.offset, one.came_at, Raw(one.raw))
+
+
+router = Router("/events", route_handlers=[list_events, show_event], tags=["events"])

@@ -1,0 +1,73 @@
+"""``/flows/…``: give a flow another name, or remove it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from litestar import Router, delete, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody, QueryParameter
+
+from busway.api.openapi import example
+from busway.control.control import Control
+from busway.control.lifecycle import Removal, remove, rename
+
+
+class Renaming(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The new name of a flow; ``reason`` is kept in the trail."""
+
+    to: str
+    reason: str = ""
+
+
+class Renamed(msgspec.Struct, frozen=True):
+    """A flow's old and new name."""
+
+    before: str
+    name: str
+
+
+_RENAMING = Renaming("orders", "there are small ones now")
+
+
+@post(
+    "/{name:str}/rename",
+    summary="Rename a flow",
+    status_code=200,
+    opt=example(Renamed("big_orders", "orders"), _RENAMING),
+)
+async def rename_flow(
+    control: NamedDependency[Control],
+    name: FromPath[str],
+    data: JSONBody[Renaming],
+    who: NamedDependency[str],
+) -> Renamed:
+    """Give a flow that is not running another name, with its position, counts and dead letters.
+
+    A running one is renamed in the flows file: `renamed_from`.
+    """
+    await rename(control, name, data.to, who, data.reason)
+    return Renamed(name, data.to)
+
+
+@delete(
+    "/{name:str}",
+    summary="Remove a flow",
+    status_code=200,
+    opt=example(Removal("big_orders", backlog=12, parked=0, dead=3)),
+)
+async def remove_flow(
+    control: NamedDependency[Control],
+    name: FromPath[str],
+    who: NamedDependency[str],
+    discard: Annotated[
+        bool, QueryParameter(description="Also with a backlog, parked events or dead letters.")
+    ] = False,
+    reason: Annotated[str, QueryParameter(description="Kept in the trail.")] = "",
+) -> Removal:
+    """Forget a flow that is not running, and return what it had that was given up with it."""
+    return await remove(control, name, who, discard=discard, reason=reason)
+
+
+router = Router("/flows", route_handlers=[rename_flow, remove_flow], tags=["flows"])
