@@ -16,7 +16,7 @@ from busway.control.record import FLOW, FlowRecord
 from busway.errors import StoreFull
 from busway.event import Event
 from busway.flow import compile_app
-from busway.lane import Change, Counts, Settlement, Trouble
+from busway.lane import Change, Counts, Query, Settlement, Trouble, Verdict
 from busway.ports import Draft, Stores
 from busway.runtime.alert import Alerts
 from busway.runtime.reading import Reader
@@ -86,6 +86,14 @@ class World:
             "orders", 0, lane.cursor, end, now, "v", Counts(dead=count), troubles=troubles
         )
         assert await ledger.settle([made]) == [True]
+
+    async def discard(self) -> None:
+        """Let an operator give up all dead letters."""
+        verdicts = [
+            Verdict(one.flow, 0, one.offset, one.attempts, "dead", "discarded", self.clock.now())
+            for one in await self.stores.ledger.troubles(Query(state="dead"))
+        ]
+        assert all(await self.stores.ledger.judge(verdicts))
 
     async def records(self) -> dict[str, AlertRecord]:
         return dict(await alert_records(self.stores.ledger))
@@ -158,6 +166,20 @@ async def test_two_loops_at_once_tell_once(world: World) -> None:
         await other.look()
     assert world.bus.told == ["raised"]
     assert (await world.records())["a"].watch.changes == 1
+
+
+async def test_a_loop_that_was_away_takes_up_what_another_one_kept(world: World) -> None:
+    one, other = world.loop(), world.loop()
+    await world.looks(other, 1)
+    await world.fail(3)
+    await world.looks(one, 11)
+    await world.discard()
+    await world.looks(one, 11)
+    assert world.bus.told == ["raised", "cleared"]
+    await world.fail(3)
+    await world.looks(other, 20)
+    assert world.bus.told == ["raised", "cleared", "raised"]
+    assert (await world.records())["a"].watch.changes == 3
 
 
 async def test_a_record_of_another_version_is_taken_over(world: World) -> None:
