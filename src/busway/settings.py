@@ -100,6 +100,12 @@ def load_env_file(folder: Path) -> None:
     load_dotenv(folder / ".env")
 
 
+def editor(environment: Mapping[str, str] | None = None) -> str:
+    """Return the command that this user edits a text with: ``$VISUAL``, or else ``$EDITOR``."""
+    source = os.environ if environment is None else environment
+    return source.get("VISUAL") or source.get("EDITOR") or "vi"
+
+
 def resolve(value: str | Env, environment: Mapping[str, str] | None = None) -> str:
     """Return a value, taken from the environment where it stands for a variable.
 

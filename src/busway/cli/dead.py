@@ -1,153 +1,185 @@
-"""``busway dead``: list, show, redrive and discard dead letters."""
+"""``busway dead``: look at dead letters, and edit one."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Annotated, Any
+import sys
+from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import typer
 
-from busway.cli.place import Data, Json, with_stores
+from busway.cli import dead_deal
+from busway.cli.call import Answer, Call, calling
+from busway.cli.dead_filter import Filter, filtering
+from busway.cli.edit import edited
 from busway.cli.show import as_json, as_table
-from busway.control import dead
-from busway.errors import BuswayError
-from busway.lane import Trouble
-from busway.ports import Stores
+from busway.control.dead import Cause, Letter, LetterDetail, parse_place
+from busway.errors import BuswayError, NotFound
 
-app = typer.Typer(no_args_is_help=True, help="Dead letters: list, show, redrive, discard.")
+app = typer.Typer(
+    no_args_is_help=True, help="Dead letters: list, group, show, edit, patch, redrive, discard."
+)
+app.command("redrive")(dead_deal.redrive)
+app.command("patch")(dead_deal.patch)
+app.command("discard")(dead_deal.discard)
+app.command("stop")(dead_deal.stop)
+app.command("resume")(dead_deal.resume)
 
-Flow = Annotated[str | None, typer.Option("--flow", help="Only of this flow.")]
-Names = Annotated[
-    list[str] | None, typer.Argument(metavar="EVENT…", help="Event ids, or flow/partition/offset.")
+Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
+Name = Annotated[
+    str, typer.Argument(metavar="EVENT", help="An event's id, or flow/partition/offset.")
 ]
-All = Annotated[bool, typer.Option("--all", help="Every one, or every one of --flow.")]
-EVERY = 1_000_000_000
 
 
 @app.command("list")
-def list_command(
-    flow: Flow = None,
-    limit: Annotated[int, typer.Option(help="At most so many.")] = 100,
-    data: Data = None,
-    json: Json = False,
-) -> None:
-    """List dead letters.
+@calling
+@filtering
+def list_command(call: Call, filter: Filter, limit: Limit = 100) -> None:
+    """List dead letters, or with --parked parked events.
 
-    Example: `busway dead list --flow orders`
+    Example: `busway dead list --flow orders --where 'data.customer.id=42'`
     """
-    letters = with_stores(data, lambda stores: dead.dead_letters(stores.ledger, flow, limit))
-    if json:
-        as_json({"dead": [_summary(one) for one in letters]})
+    letters = call.items("/dead", Letter, limit, **filter.params)
+    if call.json:
+        as_json({"items": letters})
         return
     if not letters:
         typer.echo("No dead letters.")
         return
     rows = [
-        (dead.place_of(one), one.event_id, one.attempts, f"{one.since:%F %T}", _error(one))
+        (one.place, one.id, one.attempts, f"{one.since:%F %T}", one.fingerprint, _error(one))
         for one in letters
     ]
-    as_table(("place", "event", "attempts", "since", "error"), rows)
+    as_table(("place", "event", "attempts", "since", "fingerprint", "error"), rows)
+
+
+@app.command("groups")
+@calling
+@filtering
+def groups_command(call: Call, filter: Filter, limit: Limit = 100) -> None:
+    """Group dead letters by root cause, the largest group first.
+
+    Example: `busway dead groups --flow orders`
+    """
+    answer = call.get("/dead/groups", limit=min(limit, 1_000), **filter.params)
+    if call.json:
+        answer.print()
+        return
+    found = answer.read(_Causes).items
+    if not found:
+        typer.echo("No dead letters.")
+        return
+    rows = [
+        (one.count, one.fingerprint, one.flow, f"{one.last_since:%F %T}", one.example, one.cause)
+        for one in found
+    ]
+    as_table(("count", "fingerprint", "flow", "last", "example", "cause"), rows)
 
 
 @app.command("show")
-def show_command(name: str, data: Data = None, json: Json = False) -> None:
+@calling
+def show_command(call: Call, name: Name) -> None:
     """Show a dead letter whole: its payload, its error and every attempt.
 
-    Example: `busway dead show 4711`
+    Example: `busway dead show orders/2/4711`
     """
-    letters = with_stores(data, lambda stores: dead.find(stores.ledger, name))
-    if json:
-        as_json({"dead": [_whole(one) for one in letters]})
+    letters = [_read(call, place)[1] for place in _places(call, name)]
+    if call.json:
+        as_json({"items": letters})
         return
     for letter in letters:
         _print_whole(letter)
 
 
-@app.command("redrive")
-def redrive_command(
-    names: Names = None,
-    flow: Flow = None,
-    every: All = False,
-    data: Data = None,
-    json: Json = False,
+@app.command("edit")
+@calling
+def edit_command(
+    call: Call,
+    name: Name,
+    file: Annotated[
+        str | None, typer.Option("--file", help="Take the event from here; - is stdin.")
+    ] = None,
 ) -> None:
-    """Give dead letters to their flow again, with all attempts anew.
+    """Change the event of a dead letter: in $EDITOR, or from a file. Then redrive it.
 
-    Example: `busway dead redrive --flow orders --all`
+    Example: `busway dead edit orders/2/4711 --file event.json`
     """
-
-    async def work(stores: Stores) -> int:
-        letters = await _chosen(stores, names, flow, every)
-        return await dead.redrive(stores.ledger, letters, datetime.now(UTC))
-
-    _tell("redriven", with_stores(data, work), json)
-
-
-@app.command("discard")
-def discard_command(
-    names: Names = None,
-    flow: Flow = None,
-    every: All = False,
-    data: Data = None,
-    json: Json = False,
-) -> None:
-    """Give dead letters up for good.
-
-    Example: `busway dead discard orders/2/4711`
-    """
-
-    async def work(stores: Stores) -> int:
-        letters = await _chosen(stores, names, flow, every)
-        return await dead.discard(stores.ledger, letters, datetime.now(UTC))
-
-    _tell("discarded", with_stores(data, work), json)
-
-
-async def _chosen(
-    stores: Stores, names: list[str] | None, flow: str | None, every: bool
-) -> Sequence[Trouble]:
-    if bool(names) == every:
-        raise BuswayError("say which: event ids, or --all (with --flow for one flow's)")
-    if every:
-        return await dead.dead_letters(stores.ledger, flow, EVERY)
-    return [one for name in names or () for one in await dead.find(stores.ledger, name)]
-
-
-def _tell(what: str, count: int, json: bool) -> None:
-    if json:
-        as_json({what: count})
+    places = _places(call, name)
+    if len(places) > 1:
+        raise BuswayError(f"{name!r} is several: {', '.join(places)}; name one by its place")
+    answer, letter = _read(call, places[0])
+    text = _edited(letter) if file is None else _text(file)
+    if text is None:
+        typer.echo("Nothing was changed.")
+        return
+    put = call.put(f"/dead/{places[0]}/event", _compact(text), match=answer.etag)
+    if call.json:
+        put.print()
     else:
-        typer.echo(f"{count:,} {what}")
+        typer.echo(f"{places[0]} is edited; `busway dead redrive {places[0]}` gives it to its flow")
 
 
-def _error(letter: Trouble) -> str:
-    return f"{letter.failures[-1].error}: {letter.failures[-1].reason}" if letter.failures else ""
+class _Causes(msgspec.Struct):
+    items: list[Cause]
 
 
-def _summary(letter: Trouble) -> dict[str, Any]:
-    return {
-        "place": dead.place_of(letter),
-        "flow": letter.flow,
-        "partition": letter.partition,
-        "offset": letter.offset,
-        "id": letter.event_id,
-        "attempts": letter.attempts,
-        "since": letter.since,
-        "error": _error(letter),
-    }
+def _places(call: Call, name: str) -> list[str]:
+    """Return the places of the letters called ``name``; raises :class:`NotFound` for none."""
+    if parse_place(name) is not None:
+        return [name]
+    found = [
+        one.place
+        for state in ("dead", "parked")
+        for one in call.items("/dead", Letter, state=state, id=name)
+    ]
+    if not found:
+        raise NotFound(f"there is no dead letter {name!r}; `busway dead list` shows them")
+    return found
 
 
-def _whole(letter: Trouble) -> dict[str, Any]:
-    failures = [msgspec.structs.asdict(failure) for failure in letter.failures]
-    return _summary(letter) | {"event": msgspec.Raw(letter.event), "failures": failures}
+def _read(call: Call, place: str) -> tuple[Answer, LetterDetail]:
+    answer = call.get(f"/dead/{place}")
+    return answer, answer.read(LetterDetail)
 
 
-def _print_whole(letter: Trouble) -> None:
-    typer.echo(f"{dead.place_of(letter)}  {letter.event_id}  since {letter.since:%F %T}")
-    typer.echo(msgspec.json.format(letter.event, indent=2).decode())
-    for failure in letter.failures:
-        typer.echo(f"attempt {failure.attempt} at {failure.at:%F %T}, {failure.stage}: ", nl=False)
+def _edited(letter: LetterDetail) -> str | None:
+    shown = msgspec.json.format(bytes(letter.event), indent=2).decode()
+    return edited(f"{shown}\n", ".json")
+
+
+def _text(file: str) -> str:
+    if file == "-":
+        return sys.stdin.read()
+    try:
+        return Path(file).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BuswayError(f"{file} cannot be read: {error}") from error
+
+
+def _compact(text: str) -> msgspec.Raw:
+    """Return JSON on one line, its numbers as they were written."""
+    try:
+        msgspec.json.decode(text)
+        return msgspec.Raw(msgspec.json.format(text.encode(), indent=-1))
+    except (msgspec.MsgspecError, UnicodeEncodeError) as error:
+        raise BuswayError(f"the event is no JSON: {error}") from error
+
+
+def _error(letter: Letter) -> str:
+    return f"{letter.error}: {letter.reason}" if letter.error else ""
+
+
+def _print_whole(found: LetterDetail) -> None:
+    letter = found.letter
+    typer.echo(f"{letter.place}  {letter.id}  {letter.state} since {letter.since:%F %T}")
+    if letter.fingerprint:
+        typer.echo(f"cause {letter.fingerprint}: {letter.cause}")
+    typer.echo(msgspec.json.format(bytes(found.event), indent=2).decode())
+    for failure in found.failures:
+        took = "" if failure.took_ms is None else f", {failure.took_ms:,.1f} ms"
+        typer.echo(
+            f"attempt {failure.attempt} at {failure.at:%F %T}, {failure.stage}{took}: ", nl=False
+        )
         typer.echo(f"{failure.error}: {failure.reason} (code {failure.version})")
-    typer.echo(letter.failures[-1].traceback or "" if letter.failures else "", nl=False)
+    typer.echo(found.failures[-1].traceback or "" if found.failures else "", nl=False)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from busway.cli import alert, dead, flow, look, match, new, replay, tail
+from busway.cli import alert, audit, dead, flow, job, look, match, new, replay, tail
 from busway.cli.client import Unreachable
 from busway.cli.show import as_error
 from busway.errors import BuswayError
@@ -64,7 +64,9 @@ app.command("alerts")(alert.alerts)
 app.command("tail")(tail.tail)
 app.command("match")(match.match)
 app.add_typer(flow.app, name="flows")
+app.command("audit")(audit.audit)
 app.add_typer(dead.app, name="dead")
+app.add_typer(job.app, name="jobs")
 app.add_typer(replay.app, name="replay")
 
 

@@ -1,0 +1,56 @@
+"""``busway audit``: who changed what."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import typer
+
+from busway.cli.call import Call, calling
+from busway.cli.show import as_json, as_table
+from busway.lane import Audit
+
+_WIDTH = 80
+
+Target = Annotated[
+    str, typer.Argument(help="Of this and all below it: dead/orders, job, flow/orders.")
+]
+Who = Annotated[str | None, typer.Option("--who", help="By this caller.")]
+Action = Annotated[str | None, typer.Option("--action", help="Of this kind: dead, dead redrive.")]
+Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
+
+
+@calling
+def audit(
+    call: Call, target: Target = "", who: Who = None, action: Action = None, limit: Limit = 100
+) -> None:
+    """Show who changed what, the latest first; --json has all of before and after.
+
+    Example: `busway audit dead/orders --who ann@ops`
+    """
+    found = call.items("/audit", Audit, limit, target=target, who=who, action=action)
+    if call.json:
+        as_json({"items": found})
+        return
+    if not found:
+        typer.echo("Nothing was changed.")
+        return
+    rows = [
+        (
+            f"{one.at:%F %T}",
+            one.who,
+            one.action,
+            one.target,
+            _short(one.before),
+            _short(one.after),
+            one.reason,
+        )
+        for one in found
+    ]
+    as_table(("when", "who", "action", "target", "before", "after", "reason"), rows)
+
+
+def _short(image: msgspec.Raw | None) -> str:
+    text = "-" if image is None else bytes(image).decode("utf-8", "replace")
+    return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"

@@ -1,0 +1,165 @@
+"""Commands that do something with dead letters: few at once, many as a job on the server."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from busway.cli.call import Answer, Call, calling
+from busway.cli.dead_filter import Deal, dealing, patching
+from busway.cli.job import print_job
+from busway.cli.show import as_json
+from busway.control.dead_patch import Preview
+from busway.control.dead_redrive import Refusal
+from busway.control.job import Job
+from busway.errors import BuswayError
+
+LOOK_EVERY_S = 0.2
+
+Patch = Annotated[
+    Path | None, typer.Option("--patch", help="A Python file with def patch(event), done before.")
+]
+File = Annotated[Path, typer.Argument(help="A Python file with def patch(event).")]
+Apply = Annotated[bool, typer.Option("--apply", help="Change them; else only show it.")]
+_SHOWN = typer.Option("--show", help="How many changes to show.")
+
+
+class _Taken(msgspec.Struct):
+    done: int
+    changed: int
+    left: tuple[Refusal, ...]
+    job: Job | None
+    served: bool
+
+
+class _Tried(msgspec.Struct):
+    items: list[Preview]
+    changed: int
+    unchanged: int
+    failed: int
+    next: str | None
+
+
+@calling
+@dealing
+def redrive(call: Call, deal: Deal, patch: Patch = None) -> None:
+    """Give dead letters to their flow again, with all attempts anew.
+
+    Named ones at once; those of a filter as a job, which goes on when this command has ended.
+
+    Example: `busway dead redrive --fingerprint 5b1f0c9d2e7a --rate 100/s`
+    """
+    body = deal.body if patch is None else deal.body | {"patch": _source(patch)}
+    _tell(call, call.post("/dead/redrive", body), "redriven", deal.wait)
+
+
+@calling
+@dealing
+def discard(call: Call, deal: Deal) -> None:
+    """Give dead letters up for good, for a reason.
+
+    Example: `busway dead discard orders/2/4711 --reason "a test order"`
+    """
+    _tell(call, call.post("/dead/discard", deal.body), "discarded", deal.wait)
+
+
+@calling
+@patching
+def patch(
+    call: Call, deal: Deal, file: File, apply: Apply = False, shown: Annotated[int, _SHOWN] = 20
+) -> None:
+    """Show what a Python function would change of dead letters; with --apply, change them.
+
+    The function gets an event and returns its new data, an event, or None to leave it.
+
+    Example: `busway dead patch mend.py --fingerprint 5b1f0c9d2e7a`
+    """
+    source = _source(file)
+    if apply:
+        answer = call.post("/dead/patch", deal.body | {"patch": source})
+        _tell(call, answer, "changed", deal.wait)
+        return
+    found = _preview(call, deal.selection, source, shown)
+    if call.json:
+        as_json(found)
+    else:
+        _print_preview(found)
+
+
+@calling
+def stop(call: Call, job: Annotated[str, typer.Argument(help="The job's id.")]) -> None:
+    """Stop a job on dead letters where it is; see them with `busway jobs`.
+
+    Example: `busway dead stop 01958f7e-2c00-7000-8000-000000000000`
+    """
+    print_job(call, call.post(f"/jobs/{job}/stop"))
+
+
+@calling
+def resume(call: Call, job: Annotated[str, typer.Argument(help="The job's id.")]) -> None:
+    """Let a stopped or failed job go on.
+
+    Example: `busway dead resume 01958f7e-2c00-7000-8000-000000000000`
+    """
+    print_job(call, call.post(f"/jobs/{job}/resume"))
+
+
+def _source(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BuswayError(f"{file} cannot be read: {error}") from error
+
+
+def _preview(call: Call, selection: Any, source: str, shown: int) -> _Tried:
+    """Return the counts over all letters, and those of them first that are not left as they are."""
+    total = _Tried([], 0, 0, 0, None)
+    cursor: str | None = None
+    while True:
+        body = {"selection": selection, "patch": source, "limit": 500, "cursor": cursor}
+        page = call.post("/dead/preview", body).read(_Tried)
+        kept = [one for one in page.items if one.effect != "unchanged"]
+        total.items += kept[: shown - len(total.items)]
+        total.changed += page.changed
+        total.unchanged += page.unchanged
+        total.failed += page.failed
+        cursor = page.next
+        if cursor is None:
+            return total
+
+
+def _print_preview(found: _Tried) -> None:
+    for one in found.items:
+        typer.echo(one.diff if one.effect == "changed" else f"{one.place}: {one.error}")
+    counts = f"{found.changed:,} changed, {found.unchanged:,} unchanged, {found.failed:,} failed"
+    typer.echo(f"{counts}. Nothing is changed yet: --apply does it.")
+
+
+def _tell(call: Call, answer: Answer, what: str, wait: bool) -> None:
+    taken = answer.read(_Taken)
+    job = _waited(call, taken.job) if wait and taken.job and taken.served else taken.job
+    if call.json:
+        as_json(msgspec.structs.replace(taken, job=job))
+        return
+    if job is None:
+        typer.echo(f"{taken.done:,} {what}")
+        for one in taken.left:
+            typer.echo(f"left: {one.place}: {one.error}")
+    elif job.state == "running":
+        total = "" if job.total is None else f"{job.total:,} letters, "
+        typer.echo(f"job {job.id}: {total}{job.rate or 'as fast as it goes'}")
+        if not taken.served:
+            typer.echo("no server runs on this data: it begins when one does")
+    else:
+        typer.echo(f"{job.done:,} {what} (job {job.id} is {job.state}) {job.error}".rstrip())
+
+
+def _waited(call: Call, job: Job) -> Job:
+    while job.state == "running":
+        time.sleep(LOOK_EVERY_S)
+        job = call.get(f"/jobs/{job.id}").read(Job)
+    return job

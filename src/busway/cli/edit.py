@@ -1,0 +1,28 @@
+"""Have the user edit a text in the editor of their choice."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import tempfile
+from pathlib import Path
+
+from busway.errors import BuswayError
+from busway.settings import editor
+
+
+def edited(text: str, suffix: str) -> str | None:
+    """Return a text as the user left it, ``None`` when it is the same.
+
+    Raises :class:`BuswayError` when the editor cannot be run, or ends with an error.
+    """
+    command = editor()
+    with tempfile.TemporaryDirectory(prefix="busway-") as folder:
+        file = Path(folder) / f"edit{suffix}"
+        file.write_text(text, "utf-8")
+        try:
+            subprocess.run([*shlex.split(command), str(file)], check=True)  # noqa: S603
+        except (OSError, ValueError, subprocess.CalledProcessError) as error:
+            raise BuswayError(f"{command!r} did not edit it: {error}; set EDITOR") from error
+        found = file.read_text("utf-8")
+    return None if found == text else found
