@@ -1,0 +1,168 @@
+"""How all operations behave: problems, pages, ETags, who may call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from litestar import Request
+
+from api_client import api_of, api_on, problem
+from busway.api.etag import check_match, etag
+from busway.control.control import Control
+from busway.flow import App
+from busway.lane import Lane
+from busway.sinks import console
+from busway.testing import MemoryLedger, MemoryLog
+from delivery_node import event, running
+
+NAMES = [f"flow_{number}" for number in range(7)]
+
+
+def app() -> App:
+    found = App("shop")
+    for name in NAMES:
+        found.flow(name, when={"type": [name]}, to=console())
+    return found
+
+
+async def test_a_problem_says_what_is_wrong_and_what_was_meant(tmp_path: Path) -> None:
+    async with running(app(), tmp_path / "data") as node, api_of(node) as api:
+        detail = problem(await api.get("/flow"), 404)
+        assert "events go to POST /events" in detail
+        assert "did you mean /api/v1/flows?" in detail
+        assert problem(await api.get("/flows/flow_x"), 404).startswith(
+            "there is no flow 'flow_x'; did"
+        )
+        assert problem(await api.get("/flows/zzz"), 404) == "there is no flow 'zzz'"
+        answer = await api.post("/flows", json={})
+        assert problem(answer, 405) == "/api/v1/flows does not take POST"
+        assert "GET" in answer.headers["allow"]
+
+
+@pytest.mark.parametrize(
+    ("query", "place", "reason"),
+    [
+        ("limt=3", "query.limt", "did you mean 'limit'?"),
+        ("limit=0", "query.limit", ">= 1"),
+        ("limit=1001", "query.limit", "<= 1000"),
+        ("limit=x", "query.limit", "int"),
+    ],
+)
+async def test_a_query_that_is_not_known_is_refused(query: str, place: str, reason: str) -> None:
+    async with api_on(Control(log=MemoryLog(1), ledger=MemoryLedger())) as api:
+        answer = await api.get(f"/flows?{query}")
+    problem(answer, 400)
+    (fault,) = answer.json()["errors"]
+    assert fault["place"] == place
+    assert reason in fault["reason"]
+
+
+async def test_a_list_comes_in_pages(tmp_path: Path) -> None:
+    async with running(app(), tmp_path / "data") as node, api_of(node) as api:
+        found: list[str] = []
+        query: dict[str, str | int] = {"limit": 3}
+        pages = 0
+        while True:
+            page = (await api.get("/flows", params=query)).json()
+            found += [one["name"] for one in page["items"]]
+            pages += 1
+            if page["next"] is None:
+                break
+            query["cursor"] = page["next"]
+        assert (found, pages) == (NAMES, 3)
+        detail = problem(await api.get("/flows?cursor=nonsense"), 400)
+        assert "take `next` of its page before" in detail
+
+
+async def test_who_has_it_already_is_told_so(tmp_path: Path) -> None:
+    async with running(app(), tmp_path / "data") as node, api_of(node) as api:
+        first = await api.get("/destinations")
+        tag = first.headers["etag"]
+        for known in (tag, f'"other", {tag}', "*", f"W/{tag}"):
+            again = await api.get("/destinations", headers={"if-none-match": known})
+            assert (again.status_code, again.content) == (304, b"")
+            assert again.headers["etag"] == tag
+        other = await api.get("/destinations", headers={"if-none-match": '"other"'})
+        assert (other.status_code, other.content) == (200, first.content)
+
+
+async def test_the_tag_of_a_record_is_that_of_its_answer(tmp_path: Path) -> None:
+    """So that what was read can be changed with ``If-Match``."""
+    async with running(app(), tmp_path / "data") as node, api_of(node) as api:
+        answer = await api.get("/check")
+        assert answer.headers["etag"] == etag({"ok": True, "faults": []})
+
+
+class Record(msgspec.Struct, frozen=True):
+    name: str
+
+
+def asking(match: str | None) -> Request[Any, Any, Any]:
+    headers = [] if match is None else [(b"if-match", match.encode())]
+    return Request({"type": "http", "headers": headers})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("match", [None, "*", etag(Record("a")), f'"x", {etag(Record("a"))}'])
+def test_a_change_of_what_was_read_goes_on(match: str | None) -> None:
+    check_match(asking(match), Record("a"))
+
+
+@pytest.mark.parametrize(
+    ("match", "now"), [(etag(Record("a")), Record("b")), ('"x"', Record("a")), ("*", None)]
+)
+def test_a_change_of_what_has_changed_is_refused(match: str, now: Record | None) -> None:
+    with pytest.raises(Exception, match="changed since you read it") as told:
+        check_match(asking(match), now)
+    assert told.value.status_code == 412  # type: ignore[attr-defined]
+
+
+async def test_with_a_token_only_who_brings_it_is_answered(tmp_path: Path) -> None:
+    async with running(app(), tmp_path / "data", api_token="t0p") as node, api_of(node) as api:
+        answer = await api.get("/status")
+        assert "BUSWAY_API_TOKEN" in problem(answer, 401)
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+        problem(await api.get("/nothing", headers={"authorization": "Bearer no"}), 401)
+        right = {"authorization": "Bearer t0p", "host": "shop.example"}
+        assert (await api.get("/status", headers=right)).status_code == 200
+        await node.post(event(1))
+
+
+async def test_without_one_a_strange_name_is_refused_and_a_page_cannot_post(
+    tmp_path: Path,
+) -> None:
+    async with running(app(), tmp_path / "data") as node, api_of(node) as api:
+        assert "evil.example" in problem(
+            await api.get("/status", headers={"host": "evil.example"}), 403
+        )
+        form = {"content-type": "text/plain"}
+        problem(await api.post("/flows", content=b"{}", headers=form), 415)
+        seen = await api.request("OPTIONS", "/status", headers={"origin": "http://evil.example"})
+        assert "access-control-allow-origin" not in seen.headers
+
+
+async def test_the_intake_goes_on_beside_it_on_the_same_port(tmp_path: Path) -> None:
+    async with running(app(), tmp_path / "data") as node:
+        base = f"http://127.0.0.1:{node.node.port}"
+        async with httpx.AsyncClient(base_url=base, trust_env=False) as client:
+            for number in range(20):
+                sent = await client.post("/events", json=event(number))
+                assert sent.status_code == 202
+                status = (await client.get("/api/v1/status")).json()
+                assert sum(one["end"] for one in status["log"]["partitions"]) == number + 1
+            assert (await client.get("/healthz")).text == "ok\n"
+            problem(await client.get("/nowhere"), 404)
+
+
+async def test_a_defect_is_told_without_its_text() -> None:
+    class Broken(MemoryLedger):
+        async def lanes(self) -> list[Lane]:
+            raise RuntimeError("a secret")
+
+    async with api_on(Control(log=MemoryLog(1), ledger=Broken())) as api:
+        answer = await api.get("/flows")
+    assert problem(answer, 500) == "a defect in the server; its log has more"
+    assert "secret" not in answer.text
