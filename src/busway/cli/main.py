@@ -9,7 +9,22 @@ from typing import Annotated
 
 import typer
 
-from busway.cli import alert, audit, dead, flow, job, look, match, new, replay, tail
+from busway.cli import (
+    alert,
+    audit,
+    dead,
+    event,
+    flow,
+    job,
+    lifecycle,
+    look,
+    match,
+    new,
+    replay,
+    steer,
+    tail,
+    window,
+)
 from busway.cli.client import Unreachable
 from busway.cli.show import as_error
 from busway.errors import BuswayError
@@ -62,9 +77,18 @@ app.command("status")(look.status)
 app.command("check")(look.check)
 app.command("alerts")(alert.alerts)
 app.command("tail")(tail.tail)
+app.command("event")(event.event)
+app.command("events")(event.events)
 app.command("match")(match.match)
 app.add_typer(flow.app, name="flows")
+flow.app.command("rename")(lifecycle.rename)
+flow.app.command("remove")(lifecycle.remove)
 app.command("audit")(audit.audit)
+app.command("pause")(steer.pause)
+app.command("resume")(steer.resume)
+app.command("drain")(steer.drain)
+app.command("throttle")(steer.throttle)
+app.add_typer(window.app, name="window")
 app.add_typer(dead.app, name="dead")
 app.add_typer(job.app, name="jobs")
 app.add_typer(replay.app, name="replay")

@@ -1,0 +1,149 @@
+"""The story of an event as people read it: who it is, a timeline for each flow, its family."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+import msgspec
+import typer
+
+from busway.control.story import Deed, FlowStory, Landed, Relative, Story
+from busway.outcome import Failure
+
+_MARKS = {
+    "delivered": "✓",
+    "filtered": "-",
+    "delivered_or_filtered": "?",
+    "unknown": "?",
+    "parked": "!",
+    "dead": "✗",
+    "discarded": "✗",
+    "waiting": "…",
+    "before_start": "-",
+}
+
+
+def print_story(story: Story) -> None:
+    """Print all of a story."""
+    for line in (*_head(story), *_flows(story.flows), *_family(story)):
+        typer.echo(line)
+
+
+def _head(story: Story) -> Iterator[str]:
+    yield f"{story.id}  {story.type}"
+    yield f"  from      {story.source or '(not kept)'}"
+    if story.key is not None:
+        yield f"  key       {story.key}"
+    if story.came_at is not None:
+        yield f"  came      {_time(story.came_at)}"
+    if story.time is not None:
+        yield f"  happened  {_time(story.time)}"
+    if story.place is not None:
+        gone = "" if story.came_at else " (trimmed; only copies are left)"
+        yield f"  place     partition {story.place.partition}, offset {story.place.offset:,}{gone}"
+    if story.event is not None:
+        yield f"  event     {_shortened(bytes(story.event).decode('utf-8', 'replace'), 300)}"
+    for one in story.others:
+        place = f"partition {one.place.partition}, offset {one.place.offset:,}"
+        yield f"  also      {one.source} at {_time(one.came_at)}, {place} (--source)"
+    if not story.complete:
+        back = f" back to {_time(story.looked_back_to)}" if story.looked_back_to else ""
+        yield f"  note      not all of the log was looked at{back}"
+
+
+def _flows(flows: Sequence[FlowStory]) -> Iterator[str]:
+    for flow in flows:
+        yield ""
+        replay = f", replay {flow.replay}" if flow.replay else ""
+        undeclared = " (not declared any more)" if not flow.declared else ""
+        yield f"{_MARKS[flow.state]} {flow.flow}{replay}{undeclared}: {flow.text}"
+        yield from (f"    {line}" for line in _about(flow))
+        yield from (f"    {_time(at)}  {what}" for at, what in _timeline(flow))
+        if flow.state == "parked" and flow.due is not None:
+            yield f"    {_time(flow.due)}  next attempt"
+
+
+def _about(flow: FlowStory) -> Iterator[str]:
+    if flow.destination:
+        yield f"to        {flow.destination}"
+    if flow.landed is not None:
+        yield f"landed    {_landing(flow.landed)}"
+    if flow.matched and flow.state == "waiting":
+        yield "rule      wants it"
+    if flow.held:
+        yield f"held      {flow.held}"
+    if flow.behind is not None:
+        yield f"behind    {flow.behind}"
+
+
+def _timeline(flow: FlowStory) -> list[tuple[datetime, str]]:
+    """Return what happened when, in order."""
+    found = [(one.at, _failure(one)) for one in flow.failures]
+    found += [(one.at, _deed(one)) for one in flow.deeds]
+    if flow.since is not None and flow.state in ("delivered", "filtered", "delivered_or_filtered"):
+        code = f" by code {flow.version}" if flow.version else ""
+        last = f" until {_time(flow.until)}" if flow.until not in (None, flow.since) else ""
+        found.append((flow.since, f"{flow.state.replace('_', ' ')}{last}{code}"))
+    return sorted(found, key=lambda one: one[0])
+
+
+def _failure(one: Failure) -> str:
+    took = "" if one.took_ms is None else f", {one.took_ms:,.1f} ms"
+    code = f" (code {one.version}{took})" if one.version else ""
+    lines = [f"attempt {one.attempt} failed in its {one.stage}: {one.error}: {one.reason}{code}"]
+    if one.traceback:
+        lines += [f"      {line}" for line in one.traceback.rstrip().splitlines()]
+    return "\n".join(lines)
+
+
+def _deed(one: Deed) -> str:
+    return f"{one.action} by {one.who}{f': {one.reason}' if one.reason else ''}"
+
+
+def _landing(landed: Landed) -> str:
+    kinds = {"table": "table ", "file": "file ", "request": "2xx answer of ", "output": ""}
+    text = f"{kinds.get(landed.landing.kind, '')}{landed.landing.place}"
+    if landed.row is not None:
+        keys = ", ".join(f"{name} = {_json(value)}" for name, value in landed.row.items())
+        text += f", row {keys}"
+    elif landed.landing.key:
+        text += f", a row by {', '.join(landed.landing.key)}"
+    if landed.idempotency_key is not None:
+        text += f", Idempotency-Key {landed.idempotency_key}"
+    return text
+
+
+def _family(story: Story) -> Iterator[str]:
+    if story.causes:
+        yield ""
+        yield "caused by"
+        for depth, one in enumerate(story.causes, 1):
+            yield f"{'  ' * depth}{_relative(one)}"
+    if story.caused:
+        yield ""
+        yield "caused"
+        yield from _tree(story.caused, 1)
+
+
+def _tree(relatives: Sequence[Relative], depth: int) -> Iterator[str]:
+    for one in relatives:
+        yield f"{'  ' * depth}{_relative(one)}"
+        yield from _tree(one.caused, depth + 1)
+
+
+def _relative(one: Relative) -> str:
+    made = f", made by flow {one.flow}" if one.flow else ""
+    return f"{one.id}  {one.type} from {one.source} at {_time(one.came_at)}{made}"
+
+
+def _time(at: datetime | None) -> str:
+    return "" if at is None else f"{at:%F %T.%f}"[:-3] + "Z"
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value, enc_hook=str).decode()
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."

@@ -1,0 +1,54 @@
+"""``busway flows rename`` and ``busway flows remove``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from busway.api.lifecycle import Renamed, Renaming
+from busway.cli.call import Call, calling
+from busway.control.lifecycle import Removal
+
+Reason = Annotated[str, typer.Option("--reason", help="Kept in the audit trail.")]
+
+
+@calling
+def rename(call: Call, old: str, new: str, reason: Reason = "") -> None:
+    """Give a flow that is not running another name, with its position, counts and dead letters.
+
+    A running one is renamed in the flows file, with renamed_from.
+
+    Example: `busway flows rename big_orders orders`
+    """
+    answer = call.post(f"/flows/{old}/rename", Renaming(new, reason))
+    if call.json:
+        answer.print()
+    else:
+        found = answer.read(Renamed)
+        typer.echo(f"Flow {found.before} is called {found.name} now.")
+
+
+@calling
+def remove(
+    call: Call,
+    name: str,
+    discard: Annotated[
+        bool,
+        typer.Option("--discard", help="Also with a backlog, parked events or dead letters."),
+    ] = False,
+    reason: Reason = "",
+) -> None:
+    """Forget a flow that is not running, and everything that is kept of it.
+
+    Example: `busway flows remove big_orders --discard --reason "the CRM is gone"`
+    """
+    answer = call.delete(f"/flows/{name}", discard=discard, reason=reason or None)
+    if call.json:
+        answer.print()
+        return
+    lost = answer.read(Removal)
+    typer.echo(
+        f"Flow {lost.flow} is removed; given up with it: a backlog of {lost.backlog:,},"
+        f" {lost.parked:,} parked, {lost.dead:,} dead events."
+    )
