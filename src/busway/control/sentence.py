@@ -91,7 +91,7 @@ def _gone(alert: Alert, shown: str) -> str:
         return f"flow {alert.flow!r} delivers to {alert.destination} again"
     return (
         f"flow {alert.flow!r} is stopped: {alert.destination} asks never to be called again;"
-        " give the flow another destination, or restart to try this one once more"
+        " give the flow another destination, or resume this one to try it once more"
     )
 
 

@@ -23,7 +23,7 @@ Kind = Literal[
 Unit = Literal["events", "destinations", "seconds", "ratio", "percent", "bytes"]
 
 GONE_CLEAR_HOLD_S = 60.0
-"""How long a destination that was gone must be taken for well: a restart forgets that it was."""
+"""How long a destination must be taken for well after it was resumed: it may say so again."""
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

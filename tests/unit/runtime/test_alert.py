@@ -272,7 +272,7 @@ async def test_a_destination_that_is_gone_is_told_until_it_takes_events_again() 
     await world.looks(loop, 30)
     await breaker("gone")
     await world.looks(loop, 120)
-    assert world.bus.told == ["raised"], "a restart tries once, which is no reason to tell again"
+    assert world.bus.told == ["raised"], "resuming tries it, which is no reason to tell again"
     await breaker("closed")
     await world.looks(loop, 62)
     assert world.bus.told == ["raised", "cleared"]
