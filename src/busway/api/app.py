@@ -23,6 +23,7 @@ from busway.api import (
     lifecycle,
     replay,
     status,
+    steer,
     tail,
 )
 from busway.api.access import guarded
@@ -39,6 +40,8 @@ ROUTERS: tuple[Router, ...] = (
     lifecycle.router,
     event.router,
     destination.router,
+    steer.flows,
+    steer.destinations,
     alert.router,
     dead.router,
     job.router,

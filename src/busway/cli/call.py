@@ -78,9 +78,9 @@ class Call:
         """Have something done; ``patient`` is for what may take minutes."""
         return self._ask(Ask("POST", path, _texts(params), _encoded(body), patient=patient))
 
-    def put(self, path: str, body: object, match: str = "") -> Answer:
+    def put(self, path: str, body: object, match: str = "", **params: Any) -> Answer:
         """Put a record in its place, when it still has the ETag ``match`` where that is given."""
-        return self._ask(Ask("PUT", path, body=_encoded(body), headers=_if(match)))
+        return self._ask(Ask("PUT", path, _texts(params), _encoded(body), _if(match)))
 
     def patch(self, path: str, body: object, match: str = "") -> Answer:
         """Change parts of a record."""

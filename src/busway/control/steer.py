@@ -15,8 +15,7 @@ from msgspec.structs import replace
 
 from busway.concurrency import concurrency as parse_concurrency
 from busway.control.control import Control
-from busway.control.record import flow_records
-from busway.control.steering import NOTHING, Target, decoded, records_of, steerings
+from busway.control.steering import NOTHING, Target, decoded, own_records
 from busway.delivery.hold import Drain, Override, Pause, Steering, windows_close_at
 from busway.delivery.throttle import Rate
 from busway.delivery.window import Window, window_of
@@ -177,9 +176,7 @@ async def skip_windows(control: Control, target: Target, order: Order) -> Steeri
     Raises :class:`Conflict` when none is open.
     """
     now = control.clock.now()
-    flows = await flow_records(control.ledger)
-    declared = flows[target.name].windows if target.kind == "flow" and target.name in flows else ()
-    records = records_of(target.name, target.name, declared, await steerings(control.ledger))
+    records = await own_records(control.ledger, target)
     until = windows_close_at({target.kind: records[target.kind]}, now)
     if until is None:
         raise Conflict(f"{target.kind} {target.name!r} is in no window now")

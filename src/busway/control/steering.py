@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from busway.control.record import FlowRecord, flow_records
+from busway.control.record import flow_records
 from busway.delivery.hold import Records, Scope, Steering
 from busway.delivery.window import Window
 from busway.errors import NotFound
@@ -65,6 +65,17 @@ def records_of(
     return {"flow": own, "destination": found.get(Target("destination", destination), NOTHING)}
 
 
+async def own_records(ledger: Ledger, target: Target) -> Records:
+    """Return what a flow has to obey, or what is asked of a destination."""
+    found = await steerings(ledger)
+    if target.kind == "destination":
+        return {"destination": found.get(target, NOTHING)}
+    record = (await flow_records(ledger)).get(target.name)
+    if record is None:
+        return {"flow": found.get(target, NOTHING)}
+    return records_of(target.name, record.destination, record.windows, found)
+
+
 async def known_flow(ledger: Ledger, name: str) -> Target:
     """Return a flow. Raises :class:`NotFound`, with what may have been meant."""
     names = set(await flow_records(ledger)) | {lane.flow for lane in await ledger.lanes()}
@@ -75,26 +86,17 @@ async def known_flow(ledger: Ledger, name: str) -> Target:
 
 
 async def known_destination(ledger: Ledger, name: str) -> Target:
-    """Return a destination. Raises :class:`NotFound`, with what may have been meant."""
-    names = {one.destination for one in (await flow_records(ledger)).values()}
+    """Return a destination by its name, or by that of a flow that delivers to it.
+
+    Raises :class:`NotFound`, with what may have been meant.
+    """
+    flows = await flow_records(ledger)
+    names = {one.destination for one in flows.values()}
+    if name not in names and name in flows:
+        return Target("destination", flows[name].destination)
     if name not in names:
         raise NotFound.named("destination", name, sorted(names))
     return Target("destination", name)
-
-
-async def destination_of(ledger: Ledger, flow: str) -> Target:
-    """Return the destination of a flow. Raises :class:`NotFound` when there is no such flow."""
-    record = (await flow_records(ledger)).get(flow)
-    if record is None:
-        raise NotFound.named("flow", flow, await flow_records(ledger))
-    return Target("destination", record.destination)
-
-
-def flows_to(target: Target, flows: Mapping[str, FlowRecord]) -> Sequence[str]:
-    """Return the names of the flows that a record is about."""
-    if target.kind == "flow":
-        return [target.name]
-    return [name for name, one in flows.items() if one.destination == target.name]
 
 
 _decoder = msgspec.json.Decoder(Steering)

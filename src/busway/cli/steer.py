@@ -1,0 +1,167 @@
+"""``busway pause``, ``resume``, ``drain``, ``throttle``: steer a flow, or a destination."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Annotated, Any, Concatenate, ParamSpec, get_type_hints
+from urllib.parse import quote
+
+import msgspec
+import typer
+
+from busway.cli.call import Answer, Call, calling
+from busway.control.steered import Steered
+from busway.errors import BuswayError
+
+P = ParamSpec("P")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The flow.")]
+IsDestination = Annotated[
+    bool,
+    typer.Option("--destination", help="NAME is a destination, or a flow that delivers to it."),
+]
+Reason = Annotated[str, typer.Option("--reason", help="Why, for whoever looks.")]
+_EMPTY = inspect.Parameter.empty
+_GIVEN: Mapping[str, tuple[Any, Any]] = {
+    "name": (Name, _EMPTY),
+    "destination": (IsDestination, False),
+    "reason": (Reason, ""),
+}
+
+
+class Way(msgspec.Struct, frozen=True):
+    """The way to what is steered: a flow, or a destination by name; and why it is."""
+
+    name: str
+    destination: bool = False
+    reason: str = ""
+
+    @property
+    def path(self) -> str:
+        return "/destinations" if self.destination else f"/flows/{quote(self.name, safe='')}"
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return {"name": self.name} if self.destination else {}
+
+
+def steering(command: Callable[Concatenate[Call, Way, P], None]) -> Callable[..., None]:
+    """Make a command of a function that takes a :class:`Call` and a :class:`Way` first: adds the
+    argument and the options for them."""
+
+    @functools.wraps(command)
+    def called(call: Call, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        given: dict[str, Any] = {name: kwargs.pop(name) for name in _GIVEN}
+        command(call, Way(**given), *args, **kwargs)
+
+    hints = get_type_hints(command, include_extras=True)
+    whole = list(inspect.signature(command).parameters.values())
+    own = [one.replace(annotation=hints[one.name]) for one in whole[2:]]
+    name, *more = (
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for name, (kind, default) in _GIVEN.items()
+    )
+    first = name.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = [whole[0], first, *own, *more]
+    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    called.__annotations__ = {one.name: one.annotation for one in parameters} | {"call": Call}
+    return calling(called)
+
+
+@steering
+def pause(
+    call: Call,
+    way: Way,
+    lasts: Annotated[str | None, typer.Option("--for", help="For so long, like 2h.")] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", help="Until then, like 2026-12-24T08:00+01:00.")
+    ] = None,
+) -> None:
+    """Stop delivering at once; events go on coming in, the backlog stays.
+
+    Until it is resumed, or for a time. It holds over restarts.
+
+    Example: `busway pause orders --for 2h --reason "the shop moves"`
+    """
+    body = {"reason": way.reason}
+    body |= {} if lasts is None else {"for": lasts}
+    body |= {} if until is None else {"until": _time(until).isoformat()}
+    tell(call, call.post(f"{way.path}/pause", body, **way.params))
+
+
+@steering
+def resume(call: Call, way: Way) -> None:
+    """Deliver again, and call a destination again that answered 410.
+
+    Maintenance windows go on to hold: `busway window skip orders` passes over one.
+
+    Example: `busway resume orders`
+    """
+    tell(call, call.post(f"{way.path}/resume", {"reason": way.reason}, **way.params))
+
+
+@steering
+def drain(call: Call, way: Way) -> None:
+    """Deliver what is there now, and pause then.
+
+    Parked events that are due within a minute are waited for; later ones stay parked.
+
+    Example: `busway drain orders --reason "before the move"`
+    """
+    tell(call, call.post(f"{way.path}/drain", {"reason": way.reason}, **way.params))
+
+
+@steering
+def throttle(
+    call: Call,
+    way: Way,
+    rate: Annotated[str | None, typer.Option("--rate", help="Events, like 5/s or 100/m.")] = None,
+    concurrency: Annotated[
+        str | None, typer.Option("--concurrency", help="Requests at a time: 4, or adaptive.")
+    ] = None,
+    off: Annotated[bool, typer.Option("--off", help="Hold what is declared again.")] = False,
+) -> None:
+    """Hold another rate or concurrency than is declared, until it is taken off.
+
+    Example: `busway throttle orders --rate 5/s`
+    """
+    asked = {"rate": rate, "concurrency": concurrency}
+    if off == any(asked.values()):
+        raise BuswayError("say what: --rate, --concurrency or both, or --off")
+    if off:
+        tell(call, call.delete(f"{way.path}/throttle", reason=way.reason, **way.params))
+    else:
+        body = asked | {"reason": way.reason}
+        tell(call, call.put(f"{way.path}/throttle", body, **way.params))
+
+
+def tell(call: Call, answer: Answer) -> None:
+    """Print how what was steered stands now."""
+    if call.json:
+        answer.print()
+        return
+    found = answer.read(Steered)
+    state, name = found.state, found.controls.name
+    until = "" if state.until is None else f" until {state.until.astimezone():%F %T %Z}"
+    why = f": {state.reason}" if state.reason else ""
+    typer.echo(f"{name} is {_WORDS.get(state.state, state.state)}{until}{why}")
+    asked = found.controls.throttle
+    if asked is not None:
+        parts = (f"rate {asked.rate}", asked.rate), (f"concurrency {asked.concurrency}",) * 2
+        typer.echo(f"{name} is held to {' and '.join(text for text, one in parts if one)}")
+    if not call.client.live:
+        typer.echo("Nothing runs here now: it holds from the next start on.")
+
+
+_WORDS = {"window": "in a maintenance window"}
+
+
+def _time(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BuswayError(f"{text!r} is no time; write it like 2026-12-24T08:00+01:00") from error
+    return found if found.tzinfo else found.astimezone()
