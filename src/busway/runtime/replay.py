@@ -23,6 +23,7 @@ EVERY_S = 0.5
 """How soon what another process did to a replay is noticed."""
 RELEASE_S = 10.0
 """How long a stopped replay may take for the portion in hand."""
+MEASURED_EVERY_S = 1.0
 _RECENT = 0.3
 """How much the last second counts in the speed of a replay."""
 
@@ -118,24 +119,28 @@ class Replays:
     async def _note(self, job: Job, lanes: Sequence[Lane]) -> None:
         """Keep how far it is; it is done when all its lanes are at their ends."""
         done, at = passed(lanes), self._hub.clock.now()
-        progress = msgspec.json.encode(Progress(progress_of(job).spans, self._per_s(job, done)))
-        over = bool(lanes) and finished(job, lanes)
+        over, per_s = bool(lanes) and finished(job, lanes), self._per_s(job, done)
+        if per_s is None and not over:
+            return
+        progress = msgspec.json.encode(Progress(progress_of(job).spans, per_s or 0.0))
 
         def noted(one: Job) -> Job:
             now = msgspec.structs.replace(one, done=done, progress=msgspec.Raw(progress))
             ended = over and one.state == "running"
             return msgspec.structs.replace(now, state="done", changed_at=at) if ended else now
 
-        if over or done != job.done:
-            await self._alter(job, noted)
+        await self._alter(job, noted)
 
-    def _per_s(self, job: Job, done: int) -> float:
-        """Return the speed, in events of the log: mostly what it was, and a little what it is."""
+    def _per_s(self, job: Job, done: int) -> float | None:
+        """Return the speed, in events of the log: mostly what it was, and a little what it is.
+
+        Once a second; ``None`` in between.
+        """
         now, before = self._hub.clock.monotonic(), progress_of(job).per_s
-        then, had = self._measured.get(job.id, (now, done))
+        then, had = self._measured.setdefault(job.id, (now, done))
+        if now - then < MEASURED_EVERY_S:
+            return None
         self._measured[job.id] = (now, done)
-        if now <= then:
-            return before
         measured = (done - had) / (now - then)
         return before + _RECENT * (measured - before) if before else measured
 

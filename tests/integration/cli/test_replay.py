@@ -1,0 +1,63 @@
+"""``busway replay``, by the real command on a real server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from command import busway, running, select, until
+
+FLOWS = """
+from busway import App
+from busway.sinks import sqlite
+app = App("shop")
+@app.flow(when={"type": ["order.created"]}, to=sqlite("shop.db", table="t", create=True))
+def orders(event):
+    return {"n": event.data["n"]}
+"""
+
+
+def test_it_is_counted_replayed_and_forgotten(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(FLOWS)
+    with running("shop.py", cwd=tmp_path) as server:
+        server.post(*({"id": f"o{n}", "data": {"n": n}} for n in range(40)))
+        until(lambda: len(select(tmp_path / "shop.db", "SELECT n FROM t")) == 40, "they land")
+        counted = busway("replay", "start", "orders", "--from", "2h", "--dry-run", cwd=tmp_path)
+        words = counted.out.split()
+        assert (words[0], words[4], words[-6]) == ("40", "40", "0"), counted
+        by_id = ("replay", "start", "orders", "--id", "o7", "--id", "o8", "--force", "--follow")
+        ended = busway(*by_id, "--json", cwd=tmp_path).json()
+        assert (ended["state"], ended["delivered"], ended["filtered"]) == ("done", 2, 38)
+        (tmp_path / "ids").write_text("o1\no2\no3\n")
+        (tmp_path / "pattern").write_text('{"data": {"n": [1, 2]}}')
+        files = ("--id", "@ids", "--pattern", "@pattern", "--force", "--follow")
+        shown = busway("replay", "start", "orders", *files, cwd=tmp_path)
+        assert "done: 40 of 40 events (100 %)" in shown.out, shown
+        assert len(select(tmp_path / "shop.db", "SELECT n FROM t")) == 44
+        listed = busway("replay", "list", cwd=tmp_path).out
+        assert ended["id"] in listed
+        assert listed.count("done") == 3  # the column's name, and two replays
+        slow = busway("replay", "start", "orders", "--force", "--rate", "1/h", cwd=tmp_path).out
+        id = slow.split()[1]
+        assert "stopped" in busway("replay", "stop", id, cwd=tmp_path).out
+        assert "running" in busway("replay", "resume", id, cwd=tmp_path).out
+        refused = busway("replay", "forget", id, cwd=tmp_path)
+        assert refused.code == 1
+        assert f"busway replay stop {id}" in refused.err
+    stopped = busway("replay", "stop", id, cwd=tmp_path)
+    assert "stopped" in stopped.out, stopped
+    assert "is forgotten" in busway("replay", "forget", id, cwd=tmp_path).out
+    assert busway("replay", "show", id, cwd=tmp_path).code == 1
+
+
+def test_what_it_does_not_understand(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(FLOWS)
+    with running("shop.py", cwd=tmp_path) as server:
+        server.post({"id": "o1", "data": {"n": 1}})
+    for option, said in (
+        (("--from", "yesterday"), "2h for 2 hours ago"),
+        (("--offsets", "1-2"), "0:100-200"),
+        (("--pattern", "{"), "JSON object"),
+        ((), "start the server"),
+    ):
+        ended = busway("replay", "start", "orders", *option, cwd=tmp_path)
+        assert (ended.code, said in ended.err) == (1, True), ended
