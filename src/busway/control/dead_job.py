@@ -10,7 +10,7 @@ from busway.control.control import Control
 from busway.control.dead_patch import Function, load_patch
 from busway.control.dead_redrive import Action, Order, Refusal, audits, decide, note_refused
 from busway.control.dead_selection import Place, Selection, count, select
-from busway.control.job import Job, begin, replaced
+from busway.control.job import Job, begin, replaced, same
 from busway.control.job import job as job_of
 from busway.delivery.throttle import Rate
 from busway.lane import Trouble
@@ -108,7 +108,7 @@ async def work_page(control: Control, job: Job, function: Function | None, most:
     verdicts = [*made.verdicts, *made.others]
     trail = audits(made, order, at, job.id)
     applied = await control.ledger.judge(verdicts, trail, [replaced(job, after)])
-    if not any(applied) and await job_of(control.ledger, job.id) != after:
+    if not any(applied) and not same(await job_of(control.ledger, job.id), after):
         return None
     refused = await note_refused(control.ledger, made, applied, order, at)
     return await _corrected(control, after, len(refused)) if refused else after

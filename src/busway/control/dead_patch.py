@@ -94,8 +94,13 @@ async def load_patch(source: str) -> Function:
     return found
 
 
-async def patched(function: Function, letters: Sequence[Trouble]) -> list[Patched]:
-    """Return what a patch makes of each letter; it runs in a thread, one letter after the other."""
+async def patched(
+    function: Function, letters: Sequence[Trouble], timeout_s: float = CALL_TIMEOUT_S
+) -> list[Patched]:
+    """Return what a patch makes of each letter; it runs in a thread, one letter after the other.
+
+    For one letter it may take ``timeout_s``.
+    """
     events = [Event.from_json(one.event, attempt=one.attempts + 1) for one in letters]
     owners = {id(event): letter for event, letter in zip(events, letters, strict=True)}
     changed: dict[int, Trouble] = {}
@@ -105,7 +110,7 @@ async def patched(function: Function, letters: Sequence[Trouble]) -> list[Patche
         if raw is not None:
             changed[id(event)] = edited(owners[id(event)], raw)
 
-    made = await run_in_thread(call, events, CALL_TIMEOUT_S)
+    made = await run_in_thread(call, events, timeout_s)
     return [
         Patched(letter, letter, _reason(result))
         if isinstance(result, Failed)

@@ -93,6 +93,7 @@ async def decide(
     and lets those behind it wait.
     """
     function, at = using
+    letters = sorted(letters, key=place_in)
     ready = [Patched(one, one) for one in letters]
     if function is not None and order.action != "discard":
         ready = await patched(function, letters)

@@ -110,6 +110,11 @@ def replaced(before: Job, after: Job) -> Change:
     return Change(JOB + before.id, _encoded(after), expected=_encoded(before))
 
 
+def same(one: Job, other: Job) -> bool:
+    """Say whether two records of a job are equal, what they have as bare JSON included."""
+    return _encoded(one) == _encoded(other)
+
+
 def _target(job: Job) -> str:
     return f"job/{job.id}"
 
