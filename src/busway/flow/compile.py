@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -169,10 +169,11 @@ class _Compiler:
         if not isinstance(sink, msgspec.Struct):
             return
         for field, value in msgspec.structs.asdict(sink).items():
-            try:
-                resolve(value) if isinstance(value, Env) else None
-            except SettingsError as error:
-                self._wrong(f"to.{field}: {error}; set it, or put it into .env")
+            for variable in _variables(value):
+                try:
+                    resolve(variable)
+                except SettingsError as error:
+                    self._wrong(f"to.{field}: {error}; set it, or put it into .env")
 
     def _steps(self) -> tuple[Step, ...]:
         given = self._given.get("steps", ())
@@ -259,3 +260,12 @@ class _Compiler:
         declared = repr((pattern.source, sink, shape))
         functions = [step.function for step in steps]
         return version_of(functions, declared, Path(self._declaration.file).resolve().parent)
+
+
+def _variables(value: object) -> Iterator[Env]:
+    """Yield what stands for environment variables in a field of a sink, in lists of them too."""
+    if isinstance(value, Env):
+        yield value
+    elif isinstance(value, tuple):
+        for one in value:
+            yield from _variables(one)

@@ -10,7 +10,8 @@ import pytest
 from busway import App
 from busway.errors import FlowError
 from busway.flow import compile_app, load_app
-from busway.sinks import console, jsonl
+from busway.settings import env
+from busway.sinks import console, http, jsonl
 
 MISTAKES = """
 from busway import App, env
@@ -126,3 +127,15 @@ def test_a_missing_file_and_a_missing_name_say_so(tmp_path: Path) -> None:
     with pytest.raises(FlowError, match="it has no App called 'c'; it has: a, b"):
         load_app(f"{tmp_path / 'flows.py'}:c")
     assert load_app(f"{tmp_path / 'flows.py'}:b").name == "b"
+
+
+def test_a_variable_within_a_list_is_missed_too() -> None:
+    app = App("t")
+    app.flow(
+        "hook",
+        to=http("http://x.example/", sign=[env("NO_SUCH")], headers={"A": env("NOR_SUCH")}),
+    )
+    with pytest.raises(FlowError) as caught:
+        compile_app(app)
+    assert "to.sign: the environment variable NO_SUCH is not set; set it" in str(caught.value)
+    assert "to.headers: the environment variable NOR_SUCH is not set; set it" in str(caught.value)
