@@ -13,6 +13,7 @@ from standardwebhooks.webhooks import Webhook
 from api_client import api_of, problem
 from busway import App, Event, Reject
 from busway.alerts import (
+    backlog_age,
     backlog_size,
     breaker_open,
     dead_letters,
@@ -25,6 +26,7 @@ from busway.alerts import (
 from busway.control.alert import AlertStatus, alert_statuses
 from busway.control.control import Control
 from busway.control.dead_redrive import Order, deal
+from busway.flow import compile_app
 from busway.sinks import chat, http, jsonl, smtp
 from delivery_node import QUICK, Running, event, running, until
 from http_target import Answer, Call, HttpTarget, http_target
@@ -165,19 +167,20 @@ async def test_a_destination_that_is_down_raises_an_alert_until_it_is_back(
     app = an_app(tmp_path, sink)
     app.alert("crm down", breaker_open(destination=sink))
     app.alert("orders wait", backlog_size("orders", above=1), clear_below=0)
+    app.alert("orders are late", backlog_age(above="1s"))
     async with running(app, tmp_path / "data") as busway:
         await target.stop()
         await busway.post(event(1), event(2), event(3))
-        await busway.until("told", delivered=2)
+        await busway.until("told", delivered=3)
         found = await alert(busway, "crm down")
         assert found is not None
         assert found.state == "raised"
         assert "cannot be reached" in found.text
         await target.start()
         await busway.until("orders", delivered=3)
-        await busway.until("told", delivered=4)
+        await busway.until("told", delivered=6)
     told = kinds(tmp_path / "told.jsonl")
-    for name in ("crm down", "orders wait"):
+    for name in ("crm down", "orders wait", "orders are late"):
         assert [kind for kind, of in told if of == name] == ["raised", "cleared"]
 
 
@@ -277,6 +280,21 @@ async def test_an_alert_that_is_declared_no_more_is_cleared(tmp_path: Path) -> N
         assert await alert(busway, "log") is None
     assert kinds(tmp_path / "told.jsonl") == [("raised", "log"), ("cleared", "log")]
     assert "it is not declared any more" in told_in(tmp_path / "told.jsonl")[1]["data"]["text"]
+
+
+async def test_other_alerts_of_a_program_that_changed(tmp_path: Path) -> None:
+    app, changed = an_app(tmp_path), an_app(tmp_path)
+    app.alert("log", log_size(above=1))
+    app.alert("disk", disk_free(below=1))
+    changed.alert("log", log_size(above="1TB"))
+    changed.alert("disk", disk_free("100%"))
+    async with running(app, tmp_path / "data") as busway:
+        await busway.until("told", delivered=1)
+        await busway.node.change(compile_app(changed))
+        await busway.until("told", delivered=3)
+    told = kinds(tmp_path / "told.jsonl")
+    assert told[0] == ("raised", "log")
+    assert sorted(told[1:]) == [("cleared", "log"), ("raised", "disk")]
 
 
 async def test_alerts_over_the_api(tmp_path: Path) -> None:
