@@ -16,7 +16,7 @@ from busway.api.page import Cursor, Limit, cursor_of, place_in
 from busway.control.control import Control
 from busway.control.event import story
 from busway.control.scan import Sighting, Stretch
-from busway.control.search import Found, Question, search
+from busway.control.search import Found, Question, SeenEvent, search
 from busway.control.story import FlowStory, Landed, Place, Story
 from busway.ports import Landing
 
@@ -44,15 +44,6 @@ _STORY = Story(
     event=_EVENT,
     flows=[_FLOW],
 )
-
-
-class SeenEvent(msgspec.Struct, frozen=True):
-    """An event of the log: where it is, when it was appended, and it."""
-
-    partition: int
-    offset: int
-    came_at: datetime
-    event: Raw
 
 
 class SeenPage(msgspec.Struct, frozen=True, kw_only=True):

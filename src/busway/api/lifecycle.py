@@ -4,29 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 from litestar import Router, delete, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from busway.api.openapi import example
 from busway.control.control import Control
-from busway.control.lifecycle import Removal, remove, rename
-
-
-class Renaming(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The new name of a flow; ``reason`` is kept in the trail."""
-
-    to: str
-    reason: str = ""
-
-
-class Renamed(msgspec.Struct, frozen=True):
-    """A flow's old and new name."""
-
-    before: str
-    name: str
-
+from busway.control.lifecycle import Removal, Renamed, Renaming, remove, rename
 
 _RENAMING = Renaming("orders", "there are small ones now")
 

@@ -100,8 +100,10 @@ class Remote:
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except httpx.InvalidURL as error:
-            raise BuswayError(f"{self._url!r} is no URL: {error}") from error
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
+            raise BuswayError(
+                f"{self._url!r} is no URL ({error}); give one like http://127.0.0.1:8400"
+            ) from error
         except httpx.TransportError as error:
             raise Unreachable(
                 f"no server answers at {self._url}: {error}; is it running, is the address right?"

@@ -8,11 +8,11 @@ from urllib.parse import quote
 import msgspec
 import typer
 
-from busway.api.event import SeenEvent
 from busway.cli.call import Call, calling
 from busway.cli.event_timeline import print_story
 from busway.cli.moment import moment
 from busway.cli.show import as_json, as_table
+from busway.control.search import SeenEvent
 from busway.control.story import Story
 from busway.event import Event
 

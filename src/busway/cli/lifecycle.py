@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from busway.api.lifecycle import Renamed, Renaming
 from busway.cli.call import Call, calling
-from busway.control.lifecycle import Removal
+from busway.control.lifecycle import Removal, Renamed, Renaming
 
 Reason = Annotated[str, typer.Option("--reason", help="Kept in the audit trail.")]
 

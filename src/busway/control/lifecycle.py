@@ -29,6 +29,20 @@ RETIRED = "retired/"
 """Before each name by which sinks knew a flow that was removed: no other one may get it."""
 
 
+class Renaming(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The new name of a flow; ``reason`` is kept in the trail."""
+
+    to: str
+    reason: str = ""
+
+
+class Renamed(msgspec.Struct, frozen=True):
+    """A flow's old and new name."""
+
+    before: str
+    name: str
+
+
 class Removal(msgspec.Struct, frozen=True):
     """What a flow had when it was removed: that many events were given up with it."""
 

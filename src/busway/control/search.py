@@ -7,6 +7,7 @@ from datetime import datetime
 from zlib import crc32
 
 import msgspec
+from msgspec import Raw
 
 from busway.control.control import Control
 from busway.control.scan import Scan, Sighting, Stretch, Test, Wanted, stretches
@@ -16,6 +17,15 @@ from busway.event import Event
 
 WITHIN_S = 5.0
 MOST = 1_000
+
+
+class SeenEvent(msgspec.Struct, frozen=True):
+    """An event of the log: where it is, when it was appended, and it."""
+
+    partition: int
+    offset: int
+    came_at: datetime
+    event: Raw
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
