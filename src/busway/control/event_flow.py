@@ -12,15 +12,17 @@ from msgspec.structs import replace
 from busway.bus.follow import match
 from busway.clock import derived_id
 from busway.control.control import Control
+from busway.control.event_replay import Replayed, replayed
 from busway.control.event_subject import Subject
 from busway.control.fate import Evidence, Tally, fate, rule_of
 from busway.control.record import FlowRecord, VersionRecord, flow_records, version_records
 from busway.control.status import FlowStatus, flow_statuses
+from busway.control.steering import Target, steering
 from busway.control.story import Deed, FlowStory, Landed
 from busway.errors import EventError
 from busway.event import Event
 from busway.lane import REPLAYS, Audit, Lane, Query, Resolved, Settled, Trouble, flow_of, is_replay
-from busway.ports import Batch, Ledger, Log
+from busway.ports import Batch, Landing, Ledger, Log
 from busway.rule import Pattern, RuleIndex
 
 _MOST_COUNTED = 100_000
@@ -35,6 +37,7 @@ class _Kept(msgspec.Struct, frozen=True):
     statuses: Mapping[str, FlowStatus]
     troubles: Mapping[str, Trouble]
     resolved: Mapping[str, Resolved]
+    replays: Mapping[str, Replayed]
 
 
 async def flow_stories(control: Control, subject: Subject) -> Sequence[FlowStory]:
@@ -48,6 +51,7 @@ async def flow_stories(control: Control, subject: Subject) -> Sequence[FlowStory
         {one.name: one for one in await flow_statuses(control.log, ledger)},
         {one.flow: one for one in troubles if (one.partition, one.offset) == here},
         {one.flow: one for one in await ledger.resolved(id) if (one.partition, one.offset) == here},
+        await replayed(ledger),
     )
     lanes = [lane for lane in await ledger.lanes() if lane.partition == place.partition]
     return [
@@ -70,9 +74,12 @@ async def _flow_story(control: Control, subject: Subject, lane: Lane, kept: _Kep
         deeds=await _deeds(control.ledger, lane.flow, subject),
     )
     if story.state == "delivered":
+        replay = kept.replays.get(lane.flow)
+        if replay is not None and replay.request.into is not None:
+            return replace(story, landed=Landed(landing=Landing("file", replay.request.into)))
         return replace(story, landed=_landed(subject, evidence.version, record, lane))
     if story.state in ("waiting", "parked") and name in kept.statuses:
-        story = replace(story, held=_held(control, kept.statuses[name]))
+        story = replace(story, held=await _held(control, kept.statuses[name]))
     if story.state == "parked" and story.due is None:
         story = replace(story, behind=await _behind(control.ledger, lane, subject))
     return story
@@ -96,6 +103,8 @@ async def _evidence(control: Control, subject: Subject, lane: Lane, kept: _Kept)
         ordered=record is not None and record.ordered,
         published=lane.flow in subject.published,
     )
+    if (replay := kept.replays.get(lane.flow)) is not None:
+        found = replace(found, selected=replay.selects(subject, rule_of(found.version)))
     if fate(found).state != "delivered_or_filtered" or settled is None or is_replay(lane.flow):
         return found
     return replace(found, tally=await _tally(control.log, settled, found.version))
@@ -162,12 +171,15 @@ def _row(subject: Subject, key: Sequence[str]) -> dict[str, object] | None:
     return {name: data.get(name) for name in key} if isinstance(data, dict) else None
 
 
-def _held(control: Control, status: FlowStatus) -> str:
+async def _held(control: Control, status: FlowStatus) -> str:
     """Return what keeps a flow from delivering now, or slows it down."""
     if status.state != "running":
         until = f" until {status.until:%F %T} UTC" if status.until else ""
         reason = f": {status.state_reason}" if status.state_reason else ""
         return f"{status.state}{until}{reason}"
+    own = (await steering(control.ledger, Target("flow", status.name))).throttle
+    if own is not None and own.rate is not None:
+        return f"throttled to {own.rate} by {own.who}{f': {own.reason}' if own.reason else ''}"
     program = control.program()
     flows = program.flows if program is not None else ()
     rate = next((flow.rate for flow in flows if flow.name == status.name), None)

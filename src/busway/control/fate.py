@@ -30,7 +30,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
     ``settled`` is the range that it was settled in, ``version`` what is known of the code that did
     it, ``tally`` what was counted in that range, ``published`` whether an event is on the bus that
-    the flow made of it.
+    the flow made of it, ``selected`` whether a replay was asked for it.
     """
 
     lane: Lane
@@ -43,6 +43,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     tally: Tally | None = None
     ordered: bool = False
     published: bool = False
+    selected: bool = True
 
     @property
     def lane_version(self) -> str:
@@ -137,34 +138,38 @@ def _settled(found: Evidence, one: Settled) -> FlowStory:
 
 
 def _outcome(found: Evidence, one: Settled) -> tuple[State, str]:
-    counts = one.counts
-    reason = why_not(found)
+    counts, reason = one.counts, why_not(found)
     if reason is not None:
         return "filtered", f"the rule did not want it: {reason.text}"
+    if not found.selected:
+        return "filtered", "the replay was not asked for it"
     if found.published:
         return "delivered", "it was delivered: what the flow made of it is on the bus"
     if counts.delivered == counts.total:
         return "delivered", "it was delivered, like every event of its range"
-    if counts.filtered == counts.total:
-        known = found.event is not None and found.version is not None
-        return "filtered", "a step filtered it" if known else "it was filtered"
-    if found.event is None or found.version is None:
-        return _unclear(one, "what its rule was is not kept")
-    return _by_steps(found, one, found.version)
+    return _by_steps(found, one)
 
 
-def _by_steps(found: Evidence, one: Settled, version: VersionRecord) -> tuple[State, str]:
-    """Tell delivered from filtered by a step, for an event that the rule wanted."""
-    counts, tally = one.counts, found.tally
+def _by_steps(found: Evidence, one: Settled) -> tuple[State, str]:
+    """Tell delivered from filtered by a step, where the rule is not known to have said no."""
+    counts, version = one.counts, found.version
+    if version is None or found.event is None:
+        gone = counts.filtered == counts.total
+        return ("filtered", "it was filtered") if gone else _unclear(one, "its rule is not known")
     held = found.ordered and counts.parked > 0
     if not version.steps:
         return "delivered", "it was delivered: the rule wanted it, and no step could filter it"
     if not counts.delivered and not held:
-        return "filtered", "a step filtered it: nothing of its range was delivered"
+        return "filtered", "a step filtered it"
+    return _by_numbers(found, one, held)
+
+
+def _by_numbers(found: Evidence, one: Settled, held: bool) -> tuple[State, str]:
+    """Tell it by how many events of the range the rule wanted."""
+    tally = found.tally
     if tally is None:
-        return _unclear(one, "its range is too long to be counted")
-    by_rule = one.end - one.start - tally.wanted - tally.unreadable
-    by_step = counts.filtered - by_rule
+        return _unclear(one, "the others of its range cannot be told apart")
+    by_step = one.counts.filtered - (one.end - one.start - tally.wanted - tally.unreadable)
     if by_step == 0 and not held:
         return "delivered", "it was delivered: no step filtered any event of its range"
     what = f"its rule wanted {tally.wanted:,} events of the range, {by_step:,} of them were"

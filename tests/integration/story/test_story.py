@@ -409,3 +409,41 @@ async def test_search_by_key_by_path_and_by_time(tmp_path: Path) -> None:
         }
         async with on.session.get(url, params={"where": "data[?"}) as answer:
             assert answer.status == 400
+
+
+async def test_a_replay_that_passed_it(tmp_path: Path) -> None:
+    app = App("shop")
+    app.flow("orders", to=jsonl(str(tmp_path / "o.jsonl")))
+    again = str(tmp_path / "again.jsonl")
+    async with running(app, tmp_path / "bus") as on:
+        await on.post(event(1, "k"), event(2, "k"))
+        await on.until("orders", delivered=2)
+        made = await steer(
+            on, "POST", "/replays", flow="orders", select={"ids": ["e1"]}, into=again
+        )
+
+        async def done() -> bool:
+            found = await steer(on, "GET", f"/replays/{made['id']}")
+            return bool(found["state"] == "done")
+
+        await until(done, "the replay")
+        (first,) = [one for one in (await told(on, "e1"))["flows"] if one["replay"]]
+        (second,) = [one for one in (await told(on, "e2"))["flows"] if one["replay"]]
+    assert (first["flow"], first["replay"], first["state"]) == ("orders", made["id"], "delivered")
+    assert first["landed"]["landing"] == {"kind": "file", "place": again}
+    assert (second["state"], second["text"]) == ("filtered", "the replay was not asked for it")
+
+
+async def test_a_throttle_is_told(tmp_path: Path) -> None:
+    app = App("shop")
+    app.flow("slow", to=console(), rate="1/h")
+    async with running(app, tmp_path / "bus") as on:
+        await on.post(*(event(n, "k") for n in range(4)))
+        await on.until("slow", delivered=1)
+        found = await part(on, "e3", "slow")
+        assert (found["state"], found["ahead"]) == ("waiting", 2)
+        assert found["held"].startswith("it delivers at most 0.0002")
+        await steer(on, "PUT", "/flows/slow/throttle", rate="2/h", reason="they asked")
+        held = (await part(on, "e3", "slow"))["held"]
+        assert held.startswith("throttled to ")
+        assert held.endswith(" by ada: they asked")
