@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from busway.lane import Counts
+from busway.lane import REPLAYS, Counts, flow_of, is_replay
 from busway.runtime.hub import Times
 from busway.telemetry import Metrics
 
@@ -38,13 +38,13 @@ class Observer:
     def settled(self, place: tuple[str, int, int, int], counts: Counts, times: Times) -> None:
         """A batch of ``place`` (flow, partition, start, end) was settled."""
         flow, partition, start, end = place
-        metrics = self._metrics
+        metrics, label = self._metrics, _label(flow)
         for outcome, count in zip(Counts.__struct_fields__, counts.values(), strict=True):
             if count:
-                metrics.outcomes.labels(flow, outcome).inc(count)
-        metrics.batch_events.labels(flow).observe(end - start)
+                metrics.outcomes.labels(label, outcome).inc(count)
+        metrics.batch_events.labels(label).observe(end - start)
         for stage in Times.__struct_fields__:
-            metrics.stage_seconds.labels(flow, stage).observe(getattr(times, stage))
+            metrics.stage_seconds.labels(label, stage).observe(getattr(times, stage))
         _log.info(
             "settled",
             flow=flow,
@@ -57,4 +57,9 @@ class Observer:
 
     def retried(self, flow: str, fate: str) -> None:
         """A parked event was tried again."""
-        self._metrics.retries.labels(flow, fate).inc()
+        self._metrics.retries.labels(_label(flow), fate).inc()
+
+
+def _label(flow: str) -> str:
+    """Return what a flow is called in metrics; all replays of one are one, as they come and go."""
+    return f"{flow_of(flow)}{REPLAYS}replay" if is_replay(flow) else flow

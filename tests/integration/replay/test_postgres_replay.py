@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from busway.event import Event
 from busway.flow import App, Program, compile_app
 from busway.lane import Trouble, Verdict
 from busway.sinks import postgres
-from delivery_node import event, running
+from delivery_node import QUICK, event, running
 from postgres_server import PostgresServer, postgres_server
 from replay_node import begun, counted, ended, reached, replayed
 
@@ -242,3 +243,45 @@ async def test_it_waits_while_the_destination_is_down(
         finally:
             server.start()
         assert (await ended(node, one.id)).skipped == 30
+
+
+async def test_order_by_key_holds_within_a_replay(
+    server: PostgresServer, database: Connection, tmp_path: Path
+) -> None:
+    """Some events of a key fail at first, on both sides of where the sink began."""
+    tried: Counter[int] = Counter()
+
+    def step(given: Event) -> dict[str, Any]:
+        number = given.data["n"]
+        tried[number] += 1
+        if number % 7 == 0 and tried[number] % 3:
+            raise ConnectionError("not yet")
+        return {"key": given.key, "n": number}
+
+    def program(table: str) -> App:
+        app = App("test")
+        to = postgres(server.dsn, table=table, create=True)
+        app.flow("f", when={"type": ["made"]}, to=to, steps=[step], retry=QUICK, ordered=True)
+        return app
+
+    async with running(program("old"), tmp_path, partitions=1) as node:
+        await node.post(*(event(number, key=f"k{number % 5}") for number in range(100)))
+        await node.until("f", delivered=100)
+        await database.execute("DROP TABLE busway_position, busway_exception")
+        await node.node.change(compile_app(program("new")))
+        await node.post(*(event(number, key=f"k{number % 5}") for number in range(100, 200)))
+        await node.until("f", delivered=200)
+        found = await counted(node)
+        assert (found.landed, found.going) == (100, 100)
+        first = await replayed(node)
+        first = await reached(node, first.id, lambda one: one.delivered == 100)
+        forced = await replayed(node, force=True, rate="2000/s")
+        await reached(node, forced.id, lambda one: one.delivered == 200)
+        await database.execute("ALTER TABLE new ADD COLUMN place serial")
+        rows = await database.fetch("SELECT key, n FROM new ORDER BY place")
+        for key in range(5):
+            numbers = [row["n"] for row in rows if row["key"] == f"k{key}"]
+            live, old, again = numbers[:20], numbers[20:40], numbers[40:]
+            assert live == list(range(100 + key, 200, 5))
+            assert old == list(range(key, 100, 5))
+            assert again == list(range(key, 200, 5))
