@@ -13,7 +13,16 @@ from sink_load import KeptEvents
 
 
 def test_what_is_public() -> None:
-    assert sinks.__all__ == ["bus", "console", "http", "jsonl", "postgres", "sqlite"]
+    assert sinks.__all__ == [
+        "bus",
+        "chat",
+        "console",
+        "http",
+        "jsonl",
+        "postgres",
+        "smtp",
+        "sqlite",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -22,6 +31,9 @@ def test_what_is_public() -> None:
         (sinks.bus(), False),
         (sinks.console(), False),
         (sinks.http("http://x/"), False),
+        (sinks.http("http://x/", headers={"a": "b"}, sign=["x", "y"]), False),
+        (sinks.chat("https://x/y", "{data[text]}"), False),
+        (sinks.smtp("x", sender="a@x.example", to=["b@x.example", "c@x.example"]), False),
         (sinks.jsonl("x.jsonl"), True),
         (sinks.postgres("postgresql://x/y", "orders"), True),
         (sinks.sqlite("x.db", "orders"), True),
