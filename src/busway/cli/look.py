@@ -40,10 +40,15 @@ def print_flows(statuses: Sequence[FlowStatus]) -> None:
     counts = [(one.name, *(getattr(one, column) for column in COLUMNS)) for one in statuses]
     as_table(("flow", *COLUMNS), counts)
     typer.echo()
-    destinations = [
-        (one.name, one.breaker, one.destination, one.breaker_reason) for one in statuses
-    ]
-    as_table(("flow", "breaker", "destination", ""), destinations)
+    states = [(one.name, one.state, one.destination, _why(one)) for one in statuses]
+    as_table(("flow", "state", "destination", ""), states)
+
+
+def _why(status: FlowStatus) -> str:
+    """Return why a flow stands as it does, and until when."""
+    if status.until is None:
+        return status.state_reason
+    return f"until {status.until.astimezone():%F %T %Z}: {status.state_reason}"
 
 
 @calling

@@ -71,8 +71,8 @@ def test_status_as_text_has_one_line_a_flow(server: Server, columns: str) -> Non
         ["orders", "10", "8", "1", "0", "1", "0", "0"],
         ["to_the_crm", "10", "0", "0", "0", "0", "0", "10"],
     ]
-    assert lines[4] == ["flow", "breaker", "destination"]
-    assert lines[5] == ["orders", "closed", "jsonl", "a-place-with-a-long-name.jsonl"]
+    assert lines[4] == ["flow", "state", "destination"]
+    assert lines[5] == ["orders", "running", "jsonl", "a-place-with-a-long-name.jsonl"]
     assert lines[6][0] == "to_the_crm"
     assert max(len(line.rstrip()) for line in ended.out.splitlines()[:6]) <= 80
 
