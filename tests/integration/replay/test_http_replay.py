@@ -115,6 +115,30 @@ async def test_live_events_do_not_wait_and_it_stops_and_goes_on(
         assert len(target.taken) == 120
 
 
+async def test_it_goes_on_after_a_reload_and_waits_for_its_flow(
+    target: HttpTarget, tmp_path: Path
+) -> None:
+    other = App("test")
+    other.flow("g", when={"type": ["made"]}, to=http(target.url))
+    async with running(shop(target), tmp_path) as node:
+        await node.post(*(event(number) for number in range(30)))
+        await node.until("f", delivered=30)
+        slow = await begun(node, force=True, rate="20/s")
+        await reached(node, slow.id, lambda one: one.delivered > 2)
+        await node.node.change(program(target, 2))
+        before = await control.replay(node.node.control, slow.id)
+        await reached(node, slow.id, lambda one: one.delivered > before.delivered)
+        await node.node.change(compile_app(other))
+        waiting = await reached(node, slow.id, lambda one: "does not run here" in one.note)
+        assert waiting.state == "running"
+        await node.node.change(program(target, 3))
+        done = await ended(node, slow.id)
+        assert (done.delivered, done.note) == (30, "")
+        versions = {msgspec.json.decode(call.body)["version"] for call in target.taken[30:]}
+        assert versions == {1, 2, 3}
+        assert len(target.taken) == 60
+
+
 async def test_it_waits_while_its_flow_is_paused(target: HttpTarget, tmp_path: Path) -> None:
     async with running(shop(target), tmp_path) as node:
         await node.post(*(event(number) for number in range(10)))
