@@ -78,12 +78,19 @@ class Assignment(msgspec.Struct, frozen=True):
         """
         while True:
             await self.valve.opened()
-            await self.pace.allow(count)
-            probing = await self.gate.ready()
-            if self.valve.open:
+            probing = await self.clear_or_shut(count)
+            if probing is not None:
                 return probing
-            if probing:
-                self.gate.pass_up()
+
+    async def clear_or_shut(self, count: int) -> bool | None:
+        """Return as :meth:`clear` does, but ``None`` when it was paused meanwhile."""
+        await self.pace.allow(count)
+        probing = await self.gate.ready()
+        if self.valve.open:
+            return probing
+        if probing:
+            self.gate.pass_up()
+        return None
 
     @property
     def lane(self) -> tuple[str, str, int]:
