@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import signal
 from pathlib import Path
 
-from command import busway, running, until
+from command import Server, busway, running, until
 
 FLOWS = """
 from busway import App, Reject
@@ -46,3 +48,30 @@ def test_where_there_is_nothing_to_look_at(tmp_path: Path) -> None:
     ended = busway("alerts", cwd=tmp_path)
     assert ended.code == 2
     assert ended.err
+
+
+def test_killed_again_and_again_an_alert_is_told_once(tmp_path: Path) -> None:
+    told = 'app.flow("told", when={"source": ["/busway/alerts"]}, to=jsonl("told.jsonl"))\n'
+    (tmp_path / "shop.py").write_text(FLOWS + ALERT + told)
+    for number, moment in enumerate(["ready", "settled", "alert raised", "settled"]):
+        with running("shop.py", cwd=tmp_path) as server:
+            server.post({"id": str(number), "data": {"id": number}})
+            until(lambda: _reached(server, moment), moment)  # noqa: B023 - called at once
+            server.stop(signal.SIGKILL)
+    with running("shop.py", cwd=tmp_path) as server:
+        until((tmp_path / "told.jsonl").exists, "it is told")
+        until(lambda: _backlog(tmp_path, "told") == 0, "all is told")
+        assert server.stop() == 0
+    lines = (tmp_path / "told.jsonl").read_text().splitlines()
+    assert [json.loads(line)["type"] for line in lines] == ["busway.alert.raised"]
+
+
+def _reached(server: Server, moment: str) -> bool:
+    if moment == "alert raised" and busway("alerts", cwd=server.cwd).code == 1:
+        return True
+    return moment == "ready" or moment in server.log
+
+
+def _backlog(folder: Path, name: str) -> int:
+    flows = busway("status", "--json", cwd=folder).json()["flows"]
+    return sum(one["backlog"] for one in flows if one["name"] == name)
