@@ -1,0 +1,72 @@
+"""Destinations that keep positions tell what has landed, each on its real store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from busway.outcome import DELIVERED, Down
+from busway.ports import Destination, KnowsLanded, Sink, Standing
+from busway.sinks import jsonl, postgres, sqlite
+from postgres_server import PostgresServer, postgres_server
+from sink_load import LOG, KeptEvents, again, fresh, rows
+
+LANE, OTHER = (LOG, "orders", 0), (LOG, "orders", 1)
+
+
+class Place(NamedTuple):
+    """A sink, and one like it whose destination cannot be reached."""
+
+    sink: Sink
+    unreachable: Sink
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    with postgres_server() as found:
+        yield found
+
+
+@pytest.fixture(params=["sqlite", "jsonl", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "sqlite":
+        nowhere = tmp_path / "none" / "out.db"
+        return Place(
+            sqlite(str(tmp_path / "out.db"), table="t", create=True),
+            sqlite(str(nowhere), table="t"),
+        )
+    if request.param == "jsonl":
+        (tmp_path / "file").write_text("")
+        nowhere = tmp_path / "file" / "out.jsonl"
+        return Place(jsonl(str(tmp_path / "out.jsonl")), jsonl(str(nowhere)))
+    found: PostgresServer = request.getfixturevalue("server")
+    return Place(
+        postgres(found.dsn, table="t", create=True),
+        postgres("postgresql://postgres@127.0.0.1:9/none", table="t"),
+    )
+
+
+async def told(destination: Destination, lane: tuple[str, str, int]) -> Standing | Down:
+    assert isinstance(destination, KnowsLanded)
+    return await destination.landed(lane, range(12))
+
+
+async def test_it_tells_the_range_and_what_landed_in_and_out_of_it(place: Place) -> None:
+    destination = await place.sink.open(KeptEvents())
+    assert await told(destination, LANE) == Standing()
+    load = fresh([*rows(3, 5), *rows(6, 8)], holes=[5])
+    assert await destination.write(load) == [DELIVERED] * 4
+    assert await told(destination, LANE) == Standing(3, 8, frozenset({3, 4, 6, 7}))
+    await destination.write(again([*rows(1, 2), *rows(5, 6)]))
+    assert await told(destination, LANE) == Standing(3, 8, frozenset({1, 3, 4, 5, 6, 7}))
+    assert await told(destination, OTHER) == Standing()
+    await destination.close()
+
+
+async def test_one_that_cannot_be_asked_is_down(place: Place) -> None:
+    destination = await place.unreachable.open(KeptEvents())
+    assert isinstance(await told(destination, LANE), Down)
+    await destination.close()
