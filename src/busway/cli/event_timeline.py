@@ -42,7 +42,7 @@ def _head(story: Story) -> Iterator[str]:
     if story.place is not None:
         gone = "" if story.came_at else " (trimmed; only copies are left)"
         yield f"  place     partition {story.place.partition}, offset {story.place.offset:,}{gone}"
-    if story.event is not None:
+    if bytes(story.event) != b"null":
         yield f"  event     {_shortened(bytes(story.event).decode('utf-8', 'replace'), 300)}"
     for one in story.others:
         place = f"partition {one.place.partition}, offset {one.place.offset:,}"

@@ -15,7 +15,7 @@ from busway.control.family import Family, Member, relative
 from busway.control.record import flow_records
 from busway.control.scan import Scan, Sighting, Wanted, stretches
 from busway.control.search import UNREADABLE, Head, head_of, holding
-from busway.control.story import Place, Story
+from busway.control.story import NULL, Place, Story
 from busway.errors import NotFound
 from busway.event import Event
 from busway.lane import Query
@@ -140,7 +140,7 @@ def _told(subject: Subject) -> Story:
         time=None if raw is None else Event.from_json(raw).time,
         place=subject.place,
         came_at=subject.came_at,
-        event=None if raw is None else Raw(raw),
+        event=NULL if raw is None else Raw(raw),
     )
 
 

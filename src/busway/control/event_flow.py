@@ -18,7 +18,7 @@ from busway.control.fate import Evidence, Tally, fate, rule_of
 from busway.control.record import FlowRecord, VersionRecord, flow_records, version_records
 from busway.control.status import FlowStatus, flow_statuses
 from busway.control.steering import Target, steering
-from busway.control.story import Deed, FlowStory, Landed
+from busway.control.story import NULL, Deed, FlowStory, Landed
 from busway.errors import EventError
 from busway.event import Event
 from busway.lane import REPLAYS, Audit, Lane, Query, Resolved, Settled, Trouble, flow_of, is_replay
@@ -206,7 +206,7 @@ async def _deeds(ledger: Ledger, flow: str, subject: Subject) -> tuple[Deed, ...
     many = await ledger.audits(f"dead/{flow}", None, _MOST_AUDITS)
     found = {one.seq: one for one in chain(single, many) if _is_about(one, place)}
     return tuple(
-        Deed(one.at, one.who, one.action, one.reason, one.before, one.after)
+        Deed(one.at, one.who, one.action, one.reason, one.before or NULL, one.after or NULL)
         for _, one in sorted(found.items())
     )
 

@@ -12,6 +12,7 @@ from msgspec import Raw
 from busway.outcome import Failure
 from busway.ports import Landing
 
+NULL = Raw(b"null")
 State = Literal[
     "before_start",
     "waiting",
@@ -56,8 +57,8 @@ class Deed(msgspec.Struct, frozen=True):
     who: str
     action: str
     reason: str = ""
-    before: Raw | None = None
-    after: Raw | None = None
+    before: Raw = NULL
+    after: Raw = NULL
 
 
 class FlowStory(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,7 +132,7 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     time: datetime | None = None
     place: Place | None = None
     came_at: datetime | None = None
-    event: Raw | None = None
+    event: Raw = NULL
     others: tuple[Relative, ...] = ()
     flows: Sequence[FlowStory] = ()
     causes: tuple[Relative, ...] = ()
