@@ -1,0 +1,222 @@
+"""The log in NATS JetStream: a message for each batch, a subject for each partition."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Self
+
+from busway import batch as codec
+from busway.engine.jetstream.chart import Chart
+from busway.engine.jetstream.check import cautions, check_server, check_sync
+from busway.engine.jetstream.fetch import Fetch
+from busway.engine.jetstream.link import Link
+from busway.engine.jetstream.message import Message
+from busway.engine.jetstream.parcel import Parcel, marker, parcels
+from busway.engine.jetstream.place import Place
+from busway.engine.jetstream.prepare import Prepared, prepare
+from busway.engine.jetstream.publish import Publisher
+from busway.engine.jetstream.stream import Stream
+from busway.engine.jetstream.watch import Watch
+from busway.engine.recent import Recent, fitting
+from busway.errors import StoreDamaged, StoreFull
+from busway.ports import Batch, Draft
+
+MAX_EVENT_BYTES = 1024 * 1024
+_RECENT_BYTES = 16 * 1024 * 1024
+_LAG_S = (0.0, 0.05, 0.2, 1.0)
+"""How long a trim may take to come from one server to the next."""
+
+
+class JetStreamLog:
+    """Appends and reads over one connection; any number of processes may.
+
+    ``cautions`` are what a person should be told at the start: how the cluster could lose what it
+    acknowledged, and what to do about it.
+    """
+
+    def __init__(self, stream: Stream, prepared: Prepared, max_bytes: int) -> None:
+        self._stream = stream
+        self._place = str(stream.link.place)
+        self._identity = prepared.identity
+        self._max_bytes = max_bytes
+        self._chart = Chart(prepared.partitions)
+        self._fetch = Fetch(stream, self._chart)
+        self._watch = Watch(stream, self._fetch, self._chart)
+        self._publisher = Publisher(stream, self._chart, atomic=prepared.atomic)
+        self._recent = [
+            Recent(_RECENT_BYTES // prepared.partitions) for _ in range(prepared.partitions)
+        ]
+        self._bases: dict[int, int] = {}
+        self._gone = 0
+        self._lock = asyncio.Lock()
+        self.cautions: Sequence[str] = ()
+
+    @classmethod
+    async def open(
+        cls,
+        place: Place,
+        partitions: int,
+        max_bytes: int = 0,
+        max_event_bytes: int = MAX_EVENT_BYTES,
+    ) -> Self:
+        """Open a log, made where there is none; ``max_bytes`` of 0 sets no limit.
+
+        Raises :class:`StoreError` when the servers cannot be used, or are not set up so that they
+        could hold it.
+        """
+        sync = await check_sync(place)
+        link = await Link.open(place)
+        try:
+            check_server(link, max_event_bytes)
+            stream = Stream(link)
+            prepared = await prepare(stream, partitions, max_bytes)
+            log = cls(stream, prepared, max_bytes)
+            log.cautions = cautions(place, prepared.info, sync)
+            await log._watch.begin()
+        except BaseException:
+            await link.close()
+            raise
+        return log
+
+    @property
+    def identity(self) -> str:
+        return self._identity
+
+    @property
+    def partitions(self) -> int:
+        return len(self._recent)
+
+    async def append(self, drafts: Sequence[Draft], at: datetime) -> Sequence[int]:
+        for draft in drafts:
+            if not 0 <= draft.partition < self.partitions or not draft.events:
+                raise ValueError(f"no events, or no such partition: {draft.partition}")
+        if not drafts:
+            return []
+        # it goes on, also when its caller does not: what it stores must be known here
+        return await asyncio.shield(asyncio.ensure_future(self._append(drafts, at)))
+
+    async def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[Batch]:
+        if offset >= self._chart.tail.end(partition):
+            return ()
+        recent = self._recent[partition].read(offset, max_bytes)
+        if recent:
+            return recent
+        seq = await self._fetch.holding(partition, max(offset, 0))
+        messages = await self._fetch.several(partition, seq, max_bytes)
+        joined = await self._joined(partition, offset, messages)
+        return self._fitting(partition, joined, max_bytes)
+
+    async def bounds(self, partition: int) -> tuple[int, int]:
+        state = await self._watch.look()
+        if state.gone != self._gone:
+            self._gone = state.gone
+            self._bases.clear()
+        base = self._bases.get(partition)
+        if base is None:
+            base = self._bases[partition] = await self._base(partition)
+        return base, self._chart.tail.end(partition)
+
+    async def trim(self, partition: int, offset: int) -> int:
+        before = await self._base(partition)
+        first = await self._fetch.search(partition, lambda spot: spot.end > offset)
+        if first is not None:
+            await self._stream.purge(partition, first.seq)
+            after = first.offset
+        else:
+            after = await self._trim_all(partition)
+        self._recent[partition].forget(after)
+        return max(after - before, 0)
+
+    async def offset_at(self, partition: int, at: datetime) -> int:
+        found = await self._fetch.search(partition, lambda spot: bool(spot.count) and spot.at >= at)
+        return self._chart.tail.end(partition) if found is None else found.offset
+
+    async def appended_at(self, partition: int, offset: int) -> datetime | None:
+        if not 0 <= offset < self._chart.tail.end(partition):
+            return None
+        batches = await self.read(partition, offset, 0)
+        return batches[0].appended_at if batches and batches[0].offset <= offset else None
+
+    async def size_bytes(self) -> int:
+        return (await self._stream.info()).state.bytes
+
+    async def wait(self, partition: int, offset: int) -> None:
+        await self._watch.wait(partition, offset)
+
+    async def close(self) -> None:
+        await self._watch.close()
+        async with self._lock:
+            await self._stream.link.close()
+
+    async def _append(self, drafts: Sequence[Draft], at: datetime) -> list[int]:
+        async with self._lock:
+            made = parcels(drafts, self._stream.link.max_payload)
+            await self._make_sure_of_room(made)
+            spots = await self._publisher.store(made, at)
+        firsts: dict[int, int] = {}
+        for parcel, spot in zip(made, spots, strict=True):
+            firsts.setdefault(parcel.draft, spot.offset)
+        for number, draft in enumerate(drafts):
+            self._recent[draft.partition].add(
+                Batch(draft.partition, firsts[number], at, draft.events)
+            )
+        return list(firsts.values())
+
+    async def _make_sure_of_room(self, made: Sequence[Parcel]) -> None:
+        """Look for room where the servers would store a part of what has no room."""
+        if self._max_bytes and len(made) > 1 and not self._publisher.atomic:
+            wanted = sum(len(parcel.body) for parcel in made)
+            if await self.size_bytes() + wanted > self._max_bytes:
+                raise StoreFull(
+                    f"{self._place}: the log has reached its limit of {self._max_bytes} bytes;"
+                    " raise BUSWAY_MAX_LOG_BYTES, or have the flows catch up"
+                )
+
+    async def _trim_all(self, partition: int) -> int:
+        """Forget everything but a message without events, which keeps the end."""
+        last = await self._stream.last(partition)
+        if last is None:
+            return 0
+        await self._stream.purge(partition, last.spot.seq)
+        if not last.spot.count:
+            return last.spot.end
+        async with self._lock:
+            (spot,) = await self._publisher.store([marker(partition)], last.spot.at)
+        await self._stream.purge(partition, spot.seq)
+        return spot.end
+
+    async def _base(self, partition: int) -> int:
+        first = await self._fetch.first(partition)
+        return 0 if first is None else first.offset
+
+    async def _joined(
+        self, partition: int, offset: int, messages: Sequence[Message]
+    ) -> Sequence[Message]:
+        """Return the messages up to where one is missing, as happens while they are trimmed.
+
+        Raises :class:`StoreDamaged` when one is missing before the first of them.
+        """
+        if messages and messages[0].spot.offset > offset:
+            await self._make_sure_of_trim(partition, messages[0].spot.offset)
+        pairs = enumerate(itertools.pairwise(messages), 1)
+        gap = (n for n, (before, after) in pairs if before.spot.end != after.spot.offset)
+        return messages[: next(gap, len(messages))]
+
+    async def _make_sure_of_trim(self, partition: int, offset: int) -> None:
+        for pause_s in _LAG_S:
+            await asyncio.sleep(pause_s)
+            if await self._base(partition) >= offset:
+                return
+        raise StoreDamaged(
+            f"{self._place}, partition {partition}: events before offset {offset} are missing;"
+            " a server lost them, or somebody deleted messages; restore the stream from a backup"
+        )
+
+    def _fitting(
+        self, partition: int, messages: Sequence[Message], max_bytes: int
+    ) -> Sequence[Batch]:
+        batches = (m.batch(partition, self._place) for m in messages if m.spot.count)
+        return fitting(((batch, codec.size(batch.events)) for batch in batches), max_bytes)

@@ -1,0 +1,125 @@
+"""Where a log in JetStream is, and how one gets there: read from one address."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from typing import Any, Self
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import msgspec
+
+from busway.errors import SettingsError
+
+PORT = 4222
+_SCHEMES = ("nats", "tls")
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A log's servers, its name, and what its address says besides.
+
+    ``nats://USER:PASSWORD@HOST:PORT,HOST:PORT/NAME?OPTION=VALUE&…``; a token stands where the user
+    stands, without a password; ``tls://`` insists on TLS. Every option is a field of this record.
+    """
+
+    servers: tuple[str, ...]
+    name: str = "busway"
+    user: str = ""
+    password: str = ""
+    token: str = ""
+    tls: bool = False
+    replicas: int = 0
+    """How many servers keep a copy; 0: three in a cluster, one on a server by itself."""
+    sync: str = "always"
+    """``always``, or ``lazy`` to accept servers that acknowledge before they have synced."""
+    monitor: tuple[str, ...] = ()
+    """The servers' monitoring addresses (``http://host:8222``), to look up how they sync."""
+    window_s: float = 120.0
+    """How long the servers remember the ids of messages, in seconds."""
+    creds: str = ""
+    """A credentials file: a JWT and the seed of its key."""
+    nkey: str = ""
+    """A file with the seed of an NKey."""
+    ca: str = ""
+    """The certificates that sign those of the servers, where the system does not know them."""
+    cert: str = ""
+    """The client's certificate, where the servers ask for one."""
+    key: str = ""
+    """The private key of ``cert``."""
+
+    @classmethod
+    def of(cls, address: str) -> Self:
+        """Read an address; raises :class:`SettingsError` that says what is wrong with it."""
+        parts = urlsplit(address)
+        if parts.scheme not in _SCHEMES or not parts.netloc:
+            raise SettingsError("the address of JetStream must be like nats://HOST:4222/busway")
+        who, _, hosts = parts.netloc.rpartition("@")
+        given: dict[str, Any] = dict(parse_qsl(parts.query, keep_blank_values=True))
+        given |= _identity(who)
+        if given.get("monitor"):
+            given["monitor"] = given["monitor"].split(",")
+        given["servers"] = [_server(host) for host in hosts.split(",")]
+        given["tls"] = parts.scheme == "tls" or any(map(given.get, ("ca", "cert", "key")))
+        if name := parts.path.strip("/"):
+            given["name"] = name
+        try:
+            return msgspec.convert(given, cls, strict=False)
+        except msgspec.ValidationError as error:
+            raise SettingsError(f"the address of JetStream {_shown(hosts)}: {error}") from error
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"the name {self.name!r} must be of letters, digits, - and _")
+        if self.sync not in ("always", "lazy"):
+            raise ValueError(f"sync is {self.sync!r}; give always or lazy")
+        if self.replicas not in (0, 1, 2, 3, 4, 5):
+            raise ValueError(f"replicas is {self.replicas}; give 1, 3 or 5")
+        if self.window_s < 0.1:
+            raise ValueError("window_s must be at least 0.1")
+
+    def __str__(self) -> str:
+        """Return what a person calls it, without secrets."""
+        return f"nats://{','.join(self.servers)}/{self.name}"
+
+    def connecting(self) -> dict[str, Any]:
+        """Return what the client is to be given to get there.
+
+        Raises :class:`SettingsError` when a file that is named cannot be used.
+        """
+        given: dict[str, Any] = {
+            "user": self.user,
+            "password": self.password,
+            "token": self.token,
+            "user_credentials": self.creds,
+            "nkeys_seed": self.nkey,
+        }
+        chosen = {name: value for name, value in given.items() if value}
+        if self.tls:
+            chosen["tls"] = self._context()
+        scheme = "tls" if self.tls else "nats"
+        return chosen | {"servers": [f"{scheme}://{server}" for server in self.servers]}
+
+    def _context(self) -> ssl.SSLContext:
+        try:
+            context = ssl.create_default_context(cafile=self.ca or None)
+            if self.cert:
+                context.load_cert_chain(self.cert, self.key or None)
+        except OSError as error:
+            raise SettingsError(f"{self}: the TLS files cannot be used: {error}") from error
+        return context
+
+
+def _identity(who: str) -> dict[str, str]:
+    name, separator, password = who.partition(":")
+    if separator:
+        return {"user": unquote(name), "password": unquote(password)}
+    return {"token": unquote(name)} if name else {}
+
+
+def _server(host: str) -> str:
+    return host if re.search(r":\d+$", host) else f"{host}:{PORT}"
+
+
+def _shown(hosts: str) -> str:
+    return f"nats://{hosts}"

@@ -1,0 +1,122 @@
+"""Make the stream of a log, or find it as it was made."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import msgspec
+
+from busway.engine.jetstream.check import check_stream
+from busway.engine.jetstream.place import Place
+from busway.engine.jetstream.stream import NAME_TAKEN, NOT_FOUND, Info, Refused, Stream
+from busway.engine.jetstream.watch import republished
+from busway.errors import StoreError, StoreTooNew
+
+FORMAT = 1
+_ATOMIC_SINCE = (2, 12)
+_FORMAT = "busway.format"
+_IDENTITY = "busway.identity"
+_PARTITIONS = "busway.partitions"
+_NOT_ENABLED = (10039, 10076)
+_NO_PLACE = (10005, 10074)
+_MOST_PARTITIONS = 1_000
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """A stream that is there, and what is kept with it."""
+
+    info: Info
+    identity: str
+    partitions: int
+
+    @property
+    def atomic(self) -> bool:
+        """Whether the messages of an append are stored all or none."""
+        return bool(self.info.config.get("allow_atomic"))
+
+
+async def prepare(stream: Stream, partitions: int, max_bytes: int) -> Prepared:
+    """Make the stream, or check the one that is there and set its limit.
+
+    Raises :class:`StoreTooNew` for one of a newer Busway, :class:`StoreError` for one that cannot
+    hold a log and when the servers cannot be used now.
+    """
+    place = stream.link.place
+    try:
+        info = await _found(stream, partitions, max_bytes)
+    except Refused as refused:
+        raise _explained(place, refused) from refused
+    kept = _kept(place, info)
+    check_stream(place, info)
+    if (info.config.get("max_bytes") or -1) != (max_bytes or -1):
+        info = await stream.update(info.config | {"max_bytes": max_bytes or -1})
+    return Prepared(info, kept[_IDENTITY], int(kept[_PARTITIONS]))
+
+
+async def _found(stream: Stream, partitions: int, max_bytes: int) -> Info:
+    try:
+        return await stream.info()
+    except Refused as refused:
+        if refused.fault.err_code != NOT_FOUND:
+            raise
+    if not 1 <= partitions <= _MOST_PARTITIONS:
+        raise StoreError(f"{stream.link.place}: a log has 1 to {_MOST_PARTITIONS} partitions")
+    try:
+        return await stream.create(_config(stream, partitions, max_bytes))
+    except Refused as refused:
+        if refused.fault.err_code != NAME_TAKEN:
+            raise
+        return await stream.info()  # somebody else made it just now
+
+
+def _config(stream: Stream, partitions: int, max_bytes: int) -> dict[str, Any]:
+    link, place = stream.link, stream.link.place
+    config: dict[str, Any] = {
+        "name": place.name,
+        "description": "Log of Busway; written and trimmed by it only",
+        "subjects": [f"{place.name}.*"],
+        "retention": "limits",
+        "storage": "file",
+        "discard": "new",
+        "num_replicas": place.replicas or (3 if link.clustered else 1),
+        "max_consumers": -1,
+        "max_msgs": -1,
+        "max_bytes": max_bytes or -1,
+        "max_age": 0,
+        "max_msgs_per_subject": -1,
+        "max_msg_size": -1,
+        "duplicate_window": int(place.window_s * 1e9),
+        "allow_direct": True,
+        "republish": republished(place.name),
+        "metadata": {
+            _FORMAT: str(FORMAT),
+            _IDENTITY: str(uuid.uuid4()),
+            _PARTITIONS: str(partitions),
+        },
+    }
+    return config | ({"allow_atomic": True} if link.version >= _ATOMIC_SINCE else {})
+
+
+def _kept(place: Place, info: Info) -> dict[str, str]:
+    kept: dict[str, str] = info.config.get("metadata") or {}
+    if not {_FORMAT, _IDENTITY, _PARTITIONS} <= kept.keys():
+        raise StoreError(
+            f"{place}: the stream {place.name!r} was not made by Busway; give the log another name"
+        )
+    if int(kept[_FORMAT]) > FORMAT:
+        raise StoreTooNew(
+            f"{place} has format {kept[_FORMAT]} and this Busway knows {FORMAT}; upgrade Busway"
+        )
+    return kept
+
+
+def _explained(place: Place, refused: Refused) -> StoreError:
+    if refused.fault.err_code in _NOT_ENABLED:
+        return StoreError(f"{place}: {refused.fault.description}; enable it on the servers")
+    if refused.fault.err_code in _NO_PLACE:
+        return StoreError(
+            f"{place}: the log cannot get its replicas: {refused.fault.description};"
+            " start the other servers, or ask for fewer (?replicas=1)"
+        )
+    return refused

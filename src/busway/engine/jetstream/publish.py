@@ -1,0 +1,221 @@
+"""Publish messages so that each is stored once, whatever is lost on the way.
+
+Each names the message of its partition that it has to follow, and the servers store it only there:
+of all that were ever sent to follow one message a single one is stored, once, and however late a
+copy comes. So what became of one whose acknowledgement was lost is seen from what follows now; and
+the memory that the servers have of message ids, which ends, only saves the look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from busway.engine.jetstream.chart import Chart
+from busway.engine.jetstream.link import Unanswered
+from busway.engine.jetstream.message import Spot
+from busway.engine.jetstream.parcel import Parcel, Sent
+from busway.engine.jetstream.stream import Fault, Refused, Stream, refusal
+from busway.errors import StoreError, StoreFull
+
+PATIENCE_S = 20.0
+"""How long an append is tried before it fails: a new leader may take some 10 s to be found."""
+_PAUSES_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+_MESSAGE_ID = "Nats-Msg-Id"
+_BATCH = "Nats-Batch-Id"
+_BATCH_SEQUENCE = "Nats-Batch-Sequence"
+_BATCH_COMMIT = "Nats-Batch-Commit"
+_BATCH_MESSAGES = 1_000
+_RACED = (10071, 10164)
+_UNSURE = (10158, 10176, 10201)
+_MEANT_TO_PASS = (Refused, StoreFull)
+
+
+class _Raced(StoreError):
+    """Another message came first, so that this one was not stored and never will be."""
+
+
+class _Ack(msgspec.Struct, frozen=True):
+    seq: int = 0
+    error: Fault | None = None
+
+
+class Publisher:
+    """Stores parcels for one append at a time.
+
+    ``atomic`` servers (2.12 and later) store all parcels of an append or none; others take each
+    partition by itself, and an error may leave a part of them stored.
+    """
+
+    def __init__(self, stream: Stream, chart: Chart, *, atomic: bool) -> None:
+        self._stream = stream
+        self._chart = chart
+        self.atomic = atomic
+
+    async def store(self, parcels: Sequence[Parcel], at: datetime) -> list[Spot]:
+        """Store parcels behind the ends of their partitions; return where they are.
+
+        Raises :class:`StoreFull` when there is no room, and another :class:`StoreError` when it is
+        not known in time whether they were stored.
+        """
+        patience = _Patience()
+        if len(parcels) == 1 or (self.atomic and len(parcels) <= _BATCH_MESSAGES):
+            return await self._whole(parcels, at, patience)
+        return await self._apart(parcels, at, patience)
+
+    async def _apart(
+        self, parcels: Sequence[Parcel], at: datetime, patience: _Patience
+    ) -> list[Spot]:
+        """Store the partitions beside each other, the parcels of each one by one."""
+        spots: dict[int, Spot] = {}
+
+        async def store(numbers: Sequence[int]) -> None:
+            for number in numbers:
+                (spots[number],) = await self._whole([parcels[number]], at, patience)
+
+        chains: dict[int, list[int]] = {}
+        for number, parcel in enumerate(parcels):
+            chains.setdefault(parcel.partition, []).append(number)
+        ended = await asyncio.gather(*map(store, chains.values()), return_exceptions=True)
+        for failed in (one for one in ended if isinstance(one, BaseException)):
+            if not spots or not isinstance(failed, StoreError):
+                raise failed
+            raise StoreError(f"{failed}; a part of the events was stored") from failed
+        return [spots[number] for number in range(len(parcels))]
+
+    async def _whole(
+        self, parcels: Sequence[Parcel], at: datetime, patience: _Patience
+    ) -> list[Spot]:
+        """Store parcels in one piece, at places that are found anew until nobody else had them."""
+        while True:
+            sent = self._placed(parcels, at)
+            spots = await self._known(sent, patience)
+            if spots is not None:
+                for one, spot in zip(sent, spots, strict=True):
+                    self._chart.note(one.parcel.partition, spot)
+                return spots
+            await patience.pause("others append to the same partitions all the time")
+            await self._learn(sent)
+
+    def _placed(self, parcels: Sequence[Parcel], at: datetime) -> list[Sent]:
+        identity = uuid.uuid4().hex
+        ends: dict[int, int] = {}
+        found: list[Sent] = []
+        for number, parcel in enumerate(parcels):
+            last = self._chart.last(parcel.partition)
+            after = None if parcel.partition in ends else last.seq if last else 0
+            offset = ends.get(parcel.partition, last.end if last else 0)
+            ends[parcel.partition] = offset + parcel.count
+            found.append(Sent(parcel, offset, after, f"{identity}.{number}", at))
+        return found
+
+    async def _known(self, sent: Sequence[Sent], patience: _Patience) -> list[Spot] | None:
+        """Send until it is known what became of it; ``None`` when others came first."""
+        unsure = False
+        while True:
+            try:
+                return await self._send(sent)
+            except _MEANT_TO_PASS:
+                if not unsure:
+                    raise
+                reason = "it is not known whether it was stored before the log became full"
+            except _Raced as error:
+                if not unsure:
+                    return None
+                reason = str(error)
+            except StoreError as error:
+                unsure, reason = True, str(error)
+            await patience.pause(reason)
+            try:
+                spots = await self._found(sent)
+            except Unanswered:
+                continue
+            if spots is not None:
+                return spots or None
+
+    async def _found(self, sent: Sequence[Sent]) -> list[Spot] | None:
+        """Look what is stored where it was to be: all of it, something else (an empty list), or
+        not all of it yet (``None``)."""
+        spots: list[Spot] = []
+        behind: dict[int, int] = {}
+        for one in sent:
+            partition = one.parcel.partition
+            after = behind.get(partition, 0) if one.after is None else one.after
+            found = await self._stream.next(partition, after + 1)
+            if found is None:
+                return None
+            if found.spot.id != one.id:
+                return self._taken(one, found.spot, spots)
+            behind[partition] = found.spot.seq
+            spots.append(found.spot)
+        return spots
+
+    def _taken(self, one: Sent, found: Spot, spots: Sequence[Spot]) -> list[Spot]:
+        if found.offset != one.offset or spots:
+            raise StoreError(
+                f"{self._stream.link.place}: it is not known whether the events were stored;"
+                " send them again, they are recognised by their ids"
+            )
+        return []
+
+    async def _learn(self, sent: Sequence[Sent]) -> None:
+        """Learn where the partitions end now, from the leader where nothing was heard of it."""
+        for one in sent:
+            last = self._chart.last(one.parcel.partition)
+            if one.after is not None and (last is None or last.seq <= one.after):
+                found = await self._stream.last(one.parcel.partition)
+                if found is not None:
+                    self._chart.note(one.parcel.partition, found.spot)
+
+    async def _send(self, sent: Sequence[Sent]) -> list[Spot]:
+        *before, last = sent
+        batch = uuid.uuid4().hex
+        for number, one in enumerate(before, 1):
+            given = one.headers() | {_BATCH: batch, _BATCH_SEQUENCE: str(number)}
+            await self._stream.link.tell(self._subject(one), one.parcel.body, given)
+        given = last.headers()
+        if before:
+            given |= {_BATCH: batch, _BATCH_SEQUENCE: str(len(sent)), _BATCH_COMMIT: "1"}
+        else:
+            given[_MESSAGE_ID] = last.id
+        answer = await self._stream.link.ask(self._subject(last), last.parcel.body, given)
+        seq = self._acknowledged(answer.data)
+        return [one.spot(seq - len(before) + number) for number, one in enumerate(sent)]
+
+    def _subject(self, sent: Sent) -> str:
+        return self._stream.subject(sent.parcel.partition)
+
+    def _acknowledged(self, data: bytes) -> int:
+        place = self._stream.link.place
+        try:
+            ack = msgspec.json.decode(data, type=_Ack)
+        except msgspec.MsgspecError as error:
+            raise Unanswered(f"{place}: an acknowledgement cannot be read: {error}") from error
+        if ack.error is None:
+            return ack.seq
+        if ack.error.err_code in _RACED:
+            raise _Raced(f"{place}: {ack.error.description}")
+        if ack.error.err_code in _UNSURE:
+            raise Unanswered(f"{place}: {ack.error.description}")
+        raise refusal(place, ack.error)
+
+
+class _Patience:
+    """Pauses between the tries of one append, longer and longer, until it is out of time."""
+
+    def __init__(self) -> None:
+        self._began = asyncio.get_running_loop().time()
+        self._tries = 0
+
+    async def pause(self, reason: str) -> None:
+        """Wait a little; raises :class:`StoreError` with the reason when there is no time left."""
+        if asyncio.get_running_loop().time() - self._began > PATIENCE_S:
+            raise StoreError(f"{reason}; it is not known whether the events were stored")
+        longest = _PAUSES_S[min(self._tries, len(_PAUSES_S) - 1)]
+        self._tries += 1
+        await asyncio.sleep(longest * random.uniform(0.3, 1.0))
