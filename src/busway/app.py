@@ -16,6 +16,8 @@ from busway.control.control import Control
 from busway.flow import Program
 from busway.ports import Destination, Stores
 from busway.runtime.alert import Alerts
+from busway.runtime.careful import begun
+from busway.runtime.careful import ended as orderly
 from busway.runtime.crew import Crew, follow_for
 from busway.runtime.gauge import Gauges
 from busway.runtime.hub import Hub
@@ -68,7 +70,8 @@ class Node:
         """Learn what came last, open lanes and sinks, then take events."""
         await self._appender.rebuild()
         self._appending = asyncio.create_task(self._append_forever())
-        await self._crew.start(self._appender)
+        marks = await begun(self._stores.ledger, self._clock.now())
+        await self._crew.start(self._appender, marks)
         self._replays.start()
         self._loops = self._housekeeping()
         for loop in self._loops:
@@ -93,6 +96,7 @@ class Node:
         self._appender.close()
         if self._appending is not None:
             await self._appending
+        await orderly(self._stores.ledger)
         await self._stores.close()
         return ended
 

@@ -10,11 +10,13 @@ from busway.bus.follow import Follow
 from busway.control.control import Control
 from busway.control.record import breaker_records
 from busway.control.steering import Target
+from busway.delivery.care import Mark
 from busway.flow import Flow, Program
 from busway.flow.limit import bind, unbind
 from busway.ports import Destination, Log, Sink, Supplies
 from busway.rule import RuleIndex
 from busway.runtime.call_up import called_up
+from busway.runtime.careful import Careful
 from busway.runtime.deliver import Deliverer
 from busway.runtime.gate import Gate, Opened
 from busway.runtime.hub import Assignment, Hub
@@ -45,9 +47,10 @@ class Crew:
         self._paces: dict[str, Pace] = {}
         self._limits: Mapping[str, NamedLimit] = {}
 
-    async def start(self, supplies: Supplies) -> None:
+    async def start(self, supplies: Supplies, marks: Mapping[str, Mark] | None = None) -> None:
         """Open the sinks and the lanes, and start the loops.
 
+        ``marks`` are what the lanes had in hand when the process before this ended uncleanly.
         Raises :class:`SinkError` when a sink can never work; then nothing is left open.
         """
         self._limits = limits_of(self.program.limits, self._hub.clock)
@@ -59,7 +62,7 @@ class Crew:
             raise
         self.program = await called_up(self._hub, self._log, self.program)
         for number, flow in enumerate(self.program.flows):
-            await self._staff(number, flow)
+            await self._staff(number, flow, marks)
         await self._steersman.look()
         self._loops.append(Loop("steer", self._steersman.turn))
         bound = bind(self._limits)
@@ -106,7 +109,7 @@ class Crew:
         self._recorder.changed(gate)
         return gate
 
-    async def _staff(self, number: int, flow: Flow) -> None:
+    async def _staff(self, number: int, flow: Flow, marks: Mapping[str, Mark] | None) -> None:
         await self._recorder.describe(flow)
         gate = self._gates[flow.sink]
         limits = [self._limits[name] for name in flow.limits]
@@ -125,7 +128,8 @@ class Crew:
             lane = await self._hub.ledger.open_lane(
                 flow.name, partition, await self._beginning(flow, partition)
             )
-            self._loops.append(Loop(f"{flow.name}/{partition}", Deliverer(to, lane).turn))
+            careful = None if marks is None else Careful(self._hub.ledger, lane, marks)
+            self._loops.append(Loop(f"{flow.name}/{partition}", Deliverer(to, lane, careful).turn))
         self.assignments[flow.name] = assignments
         self._loops.append(Loop(f"{flow.name}/retry", Retrier(self._hub, assignments).turn))
 

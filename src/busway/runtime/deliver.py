@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from busway.lane import Lane
+from busway.runtime.careful import Careful
 from busway.runtime.fates import Fates
 from busway.runtime.hub import Assignment
 from busway.runtime.loop import Loop
@@ -14,10 +15,11 @@ MOST_EVENTS = 5_000
 
 
 class Deliverer:
-    """Works one lane, from its cursor on."""
+    """Works one lane, from its cursor on; with care as long as ``careful`` says so."""
 
-    def __init__(self, assignment: Assignment, lane: Lane) -> None:
+    def __init__(self, assignment: Assignment, lane: Lane, careful: Careful | None = None) -> None:
         self._to = assignment
+        self._careful = careful
         self._cursor = lane.cursor
         self._fates = Fates()
 
@@ -38,9 +40,17 @@ class Deliverer:
             portion = shortened(portion, self._to.pace.most)
             goal = valve.goal(partition)
             portion = portion if goal is None else ended(portion, goal)
+            if self._careful is not None:
+                portion = await self._careful.take(portion, self._fates)
             self._cursor = await Passage(self._to, portion, self._fates).run(loop)
+            await self._passed()
         except Stale:
             await self._catch_up()
+
+    async def _passed(self) -> None:
+        if self._careful is not None:
+            await self._careful.passed(self._cursor)
+            self._careful = None if self._careful.over else self._careful
 
     async def _catch_up(self) -> None:
         lane = await self._to.hub.ledger.open_lane(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -11,6 +13,7 @@ from busway.delivery.settle import Decided, Held, Problem, failed_again
 from busway.event import Event
 from busway.lane import Query, Trouble, Verdict
 from busway.ports import Item, Load
+from busway.runtime.claim import Claims
 from busway.runtime.hub import Assignment, Hub
 from busway.runtime.loop import Loop
 from busway.runtime.order import held_back, in_turn
@@ -18,7 +21,7 @@ from busway.runtime.produce import fate_of, produce
 
 POLL_S = 0.5
 MOST_EVENTS = 500
-_TO_PROBE = 20
+_TO_PROBE = 100
 
 
 class Retrier:
@@ -33,6 +36,7 @@ class Retrier:
         self._valve = first.valve
         self._flow = first.flow
         self._next_due: datetime | None = None
+        self._claims = Claims(hub, first.flow)
 
     async def turn(self, loop: Loop) -> None:
         """Retry what is due, or wait until something is."""
@@ -69,15 +73,24 @@ class Retrier:
         return found if self._gate.closed else self._probe(found)
 
     def _probe(self, troubles: Sequence[Trouble]) -> Sequence[Trouble]:
-        """Choose one, rather not one that may be the cause of the trouble."""
+        """Choose one by chance, rather not one that may be the cause of the trouble."""
         lanes, suspects = self._assignments, self._gate.suspects
         known = [one for one in troubles if one.partition in lanes]
         free = [one for one in known if (lanes[one.partition].lane, one.offset) not in suspects]
-        return (free or known)[:1]
+        choice = free or known
+        return [random.choice(choice)] if choice else ()
 
     async def _retry(self, loop: Loop, to: Assignment, troubles: Sequence[Trouble]) -> None:
         if to.flow.ordered and self._gate.closed:
             troubles = await self._with_followers(to, troubles)
+        begun = await self._claims.begin(troubles)
+        try:
+            await self._try(loop, to, begun)
+        finally:
+            await self._claims.end()
+
+    async def _try(self, loop: Loop, to: Assignment, troubles: Sequence[Trouble]) -> None:
+        """Take troubles through their flow, and judge what became of each."""
         ordered = sorted(troubles, key=lambda trouble: trouble.offset)
         wanted = [(one.offset, _again(one)) for one in ordered]
         items, decided = await produce(to.flow, wanted)
@@ -93,7 +106,7 @@ class Retrier:
         by_offset = {one.offset: one for one in troubles}
         verdicts = [self._verdict(by_offset[one.offset], one) for one in decided]
         async with to.lock:
-            await self._hub.ledger.judge([one for one in verdicts if one is not None])
+            await self._claims.judge([one for one in verdicts if one is not None])
 
     async def _with_followers(
         self, to: Assignment, troubles: Sequence[Trouble]
@@ -116,10 +129,13 @@ class Retrier:
         if not items:
             return []
         with loop.idle():
-            await to.clear(len(items))
+            if await to.clear_or_shut(len(items)) is None:
+                return []
         load = Load(to.lane, items, ordered=to.flow.ordered, permits=to.permits)
+        began = time.perf_counter()
         outcomes = await to.write(load)
-        fates = [fate_of(item, one) for item, one in zip(items, outcomes, strict=True)]
+        took_s = time.perf_counter() - began
+        fates = [fate_of(item, one, took_s) for item, one in zip(items, outcomes, strict=True)]
         return [fate for fate in fates if fate is not None]
 
     def _verdict(self, trouble: Trouble, decided: Decided) -> Verdict | None:

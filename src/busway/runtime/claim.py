@@ -1,0 +1,84 @@
+"""Claims: a retry notes in the ledger what it begins, so that an attempt counts that it dies in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from busway.delivery.care import INTERRUPTED
+from busway.delivery.settle import Problem, failed_again
+from busway.flow import Flow
+from busway.lane import Trouble, Verdict
+from busway.runtime.hub import Hub
+
+Place = tuple[int, int]
+
+
+class Claims:
+    """The attempts of one flow's retries that are under way."""
+
+    def __init__(self, hub: Hub, flow: Flow) -> None:
+        self._hub = hub
+        self._flow = flow
+        self._begun: dict[Place, Trouble] = {}
+
+    async def begin(self, troubles: Sequence[Trouble]) -> Sequence[Trouble]:
+        """Return what may be tried now, noted as begun; what was interrupted has failed."""
+        interrupted = [one for one in troubles if self._is_interrupted(one)]
+        if interrupted:
+            await self._hub.ledger.judge(self._failed(interrupted))
+        fresh = [one for one in troubles if not self._is_interrupted(one)]
+        now = self._hub.clock.now()
+        claimed = [msgspec.structs.replace(one, begun_at=now) for one in fresh]
+        applied = await self._hub.ledger.judge([self._verdict(one) for one in claimed])
+        begun = [one for one, done in zip(claimed, applied, strict=True) if done]
+        self._begun |= {_place(one): one for one in begun}
+        return begun
+
+    async def judge(self, verdicts: Sequence[Verdict]) -> None:
+        """Give verdicts on what was begun."""
+        await self._hub.ledger.judge(verdicts)
+        for one in verdicts:
+            self._begun.pop((one.partition, one.offset), None)
+
+    async def end(self) -> None:
+        """Let go of what was begun without a verdict: that was no attempt."""
+        left = [msgspec.structs.replace(one, begun_at=None) for one in self._begun.values()]
+        if left:
+            await self._hub.ledger.judge([self._verdict(one) for one in left])
+        self._begun.clear()
+
+    def _is_interrupted(self, trouble: Trouble) -> bool:
+        """Say whether another process began it, and did not come to an end with it."""
+        return trouble.begun_at is not None and _place(trouble) not in self._begun
+
+    def _failed(self, troubles: Sequence[Trouble]) -> Sequence[Verdict]:
+        """Return verdicts on interrupted attempts: in an ordered flow the first of each key failed.
+
+        The others of its key wait behind it, as they did.
+        """
+        found, keys = [], set()
+        for one in sorted(troubles, key=lambda trouble: (trouble.partition, trouble.offset)):
+            if one.key is not None and one.key in keys:
+                found.append(self._verdict(msgspec.structs.replace(one, begun_at=None)))
+                continue
+            keys.add(one.key)
+            found.append(self._verdict(self._failed_once(one), one.attempts))
+        return found
+
+    def _failed_once(self, trouble: Trouble) -> Trouble:
+        final = self._flow.backoff.gives_up(INTERRUPTED.error, final=False)
+        problem: Problem = msgspec.structs.replace(INTERRUPTED, final=final)
+        became = failed_again(self._hub.terms(self._flow), trouble, problem)
+        self._hub.observer.retried(trouble.flow, became.state)
+        return became
+
+    def _verdict(self, became: Trouble, attempts: int | None = None) -> Verdict:
+        used = became.attempts if attempts is None else attempts
+        place = (became.flow, became.partition, became.offset)
+        return Verdict(*place, used, "parked", became, self._hub.clock.now(), self._flow.version)
+
+
+def _place(trouble: Trouble) -> Place:
+    return trouble.partition, trouble.offset
