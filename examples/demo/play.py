@@ -100,7 +100,7 @@ class Play:
             verdict.table(self.plan, folder / "shop.db"),
             verdict.archive(self.plan, folder / "archive.jsonl"),
             verdict.crm(self.plan, self.crm),
-            verdict.dead(self.plan, (await server.ask("dead", "list"))[1]["dead"]),
+            verdict.dead(self.plan, (await server.ask("dead", "list"))[1]["items"]),
         ]
 
     async def _at_rest(self, server: Server) -> list[dict[str, Any]]:

@@ -79,7 +79,10 @@ def crm(plan: Plan, found: Crm) -> Answer:
 
 def dead(plan: Plan, letters: list[dict[str, Any]]) -> Answer:
     """The order that its step cannot work is the one dead letter."""
-    found = [(one["flow"], one["id"], one["attempts"], one["error"]) for one in letters]
+    found = [
+        (one["flow"], one["id"], one["attempts"], f"{one['error']}: {one['reason']}")
+        for one in letters
+    ]
     true = found == [("orders", plan.bad, 3, f"KeyError: {UNKNOWN_CURRENCY!r}")]
     seen = ", ".join(f"{id} after {attempts} attempts: {error}" for _, id, attempts, error in found)
     return Answer("the one bad order is a dead letter", true, seen)

@@ -95,5 +95,5 @@ class Server:
         """Return all dead letters."""
         code, out = await self.command("dead", "list", "--json", "--limit", "1000000")
         assert code == 0
-        found: list[dict[str, Any]] = msgspec.json.decode(out)["dead"]
+        found: list[dict[str, Any]] = msgspec.json.decode(out)["items"]
         return found

@@ -8,23 +8,21 @@ from typing import Annotated
 from litestar import Router, get
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
-from msgspec import Raw
 
 from busway.api.openapi import example
 from busway.api.page import Cursor, Limit, Page, cursor_of, place_in
-from busway.control.audit import About, trail
+from busway.control.audit import About, Entry, trail
 from busway.control.control import Control
-from busway.lane import Audit
 
-_ENTRY = Audit(
-    datetime(2026, 3, 1, 12, tzinfo=UTC),
-    "ann@ops",
-    "dead redrive",
-    "dead/orders/2/4711",
-    Raw(b'{"state":"dead","attempts":10,"error":"KeyError","places":["orders/2/4711"]}'),
-    Raw(b'{"state":"parked"}'),
-    "the step is mended",
-    42,
+_ENTRY = Entry(
+    seq=42,
+    at=datetime(2026, 3, 1, 12, tzinfo=UTC),
+    who="ann@ops",
+    action="dead redrive",
+    target="dead/orders/2/4711",
+    before={"state": "dead", "attempts": 10, "error": "KeyError", "places": ["orders/2/4711"]},
+    after={"state": "parked"},
+    reason="the step is mended",
 )
 
 
@@ -40,7 +38,7 @@ async def list_audit(
     ] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
-) -> Page[Audit]:
+) -> Page[Entry]:
     """Return what people changed, the latest first: who, when, before and after."""
     before = place_in(cursor, int) if cursor else None
     found = await trail(control.ledger, About(target=target, who=by, action=action), before, limit)

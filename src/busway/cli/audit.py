@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
 
 from busway.cli.call import Call, calling
 from busway.cli.show import as_json, as_table
-from busway.lane import Audit
+from busway.control.audit import Entry
 
 _WIDTH = 80
 
@@ -29,7 +29,7 @@ def audit(
 
     Example: `busway audit dead/orders --who ann@ops`
     """
-    found = call.items("/audit", Audit, limit, target=target, who=who, action=action)
+    found = call.items("/audit", Entry, limit, target=target, who=who, action=action)
     if call.json:
         as_json({"items": found})
         return
@@ -51,6 +51,6 @@ def audit(
     as_table(("when", "who", "action", "target", "before", "after", "reason"), rows)
 
 
-def _short(image: msgspec.Raw | None) -> str:
-    text = "-" if image is None else bytes(image).decode("utf-8", "replace")
+def _short(image: Any) -> str:
+    text = "-" if image is None else msgspec.json.encode(image).decode()
     return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"

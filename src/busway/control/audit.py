@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Self
 
 import msgspec
+from msgspec import Raw
 
 from busway.lane import Audit
 from busway.ports import Ledger
@@ -13,10 +16,38 @@ _PAGE = 500
 _MOST_LOOKED = 20_000
 
 
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody changed: ``who``, when (``at``), and how the ``target`` was ``before`` and is
+    ``after``; ``seq`` rises."""
+
+    seq: int
+    at: datetime
+    who: str
+    action: str
+    target: str
+    before: Any = None
+    after: Any = None
+    reason: str = ""
+
+    @classmethod
+    def of(cls, audit: Audit) -> Self:
+        """Return what people see of an entry of the ledger's."""
+        return cls(
+            seq=audit.seq,
+            at=audit.at,
+            who=audit.who,
+            action=audit.action,
+            target=audit.target,
+            before=_decoded(audit.before),
+            after=_decoded(audit.after),
+            reason=audit.reason,
+        )
+
+
 class Trail(msgspec.Struct, frozen=True):
     """Some entries of the trail, the latest first; ``before`` is where the rest begins."""
 
-    entries: Sequence[Audit]
+    entries: Sequence[Entry]
     before: int | None
 
 
@@ -40,13 +71,13 @@ async def trail(ledger: Ledger, about: About, before: int | None, limit: int) ->
 
     It may be fewer, even none, with a place to go on from, where few are wanted.
     """
-    found: list[Audit] = []
+    found: list[Entry] = []
     most = min(limit, _PAGE) if about.who is None and about.action is None else _PAGE
     for _ in range(0, _MOST_LOOKED, _PAGE):
         page = await ledger.audits(about.target, before, most)
         wanted = [one for one in page if about.wants(one)]
         room = limit - len(found)
-        found += wanted[:room]
+        found += map(Entry.of, wanted[:room])
         if len(wanted) > room:
             return Trail(found, found[-1].seq)
         if len(page) < most:
@@ -55,3 +86,7 @@ async def trail(ledger: Ledger, about: About, before: int | None, limit: int) ->
         if len(found) == limit:
             break
     return Trail(found, before)
+
+
+def _decoded(image: Raw | None) -> Any:
+    return None if image is None else msgspec.json.decode(image)

@@ -20,6 +20,10 @@ app = App("shop")
 def orders(event):
     return {"id": event.data["id"], "share": 1 / event.data["id"]}
 """
+MEND = """def patch(event):
+    if event.data["id"] == 0:
+        return event.data | {"id": 7}
+"""
 MENDED = FLOWS.replace('1 / event.data["id"]', "0")
 
 
@@ -35,51 +39,74 @@ def with_dead_letters(folder: Path) -> Iterator[Server]:
     (folder / "shop.py").write_text(FLOWS)
     with running("shop.py", "--reload", cwd=folder) as found:
         found.post({"id": "a", "data": {"id": 0}}, {"id": "b", "data": {}})
-        found.post({"id": "c", "data": {"id": 0}}, {"id": "d", "data": {"id": 1}})
+        found.post({"id": "c", "subject": "k", "data": {"id": 0}}, {"id": "d", "data": {"id": 1}})
         until(lambda: len(dead(folder)) == 3, "three are dead")
         yield found
 
 
-def dead(folder: Path) -> list[str]:
-    listed = busway("dead", "list", "--json", cwd=folder).json()["dead"]
+def dead(folder: Path, *filter: str) -> list[str]:
+    listed = busway("dead", "list", "--json", *filter, cwd=folder).json()["items"]
     return sorted(one["id"] for one in listed)
 
 
 def test_they_are_listed_with_their_error(server: Server) -> None:
     text = busway("dead", "list", cwd=server.cwd)
-    assert text.out.splitlines()[0].split() == ["place", "event", "attempts", "since", "error"]
+    head = ["place", "event", "attempts", "since", "fingerprint", "error"]
+    assert text.out.splitlines()[0].split() == head
     assert text.out.count("ZeroDivisionError: division by zero") == 2
-    one = busway("dead", "list", "--json", "--limit", "1", cwd=server.cwd).json()["dead"][0]
-    assert one.keys() == {
-        "place",
-        "flow",
-        "partition",
-        "offset",
-        "id",
-        "attempts",
-        "since",
-        "error",
-    }
+    one = busway("dead", "list", "--json", "--limit", "1", cwd=server.cwd).json()["items"][0]
     assert one["place"] == f"orders/{one['partition']}/{one['offset']}"
+    assert one["state"] == "dead"
     assert dead(server.cwd) == ["a", "b", "c"]
-    assert busway("dead", "list", "--flow", "other", cwd=server.cwd).out == "No dead letters.\n"
+
+
+@pytest.mark.parametrize(
+    ("filter", "found"),
+    [
+        (("--flow", "orders"), ["a", "b", "c"]),
+        (("--flow", "other"), []),
+        (("--error", "KeyError"), ["b"]),
+        (("--key", "k"), ["c"]),
+        (("--id", "a"), ["a"]),
+        (("--since", "1h"), ["a", "b", "c"]),
+        (("--until", "1h"), []),
+        (("--where", "data.id=0"), ["a", "c"]),
+        (("--where", "data.id=0", "--key", "k"), ["c"]),
+        (("--where", "$.data[?@ > 0]"), []),
+        (("--parked",), []),
+    ],
+)
+def test_they_are_filtered(server: Server, filter: tuple[str, ...], found: list[str]) -> None:
+    assert dead(server.cwd, *filter) == found
+
+
+def test_they_are_grouped_by_root_cause(server: Server) -> None:
+    groups = busway("dead", "groups", "--json", cwd=server.cwd).json()["items"]
+    assert [(one["count"], one["cause"]) for one in groups] == [
+        (2, "ZeroDivisionError in shop.py:orders: division by zero"),
+        (1, "KeyError in shop.py:orders: …"),
+    ]
+    assert dead(server.cwd, "--fingerprint", groups[0]["fingerprint"]) == ["a", "c"]
+    text = busway("dead", "groups", "--flow", "orders", cwd=server.cwd).out
+    assert "KeyError in shop.py:orders: …" in text.splitlines()[2]
 
 
 def test_one_is_shown_with_payload_error_and_attempts(server: Server) -> None:
-    (one,) = busway("dead", "show", "b", "--json", cwd=server.cwd).json()["dead"]
+    (one,) = busway("dead", "show", "b", "--json", cwd=server.cwd).json()["items"]
     assert one["event"]["data"] == {}
     assert [failure["attempt"] for failure in one["failures"]] == [1, 2]
     assert one["failures"][1]["error"] == "KeyError"
     assert "shop.py" in one["failures"][1]["traceback"]
-    text = busway("dead", "show", one["place"], cwd=server.cwd).out
+    text = busway("dead", "show", one["letter"]["place"], cwd=server.cwd).out
     assert '"data": {}' in text
     assert "attempt 2 at " in text
     assert text.count("Traceback") == 1
 
 
 def test_one_that_is_not_there_is_told(server: Server) -> None:
-    for command in ("show", "redrive", "discard"):
-        ended = busway("dead", command, "zzz", cwd=server.cwd)
+    for command in ("show", "redrive", "discard", "edit"):
+        reason = ("--reason", "x") if command == "discard" else ()
+        ended = busway("dead", command, "zzz", *reason, cwd=server.cwd)
         assert (ended.code, ended.out) == (1, "")
         says = "busway: there is no dead letter 'zzz'; `busway dead list` shows them\n"
         assert ended.err == says
@@ -87,10 +114,23 @@ def test_one_that_is_not_there_is_told(server: Server) -> None:
 
 def test_which_ones_must_be_said(server: Server) -> None:
     for arguments in ((), ("a", "--all")):
-        ended = busway("dead", "discard", *arguments, cwd=server.cwd)
+        ended = busway("dead", "discard", *arguments, "--reason", "x", cwd=server.cwd)
         assert ended.code == 1
-        assert "say which: event ids, or --all" in ended.err
+        assert "say which: event ids, or a filter like --flow, or --all" in ended.err
+    ended = busway("dead", "discard", "a", cwd=server.cwd)
+    assert (ended.code, "say why they are discarded" in ended.err) == (1, True)
     assert dead(server.cwd) == ["a", "b", "c"]
+
+
+def test_a_patch_is_looked_at_first(server: Server) -> None:
+    (server.cwd / "mend.py").write_text(MEND)
+    preview = busway("dead", "patch", "mend.py", "--all", cwd=server.cwd)
+    assert preview.out.count('+    "id": 7') == 2
+    assert "KeyError: 'id' (line 2)" in preview.out
+    assert "2 changed, 0 unchanged, 1 failed. Nothing is changed yet" in preview.out
+    found = busway("dead", "patch", "mend.py", "--key", "k", "--json", cwd=server.cwd).json()
+    assert [(one["id"], one["effect"]) for one in found["items"]] == [("c", "changed")]
+    assert dead(server.cwd, "--where", "data.id=0") == ["a", "c"]
 
 
 def test_they_are_discarded_and_redriven_to_the_mended_flow(tmp_path: Path) -> None:
@@ -99,16 +139,67 @@ def test_they_are_discarded_and_redriven_to_the_mended_flow(tmp_path: Path) -> N
 
 
 def discard_and_redrive(server: Server) -> None:
-    assert busway("dead", "discard", "b", cwd=server.cwd).out == "1 discarded\n"
+    told = busway("dead", "discard", "b", "--reason", "a test", cwd=server.cwd)
+    assert told.out == "1 discarded\n"
     assert dead(server.cwd) == ["a", "c"]
     (server.cwd / "shop.py").write_text(MENDED)
     until(lambda: "flows reloaded" in server.log, "the reload")
-    redriven = busway("dead", "redrive", "--flow", "orders", "--all", "--json", cwd=server.cwd)
-    assert redriven.json() == {"redriven": 2}
+    redriven = busway(
+        "dead", "redrive", "--flow", "orders", "--wait", "--json", cwd=server.cwd
+    ).json()
+    assert (redriven["job"]["state"], redriven["job"]["done"]) == ("done", 2)
     file = server.cwd / "orders.jsonl"
     until(lambda: len(file.read_text().splitlines()) == 3, "the others are delivered")
     until(lambda: status(server.cwd) == (4, 3, 0, 0, 1), "all are settled")
     assert busway("check", cwd=server.cwd).code == 0
+    trail = busway("audit", "dead", "--json", cwd=server.cwd).json()["items"]
+    assert [(one["action"], one["reason"]) for one in trail] == [
+        ("dead redrive", ""),
+        ("dead discard", "a test"),
+    ]
+    assert sorted(trail[0]["before"]["places"]) == trail[0]["before"]["places"]
+    assert "a test" in busway("audit", cwd=server.cwd).out
+    assert redriven["job"]["id"] in busway("jobs", cwd=server.cwd).out
+
+
+def test_one_is_edited_in_the_editor_and_by_a_file(tmp_path: Path) -> None:
+    with with_dead_letters(tmp_path) as server:
+        edit_and_redrive(server)
+
+
+def edit_and_redrive(server: Server) -> None:
+    sed = """sed -i 's/"id": 0/"id": 4/'"""
+    told = busway("dead", "edit", "a", cwd=server.cwd, EDITOR=sed)
+    assert "is edited" in told.out, told
+    assert busway("dead", "edit", "a", cwd=server.cwd, EDITOR="true").out.startswith("Nothing")
+    broken = busway(
+        "dead", "edit", "a", cwd=server.cwd, EDITOR="""sed -i 's/"id": "a"/"id": "z"/'"""
+    )
+    assert (broken.code, "id must stay 'a', not become 'z'" in broken.err) == (1, True)
+    assert busway("dead", "edit", "a", "--file", "-", cwd=server.cwd, stdin="{").code == 1
+    assert busway("dead", "edit", "a", cwd=server.cwd, EDITOR="false").code == 1
+    assert busway("dead", "redrive", "a", "--reason", "fixed", cwd=server.cwd).out == "1 redriven\n"
+    until(lambda: status(server.cwd) == (4, 2, 0, 2, 0), "it is delivered")
+    assert '"share":0.25' in (server.cwd / "orders.jsonl").read_text().replace(" ", "")
+    edit = busway("audit", "--action", "dead edit", "--json", cwd=server.cwd).json()["items"][0]
+    assert (edit["before"]["data"], edit["after"]["data"]) == ({"id": 0}, {"id": 4})
+    assert "@" in edit["who"]
+
+
+def test_without_a_server_a_job_is_recorded_and_begins_with_the_next(tmp_path: Path) -> None:
+    with with_dead_letters(tmp_path):
+        pass
+    (tmp_path / "shop.py").write_text(MENDED)
+    told = busway("dead", "redrive", "--all", cwd=tmp_path)
+    assert "no server runs on this data: it begins when one does" in told.out
+    (job,) = busway("jobs", "--json", cwd=tmp_path).json()["items"]
+    assert (job["state"], job["done"], job["total"]) == ("running", 0, 3)
+    assert busway("dead", "stop", job["id"], cwd=tmp_path).out.count("stopped") == 1
+    with running("shop.py", cwd=tmp_path):
+        assert dead(tmp_path) == ["a", "b", "c"]
+        assert busway("dead", "resume", job["id"], cwd=tmp_path).code == 0
+        until(lambda: status(tmp_path)[1] == 3, "two are delivered")
+        until(lambda: dead(tmp_path) == ["b"], "the third fails again")
 
 
 def status(folder: Path) -> tuple[int, ...]:
