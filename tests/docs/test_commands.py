@@ -48,6 +48,8 @@ def parsed(arguments: list[str]) -> None:
     parent: Any = None
     name = "busway"
     while hasattr(command, "get_command"):
+        if command.invoke_without_command and not (arguments and arguments[0].isalpha()):
+            break
         parent = command.make_context(name, [*arguments[:1], "--"], parent=parent)
         name, arguments = arguments[0], arguments[1:]
         command = command.get_command(parent, name)

@@ -16,7 +16,8 @@ import httpx
 import msgspec
 import typer
 
-from busway.cli.client import Ask, Client, check, connect
+from busway.cli.ask import Ask, check
+from busway.cli.client import Client, connect
 from busway.cli.show import as_json
 from busway.errors import BuswayError
 from busway.settings import load, load_env_file

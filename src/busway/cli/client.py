@@ -11,39 +11,14 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 import httpx
-import msgspec
 
+from busway.cli.ask import TIMEOUT, Ask, Unreachable, check, made
 from busway.cli.serving import is_open, server_of
 from busway.errors import BuswayError, StoreError, StoreLocked
 from busway.settings import Settings
 
-PREFIX = "/api/v1"
-TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 PATIENCE_S = 5.0
 _LOOK_EVERY_S = 0.05
-
-
-class Unreachable(BuswayError):
-    """There is no server at the address."""
-
-
-class Refused(BuswayError):
-    """The API refused a request; ``status`` is the HTTP status."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-
-
-class Ask(msgspec.Struct, frozen=True):
-    """One request: ``path`` is below ``/api/v1``; a ``patient`` one waits however long it takes."""
-
-    method: str
-    path: str
-    params: Mapping[str, str | list[str]] = {}
-    body: bytes | None = None
-    headers: Mapping[str, str] = {}
-    patient: bool = False
 
 
 class Client(Protocol):
@@ -108,33 +83,6 @@ class Remote:
             raise Unreachable(
                 f"no server answers at {self._url}: {error}; is it running, is the address right?"
             ) from error
-
-
-def made(http: httpx.Client | httpx.AsyncClient, url: str, request: Ask) -> httpx.Request:
-    """Return a request for httpx."""
-    headers = dict(request.headers)
-    if request.method != "GET":
-        headers["content-type"] = "application/json"
-    timeout = httpx.Timeout(TIMEOUT.connect, read=None) if request.patient else TIMEOUT
-    return http.build_request(
-        request.method,
-        url + PREFIX + request.path,
-        params=dict(request.params),
-        content=request.body,
-        headers=headers,
-        timeout=timeout,
-    )
-
-
-def check(answer: httpx.Response) -> httpx.Response:
-    """Return an answer that is not a refusal; raises :class:`Refused`."""
-    if answer.status_code < 400:
-        return answer
-    try:
-        detail = str(msgspec.json.decode(answer.content)["detail"])
-    except (msgspec.MsgspecError, TypeError, KeyError):
-        detail = f"{answer.url} answers {answer.status_code}, and not as Busway does"
-    raise Refused(answer.status_code, detail)
 
 
 def connect(settings: Settings) -> Client:

@@ -10,7 +10,7 @@ from typing import Any, cast
 import httpx
 
 from busway.api.app import create
-from busway.cli.client import TIMEOUT, Ask, check, made
+from busway.cli.ask import TIMEOUT, Ask, check, made
 from busway.control.control import Control
 from busway.engine.sqlite import open_stores
 from busway.settings import Settings

@@ -25,7 +25,7 @@ from busway.cli import (
     tail,
     window,
 )
-from busway.cli.client import Unreachable
+from busway.cli.ask import Unreachable
 from busway.cli.show import as_error
 from busway.errors import BuswayError
 

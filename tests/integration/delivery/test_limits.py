@@ -9,9 +9,8 @@ from pathlib import Path
 import aiohttp
 
 from busway import App
-from busway.control.check import check
-from busway.engine.sqlite import open_beside
 from busway.sinks import http, jsonl
+from api_client import api_of
 from crash.server import Server
 from delivery_node import event, running, until
 from http_target import http_target
@@ -107,7 +106,7 @@ async def test_many_at_once_with_the_same_ids_are_stored_once(tmp_path: Path) ->
         assert (await busway.until("f", delivered=50)).accepted == 50
 
 
-async def test_the_check_finds_nothing_beside_a_busy_server(tmp_path: Path) -> None:
+async def test_the_check_finds_nothing_in_a_busy_server(tmp_path: Path) -> None:
     app = App("t")
     app.flow("f", to=jsonl(str(tmp_path / "out.jsonl")), steps=[lambda event: 1 // event.data["n"]])
     app.flow("g", to=jsonl(str(tmp_path / "out2.jsonl")))
@@ -120,12 +119,9 @@ async def test_the_check_finds_nothing_beside_a_busy_server(tmp_path: Path) -> N
             done.set()
 
         task = asyncio.create_task(load())
-        while not done.is_set():
-            beside = await open_beside(tmp_path / "data")
-            try:
-                assert await check(beside.log, beside.ledger) == []
-            finally:
-                await beside.close()
+        async with api_of(busway) as api:
+            while not done.is_set():
+                assert (await api.get("/check")).json() == {"ok": True, "faults": []}
         await task
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from busway.clock import SystemClock
 from busway.engine.sqlite import directory
-from busway.engine.sqlite.beside import BesideLog
 from busway.engine.sqlite.ledger import SqliteLedger
 from busway.engine.sqlite.log import SqliteLog
 from busway.engine.sqlite.room import Room
@@ -16,7 +15,7 @@ from busway.errors import StoreError
 from busway.ports import Log, Stores
 from busway.settings import Settings
 
-__all__ = ["BesideLog", "SqliteLedger", "SqliteLog", "open_beside", "open_stores"]
+__all__ = ["SqliteLedger", "SqliteLog", "open_stores"]
 
 
 async def open_stores(settings: Settings) -> Stores:
@@ -36,18 +35,6 @@ async def open_stores(settings: Settings) -> Stores:
         os.close(descriptor)
         raise
     return Stores(log, ledger, lambda: os.close(descriptor), settings.data)
-
-
-async def open_beside(path: Path) -> Stores:
-    """Open a data directory next to the process that has it locked: the log to read only.
-
-    Raises what :func:`open_stores` does, except for the lock.
-    """
-    if not (path / directory.LOG).exists() and not (path / directory.LEDGER).exists():
-        raise StoreError(f"{path} is not a data directory; start a server there first")
-    identity = await asyncio.to_thread(directory.identify, path)
-    log = BesideLog(path / directory.LOG, identity)
-    return Stores(log, await _with(log, path), place=path)
 
 
 async def _with(log: Log, path: Path) -> SqliteLedger:

@@ -11,7 +11,7 @@ from pathlib import Path
 import apsw
 
 from busway.engine.sqlite.database import connect, sql, translated
-from busway.errors import StoreDamaged, StoreError, StoreLocked, StoreTooNew
+from busway.errors import StoreDamaged, StoreLocked, StoreTooNew
 
 FORMAT = 2
 LOG = "log.db"
@@ -149,10 +149,6 @@ def _identity(path: Path) -> str:
             )
             if application != _APPLICATION[path.name]:
                 raise StoreDamaged(f"{path} was not made by Busway; {_RESTORE}")
-            if version < FORMAT:
-                raise StoreError(
-                    f"{path} has format {version}, from an older Busway; start a server there once"
-                )
             if version > FORMAT:
                 raise StoreTooNew(
                     f"{path} has format {version} and this Busway knows {FORMAT}; upgrade Busway"

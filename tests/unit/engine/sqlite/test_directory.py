@@ -15,9 +15,8 @@ import apsw
 import msgspec
 import pytest
 
-from busway.engine.sqlite import directory, open_beside, open_stores
+from busway.engine.sqlite import directory, open_stores
 from busway.errors import StoreDamaged, StoreError, StoreLocked, StoreTooNew
-from busway.lane import Query
 from busway.ports import Draft
 from busway.settings import Settings
 
@@ -168,36 +167,3 @@ def test_a_start_that_was_cut_off_is_finished(
     directory.prepare(settings.data, 2)
     assert directory.identify(settings.data)
     assert not list(settings.data.glob("*.new*"))
-
-
-async def test_beside_a_server_the_log_is_read_only(settings: Settings) -> None:
-    stores = await open_stores(settings)
-    beside = await open_beside(settings.data)
-    await stores.log.append([Draft(0, [b"a"])], AT)
-    assert beside.log.identity == stores.log.identity
-    assert await beside.log.bounds(0) == (0, 1)
-    assert [list(b.events) for b in await beside.log.read(0, 0, 1)] == [[b"a"]]
-    assert list(await beside.log.read(0, 1, 1)) == []
-    assert await beside.log.offset_at(0, AT) == 0
-    for refused in (beside.log.append([Draft(0, [b"b"])], AT), beside.log.trim(0, 1)):
-        with pytest.raises(StoreError, match="reading only"):
-            await refused
-    await beside.close()
-    await stores.close()
-
-
-async def test_beside_a_server_the_ledger_is_shared(settings: Settings) -> None:
-    stores = await open_stores(settings)
-    beside = await open_beside(settings.data)
-    await beside.ledger.open_lane("f", 0, 0)
-    await stores.ledger.put("from", b"the server")
-    assert await stores.ledger.lanes() == await beside.ledger.lanes() != []
-    assert await beside.ledger.get("from") == {"from": b"the server"}
-    assert list(await beside.ledger.troubles(Query())) == []
-    await beside.close()
-    await stores.close()
-
-
-async def test_beside_nothing_is_an_error(settings: Settings) -> None:
-    with pytest.raises(StoreError, match="not a data directory"):
-        await open_beside(settings.data)

@@ -7,11 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import apsw
-import pytest
 
-from busway.engine.sqlite import open_beside, open_stores
+from busway.engine.sqlite import open_stores
 from busway.engine.sqlite.directory import FORMAT
-from busway.errors import StoreError
 from busway.lane import Query, Trouble
 from busway.outcome import Failure
 from busway.settings import Settings
@@ -96,9 +94,3 @@ async def test_the_first_format_is_upgraded_with_what_it_holds(settings: Setting
     for name in ("ledger.db", "log.db"):
         with contextlib.closing(apsw.Connection(str(settings.data / name))) as connection:
             assert connection.pragma("user_version") == FORMAT
-
-
-async def test_nobody_reads_an_older_format_without_upgrading_it(settings: Settings) -> None:
-    await former(settings)
-    with pytest.raises(StoreError, match="format 1, from an older Busway; start a server"):
-        await open_beside(settings.data)
