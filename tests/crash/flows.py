@@ -14,7 +14,7 @@ home = Path(os.environ["CRASH_HOME"])
 database = str(home / "out.db")
 ORDER = {"type": ["crash.order"]}
 DERIVED = {"type": ["crash.derived"]}
-QUICK = Backoff(first=0.05, factor=1.5, cap=0.5, attempts=4)
+QUICK = Backoff(first=0.05, factor=1.5, cap=0.5, attempts=8)
 
 
 def row(event: Event) -> dict[str, Any]:
