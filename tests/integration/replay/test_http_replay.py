@@ -177,6 +177,8 @@ async def test_the_log_is_kept_for_it_and_for_no_longer(target: HttpTarget, tmp_
         await control.stop(node.node.control, slow.id, "tester")
         await control.forget(node.node.control, slow.id, "tester")
         await until(lambda: begins_at(10))
+        await node.post(event(10))
+        await until(lambda: begins_at(11))  # though the other one, which is done, ended at 10
 
 
 async def test_a_flow_into_the_bus_is_not_doubled(tmp_path: Path) -> None:
