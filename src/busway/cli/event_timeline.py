@@ -83,8 +83,8 @@ def _timeline(flow: FlowStory) -> list[tuple[datetime, str]]:
     found += [(one.at, _deed(one)) for one in flow.deeds]
     if flow.since is not None and flow.state in ("delivered", "filtered", "delivered_or_filtered"):
         code = f" by code {flow.version}" if flow.version else ""
-        last = f" until {_time(flow.until)}" if flow.until not in (None, flow.since) else ""
-        found.append((flow.since, f"{flow.state.replace('_', ' ')}{last}{code}"))
+        last = f", or until {_time(flow.until)}" if flow.until not in (None, flow.since) else ""
+        found.append((flow.since, f"{flow.state.replace('_', ' ')}{code}{last}"))
     return sorted(found, key=lambda one: one[0])
 
 

@@ -73,6 +73,8 @@ async def _flow_story(control: Control, subject: Subject, lane: Lane, kept: _Kep
         destination=evidence.version.destination if evidence.version else record.destination,
         deeds=await _deeds(control.ledger, lane.flow, subject),
     )
+    if story.since and story.until and subject.came_at:  # not before it came, whatever its range
+        story = replace(story, since=min(max(story.since, subject.came_at), story.until))
     if story.state == "delivered":
         replay = kept.replays.get(lane.flow)
         if replay is not None and replay.request.into is not None:
