@@ -59,10 +59,10 @@ class App:
         Options: ``retry`` (a :class:`busway.Backoff`, or a list of waits), ``rate`` (``"50/s"`` or
         ``"50/s burst 200"``: how fast it may deliver), ``limit`` (what :meth:`limit` returned),
         ``breaker`` (a :class:`busway.Trip`, a ratio, or ``False``), ``ordered`` (keep order by
-        key), ``start`` (where a new flow begins: at the ``"end"`` or the ``"beginning"`` of the log, or
-        at a time), ``renamed_from`` (what it was called before), and for the decorated function
-        ``timeout`` (``"5s"``), ``concurrency`` (of an ``async`` one) and ``batch`` (it takes a list
-        of events and returns a list of as many results).
+        key), ``start`` (where a new flow begins: at the ``"end"`` or the ``"beginning"`` of the
+        log, or at a time), ``renamed_from`` (what it was called before), and for the decorated
+        function ``timeout`` (``"5s"``), ``concurrency`` (of an ``async`` one) and ``batch`` (it
+        takes a list of events and returns a list of as many results).
         """
         frame = sys._getframe(1)
         given = {"when": when, "to": to, "steps": steps, **options}
