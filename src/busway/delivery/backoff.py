@@ -71,6 +71,10 @@ class Backoff(msgspec.Struct, frozen=True, kw_only=True):
             return cap_s
 
     @property
+    def _oldest(self) -> timedelta | None:
+        return None if self.max_age is None else timedelta(seconds=seconds(self.max_age))
+
+    @property
     def most(self) -> int | None:
         """How many attempts there are; ``None`` for any number."""
         if self.attempts is not msgspec.UNSET:
@@ -79,7 +83,8 @@ class Backoff(msgspec.Struct, frozen=True, kw_only=True):
 
     def exhausted(self, failed: int, age: timedelta = timedelta()) -> bool:
         """Say whether no attempt is left after ``failed`` failures, the first ``age`` ago."""
-        too_old = self.max_age is not None and age.total_seconds() >= seconds(self.max_age)
+        oldest = self._oldest
+        too_old = oldest is not None and age >= oldest
         return too_old or (self.most is not None and failed >= self.most)
 
     def due(
@@ -87,8 +92,8 @@ class Backoff(msgspec.Struct, frozen=True, kw_only=True):
     ) -> datetime:
         """Return when the next attempt is due: at the latest when the event gets too old."""
         wait_s = self.delay_s(failed, chance, asked_s)
-        if self.max_age is not None:
-            left_s = max(seconds(self.max_age) - age.total_seconds(), 0.0)
+        if self._oldest is not None:
+            left_s = max((self._oldest - age).total_seconds(), 0.0)
             wait_s = max(min(wait_s, left_s), min(asked_s or 0.0, LONGEST_ASKED_S))
         return now + timedelta(seconds=wait_s)
 

@@ -1,0 +1,175 @@
+"""The retry policy, whatever it is: waits, attempts, age, and what is tried again at all."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from busway.delivery.backoff import LONGEST_ASKED_S, Backoff, Kind, checked
+from busway.delivery.settle import Problem, Terms, failed_again
+from busway.delivery.treat import treated
+from busway.duration import seconds
+from busway.errors import SettingsError
+from busway.lane import Trouble
+from busway.outcome import DELIVERED, HELD, UNTRIED, Down, Gone, Outcome, Rejected, Retry
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+DURATIONS = st.one_of(st.floats(0, 1e5), st.sampled_from(["5s", "250ms", "1m", "1h30m"]))
+KINDS = st.sampled_from(get_args(Kind))
+NAMES = st.sampled_from(["http 4*", "http 404", "http 5*", "*", "ValueError", "http ???"])
+ERRORS = st.sampled_from(["http 404", "http 409", "http 500", "http 410", "ValueError", "timeout"])
+LISTS = st.lists(NAMES, max_size=3).map(tuple)
+POLICIES = st.builds(
+    Backoff,
+    kind=KINDS,
+    first=DURATIONS,
+    factor=st.floats(1, 10),
+    cap=DURATIONS,
+    jitter=st.floats(0, 1),
+    attempts=st.integers(1, 30),
+    max_age=st.none() | DURATIONS,
+    schedule=st.lists(DURATIONS, max_size=4).map(tuple),
+    dead=LISTS,
+    retried=LISTS,
+    down=LISTS,
+)
+OUTCOMES: st.SearchStrategy[Outcome] = st.one_of(
+    st.sampled_from([DELIVERED, HELD, UNTRIED, Down("refused")]),
+    st.builds(Retry, ERRORS, st.just("why"), st.none() | st.floats(0, 100)),
+    st.builds(Rejected, ERRORS, st.just("why")),
+    st.builds(Gone, st.just("http 410: why"), st.just("http 410")),
+)
+
+
+def trouble() -> Trouble:
+    return Trouble("f", 0, 0, b"{}", "e", "parked", NOW, attempts=0, due=NOW)
+
+
+@pytest.mark.parametrize(
+    ("policy", "waits"),
+    [
+        (Backoff(first="1s", factor=3, cap="20s", jitter=0), [1, 3, 9, 20, 20]),
+        (Backoff(kind="linear", first="2s", cap="7s", jitter=0), [2, 4, 6, 7, 7]),
+        (Backoff(kind="fixed", first="2s", jitter=0), [2, 2, 2, 2, 2]),
+        (Backoff(schedule=("5s", "1m", "1h"), jitter=0), [5, 60, 3600, 3600, 3600]),
+    ],
+    ids=["exponential", "linear", "fixed", "schedule"],
+)
+def test_each_kind_waits_as_it_says(policy: Backoff, waits: list[float]) -> None:
+    assert [policy.delay_s(n, 0.5) for n in range(1, 6)] == waits
+
+
+def test_a_schedule_has_one_attempt_more_than_waits() -> None:
+    policy = Backoff(schedule=["5s", "1m", "10m", "1h"])
+    assert policy.most == 5
+    assert [policy.exhausted(n) for n in (4, 5)] == [False, True]
+    assert Backoff().most == 10
+
+
+@given(POLICIES, st.integers(1, 50), st.floats(0, 1), st.none() | st.floats(0, 1e6))
+def test_a_wait_is_within_what_is_said(
+    policy: Backoff, failed: int, chance: float, asked: float | None
+) -> None:
+    wait = policy.delay_s(failed, chance, asked)
+    longest = max((seconds(one) for one in policy.schedule), default=seconds(policy.cap))
+    least = min(asked or 0.0, LONGEST_ASKED_S)
+    assert least <= wait <= max(longest * (1 + policy.jitter), least)
+
+
+@given(POLICIES, st.lists(st.floats(0, 5_000), max_size=60), st.floats(0, 1))
+def test_failing_again_and_again_ends_in_a_dead_letter(
+    policy: Backoff, late: list[float], chance: float
+) -> None:
+    """Each attempt is made when it is due, or later; none is made once all are used up."""
+    found, now, first = trouble(), NOW, NOW
+    for number, seconds_late in enumerate([*late, *[0.0] * 60], 1):
+        terms = Terms("f", "v", policy, ordered=False, at=now, chance=chance)
+        found = failed_again(terms, found, Problem("sink", "timeout", "why"))
+        assert found.attempts == number
+        too_old = policy.max_age is not None and now - first >= timedelta(
+            seconds=seconds(policy.max_age)
+        )
+        over = number == policy.most or too_old
+        assert (found.state == "dead") == over
+        if over:
+            return
+        assert found.due is not None
+        assert found.due >= now
+        if policy.max_age is not None:
+            latest = first + timedelta(seconds=seconds(policy.max_age), milliseconds=1)
+            assert found.due <= max(now, latest), "the last attempt is when it gets too old"
+        now = found.due + timedelta(seconds=seconds_late)
+    raise AssertionError("it never ended")
+
+
+def test_the_age_begins_anew_with_the_attempts() -> None:
+    policy = Backoff(attempts=None, max_age="1h", jitter=0)
+    terms = Terms("f", "v", policy, ordered=False, at=NOW, chance=0.5)
+    once = failed_again(terms, trouble(), Problem("sink", "timeout", "why"))
+    late = Terms("f", "v", policy, ordered=False, at=NOW + timedelta(hours=2), chance=0.5)
+    assert failed_again(late, once, Problem("sink", "timeout", "why")).state == "dead"
+    redriven = Trouble("f", 0, 0, b"{}", "e", "parked", NOW, 0, NOW, failures=once.failures)
+    assert failed_again(late, redriven, Problem("sink", "timeout", "why")).state == "parked"
+
+
+@given(POLICIES, ERRORS)
+def test_the_most_exact_name_counts(policy: Backoff, error: str) -> None:
+    exact = [
+        kind
+        for kind, names in (
+            ("dead", policy.dead),
+            ("down", policy.down),
+            ("retried", policy.retried),
+        )
+        if error in names
+    ]
+    if exact:
+        assert policy.treatment(error) == exact[0]
+    elif not any("*" in name or "?" in name for name in (*policy.dead, *policy.down)):
+        fits = any(name in ("*", "http 4*", "http 5*", "http ???") for name in policy.retried)
+        assert fits or policy.treatment(error) is None
+
+
+def test_names_and_wildcards() -> None:
+    policy = Backoff(dead=["http 4*"], retried=["http 409", "http 42?"], down=["http 5*"])
+    treatments = {error: policy.treatment(error) for error in ("http 404", "http 409", "http 423")}
+    assert treatments == {"http 404": "dead", "http 409": "retried", "http 423": "retried"}
+    assert policy.treatment("http 500") == "down"
+    assert policy.treatment("ValueError") is None
+    assert policy.gives_up("http 404", final=False)
+    assert not policy.gives_up("http 409", final=True)
+    assert policy.gives_up("ValueError", final=True)
+
+
+@given(POLICIES, st.lists(OUTCOMES, max_size=8))
+def test_outcomes_become_what_the_policy_says(policy: Backoff, outcomes: list[Outcome]) -> None:
+    found = treated(policy, outcomes)
+    assert len(found) == len(outcomes)
+    kinds = {"dead": Rejected, "retried": Retry, "down": Down}
+    for before, after in zip(outcomes, found, strict=True):
+        error = getattr(before, "error", "")
+        said = None if before is HELD or not error else policy.treatment(error)
+        assert after == before if said is None else isinstance(after, kinds[said])
+
+
+@pytest.mark.parametrize(
+    ("policy", "text"),
+    [
+        (Backoff(first="soon"), "first: 'soon' is no duration"),
+        (Backoff(schedule=("5s", "-1s")), r"schedule\[1\]: "),
+        (Backoff(kind="random"), "kind is 'random'"),  # type: ignore[arg-type]
+        (Backoff(jitter=2), "jitter is 2"),
+        (Backoff(factor=0.5), "factor is 0.5"),
+        (Backoff(attempts=0), "attempts is 0"),
+        (Backoff(attempts=None), "give a max_age too"),
+        (Backoff(dead="http 4*"), "dead is 'http 4\\*'; give a list"),
+    ],
+    ids=str,
+)
+def test_what_makes_no_sense_is_told(policy: Backoff, text: str) -> None:
+    with pytest.raises(SettingsError, match=text):
+        checked(policy)
