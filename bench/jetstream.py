@@ -4,46 +4,56 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from nats_cluster import NatsCluster, nats_cluster
+import psutil
+from load import order
 
 from busway.engine.jetstream import JetStreamLog, Place
 from busway.ports import Draft
+from nats_cluster import NatsCluster, nats_cluster
 
-EVENT_BYTES = 230
 SECONDS = 6.0
 WARM_S = 1.0
 READ_BYTES = 4 * 1024 * 1024
 
 
-def event(number: int) -> bytes:
-    """Return an order of 230 bytes, as every benchmark uses them."""
-    plain = {"specversion": "1.0", "id": f"{number:012}", "source": "/shop", "type": "order"}
-    body = json.dumps(plain | {"data": {"id": number, "note": ""}}).encode()
-    return body[:-3] + b"x" * (EVENT_BYTES - len(body)) + body[-3:]
+class Cost:
+    """What a stretch of work took: time, and the processor time of client and servers."""
+
+    seconds = client_s = servers_s = 0.0
 
 
-async def appended(log: JetStreamLog, batch: int, partitions: int) -> tuple[float, float]:
-    """Append for some seconds; return events a second and the time of one append."""
-    drafts = [Draft(p, [event(n) for n in range(batch)]) for p in range(partitions)]
-    at = datetime.now(UTC)
-    began = time.perf_counter()
-    while time.perf_counter() - began < WARM_S:
-        await log.append(drafts, at)
+@contextmanager
+def taken(cluster: NatsCluster) -> Iterator[Cost]:
+    cost = Cost()
+    before = time.perf_counter(), time.process_time(), _busy(cluster)
+    yield cost
+    cost.seconds = time.perf_counter() - before[0]
+    cost.client_s = time.process_time() - before[1]
+    cost.servers_s = _busy(cluster) - before[2]
+
+
+def _busy(cluster: NatsCluster) -> float:
+    times = [psutil.Process(node.pid).cpu_times() for node in cluster.nodes]
+    return sum(one.user + one.system for one in times)
+
+
+async def append(log: JetStreamLog, drafts: list[Draft], seconds: float) -> int:
+    """Append for some seconds; return how often."""
     count = 0
-    began = time.perf_counter()
-    while (took := time.perf_counter() - began) < SECONDS:
-        await log.append(drafts, at)
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        await log.append(drafts, datetime.now(UTC))
         count += 1
-    return count * batch * partitions / took, took / count
+    return count
 
 
 async def read(log: JetStreamLog, partition: int) -> int:
@@ -55,22 +65,33 @@ async def read(log: JetStreamLog, partition: int) -> int:
     return end - start
 
 
-async def measured(cluster: NatsCluster, batch: int, partitions: int) -> dict[str, Any]:
-    place = Place.of(cluster.address(f"bench{batch}x{partitions}"))
+async def measured(cluster: NatsCluster, place: Place, batch: int, partitions: int) -> str:
+    drafts = [Draft(p, [order(b"e", n) for n in range(batch)]) for p in range(partitions)]
     log = await JetStreamLog.open(place, partitions)
-    events_s, append_s = await appended(log, batch, partitions)
+    await append(log, drafts, WARM_S)
+    with taken(cluster) as wrote:
+        times = await append(log, drafts, SECONDS)
     await log.close()
     log = await JetStreamLog.open(place, partitions)
-    began = time.perf_counter()
-    count = sum([await read(log, partition) for partition in range(partitions)])
-    read_s = count / (time.perf_counter() - began)
+    with taken(cluster) as got:
+        count = sum([await read(log, partition) for partition in range(partitions)])
     await log.close()
-    return {
-        "what": f"batches of {batch} to {partitions} partitions at once",
-        "append": events_s,
-        "append_ms": append_s * 1000,
-        "read": read_s,
-    }
+    latency = f"{wrote.seconds / times * 1000:.1f} ms each"
+    return "\n".join(
+        (
+            f"batches of {batch} to {partitions} partitions at once, {place.sync}",
+            f"  append {_rates(times * batch * partitions, wrote)}, {latency}",
+            f"  read   {_rates(count, got)}",
+        )
+    )
+
+
+def _rates(events: int, cost: Cost) -> str:
+    per_event = 1e6 / events
+    return (
+        f"{events / cost.seconds:11,.0f} events/s, processor time per event:"
+        f" client {cost.client_s * per_event:.2f} µs, servers {cost.servers_s * per_event:.2f} µs"
+    )
 
 
 def main() -> None:
@@ -78,17 +99,14 @@ def main() -> None:
     options.add_argument("--servers", type=int, default=3)
     options.add_argument("--partitions", type=int, nargs="*", default=[1, 4])
     options.add_argument("--batch", type=int, nargs="*", default=[500, 1000])
-    options.add_argument("--sync", default="always")
+    options.add_argument("--lazy", action="store_true", help="servers that sync now and then")
     given = options.parse_args()
-    with nats_cluster(given.servers, sync=given.sync) as cluster:
+    with nats_cluster(given.servers, sync="2m" if given.lazy else "always") as cluster:
         for batch in given.batch:
             for partitions in given.partitions:
-                row = asyncio.run(measured(cluster, batch, partitions))
-                print(
-                    f"{row['what']}: append {row['append']:,.0f} events/s"
-                    f" ({row['append_ms']:.1f} ms), read {row['read']:,.0f} events/s",
-                    flush=True,
-                )
+                sync = "lazy" if given.lazy else "always"
+                place = Place.of(cluster.address(f"bench{batch}x{partitions}", sync=sync))
+                print(asyncio.run(measured(cluster, place, batch, partitions)), flush=True)
 
 
 if __name__ == "__main__":

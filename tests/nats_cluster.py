@@ -97,6 +97,11 @@ class NatsNode:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def healthy(self) -> bool:
         """Whether it says that it takes part in everything that it should."""
         try:

@@ -34,10 +34,10 @@ class JetStreamSuite(DurableLogSuite, FullLogSuite):
         return await JetStreamLog.open(self._place(place), partitions)
 
     async def open_small_log(self, place: Path, max_bytes: int) -> Log:
-        return await JetStreamLog.open(self._place(place), 1, max_bytes)
+        return await JetStreamLog.open(self._place(place, compress="false"), 1, max_bytes)
 
-    def _place(self, place: Path) -> Place:
-        return Place.of(self.nats.address(f"log{abs(hash(place))}"))
+    def _place(self, place: Path, **options: str) -> Place:
+        return Place.of(self.nats.address(f"log{abs(hash(place))}", **options))
 
 
 class TestJetStreamLog(JetStreamSuite):

@@ -9,7 +9,7 @@ import msgspec
 from nats.aio.msg import Msg
 
 from busway.engine.jetstream.chart import Chart
-from busway.engine.jetstream.message import Message, Spot
+from busway.engine.jetstream.message import CODING, Message, Spot
 from busway.engine.jetstream.stream import Stream
 
 READ_MESSAGES = 1_000
@@ -29,15 +29,17 @@ class Fetch:
         self._stream = stream
         self._chart = chart
         self._place = str(stream.link.place)
+        self._shrunk = 1.0
+        """How many bytes the servers keep for one of an event, as it was seen last."""
 
     async def several(self, partition: int, seq: int, max_bytes: int) -> list[Message]:
         """Return messages from a sequence on: one, and more until they fill ``max_bytes``."""
         found: list[Message] = []
-        left = max_bytes
+        left = max(max_bytes, 1)
         while len(found) < READ_MESSAGES:
             got, pending = await self._some(partition, seq, READ_MESSAGES - len(found), left)
             found += got
-            left -= sum(len(message.body) for message in got)
+            left -= sum(message.spot.size for message in got)
             if not got or not pending or left <= 0:
                 break
             seq = found[-1].spot.seq + 1
@@ -110,13 +112,18 @@ class Fetch:
             "seq": seq,
             "next_by_subj": self._stream.subject(partition),
             "batch": count,
-            "max_bytes": max(max_bytes, 1),
+            "max_bytes": max(int(max_bytes * self._shrunk), 1),
         }
-        found, pending = await self._direct(wanted)
-        return [self._read(message) for message in found], pending
+        answers, pending = await self._direct(wanted)
+        found = [self._read(message) for message in answers]
+        if found:
+            stored = sum(len(message.body) for message in found)
+            self._shrunk = min(stored / max(sum(one.spot.size for one in found), 1), 1.0)
+        return found, pending
 
     def _read(self, message: Msg) -> Message:
-        return Message(Spot.of(message.headers or {}, self._place), message.data)
+        headers = message.headers or {}
+        return Message(Spot.of(headers, self._place), message.data, headers.get(CODING, ""))
 
     async def _direct(self, wanted: dict[str, Any]) -> tuple[list[Msg], int]:
         """Return the messages, and how many more there are."""

@@ -153,7 +153,8 @@ class JetStreamLog:
 
     async def _append(self, drafts: Sequence[Draft], at: datetime) -> list[int]:
         async with self._lock:
-            made = parcels(drafts, self._stream.link.max_payload)
+            link = self._stream.link
+            made = parcels(drafts, link.max_payload, compress=link.place.compress)
             await self._make_sure_of_room(made)
             spots = await self._publisher.store(made, at)
         firsts: dict[int, int] = {}

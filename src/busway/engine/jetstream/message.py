@@ -8,24 +8,34 @@ from datetime import UTC, datetime, timedelta
 from typing import Self
 
 import msgspec
+import zstandard
 
 from busway import batch as codec
-from busway.errors import StoreDamaged
+from busway.errors import StoreDamaged, StoreTooNew
 from busway.ports import Batch
 
 OFFSET = "Busway-Offset"
 COUNT = "Busway-Count"
 AT = "Busway-At"
+BYTES = "Busway-Bytes"
 ID = "Busway-Id"
+CODING = "Busway-Coding"
+ZSTD = "zstd"
 _SEQUENCE = "Nats-Sequence"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_SMALL_BYTES = 1_024
+_LEVEL = 1
+_compress = zstandard.ZstdCompressor(level=_LEVEL).compress
+_decompress = zstandard.ZstdDecompressor().decompress
 
 
-def headers(offset: int, count: int, at: datetime, identity: str) -> dict[str, str]:
-    """Return the headers of a message that holds a batch."""
-    microseconds = (at - _EPOCH) // _MICROSECOND
-    return {OFFSET: str(offset), COUNT: str(count), AT: str(microseconds), ID: identity}
+def compressed(body: bytes) -> tuple[bytes, str]:
+    """Return a body as it is sent, and the name of its coding: small ones stay as they are."""
+    if len(body) < _SMALL_BYTES:
+        return body, ""
+    smaller = _compress(body)
+    return (smaller, ZSTD) if len(smaller) < len(body) else (body, "")
 
 
 class Spot(msgspec.Struct, frozen=True):
@@ -39,6 +49,8 @@ class Spot(msgspec.Struct, frozen=True):
     count: int
     at: datetime
     id: str
+    size: int = 0
+    """The bytes of its events."""
 
     @property
     def end(self) -> int:
@@ -57,6 +69,7 @@ class Spot(msgspec.Struct, frozen=True):
                 int(found[COUNT]),
                 _EPOCH + int(found[AT]) * _MICROSECOND,
                 found[ID],
+                int(found[BYTES]),
             )
         except (KeyError, ValueError) as error:
             raise StoreDamaged(
@@ -64,21 +77,42 @@ class Spot(msgspec.Struct, frozen=True):
                 " nothing else may publish there"
             ) from error
 
+    def headers(self) -> dict[str, str]:
+        """Return what is sent with its events."""
+        return {
+            OFFSET: str(self.offset),
+            COUNT: str(self.count),
+            AT: str((self.at - _EPOCH) // _MICROSECOND),
+            ID: self.id,
+            BYTES: str(self.size),
+        }
+
 
 class Message(msgspec.Struct, frozen=True):
     """A stored message, its body not looked at yet."""
 
     spot: Spot
     body: bytes
+    coding: str = ""
 
     def batch(self, partition: int, place: str) -> Batch:
         """Return its batch; raises :class:`StoreDamaged` when it is not what was written."""
         spot = self.spot
         where = f"{place}, partition {partition}, offset {spot.offset}"
-        events = codec.decode(self.body, where)
+        events = codec.decode(self._plain(where), where)
         if len(events) != spot.count:
             raise StoreDamaged(f"{where}: {len(events)} events, not {spot.count}; restore a backup")
         return Batch(partition, spot.offset, spot.at, events)
+
+    def _plain(self, where: str) -> bytes:
+        if not self.coding:
+            return self.body
+        if self.coding != ZSTD:
+            raise StoreTooNew(f"{where}: the coding {self.coding!r} is not known; upgrade Busway")
+        try:
+            return _decompress(self.body)
+        except zstandard.ZstdError as error:
+            raise StoreDamaged(f"{where}: it cannot be unpacked; restore a backup") from error
 
 
 def from_base64(text: str) -> dict[str, str]:

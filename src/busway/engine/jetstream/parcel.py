@@ -8,8 +8,7 @@ from datetime import datetime
 import msgspec
 
 from busway import batch as codec
-from busway.engine.jetstream import message
-from busway.engine.jetstream.message import Spot
+from busway.engine.jetstream.message import CODING, Spot, compressed
 from busway.ports import Draft
 
 _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
@@ -24,7 +23,9 @@ class Parcel(msgspec.Struct, frozen=True):
     partition: int
     draft: int
     count: int
+    size: int
     body: bytes
+    coding: str = ""
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -40,25 +41,33 @@ class Sent(msgspec.Struct, frozen=True):
     at: datetime
 
     def headers(self) -> dict[str, str]:
-        found = message.headers(self.offset, self.parcel.count, self.at, self.id)
-        return found if self.after is None else found | {_EXPECTED: str(self.after)}
+        found = self.spot(0).headers()
+        if self.after is not None:
+            found[_EXPECTED] = str(self.after)
+        if self.parcel.coding:
+            found[CODING] = self.parcel.coding
+        return found
 
     def spot(self, seq: int) -> Spot:
-        return Spot(seq, self.offset, self.parcel.count, self.at, self.id)
+        parcel = self.parcel
+        return Spot(seq, self.offset, parcel.count, self.at, self.id, parcel.size)
 
 
-def parcels(drafts: Sequence[Draft], max_payload: int) -> list[Parcel]:
+def parcels(drafts: Sequence[Draft], max_payload: int, *, compress: bool) -> list[Parcel]:
     """Divide drafts into messages of at most ``max_payload`` bytes, one event at least in each."""
-    return [
-        Parcel(draft.partition, number, len(events), bytes(codec.encode(events)))
-        for number, draft in enumerate(drafts)
-        for events in _portions(draft.events, max_payload - _PER_MESSAGE_BYTES)
-    ]
+    found = []
+    for number, draft in enumerate(drafts):
+        for events in _portions(draft.events, max_payload - _PER_MESSAGE_BYTES):
+            plain = bytes(codec.encode(events))
+            body, coding = compressed(plain) if compress else (plain, "")
+            size = codec.size(events)
+            found.append(Parcel(draft.partition, number, len(events), size, body, coding))
+    return found
 
 
 def marker(partition: int) -> Parcel:
     """Return a parcel without events, to keep the place where a trimmed partition goes on."""
-    return Parcel(partition, 0, 0, bytes(codec.encode([])))
+    return Parcel(partition, 0, 0, 0, bytes(codec.encode([])))
 
 
 def room_for(event_bytes: int) -> int:

@@ -37,6 +37,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The servers' monitoring addresses (``http://host:8222``), to look up how they sync."""
     window_s: float = 120.0
     """How long the servers remember the ids of messages, in seconds."""
+    compress: bool = True
+    """Whether batches are compressed (zstd): it costs little, and spares disks and network."""
     creds: str = ""
     """A credentials file: a JWT and the seed of its key."""
     nkey: str = ""

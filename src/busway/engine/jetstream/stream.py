@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from busway.engine.jetstream.link import Link, Unanswered
-from busway.engine.jetstream.message import Message, Spot, from_base64
+from busway.engine.jetstream.message import CODING, Message, Spot, from_base64
 from busway.errors import StoreError, StoreFull
 
 NOT_FOUND = 10059
@@ -146,8 +146,9 @@ class Stream:
         if got.message is None:
             raise StoreError(f"{self.link.place}: an answer holds no message")
         place = str(self.link.place)
-        spot = Spot.of(from_base64(got.message.hdrs), place, got.message.seq)
-        return Message(spot, base64.b64decode(got.message.data))
+        headers = from_base64(got.message.hdrs)
+        spot = Spot.of(headers, place, got.message.seq)
+        return Message(spot, base64.b64decode(got.message.data), headers.get(CODING, ""))
 
     async def _call(self, what: str, given: dict[str, Any], kind: type[Answer]) -> Answer:
         answer = await self.link.ask(f"$JS.API.{what}", msgspec.json.encode(given))
