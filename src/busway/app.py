@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from typing import Self
 
 import structlog
@@ -13,6 +14,7 @@ from busway.api.mount import Mount
 from busway.bus.append import Appender
 from busway.clock import Clock, SystemClock
 from busway.control.control import Control
+from busway.delivery.care import Mark
 from busway.flow import Program
 from busway.ports import Destination, Stores
 from busway.runtime.alert import Alerts
@@ -72,6 +74,7 @@ class Node:
         self._appending = asyncio.create_task(self._append_forever())
         marks = await begun(self._stores.ledger, self._clock.now())
         await self._crew.start(self._appender, marks)
+        self._replays = self._replays_of(self._crew, marks)
         self._replays.start()
         self._loops = self._housekeeping()
         for loop in self._loops:
@@ -148,8 +151,9 @@ class Node:
         self._crew.wake()
         self._replays.wake()
 
-    def _replays_of(self, crew: Crew) -> Replays:
-        return Replays(crew.hub, self._stores.log, crew.assignments, Jsonl, self._appender)
+    def _replays_of(self, crew: Crew, marks: Mapping[str, Mark] | None = None) -> Replays:
+        log, bus = self._stores.log, self._appender
+        return Replays(crew.hub, log, crew.assignments, Jsonl, bus, marks)
 
     def _crew_for(self, program: Program) -> Crew:
         hub = Hub(

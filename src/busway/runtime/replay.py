@@ -10,6 +10,7 @@ import msgspec
 from busway.control import job as jobs
 from busway.control.job import Job
 from busway.control.replay import Progress, by_name, finished, passed, progress_of
+from busway.delivery.care import Mark
 from busway.delivery.replay import replay_name
 from busway.errors import BuswayError
 from busway.lane import Lane
@@ -39,11 +40,12 @@ class Replays:
         lanes: Mapping[str, Mapping[int, Assignment]],
         file: Callable[[str], Sink],
         supplies: Supplies,
+        marks: Mapping[str, Mark] | None = None,
     ) -> None:
         self._hub = hub
         self._lanes = lanes
         self._changed = Signal(hub.clock)
-        self._ground = Ground(hub, log, file, supplies, self._changed.give)
+        self._ground = Ground(hub, log, file, supplies, self._changed.give, marks)
         self._staffs: dict[str, Staff] = {}
         self._measured: dict[str, tuple[float, int]] = {}
         self._loop = Loop("replays", self.turn)

@@ -6,11 +6,14 @@ import asyncio
 from bisect import bisect_left
 from collections.abc import Collection, Sequence
 
+import msgspec
+
 from busway.bus.follow import Matched, Matcher, match
 from busway.delivery.replay import Selection, Span
 from busway.event import Event
 from busway.outcome import Down
 from busway.ports import Log
+from busway.runtime.careful import Careful
 from busway.runtime.fates import Fates
 from busway.runtime.loop import Loop
 from busway.runtime.passage import Passage, Stale
@@ -25,19 +28,27 @@ _MOST_READS = 50
 """How many reads without anything selected are settled together."""
 
 
+class Reading(msgspec.Struct, frozen=True):
+    """Where a replay reads, and what it selects there."""
+
+    log: Log
+    matcher: Matcher
+    selection: Selection
+
+
 class ReplayLane:
-    """Works one lane of a replay."""
+    """Works one lane of a replay; with care as long as ``careful`` says so."""
 
     def __init__(
-        self, to: ReplayAssignment, span: Span, selection: Selection, log: Log, matcher: Matcher
+        self, to: ReplayAssignment, span: Span, reading: Reading, careful: Careful | None = None
     ) -> None:
         self._to = to
-        self._end = span.end
-        self._here = selection.here(span.partition)
-        self._narrow = selection.narrow
-        self._start = span.start
-        self._log = log
-        self._matcher = matcher
+        self._start, self._end = span.start, span.end
+        self._here = reading.selection.here(span.partition)
+        self._narrow = reading.selection.narrow
+        self._log = reading.log
+        self._matcher = reading.matcher
+        self._careful = careful
         self._cursor = -1
         self._known = False
         self._fates = Fates()
@@ -60,12 +71,17 @@ class ReplayLane:
                 await self._to.valve.opened()
         portion = await self._left_over(loop, await self._next())
         portion = shortened(portion, self._to.pace.most)
+        if self._careful is not None:
+            portion = await self._careful.take(portion, self._fates)
         self._known = False
         try:
             self._cursor = await Passage(self._to, portion, self._fates).run(loop)
         except Stale:
             return
         self._known = True
+        if self._careful is not None:
+            await self._careful.passed(self._cursor)
+            self._careful = None if self._careful.over else self._careful
 
     async def _catch_up(self) -> None:
         hub, to = self._to.hub, self._to

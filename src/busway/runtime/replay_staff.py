@@ -11,15 +11,18 @@ from busway.control.job import Job
 from busway.control.replay import Request, open_lanes, progress_of, request_of
 from busway.control.replay_landed import Landings, Live
 from busway.control.replay_match import Selected
+from busway.delivery.care import Mark
 from busway.delivery.replay import mode, replay_name
 from busway.delivery.throttle import Rate
 from busway.flow import Flow
+from busway.lane import Lane
 from busway.ports import Log, Sink, Supplies
+from busway.runtime.careful import Careful
 from busway.runtime.gate import Gate, Opened
 from busway.runtime.hub import Assignment, Hub
 from busway.runtime.loop import Loop, Turn
 from busway.runtime.pace import Pace
-from busway.runtime.replay_lane import ReplayLane
+from busway.runtime.replay_lane import Reading, ReplayLane
 from busway.runtime.replay_way import ReplayAssignment, Skips
 from busway.runtime.retry import Retrier
 from busway.runtime.valve import Valve
@@ -27,13 +30,18 @@ from busway.runtime.valve import Valve
 
 class Ground(msgspec.Struct, frozen=True):
     """What every replay of a process works on; ``file`` makes the sink of a path, ``finished`` is
-    called when one is at its end."""
+    called when one is at its end. ``marks`` are what lanes had in hand at an unclean end."""
 
     hub: Hub
     log: Log
     file: Callable[[str], Sink]
     supplies: Supplies
     finished: Callable[[], None]
+    marks: Mapping[str, Mark] | None = None
+
+    def careful(self, lane: Lane) -> Careful | None:
+        """Return the care that a lane needs after an unclean end."""
+        return None if self.marks is None else Careful(self.hub.ledger, lane, self.marks)
 
 
 class Work:
@@ -81,14 +89,16 @@ async def engage(ground: Ground, flow: Mapping[int, Assignment], job: Job) -> St
     Raises :class:`SinkError` for a file that cannot be opened.
     """
     request, spans = request_of(job), progress_of(job).spans
-    await open_lanes(ground.hub.ledger, job)
+    opened = await open_lanes(ground.hub.ledger, job)
     file = await _file(ground, request)
     way = _Way(ground, job, request, file)
     ways = {one.partition: way.of(flow[one.partition]) for one in spans}
     pattern = next(iter(flow.values())).flow.pattern
     matcher = Selected(pattern, request.select)
+    reading = Reading(ground.log, matcher, request.select)
     lanes = [
-        ReplayLane(ways[one.partition], one, request.select, ground.log, matcher) for one in spans
+        ReplayLane(ways[one.partition], one, reading, ground.careful(lane))
+        for one, lane in zip(spans, opened, strict=True)
     ]
     loops = (Work(lanes, ground.finished).turn, Retrier(ground.hub, ways).turn)
     return Staff(replay_name(job.flow, job.id), loops, file)

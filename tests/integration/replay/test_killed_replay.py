@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx
 import pytest
 
-from command import busway, running, until
+from command import Server, busway, running, select, until
 from postgres_server import PostgresServer, postgres_server
 
 EVENTS = 12_000
@@ -26,6 +27,18 @@ LATE = """
 from busway.sinks import postgres
 @app.flow(when={"type": ["order.created"]}, to=postgres(%r, table="t", create=True))
 def late(event):
+    return {"n": event.data["n"]}
+"""
+
+POISON = """
+import os
+from busway import Backoff
+from busway.sinks import sqlite
+to = sqlite("late.db", table="t", create=True)
+@app.flow(when={"type": ["order.created"]}, to=to, retry=Backoff(attempts=1))
+def late(event):
+    if event.data["n"] == 70:
+        os._exit(9)
     return {"n": event.data["n"]}
 """
 
@@ -94,3 +107,36 @@ def test_it_is_killed_again_and_again(server: PostgresServer, tmp_path: Path) ->
             assert found["done"] == found["total"] == EVENTS
             assert found["delivered"] == EVENTS
         assert busway("check", cwd=tmp_path).code == 0
+
+
+@pytest.mark.slow
+def test_an_event_that_ends_the_process_does_not_do_so_for_ever(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(EARLY)
+    with running("shop.py", cwd=tmp_path) as node:
+        node.post(*({"id": f"o{n}", "data": {"n": n}} for n in range(100)))
+    (tmp_path / "shop.py").write_text(EARLY + POISON)
+    ended = 0
+    begun = ""
+    while not begun or replay(tmp_path, begun)["state"] != "done":
+        assert ended < 6, replay(tmp_path, begun)
+        with running("shop.py", cwd=tmp_path) as node:
+            if not begun:
+                begun = busway("replay", "start", "late", "--json", cwd=tmp_path).json()["id"]
+            until(partial(over, node, begun), "it ends, or the replay does")
+            ended += node.process.poll() is not None
+    found = replay(tmp_path, begun)
+    assert (found["done"], found["dead"], found["parked"]) == (100, 1, 0)
+    numbers = [n for (n,) in select(tmp_path / "late.db", "SELECT n FROM t ORDER BY n")]
+    assert numbers == [n for n in range(100) if n != 70]
+    assert busway("check", cwd=tmp_path).code == 0
+    assert ended
+
+
+def over(node: Server, id: str) -> bool:
+    if node.process.poll() is not None:
+        return True
+    try:
+        answer = httpx.get(f"{node.url}/api/v1/replays/{id}", timeout=20)
+    except httpx.TransportError:
+        return False
+    return bool(answer.json()["state"] == "done")
