@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from litestar import Router, delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
 
 from busway.api.openapi import example
 from busway.api.page import Cursor, Limit, Page, page_of, place_in
@@ -36,7 +38,9 @@ _COUNTED = Counted(flow="orders", total=120_000, selected=110_000, landed=105_00
 
 
 @get("/", summary="List replays", opt=example(Page([_REPLAY])))
-async def list_replays(control: Control, limit: Limit = 100, cursor: Cursor = None) -> Page[Replay]:
+async def list_replays(
+    control: NamedDependency[Control], limit: Limit = 100, cursor: Cursor = None
+) -> Page[Replay]:
     """Return the replays, the latest first, each with how far it is."""
     before = place_in(cursor, tuple[datetime, str]) if cursor else None
     found = [
@@ -48,7 +52,9 @@ async def list_replays(control: Control, limit: Limit = 100, cursor: Cursor = No
 
 
 @post("/", summary="Begin a replay", opt=example(_REPLAY, _REQUEST))
-async def begin_replay(control: Control, data: Request, who: str) -> Replay:
+async def begin_replay(
+    control: NamedDependency[Control], data: JSONBody[Request], who: NamedDependency[str]
+) -> Replay:
     """Begin a replay; what it passes is fixed from now on: what the flow has passed until now."""
     return await control_replay.begin(control, data, who)
 
@@ -59,7 +65,7 @@ async def begin_replay(control: Control, data: Request, who: str) -> Replay:
     status_code=200,
     opt=example(_COUNTED, _REQUEST),
 )
-async def count_replay(control: Control, data: Request) -> Counted:
+async def count_replay(control: NamedDependency[Control], data: JSONBody[Request]) -> Counted:
     """Return how many events it would select, and how many of those have landed already.
 
     It looks at every event in reach, which takes a while in a large log, and changes nothing.
@@ -68,25 +74,31 @@ async def count_replay(control: Control, data: Request) -> Counted:
 
 
 @get("/{id:str}", summary="Show a replay", opt=example(_REPLAY))
-async def show_replay(control: Control, id: str) -> Replay:
+async def show_replay(control: NamedDependency[Control], id: FromPath[str]) -> Replay:
     """Return a replay, and how far it is."""
     return await control_replay.replay(control, id)
 
 
 @post("/{id:str}/stop", summary="Stop a replay", status_code=200, opt=example(_REPLAY))
-async def stop_replay(control: Control, id: str, who: str) -> Replay:
+async def stop_replay(
+    control: NamedDependency[Control], id: FromPath[str], who: NamedDependency[str]
+) -> Replay:
     """Stop a replay where it is; it can go on later."""
     return await control_replay.stop(control, id, who)
 
 
 @post("/{id:str}/resume", summary="Resume a replay", status_code=200, opt=example(_REPLAY))
-async def resume_replay(control: Control, id: str, who: str) -> Replay:
+async def resume_replay(
+    control: NamedDependency[Control], id: FromPath[str], who: NamedDependency[str]
+) -> Replay:
     """Let a stopped or failed replay go on where it is."""
     return await control_replay.resume(control, id, who)
 
 
 @delete("/{id:str}", summary="Forget a replay")
-async def forget_replay(control: Control, id: str, who: str) -> None:
+async def forget_replay(
+    control: NamedDependency[Control], id: FromPath[str], who: NamedDependency[str]
+) -> None:
     """Forget a replay that does not run and has no parked events and dead letters."""
     await control_replay.forget(control, id, who)
 
