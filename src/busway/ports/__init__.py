@@ -1,0 +1,45 @@
+"""Every extension point: what Busway asks of a log, a ledger and a sink."""
+
+from busway.ports.intake import Addressed, Appended, Intake
+from busway.ports.ledger import Ledger
+from busway.ports.log import Batch, Dated, Draft, Log
+from busway.ports.sink import (
+    Destination,
+    Item,
+    KeepsPositions,
+    KnowsLanded,
+    Landing,
+    Load,
+    Permits,
+    Places,
+    Sink,
+    Standing,
+    Supplies,
+    TakesPermits,
+)
+from busway.ports.store import Maintained, Stores
+
+__all__ = [
+    "Addressed",
+    "Appended",
+    "Batch",
+    "Dated",
+    "Destination",
+    "Draft",
+    "Intake",
+    "Item",
+    "KeepsPositions",
+    "KnowsLanded",
+    "Landing",
+    "Ledger",
+    "Load",
+    "Log",
+    "Maintained",
+    "Permits",
+    "Places",
+    "Sink",
+    "Standing",
+    "Stores",
+    "Supplies",
+    "TakesPermits",
+]

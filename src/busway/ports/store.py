@@ -1,0 +1,42 @@
+"""An engine's stores, opened together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import msgspec
+
+from busway.ports.ledger import Ledger
+from busway.ports.log import Log
+
+
+@runtime_checkable
+class Maintained(Protocol):
+    """A store that wants to be tidied up now and then, while it is used."""
+
+    async def maintain(self) -> None:
+        """Do what keeps the store small and fast; called by one task, about once a second."""
+        ...
+
+
+class Stores(msgspec.Struct, frozen=True):
+    """An engine's log and ledger, opened together."""
+
+    log: Log
+    ledger: Ledger
+    release: Callable[[], None] = lambda: None
+    """What gives the place back after both are closed (a lock on a directory)."""
+    place: Path | None = None
+    """The directory that both are in, of engines that have one."""
+
+    async def close(self) -> None:
+        """Close both, whatever happens to the first."""
+        try:
+            await self.log.close()
+        finally:
+            try:
+                await self.ledger.close()
+            finally:
+                self.release()
