@@ -74,7 +74,8 @@ def app(flows: int) -> App:
         return step(event.data)
 
     for number in range(flows):
-        found.flow(f"flow_{number:03}", when=rule(number + 3), to=Void(number), steps=[taken], start="beginning")
+        name, to = f"flow_{number:03}", Void(number)
+        found.flow(name, when=rule(number + 3), to=to, steps=[taken], start="beginning")
     return found
 
 
