@@ -144,6 +144,11 @@ class Scan:
         return all(way.done and not way.found for way in self._ways)
 
     @property
+    def may_pause(self) -> bool:
+        """Whether it came forward: what is found for sure needs a look at every way."""
+        return all(way.done or way.oldest is not None for way in self._ways)
+
+    @property
     def back_to(self) -> datetime | None:
         """What came after this has been looked at, ``None`` for all of it, or nothing yet."""
         seen = [way.oldest for way in self._ways if not way.done]

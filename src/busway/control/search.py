@@ -99,7 +99,7 @@ async def search(
     ends_at = control.clock.monotonic() + within_s
     while len(found) < limit and not scan.done:
         found += await scan.step()
-        if control.clock.monotonic() >= ends_at:
+        if scan.may_pause and control.clock.monotonic() >= ends_at:
             break
     left = _rest(scan, found[limit:])
     return Found(events=found[:limit], rest=left, looked=scan.looked, back_to=scan.back_to)
