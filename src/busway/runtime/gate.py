@@ -72,6 +72,8 @@ class Gate:
         self.suspects = Suspects()
         self.since = clock.now()
         """When it was closed, or left being so."""
+        self.landed_at: datetime | None = None
+        """When something landed last."""
         self.slots = Slots(opened.concurrency, clock)
         self._takes_permits = opened.concurrency is not None
         self._clock = clock
@@ -170,6 +172,8 @@ class Gate:
         if not landed:
             landed = sum(isinstance(one, Delivered | Rejected) for one in outcomes)
             failed = len(failures(outcomes)) if load.start is not None else 0
+        if landed:
+            self.landed_at = self._clock.now()
         if landed or failed:
             self._tally = self._tally.counted(self._clock.monotonic(), landed, failed)
 
@@ -192,6 +196,9 @@ class Gate:
 
     def _answered(self, found: Breaker, outcomes: Sequence[Outcome]) -> None:
         """Learn from a load that was answered, event by event."""
+        if found.state == "half-open" and found.failing and outcomes and not _takes(outcomes):
+            self.pass_up()  # it is about that event, so that another one has to show
+            return
         if found.state != "closed":
             self._tally = Tally(found.trip)
         elif self._tally.trips:
@@ -223,7 +230,7 @@ class Gate:
 
 def _still_failing(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
     """Return a probe's answer: where nothing landed, no attempt is used up by that."""
-    if any(isinstance(one, Delivered | Rejected) for one in outcomes):
+    if _takes(outcomes):
         return outcomes
     return [
         Down(f"{one.error}: {one.reason}", one.after_s, reachable=True, error=one.error)
@@ -231,6 +238,11 @@ def _still_failing(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
         else one
         for one in outcomes
     ]
+
+
+def _takes(outcomes: Sequence[Outcome]) -> bool:
+    """Say whether any of the answers is one of a destination that does its work."""
+    return any(isinstance(one, Delivered | Rejected) for one in outcomes)
 
 
 def _checked(load: Load, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:

@@ -78,7 +78,15 @@ class Retrier:
         known = [one for one in troubles if one.partition in lanes]
         free = [one for one in known if (lanes[one.partition].lane, one.offset) not in suspects]
         choice = free or known
-        return [random.choice(choice)] if choice else ()
+        return [self._recalled(random.choice(choice))] if choice else ()
+
+    def _recalled(self, trouble: Trouble) -> Trouble:
+        """Remember of a probe that others have landed since it failed: it may be its own fault."""
+        landed_at, failures = self._gate.landed_at, trouble.failures
+        if failures and landed_at is not None and failures[-1].at < landed_at:
+            lane = self._assignments[trouble.partition].lane
+            self._gate.suspects.recall((lane, trouble.offset))
+        return trouble
 
     async def _retry(self, loop: Loop, to: Assignment, troubles: Sequence[Trouble]) -> None:
         if to.flow.ordered and self._gate.closed:

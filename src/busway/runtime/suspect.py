@@ -25,6 +25,10 @@ class Suspects:
     def __contains__(self, place: Place) -> bool:
         return place in self._seen
 
+    def recall(self, place: Place) -> None:
+        """Note an event that failed, with others that landed after it, when it did so before."""
+        self._seen.setdefault(place, 0)
+
     def set_out(self) -> int:
         """Return the turn of a load that sets out now."""
         self._turn += 1
