@@ -57,8 +57,8 @@ class Deed(msgspec.Struct, frozen=True):
     who: str
     action: str
     reason: str = ""
-    before: Raw = NULL
-    after: Raw = NULL
+    before: Raw = msgspec.field(default_factory=lambda: NULL)
+    after: Raw = msgspec.field(default_factory=lambda: NULL)
 
 
 class FlowStory(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,7 +132,7 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     time: datetime | None = None
     place: Place | None = None
     came_at: datetime | None = None
-    event: Raw = NULL
+    event: Raw = msgspec.field(default_factory=lambda: NULL)
     others: tuple[Relative, ...] = ()
     flows: Sequence[FlowStory] = ()
     causes: tuple[Relative, ...] = ()
