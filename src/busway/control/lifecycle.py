@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from busway.control.control import Control
 from busway.control.job import JOB, changed, jobs
-from busway.control.record import FLOW, VERSION, FlowRecord, flow_records
+from busway.control.record import FLOW, HAND, VERSION, FlowRecord, flow_records
 from busway.control.replay import SKIPPED
 from busway.control.status import FlowStatus, flow_statuses
 from busway.control.steering import CONTROL
@@ -230,7 +230,7 @@ async def _drop(ledger: Ledger, flow: str) -> None:
 async def _values(ledger: Ledger, flow: str) -> Mapping[str, bytes]:
     """Return the named values of a flow, its record apart."""
     steering = f"{CONTROL}flow/{flow}"
-    found = await ledger.get(f"{VERSION}{flow}/")
+    found = {**await ledger.get(f"{VERSION}{flow}/"), **await ledger.get(f"{HAND}{flow}/")}
     own = {name: value for name, value in (await ledger.get(steering)).items() if name == steering}
     return {**found, **own}
 

@@ -14,6 +14,8 @@ from busway.ports import Landing, Ledger
 FLOW = "flow/"
 BREAKER = "breaker/"
 VERSION = "version/"
+HAND = "hand/"
+"""Before a lane's name: what it had in hand when the process ended."""
 
 
 class FlowRecord(msgspec.Struct, frozen=True):

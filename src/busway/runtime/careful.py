@@ -11,6 +11,7 @@ from datetime import datetime
 
 import msgspec
 
+from busway.control.record import HAND
 from busway.delivery.care import INTERRUPTED, Care, Mark, care
 from busway.delivery.settle import Decided
 from busway.lane import Change, Lane
@@ -20,7 +21,6 @@ from busway.runtime.portion import Portion, shortened
 from busway.runtime.portion import ended as cut_off
 
 RUNNING = "running"
-HAND = "hand/"
 
 
 async def begun(ledger: Ledger, at: datetime) -> Mapping[str, Mark] | None:

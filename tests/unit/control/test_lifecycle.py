@@ -56,6 +56,7 @@ class Stand:
         record = FlowRecord("console", "v1", "flows.py:3", ordered=False, known_as=known_as)
         await self.ledger.put(FLOW + flow, msgspec.json.encode(record))
         await self.ledger.put(version_name(flow, "v1"), b"{}")
+        await self.ledger.put(f"hand/{flow}/0", b"{}")
         await self.ledger.put(Target("flow", flow).key, b'{"windows": []}')
         job = Job(id="r1", kind="replay", flow=flow, who="ada", created_at=AT, changed_at=AT)
         await begin(self.ledger, replace(job, progress=msgspec.Raw(b'{"spans": []}')))
@@ -83,10 +84,10 @@ async def test_a_declared_renaming_takes_everything_along(stand: Stand) -> None:
     assert [one.flow for one in await jobs(stand.ledger)] == ["new"]
     kept = {
         name
-        for prefix in ("flow/", "version/", "control/")
+        for prefix in ("flow/", "version/", "control/", "hand/")
         for name in await stand.ledger.get(prefix)
     }
-    assert kept == {"flow/new", "version/new/v1", "control/flow/new"}
+    assert kept == {"flow/new", "version/new/v1", "control/flow/new", "hand/new/0"}
     (audit,) = await stand.ledger.audits("flow/new")
     assert (audit.action, audit.who, audit.before, audit.after) == (
         "rename flow",
@@ -235,7 +236,7 @@ async def test_removing_leaves_nothing_behind_but_a_trace(stand: Stand) -> None:
     assert await stand.ledger.get("replay/") == {}
     kept = {
         name
-        for prefix in ("flow/", "version/", "control/")
+        for prefix in ("flow/", "version/", "control/", "hand/")
         for name in await stand.ledger.get(prefix)
     }
     assert kept == {"version/old2/v1"}
