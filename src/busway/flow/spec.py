@@ -60,9 +60,10 @@ class App:
         ``"50/s burst 200"``: how fast it may deliver), ``limit`` (what :meth:`limit` returned),
         ``breaker`` (a :class:`busway.Trip`, a ratio, or ``False``), ``ordered`` (keep order by
         key), ``start`` (where a new flow begins: at the ``"end"`` or the ``"beginning"`` of the
-        log, or at a time), ``renamed_from`` (what it was called before), and for the decorated
-        function ``timeout`` (``"5s"``), ``concurrency`` (of an ``async`` one) and ``batch`` (it
-        takes a list of events and returns a list of as many results).
+        log, or at a time), ``renamed_from`` (what it was called before), ``windows`` (a list of
+        :class:`busway.Window`: when it rests), and for the decorated function ``timeout``
+        (``"5s"``), ``concurrency`` (of an ``async`` one) and ``batch`` (it takes a list of events
+        and returns a list of as many results).
         """
         frame = sys._getframe(1)
         given = {"when": when, "to": to, "steps": steps, **options}
