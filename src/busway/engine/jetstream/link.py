@@ -132,7 +132,9 @@ class Link:
             waiting[1](message)
 
     async def _ready(self) -> Client:
-        if self._client.is_closed and not self._closed:
+        if self._closed:
+            raise StoreError(f"{self.place}: the log is closed")
+        if self._client.is_closed:
             await self._connect()
         if not self._client.is_connected:
             try:
@@ -140,8 +142,6 @@ class Link:
                     await self._up.wait()
             except TimeoutError as error:
                 raise self._lost(error) from error
-        if self._closed:
-            raise StoreError(f"{self.place}: the log is closed")
         return self._client
 
     async def _connect(self) -> None:

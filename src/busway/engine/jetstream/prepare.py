@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 
 from busway.engine.jetstream.check import check_stream
+from busway.engine.jetstream.link import Unanswered
+from busway.engine.jetstream.patience import Patience
 from busway.engine.jetstream.place import Place
 from busway.engine.jetstream.stream import NAME_TAKEN, NOT_FOUND, Info, Refused, Stream
 from busway.engine.jetstream.watch import republished
@@ -43,15 +45,23 @@ async def prepare(stream: Stream, partitions: int, max_bytes: int) -> Prepared:
     hold a log and when the servers cannot be used now.
     """
     place = stream.link.place
-    try:
-        info = await _found(stream, partitions, max_bytes)
-    except Refused as refused:
-        raise _explained(place, refused) from refused
+    info = await _found_in_the_end(stream, partitions, max_bytes)
     kept = _kept(place, info)
     check_stream(place, info)
     if (info.config.get("max_bytes") or -1) != (max_bytes or -1):
         info = await stream.update(info.config | {"max_bytes": max_bytes or -1})
     return Prepared(info, kept[_IDENTITY], int(kept[_PARTITIONS]))
+
+
+async def _found_in_the_end(stream: Stream, partitions: int, max_bytes: int) -> Info:
+    patience = Patience("the servers run, but nobody leads them")
+    while True:
+        try:
+            return await _found(stream, partitions, max_bytes)
+        except Refused as refused:
+            raise _explained(stream.link.place, refused) from refused
+        except Unanswered as error:
+            await patience.pause(error)
 
 
 async def _found(stream: Stream, partitions: int, max_bytes: int) -> Info:

@@ -9,7 +9,6 @@ the memory that the servers have of message ids, which ends, only saves the look
 from __future__ import annotations
 
 import asyncio
-import random
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
@@ -20,12 +19,11 @@ from busway.engine.jetstream.chart import Chart
 from busway.engine.jetstream.link import Unanswered
 from busway.engine.jetstream.message import Spot
 from busway.engine.jetstream.parcel import Parcel, Sent
+from busway.engine.jetstream.patience import Patience
 from busway.engine.jetstream.stream import Fault, Refused, Stream, refusal
 from busway.errors import StoreError, StoreFull
 
-PATIENCE_S = 20.0
-"""How long an append is tried before it fails: a new leader may take some 10 s to be found."""
-_PAUSES_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+_UNKNOWN = "it is not known whether the events were stored"
 _MESSAGE_ID = "Nats-Msg-Id"
 _BATCH = "Nats-Batch-Id"
 _BATCH_SEQUENCE = "Nats-Batch-Sequence"
@@ -63,13 +61,13 @@ class Publisher:
         Raises :class:`StoreFull` when there is no room, and another :class:`StoreError` when it is
         not known in time whether they were stored.
         """
-        patience = _Patience()
+        patience = Patience(_UNKNOWN)
         if len(parcels) == 1 or (self.atomic and len(parcels) <= _BATCH_MESSAGES):
             return await self._whole(parcels, at, patience)
         return await self._apart(parcels, at, patience)
 
     async def _apart(
-        self, parcels: Sequence[Parcel], at: datetime, patience: _Patience
+        self, parcels: Sequence[Parcel], at: datetime, patience: Patience
     ) -> list[Spot]:
         """Store the partitions beside each other, the parcels of each one by one."""
         spots: dict[int, Spot] = {}
@@ -89,7 +87,7 @@ class Publisher:
         return [spots[number] for number in range(len(parcels))]
 
     async def _whole(
-        self, parcels: Sequence[Parcel], at: datetime, patience: _Patience
+        self, parcels: Sequence[Parcel], at: datetime, patience: Patience
     ) -> list[Spot]:
         """Store parcels in one piece, at places that are found anew until nobody else had them."""
         while True:
@@ -114,7 +112,7 @@ class Publisher:
             found.append(Sent(parcel, offset, after, f"{identity}.{number}", at))
         return found
 
-    async def _known(self, sent: Sequence[Sent], patience: _Patience) -> list[Spot] | None:
+    async def _known(self, sent: Sequence[Sent], patience: Patience) -> list[Spot] | None:
         """Send until it is known what became of it; ``None`` when others came first."""
         unsure = False
         while True:
@@ -203,19 +201,3 @@ class Publisher:
         if ack.error.err_code in _UNSURE:
             raise Unanswered(f"{place}: {ack.error.description}")
         raise refusal(place, ack.error)
-
-
-class _Patience:
-    """Pauses between the tries of one append, longer and longer, until it is out of time."""
-
-    def __init__(self) -> None:
-        self._began = asyncio.get_running_loop().time()
-        self._tries = 0
-
-    async def pause(self, reason: str) -> None:
-        """Wait a little; raises :class:`StoreError` with the reason when there is no time left."""
-        if asyncio.get_running_loop().time() - self._began > PATIENCE_S:
-            raise StoreError(f"{reason}; it is not known whether the events were stored")
-        longest = _PAUSES_S[min(self._tries, len(_PAUSES_S) - 1)]
-        self._tries += 1
-        await asyncio.sleep(longest * random.uniform(0.3, 1.0))

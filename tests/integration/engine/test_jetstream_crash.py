@@ -1,0 +1,197 @@
+"""Servers of a cluster die and stand still while events are appended: each is there once."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from busway.engine.jetstream import JetStreamLog, Place
+from busway.errors import StoreError
+from busway.ports import Draft
+from nats_cluster import NatsCluster, nats_cluster
+
+AT = datetime(2030, 1, 1, tzinfo=UTC)
+PARTITIONS = 3
+EVERYTHING = 1 << 30
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[NatsCluster]:
+    with nats_cluster(3) as found:
+        yield found
+
+
+@pytest.fixture
+def cluster(servers: NatsCluster) -> Iterator[NatsCluster]:
+    yield servers
+    servers.start()
+
+
+@pytest.fixture
+def place(cluster: NatsCluster) -> Place:
+    return Place.of(cluster.address(f"log{uuid.uuid4().hex}"))
+
+
+class Appender:
+    """Appends until it is told to stop, and knows what was acknowledged and what may be there."""
+
+    def __init__(self, log: JetStreamLog, name: str) -> None:
+        self._log = log
+        self._name = name
+        self._stopping = False
+        self._grown = asyncio.Condition()
+        self.acknowledged: dict[bytes, tuple[int, int]] = {}
+        self.unsure: set[bytes] = set()
+
+    async def run(self) -> None:
+        for turn in itertools.count():
+            if self._stopping:
+                return
+            await self._append(turn)
+
+    async def _append(self, turn: int) -> None:
+        drafts = [Draft(p, self._events(turn, p)) for p in range(turn % PARTITIONS + 1)]
+        try:
+            offsets = await self._log.append(drafts, AT)
+        except StoreError:
+            self.unsure |= {event for draft in drafts for event in draft.events}
+            return
+        for draft, offset in zip(drafts, offsets, strict=True):
+            for index, event in enumerate(draft.events):
+                self.acknowledged[event] = (draft.partition, offset + index)
+        async with self._grown:
+            self._grown.notify_all()
+
+    def _events(self, turn: int, partition: int) -> list[bytes]:
+        return [b"%s-%d-%d-%d" % (self._name.encode(), turn, partition, n) for n in range(3)]
+
+    def stop(self) -> None:
+        self._stopping = True
+
+    async def more(self, count: int = 40) -> None:
+        """Return once this many more events were acknowledged."""
+        wanted = len(self.acknowledged) + count
+        async with asyncio.timeout(60), self._grown:
+            await self._grown.wait_for(lambda: len(self.acknowledged) >= wanted)
+
+
+async def contents(log: JetStreamLog) -> list[list[bytes]]:
+    """Read all partitions from their beginnings to their ends."""
+    found = []
+    for partition in range(PARTITIONS):
+        offset, end = await log.bounds(partition)
+        events: list[bytes] = []
+        while offset < end:
+            for batch in await log.read(partition, offset, EVERYTHING):
+                assert batch.offset == offset
+                events += batch.events
+                offset = batch.end
+        found.append(events)
+    return found
+
+
+async def disturbed(place: Place, disturb: Callable[[], None], recover: Callable[[], None]) -> None:
+    """Append from two places while something happens; then see that all of it is there once."""
+    first = await JetStreamLog.open(place, PARTITIONS)
+    second = await JetStreamLog.open(place, PARTITIONS)
+    appenders = [Appender(first, "a"), Appender(second, "b")]
+    tasks = [asyncio.create_task(appender.run()) for appender in appenders]
+    await asyncio.gather(*(appender.more() for appender in appenders))
+    await asyncio.to_thread(disturb)
+    await asyncio.gather(*(appender.more() for appender in appenders))
+    await asyncio.to_thread(recover)
+    await asyncio.gather(*(appender.more() for appender in appenders))
+    for appender in appenders:
+        appender.stop()
+    async with asyncio.timeout(60):
+        await asyncio.gather(*tasks)
+    await first.close()
+    await second.close()
+    reader = await JetStreamLog.open(place, PARTITIONS)
+    found = await contents(reader)
+    await reader.close()
+    check(found, appenders)
+
+
+def check(found: list[list[bytes]], appenders: list[Appender]) -> None:
+    counted = Counter(event for events in found for event in events)
+    assert set(counted.values()) == {1}
+    for appender in appenders:
+        for event, (partition, offset) in appender.acknowledged.items():
+            assert found[partition][offset] == event
+    known = set[bytes]().union(*(one.acknowledged.keys() | one.unsure for one in appenders))
+    assert set(counted) <= known
+    for name, events in itertools.product((b"a", b"b"), found):
+        turns = [int(event.split(b"-")[1]) for event in events if event.startswith(name)]
+        assert turns == sorted(turns)
+
+
+async def test_the_leader_is_killed(cluster: NatsCluster, place: Place) -> None:
+    await disturbed(place, lambda: cluster.leader(place.name).kill(), cluster.start)
+
+
+async def test_a_follower_is_killed(cluster: NatsCluster, place: Place) -> None:
+    await disturbed(place, lambda: cluster.follower(place.name).kill(), cluster.start)
+
+
+async def test_the_leader_stands_still(cluster: NatsCluster, place: Place) -> None:
+    paused = []
+
+    def pause() -> None:
+        paused.append(cluster.leader(place.name))
+        paused[0].pause()
+
+    def resume() -> None:
+        paused[0].resume()
+        cluster.wait_until_healthy()
+
+    await disturbed(place, pause, resume)
+
+
+async def test_all_are_killed_and_started_again(cluster: NatsCluster, place: Place) -> None:
+    def restart() -> None:
+        cluster.kill()
+        cluster.start()
+
+    await disturbed(place, restart, lambda: None)
+
+
+async def test_without_a_quorum_nothing_is_acknowledged(cluster: NatsCluster, place: Place) -> None:
+    log = await JetStreamLog.open(place, PARTITIONS)
+    await log.append([Draft(0, [b"before"])], AT)
+    for node in cluster.nodes[:2]:
+        node.kill()
+    appending = asyncio.create_task(log.append([Draft(0, [b"during"])], AT))
+    with pytest.raises(StoreError, match="it is not known whether the events were stored"):
+        await appending
+    await asyncio.to_thread(cluster.start)
+    async with asyncio.timeout(60):
+        (offset,) = await log.append([Draft(0, [b"after"])], AT)
+    found = (await contents(log))[0]
+    assert found in ([b"before", b"after"], [b"before", b"during", b"after"])
+    assert found[offset] == b"after"
+    await log.close()
+
+
+async def test_who_waits_is_woken_after_everything_was_restarted(
+    cluster: NatsCluster, place: Place
+) -> None:
+    reader = await JetStreamLog.open(place, PARTITIONS)
+    waiting = asyncio.create_task(reader.wait(1, 0))
+    await asyncio.sleep(0)
+    cluster.stop()
+    await asyncio.to_thread(cluster.start)
+    writer = await JetStreamLog.open(place, PARTITIONS)
+    await writer.append([Draft(1, [b"x"])], AT)
+    async with asyncio.timeout(30):
+        await waiting
+        (batch,) = await reader.read(1, 0, EVERYTHING)
+    assert list(batch.events) == [b"x"]
+    await writer.close()
+    await reader.close()

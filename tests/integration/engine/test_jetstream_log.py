@@ -1,0 +1,284 @@
+"""A log in JetStream over connections that lose things, with many appenders, split and trimmed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import msgspec
+import nats
+import pytest
+from nats.aio.msg import Msg
+
+from busway.engine.jetstream import JetStreamLog, Place
+from busway.errors import StoreDamaged, StoreError, StoreFull
+from busway.ports import Draft
+from delivery_node import until
+from nats_cluster import NatsCluster, nats_cluster
+from nats_proxy import Proxy, proxy_to
+
+AT = datetime(2030, 1, 1, tzinfo=UTC)
+PARTITIONS = 2
+EVERYTHING = 1 << 30
+
+
+@pytest.fixture(scope="module", params=[1, 3], ids=["one server", "three servers"])
+def cluster(request: pytest.FixtureRequest) -> Iterator[NatsCluster]:
+    with nats_cluster(request.param) as found:
+        yield found
+
+
+@pytest.fixture
+def place(cluster: NatsCluster) -> Place:
+    return Place.of(cluster.address(f"log{uuid.uuid4().hex}"))
+
+
+@asynccontextmanager
+async def opened(place: Place, partitions: int = PARTITIONS) -> AsyncIterator[JetStreamLog]:
+    log = await JetStreamLog.open(place, partitions)
+    try:
+        yield log
+    finally:
+        await log.close()
+
+
+async def follow(log: JetStreamLog, partition: int, count: int) -> list[bytes]:
+    """Read a partition from its beginning, as a lane does."""
+    seen: list[bytes] = []
+    while len(seen) < count:
+        await log.wait(partition, len(seen))
+        for batch in await log.read(partition, len(seen), 1000):
+            assert batch.offset <= len(seen), "a batch was missed"
+            seen += batch.events[len(seen) - batch.offset :]
+    return seen
+
+
+async def contents(log: JetStreamLog, partition: int = 0) -> list[bytes]:
+    offset, end = await log.bounds(partition)
+    found: list[bytes] = []
+    while offset < end:
+        batches = await log.read(partition, offset, EVERYTHING)
+        found += [event for batch in batches for event in batch.events]
+        offset = batches[-1].end
+    return found
+
+
+async def test_no_batch_is_missed_while_many_append(place: Place) -> None:
+    rounds, appenders = 30, 4
+    async with opened(place) as first, opened(place) as second, opened(place) as reader:
+        logs = [first, second, first, second]
+
+        async def append(number: int) -> None:
+            for turn in range(rounds):
+                draft = [b"%d-%d-%d" % (number, turn, n) for n in range(turn % 3 + 1)]
+                order = (0, 1) if number % 2 else (1, 0)
+                await logs[number].append([Draft(p, draft) for p in order], AT)
+
+        count = appenders * sum(turn % 3 + 1 for turn in range(rounds))
+        following = [
+            asyncio.create_task(follow(reader, partition, count)) for partition in range(PARTITIONS)
+        ]
+        async with asyncio.timeout(60):
+            await asyncio.gather(*(append(number) for number in range(appenders)))
+            found = await asyncio.gather(*following)
+        for events in found:
+            assert len(set(events)) == len(events) == count
+            for number in range(appenders):
+                mine = [event for event in events if event.startswith(b"%d-" % number)]
+                turns = [tuple(map(int, event.split(b"-"))) for event in mine]
+                assert turns == sorted(turns)
+        assert await reader.bounds(0) == (0, count)
+
+
+async def test_a_reader_finds_any_offset_of_a_long_log(place: Place) -> None:
+    chance = random.Random(7)
+    async with opened(place) as log:
+        sent: list[bytes] = []
+        for _ in range(150):
+            events = [b"%d" % (len(sent) + n) for n in range(chance.randrange(1, 9))]
+            await log.append([Draft(chance.randrange(2), [b"other"]), Draft(0, events)], AT)
+            sent += events
+    async with opened(place) as log:
+        stored = await contents(log)
+    for _ in range(20):
+        async with opened(place) as log:
+            offset = chance.randrange(len(stored))
+            batch = (await log.read(0, offset, 0))[0]
+            assert batch.events[offset - batch.offset] == stored[offset]
+
+
+async def test_what_does_not_fit_a_message_is_divided(place: Place) -> None:
+    chance = random.Random(7)
+    events = [chance.randbytes(700_000) for _ in range(30)]
+    async with opened(place) as log, opened(place) as reader:
+        assert list(await log.append([Draft(0, events), Draft(1, [b"x"])], AT)) == [0, 0]
+        assert await contents(reader) == events
+        assert list(await log.append([Draft(0, [b"y"])], AT)) == [30]
+        assert len(await reader.read(0, 0, 1)) == 1
+
+
+async def test_a_trim_is_seen_by_others(place: Place) -> None:
+    async with opened(place) as log, opened(place) as other:
+        for number in range(6):
+            await log.append([Draft(0, [b"%d" % number, b"-"])], AT)
+        assert await contents(other) == [b"%d" % n if m else b"-" for n in range(6) for m in (1, 0)]
+        assert await log.trim(0, 7) == 6
+        assert await other.bounds(0) == (6, 12)
+        assert (await other.read(0, 0, EVERYTHING))[0].offset in (0, 6)
+        assert await log.trim(0, 99) == 6
+        assert await other.bounds(0) == (12, 12)
+        assert list(await other.append([Draft(0, [b"a"])], AT)) == [12]
+        assert list(await log.append([Draft(0, [b"b"])], AT)) == [13]
+        assert await contents(log) == [b"a", b"b"]
+
+
+async def through(proxy: Proxy, place: Place, window_s: float) -> JetStreamLog:
+    """Open a log that sees its servers through a proxy only."""
+    server = f"127.0.0.1:{proxy.port}"
+    changed = msgspec.structs.replace(place, servers=(server,), window_s=window_s)
+    return await JetStreamLog.open(changed, PARTITIONS)
+
+
+async def forgotten(cluster: NatsCluster, place: Place) -> None:
+    """Return once the servers have forgotten the ids of all messages."""
+    client = await nats.connect(f"nats://{cluster.servers.split(',')[0]}")
+    stored = await client.jetstream().get_last_msg(place.name, f"{place.name}.0")
+    assert stored.headers is not None
+    headers = {"Nats-Expected-Last-Sequence": "999999999"}
+    if "Nats-Msg-Id" in stored.headers:
+        headers["Nats-Msg-Id"] = stored.headers["Nats-Msg-Id"]
+
+    async def refused() -> bool:
+        answer = await client.request(f"{place.name}.0", b"", 5, headers=headers)
+        return "error" in json.loads(answer.data)
+
+    await until(refused)
+    await client.close()
+
+
+@pytest.mark.parametrize("window_s", [120.0, 0.1], ids=["within the window", "beyond the window"])
+@pytest.mark.parametrize("partitions", [[0], [0, 1]], ids=["one message", "several"])
+async def test_an_append_whose_acknowledgement_is_lost_is_stored_once(
+    cluster: NatsCluster, place: Place, window_s: float, partitions: list[int]
+) -> None:
+    async with proxy_to(cluster.nodes[0].port) as proxy:
+        log = await through(proxy, place, window_s)
+        async with opened(place) as reader:
+            await log.append([Draft(p, [b"before"]) for p in partitions], AT)
+            proxy.mute()
+            drafts = [Draft(p, [b"once", b"only"]) for p in partitions]
+            appending = asyncio.create_task(log.append(drafts, AT))
+            for partition in partitions:
+                await reader.wait(partition, 2)
+            if window_s < 1:
+                await forgotten(cluster, place)
+            assert not appending.done()
+            proxy.cut()
+            async with asyncio.timeout(30):
+                assert list(await appending) == [1] * len(partitions)
+                assert list(await log.append([Draft(0, [b"after"])], AT)) == [3]
+            assert await contents(reader) == [b"before", b"once", b"only", b"after"]
+        await log.close()
+
+
+@pytest.mark.parametrize("window_s", [120.0, 0.1], ids=["within the window", "beyond the window"])
+@pytest.mark.parametrize("partitions", [[0], [0, 1]], ids=["one message", "several"])
+async def test_a_copy_that_comes_late_is_not_stored(
+    cluster: NatsCluster, place: Place, window_s: float, partitions: list[int]
+) -> None:
+    async with proxy_to(cluster.nodes[0].port) as proxy:
+        log = await through(proxy, place, window_s)
+        async with opened(place) as reader:
+            await log.append([Draft(0, [b"before"])], AT)
+            proxy.hold()
+            drafts = [Draft(p, [b"once", b"only"]) for p in partitions]
+            appending = asyncio.create_task(log.append(drafts, AT))
+            await until(lambda: proxy.holds(b"Busway-Id"))
+            proxy.cut()
+            async with asyncio.timeout(30):
+                assert list(await appending) == [1, 0][: len(partitions)]
+            if window_s < 1:
+                await forgotten(cluster, place)
+            async with overheard(cluster, "_INBOX.>") as heard:
+                await proxy.release()
+                await until(lambda: any(b"wrong last" in m or b"duplicate" in m for m in heard))
+            assert list(await log.append([Draft(0, [b"after"])], AT)) == [3]
+            assert await contents(reader) == [b"before", b"once", b"only", b"after"]
+        await log.close()
+
+
+@asynccontextmanager
+async def overheard(cluster: NatsCluster, subject: str) -> AsyncIterator[list[bytes]]:
+    """Listen to what is said on a subject."""
+    client = await nats.connect(f"nats://{cluster.servers.split(',')[0]}")
+    heard: list[bytes] = []
+
+    async def hear(message: Msg) -> None:
+        heard.append(message.data)
+
+    await client.subscribe(subject, cb=hear)
+    await client.flush()
+    yield heard
+    await client.close()
+
+
+async def test_a_message_that_was_deleted_is_noticed(cluster: NatsCluster, place: Place) -> None:
+    async with opened(place) as log:
+        for number in range(5):
+            await log.append([Draft(0, [b"%d" % number])], AT)
+    client = await nats.connect(f"nats://{cluster.servers.split(',')[0]}")
+    await client.jetstream().delete_msg(place.name, 3)
+    await client.close()
+    async with opened(place) as log:
+        batches = await log.read(0, 0, EVERYTHING)
+        assert [batch.offset for batch in batches] == [0, 1]
+        with pytest.raises(StoreDamaged, match="events before offset 3 are missing"):
+            await log.read(0, 2, EVERYTHING)
+
+
+async def test_a_message_of_somebody_else_is_noticed(cluster: NatsCluster, place: Place) -> None:
+    async with opened(place) as log:
+        await log.append([Draft(0, [b"a"])], AT)
+        client = await nats.connect(f"nats://{cluster.servers.split(',')[0]}")
+        await client.jetstream().publish(f"{place.name}.0", b"hello")
+        await client.close()
+        with pytest.raises(StoreDamaged, match="Busway did not write it"):
+            await log.append([Draft(0, [b"b"])], AT)
+
+
+async def test_a_log_without_a_connection_says_so(cluster: NatsCluster, place: Place) -> None:
+    async with proxy_to(cluster.nodes[0].port) as proxy:
+        log = await through(proxy, place, 120.0)
+        await log.append([Draft(0, [b"a"])], AT)
+    nowhere = msgspec.structs.replace(place, servers=(f"127.0.0.1:{proxy.port}",))
+    await log.close()
+    with pytest.raises(StoreError, match="cannot be used now"):
+        await JetStreamLog.open(nowhere, PARTITIONS)
+    with pytest.raises(StoreError, match="closed"):
+        await log.append([Draft(0, [b"b"])], AT)
+
+
+async def test_servers_that_store_no_batches_of_messages(
+    cluster: NatsCluster, place: Place
+) -> None:
+    """As servers before 2.12, each partition by itself, and full ones still store nothing."""
+    log = await JetStreamLog.open(msgspec.structs.replace(place, compress=False), 2, 2_000_000)
+    log._publisher.atomic = False
+    chance = random.Random(7)
+    events = [chance.randbytes(100_000) for _ in range(60)]
+    first, second = events[:3], events[3:6]
+    assert list(await log.append([Draft(0, first), Draft(1, second), Draft(0, first)], AT)) == [
+        0,
+        0,
+        3,
+    ]
+    with pytest.raises(StoreFull):
+        await log.append([Draft(0, [b"s"]), Draft(1, events)], AT)
+    assert await contents(log, 0) == first + first
+    assert await contents(log, 1) == second
+    await log.close()
