@@ -128,6 +128,11 @@ class Node:
         return self._crew.program
 
     @property
+    def crew(self) -> Crew:
+        """Who works the flows now."""
+        return self._crew
+
+    @property
     def control(self) -> Control:
         """What operations on this node work on."""
         return self._control

@@ -12,10 +12,11 @@ import msgspec
 import pytest
 
 from busway.control.check import check
+from busway.control.record import HAND
 from busway.engine.sqlite import open_stores
 from busway.lane import Query, Trouble
 from busway.ports import Stores
-from busway.runtime.careful import HAND, RUNNING
+from busway.runtime.careful import RUNNING
 from busway.settings import Settings
 from command import BUSWAY, DEADLINE_S, EVENT, environment, select
 
