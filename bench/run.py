@@ -50,11 +50,11 @@ OUTRO = """
   flow on the same backlog. `bench/many_flows.py`
 * **Sinks**: one destination by itself, beside its bare driver. `bench/sinks.py`
 * **Troubled events**: nine in ten are dead letters, one is parked. Listing and grouping as the API
-  does it; redriving by the server's own loop, without a rate, its floor an `UPDATE` each and a commit
-  every 500. The loop's longest stop is processor time of its thread between two looks a millisecond
-  apart. Intake and delivery are measured with them and without, in turn; an operator lists and
-  groups them every second meanwhile, and redrives them at 1,000 a second into the same database.
-  `bench/dead.py`
+  does it; redriving by the server's own loop, without a rate, its floor an `UPDATE` each and a
+  commit every 500. The loop's longest stop is processor time of its thread between two looks a
+  millisecond apart. Intake and delivery are measured with them and without, in turn; an operator
+  lists and groups them every second meanwhile, and redrives them at 1,000 a second into the same
+  database. `bench/dead.py`
 """
 
 
