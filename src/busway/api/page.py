@@ -15,7 +15,9 @@ from busway.errors import BuswayError
 T = TypeVar("T")
 K = TypeVar("K")
 
-Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="At most so many items in a page.")]
+Limit = Annotated[
+    int, QueryParameter(ge=1, le=1000, description="At most so many items in a page.")
+]
 Cursor = Annotated[
     str | None, QueryParameter(description="Where the page begins: `next` of the page before.")
 ]
