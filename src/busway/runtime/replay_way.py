@@ -57,9 +57,9 @@ class ReplayAssignment(Assignment, frozen=True, kw_only=True):
     async def write(self, load: Load) -> Sequence[Outcome]:
         """Hand a load to the destination, in the flow's name where it would repeat or mend."""
         if self.landings.mode == "own":
-            return await self.gate.write(load)
+            return await self.gate.write(load, self.flow.backoff)
         if self.landings.mode == "record":
-            return await self.gate.write(self._in_flows_name(load, load.items))
+            return await self.gate.write(self._in_flows_name(load, load.items), self.flow.backoff)
         return await self._parted(load)
 
     def _in_flows_name(self, load: Load, items: Sequence[Item]) -> Load:
@@ -78,7 +78,9 @@ class ReplayAssignment(Assignment, frozen=True, kw_only=True):
         fates: dict[int, Outcome] = {}
         for part in self._parts(load, going):
             free = _not_behind(part, fates, load) if load.ordered else part
-            outcomes = await self.gate.write(free) if free.items or free.holes else ()
+            outcomes = (
+                await self.gate.write(free, self.flow.backoff) if free.items or free.holes else ()
+            )
             if outcomes and not free.items:
                 return list(outcomes) * (len(offsets) or 1)
             pairs = zip(free.items, outcomes, strict=True)
