@@ -12,7 +12,7 @@ from document import DOCS, ROOT, anchors, links, name_of
 from document_table import metric_rows, settings_rows
 
 PATH = re.compile(r"`((?:src|tests|docs|examples|bench)/[\w./-]+)`")
-OPERATING = ROOT / "docs" / "operating.md"
+REFERENCE = ROOT / "docs" / "reference.md"
 
 
 @pytest.mark.parametrize("path", DOCS, ids=name_of)
@@ -39,7 +39,7 @@ def test_the_architecture_is_told_by_file_names() -> None:
 
 
 def test_every_document_can_be_found_from_the_contents() -> None:
-    reachable = {OPERATING.parent / "index.md"}
+    reachable = {REFERENCE.parent / "index.md"}
     waiting = list(reachable)
     while waiting:
         path = waiting.pop()
@@ -55,7 +55,7 @@ def test_every_document_can_be_found_from_the_contents() -> None:
 
 @pytest.mark.parametrize("rows", [settings_rows, metric_rows])
 def test_a_derived_table_is_what_the_code_says(rows: Callable[[], Iterator[str]]) -> None:
-    documented = OPERATING.read_text("utf-8").splitlines()
+    documented = REFERENCE.read_text("utf-8").splitlines()
     wanted = list(rows())
     first = documented.index(wanted[0])
     assert documented[first : first + len(wanted)] == wanted
