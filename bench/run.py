@@ -52,9 +52,9 @@ OUTRO = """
 * **Troubled events**: nine in ten are dead letters, one is parked. Listing and grouping as the API
   does it; redriving by the server's own loop, without a rate, its floor an `UPDATE` each and a
   commit every 500. The loop's longest stop is processor time of its thread between two looks a
-  millisecond apart. Intake and delivery are measured with them and without, in turn; an operator
-  lists and groups them every second meanwhile, and redrives them at 1,000 a second into the same
-  database. `bench/dead.py`
+  millisecond apart. Intake and delivery are measured on two servers, with them and without, a few
+  seconds each in turn, and the pair in the middle is taken; an operator lists and groups them every
+  second meanwhile, and redrives them at 1,000 a second into the same database. `bench/dead.py`
 """
 
 
