@@ -240,7 +240,9 @@ def nats_cluster(size: int = 1, **options: Any) -> Iterator[NatsCluster]:
 
 
 def find_binary() -> Path | None:
-    """Return the server's program."""
+    """Return the server's program; ``NATS_SERVER`` names another one, of another version."""
+    if given := os.environ.get("NATS_SERVER"):
+        return Path(given)
     beside = Path(sys.executable).parent / "nats-server"
     if beside.exists():
         return beside

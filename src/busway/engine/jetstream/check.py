@@ -14,7 +14,7 @@ from busway.engine.jetstream.place import Place
 from busway.engine.jetstream.stream import Info
 from busway.errors import StoreError
 
-OLDEST = (2, 11)
+OLDEST = (2, 11, 0)
 _MONITOR_S = 5.0
 _WANTED: Mapping[str, tuple[object, ...]] = {
     "storage": ("file",),
@@ -82,9 +82,9 @@ def cautions(place: Place, info: Info, sync: str | None) -> list[str]:
             " nothing can be appended, and with its disk events are lost; use three replicas"
         )
     peers = info.cluster.replicas if info.cluster else []
-    behind = [peer.name for peer in peers if peer.offline or not peer.current]
-    if behind:
-        found.append(f"{place}: these replicas are away or behind: {', '.join(behind)}")
+    away = [peer.name for peer in peers if peer.offline]
+    if away:
+        found.append(f"{place}: these servers with a copy are away: {', '.join(away)}; start them")
     return found
 
 

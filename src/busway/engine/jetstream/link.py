@@ -57,10 +57,10 @@ class Link:
         return link
 
     @property
-    def version(self) -> tuple[int, int]:
+    def version(self) -> tuple[int, int, int]:
         """The version of the server that this is connected to."""
         found = self._client.connected_server_version
-        return found.major, found.minor
+        return found.major, found.minor, found.patch
 
     @property
     def clustered(self) -> bool:
@@ -156,6 +156,7 @@ class Link:
                     await client.close()
                 raise self._lost(error) from error
             self._client = client
+            self._trouble = ""
             self._up.set()
 
     async def _begin(self, client: Client) -> None:
@@ -190,6 +191,7 @@ class Link:
         self._drop("the connection was lost")
 
     async def _came_back(self) -> None:
+        self._trouble = ""
         self._up.set()
         self.on_return()
 
@@ -199,7 +201,7 @@ class Link:
                 future.set_exception(Unanswered(f"{self.place}: {reason}"))
 
     def _lost(self, error: BaseException) -> StoreError:
-        text = str(error) or self._trouble or type(error).__name__
+        text = self._trouble or str(error) or type(error).__name__
         return StoreError(f"{self.place} cannot be used now: {text}")
 
 

@@ -11,16 +11,17 @@ from busway.engine.jetstream.check import check_stream
 from busway.engine.jetstream.link import Unanswered
 from busway.engine.jetstream.patience import Patience
 from busway.engine.jetstream.place import Place
-from busway.engine.jetstream.stream import NAME_TAKEN, NOT_FOUND, Info, Refused, Stream
+from busway.engine.jetstream.stream import NAME_TAKEN, NOT_ENABLED, NOT_FOUND, Info, Refused, Stream
 from busway.engine.jetstream.watch import republished
 from busway.errors import StoreError, StoreTooNew
 
 FORMAT = 1
-_ATOMIC_SINCE = (2, 12)
+_ATOMIC_SINCE = (2, 12, 3)
+"""2.12.0 refuses batches whose messages name those that they follow; 2.12.1 stops answering when
+two of them race."""
 _FORMAT = "busway.format"
 _IDENTITY = "busway.identity"
 _PARTITIONS = "busway.partitions"
-_NOT_ENABLED = (10039, 10076)
 _NO_PLACE = (10005, 10074)
 _MOST_PARTITIONS = 1_000
 
@@ -32,10 +33,8 @@ class Prepared(msgspec.Struct, frozen=True):
     identity: str
     partitions: int
 
-    @property
-    def atomic(self) -> bool:
-        """Whether the messages of an append are stored all or none."""
-        return bool(self.info.config.get("allow_atomic"))
+    atomic: bool
+    """Whether the messages of an append can be stored all or none."""
 
 
 async def prepare(stream: Stream, partitions: int, max_bytes: int) -> Prepared:
@@ -50,7 +49,8 @@ async def prepare(stream: Stream, partitions: int, max_bytes: int) -> Prepared:
     check_stream(place, info)
     if (info.config.get("max_bytes") or -1) != (max_bytes or -1):
         info = await stream.update(info.config | {"max_bytes": max_bytes or -1})
-    return Prepared(info, kept[_IDENTITY], int(kept[_PARTITIONS]))
+    atomic = bool(info.config.get("allow_atomic")) and stream.link.version >= _ATOMIC_SINCE
+    return Prepared(info, kept[_IDENTITY], int(kept[_PARTITIONS]), atomic)
 
 
 async def _found_in_the_end(stream: Stream, partitions: int, max_bytes: int) -> Info:
@@ -122,7 +122,7 @@ def _kept(place: Place, info: Info) -> dict[str, str]:
 
 
 def _explained(place: Place, refused: Refused) -> StoreError:
-    if refused.fault.err_code in _NOT_ENABLED:
+    if refused.fault.err_code in NOT_ENABLED:
         return StoreError(f"{place}: {refused.fault.description}; enable it on the servers")
     if refused.fault.err_code in _NO_PLACE:
         return StoreError(

@@ -14,6 +14,7 @@ from busway.errors import StoreError, StoreFull
 NOT_FOUND = 10059
 NAME_TAKEN = 10058
 NO_MESSAGE = 10037
+NOT_ENABLED = (10039, 10076)
 _NOT_NOW = (10008, 10013, 10077)
 _FULL = (10002, 10023, 10028, 10047)
 _FULL_STREAM = "maximum bytes exceeded"
@@ -45,7 +46,6 @@ class Peer(msgspec.Struct, frozen=True):
     """A server that keeps a copy."""
 
     name: str
-    current: bool = False
     offline: bool = False
 
 
@@ -98,7 +98,7 @@ def refusal(place: object, fault: Fault) -> StoreError:
             f"{place}: {fault.description}; have the flows catch up so that old events can go,"
             " raise BUSWAY_MAX_LOG_BYTES, or make room on the servers"
         )
-    if fault.err_code in _NOT_NOW or fault.code == 503:
+    if fault.err_code in _NOT_NOW or (fault.code == 503 and fault.err_code not in NOT_ENABLED):
         return Unanswered(f"{place}: {fault.description}")
     return Refused(place, fault)
 
@@ -125,6 +125,8 @@ class Stream:
 
     async def purge(self, partition: int, before: int) -> None:
         """Forget the messages of a partition before a sequence."""
+        if before <= 1:  # servers before 2.15 take that for "all of it"
+            return
         given = {"filter": self.subject(partition), "seq": before}
         await self._call(f"STREAM.PURGE.{self.name}", given, _Said)
 

@@ -1,0 +1,71 @@
+"""An address of JetStream says where it is, who one is there, and how it is to be used."""
+
+from __future__ import annotations
+
+import pytest
+
+from busway.engine.jetstream import Place
+from busway.errors import SettingsError
+
+
+def test_an_address_names_servers_and_log() -> None:
+    place = Place.of("nats://one:4223,two/orders?replicas=5&window_s=60&compress=false")
+    assert place.servers == ("one:4223", "two:4222")
+    assert (place.name, place.replicas, place.window_s) == ("orders", 5, 60.0)
+    assert (place.compress, place.sync, place.tls) == (False, "always", False)
+
+
+def test_a_log_has_a_name_by_itself() -> None:
+    assert Place.of("nats://one").name == "busway"
+
+
+@pytest.mark.parametrize(
+    ("who", "expected"),
+    [
+        ("me:p%40ss", {"user": "me", "password": "p@ss"}),
+        ("s3cr3t", {"token": "s3cr3t"}),
+    ],
+)
+def test_an_address_says_who_one_is(who: str, expected: dict[str, str]) -> None:
+    connecting = Place.of(f"nats://{who}@one,two/log").connecting()
+    assert expected.items() <= connecting.items()
+    assert connecting["servers"] == ["nats://one:4222", "nats://two:4222"]
+
+
+def test_files_of_credentials_are_handed_on() -> None:
+    connecting = Place.of("nats://one?creds=/etc/busway.creds&nkey=/etc/seed.nk").connecting()
+    assert connecting["user_credentials"] == "/etc/busway.creds"
+    assert connecting["nkeys_seed"] == "/etc/seed.nk"
+
+
+def test_tls_is_asked_for_by_the_scheme() -> None:
+    connecting = Place.of("tls://one").connecting()
+    assert connecting["servers"] == ["tls://one:4222"]
+    assert connecting["tls"].check_hostname
+
+
+def test_what_a_person_sees_has_no_secrets() -> None:
+    assert str(Place.of("nats://me:secret@one,two/log?nkey=/x")) == "nats://one:4222,two:4222/log"
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("http://one", "must be like nats://"),
+        ("nats://", "must be like nats://"),
+        ("nats://one/a.b", "'a.b' must be of letters"),
+        ("nats://one?replica=3", "unknown field `replica`"),
+        ("nats://one?replicas=many", "int"),
+        ("nats://one?replicas=7", "replicas is 7"),
+        ("nats://one?sync=never", "sync is 'never'"),
+        ("nats://one?window_s=0", "at least 0.1"),
+    ],
+)
+def test_a_mistake_is_named(address: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        Place.of(address)
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(SettingsError, match="TLS files cannot be used"):
+        Place.of("nats://one?ca=/nowhere.pem").connecting()
