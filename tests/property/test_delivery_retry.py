@@ -162,6 +162,7 @@ def test_outcomes_become_what_the_policy_says(policy: Backoff, outcomes: list[Ou
         (Backoff(first="soon"), "first: 'soon' is no duration"),
         (Backoff(schedule=("5s", "-1s")), r"schedule\[1\]: "),
         (Backoff(kind="random"), "kind is 'random'"),  # type: ignore[arg-type]
+        (Backoff(first="1h"), "first is '1h', longer than the cap of 600.0; give a longer cap"),
         (Backoff(jitter=2), "jitter is 2"),
         (Backoff(factor=0.5), "factor is 0.5"),
         (Backoff(attempts=0), "attempts is 0"),

@@ -145,6 +145,7 @@ def _mistakes(policy: Backoff) -> Iterator[str]:
 
 
 def _wrong_durations(policy: Backoff) -> Iterator[str]:
+    """Yield what is wrong with durations; a first wait that the cap would cut is a slip."""
     given = {"first": policy.first, "cap": policy.cap, "max_age": policy.max_age}
     if isinstance(policy.schedule, str) or not isinstance(policy.schedule, Sequence):
         yield f"schedule is {policy.schedule!r}; give a list of durations"
@@ -155,6 +156,9 @@ def _wrong_durations(policy: Backoff) -> Iterator[str]:
             seconds(0 if value is None else value)
         except SettingsError as error:
             yield f"{name}: {error}"
+            return
+    if not policy.schedule and seconds(policy.first) > seconds(policy.cap):
+        yield f"first is {policy.first!r}, longer than the cap of {policy.cap!r}; give a longer cap"
 
 
 def _is_number(value: object) -> bool:

@@ -24,17 +24,23 @@ class Claims:
         self._begun: dict[Place, Trouble] = {}
 
     async def begin(self, troubles: Sequence[Trouble]) -> Sequence[Trouble]:
-        """Return what may be tried now, noted as begun; what was interrupted has failed."""
+        """Return what may be tried now, noted as begun; what was interrupted has failed.
+
+        In an ordered flow nothing goes whose key has an event that cannot be tried now.
+        """
         interrupted = [one for one in troubles if self._is_interrupted(one)]
         if interrupted:
             await self._hub.ledger.judge(self._failed(interrupted))
-        fresh = [one for one in troubles if not self._is_interrupted(one)]
         now = self._hub.clock.now()
-        claimed = [msgspec.structs.replace(one, begun_at=now) for one in fresh]
+        claimed = [
+            msgspec.structs.replace(one, begun_at=now) for one in _without(troubles, interrupted)
+        ]
         applied = await self._hub.ledger.judge([self._verdict(one) for one in claimed])
-        begun = [one for one, done in zip(claimed, applied, strict=True) if done]
-        self._begun |= {_place(one): one for one in begun}
-        return begun
+        self._begun |= {
+            _place(one): one for one, done in zip(claimed, applied, strict=True) if done
+        }
+        lost = [one for one, done in zip(claimed, applied, strict=True) if not done]
+        return _without(claimed, lost)
 
     async def judge(self, verdicts: Sequence[Verdict]) -> None:
         """Give verdicts on what was begun."""
@@ -78,6 +84,13 @@ class Claims:
         used = became.attempts if attempts is None else attempts
         place = (became.flow, became.partition, became.offset)
         return Verdict(*place, used, "parked", became, self._hub.clock.now(), self._flow.version)
+
+
+def _without(troubles: Sequence[Trouble], others: Sequence[Trouble]) -> Sequence[Trouble]:
+    """Return the troubles without some, and without what has the key of one of those."""
+    places = {_place(one) for one in others}
+    keys = {one.key for one in others} - {None}
+    return [one for one in troubles if _place(one) not in places and one.key not in keys]
 
 
 def _place(trouble: Trouble) -> Place:
