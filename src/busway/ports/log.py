@@ -47,7 +47,8 @@ class Log(Protocol):
         """Store the drafts, all or none, and return the offset of the first event of each.
 
         Durable when it returns: one fsync (cluster: a quorum) for all of them. Called by one task
-        at a time; no draft is empty. Raises :class:`StoreFull`, and then nothing is stored.
+        at a time; no draft is empty. Raises :class:`StoreFull`, and then nothing is stored; after
+        another :class:`StoreError` all of them, or a part, may be stored or not.
         """
         ...
 

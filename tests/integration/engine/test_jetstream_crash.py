@@ -16,6 +16,7 @@ from busway.errors import StoreError
 from busway.ports import Draft
 from nats_cluster import NatsCluster, nats_cluster
 
+pytestmark = pytest.mark.slow
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 PARTITIONS = 3
 EVERYTHING = 1 << 30

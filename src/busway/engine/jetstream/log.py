@@ -160,10 +160,8 @@ class JetStreamLog:
         firsts: dict[int, int] = {}
         for parcel, spot in zip(made, spots, strict=True):
             firsts.setdefault(parcel.draft, spot.offset)
-        for number, draft in enumerate(drafts):
-            self._recent[draft.partition].add(
-                Batch(draft.partition, firsts[number], at, draft.events)
-            )
+            batch = Batch(parcel.partition, spot.offset, at, parcel.events)
+            self._recent[parcel.partition].add(batch)
         return list(firsts.values())
 
     async def _make_sure_of_room(self, made: Sequence[Parcel]) -> None:

@@ -22,10 +22,14 @@ class Parcel(msgspec.Struct, frozen=True):
 
     partition: int
     draft: int
-    count: int
+    events: Sequence[bytes]
     size: int
     body: bytes
     coding: str = ""
+
+    @property
+    def count(self) -> int:
+        return len(self.events)
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -61,13 +65,13 @@ def parcels(drafts: Sequence[Draft], max_payload: int, *, compress: bool) -> lis
             plain = bytes(codec.encode(events))
             body, coding = compressed(plain) if compress else (plain, "")
             size = codec.size(events)
-            found.append(Parcel(draft.partition, number, len(events), size, body, coding))
+            found.append(Parcel(draft.partition, number, events, size, body, coding))
     return found
 
 
 def marker(partition: int) -> Parcel:
     """Return a parcel without events, to keep the place where a trimmed partition goes on."""
-    return Parcel(partition, 0, 0, 0, bytes(codec.encode([])))
+    return Parcel(partition, 0, (), 0, bytes(codec.encode([])))
 
 
 def room_for(event_bytes: int) -> int:
