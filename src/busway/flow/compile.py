@@ -35,7 +35,8 @@ OPTIONS = (
     *("renamed_from", "windows", "breaker", "limit"),
     *("timeout", "concurrency", "batch"),
 )
-EVERYTHING = {"specversion": [{"exists": True}]}
+EVERYTHING = {"type": [{"anything-but": {"prefix": "busway."}}]}
+"""The rule of a flow without one: what Busway itself tells, like an alert, has to be asked for."""
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 

@@ -102,7 +102,8 @@ def test_what_is_declared_is_what_runs() -> None:
     assert [step.function for step in one.steps] == [first, second]
     assert (one.name, one.ordered, one.steps[1].timeout_s, one.start) == ("second", True, 2, "end")
     assert (two.name, two.steps, two.start) == ("third", (), "beginning")
-    assert two.pattern.matches({"specversion": "1.0"})
+    assert two.pattern.matches({"type": "anything"})
+    assert not two.pattern.matches({"type": "busway.alert.raised"})
 
 
 @pytest.mark.parametrize(
