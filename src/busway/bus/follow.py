@@ -1,4 +1,4 @@
-"""Follow: lanes read batches of the log; what each rule wants of a batch is found once for all."""
+"""Follow: lanes read the log; a batch is fetched and matched against all rules once for all."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ class Matched(msgspec.Struct, frozen=True):
     batch: Batch
     wanted: Mapping[int, Sequence[int]]
     unreadable: Mapping[int, str]
+    size_bytes: int
 
 
 class Follow:
@@ -44,12 +45,27 @@ class Follow:
 
     async def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[Matched]:
         """Return matched batches from the one that holds ``offset``, none at the end of the log."""
+        known = self._known(partition, offset, max_bytes)
+        if known:
+            return known
         batches = await self._log.read(partition, offset, max_bytes)
         return [self._matched(batch) for batch in batches]
 
     async def wait(self, partition: int, offset: int) -> None:
         """Return once there may be something at ``offset``."""
         await self._log.wait(partition, offset)
+
+    def _known(self, partition: int, offset: int, max_bytes: int) -> list[Matched]:
+        """Return the batches from ``offset`` on that another lane has read already."""
+        found: list[Matched] = []
+        while (one := self._kept.get((partition, offset))) is not None:
+            max_bytes -= one.size_bytes
+            if found and max_bytes < 0:
+                break
+            self._kept.move_to_end((partition, offset))
+            found.append(one)
+            offset = one.batch.end
+        return found
 
     def _matched(self, batch: Batch) -> Matched:
         place = (batch.partition, batch.offset)
@@ -73,7 +89,7 @@ def match(matcher: Matcher, batch: Batch) -> Matched:
     by_answer: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
     for index, rules in enumerate(answers):
         by_answer[rules].append(index)
-    return Matched(batch, _by_rule(by_answer), unreadable)
+    return Matched(batch, _by_rule(by_answer), unreadable, sum(map(len, batch.events)))
 
 
 def _one_by_one(
