@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
+from api_client import api_of
 from busway import App
 from busway.sinks import http, jsonl
-from api_client import api_of
 from crash.server import Server
 from delivery_node import event, running, until
 from http_target import http_target
@@ -29,7 +30,11 @@ async def test_a_full_log_refuses_and_takes_again_when_there_is_room(tmp_path: P
     async with http_target() as target:
         app = App("t")
         app.flow("f", to=http(target.url))
-        limits = {"max_log_bytes": 2_000_000, "retention_bytes": 500_000, "partitions": 1}
+        limits: dict[str, Any] = {
+            "max_log_bytes": 2_000_000,
+            "retention_bytes": 500_000,
+            "partitions": 1,
+        }
         async with running(app, tmp_path, **limits) as busway:
             await target.stop()
             sent = 0
@@ -58,7 +63,7 @@ async def test_retention_keeps_what_a_lane_has_not_read(tmp_path: Path) -> None:
         app = App("t")
         app.flow("slow", to=http(target.url))
         app.flow("quick", to=jsonl(str(tmp_path / "out.jsonl")))
-        given = {"retention_age_s": 0.0, "retention_bytes": 1, "partitions": 1}
+        given: dict[str, Any] = {"retention_age_s": 0.0, "retention_bytes": 1, "partitions": 1}
         async with running(app, tmp_path / "data", **given) as busway:
             await busway.post(*[event(n) for n in range(50)])
             await busway.until("slow", delivered=50)
