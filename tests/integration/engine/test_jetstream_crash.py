@@ -196,3 +196,20 @@ async def test_who_waits_is_woken_after_everything_was_restarted(
     assert list(batch.events) == [b"x"]
     await writer.close()
     await reader.close()
+
+
+async def test_a_log_is_closed_while_nobody_answers(cluster: NatsCluster, place: Place) -> None:
+    log = await JetStreamLog.open(place, PARTITIONS)
+    for node in cluster.nodes:
+        node.pause()
+    appending = asyncio.create_task(log.append([Draft(0, [b"a"])], AT))
+    waiting = asyncio.create_task(log.wait(0, 0))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(15):
+        await log.close()
+        await waiting
+        with pytest.raises(StoreError, match="closed"):
+            await appending
+    for node in cluster.nodes:
+        node.resume()
+    await asyncio.to_thread(cluster.wait_until_healthy)

@@ -74,7 +74,9 @@ class LogMachine(RuleBasedStateMachine):
         expected = plain(self.runner.run(self.model.read(partition, offset, max_bytes)))
         for log in (self.log, self.other):
             self.runner.run(log.bounds(partition))
-            assert plain(self.runner.run(log.read(partition, offset, max_bytes))) == expected
+            found = plain(self.runner.run(log.read(partition, offset, max_bytes)))
+            # a process may stop where others appended behind what it has in memory
+            assert found == expected[: max(len(found), 1)]
 
     @rule(partition=partitions, offset=offsets)
     def trim(self, partition: int, offset: int) -> None:

@@ -200,9 +200,9 @@ class Link:
             if not future.done():
                 future.set_exception(Unanswered(f"{self.place}: {reason}"))
 
-    def _lost(self, error: BaseException) -> StoreError:
+    def _lost(self, error: BaseException) -> Unanswered:
         text = self._trouble or str(error) or type(error).__name__
-        return StoreError(f"{self.place} cannot be used now: {text}")
+        return Unanswered(f"{self.place} cannot be used now: {text}")
 
 
 def _collector(future: asyncio.Future[list[Msg]], *, many: bool) -> Take:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Sequence
 from datetime import datetime
@@ -25,6 +26,7 @@ from busway.errors import StoreDamaged, StoreFull
 from busway.ports import Batch, Draft
 
 MAX_EVENT_BYTES = 1024 * 1024
+_CLOSE_S = 5.0
 _RECENT_BYTES = 16 * 1024 * 1024
 _LAG_S = (0.0, 0.05, 0.2, 1.0)
 """How long a trim may take to come from one server to the next."""
@@ -117,6 +119,7 @@ class JetStreamLog:
         base = self._bases.get(partition)
         if base is None:
             base = self._bases[partition] = await self._base(partition)
+            self._recent[partition].forget(base)  # others may have trimmed
         return base, self._chart.tail.end(partition)
 
     async def trim(self, partition: int, offset: int) -> int:
@@ -148,8 +151,10 @@ class JetStreamLog:
 
     async def close(self) -> None:
         await self._watch.close()
-        async with self._lock:
-            await self._stream.link.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_S), self._lock:
+                pass  # an append that is under way may end
+        await self._stream.link.close()
 
     async def _append(self, drafts: Sequence[Draft], at: datetime) -> list[int]:
         async with self._lock:

@@ -126,7 +126,7 @@ class Publisher:
                 if not unsure:
                     return None
                 reason = str(error)
-            except StoreError as error:
+            except Unanswered as error:
                 unsure, reason = True, str(error)
             await patience.pause(reason)
             try:
