@@ -53,8 +53,9 @@ class Server:
         self.port = int(line.split(b"://")[1].split()[0].rpartition(b":")[2])
 
     async def kill(self) -> None:
-        """Kill it and all that it started, at once."""
-        assert self._process is not None
+        """Kill it and all that it started, at once, where it runs."""
+        if self._process is None or self._process.returncode is not None:
+            return
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         await self._process.wait()

@@ -194,7 +194,10 @@ async def test_each_acknowledged_event_is_delivered_exactly_once(tmp_path: Path)
             where = {"CRASH_HOME": str(tmp_path), "CRASH_URL": target.url}
             server = Server(FLOWS, tmp_path, where | {"CRASH_DSN": postgres.dsn})
             operator = Operator(tmp_path, random.Random(f"operator {SEED}"))
-            sent = await crash_again_and_again(server, target, postgres, operator)
+            try:
+                sent = await crash_again_and_again(server, target, postgres, operator)
+            finally:
+                await server.kill()
             compare(tmp_path, target, sent)
             compare_files(operator, sent)
             await compare_postgres(postgres.dsn, sent)
