@@ -34,6 +34,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     data: Path = Path(".busway")
     """The data directory."""
+    engine: str = ""
+    """What is used in its place: ``postgresql://…``, or ``nats://…`` for the log."""
+    ledger: str = ""
+    """Where the ledger is when the engine is ``nats://…``: ``postgresql://…``."""
     host: str = "127.0.0.1"
     """The address to listen on."""
     port: int = 8400
@@ -84,6 +88,18 @@ def load(environment: Mapping[str, str] | None = None, **given: object) -> Setti
         elif variable in source:
             values[field.name] = _converted(variable, source[variable], field.type)
     return Settings(**values)  # type: ignore[arg-type]
+
+
+def placed(**given: object) -> Settings:
+    """Return the settings; a data directory that is given wins over an engine of the environment.
+
+    Raises :class:`SettingsError` also when both are given.
+    """
+    if given.get("data") is not None:
+        if given.get("engine"):
+            raise SettingsError("--data and --engine are two places; give one of them")
+        given |= {"engine": "", "ledger": ""}
+    return load(**given)  # type: ignore[arg-type]
 
 
 def _converted(variable: str, text: str, kind: type) -> object:

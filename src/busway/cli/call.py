@@ -20,7 +20,7 @@ from busway.cli.ask import Ask, check
 from busway.cli.client import Client, connect
 from busway.cli.show import as_json
 from busway.errors import BuswayError
-from busway.settings import load, load_env_file
+from busway.settings import load_env_file, placed
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -116,7 +116,7 @@ class Call:
     def client(self) -> Client:
         if self._client is None:
             load_env_file(Path())
-            self._client = connect(load(data=self._data, url=self._url))
+            self._client = connect(placed(data=self._data, url=self._url))
         return self._client
 
     def repeated(self, show: Callable[[], None], every_s: float | None) -> None:

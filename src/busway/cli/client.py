@@ -88,13 +88,16 @@ class Remote:
 def connect(settings: Settings) -> Client:
     """Return who answers: the server at a URL, the one that has the directory open, or nobody else.
 
-    In the last case the API runs in this process, and the directory is its own meanwhile.
+    In the last case the API runs in this process, and the directory is its own meanwhile. So it
+    does on an engine that processes share.
     """
     headers = {"busway-actor": actor()}
     if settings.api_token:
         headers["authorization"] = f"Bearer {settings.api_token}"
     if settings.url:
         return Remote(settings.url, headers, given=True)
+    if settings.engine:
+        return _inside(settings, headers)
     if not settings.data.joinpath("log.db").exists():
         raise StoreError(f"{settings.data} is not a data directory; start a server there first")
     deadline = time.monotonic() + PATIENCE_S
@@ -122,6 +125,10 @@ def actor() -> str:
 def _of_directory(settings: Settings, headers: Mapping[str, str]) -> Client | None:
     if is_open(settings.data) and (serving := server_of(settings.data)) is not None:
         return Remote(serving.url, headers)
+    return _inside(settings, headers)
+
+
+def _inside(settings: Settings, headers: Mapping[str, str]) -> Client:
     from busway.cli.inside import Inside  # noqa: PLC0415 - what a server's client need not load
 
     return Inside(settings, headers)

@@ -12,7 +12,7 @@ import httpx
 from busway.api.app import create
 from busway.cli.ask import TIMEOUT, Ask, check, made
 from busway.control.control import Control
-from busway.engine.sqlite import open_stores
+from busway.engine.choose import open_stores
 from busway.settings import Settings
 
 _URL = "http://127.0.0.1"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import version
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,8 +25,11 @@ from busway.cli import (
     window,
 )
 from busway.cli.ask import Unreachable
+from busway.cli.option import Given, taking
 from busway.cli.show import as_error
 from busway.errors import BuswayError
+
+Target = Annotated[str, typer.Argument(metavar="FILE[:APP]", help="The flows file.")]
 
 app = typer.Typer(
     name="busway",
@@ -55,11 +57,10 @@ def start(
     """Event-driven ETL: durable intake, rules, Python steps, exactly-once sinks."""
 
 
+@taking("data", "engine", "ledger", "host", "port")
 def run_command(
-    target: Annotated[str, typer.Argument(metavar="FILE[:APP]", help="The flows file.")],
-    data: Annotated[Path | None, typer.Option(help="The data directory. [.busway]")] = None,
-    host: Annotated[str | None, typer.Option(help="The address to listen on. [127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(help="The port; 0 takes a free one. [8400]")] = None,
+    given: Given,
+    target: Target,
     reload: Annotated[bool, typer.Option("--reload", help="Reload the flows on change.")] = False,
 ) -> None:
     """Run a flows file: take events over HTTP and deliver them.
@@ -68,7 +69,7 @@ def run_command(
     """
     from busway.cli.run import serve  # noqa: PLC0415 - what the other commands need not load
 
-    serve(target, reload, data=data, host=host, port=port)
+    serve(target, reload, **given)
 
 
 app.command("new")(new.new)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from typing import Any
@@ -13,11 +14,12 @@ from watchfiles import awatch
 
 from busway.app import Node
 from busway.cli.serving import announced
-from busway.engine.sqlite import open_stores
+from busway.engine.choose import open_stores
 from busway.errors import BuswayError, SettingsError
 from busway.flow import Program, compile_app, load_app, split_target
+from busway.ports import Stores
 from busway.runtime.interpreter import tune
-from busway.settings import Settings, load, load_env_file
+from busway.settings import Settings, load_env_file, placed
 from busway.telemetry import configure_log
 
 _log = structlog.get_logger("busway")
@@ -26,7 +28,7 @@ _log = structlog.get_logger("busway")
 def serve(target: str, reload: bool, **given: Any) -> None:
     """Run until SIGTERM or SIGINT, with settings that are given over those of the environment."""
     load_env_file(split_target(target)[0].parent)
-    settings = load(**given)
+    settings = placed(**given)
     configure_log(settings.log_format, settings.log_level)
     uvloop.run(run(target, settings, reload))
 
@@ -42,11 +44,12 @@ async def run(target: str, settings: Settings, reload: bool) -> None:
     program = read_program(target)
     tune()
     stop = _stop_signal()
-    node = Node(program, settings, await open_stores(settings))
+    stores = await open_stores(settings)
+    node = Node(program, settings, stores)
     try:
         await _start(node, settings)
-        with announced(settings.data, settings.host, node.port):
-            _say_ready(node, settings)
+        with _announced(stores, settings, node.port):
+            _say_ready(node, settings, stores.name or f"data in {settings.data}")
             watching = asyncio.create_task(_reload(node, target)) if reload else None
             await stop.wait()
             if watching is not None:
@@ -72,10 +75,19 @@ def _stop_signal() -> asyncio.Event:
     return stop
 
 
-def _say_ready(node: Node, settings: Settings) -> None:
+def _announced(
+    stores: Stores, settings: Settings, port: int
+) -> contextlib.AbstractContextManager[None]:
+    """Let commands find the server in its data directory, where it has one."""
+    if stores.place is None:
+        return contextlib.nullcontext()
+    return announced(stores.place, settings.host, port)
+
+
+def _say_ready(node: Node, settings: Settings, place: str) -> None:
     flows = len(node.program.flows)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    what = f"{flows} flow{'s' * (flows != 1)}, data in {settings.data}"
+    what = f"{flows} flow{'s' * (flows != 1)}, {place}"
     line = f"busway is ready on http://{host}:{node.port} ({what})"
     print(line, flush=True)  # noqa: T201 - the one line that scripts wait for
 

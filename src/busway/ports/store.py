@@ -30,6 +30,10 @@ class Stores(msgspec.Struct, frozen=True):
     """What gives the place back after both are closed (a lock on a directory)."""
     place: Path | None = None
     """The directory that both are in, of engines that have one."""
+    shared: bool = False
+    """Whether other processes may have both open as well."""
+    name: str = ""
+    """What a person calls the place, without secrets, of engines that have no directory."""
 
     async def close(self) -> None:
         """Close both, whatever happens to the first."""

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import structlog
 
+from busway.errors import StoreError
+
 _PAUSES_S = (0.1, 0.5, 1.0, 5.0)
 _log = structlog.get_logger("busway")
 
@@ -63,6 +65,9 @@ class Loop:
             try:
                 await self._turn(self)
                 self._failures = 0
+            except StoreError as error:
+                _log.warning("waiting for a store", loop=self.name, error=str(error))
+                await self._pause()
             except Exception as error:
                 _log.error("loop failed", loop=self.name, error=repr(error), exc_info=error)
                 await self._pause()

@@ -1,0 +1,112 @@
+"""``busway run --engine postgresql://…``: the same flows file on a database."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from busway.engine.choose import open_stores
+from busway.errors import SettingsError
+from busway.settings import Settings
+from command import busway, running, select, until
+from postgres_server import PostgresServer
+
+FLOWS = """
+from busway import App
+from busway.sinks import sqlite
+
+app = App("shop")
+
+@app.flow(when={"type": ["order.created"]}, to=sqlite("shop.db", "orders", key="id", create=True))
+def orders(event):
+    return {"id": event.data["id"]}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "shop.py").write_text(FLOWS)
+    return tmp_path
+
+
+def ids(folder: Path) -> list[int]:
+    return [one for (one,) in select(folder / "shop.db", "SELECT id FROM orders ORDER BY id")]
+
+
+def orders(first: int, end: int) -> list[dict[str, object]]:
+    return [{"id": str(n), "data": {"id": n}} for n in range(first, end)]
+
+
+def test_a_flows_file_runs_on_a_database_and_goes_on_there(folder: Path, engine: str) -> None:
+    with running("shop.py", "--engine", engine, cwd=folder) as node:
+        assert "1 flow, postgresql://127.0.0.1:" in node.ready
+        assert node.post(*orders(0, 50)).json() == {"accepted": 50, "duplicates": 0}
+        until(lambda: ids(folder) == list(range(50)), "all have a row")
+    assert not (folder / ".busway").exists()
+    with running("shop.py", cwd=folder, BUSWAY_ENGINE=engine) as node:
+        assert node.post(*orders(49, 60)).json() == {"accepted": 10, "duplicates": 1}
+        until(lambda: ids(folder) == list(range(60)), "the others have one too")
+
+
+def test_commands_reach_it_by_its_url_and_without_a_server(folder: Path, engine: str) -> None:
+    with running("shop.py", "--engine", engine, cwd=folder) as node:
+        node.post(*orders(0, 5))
+        until(lambda: len(ids(folder)) == 5, "all have a row")
+        asked = busway("pause", "orders", "--url", node.url, cwd=folder)
+        assert asked.code == 0, asked.err
+        shown = busway("flows", "--json", cwd=folder, BUSWAY_ENGINE=engine)
+        assert shown.json()["items"][0]["delivered"] == 5
+        resumed = busway("resume", "orders", cwd=folder, BUSWAY_ENGINE=engine)
+        assert resumed.code == 0, resumed.err
+        node.post(*orders(5, 6))
+        until(lambda: len(ids(folder)) == 6, "it goes on")
+    checked = busway("check", cwd=folder, BUSWAY_ENGINE=engine)
+    assert checked.code == 0, checked.out + checked.err
+
+
+def test_a_data_directory_that_is_given_wins_over_the_environment(folder: Path) -> None:
+    done = busway("status", "--data", "here", cwd=folder, BUSWAY_ENGINE="postgresql://nowhere/x")
+    assert "here is not a data directory" in done.err
+    both = ("--data", "here", "--engine", "postgresql://nowhere/x")
+    done = busway("run", "shop.py", *both, cwd=folder)
+    assert (done.code, "two places" in done.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("engine", "said"),
+    [
+        ("postgresql://127.0.0.1:1/shop", "postgresql://127.0.0.1:1/shop cannot be used now"),
+        ("mysql://127.0.0.1/shop", "there is no engine 'mysql'; give postgresql://… or nats://…"),
+        ("nats://127.0.0.1:1/shop", "needs a ledger in PostgreSQL"),
+    ],
+)
+def test_what_cannot_be_used_is_said_in_one_text(folder: Path, engine: str, said: str) -> None:
+    done = busway("run", "shop.py", "--engine", engine, cwd=folder)
+    assert done.code == 1
+    assert said in done.err
+    assert "Traceback" not in done.err
+    assert len(done.err.splitlines()) <= 3
+
+
+async def test_a_missing_package_is_said_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    with pytest.raises(SettingsError, match=r"pip install 'busway\[postgres\]'"):
+        await open_stores(Settings(engine="postgresql://127.0.0.1:1/shop"))
+
+
+def test_while_the_database_is_away_nothing_is_lost(
+    folder: Path, engine: str, server: PostgresServer
+) -> None:
+    with running("shop.py", "--engine", engine, cwd=folder) as node:
+        assert node.post(*orders(0, 20)).status_code == 202
+        until(lambda: len(ids(folder)) == 20, "all have a row")
+        server.stop(immediate=True)
+        refused = node.post(*orders(20, 40))
+        assert refused.status_code == 503
+        assert int(refused.headers["retry-after"]) > 0
+        server.start()
+        until(lambda: node.post(*orders(20, 40)).status_code == 202, "it takes them again")
+        until(lambda: ids(folder) == list(range(40)), "all of them have a row")
+    assert "Traceback" not in node.log
