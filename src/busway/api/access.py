@@ -88,7 +88,7 @@ def _caller(scope: Scope) -> Caller:
 
 def _brings(authorization: str, token: str) -> bool:
     scheme, _, given = authorization.partition(" ")
-    same = hmac.compare_digest(given.strip().encode(), token.encode())
+    same = hmac.compare_digest(given.strip().encode("latin-1"), token.encode())
     return scheme.lower() == "bearer" and same
 
 

@@ -30,7 +30,7 @@ from busway.api.access import guarded
 from busway.api.etag import tagging
 from busway.api.openapi import PREFIX, config
 from busway.api.problem import HANDLERS
-from busway.api.query import known_parameters
+from busway.api.query import body_given, known_parameters
 from busway.control.control import Control
 from busway.control.tail import Load
 
@@ -77,7 +77,7 @@ def routed(control: Callable[[], Control], stopping: asyncio.Event | None = None
             "who": Provide(who, sync_to_thread=False),
         },
         exception_handlers=HANDLERS,
-        guards=[known_parameters],
+        guards=[known_parameters, body_given],
         logging_config=None,
         openapi_config=config(version("busway")),
     )
@@ -90,4 +90,5 @@ def who(
     ] = None,
 ) -> str:
     """Return who asks for a change, as the audit trail keeps it."""
-    return "".join(one for one in actor or "" if one.isprintable())[:_WHO_CHARACTERS] or "api"
+    name = (actor or "").encode("latin-1", "replace").decode("utf-8", "replace")
+    return "".join(one for one in name if one.isprintable())[:_WHO_CHARACTERS] or "api"

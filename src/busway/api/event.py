@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
+from urllib.parse import unquote
 
 import msgspec
-from litestar import Router, get
+from litestar import Request, Router, get
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, QueryParameter
 from msgspec import Raw
@@ -18,6 +19,7 @@ from busway.control.event import story
 from busway.control.scan import Sighting, Stretch
 from busway.control.search import Found, Question, SeenEvent, search
 from busway.control.story import FlowStory, Landed, Place, Story
+from busway.errors import BuswayError
 from busway.ports import Landing
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -116,19 +118,29 @@ async def list_events(
 ) -> SeenPage:
     """Return the events of the log that fit all that is given, the newest first."""
     rest = place_in(cursor, list[Stretch]) if cursor else []
+    if any(not 0 <= one.partition < control.log.partitions for one in rest):
+        raise BuswayError("the cursor is not of this log; search anew")
     return _page(await search(control, question, limit, rest))
 
 
 @get("/{id:path}", summary="Tell an event's story", opt=example(_STORY))
 async def show_event(
     control: NamedDependency[Control],
+    request: Request[Any, Any, Any],
     id: FromPath[str],
     source: Annotated[
         str | None, QueryParameter(description="Its source, where several have the id.")
     ] = None,
 ) -> Story:
     """Return where an event came from, what each flow did with it and why, and what it caused."""
-    return await story(control, id.removeprefix("/"), source)
+    return await story(control, _as_sent(request, id), source)
+
+
+def _as_sent(request: Request[Any, Any, Any], id: str) -> str:
+    """Return the id with its slashes as they came: the path that is routed by has fewer."""
+    raw = request.scope.get("raw_path", b"").decode("ascii", "replace").partition("?")[0]
+    _, found, rest = raw.partition("/events/")
+    return unquote(rest) if found else id.removeprefix("/")
 
 
 def _page(found: Found) -> SeenPage:

@@ -57,8 +57,22 @@ def place_in(cursor: str, kind: type[K]) -> K:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         raw = base64.b64decode(padded, altchars=b"-_", validate=True)
-        return msgspec.json.decode(raw, type=kind)
-    except (binascii.Error, ValueError, msgspec.MsgspecError) as error:
+        found = msgspec.json.decode(raw, type=kind)
+        _check_numbers(msgspec.json.decode(raw))
+    except (binascii.Error, ValueError, msgspec.MsgspecError, RecursionError) as error:
         raise BuswayError(
             f"the cursor {cursor[:100]!r} is not one of this list; take `next` of its page before"
         ) from error
+    return found
+
+
+def _check_numbers(value: object) -> None:
+    """Raise :class:`ValueError` for a number of more than 64 bits: no store has such a place."""
+    match value:
+        case int() if not -(2**63) <= value < 2**63:
+            raise ValueError(value)
+        case list():
+            for one in value:
+                _check_numbers(one)
+        case dict():
+            _check_numbers(list(value.values()))

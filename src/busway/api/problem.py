@@ -12,8 +12,10 @@ import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
+from litestar.handlers import BaseRouteHandler
 from litestar.types import ExceptionHandlersMap
 
+from busway.api.query import shown_name
 from busway.errors import BuswayError, Conflict, NotFound, StoreError, StoreFull
 
 PROBLEM_TYPE = "application/problem+json"
@@ -93,7 +95,8 @@ def _on_busway_error(_: Request[Any, Any, Any], error: BuswayError) -> Response[
 
 def _on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
     headers = {name: str(value) for name, value in (error.headers or {}).items()}
-    return _answer(problem(error.status_code, _detail(request, error), _faults(error)), headers)
+    faults = _faults(request, error)
+    return _answer(problem(error.status_code, _detail(request, error, faults), faults), headers)
 
 
 def _on_defect(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
@@ -101,7 +104,9 @@ def _on_defect(request: Request[Any, Any, Any], error: Exception) -> Response[Pr
     return _answer(problem(500, "a defect in the server; its log has more"))
 
 
-def _detail(request: Request[Any, Any, Any], error: HTTPException) -> str:
+def _detail(
+    request: Request[Any, Any, Any], error: HTTPException, faults: tuple[Fault, ...]
+) -> str:
     path = request.url.path
     if error.status_code == 404:
         near = difflib.get_close_matches(path, [str(one.path) for one in request.app.routes], 1)
@@ -109,19 +114,25 @@ def _detail(request: Request[Any, Any, Any], error: HTTPException) -> str:
         return f"there is nothing at {path[:200]!r}; events go to POST /events; {hint}"
     if error.status_code == 405:
         return f"{path} does not take {request.method}"
-    faults = _faults(error)
     if faults:
         return "; ".join(f"{one.place}: {one.reason}" for one in faults)
     return error.detail
 
 
-def _faults(error: HTTPException) -> tuple[Fault, ...]:
+def _faults(request: Request[Any, Any, Any], error: HTTPException) -> tuple[Fault, ...]:
     listed = error.extra if isinstance(error.extra, list) else []
-    return tuple(_fault(one) for one in listed if isinstance(one, dict))
+    handler = request.scope.get("route_handler")
+    return tuple(_fault(one, handler) for one in listed if isinstance(one, dict))
 
 
-def _fault(one: dict[str, Any]) -> Fault:
-    place = ".".join(_plain(one[name]) for name in ("source", "key") if one.get(name))
+def _fault(one: dict[str, Any], handler: BaseRouteHandler | None) -> Fault:
+    """Return a fault in the words of requests: how the code calls it is nobody's business."""
+    source, key = (_plain(one.get(name) or "") for name in ("source", "key"))
+    if source == "body" and key == "data":
+        key = ""
+    if source == "query" and handler is not None:
+        key = shown_name(handler, key)
+    place = ".".join(filter(None, (source, key)))
     return Fault(place or "body", str(one.get("message", "it is not valid")))
 
 

@@ -1,8 +1,9 @@
-"""Query parameters: one that an operation does not have is a mistake, never passed over."""
+"""Query parameters and bodies: what an operation does not have is a mistake, never passed over."""
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -26,10 +27,29 @@ def known_parameters(
         raise ValidationException(extra=faults)
 
 
-@cache
+def body_given(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Refuse a request without a body where its operation takes one."""
+    headers = connection.headers
+    empty = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
+    if empty and "data" in handler.parsed_fn_signature.parameters:
+        fault = {"source": "body", "message": "it is empty; send JSON, {} at least"}
+        raise ValidationException(extra=[fault])
+
+
+def shown_name(handler: BaseRouteHandler, name: str) -> str:
+    """Return what a query parameter is called in requests."""
+    return _named(handler).get(name, name)
+
+
 def _parameters(handler: BaseRouteHandler) -> frozenset[str]:
+    return frozenset(_named(handler).values())
+
+
+@cache
+def _named(handler: BaseRouteHandler) -> Mapping[str, str]:
+    """Return the name in requests of each parameter, by its name in the code."""
     providers = handler.resolve_dependencies()
-    names: set[str] = set()
+    names: dict[str, str] = {}
     signatures = [handler.parsed_fn_signature]
     while signatures:
         for name, field in signatures.pop().parameters.items():
@@ -38,8 +58,8 @@ def _parameters(handler: BaseRouteHandler) -> frozenset[str]:
                 continue
             given = field.kwarg_definition
             alias = given.name if isinstance(given, ParameterKwarg) else None
-            names.add(alias or name)
-    return frozenset(names)
+            names[name] = alias or name
+    return names
 
 
 def _hint(name: str, known: frozenset[str]) -> str:

@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from busway.cli import dead_deal
+from busway.cli.ask import Refused
 from busway.cli.call import Answer, Call, calling
 from busway.cli.dead_filter import Filter, filtering
 from busway.cli.edit import edited
@@ -126,7 +127,7 @@ class _Causes(msgspec.Struct):
 
 def _places(call: Call, name: str) -> list[str]:
     """Return the places of the letters called ``name``; raises :class:`NotFound` for none."""
-    if parse_place(name) is not None:
+    if parse_place(name) is not None and _is_there(call, name):
         return [name]
     found = [
         one.place
@@ -136,6 +137,16 @@ def _places(call: Call, name: str) -> list[str]:
     if not found:
         raise NotFound(f"there is no dead letter {name!r}; `busway dead list` shows them")
     return found
+
+
+def _is_there(call: Call, place: str) -> bool:
+    try:
+        _read(call, place)
+    except Refused as error:
+        if error.status != 404:
+            raise
+        return False
+    return True
 
 
 def _read(call: Call, place: str) -> tuple[Answer, LetterDetail]:

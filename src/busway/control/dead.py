@@ -16,6 +16,9 @@ from busway.lane import Group, Query, State, Trouble
 from busway.outcome import Failure
 from busway.ports import Ledger
 
+_NO_NUMBER = 2**63
+"""No partition and no offset is as large: what keeps them has 64 bits."""
+
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
     """A dead letter, or a parked event, in short.
@@ -101,11 +104,8 @@ async def find(ledger: Ledger, name: str) -> Sequence[Trouble]:
     That is an event's id, or ``flow/partition/offset``. Raises :class:`NotFound` for none.
     """
     place = parse_place(name)
-    if place is not None:
-        one = await at_place(ledger, *place)
-        found: Sequence[Trouble] = [] if one is None else [one]
-    else:
-        found = await ledger.troubles(Query(event_id=name))
+    one = None if place is None else await at_place(ledger, *place)
+    found = await ledger.troubles(Query(event_id=name)) if one is None else [one]
     if not found:
         raise NotFound(f"there is no dead letter {name!r}; `busway dead list` shows them")
     return found
@@ -113,6 +113,8 @@ async def find(ledger: Ledger, name: str) -> Sequence[Trouble]:
 
 async def at_place(ledger: Ledger, flow: str, partition: int, offset: int) -> Trouble | None:
     """Return what is dead or parked at a place, if anything is."""
+    if not (0 <= partition < _NO_NUMBER and 0 <= offset < _NO_NUMBER):
+        return None
     query = Query(flow=flow, partition=partition, after=(flow, partition, offset - 1), limit=1)
     found = await ledger.troubles(query)
     return found[0] if found and found[0].offset == offset else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -12,6 +13,7 @@ from litestar import Request
 
 from api_client import api_of, api_on, problem
 from busway.api.etag import check_match, etag
+from busway.api.page import cursor_of
 from busway.control.control import Control
 from busway.flow import App
 from busway.lane import Lane
@@ -166,3 +168,54 @@ async def test_a_defect_is_told_without_its_text() -> None:
         answer = await api.get("/flows")
     assert problem(answer, 500) == "a defect in the server; its log has more"
     assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/dead/redrive", "/replays", "/flows/orders/pause"])
+async def test_an_empty_body_is_told(path: str) -> None:
+    async with api_on(Control(log=MemoryLog(1), ledger=MemoryLedger())) as api:
+        answer = await api.post(path, headers={"content-type": "application/json"})
+    assert problem(answer, 400) == "body: it is empty; send JSON, {} at least"
+
+
+async def test_a_mistake_is_told_in_the_words_of_the_request() -> None:
+    async with api_on(Control(log=MemoryLog(1), ledger=MemoryLedger())) as api:
+        query = await api.get("/dead?state=alive")
+        body = await api.post("/dead/redrive", json={"plases": []})
+        listed = await api.post("/dead/redrive", json=[])
+    assert query.json()["errors"][0]["place"] == "query.state"
+    assert problem(body, 400) == "body: Object contains unknown field `plases`"
+    assert problem(listed, 400).startswith("body: Expected `object`")
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        (f"/dead/orders/0/{2**70}", 404),
+        (f"/dead/orders/{2**70}/0", 404),
+        (f"/dead?cursor={cursor_of(('orders', 0, 2**70))}", 400),
+        (f"/audit?cursor={cursor_of(2**70)}", 400),
+        (f"/events?cursor={cursor_of([{'partition': 1, 'first': 0, 'end': 9}])}", 400),
+        (f"/events?cursor={cursor_of([{'partition': -2, 'first': 0, 'end': 9}])}", 400),
+    ],
+)
+async def test_numbers_that_nothing_has_are_no_defect(path: str, status: int) -> None:
+    async with api_on(Control(log=MemoryLog(1), ledger=MemoryLedger())) as api:
+        problem(await api.get(path), status)
+
+
+async def test_who_asks_may_be_called_as_people_are(tmp_path: Path) -> None:
+    async with (
+        running(app(), tmp_path / "data", api_token="schlüssel") as node,
+        api_of(node) as api,
+    ):
+        headers = {b"busway-actor": "jörg".encode(), b"authorization": "Bearer schlüssel".encode()}
+        paused = await api.post("/flows/flow_1/pause", json={}, headers=headers)
+        assert paused.json()["controls"]["pause"]["who"] == "jörg"
+
+
+@pytest.mark.parametrize("id", ["/a", "a//b/", "a/b", "a%2Fb ?#", "å"])
+async def test_an_event_is_found_whatever_its_id(id: str, tmp_path: Path) -> None:
+    async with running(app(), tmp_path / "data") as node, api_of(node) as api:
+        await node.post(event(1) | {"id": id})
+        told = await api.get(f"/events/{quote(id, safe='')}")
+    assert told.json().get("id") == id, told.text

@@ -205,3 +205,16 @@ def test_without_a_server_a_job_is_recorded_and_begins_with_the_next(tmp_path: P
 def status(folder: Path) -> tuple[int, ...]:
     (flow,) = busway("status", "--json", cwd=folder).json()["flows"]
     return tuple(flow[name] for name in ("accepted", "delivered", "parked", "dead", "discarded"))
+
+
+def test_an_event_id_that_looks_like_a_place_is_found(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(FLOWS)
+    with running("shop.py", cwd=tmp_path) as server:
+        server.post({"id": "order/7/1", "data": {"id": 0}})
+        until(lambda: dead(tmp_path) == ["order/7/1"], "it is dead")
+        shown = busway("dead", "show", "order/7/1", "--json", cwd=tmp_path)
+        assert [one["letter"]["id"] for one in shown.json()["items"]] == ["order/7/1"]
+        given_up = busway("dead", "discard", "order/7/1", "--reason", "a test", cwd=tmp_path)
+        assert given_up.out == "1 discarded\n"
+        gone = busway("dead", "show", f"orders/0/{2**70}", cwd=tmp_path)
+        assert (gone.code, "there is no dead letter" in gone.err) == (1, True), gone

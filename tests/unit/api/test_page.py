@@ -49,3 +49,9 @@ def test_pages_give_every_item_once_and_in_order(items: list[int], limit: int) -
             break
         after = place_in(page.next, int)
     assert found == items
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1])
+def test_a_number_that_no_store_holds_is_told(number: int) -> None:
+    with pytest.raises(BuswayError, match="not one of this list"):
+        place_in(cursor_of(("orders", 0, number)), tuple[str, int, int])
