@@ -36,6 +36,11 @@ class Ask(msgspec.Struct, frozen=True):
     patient: bool = False
 
 
+def as_bytes(headers: Mapping[str, str]) -> dict[bytes, bytes]:
+    """Return headers for httpx, which by itself takes no more than ASCII."""
+    return {name.encode(): value.encode("utf-8", "replace") for name, value in headers.items()}
+
+
 def made(http: httpx.Client | httpx.AsyncClient, url: str, request: Ask) -> httpx.Request:
     """Return a request for httpx."""
     headers = dict(request.headers)

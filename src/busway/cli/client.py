@@ -12,8 +12,9 @@ from typing import Protocol
 
 import httpx
 
-from busway.cli.ask import TIMEOUT, Ask, Unreachable, check, made
+from busway.cli.ask import TIMEOUT, Ask, Unreachable, as_bytes, check, made
 from busway.cli.serving import is_open, server_of
+from busway.cli.sse import lines_of
 from busway.errors import BuswayError, StoreError, StoreLocked
 from busway.settings import Settings
 
@@ -45,7 +46,7 @@ class Remote:
 
     def __init__(self, url: str, headers: Mapping[str, str], given: bool = False) -> None:
         self._url = url.rstrip("/")
-        self._http = httpx.Client(headers=dict(headers), timeout=TIMEOUT, trust_env=given)
+        self._http = httpx.Client(headers=as_bytes(headers), timeout=TIMEOUT, trust_env=given)
 
     def ask(self, request: Ask) -> httpx.Response:
         with self._told():
@@ -61,7 +62,7 @@ class Remote:
                 if answer.status_code >= 400:
                     answer.read()
                 check(answer)
-                yield answer.iter_lines()
+                yield lines_of(answer.iter_bytes())
             finally:
                 answer.close()
 

@@ -14,6 +14,7 @@ from busway.cli.moment import moment
 from busway.cli.show import as_json, as_table
 from busway.control.search import SeenEvent
 from busway.control.story import Story
+from busway.errors import BuswayError
 from busway.event import Event
 
 Source = Annotated[
@@ -41,7 +42,9 @@ def event(
 
     Example: `busway event order-4711`
     """
-    answer = call.get(f"/events/{quote(id)}", source=source)
+    if not id:
+        raise BuswayError("the id is empty; `busway events` shows which there are")
+    answer = call.get(f"/events/{quote(id, safe='')}", source=source)
     if call.json:
         answer.print()
     else:

@@ -10,7 +10,8 @@ from typing import Any, cast
 import httpx
 
 from busway.api.app import create
-from busway.cli.ask import TIMEOUT, Ask, check, made
+from busway.cli.ask import TIMEOUT, Ask, as_bytes, check, made
+from busway.cli.sse import lines_of
 from busway.control.control import Control
 from busway.engine.choose import open_stores
 from busway.settings import Settings
@@ -34,7 +35,7 @@ class Inside:
         app = cast(Any, create(lambda: control))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         self._http = httpx.AsyncClient(
-            transport=transport, headers=dict(headers), timeout=TIMEOUT, trust_env=False
+            transport=transport, headers=as_bytes(headers), timeout=TIMEOUT, trust_env=False
         )
 
     def ask(self, request: Ask) -> httpx.Response:
@@ -42,7 +43,7 @@ class Inside:
 
     @contextlib.contextmanager
     def lines(self, request: Ask) -> Iterator[Iterator[str]]:
-        yield iter(check(self.ask(request)).text.splitlines())
+        yield lines_of([check(self.ask(request)).content])
 
     def close(self) -> None:
         try:

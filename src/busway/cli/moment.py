@@ -23,14 +23,14 @@ def moment(text: str | None, now: datetime | None = None) -> datetime | None:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        return (now or datetime.now(UTC)) - timedelta(seconds=_ago_s(text))
+        return _ago(text, now or datetime.now(UTC))
     return found if found.tzinfo else found.astimezone()
 
 
-def _ago_s(text: str) -> float:
+def _ago(text: str, now: datetime) -> datetime:
     try:
-        return duration.seconds(text)
-    except SettingsError as error:
+        return now - timedelta(seconds=duration.seconds(text))
+    except (SettingsError, OverflowError) as error:
         raise BuswayError(
             f"{text!r} is no time; write it like 2026-03-01T12:00:00Z, or like 2h for 2 hours ago"
         ) from error

@@ -97,7 +97,7 @@ def _offsets(text: str) -> Offsets:
 
 
 def _pattern(text: str) -> dict[str, Any]:
-    source = Path(text[1:]).read_text("utf-8") if text.startswith("@") else text
+    source = _read(text[1:], "--pattern") if text.startswith("@") else text
     try:
         return msgspec.json.decode(source, type=dict[str, Any])
     except msgspec.MsgspecError as error:
@@ -107,6 +107,13 @@ def _pattern(text: str) -> dict[str, Any]:
 def _ids(given: Sequence[str]) -> list[str]:
     found: list[str] = []
     for one in given:
-        lines = Path(one[1:]).read_text("utf-8").splitlines() if one.startswith("@") else [one]
+        lines = _read(one[1:], "--id").splitlines() if one.startswith("@") else [one]
         found += [line.strip() for line in lines if line.strip()]
     return found
+
+
+def _read(file: str, option: str) -> str:
+    try:
+        return Path(file).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BuswayError(f"{option}: {file} cannot be read: {error}") from error

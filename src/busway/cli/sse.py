@@ -39,3 +39,19 @@ def messages(lines: Iterable[str]) -> Iterator[Message]:
                 last_id = value
             case _:
                 pass  # a comment, or what this reader does not need
+
+
+def lines_of(chunks: Iterable[bytes]) -> Iterator[str]:
+    """Yield the lines of a stream that comes in pieces, without their ends.
+
+    A line ends where the stream says so, and not at a U+2028 or U+0085, which text may have in it.
+
+    >>> list(lines_of([b"data: a", b"b\\r\\n\\nid: 7"]))
+    ['data: ab', '', 'id: 7']
+    """
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from (line.removesuffix(b"\r").decode("utf-8", "replace") for line in lines)
+    if rest:
+        yield rest.removesuffix(b"\r").decode("utf-8", "replace")

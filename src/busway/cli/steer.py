@@ -150,8 +150,9 @@ def tell(call: Call, answer: Answer) -> None:
     typer.echo(f"{name} is {_WORDS.get(state.state, state.state)}{until}{why}")
     asked = found.controls.throttle
     if asked is not None:
-        parts = (f"rate {asked.rate}", asked.rate), (f"concurrency {asked.concurrency}",) * 2
-        typer.echo(f"{name} is held to {' and '.join(text for text, one in parts if one)}")
+        parts = ("rate", asked.rate), ("concurrency", asked.concurrency)
+        held = " and ".join(f"{what} {value}" for what, value in parts if value is not None)
+        typer.echo(f"{name} is held to {held}")
     if not call.client.live:
         typer.echo("Nothing runs here now: it holds from the next start on.")
 

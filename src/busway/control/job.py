@@ -84,9 +84,13 @@ async def set_state(ledger: Ledger, id: str, state: State, who: str, at: datetim
         Raw(msgspec.json.encode(before.state)),
         Raw(msgspec.json.encode(state)),
     )
-    return await alter(
-        ledger, id, lambda one: msgspec.structs.replace(one, state=state, changed_at=at), [audit]
-    )
+
+    def changed(one: Job) -> Job:
+        return (
+            one if one.state == "done" else msgspec.structs.replace(one, state=state, changed_at=at)
+        )
+
+    return await alter(ledger, id, changed, [audit])
 
 
 async def alter(

@@ -143,7 +143,11 @@ def _check(request: Request) -> None:
         raise BuswayError(f"from {selection.since} to {selection.until} is no time at all")
     for one in selection.offsets:
         if one.partition < 0 or one.start < 0 or (one.end is not None and one.end <= one.start):
-            raise BuswayError(f"{one} are no offsets; give PARTITION:FROM-TO, like 0:100-200")
+            end = "" if one.end is None else one.end
+            raise BuswayError(
+                f"{one.partition}:{one.start}-{end} are no offsets;"
+                " give PARTITION:FROM-TO, like 0:100-200"
+            )
     if request.into is not None and (not request.into or request.into.endswith("/")):
         raise BuswayError(f"{request.into!r} is no file; give a path, like again.jsonl")
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 
 from command import BUSWAY, DEADLINE_S, Server, busway, environment, running, until
@@ -172,3 +173,27 @@ def test_watching_shows_it_again(server: Server) -> None:
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 0
+
+
+def test_who_is_called_as_people_are_may_use_it(server: Server) -> None:
+    assert busway("pause", "orders", cwd=server.cwd, LOGNAME="jörg").code == 0
+    assert busway("resume", "orders", cwd=server.cwd, LOGNAME="jörg").code == 0
+    trail = busway("audit", "--json", "--limit", "1", cwd=server.cwd).json()["items"]
+    assert trail[0]["who"].startswith("jörg@")
+
+
+def test_text_in_an_event_does_not_end_a_line_of_the_tail(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(FLOWS)
+    body = '{"specversion":"1.0","id":"1","source":"/shop","type":"a","data":{"t":"a\u2028b\x85"}}'
+    headers = {"content-type": "application/cloudevents+json"}
+    with running("shop.py", cwd=tmp_path) as server:
+        httpx.post(f"{server.url}/events", content=body.encode(), headers=headers)
+        look = ("tail", "--from", "beginning", "-n", "1", "--json")
+        seen = busway(*look, cwd=tmp_path).json()
+    offline = busway(*look, cwd=tmp_path).json()
+    assert seen["event"]["data"] == offline["event"]["data"] == {"t": "a\u2028b\x85"}
+
+
+def test_no_id_is_a_mistake_that_is_told(server: Server) -> None:
+    ended = busway("event", "", cwd=server.cwd)
+    assert (ended.code, ended.err[:21]) == (1, "busway: the id is emp"), ended

@@ -53,8 +53,13 @@ def test_what_it_does_not_understand(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(FLOWS)
     with running("shop.py", cwd=tmp_path) as server:
         server.post({"id": "o1", "data": {"n": 1}})
+        ended = busway("replay", "start", "orders", "--offsets", "0:5-2", cwd=tmp_path)
+        assert ended.err.startswith("busway: 0:5-2 are no offsets")
     for option, said in (
         (("--from", "yesterday"), "2h for 2 hours ago"),
+        (("--from", "99999999h"), "2h for 2 hours ago"),
+        (("--pattern", "@none"), "--pattern: none cannot be read"),
+        (("--id", "@none"), "--id: none cannot be read"),
         (("--offsets", "1-2"), "0:100-200"),
         (("--pattern", "{"), "JSON object"),
         ((), "start the server"),

@@ -60,6 +60,9 @@ def test_throttle_drain_and_windows_with_a_server(folder: Path) -> None:
     with running("shop.py", cwd=folder) as server:
         ended = steer(folder, "throttle", "orders", "--rate", "5/s", "--concurrency", "4")
         assert ended.out == "orders is running\norders is held to rate 5/s and concurrency 4\n"
+        steer(folder, "throttle", "orders", "--off")
+        ended = steer(folder, "throttle", "orders", "--rate", "5/s")
+        assert ended.out == "orders is running\norders is held to rate 5/s\n"
         found = steer(folder, "throttle", "orders", "--off", "--json").json()
         assert found["controls"]["throttle"] is None
         server.post(*({"id": str(n)} for n in range(10)))
