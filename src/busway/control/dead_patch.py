@@ -6,6 +6,7 @@ import asyncio
 import difflib
 import inspect
 import re
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ import msgspec
 
 from busway.control.dead import place_of
 from busway.control.dead_edit import edited
-from busway.control.dead_selection import Place, Selection, select
+from busway.control.dead_selection import Place, Selection, place_in, select
 from busway.errors import BuswayError, EventError
 from busway.event import Event
 from busway.lane import Trouble
@@ -23,6 +24,9 @@ from busway.step.thread import run_in_thread
 
 CALL_TIMEOUT_S = 5.0
 """How long a patch may take for one event, and its file to be loaded."""
+PREVIEW_S = 1.0
+"""For how long one look goes on with a slow patch."""
+_FEW = 16
 _FILE = "<patch>"
 _LINE = re.compile(rf'File "{_FILE}", line (\d+)')
 _NOTHING = Event(type="busway.patch", source="/busway", id="patch")
@@ -64,11 +68,21 @@ class Previews(msgspec.Struct, frozen=True):
 async def preview(
     ledger: Ledger, selection: Selection, source: str, after: Place | None, limit: int
 ) -> Previews:
-    """Return what a patch would change of up to ``limit`` letters, without changing any."""
+    """Return what a patch would change of up to ``limit`` letters, without changing any.
+
+    They are fewer where it is slow: whoever asks for the rest can also leave it.
+    """
     function = await load_patch(source)
     found = await select(ledger, selection, after, limit)
-    made = await patched(function, found.troubles)
-    return Previews(await asyncio.to_thread(lambda: [_shown(one) for one in made]), found.after)
+    made: list[Patched] = []
+    ends_at = time.monotonic() + PREVIEW_S
+    while len(made) < len(found.troubles) and time.monotonic() < ends_at:
+        first = len(made)
+        few = found.troubles[first : first + min(first or 1, _FEW)]
+        made += await patched(function, few)
+    cut = len(made) < len(found.troubles)
+    rest = place_in(made[-1].before) if cut else found.after
+    return Previews(await asyncio.to_thread(lambda: [_shown(one) for one in made]), rest)
 
 
 async def load_patch(source: str) -> Function:

@@ -6,7 +6,7 @@ import msgspec
 import structlog
 
 from busway.control.control import Control
-from busway.control.dead_job import KINDS, PAGE, patch_of, work_page
+from busway.control.dead_job import KINDS, PAGE, Spec, patch_of, work_page
 from busway.control.dead_patch import Function
 from busway.control.job import Job, alter, jobs
 from busway.delivery.throttle import Rate, Throttle
@@ -14,6 +14,7 @@ from busway.errors import BuswayError, StoreError
 from busway.runtime.loop import Loop
 
 POLL_S = 0.25
+_QUICK_S = 0.5
 _log = structlog.get_logger("busway")
 
 
@@ -42,7 +43,8 @@ class Redriver:
         if wait_s > 0:
             return wait_s
         try:
-            after = await work_page(self._control, job, await hand.patch(job), hand.most)
+            function = await hand.patch(job)
+            after = await work_page(self._control, job, function, hand.most)
         except StoreError:
             raise
         except BuswayError as error:
@@ -50,9 +52,11 @@ class Redriver:
             return 0.0
         if after is not None:
             hand.used(now, after.done - job.done)
-            if after.state == "done":
-                _log.info(f"{job.kind} done", job=job.id, letters=after.done, who=job.who)
-                self._control.wake()
+        if function is not None:
+            hand.took(self._control.clock.monotonic() - now)
+        if after is not None and after.state == "done":
+            _log.info(f"{job.kind} done", job=job.id, letters=after.done, who=job.who)
+            self._control.wake()
         return hand.wait_s(now)
 
     async def _fail(self, job: Job, error: str) -> None:
@@ -71,11 +75,16 @@ class _Hand:
     def __init__(self, job: Job) -> None:
         self._throttle = None if job.rate is None else Throttle(Rate.parse(job.rate))
         self._patch: Function | None = None
+        self._page = PAGE if msgspec.json.decode(job.spec, type=Spec).patch is None else 1
 
     @property
     def most(self) -> int:
         """How many letters a page may have."""
-        return PAGE if self._throttle is None else min(PAGE, self._throttle.rate.burst)
+        return self._page if self._throttle is None else min(self._page, self._throttle.rate.burst)
+
+    def took(self, seconds: float) -> None:
+        """Make the next page of a patch larger while it is quick: nothing can be stopped within."""
+        self._page = min(PAGE, 2 * self._page) if seconds < _QUICK_S else 1
 
     def wait_s(self, now: float) -> float:
         return 0.0 if self._throttle is None else self._throttle.wait_s(now, self.most)

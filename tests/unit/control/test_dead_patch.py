@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from busway.control.dead_patch import Patched, load_patch, patched, preview
+from busway.control.dead_patch import PREVIEW_S, Patched, load_patch, patched, preview
 from busway.control.dead_selection import Selection
 from busway.errors import BuswayError
 from busway.lane import Query
@@ -117,3 +117,13 @@ def patch(event):
     assert rest.after is None
     assert list(await ledger.troubles(Query())) == letters
     assert list(await ledger.audits()) == []
+
+
+async def test_the_preview_of_a_slow_patch_can_be_left_in_between() -> None:
+    ledger = MemoryLedger()
+    await filled(ledger, *(letter(offset) for offset in range(5)))
+    source = f"import time\ndef patch(event):\n    time.sleep({PREVIEW_S})\n"
+    first = await preview(ledger, Selection(), source, None, 5)
+    assert [one.place for one in first.items] == ["orders/0/0"]
+    second = await preview(ledger, Selection(), source, first.after, 5)
+    assert [one.place for one in second.items] == ["orders/0/1"]
