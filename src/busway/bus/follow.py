@@ -45,27 +45,33 @@ class Follow:
 
     async def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[Matched]:
         """Return matched batches from the one that holds ``offset``, none at the end of the log."""
-        known = self._known(partition, offset, max_bytes)
-        if known:
-            return known
-        batches = await self._log.read(partition, offset, max_bytes)
-        return [self._matched(batch) for batch in batches]
+        found, size = self._known(partition, offset, max_bytes)
+        if found:
+            offset, max_bytes = found[-1].batch.end, max_bytes - size
+        if not found or max_bytes > 0:
+            more = [
+                self._matched(one) for one in await self._log.read(partition, offset, max_bytes)
+            ]
+            if not found or (more and more[0].size_bytes <= max_bytes):
+                found += more
+        return found
 
     async def wait(self, partition: int, offset: int) -> None:
         """Return once there may be something at ``offset``."""
         await self._log.wait(partition, offset)
 
-    def _known(self, partition: int, offset: int, max_bytes: int) -> list[Matched]:
-        """Return the batches from ``offset`` on that another lane has read already."""
+    def _known(self, partition: int, offset: int, max_bytes: int) -> tuple[list[Matched], int]:
+        """Return the batches from ``offset`` on that another lane has read, and their bytes."""
         found: list[Matched] = []
+        size = 0
         while (one := self._kept.get((partition, offset))) is not None:
-            max_bytes -= one.size_bytes
-            if found and max_bytes < 0:
+            if found and size + one.size_bytes > max_bytes:
                 break
             self._kept.move_to_end((partition, offset))
             found.append(one)
+            size += one.size_bytes
             offset = one.batch.end
-        return found
+        return found, size
 
     def _matched(self, batch: Batch) -> Matched:
         place = (batch.partition, batch.offset)
