@@ -72,6 +72,22 @@ async def begin_job(
     return made
 
 
+def renamed(job: Job, flow: str) -> Job:
+    """Return a job of a flow that has another name now: it goes on with the same letters."""
+    after = msgspec.structs.replace(job, flow=flow)
+    if job.kind not in KINDS:
+        return after
+    spec = msgspec.json.decode(job.spec, type=Spec)
+    progress = msgspec.json.decode(job.progress, type=Progress)
+    selection = msgspec.structs.replace(spec.selection, flow=flow)
+    place = None if progress.after is None else (flow, *progress.after[1:])
+    return msgspec.structs.replace(
+        after,
+        spec=Raw(msgspec.json.encode(msgspec.structs.replace(spec, selection=selection))),
+        progress=Raw(msgspec.json.encode(msgspec.structs.replace(progress, after=place))),
+    )
+
+
 async def patch_of(job: Job) -> Function | None:
     """Return the patch of a job, loaded, where it has one."""
     source = msgspec.json.decode(job.spec, type=Spec).patch

@@ -14,6 +14,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from busway.control.control import Control
+from busway.control.dead_job import renamed
 from busway.control.job import JOB, changed, jobs
 from busway.control.record import FLOW, HAND, VERSION, FlowRecord, flow_records
 from busway.control.replay import SKIPPED
@@ -198,7 +199,7 @@ async def _rename(ledger: Ledger, old: str, new: str, audit: Audit) -> bool:
     moved = [_kept(new, replace(record, known_as=_known_as(old, records)))]
     for name, value in (await _values(ledger, old)).items():
         moved.append(Change(name.replace(f"/{old}", f"/{new}", 1), value))
-    moved += [changed(replace(job, flow=new)) for job in await jobs(ledger) if job.flow == old]
+    moved += [changed(renamed(job, new)) for job in await jobs(ledger) if job.flow == old]
     await ledger.change(moved)
     for lane in await _replays(ledger, old):
         await ledger.rename_flow(lane, new + lane.removeprefix(old))

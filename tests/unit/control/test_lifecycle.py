@@ -13,7 +13,10 @@ from msgspec.structs import replace
 from busway import App
 from busway.control.check import check
 from busway.control.control import Control
-from busway.control.job import Job, begin, jobs
+from busway.control.dead_job import Spec, begin_job, work_page
+from busway.control.dead_selection import Selection
+from busway.control.job import Job, begin, jobs, replaced
+from busway.control.job import job as job_of
 from busway.control.lifecycle import remove, rename, take_census, undeclared
 from busway.control.record import FLOW, FlowRecord, flow_records, version_name
 from busway.control.steering import Target
@@ -257,3 +260,16 @@ async def test_an_idle_flow_is_removed_without_asking(stand: Stand) -> None:
     lost = await remove(stand.control, "idle", "ada")
     assert (lost.backlog, lost.parked, lost.dead) == (0, 0, 0)
     assert await stand.names() == set()
+
+
+async def test_a_job_on_dead_letters_goes_on_under_the_new_name(stand: Stand) -> None:
+    await stand.fill()
+    begun = await begin_job(stand.control, "redrive", Spec(selection=Selection(flow="old")), "ada")
+    stopped = replace(begun, progress=msgspec.Raw(b'{"after": ["old", 0, 2]}'))
+    await stand.ledger.change([replaced(begun, stopped)])
+    await rename(stand.control, "old", "new", "ada")
+    job = await job_of(stand.ledger, begun.id)
+    after = await work_page(stand.control, job, None, 10)
+    assert after is not None
+    assert (after.state, after.done, after.flow) == ("done", 1, "new")
+    assert {one.state for one in await stand.ledger.troubles(Query())} == {"parked"}
