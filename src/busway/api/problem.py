@@ -99,6 +99,10 @@ def _on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Res
     return _answer(problem(error.status_code, _detail(request, error, faults), faults), headers)
 
 
+def _on_depth(_: Request[Any, Any, Any], __: RecursionError) -> Response[Problem]:
+    return _answer(problem(400, "body: it is nested too deeply"))
+
+
 def _on_defect(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     _log.error("request failed", path=request.url.path, error=repr(error), exc_info=error)
     return _answer(problem(500, "a defect in the server; its log has more"))
@@ -143,6 +147,7 @@ def _plain(value: object) -> str:
 HANDLERS: ExceptionHandlersMap = {
     BuswayError: _on_busway_error,
     HTTPException: _on_http_error,
+    RecursionError: _on_depth,
     Exception: _on_defect,
 }
 """What makes a problem document of whatever is raised."""

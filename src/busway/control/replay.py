@@ -148,7 +148,8 @@ def _check(request: Request) -> None:
                 f"{one.partition}:{one.start}-{end} are no offsets;"
                 " give PARTITION:FROM-TO, like 0:100-200"
             )
-    if request.into is not None and (not request.into or request.into.endswith("/")):
+    into = request.into
+    if into is not None and (not into or into.endswith("/") or "\0" in into):
         raise BuswayError(f"{request.into!r} is no file; give a path, like again.jsonl")
 
 

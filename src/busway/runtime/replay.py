@@ -12,7 +12,7 @@ from busway.control.job import Job
 from busway.control.replay import Progress, by_name, finished, passed, progress_of
 from busway.delivery.care import Mark
 from busway.delivery.replay import replay_name
-from busway.errors import BuswayError
+from busway.errors import BuswayError, StoreError
 from busway.lane import Lane
 from busway.ports import Log, Sink, Supplies
 from busway.runtime.hub import Assignment, Hub
@@ -27,6 +27,10 @@ RELEASE_S = 10.0
 MEASURED_EVERY_S = 1.0
 _RECENT = 0.3
 """How much the last second counts in the speed of a replay."""
+
+
+def _every(_flow: str) -> bool:
+    return True
 
 
 class Replays:
@@ -48,6 +52,8 @@ class Replays:
         self._ground = Ground(hub, log, file, supplies, self._changed.give, marks)
         self._staffs: dict[str, Staff] = {}
         self._measured: dict[str, tuple[float, int]] = {}
+        self.mine: Callable[[str], bool] = _every
+        """Says of a flow whether its replays are worked here."""
         self._loop = Loop("replays", self.turn)
 
     def start(self) -> None:
@@ -79,7 +85,9 @@ class Replays:
 
     async def _attend(self, job: Job, lanes: Sequence[Lane]) -> None:
         parked = any(lane.counts.parked for lane in lanes)
-        if job.state == "running":
+        if not self.mine(job.flow):
+            await self._release(job.id)
+        elif job.state == "running":
             await self._engage(job)
             await self._note(job, lanes)
         elif job.state == "done" and parked:
@@ -96,7 +104,9 @@ class Replays:
             return
         try:
             self._staffs[job.id] = await engage(self._ground, flow, job)
-        except BuswayError as error:
+        except StoreError:
+            raise
+        except (BuswayError, OSError, ValueError) as error:  # of this one alone: others go on
             await self._fail(job, str(error))
         else:
             await self._tell(job, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -10,16 +11,20 @@ import httpx
 import msgspec
 import pytest
 from litestar import Request
+from msgspec import Raw
+from msgspec.structs import replace
 
 from api_client import api_of, api_on, problem
 from busway.api.etag import check_match, etag
 from busway.api.page import cursor_of
 from busway.control.control import Control
+from busway.control.job import begin
+from busway.control.job import job as job_of
 from busway.flow import App
 from busway.lane import Lane
 from busway.sinks import console
 from busway.testing import MemoryLedger, MemoryLog
-from delivery_node import event, running
+from delivery_node import event, running, until
 
 NAMES = [f"flow_{number}" for number in range(7)]
 
@@ -219,3 +224,30 @@ async def test_an_event_is_found_whatever_its_id(id: str, tmp_path: Path) -> Non
         await node.post(event(1) | {"id": id})
         told = await api.get(f"/events/{quote(id, safe='')}")
     assert told.json().get("id") == id, told.text
+
+
+async def test_a_body_that_is_nested_too_deeply_is_told() -> None:
+    async with api_on(Control(log=MemoryLog(1), ledger=MemoryLedger())) as api:
+        json = {"content-type": "application/json"}
+        answer = await api.post("/dead/redrive", content=b"[" * 100_000, headers=json)
+    assert problem(answer, 400) == "body: it is nested too deeply"
+
+
+async def test_a_replay_into_no_file_is_refused_and_stops_no_other(tmp_path: Path) -> None:
+    async with running(app(), tmp_path / "data") as node, api_of(node) as api:
+        await node.post(event(1, type="flow_1"))
+        await node.until("flow_1", delivered=1)
+        refused = await api.post("/replays", json={"flow": "flow_1", "into": "a\0b"})
+        assert "is no file" in problem(refused, 400)
+        begun = await api.post("/replays", json={"flow": "flow_1", "into": str(tmp_path / "x")})
+        job = await job_of(node.stores.ledger, begun.json()["id"])
+        spoilt = Raw(b'{"flow":"flow_1","into":"a\\u0000b"}')
+        made = replace(job, id="r1", state="running", spec=spoilt, created_at=datetime.now(UTC))
+        await begin(node.stores.ledger, made)
+        again = await api.post("/replays", json={"flow": "flow_1", "into": str(tmp_path / "y")})
+
+        async def ended() -> bool:
+            found = [(await api.get(f"/replays/{id}")).json() for id in ("r1", again.json()["id"])]
+            return [one["state"] for one in found] == ["failed", "done"]
+
+        await until(ended, "the other one")
