@@ -25,6 +25,9 @@ def run(work: Coroutine[Any, Any, None]) -> None:
     asyncio.run(work)
 
 
+BURST = 10
+
+
 @given(RATES, WANTS)
 def test_over_any_time_no_more_go_than_its_rate_and_one_burst(
     rate: Rate, wants: list[tuple[float, int]]
@@ -212,3 +215,41 @@ def test_a_destination_that_refuses_all_gets_the_least() -> None:
     for now in range(50):
         found = found.after(Answered(float(now), 0.01, True, found.limit))
     assert found.limit == 2
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(0, 30),
+            st.integers(1, BURST),
+            st.none() | st.tuples(st.floats(0, 30), st.integers(0, BURST)),
+        ),
+        max_size=30,
+    )
+)
+def test_what_is_given_back_never_lets_more_go_than_the_rate(
+    asked: list[tuple[float, int, tuple[float, int] | None]],
+) -> None:
+    """Each pays as soon as it may, and of some a part does not go after a while."""
+    throttle, now = Throttle(Rate(1.0, BURST)), 0.0
+    gone: list[tuple[float, int]] = []
+    for wait_s, count, returned in asked:
+        now += wait_s
+        now += throttle.wait_s(now, count)
+        throttle, paid_at, went = throttle.used(now, count), now, count
+        if returned is not None:
+            now += returned[0]
+            back = min(returned[1], count)
+            throttle, went = throttle.unused(now, paid_at, back), count - back
+        gone.append((paid_at, went))
+    for first, (begin, _) in enumerate(gone):
+        total = 0
+        for at, count in gone[first:]:
+            total += count
+            assert total <= (at - begin) * 1.0 + BURST + 1e-6
+
+
+def test_what_did_not_go_may_go_at_once() -> None:
+    throttle = Throttle(Rate.parse("100/h burst 100")).used(0.0, 100)
+    assert throttle.wait_s(1.0, 100) > 3000
+    assert throttle.unused(1.0, 0.0, 100).wait_s(1.0, 100) == 0.0

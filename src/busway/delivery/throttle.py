@@ -74,6 +74,14 @@ class Throttle(msgspec.Struct, frozen=True):
         """Return the throttle after ``count`` events went."""
         return Throttle(self.rate, max(self.free_at, now) + count / self.rate.per_s)
 
+    def unused(self, now: float, since: float, count: int) -> Throttle:
+        """Return the throttle when ``count`` events of those that used it at ``since`` did not go.
+
+        What came free by waiting has been given already: together with that it would be too much.
+        """
+        left_s = max(0.0, count / self.rate.per_s - (now - since))
+        return Throttle(self.rate, self.free_at - left_s)
+
     def changed(self, now: float, rate: Rate) -> Throttle:
         """Return the throttle with another rate from now on: what is owed is paid at that."""
         owed = max(0.0, self.free_at - now) * self.rate.per_s

@@ -105,13 +105,24 @@ class Gate:
     async def ready(self) -> bool:
         """Return when a write may go; true when it is the probe, which must be reported."""
         while True:
-            wait_s = self.breaker.wait_s(self._clock.monotonic())
-            if self.breaker.state == "closed":
-                return False
-            if wait_s == 0.0:
-                self._set(self.breaker.probe())
-                return True
+            await self.due()
+            probing = self.enter()
+            if probing is not None:
+                return probing
+
+    async def due(self) -> None:
+        """Return when a write may go, be it as the probe, if nobody else is quicker."""
+        while (wait_s := self.breaker.wait_s(self._clock.monotonic())) != 0.0:
             await self._changed.within(wait_s)
+
+    def enter(self) -> bool | None:
+        """Say if a write may go now: true as the probe, which must be reported; ``None``: no."""
+        if self.breaker.state == "closed":
+            return False
+        if self.breaker.wait_s(self._clock.monotonic()) != 0.0:
+            return None
+        self._set(self.breaker.probe())
+        return True
 
     async def write(self, load: Load, policy: Backoff = USUAL_POLICY) -> Sequence[Outcome]:
         """Hand a load to the destination, learn from what it answers, and return that.

@@ -14,10 +14,10 @@ from busway.clock import Clock
 from busway.delivery.settle import Terms
 from busway.flow import Flow
 from busway.lane import Change, Counts, Settlement
-from busway.outcome import Outcome
+from busway.outcome import DELIVERED, HELD, Down, Outcome, Retry, Untried
 from busway.ports import Ledger, Load, Permits
 from busway.runtime.gate import Gate
-from busway.runtime.pace import Pace
+from busway.runtime.pace import Pace, Paid
 from busway.runtime.valve import Valve
 
 
@@ -53,6 +53,13 @@ class Hub(msgspec.Struct, frozen=True):
         )
 
 
+class Leave(msgspec.Struct, frozen=True):
+    """Leave to go to a sink: as its probe or not, and what was paid for it."""
+
+    probing: bool
+    paid: Paid
+
+
 class Assignment(msgspec.Struct, frozen=True):
     """A lane to work: its flow, the number of its rule, its partition, and the way to its sink.
 
@@ -71,26 +78,43 @@ class Assignment(msgspec.Struct, frozen=True):
     lock: asyncio.Lock
     valve: Valve = msgspec.field(default_factory=Valve)
 
-    async def clear(self, count: int) -> bool:
-        """Return when ``count`` events may go to the sink; true when they are to probe it.
+    async def clear(self, count: int) -> Leave:
+        """Return when ``count`` events may go to the sink.
 
-        What was paused while they waited waits again.
+        What was paused, or found to be down, while they waited waits again.
         """
         while True:
             await self.valve.opened()
-            probing = await self.clear_or_shut(count)
-            if probing is not None:
-                return probing
+            await self.gate.due()
+            leave = await self.leave(count)
+            if leave is not None:
+                return leave
 
-    async def clear_or_shut(self, count: int) -> bool | None:
-        """Return as :meth:`clear` does, but ``None`` when it was paused meanwhile."""
-        await self.pace.allow(count)
-        probing = await self.gate.ready()
-        if self.valve.open:
-            return probing
-        if probing:
-            self.gate.pass_up()
-        return None
+    async def leave(self, count: int) -> Leave | None:
+        """Return as :meth:`clear` does, but ``None`` when it is paused or down by its turn.
+
+        The pace comes last, so that what it allows goes at once: nobody saves it up behind a
+        destination that is down.
+        """
+        paid = await self.pace.allow(count if self.gate.closed else self._probes(count))
+        probing = self.gate.enter() if self.valve.open else None
+        going = self._probes(count) if probing else count
+        if probing is None or paid.count < going:
+            paid.give_back(paid.count)
+            return None
+        paid.give_back(paid.count - going)
+        return Leave(probing, paid)
+
+    def _probes(self, count: int) -> int:
+        """Return how many of the events of a load go as a probe."""
+        return count if self.gate.opened.keeps_positions else min(count, 1)
+
+    async def deliver(self, load: Load, leave: Leave) -> Sequence[Outcome]:
+        """Write a load that has leave to go; what turns out not to have gone is not paid for."""
+        outcomes = await self.write(load)
+        if leave.paid.by and outcomes.count(DELIVERED) < len(outcomes):
+            leave.paid.give_back(sum(map(_stayed, outcomes[: len(load.items)])))
+        return outcomes
 
     @property
     def lane(self) -> tuple[str, str, int]:
@@ -104,3 +128,10 @@ class Assignment(msgspec.Struct, frozen=True):
     def along(self, settlement: Settlement) -> Sequence[Change]:
         """Return what else changes in the ledger with a settlement of this lane."""
         return ()
+
+
+def _stayed(outcome: Outcome) -> bool:
+    """Say whether an event did not go: there was no leave, no turn, or nobody who answered."""
+    if isinstance(outcome, Retry):
+        return outcome.error == HELD.error
+    return isinstance(outcome, Untried) or (isinstance(outcome, Down) and not outcome.error)

@@ -5,9 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import msgspec
+
 from busway.clock import Clock
 from busway.delivery.throttle import Rate, Throttle
 from busway.runtime.signal import Signal
+
+
+class Paid(msgspec.Struct, frozen=True):
+    """That ``count`` events were allowed to go, by which paces and when each of them did."""
+
+    count: int
+    by: tuple[tuple[Pace, float], ...]
+
+    def give_back(self, count: int) -> None:
+        """Have so many of them not count, because they did not go."""
+        if count:
+            for pace, at in self.by:
+                pace.regain(at, count)
 
 
 class Pace:
@@ -52,19 +67,31 @@ class Pace:
         own = [] if self._throttle is None else [self._throttle.rate.burst]
         return min([*own, *(m for one in self.shared if (m := one.most) is not None)], default=None)
 
-    async def allow(self, count: int) -> None:
+    async def allow(self, count: int) -> Paid:
         """Return when ``count`` events may go."""
-        if self._throttle is not None:
-            async with self._turn:
-                await self._wait(count)
-        for one in self.shared:
-            await one.allow(count)
+        paid: list[tuple[Pace, float]] = []
+        for one in (self, *self.shared):
+            at = await one._paid(count)
+            if at is not None:
+                paid.append((one, at))
+        return Paid(count, tuple(paid))
 
-    async def _wait(self, count: int) -> None:
-        while self._throttle is not None:
-            now = self._clock.monotonic()
-            wait_s = self._throttle.wait_s(now, count)
-            if not wait_s:
-                self._throttle = self._throttle.used(now, count)
-                return
-            await self._changed.within(wait_s)
+    def regain(self, at: float, count: int) -> None:
+        """Have ``count`` events not count that were allowed at a time."""
+        if self._throttle is not None:
+            self._throttle = self._throttle.unused(self._clock.monotonic(), at, count)
+            self._changed.give()
+
+    async def _paid(self, count: int) -> float | None:
+        """Return when it allowed ``count`` events to go, ``None`` where it has no rate."""
+        if self._throttle is None:
+            return None
+        async with self._turn:
+            while self._throttle is not None:
+                now = self._clock.monotonic()
+                wait_s = self._throttle.wait_s(now, count)
+                if not wait_s:
+                    self._throttle = self._throttle.used(now, count)
+                    return now
+                await self._changed.within(wait_s)
+        return None

@@ -9,7 +9,7 @@ from busway.delivery.settle import Decided, Held, settlement
 from busway.event import Event
 from busway.ports import Item, Load
 from busway.runtime.fates import Fates
-from busway.runtime.hub import Assignment, Times
+from busway.runtime.hub import Assignment, Leave, Times
 from busway.runtime.loop import Loop
 from busway.runtime.portion import Portion
 from busway.runtime.produce import produce
@@ -78,8 +78,8 @@ class Passage:
                 await self._to.valve.opened()
                 if self._too_many(items):
                     return items
-                probing = await self._to.clear(len(items))
-            left, refused = await self._write(items, probing, tries)
+                leave = await self._to.clear(len(items))
+            left, refused = await self._write(items, leave, tries)
             if not left and not refused:
                 return []
             await self._settle_before(left)
@@ -92,11 +92,12 @@ class Passage:
         most = self._to.pace.most
         return most is not None and len(items) > most
 
-    async def _write(self, items: list[Item], probing: bool, tries: int) -> tuple[list[Item], bool]:
+    async def _write(self, items: list[Item], leave: Leave, tries: int) -> tuple[list[Item], bool]:
         """Try the items, one of them when probing; return those undecided, and if it took none."""
-        chosen = self._probe(items, tries) if probing and not self._keeps_positions else items
+        single = leave.probing and not self._keeps_positions
+        chosen = self._probe(items, tries) if single else items
         began = time.perf_counter()
-        outcomes = await self._to.write(self._load_of(chosen))
+        outcomes = await self._to.deliver(self._load_of(chosen), leave)
         took_s = time.perf_counter() - began
         self._sink_s += took_s
         if not chosen:

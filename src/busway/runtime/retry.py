@@ -14,7 +14,7 @@ from busway.event import Event
 from busway.lane import Query, Trouble, Verdict
 from busway.ports import Item, Load
 from busway.runtime.claim import Claims
-from busway.runtime.hub import Assignment, Hub
+from busway.runtime.hub import Assignment, Hub, Leave
 from busway.runtime.loop import Loop
 from busway.runtime.order import held_back, in_turn
 from busway.runtime.produce import fate_of, produce
@@ -137,14 +137,28 @@ class Retrier:
         if not items:
             return []
         with loop.idle():
-            if await to.clear_or_shut(len(items)) is None:
-                return []
+            leave = await self._leave(to, len(items))
+        if leave is None:
+            return []
         load = Load(to.lane, items, ordered=to.flow.ordered, permits=to.permits)
         began = time.perf_counter()
-        outcomes = await to.write(load)
+        outcomes = await to.deliver(load, leave)
         took_s = time.perf_counter() - began
         fates = [fate_of(item, one, took_s) for item, one in zip(items, outcomes, strict=True)]
         return [fate for fate in fates if fate is not None]
+
+    async def _leave(self, to: Assignment, count: int) -> Leave | None:
+        """Return leave to go, ``None`` when the destination is to be probed first, by one alone.
+
+        Nothing waits here for a destination that is down: what is begun would count as an attempt
+        if the process ended.
+        """
+        leave = await to.leave(count)
+        if leave is not None and leave.probing and count > 1:
+            self._gate.pass_up()
+            leave.paid.give_back(leave.paid.count)
+            return None
+        return leave
 
     def _verdict(self, trouble: Trouble, decided: Decided) -> Verdict | None:
         terms = self._hub.terms(self._flow)
