@@ -97,6 +97,7 @@ class Replays:
 
     async def _engage(self, job: Job) -> None:
         if job.id in self._staffs:
+            await self._tell(job, self._staffs[job.id].held)
             return
         flow = self._lanes.get(job.flow)
         if flow is None:

@@ -73,6 +73,11 @@ class Staff:
         for loop in self._loops:
             loop.start()
 
+    @property
+    def held(self) -> str:
+        """Why its file takes nothing now, where it does not."""
+        return "" if self._file is None or self._file.closed else self._file.breaker.reason
+
     async def stop(self, within_s: float) -> bool:
         """Finish the portion in hand and stop; say whether that ended in time."""
         for loop in self._loops:

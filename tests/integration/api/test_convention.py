@@ -251,3 +251,18 @@ async def test_a_replay_into_no_file_is_refused_and_stops_no_other(tmp_path: Pat
             return [one["state"] for one in found] == ["failed", "done"]
 
         await until(ended, "the other one")
+
+
+async def test_a_replay_says_why_its_file_takes_nothing(tmp_path: Path) -> None:
+    async with running(app(), tmp_path / "data") as node, api_of(node) as api:
+        await node.post(event(1, type="flow_1"))
+        await node.until("flow_1", delivered=1)
+        (tmp_path / "taken").mkdir()
+        into = {"flow": "flow_1", "into": str(tmp_path / "taken")}
+        id = (await api.post("/replays", json=into)).json()["id"]
+
+        async def told() -> bool:
+            return "taken" in (await api.get(f"/replays/{id}")).json()["note"]
+
+        await until(told, "the reason")
+        assert (await api.post(f"/replays/{id}/stop", json={})).json()["state"] == "stopped"
