@@ -46,7 +46,8 @@ class Suspects:
         if not isinstance(outcome, Down):
             self._seen.pop(place, None)
         elif outcome.reachable and self._again(place):
-            return [Retry(outcome.error or "unavailable", outcome.reason, outcome.after_s)]
+            reason = outcome.reason.removeprefix(outcome.error).removeprefix(": ")
+            return [Retry(outcome.error or "unavailable", reason, outcome.after_s)]
         return outcomes
 
     def _again(self, place: Place) -> bool:

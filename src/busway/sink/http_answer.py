@@ -40,7 +40,7 @@ class Unavailable(msgspec.Struct, frozen=True):
 
     @property
     def down(self) -> Down:
-        reason = f"{self.error}: {self.reason}"
+        reason = f"{self.error}: {self.reason}" if self.reason else self.error
         return Down(reason, self.after_s, reachable=True, error=self.error)
 
 

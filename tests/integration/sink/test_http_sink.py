@@ -167,7 +167,7 @@ async def test_one_event_at_which_it_hangs_is_retried_when_others_land(target: H
 async def test_when_it_refuses_all_the_rest_is_not_tried(target: HttpTarget) -> None:
     target.decide = lambda call: Answer(429, {"retry-after": "3"})
     outcomes = await write(target, orders(100), concurrency=4)
-    assert {named(outcome) for outcome in outcomes} == {Down("http 429: ", 3.0, reachable=True)}
+    assert {named(outcome) for outcome in outcomes} == {Down("http 429", 3.0, reachable=True)}
     tried = [one for one in outcomes if isinstance(one, Down) and one.error == "http 429"]
     assert 0 < len(tried) <= len(target.calls)
     assert len(target.calls) <= 8
