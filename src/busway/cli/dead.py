@@ -19,7 +19,9 @@ from busway.control.dead import Cause, Letter, LetterDetail, parse_place
 from busway.errors import BuswayError, NotFound
 
 app = typer.Typer(
-    no_args_is_help=True, help="Dead letters: list, group, show, edit, patch, redrive, discard."
+    no_args_is_help=True,
+    help="Dead letters: list, group, show, edit, patch, redrive, discard.\n\n"
+    "Example: busway dead groups --flow orders",
 )
 app.command("redrive")(dead_deal.redrive)
 app.command("patch")(dead_deal.patch)

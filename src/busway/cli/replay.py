@@ -18,7 +18,11 @@ from busway.control.replay_count import Counted
 
 LOOK_EVERY_S = 0.5
 
-app = typer.Typer(no_args_is_help=True, help="Give events of the log to a flow again.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Give events of the log to a flow again.\n\n"
+    "Example: busway replay start orders --from 2h --dry-run",
+)
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The replay.")]
 Follow = Annotated[bool, typer.Option("--follow", help="Show how far it is, until it ends.")]

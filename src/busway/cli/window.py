@@ -19,7 +19,8 @@ class _Windows(msgspec.Struct):
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Maintenance windows: recurring times in which a flow or a destination rests.",
+    help="Maintenance windows: recurring times in which a flow or a destination rests.\n\n"
+    "Example: busway window add orders '0 2 * * SUN' 2h --tz Europe/Berlin",
 )
 
 

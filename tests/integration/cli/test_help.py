@@ -55,6 +55,12 @@ def test_a_command_has_help_with_an_example(words: list[str]) -> None:
     assert f"Example: busway {' '.join(words)}" in ended.output
 
 
+@pytest.mark.parametrize("words", ["window", "dead", "replay"])
+def test_a_family_of_commands_has_help_with_an_example(words: str) -> None:
+    ended = CliRunner().invoke(app, [words, "--help"])
+    assert f"Example: busway {words} " in ended.output
+
+
 @each
 def test_a_command_can_print_json(words: list[str]) -> None:
     (command,) = (one for found, one in COMMANDS if found == words)
