@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping
-from typing import Self
+from typing import Literal, Self
 
 import structlog
 
@@ -21,15 +21,17 @@ from busway.runtime.alert import Alerts
 from busway.runtime.careful import begun
 from busway.runtime.careful import ended as orderly
 from busway.runtime.crew import Crew, follow_for
+from busway.runtime.duty import REPLAY, on_duty
 from busway.runtime.gauge import Gauges
 from busway.runtime.hub import Hub
-from busway.runtime.loop import Loop
+from busway.runtime.loop import Loop, Turn
 from busway.runtime.observe import Observer
 from busway.runtime.reading import Reader
 from busway.runtime.record import Recorder
 from busway.runtime.redrive import Redriver
 from busway.runtime.replay import Replays
 from busway.runtime.seen import Seen
+from busway.runtime.shift import Shift
 from busway.runtime.survey import Survey
 from busway.runtime.upkeep import Retention, Upkeep
 from busway.settings import Settings
@@ -40,12 +42,22 @@ from busway.telemetry import Metrics
 _log = structlog.get_logger("busway")
 
 
+Role = Literal["all", "serve", "work"]
+"""What a process does: both, or only the intake and the API, or only the lanes."""
+
+
 class Node:
     """Runs a program on opened stores until it is stopped; ``port`` is the one it listens on."""
 
     def __init__(
-        self, program: Program, settings: Settings, stores: Stores, clock: Clock | None = None
+        self,
+        program: Program,
+        settings: Settings,
+        stores: Stores,
+        clock: Clock | None = None,
+        role: Role = "all",
     ) -> None:
+        self._role = role
         self._settings = settings
         self._stores = stores
         self._clock = clock or SystemClock()
@@ -53,6 +65,8 @@ class Node:
         self._observer = Observer(self._metrics)
         self._appender = Appender(stores.log, self._clock, settings.dedupe_window_s, self._observer)
         self._recorder = Recorder(stores.ledger, self._clock, self._metrics)
+        works = stores.shared and role != "serve"
+        self._shift = Shift(stores.ledger, self._clock) if works else None
         self._crew = self._crew_for(program)
         self._replays = self._replays_of(self._crew)
         self._appending: asyncio.Task[None] | None = None
@@ -72,14 +86,19 @@ class Node:
         """Learn what came last, open lanes and sinks, then take events."""
         await self._appender.rebuild()
         self._appending = asyncio.create_task(self._append_forever())
-        marks = await begun(self._stores.ledger, self._clock.now())
-        await self._crew.start(self._appender, marks)
-        self._replays = self._replays_of(self._crew, marks)
-        self._replays.start()
+        if self._role == "serve":
+            await self._crew.muster()
+        else:
+            alone = self._shift is None
+            marks = await begun(self._stores.ledger, self._clock.now()) if alone else None
+            await self._crew.start(self._appender, marks)
+            self._replays = self._replays_of(self._crew, marks)
+            self._replays.start()
         self._loops = self._housekeeping()
         for loop in self._loops:
             loop.start()
-        self.port = await self._intake.start()
+        if self._role != "work":
+            self.port = await self._intake.start()
         self._not_ready = None
         return self
 
@@ -99,7 +118,8 @@ class Node:
         self._appender.close()
         if self._appending is not None:
             await self._appending
-        await orderly(self._stores.ledger)
+        if not self._stores.shared:
+            await orderly(self._stores.ledger)
         await self._stores.close()
         return ended
 
@@ -119,6 +139,9 @@ class Node:
 
     async def _begin(self, program: Program) -> None:
         self._crew = self._crew_for(program)
+        if self._role == "serve":
+            await self._crew.muster()
+            return
         await self._crew.start(self._appender)
         self._replays = self._replays_of(self._crew)
         self._replays.start()
@@ -158,7 +181,11 @@ class Node:
 
     def _replays_of(self, crew: Crew, marks: Mapping[str, Mark] | None = None) -> Replays:
         log, bus = self._stores.log, self._appender
-        return Replays(crew.hub, log, crew.assignments, Jsonl, bus, marks)
+        replays = Replays(crew.hub, log, crew.assignments, Jsonl, bus, marks)
+        if self._shift is not None:
+            duties = self._shift.duties
+            replays.mine = lambda flow: duties.has(REPLAY + flow)
+        return replays
 
     def _crew_for(self, program: Program) -> Crew:
         hub = Hub(
@@ -168,18 +195,23 @@ class Node:
             self._stores.log.identity,
             self._observer,
         )
-        return Crew(program, hub, self._stores.log, self._recorder)
+        return Crew(program, hub, self._stores.log, self._recorder, self._shift)
 
     def _housekeeping(self) -> list[Loop]:
         log, ledger, settings = self._stores.log, self._stores.ledger, self._settings
         retention = Retention(settings.retention_age_s, settings.retention_bytes)
-        return [
-            Loop("record", self._recorder.turn),
-            Loop("redrive", Redriver(self._control).turn),
-            Loop("upkeep", Upkeep(log, ledger, self._clock, retention).turn),
-            Loop("gauges", self._gauges.turn),
-            Loop("alerts", self._alerts.turn),
-        ]
+        loops = [Loop("record", self._recorder.turn), Loop("gauges", self._gauges.turn)]
+        if self._role != "work" and self._stores.shared:
+            loops.append(Loop("seen", self._alerts.attend))
+        if self._role == "serve":
+            return loops
+        once: dict[str, Turn] = {
+            "redrive": Redriver(self._control).turn,
+            "upkeep": Upkeep(log, ledger, self._clock, retention).turn,
+            "alerts": self._alerts.turn,
+        }
+        duties = None if self._shift is None else self._shift.duties
+        return loops + [Loop(name, on_duty(name, duties, turn)) for name, turn in once.items()]
 
     def _alerts_on(self, survey: Survey) -> Alerts:
         seen = Seen(self._stores.ledger, self._clock)

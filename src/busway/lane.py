@@ -188,6 +188,7 @@ class Query(msgspec.Struct, frozen=True):
 
     ``after`` is the (flow, partition, offset) of the last one of the page before. ``due_by`` asks
     for parked ones that are due by then, by due time first: without ``after``, as it has no pages.
+    ``partitions`` asks for those of several lanes of a flow.
     ``since_from`` (inclusive) and ``since_to`` (exclusive) are about when it became a trouble.
     """
 
@@ -203,6 +204,7 @@ class Query(msgspec.Struct, frozen=True):
     fingerprint: str | None = None
     since_from: datetime | None = None
     since_to: datetime | None = None
+    partitions: tuple[int, ...] | None = None
 
 
 class Group(msgspec.Struct, frozen=True):

@@ -72,8 +72,32 @@ def run_command(
     serve(target, reload, **given)
 
 
+@taking("engine", "ledger", "host", "port")
+def serve_command(given: Given, target: Target) -> None:
+    """Take events for a flows file, and answer the API; others deliver (`busway work`).
+
+    Example: `busway serve shop.py --engine postgresql://db.example.com/busway`
+    """
+    from busway.cli.run import serve  # noqa: PLC0415 - what the other commands need not load
+
+    serve(target, False, "serve", **given)
+
+
+@taking("engine", "ledger")
+def work_command(given: Given, target: Target) -> None:
+    """Deliver the events of a flows file, without taking any; share the lanes with others.
+
+    Example: `busway work shop.py --engine postgresql://db.example.com/busway`
+    """
+    from busway.cli.run import serve  # noqa: PLC0415 - what the other commands need not load
+
+    serve(target, False, "work", **given)
+
+
 app.command("new")(new.new)
 app.command("run")(run_command)
+app.command("serve")(serve_command)
+app.command("work")(work_command)
 app.command("status")(look.status)
 app.command("check")(look.check)
 app.command("alerts")(alert.alerts)

@@ -51,6 +51,11 @@ class Rate(msgspec.Struct, frozen=True):
         """How many events may go at once."""
         return max(1, int(self.per_s * _BURST_S)) if self.at_once is None else self.at_once
 
+    def part(self, of: int) -> Rate:
+        """Return what each of so many may do, so that all of them together keep to this."""
+        at_once = None if self.at_once is None else max(1, self.at_once // of)
+        return Rate(self.per_s / of, at_once)
+
     def __str__(self) -> str:
         rate = f"{self.per_s:.12f}".rstrip("0").rstrip(".") + "/s"
         return rate if self.at_once is None else f"{rate} burst {self.at_once}"

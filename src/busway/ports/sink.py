@@ -56,7 +56,9 @@ class Load(msgspec.Struct, frozen=True):
     ``end`` are the range of offsets that the load decides, and ``holes`` those offsets in it which
     are not to land now because they failed before the sink. A retry has neither: both are ``None``.
     ``permits`` are for a sink that :class:`TakesPermits`, one for each of its requests; for another
-    one is held while it writes.
+    one is held while it writes. ``epoch`` is the number of the lease under which it is
+    worked: one that keeps positions keeps the largest of each lane too, and answers
+    :class:`busway.outcome.Untried` for all of a load under an older one. 0 is under no lease.
     """
 
     lane: tuple[str, str, int]
@@ -66,6 +68,7 @@ class Load(msgspec.Struct, frozen=True):
     holes: Sequence[int] = ()
     ordered: bool = False
     permits: Permits | None = None
+    epoch: int = 0
 
 
 class Destination(Protocol):

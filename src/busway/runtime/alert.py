@@ -61,6 +61,12 @@ class Alerts:
         with loop.idle():
             await self._clock.sleep(EVERY_S)
 
+    async def attend(self, loop: Loop) -> None:
+        """Keep only when events came of the sources that are watched, for whoever does the rest."""
+        await self._reader.attend(_watched(self._program()))
+        with loop.idle():
+            await self._clock.sleep(EVERY_S)
+
     async def look(self) -> None:
         """Look at every condition once."""
         if self._kept is None:

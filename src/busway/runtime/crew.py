@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from busway.bus.follow import Follow
@@ -12,12 +12,11 @@ from busway.control.record import breaker_records
 from busway.control.steering import Target
 from busway.delivery.care import Mark
 from busway.flow import Flow, Program
-from busway.flow.limit import bind, unbind
+from busway.lane import Lane
 from busway.ports import Destination, Log, Sink, Supplies
 from busway.rule import RuleIndex
 from busway.runtime.call_up import called_up
 from busway.runtime.careful import Careful
-from busway.runtime.deliver import Deliverer
 from busway.runtime.gate import Gate, Opened
 from busway.runtime.hub import Assignment, Hub
 from busway.runtime.limit import NamedLimit, limits_of
@@ -25,19 +24,33 @@ from busway.runtime.loop import Loop
 from busway.runtime.pace import Pace
 from busway.runtime.permit import Slots, Together
 from busway.runtime.record import Recorder
-from busway.runtime.retry import Retrier
+from busway.runtime.shift import Holders, Shift
 from busway.runtime.steer import Reins, Steered, Steersman
+from busway.runtime.team import Team
 from busway.runtime.valve import Guarded, Valve
 
 
 class Crew:
-    """Works the flows of one program until it is stopped."""
+    """Works the flows of one program until it is stopped.
 
-    def __init__(self, program: Program, hub: Hub, log: Log, recorder: Recorder) -> None:
+    With a ``shift`` it is one of several workers, and has the lanes that it leases; without one it
+    has them all.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        hub: Hub,
+        log: Log,
+        recorder: Recorder,
+        shift: Shift | None = None,
+    ) -> None:
         self.program = program
         self._hub = hub
         self._log = log
         self._recorder = recorder
+        self._shift = shift
+        self._teams: dict[str, Team] = {}
         self._gates: dict[Sink, Gate] = {}
         self._loops: list[Loop] = []
         self.assignments: dict[str, Mapping[int, Assignment]] = {}
@@ -60,15 +73,31 @@ class Crew:
         except BaseException:
             await self._close_sinks()
             raise
-        self.program = await called_up(self._hub, self._log, self.program)
+        lanes = await self.muster()
         for number, flow in enumerate(self.program.flows):
-            await self._staff(number, flow, marks)
+            self._staff(number, flow)
         await self._steersman.look()
         self._loops.append(Loop("steer", self._steersman.turn))
-        bound = bind(self._limits)
+        if self._shift is None:
+            for lane in lanes:
+                careful = None if marks is None else Careful(self._hub.ledger, lane, marks)
+                self._teams[lane.flow].begin(lane, careful)
+        else:
+            self._shift.man(self._teams, self.share)
+            self._loops.append(Loop("shift", self._shift.turn))
         for loop in self._loops:
             loop.start()
-        unbind(bound)
+
+    async def muster(self) -> Sequence[Lane]:
+        """Have all lanes of the program be there, and return them."""
+        self.program = await called_up(self._hub, self._log, self.program)
+        lanes = []
+        for flow in self.program.flows:
+            await self._recorder.describe(flow)
+            for partition in range(self._log.partitions):
+                beginning = await self._beginning(flow, partition)
+                lanes.append(await self._hub.ledger.open_lane(flow.name, partition, beginning))
+        return lanes
 
     @property
     def hub(self) -> Hub:
@@ -86,11 +115,28 @@ class Crew:
 
     async def stop(self, within_s: float) -> bool:
         """Finish the batches in hand and stop; say whether all ended in time."""
+        left = self._shift is None or await self._shift.leave(within_s)
         for loop in self._loops:
             loop.stop()
-        ended = await asyncio.gather(*(loop.join(within_s) for loop in self._loops))
+        teams = self._teams.values()
+        ended = await asyncio.gather(*(team.stop(within_s) for team in teams))
+        ended += await asyncio.gather(*(loop.join(within_s) for loop in self._loops))
+        if self._shift is not None:
+            await self._shift.go()
         await self._close_sinks()
-        return all(ended)
+        return all(ended) and left
+
+    def share(self, holders: Holders, worker: str) -> None:
+        """Keep each rate to the part of this worker among those that have lanes that it is for."""
+        for flow in self.program.flows:
+            pace = next(iter(self.assignments[flow.name].values())).pace
+            pace.share(len(holders.get(flow.name, set()) | {worker}))
+        for name, sinks in self._paces.items():
+            flows = [one.name for one in self.program.flows if one.sink.name == name]
+            sinks.share(_count(holders, flows, worker))
+        for name, limit in self._limits.items():
+            flows = [one.name for one in self.program.flows if name in one.limits]
+            limit.pace.share(_count(holders, flows, worker))
 
     async def _open(self, sink: Sink, supplies: Supplies) -> None:
         if sink not in self._gates:
@@ -109,8 +155,7 @@ class Crew:
         self._recorder.changed(gate)
         return gate
 
-    async def _staff(self, number: int, flow: Flow, marks: Mapping[str, Mark] | None) -> None:
-        await self._recorder.describe(flow)
+    def _staff(self, number: int, flow: Flow) -> None:
         gate = self._gates[flow.sink]
         limits = [self._limits[name] for name in flow.limits]
         shared = (*(limit.pace for limit in limits), self._paces[flow.sink.name])
@@ -125,13 +170,9 @@ class Crew:
                 self._hub, flow, number, gate, partition, pace, permits, asyncio.Lock(), valve
             )
             assignments[partition] = to
-            lane = await self._hub.ledger.open_lane(
-                flow.name, partition, await self._beginning(flow, partition)
-            )
-            careful = None if marks is None else Careful(self._hub.ledger, lane, marks)
-            self._loops.append(Loop(f"{flow.name}/{partition}", Deliverer(to, lane, careful).turn))
         self.assignments[flow.name] = assignments
-        self._loops.append(Loop(f"{flow.name}/retry", Retrier(self._hub, assignments).turn))
+        leased = self._shift is not None
+        self._teams[flow.name] = Team(assignments, self._limits, leased=leased)
 
     async def _beginning(self, flow: Flow, partition: int) -> int:
         first, end = await self._log.bounds(partition)
@@ -143,6 +184,10 @@ class Crew:
         for gate in self._gates.values():
             await gate.opened.destination.close()
         self._gates.clear()
+
+
+def _count(holders: Holders, flows: Sequence[str], worker: str) -> int:
+    return len({worker}.union(*(holders.get(flow, set()) for flow in flows)))
 
 
 def follow_for(program: Program, log: Log) -> Follow:

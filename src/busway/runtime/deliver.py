@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from busway.lane import Lane
 from busway.runtime.careful import Careful
 from busway.runtime.fates import Fates
@@ -25,6 +27,9 @@ class Deliverer:
 
     async def turn(self, loop: Loop) -> None:
         """Work one portion, or wait for one."""
+        if self._to.tenure.lost:
+            with loop.idle():
+                await asyncio.Event().wait()
         follow, partition = self._to.hub.follow, self._to.partition
         valve = self._to.valve
         if not valve.takes(partition, self._cursor):
@@ -53,7 +58,11 @@ class Deliverer:
             self._careful = None if self._careful.over else self._careful
 
     async def _catch_up(self) -> None:
-        lane = await self._to.hub.ledger.open_lane(
-            self._to.flow.name, self._to.partition, self._cursor
-        )
-        self._cursor, self._fates = lane.cursor, Fates()
+        to = self._to
+        lane: Lane | None
+        if to.tenure.epoch:
+            lane = await to.found()
+        else:
+            lane = await to.hub.ledger.open_lane(to.flow.name, to.partition, self._cursor)
+        if lane is not None:
+            self._cursor, self._fates = lane.cursor, Fates()

@@ -13,11 +13,12 @@ from busway.bus.follow import Follow
 from busway.clock import Clock
 from busway.delivery.settle import Terms
 from busway.flow import Flow
-from busway.lane import Change, Counts, Settlement
+from busway.lane import Change, Counts, Lane, Settlement
 from busway.outcome import DELIVERED, HELD, Down, Outcome, Retry, Untried
 from busway.ports import Ledger, Load, Permits
 from busway.runtime.gate import Gate
 from busway.runtime.pace import Pace, Paid
+from busway.runtime.tenure import Tenure
 from busway.runtime.valve import Valve
 
 
@@ -53,6 +54,10 @@ class Hub(msgspec.Struct, frozen=True):
         )
 
 
+HELD_EVERY_S = 0.1
+"""How often one that is not sure of its lease looks whether it is again."""
+
+
 class Leave(msgspec.Struct, frozen=True):
     """Leave to go to a sink: as its probe or not, and what was paid for it."""
 
@@ -65,7 +70,7 @@ class Assignment(msgspec.Struct, frozen=True):
 
     ``pace`` and ``permits`` hold for all lanes of the flow together: how fast, and how many at a
     time; ``valve`` whether at all. ``lock`` is held while troubles of the lane are decided, by
-    delivering and by retrying.
+    delivering and by retrying. ``tenure`` is the lease under which it is worked.
     """
 
     hub: Hub
@@ -77,14 +82,18 @@ class Assignment(msgspec.Struct, frozen=True):
     permits: Permits
     lock: asyncio.Lock
     valve: Valve = msgspec.field(default_factory=Valve)
+    tenure: Tenure = msgspec.field(default_factory=Tenure)
 
     async def clear(self, count: int) -> Leave:
         """Return when ``count`` events may go to the sink.
 
-        What was paused, or found to be down, while they waited waits again.
+        What was paused, or found to be down, while they waited waits again, and so does what is
+        not sure of its lease.
         """
         while True:
             await self.valve.opened()
+            while not self.tenure.held:
+                await self.hub.clock.sleep(HELD_EVERY_S)
             await self.gate.due()
             leave = await self.leave(count)
             if leave is not None:
@@ -97,7 +106,7 @@ class Assignment(msgspec.Struct, frozen=True):
         destination that is down.
         """
         paid = await self.pace.allow(count if self.gate.closed else self._probes(count))
-        probing = self.gate.enter() if self.valve.open else None
+        probing = self.gate.enter() if self.valve.open and self.tenure.held else None
         going = self._probes(count) if probing else count
         if probing is None or paid.count < going:
             paid.give_back(paid.count)
@@ -123,7 +132,19 @@ class Assignment(msgspec.Struct, frozen=True):
 
     async def write(self, load: Load) -> Sequence[Outcome]:
         """Hand a load of this lane to its destination, and return what it answers."""
-        return await self.gate.write(load, self.flow.backoff)
+        outcomes = await self.gate.write(load, self.flow.backoff)
+        if load.epoch and outcomes and isinstance(outcomes[0], Untried) and self.valve.open:
+            await self.found()
+        return outcomes
+
+    async def found(self) -> Lane | None:
+        """Return its lane as the ledger has it; ``None``, and lost, when it is somebody else's."""
+        mine = (self.flow.name, self.partition, self.tenure.epoch)
+        for lane in await self.hub.ledger.lanes():
+            if (lane.flow, lane.partition, lane.epoch) == mine:
+                return lane
+        self.tenure.lose()
+        return None
 
     def along(self, settlement: Settlement) -> Sequence[Change]:
         """Return what else changes in the ledger with a settlement of this lane."""

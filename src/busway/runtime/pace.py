@@ -36,6 +36,8 @@ class Pace:
         self._throttle = None if rate is None else Throttle(rate)
         self._clock = clock
         self.shared = shared
+        self._asked: Rate | None = None
+        self._workers = 1
         self._turn = asyncio.Lock()
         self._changed = Signal(clock)
 
@@ -49,7 +51,19 @@ class Pace:
 
         What was cut to the burst of the rate before goes at once, and is paid for by a longer wait.
         """
-        wanted = self.declared if rate is None else rate
+        self._asked = rate
+        self._hold()
+
+    def share(self, workers: int) -> None:
+        """Hold this worker's part from now on, where so many keep to the rate together."""
+        if workers != self._workers:
+            self._workers = workers
+            self._hold()
+
+    def _hold(self) -> None:
+        wanted = self.declared if self._asked is None else self._asked
+        if wanted is not None and self._workers > 1:
+            wanted = wanted.part(self._workers)
         if wanted == self.rate:
             return
         now = self._clock.monotonic()

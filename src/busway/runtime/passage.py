@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from busway.delivery.settle import Decided, Held, settlement
 from busway.event import Event
 from busway.ports import Item, Load
@@ -120,7 +122,14 @@ class Passage:
     def _load_of(self, items: Sequence[Item]) -> Load:
         to, holes = self._to, self._fates.holes()
         return Load(
-            to.lane, items, self._start, self._portion.end, holes, to.flow.ordered, to.permits
+            lane=to.lane,
+            items=items,
+            start=self._start,
+            end=self._portion.end,
+            holes=holes,
+            ordered=to.flow.ordered,
+            permits=to.permits,
+            epoch=to.tenure.epoch,
         )
 
     async def _settle_before(self, left: Sequence[Item]) -> None:
@@ -139,6 +148,7 @@ class Passage:
             keys = await self._parked_keys() if flow.ordered else {}
             place = (self._to.partition, self._start, end)
             found = settlement(hub.terms(flow), place, decided, keys, landed)
+            found = msgspec.structs.replace(found, epoch=self._to.tenure.epoch)
             (applied,) = await hub.ledger.settle([found], self._to.along(found))
         if not applied:
             raise Stale

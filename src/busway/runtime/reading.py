@@ -29,8 +29,7 @@ class Reader:
         """Return what these alerts look at, as it is now."""
         flows = await self._survey.flows()
         kinds = {alert.kind for alert in alerts}
-        await self._seen.watch({alert.source for alert in alerts if alert.source is not None})
-        await self._seen.keep()
+        await self.attend(alerts)
         return Reading(
             at=self._clock.now(),
             flows=flows,
@@ -39,6 +38,11 @@ class Reader:
             silent_s=self._seen.silent_s(),
             failing=self._ratios([one for one in alerts if one.kind == "error_ratio"], flows),
         )
+
+    async def attend(self, alerts: Sequence[Alert]) -> None:
+        """Keep when events came from the sources that these alerts watch."""
+        await self._seen.watch({alert.source for alert in alerts if alert.source is not None})
+        await self._seen.keep()
 
     def _disk(self) -> Disk | None:
         place = self._stores.place

@@ -67,7 +67,7 @@ class ReplayAssignment(Assignment, frozen=True, kw_only=True):
         live = self.landings.live
         named = [msgspec.structs.replace(item, flow=live.known_as) for item in items]
         return msgspec.structs.replace(
-            load, lane=live.lane, items=named, start=None, end=None, holes=()
+            load, lane=live.lane, items=named, start=None, end=None, holes=(), epoch=0
         )
 
     async def _parted(self, load: Load) -> Sequence[Outcome]:

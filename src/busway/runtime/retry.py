@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
+import msgspec
+
 from busway.delivery.settle import Decided, Held, Problem, failed_again
 from busway.event import Event
 from busway.lane import Query, Trouble, Verdict
@@ -25,9 +27,15 @@ _TO_PROBE = 100
 
 
 class Retrier:
-    """Retries one flow's parked events; ``assignments`` are its lanes, by partition."""
+    """Retries one flow's parked events; ``assignments`` are its lanes, by partition.
 
-    def __init__(self, hub: Hub, assignments: Mapping[int, Assignment]) -> None:
+    They may become more; where they are ``leased``, nothing of other lanes is looked at.
+    """
+
+    def __init__(
+        self, hub: Hub, assignments: Mapping[int, Assignment], *, leased: bool = False
+    ) -> None:
+        self._leased = leased
         self._hub = hub
         self._assignments = assignments
         first = next(iter(assignments.values()))
@@ -69,6 +77,8 @@ class Retrier:
         limit = limit if self._gate.closed else _TO_PROBE
         now = self._hub.clock.now()
         query = Query(state="parked", flow=self._flow.name, due_by=now, limit=limit)
+        if self._leased:
+            query = msgspec.structs.replace(query, partitions=tuple(self._assignments))
         found = await self._hub.ledger.troubles(query)
         return found if self._gate.closed else self._probe(found)
 
@@ -140,7 +150,8 @@ class Retrier:
             leave = await self._leave(to, len(items))
         if leave is None:
             return []
-        load = Load(to.lane, items, ordered=to.flow.ordered, permits=to.permits)
+        ordered, epoch = to.flow.ordered, to.tenure.epoch
+        load = Load(to.lane, items, ordered=ordered, permits=to.permits, epoch=epoch)
         began = time.perf_counter()
         outcomes = await to.deliver(load, leave)
         took_s = time.perf_counter() - began

@@ -13,7 +13,7 @@ import msgspec
 
 from busway.errors import SinkError
 from busway.event import Event
-from busway.outcome import DELIVERED, Down, Outcome, Rejected
+from busway.outcome import DELIVERED, UNTRIED, Down, Outcome, Rejected
 from busway.ports import Landing, Load, Standing, Supplies
 from busway.settings import Env, resolve
 from busway.sink import sqlite_position
@@ -106,6 +106,8 @@ class JsonlDestination:
 
     def _land(self, load: Load, connection: apsw.Connection) -> Sequence[Outcome]:
         place = sqlite_position.read(connection, load)
+        if place.refuses(load):
+            return [UNTRIED] * (len(load.items) or 1)
         outcomes, lines = _lines(load, place)
         if lines:
             size = connection.execute(statement("sqlite", "file_get")).get

@@ -25,10 +25,18 @@ class Position(msgspec.Struct, frozen=True):
 
 
 class Place(msgspec.Struct, frozen=True):
-    """A lane's position, with those exceptions that a load can touch (see :func:`span`)."""
+    """A lane's position, with those exceptions that a load can touch (see :func:`span`).
+
+    ``epoch`` is the largest number of a lease under which something was written.
+    """
 
     position: Position = Position()
     exceptions: frozenset[int] = frozenset()
+    epoch: int = 0
+
+    def refuses(self, load: Load) -> bool:
+        """Say whether a later holder of the lane has written: this load is of one that lost it."""
+        return 0 < load.epoch < self.epoch
 
     def pending(self, load: Load) -> Sequence[int]:
         """Return which items of a load (their places in it) are not in the destination yet."""

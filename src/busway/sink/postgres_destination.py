@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from busway.outcome import DELIVERED, Down, Outcome
+from busway.outcome import DELIVERED, UNTRIED, Down, Outcome
 from busway.ports import Load, Standing
 from busway.sink import postgres_position
 from busway.sink.position import Place, advance, missed_offsets
@@ -81,9 +81,12 @@ class PostgresDestination:
             if not self._prepared:
                 await postgres_position.prepare(session.connection, self._schema)
             place = await postgres_position.read(session.connection, self._schema, load)
+            if place.refuses(load):
+                return [UNTRIED] * (len(load.items) or 1)
             outcomes = await self._rows(session, load, place, careful=careful)
             change = advance(place, load, missed_offsets(load, outcomes))
-            if change.inserts or change.deletes or change.position != place.position:
+            moved = change.inserts or change.deletes or change.position != place.position
+            if moved or load.epoch > place.epoch:
                 await postgres_position.store(session.connection, self._schema, load, change)
         self._prepared = True
         return outcomes

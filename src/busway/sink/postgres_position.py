@@ -17,6 +17,7 @@ async def prepare(connection: Connection[Record], schema: str) -> None:
     if not await connection.fetchval(statement("postgres", "positions_exist"), *tables):
         await connection.execute(statement("postgres", "lock"), f"busway {schema}")
         await connection.execute(_sql("position_table", schema))
+        await connection.execute(_sql("position_add_epoch", schema))
         await connection.execute(_sql("exception_table", schema))
 
 
@@ -32,7 +33,8 @@ async def read(connection: Connection[Record], schema: str, load: Load) -> Place
         if row is None:
             await connection.execute(_sql("position_first", schema), *load.lane)
         elif row["writes"] == row["seen"]:
-            return Place(Position(row["start"], row["position"]), frozenset(row["exceptions"]))
+            position = Position(row["start"], row["position"])
+            return Place(position, frozenset(row["exceptions"]), row["epoch"])
 
 
 async def standing(
@@ -58,8 +60,8 @@ async def store(connection: Connection[Record], schema: str, load: Load, change:
     if change.inserts:
         sql = _sql("exception_insert", schema)
         await connection.execute(sql, *load.lane, change.inserts)
-    place = change.position
-    await connection.execute(_sql("position_put", schema), *load.lane, place.start, place.position)
+    given = (*load.lane, change.position.start, change.position.position, load.epoch)
+    await connection.execute(_sql("position_put", schema), *given)
 
 
 def _query(load: Load) -> tuple[str, tuple[object, ...]]:

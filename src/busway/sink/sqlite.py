@@ -11,7 +11,7 @@ import apsw
 import msgspec
 
 from busway.errors import SinkError
-from busway.outcome import DELIVERED, Down, Outcome
+from busway.outcome import DELIVERED, UNTRIED, Down, Outcome
 from busway.ports import Landing, Load, Standing, Supplies
 from busway.settings import Env, resolve
 from busway.sink import sqlite_position
@@ -97,6 +97,8 @@ class SqliteDestination:
     def _land(self, load: Load, connection: apsw.Connection) -> Sequence[Outcome]:
         sqlite_position.prepare(connection)
         place = sqlite_position.read(connection, load)
+        if place.refuses(load):
+            return [UNTRIED] * (len(load.items) or 1)
         outcomes = self._rows(load, place, connection)
         missed = missed_offsets(load, outcomes)
         sqlite_position.store(connection, load, advance(place, load, missed))

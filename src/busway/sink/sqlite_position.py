@@ -15,12 +15,15 @@ def prepare(connection: apsw.Connection) -> None:
     """Make the tables of positions when there are none."""
     connection.execute(_sql("position_table"))
     connection.execute(_sql("exception_table"))
+    if not connection.execute(_sql("position_epoch")).get:
+        connection.execute(_sql("position_add_epoch"))
 
 
 def read(connection: apsw.Connection, load: Load) -> Place:
     """Return the place of the load's lane; called inside the transaction that lands it."""
-    position = _position(connection, load.lane)
-    return Place(position, frozenset(_exceptions(connection, load, span(position, load))))
+    position, epoch = _position(connection, load.lane)
+    exceptions = _exceptions(connection, load, span(position, load))
+    return Place(position, frozenset(exceptions), epoch)
 
 
 def standing(
@@ -29,7 +32,7 @@ def standing(
     """Return what is known of a lane and of some of its offsets."""
     prepare(connection)
     exceptions = frozenset(_exceptional(connection, lane, offsets))
-    return Place(_position(connection, lane), exceptions).standing(offsets)
+    return Place(_position(connection, lane)[0], exceptions).standing(offsets)
 
 
 def store(connection: apsw.Connection, load: Load, change: Change) -> None:
@@ -37,7 +40,8 @@ def store(connection: apsw.Connection, load: Load, change: Change) -> None:
     connection.executemany(_sql("exception_delete"), [(*load.lane, o) for o in change.deletes])
     connection.executemany(_sql("exception_insert"), [(*load.lane, o) for o in change.inserts])
     place = change.position
-    connection.execute(_sql("position_put"), (*load.lane, place.start, place.position))
+    given = (*load.lane, place.start, place.position, load.epoch)
+    connection.execute(_sql("position_put"), given)
 
 
 def _exceptions(
@@ -56,9 +60,9 @@ def _exceptional(
     return [offset for (offset,) in rows]
 
 
-def _position(connection: apsw.Connection, lane: tuple[str, str, int]) -> Position:
+def _position(connection: apsw.Connection, lane: tuple[str, str, int]) -> tuple[Position, int]:
     row = connection.execute(_sql("position_get"), lane).fetchone()
-    return Position(*row) if row else Position()
+    return (Position(*row[:2]), row[2]) if row else (Position(), 0)
 
 
 def _sql(name: str) -> str:

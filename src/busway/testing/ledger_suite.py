@@ -208,6 +208,9 @@ class LedgerSuite(KeepingSuite):
         assert [t.offset for t in found] == [1, 2, 3]
         found = await ledger.troubles(Query(due_by=AT + 9 * MINUTE, limit=2, flow="f"))
         assert [t.offset for t in found] == [1, 2]
+        for partitions, offsets in [((0, 1), [1, 2]), ((1,), []), ((), [])]:
+            query = Query(due_by=AT + MINUTE, flow="f", partitions=partitions)
+            assert [t.offset for t in await ledger.troubles(query)] == offsets
         assert list(await ledger.troubles(Query(due_by=AT - MINUTE))) == []
         assert list(await ledger.troubles(Query(due_by=AT + 9 * MINUTE, state="dead"))) == []
 

@@ -297,6 +297,7 @@ def _wanted(trouble: Trouble, query: Query) -> bool:
         query.state in (None, trouble.state)
         and query.flow in (None, trouble.flow)
         and query.partition in (None, trouble.partition)
+        and (query.partitions is None or trouble.partition in query.partitions)
         and query.event_id in (None, trouble.event_id)
         and query.event_key in (None, trouble.event_key)
         and query.error in (None, trouble.error)

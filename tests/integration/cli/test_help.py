@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from busway.cli.main import app
 from command import busway
 
-BY_HAND = {"new", "run"}
+BY_HAND = {"new", "run", "serve", "work"}
 """Commands for people alone: they have no --json."""
 
 

@@ -49,6 +49,8 @@ def _conditions(query: Query) -> Iterator[tuple[str, *tuple[object, ...]]]:
     for name in _EQUAL:
         if (value := getattr(query, name)) is not None:
             yield f"{name} = {{}}", value
+    if query.partitions is not None:
+        yield "partition = ANY({}::int[])", list(query.partitions)
     if query.since_from is not None:
         yield "since >= {}", query.since_from
     if query.since_to is not None:

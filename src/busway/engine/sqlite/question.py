@@ -71,6 +71,9 @@ def _conditions(query: Query) -> Iterator[tuple[str, tuple[Any, ...]]]:
         yield f"{plus}flow = ?", (query.flow,)
     if query.partition is not None:
         yield f"{plus}partition = ?", (query.partition,)
+    if query.partitions is not None:
+        marks = ", ".join("?" * len(query.partitions)) or "NULL"
+        yield f"{plus}partition IN ({marks})", query.partitions
     yield from _more(query)
     if query.after is not None:
         yield _later(query, query.after)

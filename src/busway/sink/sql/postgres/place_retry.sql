@@ -2,6 +2,7 @@ SELECT
     p.start,
     p.position,
     p.writes,
+    p.epoch,
     (
         SELECT s.writes FROM {schema}.busway_position AS s
         WHERE s.log = $1 AND s.flow = $2 AND s."partition" = $3

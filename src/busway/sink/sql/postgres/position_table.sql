@@ -5,5 +5,6 @@ CREATE TABLE IF NOT EXISTS {schema}.busway_position (
     start bigint NOT NULL,
     position bigint NOT NULL,
     writes bigint NOT NULL,
+    epoch bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (log, flow, "partition")
 )

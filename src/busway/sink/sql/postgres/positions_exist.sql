@@ -1,1 +1,6 @@
-SELECT to_regclass($1) IS NOT NULL AND to_regclass($2) IS NOT NULL
+SELECT
+    to_regclass($2) IS NOT NULL
+    AND EXISTS (
+        SELECT FROM pg_attribute
+        WHERE attrelid = to_regclass($1) AND attname = 'epoch' AND NOT attisdropped
+    )

@@ -1,1 +1,1 @@
-SELECT start, position FROM busway_position WHERE log = ? AND flow = ? AND "partition" = ?
+SELECT start, position, epoch FROM busway_position WHERE log = ? AND flow = ? AND "partition" = ?

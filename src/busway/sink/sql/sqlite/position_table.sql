@@ -4,5 +4,6 @@ CREATE TABLE IF NOT EXISTS busway_position (
     "partition" INTEGER NOT NULL,
     start INTEGER NOT NULL,
     position INTEGER NOT NULL,
+    epoch INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (log, flow, "partition")
 ) WITHOUT ROWID

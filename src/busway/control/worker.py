@@ -1,0 +1,39 @@
+"""The workers of an installation: what each tells of itself in the ledger, with every beat."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+
+from busway.ports import Ledger
+
+WORKER = "worker/"
+DUTY = "duty/"
+"""Before the name of a duty that one worker has for all; the value is the worker."""
+
+
+class WorkerRecord(msgspec.Struct, frozen=True):
+    """One worker: its beat, which rises as long as it lives, and the flows that it can work.
+
+    ``flows`` are their code versions by name, ``at`` is when it beat last, on its own clock.
+    ``leaving`` is one that finishes what it has in hand and takes nothing any more.
+    """
+
+    beat: int
+    at: datetime
+    started_at: datetime
+    host: str
+    pid: int
+    flows: Mapping[str, str] = {}
+    leaving: bool = False
+
+
+async def workers(ledger: Ledger) -> Mapping[str, WorkerRecord]:
+    """Return what is kept of each worker, by its id; those that died are there for a minute."""
+    found = await ledger.get(WORKER)
+    return {
+        name.removeprefix(WORKER): msgspec.json.decode(value, type=WorkerRecord)
+        for name, value in found.items()
+    }

@@ -1,0 +1,71 @@
+"""Duties: what is done once in the whole installation, by the one worker that has it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Set
+
+from busway.clock import Clock
+from busway.control.worker import DUTY
+from busway.lane import Change
+from busway.ports import Ledger
+from busway.runtime.loop import Loop, Turn
+
+LOOK_EVERY_S = 0.5
+REPLAY = "replay/"
+"""Before a flow's name: the duty to work its replays."""
+
+
+class Duties:
+    """Those that this worker has."""
+
+    def __init__(self, ledger: Ledger, clock: Clock, worker: str, sure: Callable[[], bool]) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._worker = worker.encode()
+        self._sure = sure
+        self._mine: set[str] = set()
+
+    def has(self, name: str) -> bool:
+        """Say whether a duty is this worker's now."""
+        return name in self._mine and self._sure()
+
+    async def wait(self) -> None:
+        """Return when it is worth asking again."""
+        await self._clock.sleep(LOOK_EVERY_S)
+
+    async def look(self, wanted: Iterable[str], living: Set[str]) -> None:
+        """Take each wanted duty that nobody alive has; know which ones are this worker's."""
+        found = await self._ledger.get(DUTY)
+        mine = set()
+        for name in wanted:
+            holder = found.get(DUTY + name)
+            if holder == self._worker or (
+                (holder is None or holder.decode() not in living)
+                and await self._change(name, holder, self._worker)
+            ):
+                mine.add(name)
+        self._mine = mine
+
+    async def release(self) -> None:
+        """Let others have them, at once."""
+        mine, self._mine = self._mine, set()
+        for name in mine:
+            await self._change(name, self._worker, None)
+
+    async def _change(self, name: str, before: bytes | None, after: bytes | None) -> bool:
+        return await self._ledger.change([Change(DUTY + name, after, expected=before)])
+
+
+def on_duty(name: str, duties: Duties | None, loop_turn: Turn) -> Turn:
+    """Return the turn of a loop that works only while this worker has a duty."""
+    if duties is None:
+        return loop_turn
+
+    async def turn(loop: Loop) -> None:
+        if duties.has(name):
+            await loop_turn(loop)
+            return
+        with loop.idle():
+            await duties.wait()
+
+    return turn

@@ -1,0 +1,251 @@
+"""The shift: a worker beats, looks who else does, and takes and gives lanes and duties."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+
+import msgspec
+import structlog
+
+from busway.clock import Clock
+from busway.control.record import HAND
+from busway.control.worker import WORKER, WorkerRecord, workers
+from busway.delivery.care import Mark
+from busway.delivery.share import DEAD_AFTER_S, Watched, alive, wanted, watched
+from busway.errors import StoreError
+from busway.lane import Change, Lane, Lease
+from busway.ports import Ledger
+from busway.runtime.careful import Careful
+from busway.runtime.duty import REPLAY, Duties
+from busway.runtime.loop import Loop
+from busway.runtime.team import Team
+from busway.runtime.tenure import Tenure
+
+LOOK_EVERY_S = 0.5
+SURE_S = DEAD_AFTER_S - 0.5
+"""How long a worker is sure of its lanes after a look, in which the others saw it."""
+BLIND_S = DEAD_AFTER_S / 2
+"""After so long without a look it cannot tell who died meanwhile, and watches everybody anew."""
+BURIED_AFTER_S = 60.0
+WITHIN_S = 10.0
+"""How long the portion in hand of a lane that is given up may take."""
+DUTIES = ("upkeep", "redrive", "alerts")
+
+_log = structlog.get_logger("busway")
+Key = tuple[str, int]
+Holders = Mapping[str, set[str]]
+
+
+class Shift:
+    """Works the lanes that are this worker's.
+
+    All that is decided is in :mod:`busway.delivery.share`; what two decide at the same time is
+    settled by the ledger, which gives a lane to the first of them.
+    """
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+        self.worker = uuid.uuid4().hex[:12]
+        self.duties = Duties(ledger, clock, self.worker, self.sure)
+        self._ledger = ledger
+        self._clock = clock
+        self._told: Callable[[Holders, str], None] = _nobody
+        self._teams: Mapping[str, Team] = {}
+        self._beat = 0
+        self._started_at = clock.now()
+        self._leaving_all = False
+        self._seen: Mapping[str, Watched] = {}
+        self._looked_at = float("-inf")
+        self._sure_since = float("-inf")
+        self._leaving: dict[Key, asyncio.Task[None]] = {}
+
+    def sure(self) -> bool:
+        """Say whether the others must still take this worker for alive."""
+        return self._clock.monotonic() - self._sure_since < SURE_S
+
+    def man(self, teams: Mapping[str, Team], told: Callable[[Holders, str], None]) -> None:
+        """Work the lanes of these flows from the next look on.
+
+        ``told`` hears at each look who works lanes of each flow, and who this worker is.
+        """
+        self._teams, self._told = teams, told
+        self._leaving_all = False
+
+    async def turn(self, loop: Loop) -> None:
+        """Look once, and wait."""
+        await self.look()
+        with loop.idle():
+            await self._clock.sleep(LOOK_EVERY_S)
+
+    async def look(self) -> None:
+        """Beat, and take and give what is to be taken and given by what all can see."""
+        began = self._clock.monotonic()
+        if began - self._looked_at > BLIND_S:
+            self._seen = {}
+        try:
+            async with asyncio.timeout(DEAD_AFTER_S):
+                await self._tell()
+                known, lanes = await workers(self._ledger), await self._ledger.lanes()
+        except TimeoutError:
+            raise StoreError("the ledger did not answer in time") from None
+        now = self._looked_at = self._clock.monotonic()
+        self._seen = watched(self._seen, {id: one.beat for id, one in known.items()}, now)
+        living = alive(self._seen, now, self.worker)
+        self._drop(lanes)
+        self._sure_since = began
+        if self._leaving_all:
+            return
+        await self._deal(lanes, {id: known[id] for id in living if id in known})
+        await self.duties.look(self._wanted_duties(), living)
+        await self._bury(living, known)
+
+    async def leave(self, within_s: float) -> bool:
+        """Finish what is in hand and let others have it, lane by lane, at once."""
+        self._leaving_all = True
+        with contextlib.suppress(StoreError):
+            await self._tell()
+            await self.duties.release()
+        for key, tenure in self._held().items():
+            self._start_leaving(key, tenure, within_s)
+        tasks = list(self._leaving.values())
+        done = await asyncio.gather(*tasks, return_exceptions=True)
+        return not any(isinstance(one, BaseException) for one in done)
+
+    async def go(self) -> None:
+        """Be no worker any more, until lanes are to be worked again."""
+        self._sure_since = float("-inf")
+        with contextlib.suppress(StoreError):
+            await self._ledger.change([Change(WORKER + self.worker, None)])
+
+    async def _tell(self) -> None:
+        self._beat += 1
+        record = WorkerRecord(
+            beat=self._beat,
+            at=self._clock.now(),
+            started_at=self._started_at,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            flows={name: team.flow.version for name, team in self._teams.items()},
+            leaving=self._leaving_all,
+        )
+        await self._ledger.put(WORKER + self.worker, msgspec.json.encode(record))
+
+    def _held(self) -> Mapping[Key, Tenure]:
+        return {
+            (name, partition): tenure
+            for name, team in self._teams.items()
+            for partition, tenure in team.held.items()
+            if (name, partition) not in self._leaving
+        }
+
+    def _drop(self, lanes: Sequence[Lane]) -> None:
+        """Stop to work what somebody else has by now."""
+        mine = {(one.flow, one.partition): one.epoch for one in lanes if one.worker == self.worker}
+        for key, tenure in self._held().items():
+            if mine.get(key) != tenure.epoch:
+                _log.warning("a lane was taken away", flow=key[0], partition=key[1])
+                tenure.lose()
+                self._leave(key, self._end(key, WITHIN_S))
+
+    async def _deal(self, lanes: Sequence[Lane], living: Mapping[str, WorkerRecord]) -> None:
+        take: list[Lease] = []
+        for group, who in self._groups(lanes, living):
+            taken, given = wanted(group, who, self.worker)
+            take += [one for one in taken if (one.flow, one.partition) not in self._leaving]
+            for one in given:
+                tenure = self._held().get((one.flow, one.partition))
+                if tenure is not None:
+                    self._start_leaving((one.flow, one.partition), tenure, WITHIN_S)
+        held = self._held()
+        for lane in lanes:
+            key = (lane.flow, lane.partition)
+            if lane.worker == self.worker and key not in held and key not in self._leaving:
+                take.append(Lease(*key, lane.epoch, self.worker))
+        self._told(_holders(lanes, living.keys(), take), self.worker)
+        if take:
+            await self._take(take, lanes)
+
+    def _groups(
+        self, lanes: Sequence[Lane], living: Mapping[str, WorkerRecord]
+    ) -> Sequence[tuple[list[Lane], set[str]]]:
+        """Return the lanes of flows that are worked here, by who can work them.
+
+        What somebody alive has who is not to take any more is his until he gives it up. They come
+        by partition, so that the lanes of each flow are spread too.
+        """
+        groups: defaultdict[frozenset[str], list[Lane]] = defaultdict(list)
+        for lane in sorted(lanes, key=lambda one: (one.partition, one.flow)):
+            if lane.flow not in self._teams:
+                continue
+            who = frozenset(
+                id for id, one in living.items() if lane.flow in one.flows and not one.leaving
+            ) | {self.worker}
+            if lane.worker in who or lane.worker not in living:
+                groups[who].append(lane)
+        return [(group, set(who)) for who, group in groups.items()]
+
+    async def _take(self, leases: Sequence[Lease], lanes: Sequence[Lane]) -> None:
+        before = {(one.flow, one.partition): one.worker for one in lanes}
+        epochs = await self._ledger.lease(leases)
+        now = {(one.flow, one.partition): one for one in await self._ledger.lanes()}
+        marks = await self._marks()
+        for lease, epoch in zip(leases, epochs, strict=True):
+            key = (lease.flow, lease.partition)
+            if epoch is None or key not in now:
+                continue
+            died = before[key] not in (None, self.worker)
+            careful = Careful(self._ledger, now[key], marks) if died else None
+            self._teams[lease.flow].begin(now[key], careful, Tenure(epoch, self.sure))
+            _log.info("lane taken", flow=lease.flow, partition=lease.partition, epoch=epoch)
+
+    async def _marks(self) -> Mapping[str, Mark]:
+        found = await self._ledger.get(HAND)
+        return {name: msgspec.json.decode(value, type=Mark) for name, value in found.items()}
+
+    def _start_leaving(self, key: Key, tenure: Tenure, within_s: float) -> None:
+        self._leave(key, self._give(key, tenure, within_s))
+
+    def _leave(self, key: Key, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work, name=f"leave {key[0]}/{key[1]}")
+        self._leaving[key] = task
+        task.add_done_callback(lambda _: self._leaving.pop(key, None))
+
+    async def _give(self, key: Key, tenure: Tenure, within_s: float) -> None:
+        await self._end(key, within_s)
+        tenure.lose()
+        await self._ledger.lease([Lease(*key, tenure.epoch, None)])
+        _log.info("lane given up", flow=key[0], partition=key[1])
+
+    async def _end(self, key: Key, within_s: float) -> None:
+        await self._teams[key[0]].end(key[1], within_s)
+
+    def _wanted_duties(self) -> Sequence[str]:
+        return [*DUTIES, *(REPLAY + name for name in self._teams)]
+
+    async def _bury(self, living: set[str], known: Mapping[str, WorkerRecord]) -> None:
+        """Forget who has been dead for a while."""
+        now = self._clock.monotonic()
+        dead = [id for id in known.keys() - living if now - self._seen[id].since > BURIED_AFTER_S]
+        if dead:
+            await self._ledger.change([Change(WORKER + id, None) for id in dead])
+
+
+def _nobody(_holders: Holders, _worker: str) -> None:
+    """Nobody has to be told."""
+
+
+def _holders(lanes: Sequence[Lane], living: Collection[str], take: Sequence[Lease]) -> Holders:
+    """Return who works lanes of each flow."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for lane in lanes:
+        if lane.worker is not None and lane.worker in living:
+            found[lane.flow].add(lane.worker)
+    for one in take:
+        if one.worker is not None:
+            found[one.flow].add(one.worker)
+    return found

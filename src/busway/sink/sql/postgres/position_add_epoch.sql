@@ -1,0 +1,1 @@
+ALTER TABLE {schema}.busway_position ADD COLUMN IF NOT EXISTS epoch bigint NOT NULL DEFAULT 0

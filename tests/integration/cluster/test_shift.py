@@ -1,0 +1,176 @@
+"""Several workers: lanes are shared, move when one ends or dies, and nothing lands twice."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from cluster_process import Cluster, Watch, Worker
+from command import Server, busway
+from delivery_node import until
+
+EVENTS = 20_000
+FLOWS = """
+from busway import App, env
+from busway.sinks import postgres
+
+app = App("shop")
+
+@app.flow(when={"type": ["order.created"]}, to=postgres(env("TARGET"), table="orders"))
+def orders(event):
+    return {"number": event.data["n"]}
+"""
+SETUP = "CREATE TABLE orders (number bigint NOT NULL)"
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path, engine: str) -> Cluster:
+    (tmp_path / "shop.py").write_text(FLOWS)
+    (tmp_path / ".env").write_text(f"TARGET={engine}\nBUSWAY_PARTITIONS=8\n")
+    found = Cluster(engine, tmp_path)
+    await found.rows(SETUP)
+    return found
+
+
+def send(server: Server, first: int, end: int) -> None:
+    for at in range(first, end, 1_000):
+        events = [
+            {"id": str(n), "subject": f"k{n % 100}", "data": {"n": n}}
+            for n in range(at, min(at + 1_000, end))
+        ]
+        answer = server.post(*events)
+        assert answer.status_code == 202, answer.text
+
+
+async def numbers(cluster: Cluster) -> list[int]:
+    return [one for (one,) in await cluster.rows("SELECT number FROM orders ORDER BY number")]
+
+
+async def all_landed_once(cluster: Cluster, count: int) -> None:
+    async def landed() -> bool:
+        ((found,),) = await cluster.rows("SELECT count(*) FROM orders")
+        return bool(found >= count)
+
+    await until(landed, f"{count} events landed")
+    assert await numbers(cluster) == list(range(count))
+    checked = busway("check", cwd=cluster.cwd, BUSWAY_ENGINE=cluster.engine)
+    assert checked.code == 0, checked.out + checked.err
+
+
+async def spread(cluster: Cluster, *workers: Worker) -> None:
+    """Return once these workers have all lanes, as many each."""
+    each = {worker.process.pid: 8 // len(workers) for worker in workers}
+
+    async def even() -> bool:
+        return dict(Counter((await cluster.holders("orders")).values())) == each
+
+    await until(even, "all have as many lanes")
+
+
+async def test_two_workers_and_an_intake_deliver_each_event_once(cluster: Cluster) -> None:
+    with (
+        cluster.serving("shop.py") as server,
+        cluster.working("shop.py") as first,
+        cluster.working("shop.py") as second,
+    ):
+        await spread(cluster, first, second)
+        send(server, 0, EVENTS)
+        await all_landed_once(cluster, EVENTS)
+        assert "settled" in first.log
+        assert "settled" in second.log
+        assert first.stop() == second.stop() == 0
+    assert "taken away" not in first.log + second.log
+
+
+async def test_the_lanes_of_a_killed_worker_move_within_5_s(cluster: Cluster) -> None:
+    with (
+        cluster.serving("shop.py") as server,
+        cluster.working("shop.py") as first,
+        cluster.working("shop.py") as second,
+    ):
+        await spread(cluster, first, second)
+        send(server, 0, EVENTS // 2)
+        second.signal(signal.SIGKILL)
+        watch = Watch()
+        send(server, EVENTS // 2, EVENTS)
+        await spread(cluster, first)
+        assert watch.passed_s < 5.0
+        await all_landed_once(cluster, EVENTS)
+
+
+async def test_the_lanes_of_a_stopped_worker_move_within_a_second(cluster: Cluster) -> None:
+    with (
+        cluster.serving("shop.py") as server,
+        cluster.working("shop.py") as first,
+        cluster.working("shop.py") as second,
+    ):
+        await spread(cluster, first, second)
+        send(server, 0, 2_000)
+        second.process.terminate()
+        watch = Watch()
+        await spread(cluster, first)
+        assert watch.passed_s < 1.0
+        send(server, 2_000, 4_000)
+        await all_landed_once(cluster, 4_000)
+
+
+async def test_one_that_slept_past_its_lease_settles_nothing(cluster: Cluster) -> None:
+    with cluster.serving("shop.py") as server, ExitStack() as workers:
+        first = workers.enter_context(cluster.working("shop.py"))
+        second = workers.enter_context(cluster.working("shop.py"))
+        await spread(cluster, first, second)
+        send(server, 0, 6_000)
+        second.signal(signal.SIGSTOP)
+        send(server, 6_000, 10_000)
+        await spread(cluster, first)
+        await all_landed_once(cluster, 10_000)
+        second.signal(signal.SIGCONT)
+        await spread(cluster, first, second)
+        assert "taken away" in second.log
+        send(server, 10_000, 14_000)
+        await all_landed_once(cluster, 14_000)
+
+
+async def test_old_and_new_flows_files_run_side_by_side(cluster: Cluster) -> None:
+    old = FLOWS + dedent("""
+        app.flow("gone", when={"type": ["order.created"]}, to=postgres(env("TARGET"), "old"))
+    """)
+    new = FLOWS.replace('event.data["n"]}', 'event.data["n"] + 0}') + dedent("""
+        app.flow("added", when={"type": ["order.created"]}, to=postgres(env("TARGET"), "new"))
+    """)
+    (cluster.cwd / "shop.py").write_text(old)
+    (cluster.cwd / "next.py").write_text(new)
+    await cluster.rows("CREATE TABLE old (n bigint)")
+    await cluster.rows("CREATE TABLE new (n bigint)")
+    with (
+        cluster.serving("shop.py") as server,
+        cluster.working("shop.py") as before,
+        cluster.working("next.py") as after,
+    ):
+        await spread(cluster, before, after)
+
+        async def apart() -> bool:
+            mine = set((await cluster.holders("gone")).values())
+            theirs = set((await cluster.holders("added")).values())
+            return (mine, theirs) == ({before.process.pid}, {after.process.pid})
+
+        await until(apart, "each works what only it has")
+        send(server, 0, 4_000)
+        await all_landed_once(cluster, 4_000)
+
+        async def both() -> bool:
+            ((olds, news),) = await cluster.rows(
+                "SELECT (SELECT count(*) FROM old), (SELECT count(*) FROM new)"
+            )
+            return (olds, news) == (4_000, 4_000)
+
+        await until(both, "what only one of them has is delivered by that one")
+        versions = await cluster.rows(
+            "SELECT DISTINCT version FROM busway.settled WHERE flow = 'orders'"
+        )
+        assert len(versions) == 2
