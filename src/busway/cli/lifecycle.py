@@ -34,7 +34,9 @@ def remove(
     name: str,
     discard: Annotated[
         bool,
-        typer.Option("--discard", help="Also with a backlog, parked events or dead letters."),
+        typer.Option(
+            "--discard", help="Also with a backlog, parked or dead events, or unfinished replays."
+        ),
     ] = False,
     reason: Reason = "",
 ) -> None:
@@ -49,5 +51,6 @@ def remove(
     lost = answer.read(Removal)
     typer.echo(
         f"Flow {lost.flow} is removed; given up with it: a backlog of {lost.backlog:,},"
-        f" {lost.parked:,} parked, {lost.dead:,} dead events."
+        f" {lost.parked:,} parked, {lost.dead:,} dead events,"
+        f" {lost.replaying:,} that were to be replayed."
     )

@@ -18,6 +18,7 @@ from busway.control.dead_job import renamed
 from busway.control.job import JOB, changed, jobs
 from busway.control.record import FLOW, HAND, VERSION, FlowRecord, flow_records
 from busway.control.replay import SKIPPED
+from busway.control.replay import ends as replay_ends
 from busway.control.status import FlowStatus, flow_statuses
 from busway.control.steering import CONTROL
 from busway.errors import Conflict, NotFound, SettingsError
@@ -45,12 +46,16 @@ class Renamed(msgspec.Struct, frozen=True):
 
 
 class Removal(msgspec.Struct, frozen=True):
-    """What a flow had when it was removed: that many events were given up with it."""
+    """What a flow had when it was removed: that many events were given up with it.
+
+    ``replaying`` is what its unfinished replays had still to go.
+    """
 
     flow: str
     backlog: int
     parked: int
     dead: int
+    replaying: int = 0
 
 
 class Census(msgspec.Struct, frozen=True):
@@ -121,8 +126,9 @@ async def remove(
         fix = "take it out of the flows file and restart, or reload, first"
         raise Conflict(f"flow {name!r} is declared and running; {fix}")
     lost = await _holdings(control, name)
-    if lost.backlog + lost.parked + lost.dead and not discard:
+    if lost.backlog + lost.parked + lost.dead + lost.replaying and not discard:
         what = f"a backlog of {lost.backlog:,}, {lost.parked:,} parked and {lost.dead:,} dead"
+        what += f" and (in replays) {lost.replaying:,} unfinished" if lost.replaying else ""
         fix = "declare it again to work them, or discard them (--discard)"
         raise Conflict(f"flow {name!r} has {what} events; {fix}")
     await _remove(control.ledger, lost, _removal_audit(control, lost, who, reason))
@@ -242,14 +248,18 @@ async def _replays(ledger: Ledger, flow: str) -> set[str]:
 
 
 async def _holdings(control: Control, name: str) -> Removal:
-    """Return what a flow and its replays hold; a replay's own backlog is the flow's."""
-    backlog = parked = dead = 0
+    """Return what a flow and its replays hold."""
+    backlog = parked = dead = replaying = 0
+    ends = await replay_ends(control.ledger)
     for lane in await control.ledger.lanes():
-        if flow_of(lane.flow) == name:
-            _, end = await control.log.bounds(lane.partition)
-            backlog += 0 if is_replay(lane.flow) else end - lane.cursor
-            parked, dead = parked + lane.counts.parked, dead + lane.counts.dead
-    return Removal(name, backlog, parked, dead)
+        if flow_of(lane.flow) != name:
+            continue
+        if is_replay(lane.flow):
+            replaying += ends.get((lane.flow, lane.partition), lane.cursor) - lane.cursor
+        else:
+            backlog += (await control.log.bounds(lane.partition))[1] - lane.cursor
+        parked, dead = parked + lane.counts.parked, dead + lane.counts.dead
+    return Removal(name, backlog, parked, dead, replaying)
 
 
 def _removal_audit(control: Control, lost: Removal, who: str, reason: str) -> Audit:

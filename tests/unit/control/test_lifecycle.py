@@ -227,6 +227,18 @@ async def test_removing_refuses_to_lose_anything(stand: Stand) -> None:
     assert await stand.names() == {"old", "old@r1"}
 
 
+async def test_removing_refuses_to_break_off_a_replay(stand: Stand) -> None:
+    await stand.log.append([Draft(0, [b"{}"] * 8)], AT)
+    await stand.ledger.open_lane("old", 0, 8)
+    job = Job(id="r2", kind="replay", flow="old", who="ada", created_at=AT, changed_at=AT)
+    spans = msgspec.Raw(b'{"spans": [{"partition": 0, "start": 2, "end": 7}]}')
+    await begin(stand.ledger, replace(job, progress=spans))
+    await stand.ledger.open_lane("old@r2", 0, 2)
+    with pytest.raises(Conflict, match=r"\(in replays\) 5 unfinished events"):
+        await remove(stand.control, "old", "ada")
+    assert (await remove(stand.control, "old", "ada", discard=True)).replaying == 5
+
+
 async def test_removing_leaves_nothing_behind_but_a_trace(stand: Stand) -> None:
     await stand.fill()
     await stand.ledger.open_lane("old2", 0, 0)
