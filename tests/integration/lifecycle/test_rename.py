@@ -70,7 +70,7 @@ async def rewind(data: Path, flow: str, start: int = 0) -> None:
 async def test_what_was_parked_under_the_old_name_lands_once_under_the_new_one(
     server: PostgresServer, tmp_path: Path
 ) -> None:
-    data, slow = tmp_path / "bus", Backoff(first=3600, attempts=5)
+    data, slow = tmp_path / "bus", Backoff(first=3600, cap=3600, attempts=5)
     old = orders(server, "renamed", "big_orders", retry=slow)
     async with running(old, data) as before:
         await before.post(*(event(n, f"k{n}") for n in range(20)))

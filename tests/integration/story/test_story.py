@@ -18,7 +18,7 @@ from delivery_node import QUICK, Running, event, running, until
 from http_target import Answer, Call, HttpTarget, http_target
 from postgres_server import PostgresServer, postgres_server
 
-SLOW = Backoff(first=3600.0, attempts=5)
+SLOW = Backoff(first=3600.0, cap=3600.0, attempts=5)
 
 
 @pytest.fixture(scope="module")

@@ -263,6 +263,7 @@ async def test_removing_leaves_nothing_behind_but_a_trace(stand: Stand) -> None:
         "backlog": 3,
         "parked": 1,
         "dead": 1,
+        "replaying": 0,
     }
     assert await check(stand.log, stand.ledger) == []
 
