@@ -22,6 +22,7 @@ from busway.runtime.careful import begun
 from busway.runtime.careful import ended as orderly
 from busway.runtime.crew import Crew, follow_for
 from busway.runtime.duty import REPLAY, on_duty
+from busway.runtime.following import Following
 from busway.runtime.gauge import Gauges
 from busway.runtime.hub import Hub
 from busway.runtime.loop import Loop, Turn
@@ -203,6 +204,12 @@ class Node:
         loops = [Loop("record", self._recorder.turn), Loop("gauges", self._gauges.turn)]
         if self._role != "work" and self._stores.shared:
             loops.append(Loop("seen", self._alerts.attend))
+        if self._stores.shared:
+            followed = range(log.partitions)
+            loops += [
+                Loop(f"follow/{p}", Following(self._appender, self._clock, p).turn)
+                for p in followed
+            ]
         if self._role == "serve":
             return loops
         once: dict[str, Turn] = {

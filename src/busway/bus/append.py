@@ -4,37 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
 from itertools import chain
 from typing import Protocol
 
 import msgspec
 
 from busway.bus.group import Grouping
+from busway.bus.known import Known
 from busway.bus.recent import Recent, digests_of
 from busway.clock import Clock
-from busway.errors import StoreError
+from busway.errors import StoreError, StoreFull
 from busway.event import Event
 from busway.ports import Addressed, Appended, Draft, Log
 
 GROUP_BYTES = 8 * 1024 * 1024
-_REBUILD_BYTES = 4 * 1024 * 1024
 
 
 class AppendObserver(Protocol):
     """Hears of each commit; for telemetry."""
 
     def appended(self, requests: int, events: int, size_bytes: int, seconds: float) -> None: ...
-
-
-class _Identity(msgspec.Struct, frozen=True, gc=False):
-    """What tells two events apart, and nothing else of them."""
-
-    id: str
-    source: str
-
-
-_decode_identity = msgspec.json.Decoder(_Identity).decode
 
 
 class _Silent:
@@ -61,8 +50,10 @@ class Appender:
     ) -> None:
         self._log = log
         self._clock = clock
-        self._window_s = window_s
         self._recent = Recent(window_s)
+        self._known = Known(log, clock, self._recent, window_s)
+        self._uncertain = False
+        """Whether an append failed so that it may have been stored."""
         self._unfiled: set[bytes] = set()
         """The identities that the last commit stored, before ``_recent`` has them."""
         self._observer = observer or _Silent()
@@ -93,17 +84,13 @@ class Appender:
         await self.append([e.to_json() for e in events], [e.envelope for e in events])
 
     async def rebuild(self) -> None:
-        """Learn from the log which events came in its last window, as if they came just now.
+        """Learn from the log which events came in its last window, as if they came just now."""
+        await self._known.rebuild()
 
-        The window is the log's: time during which nothing ran does not count, so a producer that
-        repeats a request after our restart is still recognised.
-        """
-        newest = [await self._last_append(p) for p in range(self._log.partitions)]
-        known = [at for at in newest if at is not None]
-        if known:
-            since = max(known) - timedelta(seconds=self._window_s)
-            for partition in range(self._log.partitions):
-                await self._learn(partition, since)
+    async def follow(self, partition: int) -> None:
+        """Wait for more in a partition, and learn what others have appended there."""
+        await self._log.wait(partition, self._known.end(partition))
+        await self._known.learn(partition)
 
     async def run(self) -> None:
         """Commit groups until closed and nothing waits."""
@@ -131,6 +118,7 @@ class Appender:
     async def _commit(self, group: list[_Request]) -> None:
         began = self._clock.monotonic()
         try:
+            await self._make_certain()
             grouped, answers = self._grouped(group)
             drafts = grouped.drafts()
             appending = asyncio.ensure_future(self._append(drafts))
@@ -138,9 +126,11 @@ class Appender:
             self._file(began)  # while the disk is busy
             await appending
         except StoreError as error:
+            self._uncertain |= not isinstance(error, StoreFull)
             _refuse(group, error)
             return
         except BaseException:
+            self._uncertain = True
             _refuse(group, StoreError("the log failed; it is not known whether it was stored"))
             raise
         for request, answer in zip(group, answers, strict=True):
@@ -155,7 +145,14 @@ class Appender:
 
     async def _append(self, drafts: Sequence[Draft]) -> None:
         if drafts:
-            await self._log.append(drafts, self._clock.now())
+            self._known.appended(drafts, await self._log.append(drafts, self._clock.now()))
+
+    async def _make_certain(self) -> None:
+        """Learn whether what failed before was stored, so that a repeat of it is recognised."""
+        if self._uncertain:
+            for partition in range(self._log.partitions):
+                await self._known.learn(partition)
+            self._uncertain = False
 
     def _file(self, now: float) -> None:
         """Remember what the commit before stored, and forget what is too old."""
@@ -175,19 +172,6 @@ class Appender:
             grouped.take_new(raws, chain.from_iterable([one.envelopes for one in group]), fresh)
             return grouped, [Appended(len(one.raws), 0) for one in group]
         return grouped, [grouped.take(one.raws, one.envelopes, one.digests) for one in group]
-
-    async def _last_append(self, partition: int) -> datetime | None:
-        _, end = await self._log.bounds(partition)
-        batches = await self._log.read(partition, end - 1, 1) if end else ()
-        return batches[-1].appended_at if batches else None
-
-    async def _learn(self, partition: int, since: datetime) -> None:
-        offset = await self._log.offset_at(partition, since)
-        while batches := await self._log.read(partition, offset, _REBUILD_BYTES):
-            for batch in batches:
-                known = digests_of(map(_decode_identity, batch.events))
-                self._recent.add(known, self._clock.monotonic())
-            offset = batches[-1].end
 
 
 def _refuse(group: list[_Request], error: StoreError) -> None:

@@ -27,6 +27,7 @@ from busway.runtime.record import Recorder
 from busway.runtime.shift import Holders, Shift
 from busway.runtime.steer import Reins, Steered, Steersman
 from busway.runtime.team import Team
+from busway.runtime.tenure import Tenure
 from busway.runtime.valve import Guarded, Valve
 
 
@@ -164,10 +165,20 @@ class Crew:
         self._steersman.add(Steered(flow, gate, valve))
         self._steersman.rein(Target("flow", flow.name), Reins(pace, slots))
         permits = Guarded(Together((slots, *(limit.slots for limit in limits), gate.slots)), valve)
+        tenure = Tenure() if self._shift is None else Tenure(sure=self._shift.sure)
         assignments: dict[int, Assignment] = {}
         for partition in range(self._log.partitions):
             to = Assignment(
-                self._hub, flow, number, gate, partition, pace, permits, asyncio.Lock(), valve
+                self._hub,
+                flow,
+                number,
+                gate,
+                partition,
+                pace,
+                permits,
+                asyncio.Lock(),
+                valve,
+                tenure,
             )
             assignments[partition] = to
         self.assignments[flow.name] = assignments

@@ -1,0 +1,79 @@
+"""Repeats are recognised whichever intake they come to, and after a failure that stored them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from busway.bus.append import Appender
+from busway.clock import SystemClock
+from busway.errors import StoreError
+from busway.event import Event
+from busway.ports import Draft
+from busway.testing.memory_log import MemoryLog
+from cluster_process import Cluster
+
+PROMISED_S = 1.0
+FLOWS = """
+from busway import App
+from busway.sinks import console
+
+app = App("shop")
+app.flow("orders", when={"type": ["order.created"]}, to=console())
+"""
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, engine: str) -> Cluster:
+    (tmp_path / "shop.py").write_text(FLOWS)
+    return Cluster(engine, tmp_path)
+
+
+def orders(first: int, end: int) -> list[dict[str, object]]:
+    return [{"id": str(n), "subject": f"k{n}", "data": {"n": n}} for n in range(first, end)]
+
+
+def test_a_repeat_that_is_sent_to_another_intake_is_recognised(cluster: Cluster) -> None:
+    with cluster.serving("shop.py") as first, cluster.serving("shop.py") as second:
+        for at in range(0, 500, 100):
+            for one, other, shift in [(first, second, 0), (second, first, 500)]:
+                sent = orders(at + shift, at + shift + 100)
+                assert one.post(*sent).json() == {"accepted": 100, "duplicates": 0}
+                time.sleep(PROMISED_S)  # it is a promise about time
+                assert other.post(*sent).json() == {"accepted": 0, "duplicates": 100}
+        for server in (first, second):
+            assert server.post(*orders(0, 1_000)).json() == {"accepted": 0, "duplicates": 1_000}
+
+
+class LostAnswer(MemoryLog):
+    """Stores an append and then fails, as when the connection breaks on the way back."""
+
+    failing = False
+
+    async def append(self, drafts: Sequence[Draft], at: datetime) -> Sequence[int]:
+        offsets = await super().append(drafts, at)
+        if self.failing:
+            raise StoreError("the connection broke")
+        return offsets
+
+
+async def test_a_repeat_of_what_was_stored_without_an_answer_is_recognised() -> None:
+    log = LostAnswer(2)
+    appender = Appender(log, SystemClock(), 60.0)
+    await appender.rebuild()
+    running = asyncio.create_task(appender.run())
+    events = [Event(type="t", source="/s", id=f"e{n}", subject=f"k{n}") for n in range(20)]
+    raws, envelopes = [e.to_json() for e in events], [e.envelope for e in events]
+    log.failing = True
+    with pytest.raises(StoreError, match="broke"):
+        await appender.append(raws, envelopes)
+    log.failing = False
+    answer = await appender.append(raws, envelopes)
+    assert (answer.accepted, answer.duplicates) == (0, 20)
+    appender.close()
+    await running
