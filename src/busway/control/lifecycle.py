@@ -21,6 +21,7 @@ from busway.control.replay import SKIPPED
 from busway.control.replay import ends as replay_ends
 from busway.control.status import FlowStatus, flow_statuses
 from busway.control.steering import CONTROL
+from busway.control.worker import who_works
 from busway.errors import Conflict, NotFound, SettingsError
 from busway.flow import Program
 from busway.flow.compile import is_flow_name
@@ -103,7 +104,7 @@ async def rename(control: Control, old: str, new: str, who: str, reason: str = "
     if not is_flow_name(new) or new == old:
         raise SettingsError(f"{new!r} is no new name for a flow; begin with a letter, then . _ -")
     for name in (old, new):
-        if _runs(control, name):
+        if await _runs(control, name):
             fix = f"declare it as app.flow({new!r}, renamed_from={old!r}, …) instead"
             raise Conflict(f"flow {name!r} is running; {fix}")
     audit = _audit(control.clock.now(), who, "rename flow", new, old, new, reason)
@@ -122,7 +123,7 @@ async def remove(
     names = await _names(control.ledger)
     if name not in names:
         raise NotFound.named("flow", name, names)
-    if _runs(control, name):
+    if await _runs(control, name):
         fix = "take it out of the flows file and restart, or reload, first"
         raise Conflict(f"flow {name!r} is declared and running; {fix}")
     lost = await _holdings(control, name)
@@ -141,9 +142,12 @@ async def undeclared(control: Control) -> Sequence[FlowStatus]:
     return [one for one in statuses if not one.declared]
 
 
-def _runs(control: Control, name: str) -> bool:
+async def _runs(control: Control, name: str) -> bool:
+    """Say whether a flow is in the program here, or in that of a worker elsewhere."""
     program = control.program()
-    return program is not None and any(flow.name == name for flow in program.flows)
+    if program is not None and any(flow.name == name for flow in program.flows):
+        return True
+    return bool(await who_works(control.ledger, name, control.clock.now()))
 
 
 async def _names(ledger: Ledger) -> set[str]:

@@ -30,6 +30,18 @@ class WorkerRecord(msgspec.Struct, frozen=True):
     leaving: bool = False
 
 
+FRESH_S = 60.0
+"""How old what a worker tells may be, for whoever cannot watch its beat; clocks may differ."""
+
+
+async def who_works(ledger: Ledger, flow: str, at: datetime) -> str:
+    """Return a worker that has a flow, as a person calls it; empty for nobody."""
+    for one in (await workers(ledger)).values():
+        if flow in one.flows and abs((at - one.at).total_seconds()) < FRESH_S:
+            return f"process {one.pid} on {one.host}"
+    return ""
+
+
 async def workers(ledger: Ledger) -> Mapping[str, WorkerRecord]:
     """Return what is kept of each worker, by its id; those that died are there for a minute."""
     found = await ledger.get(WORKER)

@@ -175,8 +175,8 @@ class Shift:
     ) -> Sequence[tuple[list[Lane], set[str]]]:
         """Return the lanes of flows that are worked here, by who can work them.
 
-        What somebody alive has who is not to take any more is his until he gives it up. They come
-        by partition, so that the lanes of each flow are spread too.
+        What one has who is leaving is his until he gives it up. They come by partition, so that the
+        lanes of each flow are spread too.
         """
         groups: defaultdict[frozenset[str], list[Lane]] = defaultdict(list)
         for lane in sorted(lanes, key=lambda one: (one.partition, one.flow)):
@@ -185,7 +185,8 @@ class Shift:
             who = frozenset(
                 id for id, one in living.items() if lane.flow in one.flows and not one.leaving
             ) | {self.worker}
-            if lane.worker in who or lane.worker not in living:
+            holder = living.get(lane.worker or "")
+            if lane.worker in who or holder is None or lane.flow not in holder.flows:
                 groups[who].append(lane)
         return [(group, set(who)) for who, group in groups.items()]
 

@@ -7,12 +7,15 @@ from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 
+from busway.delivery.share import DEAD_AFTER_S
 from cluster_process import Cluster, Watch, Worker
 from command import Server, busway
 from delivery_node import until
+from postgres_server import PostgresServer
 
 EVENTS = 20_000
 FLOWS = """
@@ -37,13 +40,13 @@ async def cluster(tmp_path: Path, engine: str) -> Cluster:
     return found
 
 
+def orders(first: int, end: int) -> list[dict[str, Any]]:
+    return [{"id": str(n), "subject": f"k{n % 100}", "data": {"n": n}} for n in range(first, end)]
+
+
 def send(server: Server, first: int, end: int) -> None:
     for at in range(first, end, 1_000):
-        events = [
-            {"id": str(n), "subject": f"k{n % 100}", "data": {"n": n}}
-            for n in range(at, min(at + 1_000, end))
-        ]
-        answer = server.post(*events)
+        answer = server.post(*orders(at, min(at + 1_000, end)))
         assert answer.status_code == 202, answer.text
 
 
@@ -120,6 +123,8 @@ async def test_the_lanes_of_a_stopped_worker_move_within_a_second(cluster: Clust
 
 
 async def test_one_that_slept_past_its_lease_settles_nothing(cluster: Cluster) -> None:
+    slow = FLOWS.replace("    return", "    time.sleep(0.002)\n    return")
+    (cluster.cwd / "shop.py").write_text(f"import time\n{slow}")
     with cluster.serving("shop.py") as server, ExitStack() as workers:
         first = workers.enter_context(cluster.working("shop.py"))
         second = workers.enter_context(cluster.working("shop.py"))
@@ -134,6 +139,49 @@ async def test_one_that_slept_past_its_lease_settles_nothing(cluster: Cluster) -
         assert "taken away" in second.log
         send(server, 10_000, 14_000)
         await all_landed_once(cluster, 14_000)
+
+
+async def test_lanes_stay_where_they_are_while_the_database_is_away(
+    cluster: Cluster, server: PostgresServer
+) -> None:
+    with (
+        cluster.serving("shop.py") as intake,
+        cluster.working("shop.py") as first,
+        cluster.working("shop.py") as second,
+    ):
+        await spread(cluster, first, second)
+        send(intake, 0, 2_000)
+        await all_landed_once(cluster, 2_000)
+        before = await cluster.rows("SELECT partition, worker, epoch FROM busway.lane ORDER BY 1")
+        server.stop(immediate=True)
+        watch = Watch()
+        await until(lambda: watch.passed_s > 2 * DEAD_AFTER_S, "all beats are long overdue")
+        server.start()
+        await until(lambda: intake.post(*orders(2_000, 3_000)).status_code == 202, "it is back")
+        send(intake, 3_000, 6_000)
+        await all_landed_once(cluster, 6_000)
+        after = await cluster.rows("SELECT partition, worker, epoch FROM busway.lane ORDER BY 1")
+        assert after == before
+        assert first.stop() == second.stop() == 0
+
+
+async def test_a_flow_that_the_new_file_renames_moves_to_its_workers(cluster: Cluster) -> None:
+    renamed = FLOWS.replace("@app.flow(when", '@app.flow("sales", renamed_from="orders", when')
+    (cluster.cwd / "next.py").write_text(renamed)
+    with cluster.serving("shop.py") as server, cluster.working("shop.py") as before:
+        await spread(cluster, before)
+        send(server, 0, 2_000)
+        with cluster.working("next.py") as after:
+
+            async def moved() -> bool:
+                holders = await cluster.holders("sales")
+                return set(holders.values()) == {after.process.pid}
+
+            await until(moved, "the new worker has all lanes")
+            send(server, 2_000, 4_000)
+            await all_landed_once(cluster, 4_000)
+            done = busway("flows", "remove", "sales", cwd=cluster.cwd, BUSWAY_ENGINE=cluster.engine)
+            assert "is declared and running" in done.err
 
 
 async def test_old_and_new_flows_files_run_side_by_side(cluster: Cluster) -> None:
