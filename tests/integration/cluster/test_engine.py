@@ -11,6 +11,7 @@ from busway.engine.choose import open_stores
 from busway.errors import SettingsError
 from busway.settings import Settings
 from command import busway, running, select, until
+from nats_cluster import nats_cluster
 from postgres_server import PostgresServer
 
 FLOWS = """
@@ -48,6 +49,18 @@ def test_a_flows_file_runs_on_a_database_and_goes_on_there(folder: Path, engine:
     with running("shop.py", cwd=folder, BUSWAY_ENGINE=engine) as node:
         assert node.post(*orders(49, 60)).json() == {"accepted": 10, "duplicates": 1}
         until(lambda: ids(folder) == list(range(60)), "the others have one too")
+
+
+def test_a_log_in_jetstream_has_its_ledger_in_a_database(folder: Path, engine: str) -> None:
+    with nats_cluster() as nats:
+        place = ("--engine", nats.address("shop"), "--ledger", engine)
+        with running("shop.py", *place, cwd=folder) as node:
+            assert ", ledger in postgresql://127.0.0.1:" in node.ready
+            assert node.post(*orders(0, 50)).json() == {"accepted": 50, "duplicates": 0}
+            until(lambda: ids(folder) == list(range(50)), "all have a row")
+        other = ("--engine", nats.address("other"), "--ledger", engine)
+        done = busway("run", "shop.py", *other, cwd=folder)
+        assert (done.code, "belongs to the log" in done.err) == (1, True)
 
 
 def test_commands_reach_it_by_its_url_and_without_a_server(folder: Path, engine: str) -> None:
