@@ -123,3 +123,21 @@ def test_while_the_database_is_away_nothing_is_lost(
         until(lambda: node.post(*orders(20, 40)).status_code == 202, "it takes them again")
         until(lambda: ids(folder) == list(range(40)), "all of them have a row")
     assert "Traceback" not in node.log
+
+
+def test_a_changed_flows_file_is_reloaded_on_a_database(folder: Path, engine: str) -> None:
+    with running("shop.py", "--reload", "--engine", engine, cwd=folder) as node:
+        assert node.post(*orders(0, 5)).status_code == 202
+        until(lambda: ids(folder) == list(range(5)), "all have a row")
+        changed = FLOWS.replace('event.data["id"]}', 'event.data["id"] + 100}')
+        (folder / "shop.py").write_text(changed)
+        until(lambda: "flows reloaded" in node.log, "it is reloaded")
+        assert node.post(*orders(5, 8)).status_code == 202
+        until(lambda: ids(folder) == [0, 1, 2, 3, 4, 105, 106, 107], "the new step did it")
+    assert "Traceback" not in node.log
+
+
+@pytest.mark.parametrize("command", ["serve", "work"])
+def test_a_data_directory_is_not_for_several(folder: Path, command: str) -> None:
+    done = busway(command, "shop.py", cwd=folder)
+    assert (done.code, "give an engine that several share" in done.err) == (1, True), done.err
