@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -64,7 +65,8 @@ def in_order(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         if row["n"] not in seen[row["key"]]:
             seen[row["key"]].append(row["n"])
     for key, numbers in seen.items():
-        assert numbers == sorted(numbers), f"{name}: key {key!r} is out of order"
+        late = [(a, b) for a, b in itertools.pairwise(numbers) if a > b]
+        assert not late, f"{name}: key {key!r} is out of order: {late} of {numbers}"
 
 
 def one_key_each(calls: Sequence[Call]) -> None:

@@ -38,7 +38,7 @@ FLOWS = Path(__file__).with_name("flows.py")
 ROUNDS = int(os.environ.get("BUSWAY_CRASH_ROUNDS", "4"))
 SEED = os.environ.get("BUSWAY_CRASH_SEED") or f"{random.SystemRandom().getrandbits(32):08x}"
 PRODUCERS = 5
-SETTLED_S = 60.0
+SETTLED_S = 120.0
 
 
 @asynccontextmanager
