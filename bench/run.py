@@ -12,6 +12,7 @@ import dead
 import deliver
 import intake
 import many_flows
+import ordered
 import pipeline
 import rules
 import sinks
@@ -48,6 +49,9 @@ OUTRO = """
 * **Two hundred flows**: a backlog of 100,000 orders in four partitions, until 200 flows of mixed
   rules have settled all of it: 800 lanes, a step and a destination for each flow. The floor is one
   flow on the same backlog. `bench/many_flows.py`
+* **Order**: a backlog of 100,000 orders with 1,000 keys through one flow, until nothing is parked;
+  the floor is the same flow without `ordered=True`. Where events fail, those of their key wait
+  behind them, each copied to the ledger and taken from there. `bench/ordered.py`
 * **Sinks**: one destination by itself, beside its bare driver. `bench/sinks.py`
 * **Troubled events**: nine in ten are dead letters, one is parked. Listing and grouping as the API
   does it; redriving by the server's own loop, without a rate, its floor an `UPDATE` each and a
@@ -91,7 +95,7 @@ def write(rows: list[tuple[str, ...]]) -> None:
 
 def main() -> None:
     rows = []
-    for module in (intake, deliver, pipeline, rules, many_flows, sinks, dead):
+    for module in (intake, deliver, pipeline, rules, many_flows, ordered, sinks, dead):
         print(f"measuring {module.__name__} …", flush=True)
         rows += [cells(row) for row in module.run()]
     show(rows)
