@@ -16,7 +16,6 @@ from busway.conservation import check_settlement, check_verdict
 from busway.engine.sqlite import keeping, row, settling
 from busway.engine.sqlite.checkpoint import Checkpointer
 from busway.engine.sqlite.database import Row, connect, connect_reading, rows, sql, translated
-from busway.engine.sqlite.grouping import Grouping
 from busway.engine.sqlite.moment import restored
 from busway.engine.sqlite.question import grouped, is_long, question
 from busway.engine.sqlite.writer import Writer
@@ -42,7 +41,6 @@ class SqliteLedger:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._grouping = Grouping()
         self._connection = connect_reading(path)
         self._checkpointer = Checkpointer(path)
         connection = connect(path)
@@ -116,9 +114,6 @@ class SqliteLedger:
             return [row.trouble(found) for found in self._connection.execute(statement, bindings)]
 
     async def groups(self, query: Query) -> Sequence[Group]:
-        return await self._grouping.of(query, lambda: self._groups(query))
-
-    async def _groups(self, query: Query) -> Sequence[Group]:
         statement, bindings = grouped(query)
         found = await asyncio.to_thread(self._aside, statement, bindings)
         return [row.group(each) for each in found]
