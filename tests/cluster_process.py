@@ -20,9 +20,15 @@ from command import BUSWAY, DEADLINE_S, Server, environment
 class Worker:
     """A running ``busway work``."""
 
-    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[str], ready: str, log: Path) -> None:
         self.process = process
+        self.ready = ready
         self._log = log
+
+    @property
+    def url(self) -> str:
+        """Where it tells its health; it has a port only when it was given one."""
+        return self.ready.rpartition(" on ")[2].strip()
 
     @property
     def log(self) -> str:
@@ -59,7 +65,7 @@ class Cluster:
             assert process.stdout is not None
             ready = process.stdout.readline()
             assert ready.startswith("busway works"), (ready, log.read_text())
-            yield Worker(process, log)
+            yield Worker(process, ready, log)
 
     @contextmanager
     def _process(

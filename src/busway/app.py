@@ -27,6 +27,7 @@ from busway.runtime.gauge import Gauges
 from busway.runtime.hub import Hub
 from busway.runtime.loop import Loop, Turn
 from busway.runtime.observe import Observer
+from busway.runtime.readiness import Readiness
 from busway.runtime.reading import Reader
 from busway.runtime.record import Recorder
 from busway.runtime.redrive import Redriver
@@ -35,7 +36,7 @@ from busway.runtime.seen import Seen
 from busway.runtime.shift import Shift
 from busway.runtime.survey import Survey
 from busway.runtime.upkeep import Retention, Upkeep
-from busway.settings import Settings
+from busway.settings import NO_PORT, Settings
 from busway.sink.jsonl import Jsonl
 from busway.source.http import IntakeConfig, IntakeServer, Limits
 from busway.telemetry import Metrics
@@ -58,7 +59,7 @@ class Node:
         clock: Clock | None = None,
         role: Role = "all",
     ) -> None:
-        self._role = role
+        self.role = role
         self._settings = settings
         self._stores = stores
         self._clock = clock or SystemClock()
@@ -67,7 +68,9 @@ class Node:
         self._appender = Appender(stores.log, self._clock, settings.dedupe_window_s, self._observer)
         self._recorder = Recorder(stores.ledger, self._clock, self._metrics)
         works = stores.shared and role != "serve"
-        self._shift = Shift(stores.ledger, self._clock) if works else None
+        self._shift = Shift(stores.ledger, self._clock, self._observer) if works else None
+        if self._shift is not None:
+            self._observer.beating(self._shift.beat_age_s)
         self._crew = self._crew_for(program)
         self._replays = self._replays_of(self._crew)
         self._appending: asyncio.Task[None] | None = None
@@ -75,7 +78,8 @@ class Node:
         survey = Survey(stores.log, stores.ledger, self._clock)
         self._gauges = Gauges(stores.log, survey, self._clock, self._metrics)
         self._alerts = self._alerts_on(survey)
-        self._not_ready: str | None = "starting"
+        doubts = [self._shift.doubt] if self._shift and role == "work" else [self._appender.failing]
+        self._readiness = Readiness(stores.log, self._clock, doubts)
         self._stopping = asyncio.Event()
         self._control = self._control_of()
         api = create(lambda: self._control, settings.api_token, self._stopping)
@@ -87,7 +91,7 @@ class Node:
         """Learn what came last, open lanes and sinks, then take events."""
         await self._appender.rebuild()
         self._appending = asyncio.create_task(self._append_forever())
-        if self._role == "serve":
+        if self.role == "serve":
             await self._crew.muster()
         else:
             alone = self._shift is None
@@ -98,14 +102,14 @@ class Node:
         self._loops = self._housekeeping()
         for loop in self._loops:
             loop.start()
-        if self._role != "work":
+        if self.role != "work" or self._settings.port != NO_PORT:
             self.port = await self._intake.start()
-        self._not_ready = None
+        self._readiness.stage = None
         return self
 
     async def stop(self) -> bool:
         """Take no more, finish what is in hand, settle, close; say whether all ended in time."""
-        self._not_ready = "stopping"
+        self._readiness.stage = "stopping"
         within_s = self._settings.drain_s
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._intake.drain(), within_s)
@@ -140,7 +144,7 @@ class Node:
 
     async def _begin(self, program: Program) -> None:
         self._crew = self._crew_for(program)
-        if self._role == "serve":
+        if self.role == "serve":
             await self._crew.muster()
             return
         await self._crew.start(self._appender)
@@ -201,8 +205,10 @@ class Node:
     def _housekeeping(self) -> list[Loop]:
         log, ledger, settings = self._stores.log, self._stores.ledger, self._settings
         retention = Retention(settings.retention_age_s, settings.retention_bytes)
-        loops = [Loop("record", self._recorder.turn), Loop("gauges", self._gauges.turn)]
-        if self._role != "work" and self._stores.shared:
+        turns = (self._recorder.turn, self._gauges.turn, self._readiness.turn)
+        names = ("record", "gauges", "readiness")
+        loops = [Loop(name, turn) for name, turn in zip(names, turns, strict=True)]
+        if self.role != "work" and self._stores.shared:
             loops.append(Loop("seen", self._alerts.attend))
         if self._stores.shared:
             followed = range(log.partitions)
@@ -210,7 +216,7 @@ class Node:
                 Loop(f"follow/{p}", Following(self._appender, self._clock, p).turn)
                 for p in followed
             ]
-        if self._role == "serve":
+        if self.role == "serve":
             return loops
         once: dict[str, Turn] = {
             "redrive": Redriver(self._control).turn,
@@ -218,7 +224,10 @@ class Node:
             "alerts": self._alerts.turn,
         }
         duties = None if self._shift is None else self._shift.duties
-        return loops + [Loop(name, on_duty(name, duties, turn)) for name, turn in once.items()]
+        rests = {"alerts": self._alerts.rest}
+        return loops + [
+            Loop(name, on_duty(name, duties, turn, rests.get(name))) for name, turn in once.items()
+        ]
 
     def _alerts_on(self, survey: Survey) -> Alerts:
         seen = Seen(self._stores.ledger, self._clock)
@@ -233,12 +242,17 @@ class Node:
             host=self._settings.host,
             port=self._settings.port,
             limits=Limits.of(self._settings),
-            metrics=self._metrics.render,
-            ready=lambda: self._not_ready,
+            metrics=self._render,
+            ready=self._readiness.why_not,
             observer=self._observer,
-            fallback=self._api.protocol,
+            takes_events=self.role != "work",
+            fallback=None if self.role == "work" else self._api.protocol,
         )
         return IntakeServer(config)
+
+    def _render(self) -> bytes:
+        self._observer.holding(self._crew.held)
+        return self._metrics.render()
 
     async def _append_forever(self) -> None:
         while True:

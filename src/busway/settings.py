@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from dotenv import load_dotenv
@@ -12,6 +13,8 @@ from dotenv import load_dotenv
 from busway.errors import SettingsError
 
 PREFIX = "BUSWAY_"
+NO_PORT = -1
+"""The port of one that does not listen."""
 
 
 class Env(msgspec.Struct, frozen=True):
@@ -74,23 +77,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """``debug``, ``info`` (a line a batch), ``warning`` or ``error``."""
 
 
-def load(environment: Mapping[str, str] | None = None, **given: object) -> Settings:
+def load(environment: Mapping[str, str] | None = None, **given: Any) -> Settings:
     """Return the settings: what is given, over the environment, over the defaults.
 
     Raises :class:`SettingsError` that names the variable and what it must be.
     """
     source = os.environ if environment is None else environment
-    values: dict[str, object] = {}
+    values: dict[str, Any] = {}
     for field in msgspec.structs.fields(Settings):
         variable = PREFIX + field.name.upper()
         if given.get(field.name) is not None:
             values[field.name] = given[field.name]
         elif variable in source:
             values[field.name] = _converted(variable, source[variable], field.type)
-    return Settings(**values)  # type: ignore[arg-type]
+    return Settings(**values)
 
 
-def placed(**given: object) -> Settings:
+def is_set(name: str, environment: Mapping[str, str] | None = None, **given: Any) -> bool:
+    """Say whether a setting is given, or in the environment."""
+    source = os.environ if environment is None else environment
+    return given.get(name) is not None or PREFIX + name.upper() in source
+
+
+def placed(**given: Any) -> Settings:
     """Return the settings; a data directory that is given wins over an engine of the environment.
 
     Raises :class:`SettingsError` also when both are given.
@@ -99,7 +108,7 @@ def placed(**given: object) -> Settings:
         if given.get("engine"):
             raise SettingsError("--data and --engine are two places; give one of them")
         given |= {"engine": "", "ledger": ""}
-    return load(**given)  # type: ignore[arg-type]
+    return load(**given)
 
 
 def _converted(variable: str, text: str, kind: type) -> object:

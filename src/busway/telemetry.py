@@ -66,6 +66,16 @@ class Metrics:
         self.standing = self._gauge("trouble_events", "Troubled events", "flow", "state")
         self.breaker = self._gauge("breaker_open", "1 while it takes nothing", "destination")
         self.alert = self._gauge("alert_raised", "1 while an alert is raised", "alert")
+        self.lanes = self._gauge("lanes_held", "Lanes that this process works", "flow")
+        self.lane_moves = self._counter(
+            "lane_moves", "Lanes taken, given up, and lost to another worker", "flow", "move"
+        )
+        self.fenced = self._counter(
+            "fenced", "Loads and settlements refused under an old lease", "flow"
+        )
+        self.beat_age = self._gauge(
+            "beat_age_seconds", "Since the last beat of a worker that shares; else 0"
+        )
         self.log_bytes = self._gauge("log_bytes", "What the log takes up")
 
     def render(self) -> bytes:

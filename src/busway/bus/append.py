@@ -18,6 +18,8 @@ from busway.event import Event
 from busway.ports import Addressed, Appended, Draft, Log
 
 GROUP_BYTES = 8 * 1024 * 1024
+FAILING_S = 5.0
+"""How long an append that failed tells that the next one may fail as well."""
 
 
 class AppendObserver(Protocol):
@@ -54,6 +56,8 @@ class Appender:
         self._known = Known(log, clock, self._recent, window_s)
         self._uncertain = False
         """Whether an append failed so that it may have been stored."""
+        self._failed: tuple[float, str] | None = None
+        """When the last append failed, and why, where it did."""
         self._unfiled: set[bytes] = set()
         """The identities that the last commit stored, before ``_recent`` has them."""
         self._observer = observer or _Silent()
@@ -78,6 +82,12 @@ class Appender:
             self._waiting.append(_Request(raws, envelopes, digests_of(envelopes), future, size))
             self._wake.set()
         return future
+
+    def failing(self) -> str | None:
+        """Return why the last append failed, for a few seconds; then it is worth another try."""
+        if self._failed is None or self._clock.monotonic() - self._failed[0] > FAILING_S:
+            return None
+        return f"the last append failed: {self._failed[1]}"
 
     async def publish(self, events: Sequence[Event]) -> None:
         """Append events that Busway itself makes; durable when it returns."""
@@ -127,12 +137,14 @@ class Appender:
             await appending
         except StoreError as error:
             self._uncertain |= not isinstance(error, StoreFull)
+            self._failed = (self._clock.monotonic(), str(error))
             _refuse(group, error)
             return
         except BaseException:
             self._uncertain = True
             _refuse(group, StoreError("the log failed; it is not known whether it was stored"))
             raise
+        self._failed = None
         for request, answer in zip(group, answers, strict=True):
             if not request.future.done():
                 request.future.set_result(answer)

@@ -83,9 +83,12 @@ def serve_command(given: Given, target: Target) -> None:
     serve(target, False, "serve", **given)
 
 
-@taking("engine", "ledger")
+@taking("engine", "ledger", "host", "port")
 def work_command(given: Given, target: Target) -> None:
     """Deliver the events of a flows file, without taking any; share the lanes with others.
+
+    With a port (`--port`, `BUSWAY_PORT`) it answers `/healthz`, `/readyz` and `/metrics` there, and
+    nothing else; without one it does not listen.
 
     Example: `busway work shop.py --engine postgresql://db.example.com/busway`
     """

@@ -8,6 +8,7 @@ import os
 import signal
 from typing import Any
 
+import msgspec
 import structlog
 import uvloop
 from watchfiles import awatch
@@ -19,7 +20,7 @@ from busway.errors import BuswayError, SettingsError
 from busway.flow import Program, compile_app, load_app, split_target
 from busway.ports import Stores
 from busway.runtime.interpreter import tune
-from busway.settings import Settings, load_env_file, placed
+from busway.settings import NO_PORT, Settings, is_set, load_env_file, placed
 from busway.telemetry import configure_log
 
 _log = structlog.get_logger("busway")
@@ -29,6 +30,8 @@ def serve(target: str, reload: bool, role: Role = "all", **given: Any) -> None:
     """Run until SIGTERM or SIGINT, with settings that are given over those of the environment."""
     load_env_file(split_target(target)[0].parent)
     settings = placed(**given)
+    if role == "work" and not is_set("port", **given):
+        settings = msgspec.structs.replace(settings, port=NO_PORT)
     configure_log(settings.log_format, settings.log_level)
     if role != "all" and not settings.engine:
         raise SettingsError(
@@ -93,8 +96,9 @@ def _say_ready(node: Node, settings: Settings, place: str) -> None:
     flows = len(node.program.flows)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     what = f"{flows} flow{'s' * (flows != 1)}, {place}"
-    if not node.port:
-        print(f"busway works ({what})", flush=True)  # noqa: T201 - what scripts wait for
+    if node.role == "work":
+        watched = f", health and metrics on http://{host}:{node.port}" if node.port else ""
+        print(f"busway works ({what}){watched}", flush=True)  # noqa: T201 - what scripts wait for
         return
     line = f"busway is ready on http://{host}:{node.port} ({what})"
     print(line, flush=True)  # noqa: T201 - the one line that scripts wait for

@@ -61,6 +61,10 @@ class Alerts:
         with loop.idle():
             await self._clock.sleep(EVERY_S)
 
+    def rest(self) -> None:
+        """Tell no state of alerts while another worker looks."""
+        self._metrics.alert.clear()
+
     async def attend(self, loop: Loop) -> None:
         """Keep only when events came of the sources that are watched, for whoever does the rest."""
         await self._reader.attend(_watched(self._program()))

@@ -101,6 +101,11 @@ class Crew:
         return lanes
 
     @property
+    def held(self) -> Mapping[str, int]:
+        """How many lanes of each flow are worked here now."""
+        return {name: len(team.held) for name, team in self._teams.items()}
+
+    @property
     def hub(self) -> Hub:
         """What its lanes share."""
         return self._hub

@@ -56,8 +56,10 @@ class Duties:
         return await self._ledger.change([Change(DUTY + name, after, expected=before)])
 
 
-def on_duty(name: str, duties: Duties | None, loop_turn: Turn) -> Turn:
-    """Return the turn of a loop that works only while this worker has a duty."""
+def on_duty(
+    name: str, duties: Duties | None, loop_turn: Turn, rest: Callable[[], None] | None = None
+) -> Turn:
+    """Return the turn of a loop that works only while this worker has a duty, and else rests."""
     if duties is None:
         return loop_turn
 
@@ -65,6 +67,8 @@ def on_duty(name: str, duties: Duties | None, loop_turn: Turn) -> Turn:
         if duties.has(name):
             await loop_turn(loop)
             return
+        if rest is not None:
+            rest()
         with loop.idle():
             await duties.wait()
 

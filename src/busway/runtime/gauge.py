@@ -34,6 +34,8 @@ class Gauges:
         """Measure, then wait."""
         statuses = await self._survey.flows()
         self._meter.note(self._clock.monotonic(), statuses)
+        self._metrics.backlog.clear()  # a flow that was removed or renamed is not told any more
+        self._metrics.standing.clear()
         for status in statuses:
             self._metrics.backlog.labels(status.name).set(status.backlog)
             self._metrics.standing.labels(status.name, "parked").set(status.parked)

@@ -23,11 +23,13 @@ from busway.runtime.valve import Valve
 
 
 class DeliveryObserver(Protocol):
-    """Hears of each settled batch and each retry; for telemetry."""
+    """Hears of each settled batch, each retry and each refusal of an old lease; for telemetry."""
 
     def settled(self, place: tuple[str, int, int, int], counts: Counts, times: Times) -> None: ...
 
     def retried(self, flow: str, fate: str) -> None: ...
+
+    def fenced(self, flow: str) -> None: ...
 
 
 class Times(msgspec.Struct, frozen=True):
@@ -144,6 +146,7 @@ class Assignment(msgspec.Struct, frozen=True):
             if (lane.flow, lane.partition, lane.epoch) == mine:
                 return lane
         self.tenure.lose()
+        self.hub.observer.fenced(self.flow.name)
         return None
 
     def along(self, settlement: Settlement) -> Sequence[Change]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import structlog
 
 from busway.lane import REPLAYS, Counts, flow_of, is_replay
@@ -54,6 +56,24 @@ class Observer:
             **dict(zip(Counts.__struct_fields__, counts.values(), strict=True)),
             ms=round((times.step + times.sink + times.settle) * 1000, 1),
         )
+
+    def fenced(self, flow: str) -> None:
+        """A load or a settlement was refused, because somebody else has the lane by now."""
+        self._metrics.fenced.labels(_label(flow)).inc()
+
+    def moved(self, flow: str, move: str) -> None:
+        """A lane was ``taken``, ``given`` up, or ``lost`` to another worker."""
+        self._metrics.lane_moves.labels(_label(flow), move).inc()
+
+    def holding(self, lanes: Mapping[str, int]) -> None:
+        """So many lanes of each flow are worked here now."""
+        self._metrics.lanes.clear()
+        for flow, count in lanes.items():
+            self._metrics.lanes.labels(flow).set(count)
+
+    def beating(self, age_s: Callable[[], float]) -> None:
+        """``age_s`` tells how old the last beat is."""
+        self._metrics.beat_age.set_function(age_s)
 
     def retried(self, flow: str, fate: str) -> None:
         """A parked event was tried again."""

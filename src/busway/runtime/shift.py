@@ -9,6 +9,7 @@ import socket
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -42,6 +43,16 @@ Key = tuple[str, int]
 Holders = Mapping[str, set[str]]
 
 
+class ShiftObserver(Protocol):
+    """Hears of each lane that moves: ``taken``, ``given`` up, or ``lost``; for telemetry."""
+
+    def moved(self, flow: str, move: str) -> None: ...
+
+
+class _Silent:
+    def moved(self, flow: str, move: str) -> None: ...
+
+
 class Shift:
     """Works the lanes that are this worker's.
 
@@ -49,11 +60,12 @@ class Shift:
     settled by the ledger, which gives a lane to the first of them.
     """
 
-    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, observer: ShiftObserver | None = None) -> None:
         self.worker = uuid.uuid4().hex[:12]
         self.duties = Duties(ledger, clock, self.worker, self.sure)
         self._ledger = ledger
         self._clock = clock
+        self._observer = observer or _Silent()
         self._told: Callable[[Holders, str], None] = _nobody
         self._teams: Mapping[str, Team] = {}
         self._beat = 0
@@ -62,11 +74,24 @@ class Shift:
         self._seen: Mapping[str, Watched] = {}
         self._looked_at = float("-inf")
         self._sure_since = float("-inf")
+        self._dealt_at = float("-inf")
         self._leaving: dict[Key, asyncio.Task[None]] = {}
 
     def sure(self) -> bool:
         """Say whether the others must still take this worker for alive."""
         return self._clock.monotonic() - self._sure_since < SURE_S
+
+    def beat_age_s(self) -> float:
+        """Return how long ago it beat last, in seconds."""
+        return self._clock.monotonic() - self._sure_since
+
+    def doubt(self) -> str | None:
+        """Return why it does not work as it should, ``None`` when it has the lanes that it can."""
+        if not self.sure():
+            return "the last beat is too old: the ledger does not answer"
+        if self._clock.monotonic() - self._dealt_at > DEAD_AFTER_S:
+            return "lanes cannot be taken"
+        return None
 
     def man(self, teams: Mapping[str, Team], told: Callable[[Holders, str], None]) -> None:
         """Work the lanes of these flows from the next look on.
@@ -102,6 +127,7 @@ class Shift:
             return
         await self._deal(lanes, {id: known[id] for id in living if id in known})
         await self.duties.look(self._wanted_duties(), living)
+        self._dealt_at = self._clock.monotonic()
         await self._bury(living, known)
 
     async def leave(self, within_s: float) -> bool:
@@ -150,6 +176,7 @@ class Shift:
             if mine.get(key) != tenure.epoch:
                 _log.warning("a lane was taken away", flow=key[0], partition=key[1])
                 tenure.lose()
+                self._observer.moved(key[0], "lost")
                 self._leave(key, self._end(key, WITHIN_S))
 
     async def _deal(self, lanes: Sequence[Lane], living: Mapping[str, WorkerRecord]) -> None:
@@ -202,6 +229,7 @@ class Shift:
             died = before[key] not in (None, self.worker)
             careful = Careful(self._ledger, now[key], marks) if died else None
             self._teams[lease.flow].begin(now[key], careful, Tenure(epoch, self.sure))
+            self._observer.moved(lease.flow, "taken")
             _log.info("lane taken", flow=lease.flow, partition=lease.partition, epoch=epoch)
 
     async def _marks(self) -> Mapping[str, Mark]:
@@ -220,6 +248,7 @@ class Shift:
         await self._end(key, within_s)
         tenure.lose()
         await self._ledger.lease([Lease(*key, tenure.epoch, None)])
+        self._observer.moved(key[0], "given")
         _log.info("lane given up", flow=key[0], partition=key[1])
 
     async def _end(self, key: Key, within_s: float) -> None:

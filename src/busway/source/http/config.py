@@ -76,6 +76,8 @@ class IntakeConfig(msgspec.Struct, frozen=True, kw_only=True):
     ready: Callable[[], str | None] = _always_ready
     """Returns ``None`` when events can be taken, or else the reason why not."""
     observer: Observer = Unobserved()
+    takes_events: bool = True
+    """Whether events are taken at all; where not, only health and metrics are served."""
     fallback: Callable[[], asyncio.Protocol] | None = None
     """Makes the protocol that takes over a connection for a path that is not the intake's."""
     clock: Clock = SystemClock()

@@ -11,6 +11,7 @@ import msgspec
 from busway.source.http.problem import (
     Refusal,
     bad_request,
+    no_events,
     not_allowed,
     not_found,
     unsupported,
@@ -93,13 +94,16 @@ class _Collector:
 class Heads:
     """Parses heads, and remembers short ones: a client's next request often has the same."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, takes_events: bool = True) -> None:
+        self._takes_events = takes_events
         self._known: dict[bytes, Head] = {}
         self.known = self._known.get
 
     def read(self, raw: bytes) -> Head | Refusal:
         """Parse a head that ends with its empty line; a refusal where it is not HTTP/1."""
         found = read_head(raw)
+        if isinstance(found, Head) and not self._takes_events:
+            found = _watched_only(found)
         if isinstance(found, Head) and len(raw) <= _REMEMBERED_BYTES:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
@@ -119,6 +123,11 @@ def read_head(raw: bytes) -> Head | Refusal:
     version = seen.parser.get_http_version()
     wrong = _faulty(seen, version)
     return wrong or _judged(seen, version)
+
+
+def _watched_only(head: Head) -> Head:
+    """Return a head as it is judged where there is nothing but health and metrics."""
+    return _refused(head, no_events()) if head.route in ("events", "elsewhere") else head
 
 
 def _faulty(seen: _Collector, version: str) -> Refusal | None:

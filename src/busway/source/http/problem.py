@@ -97,6 +97,15 @@ def not_found(path: str) -> Refusal:
     return Refusal(404, "not-found", "Not found", detail)
 
 
+def no_events() -> Refusal:
+    """Refuse what a process that only delivers has not."""
+    detail = (
+        "this process delivers, and takes no events: send them, and ask the API, at one that runs"
+        " busway serve or busway run; here are /healthz, /readyz and /metrics"
+    )
+    return Refusal(404, "takes-no-events", "No events here", detail)
+
+
 def not_allowed(method: str, path: str, allow: str) -> Refusal:
     detail = f"{path} takes {allow}, not {method}"
     return Refusal(405, "not-allowed", "Method not allowed", detail, headers=(("allow", allow),))

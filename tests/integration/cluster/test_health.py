@@ -1,0 +1,117 @@
+"""What processes tell of their health: workers too, and only what is so."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from cluster_process import Cluster
+from command import BUSWAY, environment, until
+from postgres_server import PostgresServer
+
+FLOWS = """
+from busway import App
+from busway.sinks import console
+
+app = App("shop")
+app.flow("orders", when={"type": ["order.created"]}, to=console())
+"""
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, engine: str) -> Cluster:
+    (tmp_path / "shop.py").write_text(FLOWS)
+    return Cluster(engine, tmp_path)
+
+
+def value(url: str, metric: str) -> float:
+    """Return the value of a metric with its labels, 0 where it is not told."""
+    text = httpx.get(f"{url}/metrics").text
+    found = re.search(rf"^{re.escape(metric)} (\S+)$", text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def test_a_worker_with_a_port_tells_its_health_and_takes_nothing(cluster: Cluster) -> None:
+    with cluster.working("shop.py", BUSWAY_PORT="0") as worker:
+        url = worker.url
+        assert httpx.get(f"{url}/healthz").status_code == 200
+        until(lambda: value(url, 'busway_lanes_held{flow="orders"}') == 4, "it has its lanes")
+        assert httpx.get(f"{url}/readyz").text == "ready\n"
+        assert value(url, 'busway_lane_moves_total{flow="orders",move="taken"}') == 4
+        assert value(url, "busway_beat_age_seconds") < 60
+        event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "order.created"}
+        for refused in (
+            httpx.post(f"{url}/events", json=event),
+            httpx.get(f"{url}/flows"),
+            httpx.get(f"{url}/"),
+        ):
+            assert refused.status_code == 404
+            assert refused.json()["type"] == "urn:busway:problem:takes-no-events"
+        assert worker.stop() == 0
+
+
+def test_workers_without_a_port_do_not_listen(cluster: Cluster) -> None:
+    with cluster.working("shop.py") as first, cluster.working("shop.py") as second:
+        assert "http" not in first.ready + second.ready
+
+
+def test_nobody_is_ready_while_the_database_is_away(
+    cluster: Cluster, server: PostgresServer
+) -> None:
+    with (
+        cluster.serving("shop.py") as intake,
+        cluster.working("shop.py", BUSWAY_PORT="0") as worker,
+    ):
+
+        def readiness() -> tuple[int, int]:
+            found = [httpx.get(f"{url}/readyz", timeout=20) for url in (intake.url, worker.url)]
+            return found[0].status_code, found[1].status_code
+
+        until(lambda: readiness() == (200, 200), "both are ready")
+        server.stop(immediate=True)
+        try:
+            until(lambda: readiness() == (503, 503), "none is ready")
+            assert "the log" in httpx.get(f"{intake.url}/readyz").text
+            assert "busway_" in httpx.get(f"{worker.url}/metrics").text
+            assert httpx.get(f"{worker.url}/healthz").status_code == 200
+        finally:
+            server.start()
+        until(lambda: readiness() == (200, 200), "both are ready again")
+
+
+def test_one_that_slept_tells_that_its_lanes_were_lost(cluster: Cluster) -> None:
+    with (
+        cluster.working("shop.py", BUSWAY_PORT="0") as first,
+        cluster.working("shop.py", BUSWAY_PORT="0") as second,
+    ):
+        held = 'busway_lanes_held{flow="orders"}'
+        until(lambda: (value(first.url, held), value(second.url, held)) == (2, 2), "shared")
+        second.signal(signal.SIGSTOP)
+        until(lambda: value(first.url, held) == 4, "the other one has them")
+        second.signal(signal.SIGCONT)
+        lost = 'busway_lane_moves_total{flow="orders",move="lost"}'
+        until(lambda: value(second.url, lost) == 2, "it noticed")
+        until(lambda: (value(first.url, held), value(second.url, held)) == (2, 2), "shared")
+        given = 'busway_lane_moves_total{flow="orders",move="given"}'
+        until(lambda: value(first.url, given) >= 2, "they were given back")
+
+
+def test_a_port_in_use_is_told(cluster: Cluster) -> None:
+    with cluster.working("shop.py", BUSWAY_PORT="0") as worker:
+        port = worker.url.rpartition(":")[2]
+        done = subprocess.run(
+            [BUSWAY, "work", "shop.py", "--engine", cluster.engine, "--port", port],
+            cwd=cluster.cwd,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"cannot listen on 127.0.0.1 port {port}" in done.stderr
