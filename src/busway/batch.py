@@ -9,7 +9,8 @@
     8   8 bytes  XXH3-64 of the rest, seeded with the 8 bytes above as one integer
     16  the events: a MessagePack array of ``bin``
 
-Integers are little-endian.
+Integers are little-endian. A log may pack a body: it then is one zstd frame around that, and begins
+with the byte 0x28, which is no version.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Sequence
 
 import msgspec
 import xxhash
+import zstandard
 
 from busway.errors import StoreDamaged, StoreTooNew
 
@@ -27,6 +29,13 @@ _HEADER = struct.Struct("<QQ")
 _pack_into = msgspec.msgpack.Encoder().encode_into
 _unpack = msgspec.msgpack.Decoder(list[bytes]).decode
 _checksum = xxhash.xxh3_64_intdigest
+_FRAME = zstandard.FRAME_HEADER
+_SMALL_BYTES = 1024
+"""A body that is smaller is not worth packing."""
+_LARGEST_BYTES = 1 << 30
+"""What a body cannot be: a frame that claims to hold more is damaged."""
+_compress = zstandard.ZstdCompressor(level=1).compress
+_decompress = zstandard.ZstdDecompressor().decompress
 
 
 def encode(events: Sequence[bytes]) -> bytearray:
@@ -38,12 +47,23 @@ def encode(events: Sequence[bytes]) -> bytearray:
     return body
 
 
+def pack(events: Sequence[bytes]) -> bytes:
+    """Return the body of a batch, packed where that makes it smaller."""
+    body = bytes(encode(events))
+    if len(body) < _SMALL_BYTES:
+        return body
+    packed = _compress(body)
+    return packed if len(packed) < len(body) else body
+
+
 def decode(body: bytes | bytearray, place: str) -> list[bytes]:
-    """Return the events of a body; ``place`` says in errors where it came from.
+    """Return the events of a body, packed or not; ``place`` says in errors where it came from.
 
     Raises :class:`StoreTooNew` for a version or flags from the future, :class:`StoreDamaged` when
     the bytes are not what was written.
     """
+    if body.startswith(_FRAME):
+        body = _unpacked(body, place)
     if len(body) < _HEADER.size:
         raise StoreDamaged(f"{place}: the batch is cut short; restore the log from a backup")
     lead, checksum = _HEADER.unpack_from(body)
@@ -53,6 +73,15 @@ def decode(body: bytes | bytearray, place: str) -> list[bytes]:
     if lead & 0xFF != VERSION or _checksum(payload, lead) != checksum:
         raise StoreDamaged(f"{place}: the checksum does not fit; restore the log from a backup")
     return _unpack(payload)
+
+
+def _unpacked(body: bytes | bytearray, place: str) -> bytes:
+    try:
+        if 0 <= zstandard.frame_content_size(body) <= _LARGEST_BYTES:
+            return _decompress(body)
+    except zstandard.ZstdError:
+        pass
+    raise StoreDamaged(f"{place}: the batch cannot be unpacked; restore the log from a backup")
 
 
 def size(events: Sequence[bytes]) -> int:

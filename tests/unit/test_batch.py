@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +15,17 @@ from busway.errors import StoreDamaged, StoreTooNew
 @given(st.lists(st.binary(max_size=300)))
 def test_what_was_encoded_is_decoded(events: list[bytes]) -> None:
     assert batch.decode(bytes(batch.encode(events)), "here") == events
+
+
+@given(st.lists(st.binary(max_size=300)), st.integers(1, 40))
+def test_what_was_packed_is_decoded(events: list[bytes], times: int) -> None:
+    assert batch.decode(batch.pack(events * times), "here") == events * times
+
+
+def test_what_is_alike_is_packed_small_and_what_is_small_stays() -> None:
+    alike = [b'{"type":"order.created","n":%d}' % n for n in range(1000)]
+    assert len(batch.pack(alike)) < batch.size(alike) / 3
+    assert batch.pack(alike[:3]) == batch.encode(alike[:3])
 
 
 def test_the_format_stays_readable() -> None:
@@ -28,6 +41,28 @@ def test_any_flipped_bit_is_seen(data: st.DataObject) -> None:
     body[bit // 8] ^= 1 << bit % 8
     with pytest.raises((StoreDamaged, StoreTooNew), match="partition 3, offset 42"):
         batch.decode(body, "partition 3, offset 42")
+
+
+@given(st.data())
+def test_a_flipped_bit_of_a_packed_body_is_seen_or_harmless(data: st.DataObject) -> None:
+    events = [b"alike " * 200, b"alike " * 300]
+    body = bytearray(batch.pack(events))
+    assert body[0] != batch.VERSION
+    bit = data.draw(st.integers(0, len(body) * 8 - 1))
+    body[bit // 8] ^= 1 << bit % 8
+    with contextlib.suppress(StoreDamaged, StoreTooNew):
+        # a zstd frame has a bit that means nothing
+        assert batch.decode(body, "partition 3, offset 42") == events
+
+
+def test_a_packed_body_that_is_cut_or_claims_too_much_is_damaged() -> None:
+    packed = batch.pack([b"alike " * 1000])
+    for cut in (4, 5, 10, len(packed) - 1):
+        with pytest.raises(StoreDamaged, match="unpacked"):
+            batch.decode(packed[:cut], "here")
+    claiming = b"\x28\xb5\x2f\xfd\xc0\x58" + (1 << 50).to_bytes(8, "little") + packed[6:]
+    with pytest.raises(StoreDamaged, match="unpacked"):
+        batch.decode(claiming, "here")
 
 
 @pytest.mark.parametrize("length", [0, 1, 15, 16, 20])

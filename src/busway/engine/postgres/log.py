@@ -163,7 +163,7 @@ class _Sheet(msgspec.Struct, frozen=True):
             list(self.ahead),
             [len(draft.events) for draft in self.drafts],
             list(self.sizes),
-            [bytes(codec.encode(draft.events)) for draft in self.drafts],
+            [codec.pack(draft.events) for draft in self.drafts],
         )
 
     def placed(self, firsts: dict[int, int]) -> list[int]:
