@@ -11,8 +11,12 @@ import argparse
 import asyncio
 import functools
 import ipaddress
+import itertools
 import json
+import random
 import time
+import uuid
+import zlib
 from array import array
 from collections.abc import Callable
 from typing import cast
@@ -21,16 +25,20 @@ from urllib.parse import urlsplit
 import msgspec
 import uvloop
 
-DATA = (
-    b'"time":"2026-01-02T03:04:05Z","data":{"order_id":%d,"customer":{"id":%d,"tier":"gold"},'
-    b'"total":%d.5,"currency":"EUR","items":3}'
+_BODIES = 16
+"""How many bodies are made, each of other events; they are sent in turn, under new ids."""
+_ORDER = (
+    '{"specversion":"1.0","id":"%08x-%s","source":"/shop","type":"order.created",'
+    '"subject":"customer-%d","time":"2026-01-02T03:04:05.%06dZ","data":{"order_id":1%05d%03d,'
+    '"customer":{"id":%d},"total":%d.5}}'
 )
-
-_SLOT = b"@slot@"
+_ID = _ORDER.index("%08x")
+_NUMBER = (_ORDER % (0, " " * 27, 1000, 0, 0, 0, 1000, 100)).index('"order_id":1') + 12
+"""Where in every order the number of its request is, in its id and in its order's."""
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What to send where: ``batch`` events in each request, ids that begin with ``prefix``."""
+    """What to send where: ``batch`` events in each request."""
 
     host: str
     port: int
@@ -39,40 +47,58 @@ class Plan(msgspec.Struct, frozen=True):
     seconds: float = 5.0
     batch: int = 0
     prefix: str = ""
-    """Makes the ids of one run distinct from another's."""
+    """Makes the events of one run others than those of another."""
     requests: int = 0
     """Stop after so many requests; 0 for as many as the time allows."""
 
 
-def order(prefix: bytes, number: int) -> bytes:
-    """Return an order event of about 230 bytes; its id is distinct for each number."""
-    customer = number % 1000
-    return (
-        b'{"specversion":"1.0","id":"%s%09d","source":"/shop/web","type":"order.created",'
-        b'"subject":"customer-%d",'
-        % (prefix, number, customer)
-        + DATA % (number, customer, number % 500)
-        + b"}"
-    )
+def order(chance: random.Random, index: int) -> bytes:
+    """Return an order of 230 bytes, as different from others as real ones are; all are equally
+    long, and what tells them from those of another request is still to be put in."""
+    unique = str(uuid.UUID(int=chance.getrandbits(128), version=4))[9:]
+    customer = chance.randrange(1000, 2000)
+    known = (0, unique, customer, chance.randrange(1_000_000))
+    return (_ORDER % (*known, 0, index % 1000, customer, chance.randrange(100, 1000))).encode()
+
+
+@functools.cache
+def _bodies(prefix: str, count: int) -> list[bytearray]:
+    chance = random.Random(prefix)
+    orders = itertools.cycle([order(chance, index) + b"\n" for index in range(_BODIES * 1000)])
+    many = _BODIES * 1000 if count == 1 else _BODIES
+    return [bytearray(b"".join(itertools.islice(orders, count))) for _ in range(many)]
+
+
+def _numbered(plan: Plan, number: int, count: int) -> bytearray:
+    """Return events whose ids nobody has sent before, in the place of those returned before."""
+    bodies = _bodies(plan.prefix, count)
+    body = bodies[number % len(bodies)]
+    unique = b"%08x" % ((zlib.crc32(plan.prefix.encode()) + number) % 2**32)
+    _put(body, _ID, unique, count)
+    _put(body, _NUMBER, b"%05d" % (number % 10**5), count)
+    return body
+
+
+def _put(body: bytearray, at: int, digits: bytes, count: int) -> None:
+    """Put digits into each of ``count`` events, which are equally long."""
+    if count == 1:
+        body[at : at + len(digits)] = digits
+        return
+    for index, digit in enumerate(digits, at):
+        body[index :: len(body) // count] = bytes((digit,)) * count
 
 
 def single(plan: Plan, number: int) -> bytes:
     """Return a structured-mode request with one event."""
-    return _request(plan, b"application/cloudevents+json", order(plan.prefix.encode(), number))
+    return _request(plan, b"application/cloudevents+json", _numbered(plan, number, 1))
 
 
 def ndjson(plan: Plan, number: int) -> bytes:
     """Return an NDJSON request with ``plan.batch`` events."""
-    body = _lines(plan.batch).replace(_SLOT, b"%s%08d-" % (plan.prefix.encode(), number))
-    return _request(plan, b"application/x-ndjson", body)
+    return _request(plan, b"application/x-ndjson", _numbered(plan, number, plan.batch))
 
 
-@functools.cache
-def _lines(count: int) -> bytes:
-    return b"".join(order(_SLOT, index) + b"\n" for index in range(count))
-
-
-def _request(plan: Plan, kind: bytes, body: bytes) -> bytes:
+def _request(plan: Plan, kind: bytes, body: bytearray) -> bytes:
     return (
         b"POST %s HTTP/1.1\r\nHost: %s:%d\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n"
         % (plan.path.encode(), plan.host.encode(), plan.port, kind, len(body))
@@ -150,6 +176,7 @@ async def load(plan: Plan) -> dict[str, float]:
     """Send what the plan says and return the figures."""
     loop = asyncio.get_running_loop()
     make = ndjson if plan.batch else single
+    make(plan, 0)  # before the clock runs
     tally = Tally(plan, make)
     started = time.perf_counter()
     for _ in range(plan.connections):
@@ -182,7 +209,7 @@ def main() -> None:
     options.add_argument("--requests", type=int, default=0, help="stop after so many")
     options.add_argument("--mode", choices=["single", "ndjson"], default="single")
     options.add_argument("--batch", type=int, default=1000, help="events a request, for ndjson")
-    options.add_argument("--prefix", default=f"{time.time_ns():x}-", help="what ids begin with")
+    options.add_argument("--prefix", default=f"{time.time_ns():x}-", help="what makes ids distinct")
     given = options.parse_args()
     url = urlsplit(given.url)
     host = url.hostname or "127.0.0.1"

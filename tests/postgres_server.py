@@ -64,6 +64,11 @@ class PostgresServer:
         return self._call("pg_ctl", "status").returncode == 0
 
     @property
+    def pid(self) -> int:
+        """The process that starts all others of the server."""
+        return int((self._data / "postmaster.pid").read_text().split()[0])
+
+    @property
     def _log(self) -> Path:
         return self._directory / "server.log"
 
