@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from busway.engine import sqlite
 from busway.errors import SettingsError, StoreDamaged
 from busway.lane import Change
-from busway.ports import Ledger, Stores
+from busway.ports import Ledger, Sharing, Stores
 from busway.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,16 +22,17 @@ _LOG = "log"
 """The named value in which a ledger keeps which log it belongs to, where that is elsewhere."""
 
 
-async def open_stores(settings: Settings) -> Stores:
+async def open_stores(settings: Settings, sharing: Sharing | None = None) -> Stores:
     """Open the log and the ledger that the settings name, made where there are none.
 
+    ``sharing`` is for a data directory that several processes open; servers are open to all anyway.
     Raises :class:`SettingsError` for an engine that there is not, or whose package is missing, and
     :class:`StoreError` when it cannot be used now.
     """
     if not settings.engine:
         if settings.ledger:
             raise SettingsError("a ledger of its own is for a log at nats://…; give that engine")
-        return await sqlite.open_stores(settings)
+        return await sqlite.open_stores(settings, sharing)
     scheme = urlsplit(settings.engine).scheme
     opening = _ENGINES.get(scheme)
     if opening is None:

@@ -17,7 +17,7 @@ from busway.ports.sink import (
     Supplies,
     TakesPermits,
 )
-from busway.ports.store import Maintained, Stores
+from busway.ports.store import Hints, Maintained, Sharing, Stores
 
 __all__ = [
     "Addressed",
@@ -26,6 +26,7 @@ __all__ = [
     "Dated",
     "Destination",
     "Draft",
+    "Hints",
     "Intake",
     "Item",
     "KeepsPositions",
@@ -37,6 +38,7 @@ __all__ = [
     "Maintained",
     "Permits",
     "Places",
+    "Sharing",
     "Sink",
     "Standing",
     "Stores",

@@ -21,6 +21,29 @@ class Maintained(Protocol):
         ...
 
 
+class Hints(Protocol):
+    """Carries between processes that the log has grown. Only a hint: it may be late, or lost."""
+
+    def tell(self) -> None:
+        """Have the others look; called after each append, so it must not wait."""
+        ...
+
+    def hear(self, look: Callable[[], None]) -> None:
+        """Call ``look`` on the loop whenever another may have appended."""
+        ...
+
+
+class Sharing(msgspec.Struct, frozen=True):
+    """What a process needs to have a data directory open together with others of its family.
+
+    ``lock`` is the descriptor of the lock that the first of them took, inherited; ``None`` for the
+    first one itself.
+    """
+
+    hints: Hints
+    lock: int | None = None
+
+
 class Stores(msgspec.Struct, frozen=True):
     """An engine's log and ledger, opened together."""
 
@@ -34,6 +57,8 @@ class Stores(msgspec.Struct, frozen=True):
     """Whether other processes may have both open as well."""
     name: str = ""
     """What a person calls the place, without secrets, of engines that have no directory."""
+    lock: int | None = None
+    """The descriptor of the lock on the directory: who inherits it may have it open as well."""
 
     async def close(self) -> None:
         """Close both, whatever happens to the first."""

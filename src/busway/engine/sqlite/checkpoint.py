@@ -36,17 +36,7 @@ class Checkpointer:
         self._connection = connect(path)
         self._connection.set_busy_timeout(_PATIENCE_MS)
         self._lock = asyncio.Lock()
-        self._pages = self._commits = 0
-        self._commits_before = -1
-
-    def watch(self, writing: apsw.Connection) -> None:
-        """Learn from the connection that commits how much there is to copy."""
-        writing.set_wal_hook(self._committed)
-
-    def _committed(self, _: apsw.Connection, __: str, pages: int) -> int:
-        self._pages = pages
-        self._commits += 1
-        return apsw.SQLITE_OK
+        self._version_before = -1
 
     async def maintain(self) -> None:
         """Checkpoint where it is worth it, or when there was no commit since last time.
@@ -75,9 +65,10 @@ class Checkpointer:
         return self._wal.stat().st_size if self._wal.exists() else 0
 
     def _checkpoint(self) -> None:
-        commits = self._commits
-        idle, self._commits_before = commits == self._commits_before, commits
-        if not idle and self._pages < _WORTH_IT_PAGES:
+        # it rises with the commits of all other connections, also of other processes
+        version = self._connection.pragma("data_version")
+        idle, self._version_before = version == self._version_before, version
+        if not idle and self._copy(apsw.SQLITE_CHECKPOINT_NOOP)[0] < _WORTH_IT_PAGES:
             return
         frames, done = self._copy(apsw.SQLITE_CHECKPOINT_PASSIVE)
         size = self._size()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +14,8 @@ import apsw
 from busway.errors import StoreDamaged, StoreError, StoreFull
 
 WAL_KEPT_BYTES = 64 * 1024 * 1024
-_BUSY_MS = 10_000
+_BUSY_S = 10.0
+_BUSY_STEP_S = 0.0005
 NO_ROOM_BYTES = 1024 * 1024
 _OPEN = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOMUTEX
 
@@ -27,6 +29,26 @@ def sql(name: str) -> str:
     return (files(__package__) / "sql" / f"{name}.sql").read_text("utf-8")
 
 
+class Patience:
+    """Waits for another process that writes, in steps about as short as what it does.
+
+    SQLite's own waiting soon sleeps for a tenth of a second at a time, and so comes too late again
+    and again where others write without a pause.
+    """
+
+    def __init__(self, within_s: float) -> None:
+        self._within_s = within_s
+        self._until = 0.0
+
+    def __call__(self, calls: int) -> bool:
+        """Wait a little; say whether to try again. ``calls`` is 0 when a wait begins."""
+        now = time.monotonic()
+        if calls == 0:
+            self._until = now + self._within_s
+        time.sleep(_BUSY_STEP_S)
+        return now < self._until
+
+
 def connect(path: Path, *, page_bytes: int = 0) -> apsw.Connection:
     """Open a file for writing: every commit fsynced, no checkpoint by a commit or a close.
 
@@ -37,7 +59,7 @@ def connect(path: Path, *, page_bytes: int = 0) -> apsw.Connection:
     flags = _OPEN | (apsw.SQLITE_OPEN_CREATE if page_bytes else 0)
     try:
         connection = apsw.Connection(str(path), flags=flags)
-        connection.set_busy_timeout(_BUSY_MS)
+        connection.set_busy_handler(Patience(_BUSY_S))
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         for pragma, value in _pragmas(page_bytes).items():
             connection.pragma(pragma, value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 import uuid
 from pathlib import Path
 
@@ -55,6 +56,8 @@ _UPGRADES = {
 }
 """The statements that take a file to a format from the one before it."""
 _PAGE_BYTES = 4096
+_ENDING_S = 5.0
+"""How long the workers of a process that was killed may take to end after it."""
 _RESTORE = "restore the whole data directory from a backup"
 
 
@@ -68,20 +71,45 @@ def make(directory: Path) -> None:
 def lock(directory: Path) -> int:
     """Take the directory for this process; the lock goes with the returned descriptor.
 
-    Raises :class:`StoreLocked` that names the process which has it.
+    What the workers of a dead process still have is waited for: they end by themselves. Raises
+    :class:`StoreLocked` that names the process which has it.
     """
     descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "that just started"
+    until = time.monotonic() + _ENDING_S
+    while not _taken(descriptor):
+        holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+        if _is_dead(holder) and time.monotonic() < until:
+            time.sleep(0.02)
+            continue
         os.close(descriptor)
+        whose = "workers of the dead " if _is_dead(holder) else ""
         raise StoreLocked(
-            f"{directory} is in use by process {holder}; stop it, or choose another directory"
-        ) from None
+            f"{directory} is in use by {whose}process {holder or 'that just started'};"
+            " stop it, or choose another directory"
+        )
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     return descriptor
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_dead(holder: str) -> bool:
+    if not holder.isdigit():
+        return False
+    try:
+        os.kill(int(holder), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def prepare(directory: Path, partitions: int) -> None:

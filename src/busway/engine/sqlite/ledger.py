@@ -43,9 +43,7 @@ class SqliteLedger:
         self._path = path
         self._connection = connect_reading(path)
         self._checkpointer = Checkpointer(path)
-        connection = connect(path)
-        self._checkpointer.watch(connection)
-        self._writer = Writer(connection, path)
+        self._writer = Writer(connect(path), path)
 
     async def lanes(self) -> Sequence[Lane]:
         return self._rows("ledger/lanes", (), row.lane)

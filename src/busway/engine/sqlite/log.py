@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
-from functools import lru_cache
-from itertools import chain, repeat
+from itertools import repeat
 from pathlib import Path
 
 import apsw
@@ -14,8 +13,9 @@ import apsw
 from busway import batch as codec
 from busway.engine.recent import Recent
 from busway.engine.sqlite import moment
+from busway.engine.sqlite.appending import Append, Row
 from busway.engine.sqlite.checkpoint import Checkpointer
-from busway.engine.sqlite.database import connect, rows, sql, used_bytes
+from busway.engine.sqlite.database import connect, rows, sql
 from busway.engine.sqlite.reader import OFFSET, LogReader
 from busway.engine.sqlite.room import Room
 from busway.engine.sqlite.writer import Writer
@@ -30,6 +30,8 @@ _TRIM_BYTES = 8 * 1024 * 1024
 class SqliteLog:
     """The log of the one process that holds the lock of the data directory."""
 
+    _append: type[Append] = Append
+
     def __init__(self, path: Path, identity: str, room: Room) -> None:
         self._identity = identity
         self._room = room
@@ -39,10 +41,8 @@ class SqliteLog:
         self._tail = Tail([end for _, end in bounds])
         self._recent = [Recent(_RECENT_BYTES // len(bounds)) for _ in bounds]
         self._checkpointer = Checkpointer(path)
-        connection = connect(path)
-        self._checkpointer.watch(connection)
-        self._writer = Writer(connection, path)
-        self._appending: asyncio.Future[None] | None = None
+        self._writer = Writer(connect(path), path)
+        self._appending: asyncio.Future[list[int]] | None = None
 
     @property
     def identity(self) -> str:
@@ -57,16 +57,15 @@ class SqliteLog:
             await asyncio.wait((self._appending,))  # it goes on, also when its caller does not
         if not drafts:
             return []
-        offsets = self._offsets(drafts)
-        statement = _Append(self._room, list(map(_row, drafts, offsets, repeat(moment.stored(at)))))
+        batches = list(map(_row, drafts, self._offsets(drafts), repeat(moment.stored(at))))
 
-        def landed(_: None) -> None:
+        def landed(offsets: Sequence[int]) -> None:
             for draft, offset in zip(drafts, offsets, strict=True):
                 self._keep(Batch(draft.partition, offset, at, draft.events))
 
-        self._appending = self._writer.submit(statement, landed, single=True)
-        await asyncio.shield(self._appending)
-        return offsets
+        work = self._append(self._room, batches)
+        self._appending = self._writer.submit(work, landed, single=True)
+        return await asyncio.shield(self._appending)
 
     async def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[Batch]:
         if offset >= self._tail.end(partition):
@@ -126,34 +125,8 @@ class SqliteLog:
             self._recent[partition].forget(base)
 
 
-_Row = tuple[int, int, int, bytearray]
-
-
-def _row(draft: Draft, offset: int, at: int) -> _Row:
+def _row(draft: Draft, offset: int, at: int) -> Row:
     return draft.partition << 48 | offset, len(draft.events), at, codec.encode(draft.events)
-
-
-@lru_cache
-def _append_statement(count: int) -> str:
-    return sql("log/append").replace("(?, ?, ?, ?)", ", ".join(["(?, ?, ?, ?)"] * count))
-
-
-class _Append:
-    """Inserts batches by one statement, which is a transaction by itself.
-
-    A thread that commits has to take turns with the event loop for the interpreter at every step of
-    a statement. Under load each turn costs more than the fsync, so this takes one.
-    """
-
-    def __init__(self, room: Room, batches: Sequence[_Row]) -> None:
-        self._room = room
-        self._size = sum(len(body) for *_, body in batches)
-        self._statement = _append_statement(len(batches))
-        self._values = tuple(chain.from_iterable(batches))
-
-    def __call__(self, connection: apsw.Connection) -> None:
-        self._room.take(self._size, lambda: used_bytes(connection))
-        connection.execute(self._statement, self._values)
 
 
 class _Trim:

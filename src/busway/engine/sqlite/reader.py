@@ -43,6 +43,12 @@ class LogReader:
             found = rows(self._connection, "log/bounds")
         return [(base & OFFSET, end - (partition << 48)) for partition, base, end in found]
 
+    def bound(self, partition: int) -> tuple[int, int]:
+        """Return the first kept offset and the end of one partition."""
+        with self._told():
+            ((base, end),) = rows(self._connection, "log/bound", (partition,))
+        return base & OFFSET, end - (partition << 48)
+
     def size_bytes(self) -> int:
         with self._told():
             return used_bytes(self._connection)
