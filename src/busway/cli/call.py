@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import inspect
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar, get_type_hints
+from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 
 import httpx
 import msgspec
@@ -18,6 +17,7 @@ import typer
 
 from busway.cli.ask import Ask, check
 from busway.cli.client import Client, connect
+from busway.cli.declare import Options, adding
 from busway.cli.show import as_json
 from busway.errors import BuswayError
 from busway.settings import load_env_file, placed
@@ -32,8 +32,9 @@ Every = Annotated[
     float | None,
     typer.Option("--watch", metavar="SECONDS", min=0.1, help="Show it again every so often."),
 ]
+_LOOK_EVERY_S = 0.2
 _CLEAR = "\x1b[H\x1b[2J"
-_OPTIONS: Mapping[str, tuple[Any, Any]] = {
+_OPTIONS: Options = {
     "data": (Data, None),
     "url": (Url, None),
     "json": (Json, False),
@@ -104,13 +105,19 @@ class Call:
                 break
         return found
 
-    @contextmanager
+    @contextlib.contextmanager
     def lines(self, path: str, **params: Any) -> Iterator[Iterator[str]]:
         """Read a stream line by line as it comes; one in this process ends with the log."""
         if not self.client.live:
             params["follow"] = False
         with self.client.lines(Ask("GET", path, _texts(params))) as lines:
             yield lines
+
+    def polled(self, path: str, kind: type[T]) -> Iterator[T]:
+        """Read ``path`` again and again, for as long as the caller wants to know more."""
+        while True:
+            yield self.get(path).read(kind)
+            time.sleep(_LOOK_EVERY_S)
 
     @property
     def client(self) -> Client:
@@ -153,24 +160,11 @@ def calling(command: Callable[Concatenate[Call, P], None]) -> Callable[..., None
     """Make a command of a function that takes a :class:`Call` first: adds the options for it."""
 
     @functools.wraps(command)
-    def called(*args: P.args, **kwargs: P.kwargs) -> None:
-        given: dict[str, Any] = {name: kwargs.pop(name) for name in _OPTIONS}
-        call = Call(**given)
-        try:
+    def closing(call: Call, *args: P.args, **kwargs: P.kwargs) -> None:
+        with contextlib.closing(call):
             command(call, *args, **kwargs)
-        finally:
-            call.close()
 
-    hints = get_type_hints(command, include_extras=True)
-    own = list(inspect.signature(command).parameters.values())[1:]
-    parameters = [one.replace(annotation=hints[one.name]) for one in own]
-    parameters += [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-        for name, (kind, default) in _OPTIONS.items()
-    ]
-    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    called.__annotations__ = {one.name: one.annotation for one in parameters}
-    return called
+    return adding(_OPTIONS, lambda given: Call(**given))(closing)
 
 
 def _texts(params: Mapping[str, Any]) -> dict[str, str | list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,8 +16,6 @@ from busway.control.dead_patch import Preview
 from busway.control.dead_redrive import Refusal
 from busway.control.job import Job
 from busway.errors import BuswayError
-
-LOOK_EVERY_S = 0.2
 
 Patch = Annotated[
     Path | None, typer.Option("--patch", help="A Python file with def patch(event), done before.")
@@ -159,7 +156,4 @@ def _tell(call: Call, answer: Answer, what: str, wait: bool) -> None:
 
 
 def _waited(call: Call, job: Job) -> Job:
-    while job.state == "running":
-        time.sleep(LOOK_EVERY_S)
-        job = call.get(f"/jobs/{job.id}").read(Job)
-    return job
+    return next(one for one in call.polled(f"/jobs/{job.id}", Job) if one.state != "running")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar, get_type_hints
+from typing import Annotated, Any, Concatenate, ParamSpec
 
 import typer
 
 from busway.cli.call import Call
+from busway.cli.declare import adding
 from busway.cli.moment import moment
 from busway.errors import BuswayError
 
 P = ParamSpec("P")
-T = TypeVar("T")
 FAST = "max"
 _Text = str | None
 
@@ -96,38 +94,16 @@ class Deal:
         self.body |= {"reason": given["reason"], "rate": None if rate == FAST else rate}
 
 
-def _adding(
-    options: Mapping[str, tuple[Any, Any]], made: Callable[[Mapping[str, Any]], T]
-) -> Callable[[Callable[Concatenate[Call, T, P], None]], Callable[..., None]]:
-    """Return a decorator that adds options to a command, which gets what is ``made`` of them."""
-
-    def adding(command: Callable[Concatenate[Call, T, P], None]) -> Callable[..., None]:
-        @functools.wraps(command)
-        def called(call: Call, *args: P.args, **kwargs: P.kwargs) -> None:
-            given: dict[str, Any] = {name: kwargs.pop(name) for name in options}
-            command(call, made(given), *args, **kwargs)
-
-        hints = get_type_hints(command, include_extras=True)
-        first, _, *own = inspect.signature(command).parameters.values()
-        added = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=kind)
-            for name, (kind, value) in options.items()
-        ]
-        found = [
-            first.replace(annotation=Call),
-            *(one.replace(annotation=hints[one.name]) for one in own),
-            *added,
-        ]
-        called.__signature__ = inspect.Signature(found)  # type: ignore[attr-defined]
-        called.__annotations__ = {one.name: one.annotation for one in found}
-        return called
-
-    return adding
+def filtering(command: Callable[Concatenate[Call, Filter, P], None]) -> Callable[..., None]:
+    """Give a command that takes a :class:`Filter` the options for it."""
+    return adding(_OPTIONS, Filter, behind=1)(command)
 
 
-filtering = _adding(_OPTIONS, Filter)
-"""Gives a command that takes a :class:`Filter` the options for it."""
-patching = _adding(_EVERY | _OPTIONS | _WHY, Deal)
-"""Gives a command that takes a :class:`Deal` the options for a filter."""
-dealing = _adding(_NAMES | _EVERY | _OPTIONS | _RATE | _WHY, Deal)
-"""Gives a command that takes a :class:`Deal` the options for names or a filter, and for a rate."""
+def patching(command: Callable[Concatenate[Call, Deal, P], None]) -> Callable[..., None]:
+    """Give a command that takes a :class:`Deal` the options for a filter."""
+    return adding(_EVERY | _OPTIONS | _WHY, Deal, behind=1)(command)
+
+
+def dealing(command: Callable[Concatenate[Call, Deal, P], None]) -> Callable[..., None]:
+    """Give a command that takes a :class:`Deal` the options for names or a filter, and a rate."""
+    return adding(_NAMES | _EVERY | _OPTIONS | _RATE | _WHY, Deal, behind=1)(command)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Concatenate, ParamSpec, get_type_hints
+from typing import Annotated, Any, Concatenate, ParamSpec
 
 import typer
+
+from busway.cli.declare import adding
 
 P = ParamSpec("P")
 Given = Mapping[str, Any]
@@ -30,22 +30,9 @@ def taking(
 ) -> Callable[[Callable[Concatenate[Given, P], None]], Callable[..., None]]:
     """Add the options of these settings to a command that takes what is given of them first."""
 
-    def added(command: Callable[Concatenate[Given, P], None]) -> Callable[..., None]:
-        @functools.wraps(command)
-        def called(*args: P.args, **kwargs: P.kwargs) -> None:
-            command({name: kwargs.pop(name) for name in names}, *args, **kwargs)
+    options = {name: (_OPTIONS[name], None) for name in names}
 
-        hints = get_type_hints(command, include_extras=True)
-        own = list(inspect.signature(command).parameters.values())[1:]
-        parameters = [one.replace(annotation=hints[one.name]) for one in own]
-        parameters += [
-            inspect.Parameter(
-                name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_OPTIONS[name]
-            )
-            for name in names
-        ]
-        called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        called.__annotations__ = {one.name: one.annotation for one in parameters}
-        return called
+    def added(command: Callable[Concatenate[Given, P], None]) -> Callable[..., None]:
+        return adding(options, dict)(command)
 
     return added

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
@@ -15,8 +14,6 @@ from busway.cli.replay_request import requesting
 from busway.cli.show import as_json, as_table
 from busway.control.replay import Replay, Request
 from busway.control.replay_count import Counted
-
-LOOK_EVERY_S = 0.5
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -192,10 +189,10 @@ def _followed(call: Call, begun: Replay, tell: Callable[[Replay], None]) -> Repl
     """Return the replay as it ended; ctrl-C ends the looking only."""
     found = begun
     try:
-        while found.state == "running" and call.client.live:
-            time.sleep(LOOK_EVERY_S)
-            found = call.get(f"/replays/{begun.id}").read(Replay)
+        for found in call.polled(f"/replays/{begun.id}", Replay):
             tell(found)
+            if found.state != "running" or not call.client.live:
+                break
     except KeyboardInterrupt:
         typer.echo(f"It goes on: busway replay show {begun.id}", err=True)
     return found

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Concatenate, ParamSpec, get_type_hints
+from typing import Annotated, Any, Concatenate, ParamSpec
 
 import msgspec
 import typer
 
 from busway.cli.call import Call
+from busway.cli.declare import REQUIRED, Options, adding
 from busway.cli.moment import moment
 from busway.control.replay import Request
 from busway.delivery.replay import Offsets, Selection
@@ -21,8 +20,8 @@ from busway.errors import BuswayError
 P = ParamSpec("P")
 _OFFSETS = re.compile(r"(\d+)(?::(\d*)-(\d*))?")
 _Some = list[str] | None
-_OPTIONS: Mapping[str, tuple[Any, Any]] = {
-    "flow": (Annotated[str, typer.Argument(help="The flow.")], inspect.Parameter.empty),
+_OPTIONS: Options = {
+    "flow": (Annotated[str, typer.Argument(help="The flow.")], REQUIRED),
     "since": (
         Annotated[str | None, typer.Option("--from", help="Taken at or after: a time, or 2h ago.")],
         None,
@@ -50,26 +49,8 @@ _OPTIONS: Mapping[str, tuple[Any, Any]] = {
 
 
 def requesting(command: Callable[Concatenate[Call, Request, P], None]) -> Callable[..., None]:
-    """Give a command that takes a request the options for it, before its own."""
-
-    @functools.wraps(command)
-    def called(call: Call, *args: P.args, **kwargs: P.kwargs) -> None:
-        given: dict[str, Any] = {name: kwargs.pop(name) for name in _OPTIONS}
-        command(call, request(given), *args, **kwargs)
-
-    hints = get_type_hints(command, include_extras=True)
-    first, _, *own = inspect.signature(command).parameters.values()
-    given = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-        for name, (kind, default) in _OPTIONS.items()
-    ]
-    own = [
-        one.replace(annotation=hints[one.name], kind=inspect.Parameter.KEYWORD_ONLY) for one in own
-    ]
-    found = [first.replace(annotation=Call), *given, *own]
-    called.__signature__ = inspect.Signature(found)  # type: ignore[attr-defined]
-    called.__annotations__ = {one.name: one.annotation for one in found}
-    return called
+    """Give a command that takes a request the options for it."""
+    return adding(_OPTIONS, request, behind=1)(command)
 
 
 def request(given: Mapping[str, Any]) -> Request:

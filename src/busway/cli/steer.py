@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any, Concatenate, ParamSpec, get_type_hints
+from typing import Annotated, Any, Concatenate, ParamSpec
 from urllib.parse import quote
 
 import msgspec
 import typer
 
 from busway.cli.call import Answer, Call, calling
+from busway.cli.declare import REQUIRED, Options, adding
 from busway.control.steered import Steered
 from busway.errors import BuswayError
 
@@ -24,9 +23,8 @@ IsDestination = Annotated[
     typer.Option("--destination", help="NAME is a destination, or a flow that delivers to it."),
 ]
 Reason = Annotated[str, typer.Option("--reason", help="Why, for whoever looks.")]
-_EMPTY = inspect.Parameter.empty
-_GIVEN: Mapping[str, tuple[Any, Any]] = {
-    "name": (Name, _EMPTY),
+_GIVEN: Options = {
+    "name": (Name, REQUIRED),
     "destination": (IsDestination, False),
     "reason": (Reason, ""),
 }
@@ -51,24 +49,7 @@ class Way(msgspec.Struct, frozen=True):
 def steering(command: Callable[Concatenate[Call, Way, P], None]) -> Callable[..., None]:
     """Make a command of a function that takes a :class:`Call` and a :class:`Way` first: adds the
     argument and the options for them."""
-
-    @functools.wraps(command)
-    def called(call: Call, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        given: dict[str, Any] = {name: kwargs.pop(name) for name in _GIVEN}
-        command(call, Way(**given), *args, **kwargs)
-
-    hints = get_type_hints(command, include_extras=True)
-    whole = list(inspect.signature(command).parameters.values())
-    own = [one.replace(annotation=hints[one.name]) for one in whole[2:]]
-    name, *more = (
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-        for name, (kind, default) in _GIVEN.items()
-    )
-    first = name.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    parameters = [whole[0], first, *own, *more]
-    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    called.__annotations__ = {one.name: one.annotation for one in parameters} | {"call": Call}
-    return calling(called)
+    return calling(adding(_GIVEN, lambda given: Way(**given), behind=1)(command))
 
 
 @steering

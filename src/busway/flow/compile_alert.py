@@ -102,9 +102,9 @@ class _Compiler:
     def _band(self, measure: _Measure, condition: c.Condition) -> Band | None:
         raise_at = self._read(measure.limit, getattr(condition, measure.limit, 0), measure.parse)
         clear_at = self._clear_at(measure, raise_at)
-        hold_s = self._read("hold", self._declaration.options.get("hold", 0), _seconds)
+        hold_s = self._read("hold", self._declaration.options.get("hold", 0), seconds)
         clear_hold = self._declaration.options.get("clear_hold", hold_s)
-        clear_hold_s = self._read("clear_hold", 0 if clear_hold is None else clear_hold, _seconds)
+        clear_hold_s = self._read("clear_hold", 0 if clear_hold is None else clear_hold, seconds)
         if raise_at is None or clear_at is None or hold_s is None or clear_hold_s is None:
             return None
         return Band(raise_at, clear_at, hold_s, clear_hold_s, measure.falling)
@@ -192,12 +192,8 @@ def _ratio(given: object) -> float:
     raise SettingsError(f"{given!r} is no share; give one from 0 to less than 1, like 0.05")
 
 
-def _seconds(given: object) -> float:
-    return seconds(given)  # type: ignore[arg-type]
-
-
 def _seconds_of_some(given: object) -> float:
-    found = _seconds(given)
+    found = seconds(given)
     if not found:
         raise SettingsError(f"{given!r} is no time at all; give a longer one, like '5m'")
     return found
@@ -216,7 +212,7 @@ def _percent(given: object) -> float:
 _MEASURES: Mapping[type, _Measure] = {
     c.DeadLetters: _Measure("dead_letters", "events", "above", _number),
     c.Parked: _Measure("parked", "events", "above", _number),
-    c.BacklogAge: _Measure("backlog_age", "seconds", "above", _seconds),
+    c.BacklogAge: _Measure("backlog_age", "seconds", "above", seconds),
     c.BacklogSize: _Measure("backlog_size", "events", "above", _number),
     c.BreakerOpen: _Measure("breaker_open", "destinations", "", _number),
     c.Silence: _Measure("silence", "seconds", "after", _seconds_of_some),

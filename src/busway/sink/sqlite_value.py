@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from itertools import chain
+from typing import Any
 from uuid import UUID
 
 from busway.sink.row import Row, Run, encode_json, shown
 
 AS_THEY_ARE = frozenset({int, float, str, bytes, bool, type(None)})
-_CONVERTERS: dict[type, Callable[[object], str]] = {
-    datetime: lambda value: value.isoformat(),  # type: ignore[attr-defined]
+_CONVERTERS: dict[type, Callable[[Any], str]] = {
+    datetime: datetime.isoformat,
     date: str,
     time: str,
     Decimal: str,
