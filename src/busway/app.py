@@ -89,6 +89,8 @@ class Node:
 
     async def start(self) -> Self:
         """Learn what came last, open lanes and sinks, then take events."""
+        for caution in self._stores.cautions:
+            _log.warning("what was acknowledged could be lost", how=caution)
         await self._appender.rebuild()
         self._appending = asyncio.create_task(self._append_forever())
         if self.role == "serve":

@@ -72,7 +72,9 @@ async def _jetstream(settings: Settings) -> Stores:
     except BaseException:
         await ledger.close()
         raise
-    return Stores(log, ledger, shared=True, name=f"{_name_of(settings)}, ledger in {place}")
+    name = f"{_name_of(settings)}, ledger in {place}"
+    cautions = [*log.cautions, *ledger.cautions]
+    return Stores(log, ledger, shared=True, name=name, cautions=cautions)
 
 
 async def _jetstream_log(settings: Settings) -> JetStreamLog:

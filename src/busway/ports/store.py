@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -57,6 +57,8 @@ class Stores(msgspec.Struct, frozen=True):
     """Whether other processes may have both open as well."""
     name: str = ""
     """What a person calls the place, without secrets, of engines that have no directory."""
+    cautions: Sequence[str] = ()
+    """What a person should be told at the start: how it could lose what it acknowledged."""
     lock: int | None = None
     """The descriptor of the lock on the directory: who inherits it may have it open as well."""
 

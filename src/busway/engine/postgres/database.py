@@ -9,20 +9,23 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Self, cast
-from urllib.parse import urlsplit
 
 import asyncpg
 
-from busway.errors import StoreError, StoreFull
+from busway.engine.postgres.address import Address
+from busway.engine.postgres.way import CONNECT_S, Session, Way
+from busway.errors import StoreError, StoreFull, StoreTooNew
 
-CONNECT_S = 10.0
 STATEMENT_S = 60.0
 CLOSE_S = 10.0
 CONNECTIONS = 12
 _FULL = ("53100", "53200")
 _READ_ONLY = "25006"
+_OTHER_TABLES = ("42P01", "42703", "42883", "42P10", "23502")
+"""A table, a column, a function or a constraint is missing, or a column is not given."""
 _LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, EOFError)
-_EXPECTED = (asyncpg.PostgresError, *_LOST, TimeoutError, ssl.SSLError)
+_UNFIT = asyncpg.TargetServerAttributeNotMatched
+_EXPECTED = (asyncpg.PostgresError, *_LOST, _UNFIT, TimeoutError, ssl.SSLError)
 
 Row = tuple[Any, ...]
 if TYPE_CHECKING:
@@ -38,37 +41,32 @@ def sql(name: str) -> str:
     return (files(__package__) / "sql" / f"{name}.sql").read_text("utf-8").rstrip().rstrip(";")
 
 
-def place_of(url: str) -> str:
-    """Return what a person calls a database: host, port and name, without secrets."""
-    parts = urlsplit(url)
-    return f"postgresql://{parts.hostname or ''}{f':{parts.port}' * bool(parts.port)}{parts.path}"
-
-
 class Database:
     """Runs statements; each call takes a connection from the pool for as long as it needs one."""
 
-    def __init__(self, url: str, pool: Pool) -> None:
-        self.url = url
-        self.place = place_of(url)
+    def __init__(self, way: Way, pool: Pool) -> None:
+        self.way = way
+        self.place = way.address.place
         self._pool = pool
 
     @classmethod
-    async def open(cls, url: str, schema: str) -> Self:
-        """Connect; raises :class:`StoreError` when the server cannot be used now."""
-        with told(place_of(url)):
-            pool = await asyncpg.create_pool(
-                url,
-                min_size=0,
-                max_size=CONNECTIONS,
-                timeout=CONNECT_S,
-                command_timeout=STATEMENT_S,
-                server_settings={
-                    "application_name": "busway",
-                    "search_path": schema,
-                    "jit": "off",
-                },
-            )
-        return cls(url, pool)
+    async def open(cls, url: str, schema: str, commit: str = "on") -> Self:
+        """Make a pool; ``commit`` is the ``synchronous_commit`` of its sessions."""
+        way = Way(Address.of(url))
+        pool = await asyncpg.create_pool(
+            connect=way.connect,
+            min_size=0,
+            max_size=CONNECTIONS,
+            timeout=CONNECT_S,
+            command_timeout=STATEMENT_S,
+            server_settings={
+                "application_name": "busway",
+                "search_path": schema,
+                "synchronous_commit": commit,
+                "jit": "off",
+            },
+        )
+        return cls(way, pool)
 
     async def rows(self, name: str, *values: object) -> list[Row]:
         """Run the statement of ``sql/<name>.sql``, a transaction by itself, and return its rows."""
@@ -86,7 +84,7 @@ class Database:
             try:
                 async with self._pool.acquire(timeout=CONNECT_S) as connection:
                     yield connection
-            except asyncpg.ReadOnlySQLTransactionError:
+            except (asyncpg.ReadOnlySQLTransactionError, *_LOST):
                 # after a failover the others of the pool are connected to a standby as well
                 await self._pool.expire_connections()
                 raise
@@ -105,9 +103,7 @@ class Database:
             self._pool.terminate()
 
 
-async def fetch(
-    connection: Connection | asyncpg.Connection[asyncpg.Record], name: str, *values: object
-) -> list[Row]:
+async def fetch(connection: Connection | Session, name: str, *values: object) -> list[Row]:
     """Run the statement of ``sql/<name>.sql`` on a connection and return its rows."""
     return cast("list[Row]", await connection.fetch(sql(name), *values))
 
@@ -131,8 +127,12 @@ def translated(error: BaseException, place: str) -> StoreError:
     code = str(getattr(error, "sqlstate", None) or "")
     if code in _FULL:
         return StoreFull(f"{place}: {error}; make room on the server")
-    if code == _READ_ONLY:
+    if code == _READ_ONLY or isinstance(error, _UNFIT):
         return StoreError(f"{place} is read-only; point Busway at the primary")
+    if code in _OTHER_TABLES:
+        return StoreTooNew(
+            f"{place}: {error}: the tables are of another version than this Busway; run the newest"
+        )
     if isinstance(error, asyncpg.PostgresError) and not isinstance(
         error, asyncpg.PostgresConnectionError
     ):

@@ -1,65 +1,109 @@
-"""The tables in PostgreSQL, by version: made and taken forward under a lock, in one transaction."""
+"""The tables in PostgreSQL, by version: made and taken forward under a lock.
+
+A directory ``sql/schema/NNNN`` takes the tables from the version before to version N: its
+statements, in the order of their names, in one transaction. What is in there is never changed
+after a release; what is to be different is a directory more.
+
+While workers are replaced, those of the version before still run: a migration must leave their
+statements right. What cannot be done so takes two versions (add first, take away in the next), and
+what would be wrong for older ones still gets a new name, so that they fail instead.
+"""
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+from importlib.resources import files
 
-import asyncpg
-
-from busway.engine.postgres.database import CONNECT_S, fetch, place_of, sql, told
+from busway.engine.postgres.address import Address
+from busway.engine.postgres.database import fetch, sql, told
+from busway.engine.postgres.way import Session, Way
 from busway.errors import StoreTooNew
 
 SCHEMA = "busway"
-_VERSIONS = {
-    1: (
-        *("partition", "appender", "batch", "batch_storage", "batch_by_time"),
-        *("lane", "trouble", "trouble_by_state", "trouble_by_due", "trouble_by_event"),
-        *("trouble_by_key", "trouble_by_cause", "trouble_by_event_key"),
-        *("settled", "kept", "resolved", "resolved_by_event", "resolved_by_time"),
-        *("audit", "audit_by_target"),
-    ),
-}
-"""The statements that take the tables to a version from the one before it."""
-VERSION = max(_VERSIONS)
 _LOCK = 0x42_57_53_43
 
 
-async def prepare(url: str, schema: str, partitions: int) -> str:
-    """Make the tables or take them forward; return the identity of the log.
-
-    Raises :class:`StoreTooNew` for tables of a newer Busway, :class:`StoreError` when the server
-    cannot be used now.
-    """
-    with told(place_of(url)):
-        connection = await asyncpg.connect(url, timeout=CONNECT_S)
-        try:
-            async with connection.transaction():
-                await fetch(connection, "schema/lock", _LOCK)
-                for statement in ("create", "use"):
-                    await connection.execute(sql(f"schema/{statement}").format(schema=schema))
-                return await _upgraded(connection, place_of(url), partitions)
-        finally:
-            await connection.close()
-
-
-async def _upgraded(
-    connection: asyncpg.Connection[asyncpg.Record], place: str, partitions: int
-) -> str:
-    if not (await fetch(connection, "schema/is_made"))[0][0]:
-        await connection.execute(sql("schema/meta"))
-    meta = {str(name): str(value) for name, value in await fetch(connection, "get_meta")}
-    found = int(meta.get("version", 0))
-    if found > VERSION:
-        raise StoreTooNew(
-            f"{place} has tables of version {found} and this Busway knows {VERSION}; upgrade Busway"
+@cache
+def migrations() -> dict[int, tuple[str, ...]]:
+    """Return the names of the statements that take the tables to each version."""
+    found = (files(__package__) / "sql" / "schema").iterdir()
+    steps = {int(one.name): one for one in found if one.is_dir()}
+    return {
+        number: tuple(
+            f"schema/{step.name}/{name.removesuffix('.sql')}"
+            for name in sorted(file.name for file in step.iterdir())
         )
-    for version in range(found + 1, VERSION + 1):
-        for statement in _VERSIONS[version]:
-            await connection.execute(sql(f"schema/{statement}"))
-        await fetch(connection, "put_meta", "version", str(version))
-    if "identity" in meta:
+        for number, step in sorted(steps.items())
+    }
+
+
+VERSION = max(migrations())
+
+
+async def prepare(url: str, schema: str, partitions: int, version: int = VERSION) -> str:
+    """Make the tables or take them forward to a version; return the identity of the log.
+
+    Many processes may at once: one of them does a step, the others wait for it. Raises
+    :class:`StoreTooNew` for tables of a newer Busway, :class:`StoreError` when the server cannot
+    be used now; the tables are of a whole version then.
+    """
+    way = Way(Address.of(url))
+    with told(way.address.place):
+        session = await way.connect(server_settings={"search_path": schema})
+        try:
+            while (meta := await _meta(session, schema)).get("version") != str(version):
+                _refuse_newer(meta, version, way.address.place)
+                await _take_forward(session, schema, meta)
+            return meta.get("identity") or await _name(session, schema, partitions)
+        finally:
+            await session.close()
+
+
+async def _meta(session: Session, schema: str) -> dict[str, str]:
+    if not (await fetch(session, "schema/is_made", schema))[0][0]:
+        return {}
+    return {str(name): str(value) for name, value in await fetch(session, "get_meta")}
+
+
+def _refuse_newer(meta: dict[str, str], version: int, place: str) -> None:
+    if int(meta.get("version", 0)) > version:
+        raise StoreTooNew(
+            f"{place} has tables of version {meta['version']} and this Busway knows {version};"
+            " upgrade Busway"
+        )
+
+
+async def _take_forward(session: Session, schema: str, seen: dict[str, str]) -> None:
+    """Take the tables to the version after the one that was seen, unless somebody else did."""
+    async with _alone(session):
+        if await _meta(session, schema) != seen:
+            return
+        number = int(seen.get("version", 0)) + 1
+        if number == 1 and not (await fetch(session, "schema/is_named", schema))[0][0]:
+            await session.execute(sql("schema/create").format(schema=schema))
+        for statement in migrations()[number]:
+            await session.execute(sql(statement))
+        await fetch(session, "put_meta", "version", str(number))
+
+
+async def _name(session: Session, schema: str, partitions: int) -> str:
+    """Give a new log its identity and its partitions; return the identity that it has."""
+    async with _alone(session):
+        meta = await _meta(session, schema)
+        if "identity" not in meta:
+            meta["identity"] = str(uuid.uuid4())
+            await fetch(session, "put_meta", "identity", meta["identity"])
+            await fetch(session, "log/add_partitions", partitions)
         return meta["identity"]
-    identity = str(uuid.uuid4())
-    await fetch(connection, "put_meta", "identity", identity)
-    await fetch(connection, "log/add_partitions", partitions)
-    return identity
+
+
+@asynccontextmanager
+async def _alone(session: Session) -> AsyncIterator[None]:
+    """Run a transaction while no other process does; its own statements wait a minute at most."""
+    async with session.transaction():
+        await fetch(session, "schema/lock", _LOCK)
+        await session.execute(sql("schema/patience"))
+        yield

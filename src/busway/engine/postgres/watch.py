@@ -7,7 +7,7 @@ import contextlib
 
 import asyncpg
 
-from busway.engine.postgres.database import CONNECT_S, Database
+from busway.engine.postgres.database import Database
 from busway.engine.tail import Tail
 from busway.errors import StoreError
 
@@ -70,12 +70,14 @@ class Watch:
 
     async def _listen(self) -> None:
         while True:
-            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with contextlib.suppress(
+                OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError
+            ):
                 await self._listen_once()
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _listen_once(self) -> None:
-        connection = await asyncpg.connect(self._database.url, timeout=CONNECT_S)
+        connection = await self._database.way.connect()
         ended = asyncio.Event()
         try:
             connection.add_termination_listener(lambda *_: ended.set())

@@ -1,0 +1,66 @@
+"""Where a PostgreSQL is, and what its address says besides."""
+
+from __future__ import annotations
+
+import re
+from typing import Self
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import msgspec
+
+from busway.errors import SettingsError
+
+SAFE_COMMITS = ("on", "remote_apply")
+_SCHEMES = ("postgresql", "postgres")
+_TARGET = "target_session_attrs"
+Host = tuple[str, int | None]
+"""A server's name, and its port where it is told."""
+
+
+class Address(msgspec.Struct, frozen=True):
+    """A database, on one server or on whichever of several takes writes now.
+
+    ``postgresql://USER:PASSWORD@HOST:PORT,HOST:PORT/DATABASE?OPTION=VALUE&…``. The options are
+    those of the driver (TLS, ``target_session_attrs``) and settings of the sessions; ``sync`` is
+    Busway's own.
+    """
+
+    url: str
+    """What the driver takes."""
+    place: str
+    """What a person calls it, without secrets."""
+    hosts: tuple[Host, ...] = ()
+    """The servers; none where the driver has to know."""
+    sync: str = "always"
+    """``always``, or ``lazy`` to accept a server that acknowledges before it has synced."""
+
+    @classmethod
+    def of(cls, address: str) -> Self:
+        """Read an address; raises :class:`SettingsError` that says what is wrong with it."""
+        parts = urlsplit(address)
+        if parts.scheme not in _SCHEMES:
+            raise SettingsError("the address of PostgreSQL must be like postgresql://HOST/DATABASE")
+        _, _, servers = parts.netloc.rpartition("@")
+        place = f"postgresql://{servers}{parts.path}"
+        given = dict(parse_qsl(parts.query, keep_blank_values=True))
+        sync = given.pop("sync", "always")
+        if sync not in ("always", "lazy"):
+            raise SettingsError(f"{place}: sync is {sync!r}; give always or lazy")
+        commit = given.get("synchronous_commit", "on")
+        if sync == "always" and commit not in SAFE_COMMITS:
+            raise SettingsError(
+                f"{place}: synchronous_commit={commit} acknowledges what can be lost; give on or"
+                " remote_apply, or accept it with sync=lazy"
+            )
+        hosts = tuple(_host(one, place) for one in servers.split(",")) if servers else ()
+        if len(hosts) > 1:
+            given.setdefault(_TARGET, "read-write")
+        url = urlunsplit(parts._replace(query=urlencode(given)))
+        return cls(url, place, hosts, sync)
+
+
+def _host(text: str, place: str) -> Host:
+    found = re.fullmatch(r"(?:\[([^\]]+)\]|([^:\[\]]+))(?::(\d+))?", text)
+    if found is None:
+        raise SettingsError(f"{place}: {text!r} is not a host; give HOST or HOST:PORT")
+    return found[1] or found[2], int(found[3]) if found[3] else None
