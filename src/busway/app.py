@@ -89,8 +89,6 @@ class Node:
 
     async def start(self) -> Self:
         """Learn what came last, open lanes and sinks, then take events."""
-        for caution in self._stores.cautions:
-            _log.warning("what was acknowledged could be lost", how=caution)
         await self._appender.rebuild()
         self._appending = asyncio.create_task(self._append_forever())
         if self.role == "serve":
@@ -171,6 +169,7 @@ class Node:
         return Control(
             log=self._stores.log,
             ledger=self._stores.ledger,
+            shared=self._stores.shared,
             clock=self._clock,
             program=lambda: self._crew.program,
             started_at=self._clock.now(),

@@ -25,6 +25,7 @@ from busway.api import (
     status,
     steer,
     tail,
+    worker,
 )
 from busway.api.access import guarded
 from busway.api.etag import tagging
@@ -36,6 +37,7 @@ from busway.control.tail import Load
 
 ROUTERS: tuple[Router, ...] = (
     status.router,
+    worker.router,
     flow.router,
     lifecycle.router,
     event.router,

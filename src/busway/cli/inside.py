@@ -31,7 +31,8 @@ class Inside:
         except BaseException:
             self._runner.close()
             raise
-        control = Control(log=self._stores.log, ledger=self._stores.ledger)
+        stores = self._stores
+        control = Control(log=stores.log, ledger=stores.ledger, shared=stores.shared)
         app = cast(Any, create(lambda: control))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         self._http = httpx.AsyncClient(

@@ -8,8 +8,10 @@ import typer
 
 from busway.cli.call import Call, Every, calling
 from busway.cli.show import as_error, as_table
+from busway.cli.worker import print_workforce
 from busway.control.overview import Checked, Overview
 from busway.control.status import FlowStatus
+from busway.control.workforce import Workforce
 from busway.errors import BuswayError
 
 COLUMNS = ("accepted", "delivered", "filtered", "parked", "dead", "discarded", "backlog")
@@ -29,7 +31,11 @@ def _show_status(call: Call) -> None:
     if call.json:
         answer.print()
     else:
-        print_flows(answer.read(Overview).flows)
+        found = answer.read(Overview)
+        print_flows(found.flows)
+        if found.workforce != Workforce():
+            typer.echo()
+            print_workforce(found.workforce)
 
 
 def print_flows(statuses: Sequence[FlowStatus]) -> None:

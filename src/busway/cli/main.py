@@ -18,11 +18,13 @@ from busway.cli import (
     lifecycle,
     look,
     match,
+    move,
     new,
     replay,
     steer,
     tail,
     window,
+    worker,
 )
 from busway.cli.ask import Unreachable
 from busway.cli.option import Given, taking
@@ -101,7 +103,9 @@ app.command("new")(new.new)
 app.command("run")(run_command)
 app.command("serve")(serve_command)
 app.command("work")(work_command)
+app.command("move")(move.move)
 app.command("status")(look.status)
+app.command("workers")(worker.workers)
 app.command("check")(look.check)
 app.command("alerts")(alert.alerts)
 app.command("tail")(tail.tail)

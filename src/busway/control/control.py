@@ -32,6 +32,7 @@ def _nobody() -> None:
 class Control(msgspec.Struct, frozen=True, kw_only=True):
     """The stores, the clock, the program that runs here (``None``: nothing runs), and whom to wake.
 
+    ``shared`` says that several processes may work on the stores.
     ``started_at`` is when it began to run, ``rates`` returns what was measured last of each flow.
     ``destination`` returns where a flow that runs here delivers to.
     ``wake`` is called after a change that running loops should notice now rather than at their
@@ -40,6 +41,7 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
 
     log: Log
     ledger: Ledger
+    shared: bool = False
     clock: Clock = SystemClock()
     program: Callable[[], Program | None] = _no_program
     started_at: datetime | None = None

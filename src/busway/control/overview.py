@@ -11,6 +11,7 @@ import msgspec
 from busway.control.check import check
 from busway.control.control import Control
 from busway.control.status import FlowStatus, flow_statuses
+from busway.control.workforce import Workforce, workforce
 
 
 class PartitionStatus(msgspec.Struct, frozen=True):
@@ -30,7 +31,7 @@ class LogStatus(msgspec.Struct, frozen=True):
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
-    """What runs here and since when (``null``: nothing runs), the log, and the flows."""
+    """What runs here and since when (``null``: nothing runs), the log, the flows, and who works."""
 
     version: str
     at: datetime
@@ -38,6 +39,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     app: str | None
     log: LogStatus
     flows: Sequence[FlowStatus]
+    workforce: Workforce = Workforce()
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -59,6 +61,7 @@ async def overview(control: Control) -> Overview:
         app=None if program is None else program.name,
         log=LogStatus(log.identity, await log.size_bytes(), partitions),
         flows=await flow_statuses(log, control.ledger, control.rates(), control.clock.now()),
+        workforce=await workforce(control),
     )
 
 

@@ -1,0 +1,79 @@
+"""Who works what: the workers of an installation, and the flows that nobody works."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Literal
+
+import msgspec
+
+from busway.control.control import Control
+from busway.control.worker import DUTY, WorkerRecord, workers
+from busway.lane import Lane, is_replay
+
+GONE_AFTER = timedelta(seconds=10)
+"""How old the last beat of one may be that is not gone; it is by the worker's own clock."""
+
+State = Literal["working", "leaving", "gone"]
+
+
+class WorkerStatus(msgspec.Struct, frozen=True):
+    """One worker: where it runs, when it beat last, and what is its.
+
+    ``flows`` are those that its flows file has, with their code versions; ``lanes`` are the
+    partitions of each that it works now, ``duties`` what it does once for all. What a worker that
+    is ``gone`` has goes to the others within seconds; one that is ``leaving`` stops in order.
+    """
+
+    id: str
+    host: str
+    pid: int
+    state: State
+    started_at: datetime
+    beat_at: datetime
+    flows: Mapping[str, str]
+    lanes: Mapping[str, Sequence[int]]
+    duties: Sequence[str] = ()
+
+
+class Workforce(msgspec.Struct, frozen=True):
+    """The workers, by host and process, and the flows of the ledger that none of them works."""
+
+    workers: Sequence[WorkerStatus] = ()
+    unworked: Sequence[str] = ()
+
+
+async def workforce(control: Control) -> Workforce:
+    """Return who works what; nobody where one process has the installation for itself."""
+    if not control.shared:
+        return Workforce()
+    ledger, now = control.ledger, control.clock.now()
+    known, lanes = await workers(ledger), await ledger.lanes()
+    duties = await ledger.get(DUTY)
+    found = [_status(id, one, lanes, _duties_of(id, duties), now) for id, one in known.items()]
+    found.sort(key=lambda one: (one.host, one.pid, one.id))
+    worked = {flow for one in found if one.state != "gone" for flow in one.flows}
+    return Workforce(
+        found, sorted({lane.flow for lane in lanes if not is_replay(lane.flow)} - worked)
+    )
+
+
+def _status(
+    id: str, one: WorkerRecord, lanes: Sequence[Lane], duties: Sequence[str], now: datetime
+) -> WorkerStatus:
+    state: State = "leaving" if one.leaving else "working"
+    if now - one.at > GONE_AFTER:
+        state = "gone"
+    mine: defaultdict[str, list[int]] = defaultdict(list)
+    for lane in lanes:
+        if lane.worker == id:
+            mine[lane.flow].append(lane.partition)
+    return WorkerStatus(
+        id, one.host, one.pid, state, one.started_at, one.at, one.flows, mine, duties
+    )
+
+
+def _duties_of(id: str, duties: Mapping[str, bytes]) -> Sequence[str]:
+    return sorted(name.removeprefix(DUTY) for name, who in duties.items() if who == id.encode())

@@ -1,0 +1,97 @@
+"""``busway workers``: who works what, who is gone, and what nobody works."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from busway.control.control import Control
+from busway.control.worker import DUTY, WORKER, WorkerRecord
+from busway.control.workforce import GONE_AFTER, workforce
+from busway.lane import Change, Lease
+from busway.testing import HandClock, MemoryLedger, MemoryLog
+from cluster_process import Cluster
+from command import busway, until
+
+FLOWS = """
+from busway import App
+from busway.sinks import console
+
+app = App("shop")
+app.flow("orders", when={"type": ["order.created"]}, to=console())
+"""
+MORE = (
+    FLOWS
+    + """
+app.flow("sales", when={"type": ["order.created"]}, to=console())
+"""
+)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, engine: str) -> Cluster:
+    (tmp_path / "shop.py").write_text(FLOWS)
+    (tmp_path / "more.py").write_text(MORE)
+    return Cluster(engine, tmp_path)
+
+
+def shown(cluster: Cluster) -> Any:
+    done = busway("workers", "--json", cwd=cluster.cwd, BUSWAY_ENGINE=cluster.engine)
+    assert done.code == 0, done.err
+    return done.json()
+
+
+def test_a_person_sees_who_works_what_and_what_nobody_works(cluster: Cluster) -> None:
+    with cluster.serving("more.py"), cluster.working("shop.py") as worker:
+        until(lambda: _lanes(shown(cluster)) == {"orders": [0, 1, 2, 3]}, "it has its lanes")
+        found = shown(cluster)
+        assert found["unworked"] == ["sales"]
+        (one,) = found["workers"]
+        assert (one["pid"], one["state"]) == (worker.process.pid, "working")
+        assert "upkeep" in one["duties"]
+        status = busway("status", cwd=cluster.cwd, BUSWAY_ENGINE=cluster.engine).out
+        assert "Nobody works: sales" in status
+        assert f":{worker.process.pid}  working" in status
+        assert "orders/0,1,2,3" in status
+        assert worker.stop() == 0
+        assert shown(cluster) == {"workers": [], "unworked": ["orders", "sales"]}
+
+
+def _lanes(found: Any) -> Any:
+    return found["workers"][0]["lanes"] if found["workers"] else {}
+
+
+async def test_who_has_not_beaten_for_a_while_is_gone_and_works_nothing() -> None:
+    clock, ledger = HandClock(), MemoryLedger()
+    control = Control(log=MemoryLog(2), ledger=ledger, shared=True, clock=clock)
+    for flow in ("orders", "sales"):
+        await ledger.open_lane(flow, 0, 0)
+    await ledger.open_lane("orders@1", 0, 0)
+    await ledger.lease([Lease("orders", 0, 0, "a"), Lease("sales", 0, 0, "b")])
+    at = clock.now()
+    for id, flow in (("a", "orders"), ("b", "sales")):
+        record = WorkerRecord(1, at, at, "here", 1, {flow: "v1"})
+        await ledger.put(WORKER + id, msgspec.json.encode(record))
+    await ledger.change([Change(DUTY + "upkeep", b"b")])
+    found = await workforce(control)
+    assert [(one.state, one.lanes, one.duties) for one in found.workers] == [
+        ("working", {"orders": [0]}, []),
+        ("working", {"sales": [0]}, ["upkeep"]),
+    ]
+    assert found.unworked == []
+    await clock.turn(GONE_AFTER.total_seconds() + 1)
+    leaving = WorkerRecord(2, clock.now(), at, "here", 1, {"sales": "v1"}, leaving=True)
+    await ledger.put(WORKER + "b", msgspec.json.encode(leaving))
+    found = await workforce(control)
+    assert [one.state for one in found.workers] == ["gone", "leaving"]
+    assert found.unworked == ["orders"]
+
+
+async def test_one_process_alone_has_no_workers() -> None:
+    ledger = MemoryLedger()
+    await ledger.open_lane("orders", 0, 0)
+    found = await workforce(Control(log=MemoryLog(1), ledger=ledger))
+    assert (found.workers, found.unworked) == ((), ())
