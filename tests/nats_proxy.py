@@ -63,7 +63,11 @@ class Proxy:
         task.add_done_callback(self._tasks.discard)
 
     async def _carry(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
-        answers, server = await asyncio.open_connection("127.0.0.1", self._target)
+        try:
+            answers, server = await asyncio.open_connection("127.0.0.1", self._target)
+        except BaseException:
+            client.transport.abort()
+            raise
         self._clients.add(client)
         back = asyncio.create_task(self._back(answers, client))
         try:

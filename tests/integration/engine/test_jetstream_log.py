@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 import msgspec
 import nats
 import pytest
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from busway.engine.jetstream import JetStreamLog, Place
@@ -137,28 +138,43 @@ async def test_a_trim_is_seen_by_others(place: Place) -> None:
         assert await contents(log) == [b"a", b"b"]
 
 
-async def through(proxy: Proxy, place: Place, window_s: float) -> JetStreamLog:
+@asynccontextmanager
+async def through_proxy(
+    cluster: NatsCluster, place: Place, window_s: float
+) -> AsyncIterator[tuple[Proxy, JetStreamLog]]:
     """Open a log that sees its servers through a proxy only."""
-    server = f"127.0.0.1:{proxy.port}"
-    changed = msgspec.structs.replace(place, servers=(server,), window_s=window_s)
-    return await JetStreamLog.open(changed, PARTITIONS)
+    async with proxy_to(cluster.nodes[0].port) as proxy:
+        servers = (f"127.0.0.1:{proxy.port}",)
+        async with opened(
+            msgspec.structs.replace(place, servers=servers, window_s=window_s)
+        ) as log:
+            yield proxy, log
+
+
+@asynccontextmanager
+async def client_of(cluster: NatsCluster) -> AsyncIterator[Client]:
+    """Connect to the first server, beside all logs."""
+    client = await nats.connect(f"nats://{cluster.servers.split(',')[0]}")
+    try:
+        yield client
+    finally:
+        await client.close()
 
 
 async def forgotten(cluster: NatsCluster, place: Place) -> None:
     """Return once the servers have forgotten the ids of all messages."""
-    client = await nats.connect(f"nats://{cluster.servers.split(',')[0]}")
-    stored = await client.jetstream().get_last_msg(place.name, f"{place.name}.0")
-    assert stored.headers is not None
-    headers = {"Nats-Expected-Last-Sequence": "999999999"}
-    if "Nats-Msg-Id" in stored.headers:
-        headers["Nats-Msg-Id"] = stored.headers["Nats-Msg-Id"]
+    async with client_of(cluster) as client:
+        stored = await client.jetstream().get_last_msg(place.name, f"{place.name}.0")
+        assert stored.headers is not None
+        headers = {"Nats-Expected-Last-Sequence": "999999999"}
+        if "Nats-Msg-Id" in stored.headers:
+            headers["Nats-Msg-Id"] = stored.headers["Nats-Msg-Id"]
 
-    async def refused() -> bool:
-        answer = await client.request(f"{place.name}.0", b"", 5, headers=headers)
-        return "error" in json.loads(answer.data)
+        async def refused() -> bool:
+            answer = await client.request(f"{place.name}.0", b"", 5, headers=headers)
+            return "error" in json.loads(answer.data)
 
-    await until(refused)
-    await client.close()
+        await until(refused)
 
 
 @pytest.mark.parametrize("window_s", [120.0, 0.1], ids=["within the window", "beyond the window"])
@@ -166,24 +182,21 @@ async def forgotten(cluster: NatsCluster, place: Place) -> None:
 async def test_an_append_whose_acknowledgement_is_lost_is_stored_once(
     cluster: NatsCluster, place: Place, window_s: float, partitions: list[int]
 ) -> None:
-    async with proxy_to(cluster.nodes[0].port) as proxy:
-        log = await through(proxy, place, window_s)
-        async with opened(place) as reader:
-            await log.append([Draft(p, [b"before"]) for p in partitions], AT)
-            proxy.mute()
-            drafts = [Draft(p, [b"once", b"only"]) for p in partitions]
-            appending = asyncio.create_task(log.append(drafts, AT))
-            for partition in partitions:
-                await reader.wait(partition, 2)
-            if window_s < 1:
-                await forgotten(cluster, place)
-            assert not appending.done()
-            proxy.cut()
-            async with asyncio.timeout(30):
-                assert list(await appending) == [1] * len(partitions)
-                assert list(await log.append([Draft(0, [b"after"])], AT)) == [3]
-            assert await contents(reader) == [b"before", b"once", b"only", b"after"]
-        await log.close()
+    async with through_proxy(cluster, place, window_s) as (proxy, log), opened(place) as reader:
+        await log.append([Draft(p, [b"before"]) for p in partitions], AT)
+        proxy.mute()
+        drafts = [Draft(p, [b"once", b"only"]) for p in partitions]
+        appending = asyncio.create_task(log.append(drafts, AT))
+        for partition in partitions:
+            await reader.wait(partition, 2)
+        if window_s < 1:
+            await forgotten(cluster, place)
+        assert not appending.done()
+        proxy.cut()
+        async with asyncio.timeout(30):
+            assert list(await appending) == [1] * len(partitions)
+            assert list(await log.append([Draft(0, [b"after"])], AT)) == [3]
+        assert await contents(reader) == [b"before", b"once", b"only", b"after"]
 
 
 @pytest.mark.parametrize("window_s", [120.0, 0.1], ids=["within the window", "beyond the window"])
@@ -191,49 +204,46 @@ async def test_an_append_whose_acknowledgement_is_lost_is_stored_once(
 async def test_a_copy_that_comes_late_is_not_stored(
     cluster: NatsCluster, place: Place, window_s: float, partitions: list[int]
 ) -> None:
-    async with proxy_to(cluster.nodes[0].port) as proxy:
-        log = await through(proxy, place, window_s)
-        async with opened(place) as reader:
-            await log.append([Draft(0, [b"before"])], AT)
-            proxy.hold()
-            drafts = [Draft(p, [b"once", b"only"]) for p in partitions]
-            appending = asyncio.create_task(log.append(drafts, AT))
-            await until(lambda: proxy.holds(b"Busway-Id"))
-            proxy.cut()
-            async with asyncio.timeout(30):
-                assert list(await appending) == [1, 0][: len(partitions)]
-            if window_s < 1:
-                await forgotten(cluster, place)
-            async with overheard(cluster, "_INBOX.>") as heard:
-                await proxy.release()
-                await until(lambda: any(b"wrong last" in m or b"duplicate" in m for m in heard))
-            assert list(await log.append([Draft(0, [b"after"])], AT)) == [3]
-            assert await contents(reader) == [b"before", b"once", b"only", b"after"]
-        await log.close()
+    async with through_proxy(cluster, place, window_s) as (proxy, log), opened(place) as reader:
+        await log.append([Draft(0, [b"before"])], AT)
+        proxy.hold()
+        drafts = [Draft(p, [b"once", b"only"]) for p in partitions]
+        appending = asyncio.create_task(log.append(drafts, AT))
+        await until(lambda: proxy.holds(b"Busway-Id"))
+        proxy.cut()
+        async with asyncio.timeout(30):
+            assert list(await appending) == [1, 0][: len(partitions)]
+        if window_s < 1:
+            await forgotten(cluster, place)
+        async with overheard(cluster, "_INBOX") as heard:
+            await proxy.release()
+            await until(lambda: any(b"wrong last" in m or b"duplicate" in m for m in heard))
+        assert list(await log.append([Draft(0, [b"after"])], AT)) == [3]
+        assert await contents(reader) == [b"before", b"once", b"only", b"after"]
 
 
 @asynccontextmanager
-async def overheard(cluster: NatsCluster, subject: str) -> AsyncIterator[list[bytes]]:
-    """Listen to what is said on a subject."""
-    client = await nats.connect(f"nats://{cluster.servers.split(',')[0]}")
+async def overheard(cluster: NatsCluster, above: str) -> AsyncIterator[list[bytes]]:
+    """Listen to what is said on the subjects below one."""
     heard: list[bytes] = []
 
     async def hear(message: Msg) -> None:
         heard.append(message.data)
 
-    await client.subscribe(subject, cb=hear)
-    await client.flush()
-    yield heard
-    await client.close()
+    async with client_of(cluster) as client:
+        await client.subscribe(f"{above}.>", cb=hear)
+        # a flush proves nothing: its ping overtakes the subscription
+        await client.publish(f"{above}.{uuid.uuid4().hex}", b"listening")
+        await until(lambda: b"listening" in heard)
+        yield heard
 
 
 async def test_a_message_that_was_deleted_is_noticed(cluster: NatsCluster, place: Place) -> None:
     async with opened(place) as log:
         for number in range(5):
             await log.append([Draft(0, [b"%d" % number])], AT)
-    client = await nats.connect(f"nats://{cluster.servers.split(',')[0]}")
-    await client.jetstream().delete_msg(place.name, 3)
-    await client.close()
+    async with client_of(cluster) as client:
+        await client.jetstream().delete_msg(place.name, 3)
     async with opened(place) as log:
         batches = await log.read(0, 0, EVERYTHING)
         assert [batch.offset for batch in batches] == [0, 1]
@@ -244,19 +254,17 @@ async def test_a_message_that_was_deleted_is_noticed(cluster: NatsCluster, place
 async def test_a_message_of_somebody_else_is_noticed(cluster: NatsCluster, place: Place) -> None:
     async with opened(place) as log:
         await log.append([Draft(0, [b"a"])], AT)
-        client = await nats.connect(f"nats://{cluster.servers.split(',')[0]}")
-        await client.jetstream().publish(f"{place.name}.0", b"hello")
-        await client.close()
+        async with client_of(cluster) as client:
+            await client.jetstream().publish(f"{place.name}.0", b"hello")
         with pytest.raises(StoreDamaged, match="Busway did not write it"):
             await log.append([Draft(0, [b"b"])], AT)
 
 
 async def test_a_log_without_a_connection_says_so(cluster: NatsCluster, place: Place) -> None:
-    async with proxy_to(cluster.nodes[0].port) as proxy:
-        log = await through(proxy, place, 120.0)
+    async with through_proxy(cluster, place, 120.0) as (proxy, log):
         await log.append([Draft(0, [b"a"])], AT)
+        await proxy.close()
     nowhere = msgspec.structs.replace(place, servers=(f"127.0.0.1:{proxy.port}",))
-    await log.close()
     with pytest.raises(StoreError, match="cannot be used now"):
         await JetStreamLog.open(nowhere, PARTITIONS)
     with pytest.raises(StoreError, match="closed"):
