@@ -23,7 +23,7 @@ DATABASE = "postgres"
 SETTINGS = {
     "fsync": "on",
     "listen_addresses": "127.0.0.1",
-    "max_connections": "60",
+    "max_connections": "150",
     "shared_buffers": "128MB",
     "max_wal_size": "2GB",
     "log_min_messages": "fatal",
