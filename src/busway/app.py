@@ -25,6 +25,7 @@ from busway.runtime.duty import REPLAY, on_duty
 from busway.runtime.following import Following
 from busway.runtime.gauge import Gauges
 from busway.runtime.hub import Hub
+from busway.runtime.inherit import inherit
 from busway.runtime.loop import Loop, Turn
 from busway.runtime.observe import Observer
 from busway.runtime.readiness import Readiness
@@ -49,7 +50,10 @@ Role = Literal["all", "serve", "work"]
 
 
 class Node:
-    """Runs a program on opened stores until it is stopped; ``port`` is the one it listens on."""
+    """Runs a program on opened stores until it is stopped; ``port`` is the one it listens on.
+
+    ``worker`` is the id of one that delivers beside others, where that is not left to it.
+    """
 
     def __init__(
         self,
@@ -58,6 +62,7 @@ class Node:
         stores: Stores,
         clock: Clock | None = None,
         role: Role = "all",
+        worker: str = "",
     ) -> None:
         self.role = role
         self._settings = settings
@@ -68,7 +73,7 @@ class Node:
         self._appender = Appender(stores.log, self._clock, settings.dedupe_window_s, self._observer)
         self._recorder = Recorder(stores.ledger, self._clock, self._metrics)
         works = stores.shared and role != "serve"
-        self._shift = Shift(stores.ledger, self._clock, self._observer) if works else None
+        self._shift = Shift(stores.ledger, self._clock, self._observer, worker) if works else None
         if self._shift is not None:
             self._observer.beating(self._shift.beat_age_s)
         self._crew = self._crew_for(program)
@@ -92,6 +97,8 @@ class Node:
         await self._appender.rebuild()
         self._appending = asyncio.create_task(self._append_forever())
         if self.role == "serve":
+            if self._stores.place is not None:
+                await inherit(self._stores.ledger)
             await self._crew.muster()
         else:
             alone = self._shift is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The address to listen on."""
     port: int = 8400
     """The port to listen on; 0 takes a free one."""
+    workers: int = 0
+    """How many processes deliver beside the one that takes events; 0 for that one itself."""
     partitions: int = 4
     """How many partitions a new log gets; fixed from then on."""
     dedupe_window_s: float = 600.0
@@ -97,6 +99,16 @@ def is_set(name: str, environment: Mapping[str, str] | None = None, **given: Any
     """Say whether a setting is given, or in the environment."""
     source = os.environ if environment is None else environment
     return given.get(name) is not None or PREFIX + name.upper() in source
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Return the environment for a process that is to have the same settings."""
+    values = {PREFIX + name.upper(): str(value) for name, value in _fields(settings)}
+    return {**os.environ, **values}
+
+
+def _fields(settings: Settings) -> Iterator[tuple[str, object]]:
+    return ((name, getattr(settings, name)) for name in settings.__struct_fields__)
 
 
 def placed(**given: Any) -> Settings:

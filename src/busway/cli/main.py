@@ -59,13 +59,15 @@ def start(
     """Event-driven ETL: durable intake, rules, Python steps, exactly-once sinks."""
 
 
-@taking("data", "engine", "ledger", "host", "port")
+@taking("data", "engine", "ledger", "host", "port", "workers")
 def run_command(
     given: Given,
     target: Target,
     reload: Annotated[bool, typer.Option("--reload", help="Reload the flows on change.")] = False,
 ) -> None:
     """Run a flows file: take events over HTTP and deliver them.
+
+    With `--workers` others deliver, on as many cores: this process takes events, and starts them.
 
     Example: `busway run shop.py --port 8400`
     """
@@ -86,7 +88,11 @@ def serve_command(given: Given, target: Target) -> None:
 
 
 @taking("engine", "ledger", "host", "port")
-def work_command(given: Given, target: Target) -> None:
+def work_command(
+    given: Given,
+    target: Target,
+    member: Annotated[str, typer.Option(hidden=True, help="Given by busway run.")] = "",
+) -> None:
     """Deliver the events of a flows file, without taking any; share the lanes with others.
 
     With a port (`--port`, `BUSWAY_PORT`) it answers `/healthz`, `/readyz` and `/metrics` there, and
@@ -94,9 +100,13 @@ def work_command(given: Given, target: Target) -> None:
 
     Example: `busway work shop.py --engine postgresql://db.example.com/busway`
     """
-    from busway.cli.run import serve  # noqa: PLC0415 - what the other commands need not load
+    from busway.cli.member import join  # noqa: PLC0415 - what the other commands need not load
+    from busway.cli.run import serve  # noqa: PLC0415
 
-    serve(target, False, "work", **given)
+    if member:
+        join(target, member)
+    else:
+        serve(target, False, "work", **given)
 
 
 app.command("new")(new.new)

@@ -20,6 +20,9 @@ _OPTIONS: Mapping[str, Any] = {
     "ledger": Annotated[
         str | None, typer.Option(metavar="URL", help="postgresql://… beside nats://….")
     ],
+    "workers": Annotated[
+        int | None, typer.Option(min=0, help="How many processes deliver, beside this one. [0]")
+    ],
     "host": Annotated[str | None, typer.Option(help="The address to listen on. [127.0.0.1]")],
     "port": Annotated[int | None, typer.Option(help="The port; 0 takes a free one. [8400]")],
 }

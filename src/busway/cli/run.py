@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
+from collections.abc import Awaitable
 from typing import Any
 
 import msgspec
@@ -15,15 +17,19 @@ from watchfiles import awatch
 
 from busway.app import Node, Role
 from busway.cli.serving import announced
+from busway.clock import SystemClock
 from busway.engine.choose import open_stores
 from busway.errors import BuswayError, SettingsError
 from busway.flow import Program, compile_app, load_app, split_target
-from busway.ports import Stores
+from busway.ports import Sharing, Stores
 from busway.runtime.interpreter import tune
-from busway.settings import NO_PORT, Settings, is_set, load_env_file, placed
+from busway.runtime.supervise import Launch, Supervisor
+from busway.settings import NO_PORT, Settings, environment, is_set, load_env_file, placed
 from busway.telemetry import configure_log
 
 _log = structlog.get_logger("busway")
+WORKER_STOP = 4
+"""How many times ``drain_s`` a worker may take to stop."""
 
 
 def serve(target: str, reload: bool, role: Role = "all", **given: Any) -> None:
@@ -35,9 +41,12 @@ def serve(target: str, reload: bool, role: Role = "all", **given: Any) -> None:
     configure_log(settings.log_format, settings.log_level)
     if role != "all" and not settings.engine:
         raise SettingsError(
-            f"a data directory is for one process: busway run. For busway {role} give an engine"
-            " that several share: --engine postgresql://…"
+            f"a data directory is for one busway run, which has several cores deliver with"
+            f" --workers 2. For busway {role} give an engine that several share: --engine"
+            " postgresql://…"
         )
+    if settings.workers < 0:
+        raise SettingsError(f"there cannot be {settings.workers} workers; give 0 or more")
     uvloop.run(run(target, settings, reload, role))
 
 
@@ -51,19 +60,51 @@ async def run(target: str, settings: Settings, reload: bool, role: Role = "all")
     """Run until SIGTERM or SIGINT; raises a :class:`BuswayError` when it cannot start."""
     program = read_program(target)
     tune()
-    stop = _stop_signal()
-    stores = await open_stores(settings)
-    node = Node(program, settings, stores, role=role)
+    stop = stop_signal()
+    family = _family(target, settings) if role == "all" and settings.workers else None
+    stores = await open_stores(settings, None if family is None else Sharing(family))
+    node = Node(program, settings, stores, role=role if family is None else "serve")
     try:
         await _start(node, settings)
+        if family is not None:
+            await _unless(stop, family.start(stores.ledger, stores.lock))
         with _announced(stores, settings, node.port):
-            _say_ready(node, settings, stores.name or f"data in {settings.data}")
-            watching = asyncio.create_task(_reload(node, target)) if reload else None
+            place = stores.name or f"data in {settings.data}"
+            _say_ready(node, settings, place + _staffed(family))
+            watching = asyncio.create_task(_reload(node, target, family)) if reload else None
             await stop.wait()
             if watching is not None:
                 watching.cancel()
     finally:
+        await _stop(node, settings, family)
+
+
+def _family(target: str, settings: Settings) -> Supervisor:
+    """Return what starts workers, which find the same modules as this process does."""
+    safe = [] if os.getcwd() in sys.path else ["-P"]  # noqa: PTH109 - as text, as in sys.path
+    command = [sys.executable, *safe, "-m", "busway", "work", target]
+    return Supervisor(settings.workers, Launch(command, environment(settings)), SystemClock())
+
+
+async def _unless(stop: asyncio.Event, work: Awaitable[None]) -> None:
+    """Wait for work to be done, unless this is to stop before."""
+    working, stopping = asyncio.ensure_future(work), asyncio.create_task(stop.wait())
+    await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if working.done() or not stop.is_set():
+        await working
+    else:
+        working.cancel()
+
+
+async def _stop(node: Node, settings: Settings, family: Supervisor | None) -> None:
+    if family is None:
         await node.stop()
+        return
+    # a worker stops in steps, each of which may take as long as that
+    ended, _ = await asyncio.gather(family.stop(WORKER_STOP * settings.drain_s), node.stop())
+    if not ended:
+        raise BuswayError("not all workers ended in order; what they had in hand is done again")
 
 
 async def _start(node: Node, settings: Settings) -> None:
@@ -75,7 +116,8 @@ async def _start(node: Node, settings: Settings) -> None:
         raise SettingsError(f"cannot listen on {place}: {what}; {fix}") from error
 
 
-def _stop_signal() -> asyncio.Event:
+def stop_signal() -> asyncio.Event:
+    """Return an event that is set when this process is told to stop."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -92,6 +134,11 @@ def _announced(
     return announced(stores.place, settings.host, port)
 
 
+def _staffed(family: Supervisor | None) -> str:
+    count = 0 if family is None else len(family.workers)
+    return f", {count} worker{'s' * (count != 1)}" if family is not None else ""
+
+
 def _say_ready(node: Node, settings: Settings, place: str) -> None:
     flows = len(node.program.flows)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -104,16 +151,23 @@ def _say_ready(node: Node, settings: Settings, place: str) -> None:
     print(line, flush=True)  # noqa: T201 - the one line that scripts wait for
 
 
-async def _reload(node: Node, target: str) -> None:
+async def _reload(node: Node, target: str, family: Supervisor | None) -> None:
     """Change to the new flows whenever a file beside the flows file changes."""
     folder = split_target(target)[0].parent
     async for _ in awatch(folder, watch_filter=_matters):
-        try:
-            await node.change(read_program(target))
-        except BuswayError as error:
-            _log.error("the flows stay as they were", mistakes=str(error))
-        else:
-            _log.info("flows reloaded", flows=[flow.name for flow in node.program.flows])
+        if await change(node, target) and family is not None:
+            family.reload()
+
+
+async def change(node: Node, target: str) -> bool:
+    """Change to what the flows file is now, if it is in order; say whether it was."""
+    try:
+        await node.change(read_program(target))
+    except BuswayError as error:
+        _log.error("the flows stay as they were", mistakes=str(error))
+        return False
+    _log.info("flows reloaded", flows=[flow.name for flow in node.program.flows])
+    return True
 
 
 def _matters(_: object, path: str) -> bool:

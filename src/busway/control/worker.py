@@ -7,6 +7,7 @@ from datetime import datetime
 
 import msgspec
 
+from busway.lane import Change
 from busway.ports import Ledger
 
 WORKER = "worker/"
@@ -40,6 +41,11 @@ async def who_works(ledger: Ledger, flow: str, at: datetime) -> str:
         if flow in one.flows and abs((at - one.at).total_seconds()) < FRESH_S:
             return f"process {one.pid} on {one.host}"
     return ""
+
+
+async def bury(ledger: Ledger, worker: str) -> None:
+    """Forget a worker that is known to have ended, so that others need not watch its beat."""
+    await ledger.change([Change(WORKER + worker, None)])
 
 
 async def workers(ledger: Ledger) -> Mapping[str, WorkerRecord]:

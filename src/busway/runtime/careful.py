@@ -1,7 +1,8 @@
 """Working carefully after an unclean end: what is in hand is marked in the ledger.
 
 In normal running nothing is marked. That the process runs is kept from its start to its orderly
-stop; what finds that at a start knows that the one before ended in the middle.
+stop; what finds that at a start knows that the one before ended in the middle. So it does where it
+finds lanes that workers had.
 """
 
 from __future__ import annotations
@@ -17,19 +18,20 @@ from busway.delivery.settle import Decided
 from busway.lane import Change, Lane
 from busway.ports import Ledger
 from busway.runtime.fates import Fates
+from busway.runtime.inherit import RUNNING, release
 from busway.runtime.portion import Portion, shortened
 from busway.runtime.portion import ended as cut_off
-
-RUNNING = "running"
 
 
 async def begun(ledger: Ledger, at: datetime) -> Mapping[str, Mark] | None:
     """Keep that the process runs; return the marks of the one before when it ended uncleanly."""
     marks = await ledger.get(HAND)
-    unclean = RUNNING in await ledger.get(RUNNING)
+    held = [lane for lane in await ledger.lanes() if lane.worker is not None]
+    unclean = bool(held) or RUNNING in await ledger.get(RUNNING)
     running = Change(RUNNING, msgspec.json.encode(at))
     stale = () if unclean else [Change(name, None) for name in marks]
     await ledger.change([running, *stale])
+    await release(ledger, held)
     if not unclean:
         return None
     return {name: msgspec.json.decode(value, type=Mark) for name, value in marks.items()}

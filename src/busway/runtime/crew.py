@@ -80,9 +80,9 @@ class Crew:
         await self._steersman.look()
         self._loops.append(Loop("steer", self._steersman.turn))
         if self._shift is None:
-            for lane in lanes:
+            for lane in lanes:  # one that workers had before has their last epoch
                 careful = None if marks is None else Careful(self._hub.ledger, lane, marks)
-                self._teams[lane.flow].begin(lane, careful)
+                self._teams[lane.flow].begin(lane, careful, Tenure(lane.epoch))
         else:
             self._shift.man(self._teams, self.share)
             self._loops.append(Loop("shift", self._shift.turn))

@@ -60,8 +60,14 @@ class Shift:
     settled by the ledger, which gives a lane to the first of them.
     """
 
-    def __init__(self, ledger: Ledger, clock: Clock, observer: ShiftObserver | None = None) -> None:
-        self.worker = uuid.uuid4().hex[:12]
+    def __init__(
+        self,
+        ledger: Ledger,
+        clock: Clock,
+        observer: ShiftObserver | None = None,
+        worker: str = "",
+    ) -> None:
+        self.worker = worker or new_worker()
         self.duties = Duties(ledger, clock, self.worker, self.sure)
         self._ledger = ledger
         self._clock = clock
@@ -263,6 +269,11 @@ class Shift:
         dead = [id for id in known.keys() - living if now - self._seen[id].since > BURIED_AFTER_S]
         if dead:
             await self._ledger.change([Change(WORKER + id, None) for id in dead])
+
+
+def new_worker() -> str:
+    """Return the id of a worker that there has never been."""
+    return uuid.uuid4().hex[:12]
 
 
 def _nobody(_holders: Holders, _worker: str) -> None:

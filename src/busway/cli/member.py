@@ -1,0 +1,138 @@
+"""A worker of ``busway run --workers``: one of a family of processes that ends with its parent."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Callable
+from threading import Thread
+
+import msgspec
+import structlog
+import uvloop
+
+from busway.app import Node
+from busway.cli.run import change, read_program, stop_signal
+from busway.engine.choose import open_stores
+from busway.errors import BuswayError, SettingsError
+from busway.ports import Sharing
+from busway.runtime.interpreter import tune
+from busway.runtime.wire import FAILED, MORE, READY, RELOAD, Wire
+from busway.settings import NO_PORT, Settings, load
+from busway.telemetry import configure_log
+
+_log = structlog.get_logger("busway")
+
+
+class Membership(msgspec.Struct, frozen=True):
+    """Who a worker is, and the descriptors that it has from its parent.
+
+    ``wire`` is its end of the wire, ``life`` a pipe that ends when the parent does, ``lock`` the
+    lock of the data directory, where there is one.
+    """
+
+    worker: str
+    wire: int
+    life: int
+    lock: int | None = None
+
+    @classmethod
+    def of(cls, text: str) -> Membership:
+        """Read ``<worker>:<wire>:<life>[:<lock>]``; the descriptors go to no process after this.
+
+        Raises :class:`SettingsError` where it is not what a parent has given.
+        """
+        worker, *descriptors = text.split(":")
+        try:
+            wire, life, *lock = map(int, descriptors)
+            for one in (wire, life, *lock):
+                os.set_inheritable(one, False)
+        except (ValueError, OSError):
+            raise SettingsError(
+                "--member is given by busway run --workers, and to nobody else"
+            ) from None
+        return cls(worker, wire, life, *lock)
+
+
+class _Family:
+    """What the parent says, and what it is told."""
+
+    wire: Wire
+
+    def __init__(self) -> None:
+        self.changed = asyncio.Event()
+        self._look: Callable[[], None] = lambda: None
+
+    @classmethod
+    async def joined(cls, descriptor: int) -> _Family:
+        """Take up one's end of the wire."""
+        family = cls()
+        family.wire = await Wire.open(socket.socket(fileno=descriptor), family._heard)
+        return family
+
+    def tell(self) -> None:
+        self.wire.hint()
+
+    def hear(self, look: Callable[[], None]) -> None:
+        self._look = look
+
+    def _heard(self, line: bytes) -> None:
+        if line == MORE:
+            self._look()
+        elif line == RELOAD:
+            self.changed.set()
+
+
+def join(target: str, membership: str) -> None:
+    """Work the lanes of a flows file beside others of the family, until SIGTERM."""
+    member = Membership.of(membership)
+    Thread(target=_end_with, args=(member.life,), name="busway-life", daemon=True).start()
+    settings = load(port=NO_PORT)
+    configure_log(settings.log_format, settings.log_level)
+    sys.exit(uvloop.run(_work(target, settings, member)))
+
+
+def _end_with(life: int) -> None:
+    """End at once when the parent does; a thread, because the loop may be busy for long."""
+    os.read(life, 1)
+    os._exit(1)
+
+
+async def _work(target: str, settings: Settings, member: Membership) -> int:
+    """Work until told to stop; return the exit code."""
+    family = await _Family.joined(member.wire)
+    try:
+        await _worked(target, settings, member, family)
+    except BuswayError as error:
+        family.wire.send(FAILED + msgspec.json.encode(str(error)))
+        return 1
+    finally:
+        family.wire.close()
+    return 0
+
+
+async def _worked(target: str, settings: Settings, member: Membership, family: _Family) -> None:
+    stop = stop_signal()
+    program = read_program(target)
+    tune()
+    stores = await open_stores(settings, Sharing(family, member.lock))
+    node = Node(program, settings, stores, role="work", worker=member.worker)
+    changing: asyncio.Task[None] | None = None
+    try:
+        await node.start()
+        family.wire.send(READY)
+        changing = asyncio.create_task(_change_when_told(node, target, family))
+        await stop.wait()
+    finally:
+        if changing is not None:
+            changing.cancel()
+        await node.stop()
+
+
+async def _change_when_told(node: Node, target: str, family: _Family) -> None:
+    while True:
+        await family.changed.wait()
+        family.changed.clear()
+        await change(node, target)
