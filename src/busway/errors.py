@@ -14,6 +14,7 @@
     │   ├── StoreLocked       another process has it open
     │   ├── StoreTooNew       a newer Busway wrote it
     │   ├── StoreDamaged      it does not hold what it must
+    │   ├── StoreMoved        it was moved elsewhere, or a move into it is unfinished
     │   └── StoreFull         there is no room for more
     └── SinkError         a destination cannot be opened or used as declared
 """
@@ -86,6 +87,10 @@ class StoreTooNew(StoreError):
 
 class StoreDamaged(StoreError):
     """A store does not hold what it must."""
+
+
+class StoreMoved(StoreError):
+    """What is there was moved elsewhere, or is not all there: the move into it is unfinished."""
 
 
 class StoreFull(StoreError):

@@ -16,6 +16,8 @@ BREAKER = "breaker/"
 VERSION = "version/"
 HAND = "hand/"
 """Before a lane's name: what it had in hand when the process ended."""
+RUNNING = "running"
+"""What a process by itself keeps from its start to its orderly stop."""
 
 
 class FlowRecord(msgspec.Struct, frozen=True):

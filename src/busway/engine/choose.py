@@ -8,18 +8,19 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import msgspec
+
 from busway.engine import sqlite
-from busway.errors import SettingsError, StoreDamaged
+from busway.errors import SettingsError, StoreDamaged, StoreMoved
 from busway.lane import Change
 from busway.ports import Ledger, Sharing, Stores
+from busway.ports.moving import BELONGS_TO, MOVE, Move
 from busway.settings import Settings
 
 if TYPE_CHECKING:
     from busway.engine.jetstream.log import JetStreamLog
 
 Opening = Callable[[Settings], Awaitable[Stores]]
-_LOG = "log"
-"""The named value in which a ledger keeps which log it belongs to, where that is elsewhere."""
 
 
 async def open_stores(settings: Settings, sharing: Sharing | None = None) -> Stores:
@@ -45,11 +46,17 @@ async def open_stores(settings: Settings, sharing: Sharing | None = None) -> Sto
 async def _postgres(settings: Settings) -> Stores:
     if settings.ledger not in ("", settings.engine):
         raise SettingsError("PostgreSQL holds log and ledger; leave out the ledger")
-    await _need("asyncpg", "postgres")
+    await need("asyncpg", "postgres")
     # asyncpg is an extra: who has a data directory need not have it
     from busway.engine.postgres.store import open_stores as opened  # noqa: PLC0415
 
-    return await opened(settings)
+    stores = await opened(settings)
+    try:
+        await _refuse_unfinished(stores.ledger, stores.name)
+    except BaseException:
+        await stores.close()
+        raise
+    return stores
 
 
 async def _jetstream(settings: Settings) -> Stores:
@@ -57,12 +64,13 @@ async def _jetstream(settings: Settings) -> Stores:
         raise SettingsError(
             "a log at nats://… needs a ledger in PostgreSQL; give --ledger postgresql://…"
         )
-    await _need("nats", "nats")
-    await _need("asyncpg", "postgres")
+    await need("nats", "nats")
+    await need("asyncpg", "postgres")
     from busway.engine.postgres.store import open_ledger  # noqa: PLC0415
 
     ledger, place = await open_ledger(settings)
     try:
+        await _refuse_unfinished(ledger, place)
         log = await _jetstream_log(settings)
         try:
             await _belong_together(ledger, log.identity)
@@ -81,7 +89,14 @@ async def _jetstream_log(settings: Settings) -> JetStreamLog:
     from busway.engine.jetstream import JetStreamLog, Place  # noqa: PLC0415
 
     limits = (settings.max_log_bytes, settings.max_event_bytes)
-    return await JetStreamLog.open(Place.of(settings.engine), settings.partitions, *limits)
+    log = await JetStreamLog.open(Place.of(settings.engine), settings.partitions, *limits)
+    if log.moving:
+        await log.close()
+        raise StoreMoved(
+            f"{_name_of(settings)}: a move into it is unfinished, with another ledger; give"
+            " `busway move` again, and it goes on"
+        )
+    return log
 
 
 def _name_of(settings: Settings) -> str:
@@ -91,15 +106,26 @@ def _name_of(settings: Settings) -> str:
 
 
 async def _belong_together(ledger: Ledger, identity: str) -> None:
-    await ledger.change([Change(_LOG, identity.encode(), expected=None)])
-    found = (await ledger.get(_LOG))[_LOG].decode()
+    await ledger.change([Change(BELONGS_TO, identity.encode(), expected=None)])
+    found = (await ledger.get(BELONGS_TO))[BELONGS_TO].decode()
     if found != identity:
         raise StoreDamaged(
             f"this ledger belongs to the log {found}, and not to {identity}; give the one with it"
         )
 
 
-async def _need(package: str, extra: str) -> None:
+async def _refuse_unfinished(ledger: Ledger, place: str) -> None:
+    kept = (await ledger.get(MOVE)).get(MOVE)
+    move = None if kept is None else msgspec.json.decode(kept, type=Move)
+    if move is not None and move.ended_at is None:
+        raise StoreMoved(
+            f"{place}: a move from {move.origin} into it is unfinished; give `busway move` again,"
+            " and it goes on"
+        )
+
+
+async def need(package: str, extra: str) -> None:
+    """Raise :class:`SettingsError` when an engine's package is missing."""
     if await asyncio.to_thread(find_spec, package) is None:
         raise SettingsError(f"this engine needs {package}: pip install 'busway[{extra}]'")
 

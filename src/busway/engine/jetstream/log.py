@@ -36,13 +36,14 @@ class JetStreamLog:
     """Appends and reads over one connection; any number of processes may.
 
     ``cautions`` are what a person should be told at the start: how the cluster could lose what it
-    acknowledged, and what to do about it.
+    acknowledged, and what to do about it. ``moving`` is whether a move into it is unfinished.
     """
 
     def __init__(self, stream: Stream, prepared: Prepared, max_bytes: int) -> None:
         self._stream = stream
         self._place = str(stream.link.place)
         self._identity = prepared.identity
+        self.moving = prepared.moving
         self._max_bytes = max_bytes
         self._chart = Chart(prepared.partitions)
         self._fetch = Fetch(stream, self._chart)

@@ -13,7 +13,7 @@ from busway.engine.jetstream.patience import Patience
 from busway.engine.jetstream.place import Place
 from busway.engine.jetstream.stream import NAME_TAKEN, NOT_ENABLED, NOT_FOUND, Info, Refused, Stream
 from busway.engine.jetstream.watch import republished
-from busway.errors import StoreError, StoreTooNew
+from busway.errors import Conflict, StoreError, StoreTooNew
 
 FORMAT = 1
 _ATOMIC_SINCE = (2, 12, 3)
@@ -22,6 +22,7 @@ two of them race."""
 _FORMAT = "busway.format"
 _IDENTITY = "busway.identity"
 _PARTITIONS = "busway.partitions"
+_MOVING = "busway.moving"
 _NO_PLACE = (10005, 10074)
 _MOST_PARTITIONS = 1_000
 
@@ -35,6 +36,8 @@ class Prepared(msgspec.Struct, frozen=True):
 
     atomic: bool
     """Whether the messages of an append can be stored all or none."""
+    moving: bool = False
+    """Whether a move into it is unfinished."""
 
 
 async def prepare(stream: Stream, partitions: int, max_bytes: int) -> Prepared:
@@ -50,7 +53,50 @@ async def prepare(stream: Stream, partitions: int, max_bytes: int) -> Prepared:
     if (info.config.get("max_bytes") or -1) != (max_bytes or -1):
         info = await stream.update(info.config | {"max_bytes": max_bytes or -1})
     atomic = bool(info.config.get("allow_atomic")) and stream.link.version >= _ATOMIC_SINCE
-    return Prepared(info, kept[_IDENTITY], int(kept[_PARTITIONS]), atomic)
+    return Prepared(info, kept[_IDENTITY], int(kept[_PARTITIONS]), atomic, _MOVING in kept)
+
+
+async def adopt(stream: Stream, identity: str, partitions: int) -> None:
+    """Make the stream, or take the one that is there and was never used, for a move into it.
+
+    Raises :class:`Conflict` where another log is in it.
+    """
+    place = stream.link.place
+    info = await _found_in_the_end(stream, partitions, 0)
+    kept = _kept(place, info)
+    check_stream(place, info)
+    if kept[_IDENTITY] == identity:
+        return
+    if info.state.last_seq:
+        raise Conflict(used(place))
+    kept |= {_IDENTITY: identity, _PARTITIONS: str(partitions), _MOVING: "1"}
+    await stream.update(info.config | {"metadata": kept})
+
+
+async def open_up(stream: Stream) -> None:
+    """Let the stream be opened as any other: all that was to be moved into it is there."""
+    info = await stream.info()
+    kept = _kept(stream.link.place, info)
+    if kept.pop(_MOVING, None):
+        await stream.update(info.config | {"metadata": kept})
+
+
+async def standing(stream: Stream, identity: str | None) -> str:
+    """Return why the log of that identity cannot be moved here, empty where it can."""
+    try:
+        info = await stream.info()
+    except Refused as refused:
+        if refused.fault.err_code == NOT_FOUND:
+            return ""
+        raise _explained(stream.link.place, refused) from refused
+    kept = _kept(stream.link.place, info)
+    fits = not info.state.last_seq or kept[_IDENTITY] == identity
+    return "" if fits else used(stream.link.place)
+
+
+def used(place: Place) -> str:
+    """Return what a person is told about a stream that cannot be moved into."""
+    return f"{place} is used already, or belongs to another ledger; give the log another name"
 
 
 async def _found_in_the_end(stream: Stream, partitions: int, max_bytes: int) -> Info:

@@ -11,6 +11,7 @@ from busway.clock import SystemClock
 from busway.engine.sqlite import directory
 from busway.engine.sqlite.ledger import SqliteLedger
 from busway.engine.sqlite.log import SqliteLog
+from busway.engine.sqlite.moving import refuse_moved
 from busway.engine.sqlite.room import Room
 from busway.engine.sqlite.shared import SharedSqliteLog
 from busway.errors import StoreError
@@ -24,8 +25,8 @@ async def open_stores(settings: Settings, sharing: Sharing | None = None) -> Sto
     """Open the data directory for this process alone, made when it is not there.
 
     With ``sharing`` it is open to a family of processes. Raises :class:`StoreLocked`,
-    :class:`StoreTooNew`, :class:`StoreDamaged`, or :class:`StoreError` when the directory cannot be
-    made.
+    :class:`StoreTooNew`, :class:`StoreDamaged`, :class:`StoreMoved`, or :class:`StoreError` when
+    the directory cannot be made.
     """
     joined = sharing is not None and sharing.lock is not None
     descriptor = await asyncio.to_thread(_locked, settings.data, sharing)
@@ -74,6 +75,7 @@ def _locked(path: Path, sharing: Sharing | None) -> int:
 
 
 def _prepare(partitions: int, path: Path) -> str:
+    refuse_moved(path)
     directory.prepare(path, partitions)
     directory.upgrade(path)
     return directory.identify(path)

@@ -1,0 +1,5 @@
+-- The partitions that end before they are to begin, and where that is.
+SELECT partition.partition, wanted.base
+FROM unnest($1::bigint[]) WITH ORDINALITY AS wanted (base, n)
+JOIN partition ON partition.partition = wanted.n - 1
+WHERE partition."end" < wanted.base;

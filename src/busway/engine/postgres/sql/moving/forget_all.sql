@@ -1,0 +1,1 @@
+TRUNCATE lane, trouble, settled, resolved, audit;

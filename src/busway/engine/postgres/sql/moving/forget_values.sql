@@ -1,0 +1,1 @@
+DELETE FROM kept WHERE name <> ALL ($1::text[]);

@@ -1,0 +1,1 @@
+SELECT EXISTS (SELECT FROM batch) OR EXISTS (SELECT FROM partition WHERE "end" > 0);

@@ -1,0 +1,1 @@
+SELECT name, value FROM kept WHERE name > ? ORDER BY name;
