@@ -74,9 +74,10 @@ class Crew:
         except BaseException:
             await self._close_sinks()
             raise
+        rules = {flow.name: number for number, flow in enumerate(self.program.flows)}
         lanes = await self.muster()
-        for number, flow in enumerate(self.program.flows):
-            self._staff(number, flow)
+        for flow in self.program.flows:
+            self._staff(rules[flow.name], flow)
         await self._steersman.look()
         self._loops.append(Loop("steer", self._steersman.turn))
         if self._shift is None:
