@@ -101,7 +101,7 @@ def throttle(
     way: Way,
     rate: Annotated[str | None, typer.Option("--rate", help="Events, like 5/s or 100/m.")] = None,
     concurrency: Annotated[
-        str | None, typer.Option("--concurrency", help="Requests at a time: 4, or adaptive.")
+        str | None, typer.Option("--concurrency", help="Requests at a time, of each worker: 4, or adaptive.")
     ] = None,
     off: Annotated[bool, typer.Option("--off", help="Hold what is declared again.")] = False,
 ) -> None:

@@ -22,12 +22,15 @@ from busway.control.replay import ends as replay_ends
 from busway.control.status import FlowStatus, flow_statuses
 from busway.control.steering import CONTROL
 from busway.control.worker import who_works
+from busway.control.workforce import worked_flows
 from busway.errors import Conflict, NotFound, SettingsError
 from busway.flow import Program
 from busway.flow.compile import is_flow_name
 from busway.lane import REPLAYS, Audit, Change, flow_of, is_replay
 from busway.ports import Ledger
 
+MOVED = "renamed/"
+"""Before the name that a flow had: the name that it was given."""
 RETIRED = "retired/"
 """Before each name by which sinks knew a flow that was removed: no other one may get it."""
 
@@ -61,12 +64,17 @@ class Removal(msgspec.Struct, frozen=True):
 
 class Census(msgspec.Struct, frozen=True):
     """What a start found: the program with the names by which sinks know its flows, the flows that
-    were renamed (old, new), renamings that could not be, and the flows that nobody declares."""
+    were renamed (old, new), renamings that could not be, and the flows that nobody declares.
+
+    ``outdated`` are flows that a worker elsewhere works by another name (old, new) by now: they are
+    not in the program any more, or else their events would be delivered twice.
+    """
 
     program: Program
     renamed: Sequence[tuple[str, str]]
     refused: Sequence[tuple[str, str]]
     undeclared: Sequence[str]
+    outdated: Sequence[tuple[str, str]] = ()
 
 
 async def take_census(ledger: Ledger, program: Program, at: datetime) -> Census:
@@ -85,11 +93,16 @@ async def take_census(ledger: Ledger, program: Program, at: datetime) -> Census:
             done = await _rename(ledger, old, flow.name, audit)
             (renamed if done else refused).append((old, flow.name))
     records, names = await flow_records(ledger), await _names(ledger)
+    worked = await worked_flows(ledger, at)
+    outdated = await _outdated(ledger, program, names, worked)
+    declared = [one for one in program.flows if one.name not in outdated]
+    program = replace(program, flows=tuple(declared))
     known = await _known_names(ledger, program, names, records)
     flows = tuple(replace(one, known_as=known[one.name]) for one in program.flows)
-    undeclared = sorted(names - {one.name for one in flows})
+    undeclared = sorted(names - {one.name for one in flows} - worked)
     await _note_undeclared(ledger, undeclared, records)
-    return Census(replace(program, flows=flows), renamed, refused, undeclared)
+    program = replace(program, flows=flows)
+    return Census(program, renamed, refused, undeclared, list(outdated.items()))
 
 
 async def rename(control: Control, old: str, new: str, who: str, reason: str = "") -> None:
@@ -155,6 +168,28 @@ async def _names(ledger: Ledger) -> set[str]:
     return {lane.flow for lane in await ledger.lanes() if not is_replay(lane.flow)}
 
 
+async def _outdated(
+    ledger: Ledger, program: Program, names: set[str], worked: set[str]
+) -> Mapping[str, str]:
+    """Return flows that were renamed since the program was written, with their names now.
+
+    Only where somebody works them by the new name, and the program does not know that name.
+    """
+    moved = {
+        name.removeprefix(MOVED): value.decode()
+        for name, value in (await ledger.get(MOVED)).items()
+    }
+    declared = {flow.name for flow in program.flows}
+    found = {}
+    for old in declared - names:
+        new, seen = old, {old}
+        while (new := moved.get(new, "")) and new not in seen and new not in names:
+            seen.add(new)
+        if new in names and new in worked and new not in declared:
+            found[old] = new
+    return found
+
+
 async def _known_names(
     ledger: Ledger, program: Program, names: set[str], records: Mapping[str, FlowRecord]
 ) -> Mapping[str, str]:
@@ -207,6 +242,7 @@ async def _rename(ledger: Ledger, old: str, new: str, audit: Audit) -> bool:
     records = await flow_records(ledger)
     record = records.get(old, FlowRecord("", "", "", ordered=False))
     moved = [_kept(new, replace(record, known_as=_known_as(old, records)))]
+    moved += [Change(MOVED + old, new.encode()), Change(MOVED + new, None)]
     for name, value in (await _values(ledger, old)).items():
         moved.append(Change(name.replace(f"/{old}", f"/{new}", 1), value))
     moved += [changed(renamed(job, new)) for job in await jobs(ledger) if job.flow == old]

@@ -10,8 +10,9 @@ from typing import Literal
 import msgspec
 
 from busway.control.control import Control
-from busway.control.worker import DUTY, WorkerRecord, workers
+from busway.control.worker import DUTY, FRESH_S, WorkerRecord, workers
 from busway.lane import Lane, is_replay
+from busway.ports import Ledger
 
 GONE_AFTER = timedelta(seconds=10)
 """How old the last beat of one may be that is not gone; it is by the worker's own clock."""
@@ -58,6 +59,13 @@ async def workforce(control: Control) -> Workforce:
     return Workforce(
         found, sorted({lane.flow for lane in lanes if not is_replay(lane.flow)} - worked)
     )
+
+
+async def worked_flows(ledger: Ledger, at: datetime) -> set[str]:
+    """Return the flows that some worker has who told of itself within the last minute."""
+    known = (await workers(ledger)).values()
+    fresh = [one for one in known if abs((at - one.at).total_seconds()) < FRESH_S]
+    return {flow for one in fresh for flow in one.flows}
 
 
 def _status(

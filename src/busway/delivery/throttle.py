@@ -52,7 +52,11 @@ class Rate(msgspec.Struct, frozen=True):
         return max(1, int(self.per_s * _BURST_S)) if self.at_once is None else self.at_once
 
     def part(self, of: int) -> Rate:
-        """Return what each of so many may do, so that all of them together keep to this."""
+        """Return what each of so many may do, so that all of them together keep to this.
+
+        A burst is at least one event, so where they are more than the burst is, that many may go
+        at once; on average no more than the rate goes in any case.
+        """
         at_once = None if self.at_once is None else max(1, self.at_once // of)
         return Rate(self.per_s / of, at_once)
 

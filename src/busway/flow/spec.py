@@ -62,8 +62,8 @@ class App:
         key), ``start`` (where a new flow begins: at the ``"end"`` or the ``"beginning"`` of the
         log, or at a time), ``renamed_from`` (what it was called before), ``windows`` (a list of
         :class:`busway.Window`: when it rests), and for the decorated function ``timeout``
-        (``"5s"``), ``concurrency`` (of an ``async`` one) and ``batch`` (it takes a list of events
-        and returns a list of as many results).
+        (``"5s"``), ``concurrency`` (of an ``async`` one, in each worker) and ``batch`` (it takes a
+        list of events and returns a list of as many results).
         """
         frame = sys._getframe(1)
         given = {"when": when, "to": to, "steps": steps, **options}
@@ -82,7 +82,8 @@ class App:
         """Declare a limit that flows and steps can share.
 
         ``rate`` is like ``"10/s"`` or ``"10/s burst 50"``, ``concurrency`` a number, ``"adaptive"``
-        or an :class:`busway.Adaptive`. Flows deliver under it with the option ``limit``; in a step
+        or an :class:`busway.Adaptive`. Several workers divide the rate among them; the concurrency
+        is for each of them. Flows deliver under it with the option ``limit``; in a step
         ``with crm:`` holds it.
         """
         frame = sys._getframe(1)

@@ -20,6 +20,8 @@ async def called_up(hub: Hub, log: Log, program: Program) -> Program:
         _log.info("flow renamed", flow=new, before=old)
     for old, new in census.refused:
         _log.warning("flow not renamed: both have a history", flow=new, renamed_from=old)
+    for old, new in census.outdated:
+        _log.warning("a flow was renamed since; left alone by this flows file", flow=old, now=new)
     if census.undeclared:
         for status in await flow_statuses(log, hub.ledger):
             if status.name in census.undeclared:

@@ -53,14 +53,19 @@ class Retrier:
                 await self._valve.opened()
         lanes: defaultdict[int, list[Trouble]] = defaultdict(list)
         for trouble in await self._due():
-            lanes[trouble.partition].append(trouble)
+            if self._holds(trouble.partition):
+                lanes[trouble.partition].append(trouble)
         if not lanes:
             wait_s = self._wait_s()
             with loop.idle():
                 await self._hub.clock.sleep(wait_s)
         for partition, troubles in lanes.items():
-            if partition in self._assignments:
-                await self._retry(loop, self._assignments[partition], troubles)
+            await self._retry(loop, self._assignments[partition], troubles)
+
+    def _holds(self, partition: int) -> bool:
+        """Say whether what is parked in a partition may be retried here now."""
+        to = self._assignments.get(partition)
+        return to is not None and to.tenure.held
 
     def _wait_s(self) -> float:
         """Return how long to sleep: until what failed here is due, and never long."""

@@ -11,7 +11,9 @@ from busway.concurrency import concurrency
 from busway.control import steer
 from busway.control.control import Control
 from busway.control.draining import remaining
+from busway.control.record import flow_records
 from busway.control.steering import CONTROL, NOTHING, Target, decoded, records_of, target_of
+from busway.control.workforce import worked_flows
 from busway.delivery.hold import Override, Steering, stance
 from busway.delivery.throttle import Rate
 from busway.flow import Flow
@@ -138,11 +140,22 @@ class Steersman:
     async def _finish_drains(self) -> None:
         """Pause what has done what it was asked to finish."""
         for target, record in list(self._records.items()):
-            flows = [one.flow.name for one in self._steered if target in one.targets]
+            flows = {one.flow.name for one in self._steered if target in one.targets}
             if record.drain is None or not flows:
                 continue
+            flows |= await self._elsewhere(target)
             left = await remaining(
                 self._control.ledger, flows, record.drain, self._control.clock.now()
             )
             if not left.backlog and not left.parked:
                 await steer.drained(self._control, target, record.drain)
+
+    async def _elsewhere(self, target: Target) -> set[str]:
+        """Return the flows to a destination that other workers have, and this one may not."""
+        if target.kind != "destination":
+            return set()
+        ledger, now = self._control.ledger, self._control.clock.now()
+        worked, records = await worked_flows(ledger, now), await flow_records(ledger)
+        return {
+            name for name in worked & records.keys() if records[name].destination == target.name
+        }

@@ -20,6 +20,7 @@ from busway.control.job import job as job_of
 from busway.control.lifecycle import remove, rename, take_census, undeclared
 from busway.control.record import FLOW, FlowRecord, flow_records, version_name
 from busway.control.steering import Target
+from busway.control.worker import WORKER, WorkerRecord
 from busway.errors import Conflict, NotFound, SettingsError
 from busway.flow import Program, compile_app
 from busway.lane import Change, Counts, Lane, Query, Settlement, Trouble
@@ -286,3 +287,41 @@ async def test_a_job_on_dead_letters_goes_on_under_the_new_name(stand: Stand) ->
     assert after is not None
     assert (after.state, after.done, after.flow) == ("done", 1, "new")
     assert {one.state for one in await stand.ledger.troubles(Query())} == {"parked"}
+
+
+async def tell(ledger: MemoryLedger, *flows: str) -> None:
+    """Have a worker tell that it works these flows."""
+    record = WorkerRecord(1, AT, AT, "there", 1, dict.fromkeys(flows, "v"))
+    await ledger.put(WORKER + "w", msgspec.json.encode(record))
+
+
+async def test_an_outdated_program_does_not_open_the_old_name_anew(stand: Stand) -> None:
+    await stand.fill()
+    await take_census(stand.ledger, program("between", renamed_from="old"), AT)
+    await take_census(stand.ledger, program("new", renamed_from="between"), AT)
+    await tell(stand.ledger, "new")
+    for name in ("old", "between"):
+        census = await take_census(stand.ledger, program(name, "other"), AT)
+        assert census.outdated == [(name, "new")]
+        assert [one.name for one in census.program.flows] == ["other"]
+        assert "new" not in census.undeclared, "somebody works it"
+    both = await take_census(stand.ledger, program("old", "new"), AT)
+    assert both.outdated == []
+    assert [one.known_as for one in both.program.flows] == ["old#2", "old"]
+
+
+async def test_an_old_name_is_free_when_nobody_works_the_new_one(stand: Stand) -> None:
+    await stand.fill()
+    await take_census(stand.ledger, program("new", renamed_from="old"), AT)
+    census = await take_census(stand.ledger, program("old"), AT)
+    assert (census.outdated, census.undeclared) == ([], ["new"])
+    assert [one.name for one in census.program.flows] == ["old"]
+
+
+async def test_a_name_that_was_given_back_is_not_outdated(stand: Stand) -> None:
+    await stand.fill()
+    await take_census(stand.ledger, program("new", renamed_from="old"), AT)
+    await take_census(stand.ledger, program("old", renamed_from="new"), AT)
+    await tell(stand.ledger, "old")
+    census = await take_census(stand.ledger, program("new"), AT)
+    assert census.outdated == [("new", "old")]

@@ -44,3 +44,17 @@ def test_a_busy_flow_gets_its_whole_rate() -> None:
         now += throttle.wait_s(now, 10)
         throttle, gone = throttle.used(now, 10), gone + 10
     assert gone == pytest.approx(1_000, abs=10 + 10)
+
+
+@given(
+    per_s=st.floats(0.1, 10_000),
+    at_once=st.none() | st.integers(1, 1_000),
+    of=st.integers(1, 64),
+)
+def test_parts_together_are_the_rate_and_its_burst_or_one_event_each(
+    per_s: float, at_once: int | None, of: int
+) -> None:
+    rate = Rate(per_s, at_once)
+    part = rate.part(of)
+    assert part.per_s * of == pytest.approx(per_s)
+    assert part.burst * of <= max(rate.burst, of)
