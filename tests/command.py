@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import httpx
 
 BUSWAY = str(Path(sys.executable).with_name("busway"))
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 EVENT = {"specversion": "1.0", "source": "/shop", "type": "order.created"}
 
 

@@ -24,7 +24,7 @@ from busway.lane import Query, Trouble
 from busway.ports import Stores
 from busway.settings import Settings
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 LOOK_EVERY_S = 0.01
 QUICK = Backoff(first=0.02, factor=1.0, cap=0.1, attempts=3)
 

@@ -158,7 +158,7 @@ async def test_what_is_asked_wrongly_is_told(tmp_path: Path) -> None:
 
 
 async def test_a_stop_ends_it_at_once(tmp_path: Path) -> None:
-    chosen = Settings(data=tmp_path / "data", port=0)
+    chosen = Settings(data=tmp_path / "data", port=0, drain_s=120.0)
     stores = await open_stores(chosen)
     node = Node(compile_app(app()), chosen, stores)
     await node.start()
@@ -167,7 +167,7 @@ async def test_a_stop_ends_it_at_once(tmp_path: Path) -> None:
         stopping = asyncio.create_task(node.stop())
         assert await reader.ended()
         assert await stopping
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 60, "it waits for no reader"
 
 
 async def test_a_reader_that_does_not_read_holds_up_nobody(tmp_path: Path) -> None:

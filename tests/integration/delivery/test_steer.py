@@ -27,7 +27,10 @@ from postgres_server import postgres_server
 ORDER = Order("ann", "a move")
 FLOW = Target("flow", "f")
 MOMENT_S = 0.5
-"""How long after a pause a request that was on its way may still arrive."""
+"""How long nothing may happen to show that nothing does."""
+SOON = timedelta(milliseconds=300)
+ON_THE_WAY = 20
+"""How many requests may have been on their way when a flow was paused."""
 
 
 def flow_to(target: HttpTarget, *names: str, retry: Backoff = QUICK) -> App:
@@ -45,6 +48,13 @@ async def passed(seconds: float) -> None:
     """Let time pass in which nothing may happen."""
     end = time.monotonic() + seconds
     await until(lambda: time.monotonic() >= end)
+
+
+async def shut(busway: Running, *flows: str) -> None:
+    """Return once nothing more may go to the destinations of flows."""
+    crew = busway.node.crew
+    valves = [crew.assignments[flow][0].valve for flow in flows or ("f",)]
+    await until(lambda: not any(valve.open for valve in valves), "nothing more may go")
 
 
 class Arrivals:
@@ -66,18 +76,19 @@ async def test_a_pause_holds_at_once_and_over_a_restart_while_events_come_in(
         arrivals = Arrivals(target)
         app = flow_to(target)
         async with running(app, tmp_path / "data") as busway:
-            await busway.post(*numbered(0, 2_000))
+            await busway.post(*numbered(0, 1_000))
             await until(lambda: len(arrivals.times) > 100)
             await steer.pause(busway.node.control, FLOW, ORDER)
-            paused_at = time.monotonic()
-            for start in range(2_000, 10_000, 500):
+            await shut(busway)
+            seen = len(arrivals.times)
+            for start in range(1_000, 3_000, 500):
                 await busway.post(*numbered(start, start + 500))
-            await passed(paused_at + 2 * MOMENT_S - time.monotonic())
-            assert arrivals.times[-1] < paused_at + MOMENT_S
+            await passed(MOMENT_S)
+            assert len(arrivals.times) <= seen + ON_THE_WAY
             status = await busway.status("f")
-            assert status.accepted == 10_000
-            assert status.delivered <= len(arrivals.times) < 2_000
-            assert status.backlog == 10_000 - status.delivered
+            assert status.accepted == 3_000
+            assert status.delivered <= len(arrivals.times) < 1_000
+            assert status.backlog == 3_000 - status.delivered
             assert status.state == "paused"
             assert status.until is None
             assert "by ann" in status.state_reason
@@ -85,14 +96,14 @@ async def test_a_pause_holds_at_once_and_over_a_restart_while_events_come_in(
             await busway.check()
         reached = len(arrivals.times)
         async with running(app, tmp_path / "data") as busway:
-            await busway.post(*numbered(10_000, 10_100))
+            await busway.post(*numbered(3_000, 3_100))
             await passed(MOMENT_S)
             assert len(arrivals.times) == reached
             assert (await busway.status("f")).state == "paused"
             await steer.resume(busway.node.control, FLOW, ORDER)
-            await busway.until("f", delivered=10_100, backlog=0, state="running")
-        assert len({call.key for call in target.taken}) == 10_100
-        assert len(target.taken) == 10_100
+            await busway.until("f", delivered=3_100, backlog=0, state="running")
+        assert len({call.key for call in target.taken}) == 3_100
+        assert len(target.taken) == 3_100
 
 
 async def test_a_pause_stops_in_the_middle_of_a_load(tmp_path: Path) -> None:
@@ -108,18 +119,19 @@ async def test_a_pause_stops_in_the_middle_of_a_load(tmp_path: Path) -> None:
                 return Answer()
 
             target.decide = decide
-            await busway.post(*numbered(0, 4_000))
+            await busway.post(*numbered(0, 2_000))
             await busway.until("f", state="paused")
             await pausing[0]
+            await shut(busway)
             seen = len(target.calls)
-            await busway.until("f", delivered=len(target.calls))
             await passed(MOMENT_S)
-            assert len(target.calls) <= seen + 20
-            assert len(target.calls) < 2_000
+            assert len(target.calls) <= seen + ON_THE_WAY
+            await busway.until("f", delivered=len(target.calls))
+            assert len(target.calls) < 1_000
             await busway.check()
             await steer.resume(busway.node.control, FLOW, ORDER)
-            await busway.until("f", delivered=4_000)
-        assert len(target.taken) == len({call.key for call in target.taken}) == 4_000
+            await busway.until("f", delivered=2_000)
+        assert len(target.taken) == len({call.key for call in target.taken}) == 2_000
 
 
 async def test_a_pause_is_exactly_once_in_postgresql(tmp_path: Path) -> None:
@@ -128,7 +140,7 @@ async def test_a_pause_is_exactly_once_in_postgresql(tmp_path: Path) -> None:
         to = postgres(server.dsn, table="orders", create=True)
         app.flow("f", when={"source": ["/test"]}, to=to, steps=[lambda e: {"n": e.data["n"]}])
         async with running(app, tmp_path / "data") as busway:
-            posting = asyncio.create_task(post_all(busway, 10_000))
+            posting = asyncio.create_task(post_all(busway, 4_000))
             for _ in range(4):
                 before = (await busway.status("f")).delivered
                 await until_more(busway, before)
@@ -136,17 +148,17 @@ async def test_a_pause_is_exactly_once_in_postgresql(tmp_path: Path) -> None:
                 await steer.resume(busway.node.control, FLOW, ORDER)
             await steer.pause(busway.node.control, FLOW, ORDER)
             await posting
-            assert (await busway.status("f")).accepted == 10_000
+            assert (await busway.status("f")).accepted == 4_000
         async with running(app, tmp_path / "data") as busway:
             held = await busway.status("f")
             await passed(MOMENT_S)
             assert (await busway.status("f")).delivered == held.delivered
             await steer.resume(busway.node.control, FLOW, ORDER)
-            await busway.until("f", delivered=10_000, backlog=0)
+            await busway.until("f", delivered=4_000, backlog=0)
         connection = await asyncpg.connect(server.dsn)
         found = await connection.fetchrow("SELECT count(*), count(DISTINCT n) FROM orders")
         await connection.close()
-        assert tuple(found or ()) == (10_000, 10_000)
+        assert tuple(found or ()) == (4_000, 4_000)
 
 
 async def post_all(busway: Running, count: int) -> None:
@@ -169,6 +181,7 @@ async def test_a_paused_destination_holds_all_its_flows_and_no_other(tmp_path: P
         async with running(app, tmp_path / "data") as busway:
             control, name = busway.node.control, http(target.url).name
             await steer.pause(control, Target("destination", name), ORDER)
+            await shut(busway, "a", "b")
             await busway.post(*numbered(0, 500))
             await busway.until("c", delivered=500, state="running")
             await passed(MOMENT_S)
@@ -194,7 +207,9 @@ async def test_parked_events_wait_too(tmp_path: Path) -> None:
             await busway.post(*numbered(0, 5))
             await busway.until("f", parked=5)
             await steer.pause(busway.node.control, FLOW, ORDER)
-            await passed(MOMENT_S / 2)
+            await shut(busway)
+            slots = busway.node.crew.assignments["f"][0].gate.slots
+            await until(lambda: slots.in_flight == 0, "what was on its way has come")
             calls = len(target.calls)
             await passed(MOMENT_S)
             assert len(target.calls) == calls
@@ -203,18 +218,42 @@ async def test_parked_events_wait_too(tmp_path: Path) -> None:
             await busway.until("f", delivered=5, parked=0)
 
 
+class Shifted(SystemClock):
+    """The machine's clock, put to another time of day."""
+
+    def __init__(self, start: datetime) -> None:
+        self.by = start - super().now()
+
+    def now(self) -> datetime:
+        return super().now() + self.by
+
+    def put(self, at: datetime) -> None:
+        """Make it a time."""
+        self.by += at - self.now()
+
+
 async def test_a_pause_ends_at_its_time(tmp_path: Path) -> None:
+    clock = Shifted(datetime(2026, 3, 1, 12, tzinfo=UTC))
+    arrived: list[datetime] = []
+
+    def decide(_: Call) -> Answer:
+        arrived.append(clock.now())
+        return Answer()
+
     async with http_target() as target:
-        arrivals = Arrivals(target)
-        async with running(flow_to(target), tmp_path / "data") as busway:
+        target.decide = decide
+        async with running(flow_to(target), tmp_path / "data", clock=clock) as busway:
             control = busway.node.control
-            end = datetime.now(UTC) + timedelta(seconds=1)
-            began = time.monotonic()
+            end = clock.now() + timedelta(hours=1)
             await steer.pause(control, FLOW, ORDER, end)
+            await shut(busway)
             await busway.post(*numbered(0, 10))
-            assert (await busway.until("f", state="paused")).until == end
-            await busway.until("f", delivered=10, state="running")
-            assert 0.95 < arrivals.times[0] - began < 1.5
+            status = await status_at(busway, clock)
+            assert (status.state, status.until, status.backlog) == ("paused", end, 10)
+            clock.put(end - SOON)
+            await busway.until("f", delivered=10)
+            assert arrived[0] >= end
+            assert (await status_at(busway, clock)).state == "running"
             with pytest.raises(SettingsError, match="has passed"):
                 await steer.pause(control, FLOW, ORDER, end)
 
@@ -232,15 +271,15 @@ async def test_a_drain_does_what_was_there_and_pauses(tmp_path: Path) -> None:
         async with running(flow_to(target), tmp_path / "data") as busway:
             control = busway.node.control
             await steer.pause(control, FLOW, ORDER)
-            await busway.post(*numbered(0, 3_000))
+            await busway.post(*numbered(0, 1_000))
             await steer.drain(control, FLOW, ORDER)
-            await busway.post(*numbered(3_000, 3_400))
+            await busway.post(*numbered(1_000, 1_200))
             status = await busway.until("f", state="paused")
             assert "drained: a move" in status.state_reason
-            assert (status.delivered, status.parked, status.backlog) == (3_000, 0, 400)
+            assert (status.delivered, status.parked, status.backlog) == (1_000, 0, 200)
             await busway.check()
             await steer.resume(control, FLOW, ORDER)
-            await busway.until("f", delivered=3_400)
+            await busway.until("f", delivered=1_200)
             audits = await busway.stores.ledger.audits("flow/f")
             told = [(one.who, one.action) for one in reversed(audits)]
             actions = ("pause", "drain", "drained", "resume")
@@ -258,41 +297,34 @@ async def test_a_drain_does_not_wait_for_what_is_due_late(tmp_path: Path) -> Non
             await busway.until("f", parked=3, state="paused")
 
 
-class Shifted(SystemClock):
-    """The machine's clock, put to another time of day."""
-
-    def __init__(self, start: datetime) -> None:
-        self.by = start - super().now()
-
-    def now(self) -> datetime:
-        return super().now() + self.by
-
-
 async def test_a_window_holds_while_it_is_open_and_one_can_be_skipped(tmp_path: Path) -> None:
     """It opens at two in Berlin in the night when the clocks go back: the first time."""
     opens = datetime(2026, 10, 25, 0, 0, tzinfo=UTC)
-    clock = Shifted(opens - timedelta(seconds=1))
+    closes = opens + timedelta(minutes=30)
+    clock = Shifted(opens - timedelta(hours=1))
     async with http_target() as target:
         app = App("t")
-        declared = Window("0 2 * * *", "2s", "Europe/Berlin")
+        declared = Window("0 2 * * *", "30m", "Europe/Berlin")
         app.flow("f", when={"source": ["/test"]}, to=http(target.url), windows=[declared])
         async with running(app, tmp_path / "data", clock=clock) as busway:
             await busway.post(*numbered(0, 10))
             await busway.until("f", delivered=10)
-            await until(lambda: clock.now() >= opens)
+            clock.put(opens)
+            await shut(busway)
             await busway.post(*numbered(10, 30))
             status = await status_at(busway, clock)
             assert (status.delivered, status.backlog, status.state) == (10, 20, "window")
-            assert status.until == opens + timedelta(seconds=2)
+            assert status.until == closes
             assert len(target.calls) == 10
+            clock.put(closes - SOON)
             await busway.until("f", delivered=30)
-            assert opens + timedelta(seconds=2) <= clock.now() < opens + timedelta(seconds=3)
+            assert clock.now() >= closes
             added = Window("1 2 * * *", "1h", "Europe/Berlin", "backup")
             control = busway.node.control
             with pytest.raises(Conflict, match="in no window now"):
                 await steer.skip_windows(control, FLOW, ORDER)
-            clock.by += timedelta(minutes=2)
             await steer.add_window(control, FLOW, ORDER, added)
+            await shut(busway)
             await busway.post(*numbered(30, 40))
             status = await status_at(busway, clock)
             assert status.state_reason.endswith("for 1h (Europe/Berlin): backup")
@@ -315,16 +347,14 @@ async def test_a_throttle_holds_until_it_is_taken_off(tmp_path: Path) -> None:
             control = busway.node.control
             await steer.pause(control, FLOW, ORDER)
             await busway.post(*numbered(0, 1_000))
-            await steer.throttle(control, FLOW, ORDER, rate="100/s")
+            await steer.throttle(control, FLOW, ORDER, rate="5/s burst 5")
             await steer.resume(control, FLOW, ORDER)
-            await until(lambda: len(arrivals.times) >= 150)
+            await until(lambda: len(arrivals.times) >= 15)
             times = list(arrivals.times)
             took = times[-1] - times[0]
-            assert len(times) <= 100 * took + 10 + 1
+            assert len(times) <= 5 * took + 5 + 1
             await steer.unthrottle(control, FLOW, ORDER)
-            began = time.monotonic()
-            await busway.until("f", delivered=1_000)
-            assert time.monotonic() - began < 4
+            await busway.until("f", delivered=1_000)  # at that rate it would take 200 s
 
 
 async def test_a_throttle_of_a_destination_holds_for_its_flows_together(tmp_path: Path) -> None:
@@ -366,19 +396,17 @@ async def test_resume_calls_again_who_asked_for_no_more(tmp_path: Path) -> None:
             await busway.until("f", delivered=10, state="running")
 
 
-async def test_another_process_is_obeyed_within_a_second(tmp_path: Path) -> None:
+async def test_another_process_is_obeyed(tmp_path: Path) -> None:
     """Another process has no one here to wake: it only writes the ledger."""
     async with http_target() as target, running(flow_to(target), tmp_path / "data") as busway:
         beside = Control(log=busway.stores.log, ledger=busway.stores.ledger)
         await steer.pause(beside, FLOW, ORDER)
-        await passed(1.0)
+        await shut(busway)
         await busway.post(*numbered(0, 10))
         await passed(MOMENT_S)
         assert target.calls == []
         await steer.resume(beside, FLOW, ORDER)
-        began = time.monotonic()
         await busway.until("f", delivered=10)
-        assert time.monotonic() - began < 1.5
 
 
 async def test_nobody_overwrites_what_he_has_not_seen(tmp_path: Path) -> None:
