@@ -29,6 +29,7 @@ from busway.api import (
 )
 from busway.api.access import guarded
 from busway.api.etag import tagging
+from busway.api.head import heading
 from busway.api.openapi import PREFIX, config
 from busway.api.problem import HANDLERS
 from busway.api.query import body_given, known_parameters
@@ -64,7 +65,7 @@ def create(
     With a ``token`` every caller has to bring it, without one only this machine is answered.
     ``stopping`` ends what would go on for ever, like a live tail.
     """
-    return guarded(tagging(routed(control, stopping)), token)
+    return guarded(heading(tagging(routed(control, stopping))), token)
 
 
 def routed(control: Callable[[], Control], stopping: asyncio.Event | None = None) -> Litestar:

@@ -98,6 +98,16 @@ async def test_who_has_it_already_is_told_so(tmp_path: Path) -> None:
         assert (other.status_code, other.content) == (200, first.content)
 
 
+@pytest.mark.parametrize("path", ["/status", "/flows/flow_x", "/tail", "/flows?limit=x"])
+async def test_head_answers_as_get_does_without_a_body(tmp_path: Path, path: str) -> None:
+    async with running(app(), tmp_path / "data") as node, api_of(node) as api:
+        found = await api.head(path)
+        async with api.stream("GET", path) as whole:
+            assert (found.status_code, found.content) == (whole.status_code, b"")
+            assert found.headers["content-type"] == whole.headers["content-type"]
+        assert (await api.get("/check")).status_code == 200
+
+
 async def test_the_tag_of_a_record_is_that_of_its_answer(tmp_path: Path) -> None:
     """So that what was read can be changed with ``If-Match``."""
     async with running(app(), tmp_path / "data") as node, api_of(node) as api:
