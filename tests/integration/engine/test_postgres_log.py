@@ -105,7 +105,7 @@ async def test_an_append_that_was_given_up_cannot_land_later(server: PostgresSer
 async def test_an_older_turn_finds_nothing_to_do(server: PostgresServer) -> None:
     async with log_of(server, "turns") as log:
         await log.append([Draft(0, [b"a"])], AT)
-        log._turn -= 1
+        log._turns._turn -= 1
         with pytest.raises(StoreError, match="too late"):
             await log.append([Draft(0, [b"zombie"])], AT)
         assert await log.bounds(0) == (0, 1)

@@ -17,6 +17,9 @@ from busway.engine.postgres.way import CONNECT_S, Session, Way
 from busway.errors import StoreError, StoreFull, StoreTooNew
 
 STATEMENT_S = 60.0
+"""How long a statement, or a transaction, may take."""
+QUICK_S = 20.0
+"""How long what others wait for may take: a server that is away may not say so."""
 CLOSE_S = 10.0
 CONNECTIONS = 12
 _FULL = ("53100", "53200")
@@ -58,7 +61,6 @@ class Database:
             min_size=0,
             max_size=CONNECTIONS,
             timeout=CONNECT_S,
-            command_timeout=STATEMENT_S,
             server_settings={
                 "application_name": "busway",
                 "search_path": schema,
@@ -78,12 +80,20 @@ class Database:
             return cast("list[Row]", await connection.fetch(statement, *values))
 
     @contextlib.asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
-        """Lend a connection."""
+    async def connection(self, within_s: float = STATEMENT_S) -> AsyncIterator[Connection]:
+        """Lend a connection, which is hung up when it is not given back in time.
+
+        Nothing is cancelled at the server: a commit that waits for a standby would be done then,
+        and seen, without being kept there.
+        """
         with told(self.place):
             try:
                 async with self._pool.acquire(timeout=CONNECT_S) as connection:
-                    yield connection
+                    end = asyncio.get_running_loop().call_later(within_s, connection.terminate)
+                    try:
+                        yield connection
+                    finally:
+                        end.cancel()
             except (asyncpg.ReadOnlySQLTransactionError, *_LOST):
                 # after a failover the others of the pool are connected to a standby as well
                 await self._pool.expire_connections()

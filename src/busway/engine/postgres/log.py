@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Self
@@ -12,6 +11,8 @@ import msgspec
 
 from busway import batch as codec
 from busway.engine.postgres.database import Database
+from busway.engine.postgres.sweep import Sweep
+from busway.engine.postgres.turn import Turns
 from busway.engine.postgres.watch import Watch
 from busway.engine.recent import Recent
 from busway.engine.tail import Tail
@@ -26,8 +27,8 @@ _TRIM_ROWS = 500
 class PostgresLog:
     """Appends with one statement, which is one commit; any number of processes may.
 
-    A statement that was given up (its connection broke) cannot land after a later one: each
-    carries a turn, and an older turn finds nothing to do.
+    After an append that was given up, nothing is read from the server before it is certain that it
+    landed, or never will.
     """
 
     def __init__(
@@ -39,10 +40,9 @@ class PostgresLog:
         self._bases = [base for base, _ in bounds]
         self._tail = watch.tail
         self._recent = [Recent(_RECENT_BYTES // len(bounds)) for _ in bounds]
-        self._appender = uuid.uuid4()
-        self._turn = 0
+        self._turns = Turns(database)
         self._max_bytes = 0
-        self._lock = asyncio.Lock()
+        self._sweep = Sweep(database)
 
     @classmethod
     async def open(cls, database: Database, identity: str, max_bytes: int = 0) -> Self:
@@ -72,6 +72,7 @@ class PostgresLog:
         recent = self._recent[partition].read(offset, max_bytes)
         if recent:
             return recent
+        await self._turns.make_certain()
         found = await self._database.rows("log/read", partition, offset, max_bytes, _READ_ROWS)
         batches = [self._batch(partition, *row) for row in found]
         if batches:
@@ -87,8 +88,13 @@ class PostgresLog:
         trimmed = 0
         while gone := await self._database.rows("log/trim", partition, offset, _TRIM_ROWS):
             trimmed += gone[0][0]
+            self._sweep.trimmed(gone[0][1])
         self._recent[partition].forget(offset)
         return trimmed
+
+    async def maintain(self) -> None:
+        """Make what was trimmed room for what comes, when it is worth it."""
+        await self._sweep.maintain(await self.size_bytes())
 
     async def offset_at(self, partition: int, at: datetime) -> int:
         ((found,),) = await self._database.rows("log/first_since", partition, at)
@@ -102,18 +108,18 @@ class PostgresLog:
         await self._watch.wait(partition, offset)
 
     async def close(self) -> None:
+        await self._sweep.close()
+        await self._turns.close()
         await self._watch.close()
 
     async def _append(self, sheet: _Sheet, at: datetime) -> list[int]:
-        async with self._lock:
-            if self._max_bytes and await self.size_bytes() + sum(sheet.sizes) > self._max_bytes:
-                raise StoreFull(
-                    f"{self._database.place}: the log has reached its limit of {self._max_bytes}"
-                    " bytes; raise BUSWAY_MAX_LOG_BYTES, or have the flows catch up"
-                )
-            self._turn += 1
-            given = (self._appender, self._turn, at, *sheet.columns())
-            found = {int(p): int(o) for p, o in await self._database.rows("log/append", *given)}
+        if self._max_bytes and await self.size_bytes() + sum(sheet.sizes) > self._max_bytes:
+            raise StoreFull(
+                f"{self._database.place}: the log has reached its limit of {self._max_bytes}"
+                " bytes; raise BUSWAY_MAX_LOG_BYTES, or have the flows catch up"
+            )
+        rows = await self._turns.take("log/append", at, *sheet.columns())
+        found = {int(partition): int(offset) for partition, offset in rows}
         if not found:
             raise StoreError(f"{self._database.place}: the append came too late; send it again")
         firsts = sheet.placed(found)

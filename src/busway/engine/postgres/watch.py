@@ -7,7 +7,7 @@ import contextlib
 
 import asyncpg
 
-from busway.engine.postgres.database import Database
+from busway.engine.postgres.database import QUICK_S, Database, fetch
 from busway.engine.tail import Tail
 from busway.errors import StoreError
 
@@ -61,12 +61,16 @@ class Watch:
     async def _look(self) -> None:
         while True:
             with contextlib.suppress(StoreError):
-                for partition, _, end in await self._database.rows("log/bounds"):
-                    self.tail.advance(partition, end)
+                await self._look_once()
             self._woken.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_EVERY_S):
                     await self._woken.wait()
+
+    async def _look_once(self) -> None:
+        async with self._database.connection(QUICK_S) as connection:
+            for partition, _, end in await fetch(connection, "log/bounds"):
+                self.tail.advance(partition, end)
 
     async def _listen(self) -> None:
         while True:

@@ -9,4 +9,4 @@ WITH gone AS (
 )
 UPDATE partition SET base = greatest(partition.base, total.base), size = partition.size - total.size
 FROM total WHERE partition.partition = $1 AND total.base IS NOT NULL
-RETURNING total.count;
+RETURNING total.count, total.size;

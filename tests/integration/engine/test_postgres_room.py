@@ -1,0 +1,201 @@
+"""What is trimmed, settled and redriven again and again takes up no more room in PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import pytest
+
+from busway.engine.postgres import PostgresLedger, PostgresLog
+from busway.engine.postgres.database import Database
+from busway.engine.postgres.schema import prepare
+from busway.engine.postgres.sweep import Sweep
+from busway.engine.postgres.way import Session as Connection
+from busway.lane import Counts, Query, Settlement, Trouble, Verdict
+from busway.ports import Draft
+from postgres_server import PostgresServer, postgres_server
+
+AT = datetime(2030, 1, 1, tzinfo=UTC)
+MB = 1024 * 1024
+PAGE = 8192
+EVENT_BYTES = 1024
+BATCH = 128
+PER_ROUND = 16
+ROUND_BYTES = 2 * MB
+COUNT = 2_000
+TABLES = ("lane", "settled", "kept", "partition", "appender")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    with postgres_server() as found:
+        yield found
+
+
+@pytest.fixture
+async def schema(server: PostgresServer) -> str:
+    name = f"s{uuid.uuid4().hex}"
+    await prepare(server.dsn, name, 1)
+    return name
+
+
+@pytest.fixture
+async def database(server: PostgresServer, schema: str) -> AsyncIterator[Database]:
+    found = await Database.open(server.dsn, schema)
+    yield found
+    await found.close()
+
+
+@pytest.fixture
+async def session(server: PostgresServer, schema: str) -> AsyncIterator[Connection]:
+    found = await asyncpg.connect(server.dsn, server_settings={"search_path": schema})
+    yield found
+    await found.close()
+
+
+class Rounds:
+    """Appends 2 MB and trims, round by round, as upkeep does."""
+
+    def __init__(self, log: PostgresLog, database: Database, session: Connection) -> None:
+        self.log = log
+        self.log._sweep = Sweep(database, ROUND_BYTES // 4)
+        self.session = session
+        self.random = random.Random(7)
+
+    async def run(self, count: int, keep: int | None) -> None:
+        """``keep`` is how many rounds are kept; ``None`` trims nothing: a lane lags."""
+        for _ in range(count):
+            for _ in range(PER_ROUND):
+                events = [self.random.randbytes(EVENT_BYTES) for _ in range(BATCH)]
+                await self.log.append([Draft(0, events)], AT)
+            if keep is not None:
+                _, end = await self.log.bounds(0)
+                await self.log.trim(0, end - keep * PER_ROUND * BATCH)
+            await self.log.maintain()
+            if self.log._sweep._task is not None:
+                await self.log._sweep._task
+
+    async def size(self) -> int:
+        found = await self.session.fetchval("SELECT pg_total_relation_size('batch')")
+        return int(found)
+
+
+async def test_a_log_that_is_trimmed_keeps_its_size(
+    database: Database, session: Connection
+) -> None:
+    log = await PostgresLog.open(database, "x")
+    rounds = Rounds(log, database, session)
+    await rounds.run(4, keep=2)
+    early = await rounds.size()
+    await rounds.run(12, keep=2)
+    assert await log.size_bytes() < 2.2 * ROUND_BYTES
+    assert await rounds.size() < early + ROUND_BYTES
+    assert await rounds.size() < 2.2 * await log.size_bytes()
+
+    await rounds.run(4, keep=None)
+    lagging = await log.size_bytes()
+    assert lagging > 5.8 * ROUND_BYTES
+    await rounds.run(8, keep=2)
+    assert await rounds.size() < 1.5 * lagging
+    base, end = await log.bounds(0)
+    read = await log.read(0, base, 100 * MB)
+    assert (read[0].offset, read[-1].end) == (base, end)
+    await log.close()
+
+
+async def test_full_is_what_is_kept_and_not_what_the_table_takes_up(database: Database) -> None:
+    log = await PostgresLog.open(database, "x", 3 * MB)
+    for _ in range(6):
+        for _ in range(2):
+            await log.append([Draft(0, [b"e" * MB])], AT)
+        await log.trim(0, (await log.bounds(0))[1])
+        assert await log.size_bytes() == 0
+    await log.close()
+
+
+async def test_rows_that_change_all_the_time_stay_on_their_pages(
+    server: PostgresServer, schema: str, session: Connection
+) -> None:
+    times = 400
+    for table in TABLES:  # they are not to need it
+        await session.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+    database = await Database.open(server.dsn, schema, commit="off")
+    log, ledger = await PostgresLog.open(database, "x"), PostgresLedger(database)
+    await ledger.open_lane("f", 0, 0)
+    for n in range(times):
+        await ledger.settle([Settlement("f", 0, n, n + 1, AT, "v", Counts(1))])
+        await ledger.put("worker/w1", b"%0200d" % n)
+        await log.append([Draft(0, [b"{}"])], AT)
+    for table in TABLES:
+        pages = await session.fetchval("SELECT pg_relation_size($1::regclass)", table) // PAGE
+        assert pages <= 4, table
+        index = await session.fetchval("SELECT pg_indexes_size($1::regclass)", table) // PAGE
+        assert index <= 2, table
+    await log.close()
+    await database.close()
+
+
+async def test_dead_letters_that_go_make_room_for_others(
+    database: Database, session: Connection
+) -> None:
+    await session.execute("ALTER SYSTEM SET autovacuum_naptime = 1")
+    await session.execute("SELECT pg_reload_conf()")
+    ledger = PostgresLedger(database)
+    await ledger.open_lane("f", 0, 0)
+    sizes: list[int] = []
+    for number in range(5):
+        await fail(ledger, number * COUNT)
+        sizes.append(await session.fetchval("SELECT pg_total_relation_size('trouble')"))
+        await redrive(ledger)
+        await vacuumed(session)
+    # dead, parked and the next ones: three at a time at most, however many came before
+    assert max(sizes) < 4.5 * sizes[0]
+
+
+async def fail(ledger: PostgresLedger, first: int) -> None:
+    troubles = tuple(
+        Trouble("f", 0, n, b"e" * 500, str(n), "dead", AT, 1, None, None, (), fingerprint="c")
+        for n in range(first, first + COUNT)
+    )
+    counts = Counts(dead=COUNT)
+    one = Settlement("f", 0, first, first + COUNT, AT, "v", counts, troubles)
+    assert await ledger.settle([one]) == [True]
+
+
+async def redrive(ledger: PostgresLedger) -> None:
+    """Park all of them, and deliver them then."""
+    dead = await ledger.troubles(Query(limit=COUNT))
+    due = AT + timedelta(minutes=1)
+    parked = [
+        Trouble("f", 0, one.offset, one.event, one.event_id, "parked", AT, 0, due, None, ())
+        for one in dead
+    ]
+    again = [
+        Verdict("f", 0, one.offset, 1, "dead", after, AT)
+        for one, after in zip(dead, parked, strict=True)
+    ]
+    assert all(await ledger.judge(again))
+    done = [Verdict("f", 0, one.offset, 0, "parked", "delivered", AT, "v") for one in parked]
+    assert all(await ledger.judge(done))
+
+
+async def vacuumed(session: Connection) -> None:
+    """Wait until the server has vacuumed what was deleted."""
+
+    async def is_clean() -> bool:
+        await session.execute("SELECT pg_stat_clear_snapshot()")
+        dead = await session.fetchval(
+            "SELECT n_dead_tup FROM pg_stat_user_tables WHERE relid = 'trouble'::regclass"
+        )
+        return int(dead) < COUNT // 10
+
+    deadline = time.monotonic() + 90  # the server does it when it comes to it
+    while not await is_clean():
+        assert time.monotonic() < deadline, "it is not vacuumed"
+        await asyncio.sleep(0.1)
