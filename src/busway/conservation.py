@@ -31,9 +31,9 @@ def check_verdict(verdict: Verdict) -> None:
             raise ValueError(f"{_lane(verdict)}: offset {verdict.offset} cannot become another")
 
 
-def moved(before: State, became: str) -> Counts:
-    """Return what a lane's counts change by when one trouble becomes something else."""
-    return Counts(**{before: -1}) + Counts(**{became: 1})
+def moved(before: State, became: str, count: int = 1) -> Counts:
+    """Return what a lane's counts change by when troubles become something else."""
+    return Counts(**{before: -count}) + Counts(**{became: count})
 
 
 def resolved(trouble: Trouble, verdict: Verdict) -> Sequence[Resolved]:

@@ -14,7 +14,7 @@ import apsw
 from busway.engine.sqlite.database import connect, sql, translated
 from busway.errors import StoreDamaged, StoreLocked, StoreTooNew
 
-FORMAT = 2
+FORMAT = 3
 LOG = "log.db"
 LEDGER = "ledger.db"
 _APPLICATION = {LOG: 0x42_57_4C_4F, LEDGER: 0x42_57_4C_45}
@@ -27,6 +27,7 @@ _NEW_IN_2 = (
     "ledger/audit",
     "ledger/audit_by_target",
 )
+_NEW_IN_3 = ("ledger/trouble_by_since", "ledger/cause")
 _TABLES = {
     LOG: ("log/batch", "log/partition"),
     LEDGER: (
@@ -39,6 +40,7 @@ _TABLES = {
         "ledger/settled",
         "ledger/kept",
         *_NEW_IN_2,
+        *_NEW_IN_3,
     ),
 }
 _UPGRADES = {
@@ -51,6 +53,12 @@ _UPGRADES = {
             "ledger/lane_add_worker",
             "ledger/lane_add_epoch",
             *_NEW_IN_2,
+        ),
+        3: (
+            "ledger/drop_trouble_by_cause",
+            "ledger/trouble_by_cause",
+            *_NEW_IN_3,
+            "ledger/count_causes",
         ),
     },
 }

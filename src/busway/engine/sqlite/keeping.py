@@ -13,7 +13,7 @@ from busway.engine.sqlite.moment import stored
 from busway.engine.sqlite.row import audit_row
 from busway.lane import Audit, Change
 
-_TABLES = ("lane", "trouble", "settled", "resolved")
+_TABLES = ("lane", "trouble", "cause", "settled", "resolved")
 _FORGOTTEN_AT_ONCE = 5_000
 
 
@@ -61,6 +61,7 @@ def forget(connection: apsw.Connection, before: datetime) -> bool:
     """Forget a bounded piece of what is older than a time; say whether there may be more."""
     connection.execute(sql("ledger/forget_resolved"), (stored(before), _FORGOTTEN_AT_ONCE))
     more = connection.changes() == _FORGOTTEN_AT_ONCE
+    connection.execute(sql("ledger/forget_causes"))
     last: Row | None = None
     for row in rows(connection, "ledger/mergeable", (stored(before),)):
         last = _merged(connection, last, row)

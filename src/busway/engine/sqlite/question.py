@@ -44,6 +44,9 @@ def _index(query: Query) -> str:
 
 def grouped(query: Query) -> tuple[str, tuple[Any, ...]]:
     """Return the statement that counts by root cause, and its bindings."""
+    known = (query.state, query.flow, query.fingerprint)
+    if query == Query(*known[:2], limit=query.limit, fingerprint=known[2]):
+        return sql("ledger/causes"), (*known, query.limit)
     where, bindings = _where(msgspec.structs.replace(query, after=None, due_by=None))
     statement = (
         f"{sql('ledger/groups')} WHERE {where} GROUP BY state, flow, fingerprint"

@@ -102,23 +102,6 @@ def resolved(row: Row) -> Resolved:
     return Resolved(*place, event_id, became, restored(at), attempts, _failures(failures), *rest)
 
 
-def resolved_row(one: Resolved) -> Row:
-    return (
-        one.flow,
-        one.partition,
-        one.offset,
-        one.event_id,
-        one.became,
-        stored(one.at),
-        one.attempts,
-        _encode(one.failures),
-        one.event_key,
-        one.version,
-        one.who,
-        one.reason,
-    )
-
-
 def audit(row: Row) -> Audit:
     at, who, action, target, before, after, reason, seq = row
     return Audit(restored(at), who, action, target, _image(before), _image(after), reason, seq)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import apsw
 
-from busway.conservation import moved, resolved
+from busway.conservation import moved
+from busway.engine.sqlite.cause import Cause, cause_of, count_causes
 from busway.engine.sqlite.database import rows, sql
 from busway.engine.sqlite.moment import stored
-from busway.engine.sqlite.row import moved_row, resolved_row, trouble, trouble_row
-from busway.lane import MERGED_WITHIN, Counts, Lease, Settlement, Trouble, Verdict
+from busway.engine.sqlite.row import moved_row, trouble_row
+from busway.lane import MERGED_WITHIN, Counts, Lease, Settlement, State, Trouble, Verdict
+
+_Move = tuple[str, int, State, str]
+"""A trouble's lane, what it was, and what it became."""
 
 
 def settle(connection: apsw.Connection, settlement: Settlement) -> bool:
@@ -25,6 +30,7 @@ def settle(connection: apsw.Connection, settlement: Settlement) -> bool:
         _record(connection, settlement)
     for each in s.troubles:
         connection.execute(sql("ledger/add_trouble"), trouble_row(each))
+    count_causes(connection, Counter(map(cause_of, s.troubles)))
     for key in {each.key for each in s.troubles if each.due is None}:
         _release(connection, s, key, s.at)
     return True
@@ -39,23 +45,33 @@ def lease(connection: apsw.Connection, wanted: Lease) -> int | None:
 
 def judge(connection: apsw.Connection, verdicts: Sequence[Verdict]) -> list[bool]:
     """Put what each trouble became in its place where it stands as judged; say where it did."""
-    moves: dict[tuple[str, int], Counts] = {}
+    moves: Counter[_Move] = Counter()
+    causes: Counter[Cause] = Counter()
     applied = []
     for verdict in verdicts:
-        done = _moved_on(connection, verdict) or _replaced(connection, verdict)
+        done = _moved_on(connection, verdict, causes) or _replaced(connection, verdict, causes)
         applied.append(done)
         if done:
             became = verdict.became
-            change = moved(verdict.state, became.state if isinstance(became, Trouble) else became)
-            lane = (verdict.flow, verdict.partition)
-            moves[lane] = moves.get(lane, Counts()) + change
-    for lane, change in moves.items():
-        if change != Counts():
-            connection.execute(sql("ledger/recount"), (*lane, *change.values()))
+            state = became.state if isinstance(became, Trouble) else became
+            moves[verdict.flow, verdict.partition, verdict.state, state] += 1
+    for lane, change in _changed(moves).items():
+        connection.execute(sql("ledger/recount"), (*lane, *change.values()))
+    count_causes(connection, causes)
     return applied
 
 
-def _moved_on(connection: apsw.Connection, verdict: Verdict) -> bool:
+def _changed(moves: Counter[_Move]) -> Mapping[tuple[str, int], Counts]:
+    """Return what each lane's counts change by, where they do."""
+    found: dict[tuple[str, int], Counts] = {}
+    for (flow, partition, before, became), count in moves.items():
+        if before != became:
+            change = found.get((flow, partition), Counts())
+            found[flow, partition] = change + moved(before, became, count)
+    return found
+
+
+def _moved_on(connection: apsw.Connection, verdict: Verdict, causes: Counter[Cause]) -> bool:
     """Change only where a trouble stands, if that is all that is new: its row is not rewritten."""
     became = verdict.became
     if not isinstance(became, Trouble) or verdict.event not in (None, became.event):
@@ -64,32 +80,34 @@ def _moved_on(connection: apsw.Connection, verdict: Verdict) -> bool:
     connection.execute(sql("ledger/move_trouble"), (*row, verdict.attempts, verdict.state))
     if not connection.changes():
         return False
+    if verdict.state != became.state:
+        causes[verdict.state, became.flow, became.fingerprint, became.error] -= 1
+        causes[cause_of(became)] += 1
     _release(connection, verdict, became.key, verdict.at)
     return True
 
 
-def _replaced(connection: apsw.Connection, verdict: Verdict) -> bool:
-    place, became = (verdict.flow, verdict.partition, verdict.offset), verdict.became
-    found = rows(connection, "ledger/standing", (*place, verdict.event))
-    if not found or found[0][:2] != (verdict.attempts, verdict.state):
+def _replaced(connection: apsw.Connection, verdict: Verdict, causes: Counter[Cause]) -> bool:
+    """Take a trouble's row away, and put in its place what it became."""
+    became = verdict.became
+    place = (verdict.flow, verdict.partition, verdict.offset)
+    standing = (*place, verdict.attempts, verdict.state, verdict.event)
+    if not isinstance(became, Trouble):
+        by = (verdict.version, verdict.who, verdict.reason)
+        connection.execute(sql("ledger/remember"), (*standing, became, stored(verdict.at), *by))
+    found = rows(connection, "ledger/remove_trouble", standing)
+    if not found:
         return False
-    _remember(connection, verdict)
-    connection.execute(sql("ledger/remove_trouble"), place)
-    keys: set[str | None] = {found[0][2]}
+    key, fingerprint, error = found[0]
+    causes[verdict.state, verdict.flow, fingerprint, error] -= 1
+    keys: set[str | None] = {key}
     if isinstance(became, Trouble):
         connection.execute(sql("ledger/add_trouble"), trouble_row(became))
+        causes[cause_of(became)] += 1
         keys.add(became.key)
     for key in keys:
         _release(connection, verdict, key, verdict.at)
     return True
-
-
-def _remember(connection: apsw.Connection, verdict: Verdict) -> None:
-    if isinstance(verdict.became, Trouble):
-        return
-    place = (verdict.flow, verdict.partition, verdict.offset)
-    for one in resolved(trouble(rows(connection, "ledger/get_trouble", place)[0]), verdict):
-        connection.execute(sql("ledger/add_resolved"), resolved_row(one))
 
 
 def _record(connection: apsw.Connection, s: Settlement) -> None:

@@ -1,4 +1,4 @@
-"""A data directory of the first format is taken to the present one, with all that it holds."""
+"""A data directory of a former format is taken to the present one, with all that it holds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import apsw
 
 from busway.engine.sqlite import open_stores
 from busway.engine.sqlite.directory import FORMAT
-from busway.lane import Query, Trouble
+from busway.lane import Counts, Query, Settlement, Trouble, Verdict
 from busway.outcome import Failure
 from busway.settings import Settings
 
@@ -48,6 +48,14 @@ CREATE INDEX trouble_by_key ON trouble (flow, partition, key, "offset")
 WHERE state = 'parked' AND key IS NOT NULL;
 """
 
+SECOND = """
+DROP TABLE cause;
+DROP INDEX trouble_by_since;
+DROP INDEX trouble_by_cause;
+CREATE INDEX trouble_by_cause
+ON trouble (state, flow, fingerprint, partition, "offset", error, since);
+"""
+
 
 def shape(path: Path) -> dict[str, list[str]]:
     """Return the columns of each table, and the indexes."""
@@ -67,7 +75,7 @@ async def former(settings: Settings) -> dict[str, list[str]]:
     await (await open_stores(settings)).close()
     present = shape(settings.data / "ledger.db")
     with contextlib.closing(apsw.Connection(str(settings.data / "ledger.db"))) as connection:
-        for table in ("trouble", "resolved", "audit"):
+        for table in ("trouble", "resolved", "audit", "cause"):
             connection.execute(f"DROP TABLE {table}")
         for column in ("worker", "epoch"):
             connection.execute(f"ALTER TABLE lane DROP COLUMN {column}")
@@ -94,3 +102,30 @@ async def test_the_first_format_is_upgraded_with_what_it_holds(settings: Setting
     for name in ("ledger.db", "log.db"):
         with contextlib.closing(apsw.Connection(str(settings.data / name))) as connection:
             assert connection.pragma("user_version") == FORMAT
+
+
+async def test_the_second_format_is_upgraded_and_its_troubles_are_counted(
+    settings: Settings,
+) -> None:
+    stores = await open_stores(settings)
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    troubles = tuple(
+        Trouble("f", 0, offset, b"{}", f"e{offset}", "dead", at, 1, error="E", fingerprint=cause)
+        for offset, cause in enumerate(("one", "one", "two"))
+    )
+    await stores.ledger.open_lane("f", 0, 0)
+    settlement = Settlement("f", 0, 0, 3, at, "v1", Counts(dead=3), troubles)
+    assert await stores.ledger.settle([settlement]) == [True]
+    await stores.close()
+    present = shape(settings.data / "ledger.db")
+    with contextlib.closing(apsw.Connection(str(settings.data / "ledger.db"))) as connection:
+        connection.execute(SECOND)
+        connection.pragma("user_version", 2)
+    for left in (2, 1):
+        stores = await open_stores(settings)
+        found = {group.fingerprint: group.count for group in await stores.ledger.groups(Query())}
+        assert found == {"one": left, "two": 1}
+        verdict = Verdict("f", 0, left - 1, 1, "dead", "discarded", at)
+        assert await stores.ledger.judge([verdict]) == [True]
+        await stores.close()
+    assert shape(settings.data / "ledger.db") == present

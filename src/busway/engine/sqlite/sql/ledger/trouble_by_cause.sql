@@ -1,2 +1,1 @@
-CREATE INDEX trouble_by_cause
-ON trouble (state, flow, fingerprint, partition, "offset", error, since);
+CREATE INDEX trouble_by_cause ON trouble (state, flow, fingerprint, partition, "offset");

@@ -1,0 +1,1 @@
+INSERT INTO cause (state, flow, fingerprint, error, count) VALUES (?, ?, ?, ?, ?);

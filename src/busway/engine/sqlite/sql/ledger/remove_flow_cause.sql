@@ -1,0 +1,1 @@
+DELETE FROM cause WHERE flow = ?1;

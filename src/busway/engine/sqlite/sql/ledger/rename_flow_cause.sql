@@ -1,0 +1,1 @@
+UPDATE cause SET flow = ?2 WHERE flow = ?1;
