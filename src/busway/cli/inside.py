@@ -13,7 +13,7 @@ from busway.api.app import create
 from busway.cli.ask import TIMEOUT, Ask, as_bytes, check, made
 from busway.cli.sse import lines_of
 from busway.control.control import Control
-from busway.engine.choose import open_stores
+from busway.engine.choose import open_existing
 from busway.settings import Settings
 
 _URL = "http://127.0.0.1"
@@ -27,7 +27,7 @@ class Inside:
     def __init__(self, settings: Settings, headers: Mapping[str, str]) -> None:
         self._runner = asyncio.Runner()
         try:
-            self._stores = self._runner.run(open_stores(settings))
+            self._stores = self._runner.run(open_existing(settings))
         except BaseException:
             self._runner.close()
             raise

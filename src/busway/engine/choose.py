@@ -43,6 +43,25 @@ async def open_stores(settings: Settings, sharing: Sharing | None = None) -> Sto
     return await opening(settings)
 
 
+async def open_existing(settings: Settings) -> Stores:
+    """Open the log and the ledger as :func:`open_stores` does, but make none.
+
+    Raises :class:`SettingsError` where there are none.
+    """
+    url = settings.ledger or settings.engine
+    if urlsplit(url).scheme in _POSTGRES:
+        await need("asyncpg", "postgres")
+        from busway.engine.postgres.address import Address  # noqa: PLC0415
+        from busway.engine.postgres.schema import is_made  # noqa: PLC0415
+
+        if not await is_made(url):
+            raise SettingsError(
+                f"there is no Busway in {Address.of(url).place}; start a server there first:"
+                " busway run, or busway serve and busway work"
+            )
+    return await open_stores(settings)
+
+
 async def _postgres(settings: Settings) -> Stores:
     if settings.ledger not in ("", settings.engine):
         raise SettingsError("PostgreSQL holds log and ledger; leave out the ledger")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from busway.engine.choose import open_stores
@@ -141,3 +143,18 @@ def test_a_changed_flows_file_is_reloaded_on_a_database(folder: Path, engine: st
 def test_a_data_directory_is_not_for_several(folder: Path, command: str) -> None:
     done = busway(command, "shop.py", cwd=folder)
     assert (done.code, "give an engine that several share" in done.err) == (1, True), done.err
+
+
+async def test_a_command_makes_nothing_in_an_empty_database(folder: Path, engine: str) -> None:
+    for command in ("status", "workers", "check"):
+        done = await asyncio.to_thread(busway, command, cwd=folder, BUSWAY_ENGINE=engine)
+        assert done.code in (1, 2), done.out
+        assert "there is no Busway in postgresql://127.0.0.1:" in done.err
+    connection = await asyncpg.connect(engine)
+    try:
+        made = await connection.fetchval(
+            "SELECT count(*) FROM pg_namespace WHERE nspname = $1", "busway"
+        )
+    finally:
+        await connection.close()
+    assert made == 0

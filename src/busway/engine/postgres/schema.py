@@ -62,6 +62,20 @@ async def prepare(url: str, schema: str, partitions: int, version: int = VERSION
             await session.close()
 
 
+async def is_made(url: str, schema: str = SCHEMA) -> bool:
+    """Say whether a database has the tables of a log or a ledger; makes nothing.
+
+    Raises :class:`StoreError` when the server cannot be used now.
+    """
+    way = Way(Address.of(url))
+    with told(way.address.place):
+        session = await way.connect(server_settings={"search_path": schema})
+        try:
+            return "identity" in await _meta(session, schema)
+        finally:
+            await session.close()
+
+
 async def _meta(session: Session, schema: str) -> dict[str, str]:
     if not (await fetch(session, "schema/is_made", schema))[0][0]:
         return {}
