@@ -40,8 +40,8 @@ contracts: $(VENV)/.dev ## Check which module may import which, and how large th
 	$(BIN)/lint-imports
 	$(PYTEST) tests/architecture
 
-bench: $(VENV)/.dev ## Measure the budget, each figure beside its floor; writes docs/benchmarks.md
-	$(BIN)/python bench/run.py
+bench: $(VENV)/.dev ## Measure the budget beside its floors into docs/; ENGINE=postgres, jetstream
+	ENGINE=$(ENGINE) $(BIN)/python bench/run.py
 
 crash: $(VENV)/.dev ## Kill a loaded process 30 times, and count what is there
 	BUSWAY_CRASH_ROUNDS=$${BUSWAY_CRASH_ROUNDS:-30} $(PYTEST) tests/crash

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import uvloop
+from engine import ENGINES, Engine, chosen
 
 from busway import App, Event
 from busway.bus.follow import Follow
 from busway.clock import SystemClock
+from busway.engine.choose import open_stores
 from busway.flow import compile_app
 from busway.ports import Draft
 from busway.rule import RuleIndex
@@ -23,6 +25,9 @@ from busway.testing import memory_stores
 
 EVENTS = 5_000
 ROUNDS = 20
+BACKLOG = 100_000
+A_DRAFT = 1_000
+CLUSTER_ROUNDS = 2
 WHEN = {"type": ["order.created"], "data": {"total": [{"numeric": [">", 100]}]}}
 
 
@@ -89,6 +94,45 @@ async def _measured(raws: list[bytes]) -> Callable[[], Any]:
     return once
 
 
+async def _cold(engine: Engine) -> float:
+    """Return the events a second of a worker that reads from the servers what others stored."""
+    settings = engine.fresh().settings(1)
+    stores = await open_stores(settings)
+    for first in range(0, BACKLOG, EVENTS):
+        raws = [order(number) for number in range(first, first + EVENTS)]
+        for at in range(0, EVENTS, A_DRAFT):
+            await stores.log.append([Draft(0, raws[at : at + A_DRAFT])], SystemClock().now())
+    await stores.close()
+    stores = await open_stores(settings)
+    flow = _flow()
+    follow = Follow(stores.log, RuleIndex([flow.pattern], checked=True))
+    encode = msgspec.json.Encoder().encode
+    began, offset = time.perf_counter(), 0
+    while offset < BACKLOG:
+        portion = cut(await follow.read(0, offset, 1 << 20), 0, offset, EVENTS)
+        assert portion is not None
+        items, failed = await produce(flow, portion.wanted)
+        lines = [encode(result) for item in items for result in item.results]
+        assert not failed
+        offset += len(lines)
+    seconds = time.perf_counter() - began
+    await stores.close()
+    return BACKLOG / seconds
+
+
+async def _on_cluster(engine: Engine) -> list[dict[str, Any]]:
+    raws = [order(number) for number in range(EVENTS)]
+    best = bare = 0.0
+    for _ in range(CLUSTER_ROUNDS):
+        began = time.perf_counter()
+        for _ in range(BACKLOG // EVENTS):
+            floor(raws)
+        bare = max(bare, BACKLOG / (time.perf_counter() - began))
+        best = max(best, await _cold(engine))
+    what = "read from the servers, match, call a Python step, encode (events/s)"
+    return [{"what": what, "floor": bare, "measured": best, "ratio": best / bare, "target": None}]
+
+
 async def _run() -> list[dict[str, Any]]:
     raws = [order(number) for number in range(EVENTS)]
     once = await _measured(raws)
@@ -111,11 +155,12 @@ async def _run() -> list[dict[str, Any]]:
     ]
 
 
-def run() -> list[dict[str, Any]]:
+def run(engine: Engine) -> list[dict[str, Any]]:
     """Return the row of this budget."""
     tune()
-    return asyncio.run(_run())
+    return uvloop.run(_on_cluster(engine) if engine.pids() else _run())
 
 
 if __name__ == "__main__":
-    print(run())
+    with ENGINES[chosen()]() as chosen_engine:
+        print(run(chosen_engine))

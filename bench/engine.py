@@ -2,86 +2,171 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
+import os
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Protocol
 
 import asyncpg
+import msgspec
+import nats
 import psutil
+from nats.js.api import StreamConfig
 from process import HERE
+
+from busway.engine.sqlite.database import connect
+from busway.settings import Settings
 
 sys.path.append(str(HERE.parent / "tests"))
 from nats_cluster import NatsCluster, nats_cluster
 from postgres_server import PostgresServer, postgres_server
 
-Options = tuple[str, ...]
-"""What ``busway run`` and others are given to work on one installation."""
+
+class Place(msgspec.Struct, frozen=True):
+    """One installation of Busway."""
+
+    engine: str = ""
+    ledger: str = ""
+    data: str = ""
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What a command is given to work on it."""
+        given = {"--engine": self.engine, "--ledger": self.ledger, "--data": self.data}
+        return tuple(word for pair in given.items() if pair[1] for word in pair)
+
+    def settings(self, partitions: int) -> Settings:
+        found = Settings(engine=self.engine, ledger=self.ledger, port=0, partitions=partitions)
+        return msgspec.structs.replace(found, data=Path(self.data)) if self.data else found
 
 
 class Engine(Protocol):
-    """Servers, and installations of Busway on them."""
+    """Servers, and what is to be known of them."""
 
-    name: str
-    database: PostgresServer
-    """Where the rows of the pipeline go, and where its own installations are."""
+    title: str
+    least: int
+    """How many events a second of 1,000-event requests are asked for; 0 where it is a ratio."""
 
-    async def fresh(self) -> Options:
+    def fresh(self) -> Place:
         """Make room for a new installation."""
         ...
 
     def pids(self) -> list[int]:
-        """Return the processes of the servers."""
+        """Return the first process of each server; the others of it are their children."""
         ...
+
+    async def bare(self, bodies: Sequence[bytes]) -> None:
+        """Store bodies as they are, one by one, each durable before the next: the floor."""
+        ...
+
+
+class Embedded:
+    """A data directory."""
+
+    title = "SQLite"
+    least = 0
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._numbers = itertools.count(1)
+
+    def fresh(self) -> Place:
+        return Place(data=str(self._folder / f"data{next(self._numbers)}"))
+
+    def pids(self) -> list[int]:
+        return []
+
+    async def bare(self, bodies: Sequence[bytes]) -> None:
+        path = self._folder / f"floor{next(self._numbers)}.db"
+        with contextlib.closing(connect(path, page_bytes=4096)) as connection:
+            connection.pragma("wal_autocheckpoint", 1000)
+            connection.execute("CREATE TABLE blob (id INTEGER PRIMARY KEY, bytes BLOB)")
+            for body in bodies:
+                connection.execute("INSERT INTO blob (bytes) VALUES (?)", (body,))
 
 
 class Postgres:
     """Log and ledger in one PostgreSQL."""
 
-    name = "postgres"
+    title = "PostgreSQL"
+    least = 100_000
 
     def __init__(self, server: PostgresServer) -> None:
-        self.database = server
+        self._server = server
         self._numbers = itertools.count(1)
 
-    async def fresh(self) -> Options:
-        return ("--engine", await new_database(self.database, f"bench{next(self._numbers)}"))
+    def fresh(self) -> Place:
+        return Place(engine=new_database(self._server, f"bench{next(self._numbers)}"))
 
     def pids(self) -> list[int]:
-        return postgres_pids(self.database)
+        return [self._server.pid]
+
+    async def bare(self, bodies: Sequence[bytes]) -> None:
+        connection = await asyncpg.connect(self._server.dsn)
+        try:
+            await connection.execute("DROP TABLE IF EXISTS blob")
+            await connection.execute("CREATE TABLE blob (id bigserial PRIMARY KEY, bytes bytea)")
+            await connection.execute("ALTER TABLE blob ALTER bytes SET STORAGE EXTERNAL")
+            for body in bodies:
+                await connection.execute("INSERT INTO blob (bytes) VALUES ($1)", body)
+        finally:
+            await connection.close()
 
 
 class JetStream:
     """The log in JetStream on three servers that sync always, the ledger in PostgreSQL."""
 
-    name = "jetstream"
+    title = "JetStream"
+    least = 200_000
 
     def __init__(self, cluster: NatsCluster, server: PostgresServer) -> None:
-        self.cluster = cluster
-        self.database = server
+        self._cluster = cluster
+        self._server = server
         self._numbers = itertools.count(1)
 
-    async def fresh(self) -> Options:
+    def fresh(self) -> Place:
         name = f"bench{next(self._numbers)}"
-        ledger = await new_database(self.database, name)
-        return ("--engine", self.cluster.address(name), "--ledger", ledger)
+        return Place(self._cluster.address(name), new_database(self._server, name))
 
     def pids(self) -> list[int]:
-        return [*(node.pid for node in self.cluster.nodes), *postgres_pids(self.database)]
+        return [self._server.pid, *(node.pid for node in self._cluster.nodes)]
+
+    async def bare(self, bodies: Sequence[bytes]) -> None:
+        client = await nats.connect(f"nats://{self._cluster.servers.split(',')[0]}")
+        try:
+            name = f"floor{next(self._numbers)}"
+            stream = client.jetstream(timeout=10)
+            await stream.add_stream(StreamConfig(name=name, subjects=[name], num_replicas=3))
+            for body in bodies:
+                await stream.publish(name, body)
+            await stream.delete_stream(name)
+        finally:
+            await client.close()
 
 
-async def new_database(server: PostgresServer, name: str) -> str:
+def new_database(server: PostgresServer, name: str) -> str:
     """Make a database and return its address."""
-    connection = await asyncpg.connect(server.dsn)
-    await connection.execute(f"CREATE DATABASE {name}")
-    await connection.close()
+    with ThreadPoolExecutor(1) as pool:  # the caller may have a loop of its own
+        pool.submit(asyncio.run, _create(server.dsn, name)).result()
     return server.dsn.rpartition("/")[0] + f"/{name}"
 
 
-def postgres_pids(server: PostgresServer) -> list[int]:
-    """Return the server's first process: the others are its children."""
-    return [server.pid]
+async def _create(dsn: str, name: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    await connection.execute(f"CREATE DATABASE {name}")
+    await connection.close()
+
+
+@contextlib.contextmanager
+def embedded() -> Iterator[Engine]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield Embedded(Path(folder))
 
 
 @contextlib.contextmanager
@@ -96,23 +181,26 @@ def jetstream() -> Iterator[Engine]:
         yield JetStream(cluster, server)
 
 
-ENGINES = {"postgres": postgres, "jetstream": jetstream}
+ENGINES = {"sqlite": embedded, "postgres": postgres, "jetstream": jetstream}
 
 
-def busy_s(pids: list[int]) -> float:
+def chosen() -> str:
+    """Return the engine that ``ENGINE`` names."""
+    name = os.environ.get("ENGINE") or "sqlite"
+    if name not in ENGINES:
+        sys.exit(f"ENGINE is {name!r}; give one of {', '.join(ENGINES)}")
+    return name
+
+
+def busy_s(pids: Sequence[int]) -> float:
     """Return the processor time that processes have taken, those that they started included."""
-    total = 0.0
-    for pid in pids:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process = psutil.Process(pid)
-            total += _spent(process, ended=True)
-            for child in process.children(recursive=True):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    total += _spent(child, ended=False)
-    return total
+    return sum(_spent(psutil.Process(pid)) for pid in pids)
 
 
-def _spent(process: psutil.Process, *, ended: bool) -> float:
+def _spent(process: psutil.Process) -> float:
     times = process.cpu_times()
-    spent = times.user + times.system
-    return spent + times.children_user + times.children_system if ended else spent
+    spent = times.user + times.system + times.children_user + times.children_system
+    for child in process.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            spent += sum(child.cpu_times()[:2])
+    return spent

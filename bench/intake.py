@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import tempfile
+import asyncio
+import contextlib
+import resource
 import time
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
-from process import HERE, load, started
-
-from busway.engine.sqlite.database import connect
+from engine import ENGINES, Engine, Place, busy_s, chosen
+from process import HERE, bodies, load, port_of, started, without_settings
 
 SECONDS = 4
 ROUNDS = 3
 BLOBS = 300
+CLUSTER_BLOBS = 60
+PARTITIONS = (1, 2, 4, 8)
+USUAL = 4
+CLUSTER_SECONDS = 3
+CLUSTER_ROUNDS = 2
+CONNECTIONS = 16
 
 
-def singles(port: int) -> float:
+def singles(port: int, seconds: int = SECONDS) -> float:
     """Return the single-event requests a second, on 64 connections."""
-    return float(load(port, "--mode", "single", "--seconds", SECONDS)["requests_per_s"])
+    return float(load(port, "--mode", "single", "--seconds", seconds)["requests_per_s"])
 
 
 def thousands(port: int) -> float:
@@ -27,48 +34,118 @@ def thousands(port: int) -> float:
     return float(found["per_s"])
 
 
-def blob_appends(folder: Path) -> float:
-    """Return the events a second of appending blobs of 1,000 events' bytes, one commit each."""
-    connection = connect(folder / "floor.db", page_bytes=4096)
-    connection.pragma("wal_autocheckpoint", 1000)
-    connection.execute("CREATE TABLE blob (id INTEGER PRIMARY KEY, bytes BLOB)")
-    body = b"x" * (236 * 1000)
+def blob_appends(engine: Engine, count: int = BLOBS) -> float:
+    """Return the events a second of storing the bytes of 1,000 events, one commit each."""
+    made = bodies(count)
     began = time.perf_counter()
-    for _ in range(BLOBS):
-        connection.execute("INSERT INTO blob (bytes) VALUES (?)", (body,))
-    seconds = time.perf_counter() - began
-    connection.close()
-    return BLOBS * 1000 / seconds
+    asyncio.run(engine.bare(made))
+    return count * 1000 / (time.perf_counter() - began)
 
 
-def run() -> list[dict[str, Any]]:
+def run(engine: Engine) -> list[dict[str, Any]]:
     """Return the rows of the two intake budgets; floors and measures take turns."""
+    return _on_cluster(engine) if engine.pids() else _embedded(engine)
+
+
+def _embedded(engine: Engine) -> list[dict[str, Any]]:
     best = {"single floor": 0.0, "single": 0.0, "blobs": 0.0, "thousands": 0.0}
     for _ in range(ROUNDS):
-        with tempfile.TemporaryDirectory() as folder:
-            with started([HERE / "server.py"]) as (_, port):
-                best["single floor"] = max(best["single floor"], singles(int(port)))
-            with started([HERE / "server.py", "--data", f"{folder}/data"]) as (_, port):
-                best["single"] = max(best["single"], singles(int(port)))
-                best["thousands"] = max(best["thousands"], thousands(int(port)))
-            best["blobs"] = max(best["blobs"], blob_appends(Path(folder)))
+        data = ("--data", engine.fresh().data)
+        with started([HERE / "server.py"]) as (_, port):
+            best["single floor"] = max(best["single floor"], singles(int(port)))
+        with started([HERE / "server.py", *data]) as (_, port):
+            best["single"] = max(best["single"], singles(int(port)))
+            best["thousands"] = max(best["thousands"], thousands(int(port)))
+        best["blobs"] = max(best["blobs"], blob_appends(engine))
+    single, many = (best["single floor"], best["single"]), (best["blobs"], best["thousands"])
     return [
-        _row("one event a request, durable, 64 connections (requests/s)", best, "single", 0.6),
-        _row("1,000-event NDJSON requests, durable (events/s)", best, "thousands", 0.4),
+        _row("one event a request, durable, 64 connections (requests/s)", *single, target=0.6),
+        _row("1,000-event NDJSON requests, durable (events/s)", *many, target=0.4),
     ]
 
 
-def _row(what: str, best: dict[str, float], measured: str, target: float) -> dict[str, Any]:
-    floor = best["single floor" if measured == "single" else "blobs"]
+def _on_cluster(engine: Engine) -> list[dict[str, Any]]:
+    """``busway serve`` on servers: floors once a round, then each number of partitions."""
+    best: dict[object, Cost] = {}
+    floor = single_floor = 0.0
+    for _ in range(CLUSTER_ROUNDS):
+        with started([HERE / "server.py"]) as (_, port):
+            single_floor = max(single_floor, singles(int(port), CLUSTER_SECONDS))
+        for partitions in PARTITIONS:
+            floor = max(floor, blob_appends(engine, CLUSTER_BLOBS))
+            with serving(engine.fresh(), partitions) as (pid, port):
+                _keep(best, partitions, _cost(engine, pid, port, "ndjson"))
+                if partitions == USUAL:
+                    _keep(best, "single", _cost(engine, pid, port, "single"))
+    what = "one event a request, durable, 64 connections (requests/s)"
+    return [_row(what, single_floor, best["single"].per_s) | best["single"].row()] + [
+        _row(
+            f"1,000-event NDJSON requests, durable, {partitions} partition{'s' * (partitions > 1)}"
+            " (events/s)",
+            floor,
+            best[partitions].per_s,
+            least=engine.least if partitions == USUAL else 0,
+        )
+        | best[partitions].row()
+        for partitions in PARTITIONS
+    ]
+
+
+class Cost:
+    """What a load came to, and the processor time of each side for an event, in µs."""
+
+    def __init__(self, found: dict[str, Any], spent: list[float]) -> None:
+        self.per_s = float(found["per_s"])
+        self._spent = [seconds * 1e6 / found["events"] for seconds in spent]
+
+    def row(self) -> dict[str, Any]:
+        return {"cost": dict(zip(("busway", "servers", "load"), self._spent, strict=True))}
+
+
+def _cost(engine: Engine, pid: int, port: int, mode: str) -> Cost:
+    def now() -> list[float]:
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        mine = ended.ru_utime + ended.ru_stime
+        return [busy_s([pid]), busy_s(engine.pids()), mine]
+
+    connections = CONNECTIONS if mode == "ndjson" else 64
+    options = ("--mode", mode, "--connections", connections)
+    load(port, *options, "--seconds", 1)
+    before = now()
+    found = load(port, *options, "--seconds", CLUSTER_SECONDS)
+    return Cost(found, [b - a for a, b in zip(before, now(), strict=True)])
+
+
+def _keep(best: dict[object, Cost], key: object, cost: Cost) -> None:
+    if key not in best or best[key].per_s < cost.per_s:
+        best[key] = cost
+
+
+@contextlib.contextmanager
+def serving(place: Place, partitions: int, *options: object) -> Iterator[tuple[int, int]]:
+    """Run ``busway serve``; yields its process and its port."""
+    flows = HERE / "flows_postgres.py"
+    command = ["-m", "busway", "serve", flows, "--port", 0, *place.options, *options]
+    more = {"BUSWAY_PARTITIONS": str(partitions), "BUSWAY_LOG_LEVEL": "warning"}
+    with without_settings(**more), started(command) as (process, line):
+        yield process.pid, port_of(line)
+
+
+def _row(
+    what: str, floor: float, measured: float, *, target: float | None = None, least: int = 0
+) -> dict[str, Any]:
+    ratio = measured / floor
     return {
         "what": what,
         "floor": floor,
-        "measured": best[measured],
-        "ratio": best[measured] / floor,
+        "measured": measured,
+        "ratio": ratio,
         "target": target,
+        "least": least,
     }
 
 
 if __name__ == "__main__":
-    for row in run():
-        print(row)
+    with ENGINES[chosen()]() as chosen_engine:
+        for row in run(chosen_engine):
+            print(row)

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import uvloop
 from deliver import order, step
+from engine import ENGINES, Engine, chosen
 
 from busway import App, Event
 from busway.app import Node
 from busway.clock import SystemClock
-from busway.engine.sqlite import open_stores
+from busway.engine.choose import open_stores
 from busway.flow import compile_app
 from busway.outcome import DELIVERED, Outcome
 from busway.ports import Destination, Draft, Load, Stores, Supplies
 from busway.runtime.interpreter import tune
-from busway.settings import Settings
 from busway.telemetry import configure_log
 
 FLOWS = 200
@@ -79,29 +77,28 @@ def app(flows: int) -> App:
     return found
 
 
-async def _settled(stores: Stores, end: int) -> int:
+async def _settled(stores: Stores, count: int, end: int) -> int:
     """Return how many were delivered once every lane has read so far."""
     while True:
         lanes = await stores.ledger.lanes()
-        if all(lane.cursor == end for lane in lanes):
+        if len(lanes) == count and all(lane.cursor == end for lane in lanes):
             return sum(lane.counts.delivered for lane in lanes)
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-async def _once(flows: int, drafts: list[list[Draft]]) -> tuple[float, int]:
-    with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(data=Path(folder) / "data", port=0, partitions=PARTITIONS)
-        stores = await open_stores(settings)
-        for one in drafts:
-            await stores.log.append(one, SystemClock().now())
-        node = Node(compile_app(app(flows)), settings, stores)
-        began = time.perf_counter()
-        try:
-            await node.start()
-            delivered = await _settled(stores, EVENTS // PARTITIONS)
-            return EVENTS / (time.perf_counter() - began), delivered
-        finally:
-            await node.stop()
+async def _once(engine: Engine, flows: int, drafts: list[list[Draft]]) -> tuple[float, int]:
+    settings = engine.fresh().settings(PARTITIONS)
+    stores = await open_stores(settings)
+    for one in drafts:
+        await stores.log.append(one, SystemClock().now())
+    node = Node(compile_app(app(flows)), settings, stores)
+    began = time.perf_counter()
+    try:
+        await node.start()
+        delivered = await _settled(stores, flows * PARTITIONS, EVENTS // PARTITIONS)
+        return EVENTS / (time.perf_counter() - began), delivered
+    finally:
+        await node.stop()
 
 
 def _drafts() -> list[list[Draft]]:
@@ -116,13 +113,13 @@ def _drafts() -> list[list[Draft]]:
     ]
 
 
-async def _run() -> list[dict[str, Any]]:
+async def _run(engine: Engine) -> list[dict[str, Any]]:
     drafts = _drafts()
     one = many = 0.0
     delivered = 0
     for _ in range(ROUNDS):
-        one = max(one, (await _once(1, drafts))[0])
-        rate, delivered = await _once(FLOWS, drafts)
+        one = max(one, (await _once(engine, 1, drafts))[0])
+        rate, delivered = await _once(engine, FLOWS, drafts)
         many = max(many, rate)
     wanted = delivered / EVENTS
     return [
@@ -137,12 +134,13 @@ async def _run() -> list[dict[str, Any]]:
     ]
 
 
-def run() -> list[dict[str, Any]]:
+def run(engine: Engine) -> list[dict[str, Any]]:
     """Return the row of this budget."""
     tune()
     configure_log("json", "warning", sys.stderr)
-    return uvloop.run(_run())
+    return uvloop.run(_run(engine))
 
 
 if __name__ == "__main__":
-    print(run())
+    with ENGINES[chosen()]() as chosen_engine:
+        print(run(chosen_engine))

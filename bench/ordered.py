@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import uvloop
 from deliver import step
+from engine import ENGINES, Engine, chosen
 from many_flows import Void
 
 from busway import App, Backoff, Event
 from busway.app import Node
 from busway.clock import SystemClock
-from busway.engine.sqlite import open_stores
+from busway.engine.choose import open_stores
 from busway.flow import compile_app
 from busway.ports import Draft, Stores
 from busway.runtime.interpreter import tune
-from busway.settings import Settings
 from busway.telemetry import configure_log
 
 EVENTS = 100_000
@@ -74,36 +71,35 @@ async def _delivered(stores: Stores) -> None:
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-async def _once(ordered: bool, failing: bool) -> float:
+async def _once(engine: Engine, ordered: bool, failing: bool) -> float:
     """Return how many events a second go through a backlog, until nothing is parked."""
-    with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(data=Path(folder) / "data", port=0, partitions=PARTITIONS)
-        stores = await open_stores(settings)
-        share = EVENTS // PARTITIONS
-        for first in range(0, share, A_DRAFT):
-            numbers = range(first * PARTITIONS, (first + A_DRAFT) * PARTITIONS)
-            drafts = [
-                Draft(partition, [_raw(n) for n in numbers if n % PARTITIONS == partition])
-                for partition in range(PARTITIONS)
-            ]
-            await stores.log.append(drafts, SystemClock().now())
-        node = Node(compile_app(app(ordered, failing)), settings, stores)
-        began = time.perf_counter()
-        try:
-            await node.start()
-            await _delivered(stores)
-            return EVENTS / (time.perf_counter() - began)
-        finally:
-            await node.stop()
+    settings = engine.fresh().settings(PARTITIONS)
+    stores = await open_stores(settings)
+    share = EVENTS // PARTITIONS
+    for first in range(0, share, A_DRAFT):
+        numbers = range(first * PARTITIONS, (first + A_DRAFT) * PARTITIONS)
+        drafts = [
+            Draft(partition, [_raw(n) for n in numbers if n % PARTITIONS == partition])
+            for partition in range(PARTITIONS)
+        ]
+        await stores.log.append(drafts, SystemClock().now())
+    node = Node(compile_app(app(ordered, failing)), settings, stores)
+    began = time.perf_counter()
+    try:
+        await node.start()
+        await _delivered(stores)
+        return EVENTS / (time.perf_counter() - began)
+    finally:
+        await node.stop()
 
 
-async def _run() -> list[dict[str, Any]]:
+async def _run(engine: Engine) -> list[dict[str, Any]]:
     rows = []
     for failing, what in ((False, "nothing fails"), (True, f"1 in {FAILING:,} fails once")):
         free = kept = 0.0
         for _ in range(ROUNDS):
-            free = max(free, await _once(ordered=False, failing=failing))
-            kept = max(kept, await _once(ordered=True, failing=failing))
+            free = max(free, await _once(engine, ordered=False, failing=failing))
+            kept = max(kept, await _once(engine, ordered=True, failing=failing))
         rows.append(
             {
                 "what": f"ordered=True, {KEYS:,} keys, {what}; floor: without order (events/s)",
@@ -116,12 +112,13 @@ async def _run() -> list[dict[str, Any]]:
     return rows
 
 
-def run() -> list[dict[str, Any]]:
+def run(engine: Engine) -> list[dict[str, Any]]:
     """Return the rows of the table."""
     configure_log("text", "error")
     tune()
-    return uvloop.run(_run())
+    return uvloop.run(_run(engine))
 
 
 if __name__ == "__main__":
-    print(run(), file=sys.stdout)
+    with ENGINES[chosen()]() as chosen_engine:
+        print(run(chosen_engine))

@@ -6,17 +6,18 @@ import asyncio
 import os
 import statistics
 import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 import asyncpg
+import msgspec
 import psutil
-from process import HERE, load, started
+from engine import ENGINES, Engine, chosen
+from process import HERE, load, port_of, started, without_settings
 
 sys.path.append(str(HERE.parent / "tests"))
 from postgres_server import PostgresServer, postgres_server
@@ -30,6 +31,11 @@ SINGLES = 2_500
 SINGLES_PER_S = 500
 BACKLOG = int(os.environ.get("BUSWAY_BENCH_BACKLOG", "10000000"))
 MB = 1024 * 1024
+ROUNDS = 3
+WORKERS = (1, 2, 4)
+CLUSTER_BACKLOG = 2_000_000
+WHAT = "NDJSON in, Python step, PostgreSQL upsert, exactly once (rows/s)"
+SOON = "post to row visible, 500 single events/s"
 
 
 @asynccontextmanager
@@ -59,26 +65,41 @@ async def floor(server: PostgresServer) -> float:
         return total / (time.perf_counter() - began)
 
 
-def busway(folder: str, *options: object) -> Any:
-    """Start Busway on the flow above; the port is at the end of its first line's address."""
-    flows = HERE / "flows_postgres.py"
-    command = ["-m", "busway", "run", flows, "--port", 0, "--data", f"{folder}/data", *options]
-    return started(command)
+class Running(msgspec.Struct, frozen=True):
+    """Busway's processes, and the port of the one that takes events."""
+
+    port: int
+    pids: list[int]
 
 
-def port_of(line: str) -> int:
-    return int(line.partition("http://")[2].partition(" ")[0].rpartition(":")[2])
+@contextmanager
+def busway(engine: Engine, workers: int = 0) -> Iterator[Running]:
+    """Start Busway on the flow of these benchmarks: one process for all, or an intake and
+    workers."""
+    command = ["-m", "busway", "serve" if workers else "run", HERE / "flows_postgres.py"]
+    place = engine.fresh().options
+    with ExitStack() as stack:
+        stack.enter_context(without_settings(BENCH_DSN=os.environ["BENCH_DSN"]))
+        process, line = stack.enter_context(started([*command, "--port", 0, *place]))
+        command[2] = "work"
+        working = [stack.enter_context(started([*command, *place])) for _ in range(workers)]
+        pids = [process.pid, *(worker.pid for worker, _ in working)]
+        yield Running(port_of(line), pids)
 
 
-async def throughput(server: PostgresServer) -> float:
+async def throughput(engine: Engine, server: PostgresServer, workers: int) -> float:
     """Return rows a second from the first request to the last row."""
     total = REQUESTS * 1000
     async with database(server) as connection:
-        with tempfile.TemporaryDirectory() as folder, busway(folder) as (_, line):
+        with busway(engine, workers) as running:
+            if workers:
+                await _warm_up(running.port)
+                await _until(lambda: _landed(connection, 1))
             options = ("--mode", "ndjson", "--requests", REQUESTS, "--connections", 4)
             began = time.perf_counter()
-            sent = asyncio.to_thread(load, port_of(line), *options, "--seconds", 300)
-            await asyncio.gather(sent, _until(lambda: _landed(connection, total)))
+            sent = asyncio.to_thread(load, running.port, *options, "--seconds", 300)
+            landed = total + bool(workers)
+            await asyncio.gather(sent, _until(lambda: _landed(connection, landed)))
             return total / (time.perf_counter() - began)
 
 
@@ -94,13 +115,13 @@ async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
         await asyncio.sleep(0.02)
 
 
-async def latency(server: PostgresServer) -> list[float]:
+async def latency(engine: Engine, server: PostgresServer, workers: int) -> list[float]:
     """Return for each single event the ms from sending it to the commit of its row, sorted."""
     async with database(server) as connection:
-        with tempfile.TemporaryDirectory() as folder, busway(folder) as (_, line):
-            await _warm_up(port_of(line))
+        with busway(engine, workers) as running:
+            await _warm_up(running.port)
             await _until(lambda: _landed(connection, 1))
-            sent = await _trickle(port_of(line))
+            sent = await _trickle(running.port)
             await _until(lambda: _landed(connection, 1 + SINGLES))
         rows = await connection.fetch(
             "SELECT order_id, pg_xact_commit_timestamp(xmin) AS at FROM orders WHERE order_id >= 0"
@@ -143,59 +164,97 @@ async def _post(session: aiohttp.ClientSession, port: int, number: int) -> None:
         assert answer.status == 202
 
 
-async def memory(server: PostgresServer) -> tuple[float, float]:
-    """Return the resident MB of an idle Busway, and of one with a backlog that cannot leave."""
-    async with database(server):
-        with tempfile.TemporaryDirectory() as folder, busway(folder) as (process, line):
-            watched = psutil.Process(process.pid)
-            await asyncio.sleep(2.0)
-            idle = watched.memory_info().rss / MB
-            server.stop(immediate=True)
-            requests = BACKLOG // 1000
-            options = ("--mode", "ndjson", "--requests", requests, "--connections", 4)
-            await asyncio.to_thread(load, port_of(line), *options, "--seconds", 600)
-            full = watched.memory_info().rss / MB
-            server.start()
-        return idle, full
+async def memory(engine: Engine, workers: int, backlog: int) -> list[tuple[float, float]]:
+    """Return the resident MB of each process, idle, and with a backlog that cannot leave."""
+    with postgres_server() as away, _destination(away):
+        async with database(away):
+            with busway(engine, workers) as running:
+                watched = [psutil.Process(pid) for pid in running.pids]
+                await asyncio.sleep(2.0)
+                idle = [process.memory_info().rss / MB for process in watched]
+                away.stop(immediate=True)
+                options = ("--mode", "ndjson", "--requests", backlog // 1000, "--connections", 4)
+                await asyncio.to_thread(load, running.port, *options, "--seconds", 600)
+                full = [process.memory_info().rss / MB for process in watched]
+                away.start()
+            return list(zip(idle, full, strict=True))
 
 
-async def _run() -> list[dict[str, Any]]:
-    with postgres_server() as server:
-        os.environ["BENCH_DSN"] = server.dsn
-        connection = await asyncpg.connect(server.dsn)
-        await connection.execute("ALTER SYSTEM SET track_commit_timestamp = on")
-        await connection.close()
-        server.stop()
-        server.start()
-        floors = [await floor(server) for _ in range(3)]
-        measured = [await throughput(server) for _ in range(3)]
-        times = await latency(server)
-        p50, p99 = statistics.median(times), times[len(times) * 99 // 100]
-        idle, full = await memory(server)
+@contextmanager
+def _destination(server: PostgresServer) -> Iterator[None]:
+    """Have flows load into a server."""
+    before = os.environ.get("BENCH_DSN", "")
+    os.environ["BENCH_DSN"] = server.dsn
+    try:
+        yield
+    finally:
+        os.environ["BENCH_DSN"] = before
+
+
+async def _timed(server: PostgresServer) -> None:
+    """Have the server note when each transaction was committed."""
+    connection = await asyncpg.connect(server.dsn)
+    await connection.execute("ALTER SYSTEM SET track_commit_timestamp = on")
+    await connection.close()
+    server.stop()
+    server.start()
+
+
+async def _embedded(engine: Engine) -> list[dict[str, Any]]:
+    with postgres_server() as server, _destination(server):
+        await _timed(server)
+        floors = [await floor(server) for _ in range(ROUNDS)]
+        measured = [await throughput(engine, server, 0) for _ in range(ROUNDS)]
+        times = await latency(engine, server, 0)
+    ((idle, full),) = await memory(engine, 0, BACKLOG)
     return [
-        {
-            "what": "NDJSON in, Python step, PostgreSQL upsert, exactly once (rows/s)",
-            "floor": max(floors),
-            "measured": max(measured),
-            "ratio": max(measured) / max(floors),
-            "target": 0.5,
-        },
-        _limit("post to row visible, 500 single events/s, p50 (ms)", p50, 5),
-        _limit("post to row visible, 500 single events/s, p99 (ms)", p99, 15),
+        _rate(WHAT, max(floors), max(measured), 0.5),
+        _limit(f"{SOON}, p50 (ms)", statistics.median(times), 5),
+        _limit(f"{SOON}, p99 (ms)", times[len(times) * 99 // 100], 15),
         _limit("memory, idle (MB)", idle, 100),
         _limit(f"memory, {BACKLOG:,} events of backlog (MB)", full, 300),
     ]
 
 
-def _limit(what: str, measured: float, limit: float) -> dict[str, Any]:
+async def _on_cluster(engine: Engine) -> list[dict[str, Any]]:
+    measured = {}
+    with postgres_server() as server, _destination(server):
+        await _timed(server)
+        floors = [await floor(server) for _ in range(ROUNDS)]
+        for workers in WORKERS:
+            measured[workers] = await throughput(engine, server, workers)
+        times = await latency(engine, server, 1)
+    serving, working = await memory(engine, 1, CLUSTER_BACKLOG)
+    backlog = f"{CLUSTER_BACKLOG:,} events of backlog (MB)"
+    return [
+        *(
+            _rate(f"{WHAT}, {workers} worker{'s' * (workers > 1)}", max(floors), measured[workers])
+            for workers in WORKERS
+        ),
+        _limit(f"{SOON}, p50 (ms)", statistics.median(times)),
+        _limit(f"{SOON}, p99 (ms)", times[len(times) * 99 // 100]),
+        _limit("memory of an intake, idle (MB)", serving[0], 100),
+        _limit("memory of a worker, idle (MB)", working[0], 100),
+        _limit(f"memory of an intake, {backlog}", serving[1], 300),
+        _limit(f"memory of a worker, {backlog}", working[1], 300),
+    ]
+
+
+def _rate(what: str, floor: float, measured: float, target: float | None = None) -> dict[str, Any]:
+    ratio = measured / floor
+    return {"what": what, "floor": floor, "measured": measured, "ratio": ratio, "target": target}
+
+
+def _limit(what: str, measured: float, limit: float | None = None) -> dict[str, Any]:
     return {"what": what, "floor": None, "measured": measured, "ratio": None, "limit": limit}
 
 
-def run() -> list[dict[str, Any]]:
+def run(engine: Engine) -> list[dict[str, Any]]:
     """Return the rows of the pipeline budgets."""
-    return asyncio.run(_run())
+    return asyncio.run(_on_cluster(engine) if engine.pids() else _embedded(engine))
 
 
 if __name__ == "__main__":
-    for row in run():
-        print(row)
+    with ENGINES[chosen()]() as chosen_engine:
+        for row in run(chosen_engine):
+            print(row)
