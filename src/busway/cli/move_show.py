@@ -68,14 +68,14 @@ class _Lines:
         self._told_at = 0.0
 
     def tell(self, step: Step, done: int, total: int) -> None:
+        if self._json:
+            as_line({"step": step, "done": done, "total": total})
+            return
         fresh = step == self._step and time.monotonic() - self._told_at < _TOLD_EVERY_S
         if fresh and done < total:
             return
         self._step, self._told_at = step, time.monotonic()
-        if self._json:
-            as_line({"step": step, "done": done, "total": total})
-        else:
-            typer.echo(f"{step}: {done:,} of {total:,}", err=True)
+        typer.echo(f"{step}: {done:,} of {total:,}", err=True)
 
     def stop(self) -> None:
         """Nothing to take down."""

@@ -12,13 +12,13 @@ from datetime import datetime
 
 import msgspec
 
-from busway.control.record import HAND
+from busway.control.record import HAND, RUNNING
 from busway.delivery.care import INTERRUPTED, Care, Mark, care
 from busway.delivery.settle import Decided
 from busway.lane import Change, Lane
 from busway.ports import Ledger
 from busway.runtime.fates import Fates
-from busway.runtime.inherit import RUNNING, release
+from busway.runtime.inherit import release
 from busway.runtime.portion import Portion, shortened
 from busway.runtime.portion import ended as cut_off
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from busway.control.record import HAND
+from busway.control.record import HAND, RUNNING
 from busway.control.worker import WORKER
 from busway.lane import Change, Lane, Lease, is_replay
 from busway.ports import Ledger
 
-RUNNING = "running"
 ALONE = "alone"
 """The worker that has the lanes which a process that worked alone left in the middle."""
 
