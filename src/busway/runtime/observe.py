@@ -75,9 +75,9 @@ class Observer:
         """``age_s`` tells how old the last beat is."""
         self._metrics.beat_age.set_function(age_s)
 
-    def retried(self, flow: str, fate: str) -> None:
-        """A parked event was tried again."""
-        self._metrics.retries.labels(_label(flow), fate).inc()
+    def retried(self, flow: str, fate: str, count: int = 1) -> None:
+        """Parked events were tried again, and met the same fate."""
+        self._metrics.retries.labels(_label(flow), fate).inc(count)
 
 
 def _label(flow: str) -> str:

@@ -73,7 +73,7 @@ class _Hand:
     """What is kept in hand of a job while it runs: its throttle, and its patch once loaded."""
 
     def __init__(self, job: Job) -> None:
-        self._throttle = None if job.rate is None else Throttle(Rate.parse(job.rate))
+        self._throttle = None if job.rate is None else Throttle(_paged(Rate.parse(job.rate)))
         self._patch: Function | None = None
         self._page = PAGE if msgspec.json.decode(job.spec, type=Spec).patch is None else 1
 
@@ -97,6 +97,15 @@ class _Hand:
         if self._patch is None:
             self._patch = await patch_of(job)
         return self._patch
+
+
+def _paged(rate: Rate) -> Rate:
+    """Return a rate with a burst, where none was said, that makes pages of some size.
+
+    Each page is a transaction, and what a transaction costs is shared by its letters.
+    """
+    burst = max(1, int(rate.per_s * POLL_S)) if rate.at_once is None else rate.at_once
+    return Rate(rate.per_s, burst)
 
 
 def _is_mine(job: Job) -> bool:

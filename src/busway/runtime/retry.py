@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal
@@ -24,6 +24,7 @@ from busway.runtime.produce import fate_of, produce
 POLL_S = 0.5
 MOST_EVENTS = 500
 _TO_PROBE = 100
+_Landed = Literal["delivered", "filtered"]
 
 
 class Retrier:
@@ -127,9 +128,15 @@ class Retrier:
         if to.flow.ordered:
             decided = in_turn(wanted, decided)
         by_offset = {one.offset: one for one in troubles}
-        verdicts = [self._verdict(by_offset[one.offset], one) for one in decided]
+        at = self._hub.clock.now()
+        verdicts = [
+            self._verdict(by_offset[one.offset], one.fate, at)
+            for one in decided
+            if not isinstance(one.fate, Held)
+        ]
+        self._tell(verdicts)
         async with to.lock:
-            await self._claims.judge([one for one in verdicts if one is not None])
+            await self._claims.judge(verdicts)
 
     async def _with_followers(
         self, to: Assignment, troubles: Sequence[Trouble]
@@ -176,22 +183,23 @@ class Retrier:
             return None
         return leave
 
-    def _verdict(self, trouble: Trouble, decided: Decided) -> Verdict | None:
-        terms = self._hub.terms(self._flow)
-        if isinstance(decided.fate, Held):
-            return None
-        became: Literal["delivered", "filtered"] | Trouble
-        if isinstance(decided.fate, Problem):
-            became = failed_again(terms, trouble, decided.fate)
+    def _verdict(self, trouble: Trouble, fate: _Landed | Problem, at: datetime) -> Verdict:
+        became: _Landed | Trouble
+        if isinstance(fate, Problem):
+            became = failed_again(self._hub.terms(self._flow), trouble, fate)
             if became.due is not None:
                 self._next_due = min(became.due, self._next_due or became.due)
         else:
-            became = decided.fate
-        self._hub.observer.retried(
-            trouble.flow, became.state if isinstance(became, Trouble) else became
-        )
+            became = fate
         place = (trouble.flow, trouble.partition, trouble.offset)
-        return Verdict(*place, trouble.attempts, trouble.state, became, terms.at)
+        return Verdict(*place, trouble.attempts, trouble.state, became, at)
+
+    def _tell(self, verdicts: Sequence[Verdict]) -> None:
+        fates = Counter(
+            one.became.state if isinstance(one.became, Trouble) else one.became for one in verdicts
+        )
+        for fate, count in fates.items():
+            self._hub.observer.retried(self._flow.name, fate, count)
 
 
 def _again(trouble: Trouble) -> Event:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -14,6 +13,7 @@ import apsw
 
 from busway.conservation import check_settlement, check_verdict
 from busway.engine.sqlite import keeping, row, settling
+from busway.engine.sqlite.aside import Aside
 from busway.engine.sqlite.checkpoint import Checkpointer
 from busway.engine.sqlite.database import Row, connect, connect_reading, rows, sql, translated
 from busway.engine.sqlite.moment import restored
@@ -44,6 +44,7 @@ class SqliteLedger:
         self._connection = connect_reading(path)
         self._checkpointer = Checkpointer(path)
         self._writer = Writer(connect(path), path)
+        self._aside = Aside(path)
 
     async def lanes(self) -> Sequence[Lane]:
         return self._rows("ledger/lanes", (), row.lane)
@@ -104,16 +105,13 @@ class SqliteLedger:
     async def troubles(self, query: Query) -> Sequence[Trouble]:
         statement, bindings = question(query)
         if is_long(query):
-            return [
-                row.trouble(one)
-                for one in await asyncio.to_thread(self._aside, statement, bindings)
-            ]
+            return [row.trouble(one) for one in await self._aside.rows(statement, bindings)]
         with self._told():
             return [row.trouble(found) for found in self._connection.execute(statement, bindings)]
 
     async def groups(self, query: Query) -> Sequence[Group]:
         statement, bindings = grouped(query)
-        found = await asyncio.to_thread(self._aside, statement, bindings)
+        found = await self._aside.rows(statement, bindings)
         return [row.group(each) for each in found]
 
     async def next_due(self) -> datetime | None:
@@ -143,13 +141,8 @@ class SqliteLedger:
 
     async def count_troubles(self) -> Mapping[tuple[str, int], tuple[int, int]]:
         # every row is looked at, so not on the loop
-        found = await asyncio.to_thread(self._aside, sql("ledger/count_troubles"))
+        found = await self._aside.rows(sql("ledger/count_troubles"))
         return {(flow, partition): (parked, dead) for flow, partition, parked, dead in found}
-
-    def _aside(self, statement: str, bindings: Row = ()) -> list[Row]:
-        """Run a long query on a connection of its own."""
-        with self._told(), contextlib.closing(connect_reading(self._path)) as connection:
-            return connection.execute(statement, bindings).fetchall()
 
     async def change(self, changes: Sequence[Change], audit: Sequence[Audit] = ()) -> bool:
         def work(connection: apsw.Connection) -> bool:
@@ -169,6 +162,7 @@ class SqliteLedger:
 
     async def close(self) -> None:
         self._connection.close()
+        self._aside.close()
         await self._writer.close()
         await self._checkpointer.close()
 
