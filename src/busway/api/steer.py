@@ -128,7 +128,7 @@ async def resume(
     asker: NamedDependency[Asker],
     data: JSONBody[Why],
 ) -> Steered:
-    """End a pause or a drain, and call a destination again that answered 410.
+    """End a pause or a drain, and call a destination at once that is down, or answered 410.
 
     Maintenance windows go on to hold.
     """

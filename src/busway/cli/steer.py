@@ -75,7 +75,7 @@ def pause(
 
 @steering
 def resume(call: Call, way: Way) -> None:
-    """Deliver again, and call a destination again that answered 410.
+    """Deliver again, and call a destination at once that is down, or that answered 410.
 
     Maintenance windows go on to hold: `busway window skip orders` passes over one.
 
@@ -101,7 +101,8 @@ def throttle(
     way: Way,
     rate: Annotated[str | None, typer.Option("--rate", help="Events, like 5/s or 100/m.")] = None,
     concurrency: Annotated[
-        str | None, typer.Option("--concurrency", help="Requests at a time, of each worker: 4, or adaptive.")
+        str | None,
+        typer.Option("--concurrency", help="Requests at a time, of each worker: 4, or adaptive."),
     ] = None,
     off: Annotated[bool, typer.Option("--off", help="Hold what is declared again.")] = False,
 ) -> None:

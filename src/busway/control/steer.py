@@ -71,7 +71,7 @@ def pause_end(now: datetime, lasts: str | None, until: datetime | None) -> datet
 
 
 async def resume(control: Control, target: Target, order: Order) -> Steering:
-    """Deliver again: end a pause or a drain, and call a destination again that is gone.
+    """Deliver again: end a pause or a drain, and call a destination that is gone, or down, at once.
 
     Maintenance windows go on to hold; :func:`skip_windows` passes over them.
     """

@@ -6,6 +6,8 @@
                                ▲                              │
                                └──down or failing, longer─────┘
     any ──gone──► gone ──an operator resumes──► closed
+
+An operator who resumes does not wait for the next probe either.
 """
 
 from __future__ import annotations
@@ -54,6 +56,12 @@ class Breaker(msgspec.Struct, frozen=True):
     def on_gone(self, reason: str) -> Breaker:
         """It asks never to be called again."""
         return Breaker("gone", reason, self.failures, trip=self.trip)
+
+    def resumed(self) -> Breaker:
+        """An operator says that it takes writes again: the next probe goes at once."""
+        if self.state == "gone":
+            return Breaker(trip=self.trip)
+        return msgspec.structs.replace(self, until=0.0) if self.state == "open" else self
 
     def wait_s(self, now: float) -> float | None:
         """Return how long to wait before calling: 0 now, ``None`` for no known time."""

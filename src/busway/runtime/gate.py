@@ -86,8 +86,8 @@ class Gate:
         return self.breaker.state == "closed"
 
     def resume(self) -> None:
-        """Believe that the destination takes writes again, also where it asked for none (410)."""
-        self._set(Breaker(trip=self.breaker.trip))
+        """Go and see at once, also where the destination asked never to be called again (410)."""
+        self._set(self.breaker.resumed())
 
     def remember_gone(self, reason: str, since: datetime) -> None:
         """Begin as it was left: the destination asked never to be called again."""

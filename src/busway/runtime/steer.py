@@ -113,11 +113,9 @@ class Steersman:
                 self._lift(target, new.resumed_at)
 
     def _lift(self, target: Target, at: datetime) -> None:
-        """Call a destination again that had asked before a time never to be called again."""
+        """Call a destination at once that was down, or gone, before a time."""
         for one in self._steered:
-            if target not in one.targets or one.gate.breaker.state != "gone":
-                continue
-            if one.gate.since <= at:
+            if target in one.targets and not one.gate.closed and one.gate.since <= at:
                 one.gate.resume()
 
     def _turn_valves(self, now: datetime) -> None:

@@ -396,6 +396,17 @@ async def test_resume_calls_again_who_asked_for_no_more(tmp_path: Path) -> None:
             await busway.until("f", delivered=10, state="running")
 
 
+async def test_resume_does_not_wait_for_the_next_probe(tmp_path: Path) -> None:
+    async with http_target() as target:
+        target.decide = lambda _: Answer(503, {"Retry-After": "3600"})
+        async with running(flow_to(target), tmp_path / "data") as busway:
+            await busway.post(*numbered(0, 10))
+            await busway.until("f", state="down", backlog=10)
+            target.decide = lambda _: Answer()
+            await steer.resume(busway.node.control, FLOW, ORDER)
+            await busway.until("f", delivered=10, state="running")
+
+
 async def test_another_process_is_obeyed(tmp_path: Path) -> None:
     """Another process has no one here to wake: it only writes the ledger."""
     async with http_target() as target, running(flow_to(target), tmp_path / "data") as busway:
