@@ -30,7 +30,7 @@ class Claims:
         """
         interrupted = [one for one in troubles if self._is_interrupted(one)]
         if interrupted:
-            await self._hub.ledger.judge(self._failed(interrupted))
+            await self._hub.ledger.judge(self._failed(interrupted, troubles))
         now = self._hub.clock.now()
         claimed = [
             msgspec.structs.replace(one, begun_at=now) for one in _without(troubles, interrupted)
@@ -59,18 +59,23 @@ class Claims:
         """Say whether another process began it, and did not come to an end with it."""
         return trouble.begun_at is not None and _place(trouble) not in self._begun
 
-    def _failed(self, troubles: Sequence[Trouble]) -> Sequence[Verdict]:
+    def _failed(
+        self, interrupted: Sequence[Trouble], troubles: Sequence[Trouble]
+    ) -> Sequence[Verdict]:
         """Return verdicts on interrupted attempts: in an ordered flow the first of each key failed.
 
-        The others of its key wait behind it, as they did.
+        The others of its key wait behind it, as they did, also where it was not interrupted itself:
+        with a time of its own one of them would overtake it.
         """
-        found, keys = [], set()
-        for one in sorted(troubles, key=lambda trouble: (trouble.partition, trouble.offset)):
-            if one.key is not None and one.key in keys:
+        found = []
+        first: dict[str | None, int] = {}
+        for one in troubles:
+            first[one.key] = min(one.offset, first.get(one.key, one.offset))
+        for one in interrupted:
+            if one.key is None or one.offset == first[one.key]:
+                found.append(self._verdict(self._failed_once(one), one.attempts))
+            else:
                 found.append(self._verdict(msgspec.structs.replace(one, begun_at=None)))
-                continue
-            keys.add(one.key)
-            found.append(self._verdict(self._failed_once(one), one.attempts))
         return found
 
     def _failed_once(self, trouble: Trouble) -> Trouble:

@@ -91,3 +91,16 @@ async def test_nothing_overtakes_an_event_of_its_key_that_somebody_else_changed(
     stale = msgspec.structs.replace(first, attempts=3)
     going = await claims.begin([stale, *others])
     assert [one.offset for one in going] == [2]
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+async def test_one_that_waits_never_gets_a_time_of_its_own(ahead: bool) -> None:
+    """What was held back was begun too; the process ended before it let go of it."""
+    ledger, claims = await world(
+        parked(0, "a", head=ahead), parked(1, "a", head=False, begun=True), parked(2, "b")
+    )
+    assert [one.offset for one in await claims.begin(await kept(ledger))] == [2]
+    _, second, _ = await kept(ledger)
+    assert (second.attempts, second.due, second.begun_at) == (0, None, None)
+    going = await claims.begin(await kept(ledger))
+    assert [one.offset for one in going] == [0, 1, 2]
