@@ -38,8 +38,11 @@ async def begun(ledger: Ledger, at: datetime) -> Mapping[str, Mark] | None:
 
 
 async def ended(ledger: Ledger) -> None:
-    """Keep that the process stopped in good order."""
-    await ledger.change([Change(RUNNING, None)])
+    """Keep that the process stopped in good order: what was marked says nothing any more.
+
+    A lane whose process died right after it had settled has its mark until its next event.
+    """
+    await ledger.change([Change(name, None) for name in (RUNNING, *await ledger.get(HAND))])
 
 
 class Careful:
