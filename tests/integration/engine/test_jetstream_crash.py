@@ -6,12 +6,14 @@ import asyncio
 import itertools
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import pytest
 
 from busway.engine.jetstream import JetStreamLog, Place
+from busway.engine.jetstream.patience import PATIENCE_S
 from busway.errors import StoreError
 from busway.ports import Draft
 from nats_cluster import NatsCluster, nats_cluster
@@ -31,12 +33,24 @@ def servers() -> Iterator[NatsCluster]:
 @pytest.fixture
 def cluster(servers: NatsCluster) -> Iterator[NatsCluster]:
     yield servers
+    for node in servers.nodes:
+        if node.running:
+            node.resume()
     servers.start()
 
 
 @pytest.fixture
 def place(cluster: NatsCluster) -> Place:
     return Place.of(cluster.address(f"log{uuid.uuid4().hex}"))
+
+
+@asynccontextmanager
+async def opened(place: Place) -> AsyncIterator[JetStreamLog]:
+    log = await JetStreamLog.open(place, PARTITIONS)
+    try:
+        yield log
+    finally:
+        await log.close()
 
 
 class Appender:
@@ -99,25 +113,28 @@ async def contents(log: JetStreamLog) -> list[list[bytes]]:
 
 async def disturbed(place: Place, disturb: Callable[[], None], recover: Callable[[], None]) -> None:
     """Append from two places while something happens; then see that all of it is there once."""
-    first = await JetStreamLog.open(place, PARTITIONS)
-    second = await JetStreamLog.open(place, PARTITIONS)
-    appenders = [Appender(first, "a"), Appender(second, "b")]
-    tasks = [asyncio.create_task(appender.run()) for appender in appenders]
-    await asyncio.gather(*(appender.more() for appender in appenders))
-    await asyncio.to_thread(disturb)
-    await asyncio.gather(*(appender.more() for appender in appenders))
-    await asyncio.to_thread(recover)
-    await asyncio.gather(*(appender.more() for appender in appenders))
-    for appender in appenders:
-        appender.stop()
-    async with asyncio.timeout(60):
-        await asyncio.gather(*tasks)
-    await first.close()
-    await second.close()
-    reader = await JetStreamLog.open(place, PARTITIONS)
-    found = await contents(reader)
-    await reader.close()
+    async with opened(place) as first, opened(place) as second:
+        appenders = [Appender(first, "a"), Appender(second, "b")]
+        async with asyncio.TaskGroup() as group:
+            for appender in appenders:
+                group.create_task(appender.run())
+            try:
+                await more(appenders)
+                await asyncio.to_thread(disturb)
+                await more(appenders)
+                await asyncio.to_thread(recover)
+                await more(appenders)
+            finally:
+                for appender in appenders:
+                    appender.stop()
+    async with opened(place) as reader:
+        found = await contents(reader)
     check(found, appenders)
+
+
+async def more(appenders: list[Appender]) -> None:
+    """Return once each has appended more."""
+    await asyncio.gather(*(appender.more() for appender in appenders))
 
 
 def check(found: list[list[bytes]], appenders: list[Appender]) -> None:
@@ -163,53 +180,41 @@ async def test_all_are_killed_and_started_again(cluster: NatsCluster, place: Pla
     await disturbed(place, restart, lambda: None)
 
 
-async def test_without_a_quorum_nothing_is_acknowledged(cluster: NatsCluster, place: Place) -> None:
-    log = await JetStreamLog.open(place, PARTITIONS)
-    await log.append([Draft(0, [b"before"])], AT)
-    for node in cluster.nodes[:2]:
-        node.kill()
-    appending = asyncio.create_task(log.append([Draft(0, [b"during"])], AT))
-    with pytest.raises(StoreError, match="it is not known whether the events were stored"):
-        await appending
-    await asyncio.to_thread(cluster.start)
-    async with asyncio.timeout(60):
-        (offset,) = await log.append([Draft(0, [b"after"])], AT)
-    found = (await contents(log))[0]
-    assert found in ([b"before", b"after"], [b"before", b"during", b"after"])
-    assert found[offset] == b"after"
-    await log.close()
-
-
-async def test_who_waits_is_woken_after_everything_was_restarted(
+async def test_without_a_quorum_nothing_is_acknowledged_and_who_waits_goes_on_waiting(
     cluster: NatsCluster, place: Place
 ) -> None:
-    reader = await JetStreamLog.open(place, PARTITIONS)
-    waiting = asyncio.create_task(reader.wait(1, 0))
-    await asyncio.sleep(0)
-    cluster.stop()
-    await asyncio.to_thread(cluster.start)
-    writer = await JetStreamLog.open(place, PARTITIONS)
-    await writer.append([Draft(1, [b"x"])], AT)
-    async with asyncio.timeout(30):
-        await waiting
+    async with opened(place) as log, opened(place) as reader:
+        log._publisher.patience_s = 1.0
+        await log.append([Draft(0, [b"before"])], AT)
+        waiting = asyncio.create_task(reader.wait(1, 0))
+        for node in cluster.nodes[:2]:
+            node.kill()
+        with pytest.raises(StoreError, match="it is not known whether the events were stored"):
+            await log.append([Draft(0, [b"during"])], AT)
+        cluster.nodes[2].kill()
+        await asyncio.to_thread(cluster.start)
+        log._publisher.patience_s = PATIENCE_S
+        async with asyncio.timeout(60):
+            offsets = await log.append([Draft(0, [b"after"]), Draft(1, [b"x"])], AT)
+            await waiting
+        found = await contents(log)
+        assert found[0] in ([b"before", b"after"], [b"before", b"during", b"after"])
+        assert found[0][offsets[0]] == b"after"
+        assert found[1] == [b"x"]
         (batch,) = await reader.read(1, 0, EVERYTHING)
-    assert list(batch.events) == [b"x"]
-    await writer.close()
-    await reader.close()
+        assert list(batch.events) == [b"x"]
 
 
 async def test_a_log_is_closed_while_nobody_answers(cluster: NatsCluster, place: Place) -> None:
-    log = await JetStreamLog.open(place, PARTITIONS)
-    for node in cluster.nodes:
-        node.pause()
-    appending = asyncio.create_task(log.append([Draft(0, [b"a"])], AT))
-    waiting = asyncio.create_task(log.wait(0, 0))
-    await asyncio.sleep(0)
-    async with asyncio.timeout(15):
-        await log.close()
-        await waiting
-        with pytest.raises(StoreError, match="closed"):
-            await appending
-    for node in cluster.nodes:
-        node.resume()
-    await asyncio.to_thread(cluster.wait_until_healthy)
+    async with opened(place) as log:
+        log._publisher.patience_s = 600.0
+        for node in cluster.nodes:
+            node.pause()
+        appending = asyncio.create_task(log.append([Draft(0, [b"a"])], AT))
+        waiting = asyncio.create_task(log.wait(0, 0))
+        await asyncio.sleep(0)
+        async with asyncio.timeout(60):
+            await log.close()
+            await waiting
+            with pytest.raises(StoreError, match="closed"):
+                await appending

@@ -238,6 +238,32 @@ async def overheard(cluster: NatsCluster, above: str) -> AsyncIterator[list[byte
         yield heard
 
 
+@pytest.mark.parametrize("partitions", [[0], [0, 1]], ids=["one message", "several"])
+async def test_a_server_that_led_before_says_that_another_message_came_first(
+    cluster: NatsCluster, place: Place, partitions: list[int]
+) -> None:
+    """As one that stood still does; it may be quicker than the leader, which stores the message."""
+    refusal = {"code": 400, "err_code": 10164, "description": "wrong last sequence"}
+    answer = json.dumps({"error": refusal}).encode()
+    told = asyncio.Event()
+
+    async with opened(place) as log, opened(place) as reader, client_of(cluster) as client:
+
+        async def refuse(message: Msg) -> None:
+            if message.reply:
+                await client.publish(message.reply, answer)
+            told.set()
+
+        await client.subscribe(f"{place.name}.*", cb=refuse)
+        await client.publish(f"{place.name}.none", b"")
+        await told.wait()
+        for number in range(40):
+            drafts = [Draft(p, [b"%d" % number]) for p in partitions]
+            assert list(await log.append(drafts, AT)) == [number] * len(partitions)
+        for partition in partitions:
+            assert await contents(reader, partition) == [b"%d" % n for n in range(40)]
+
+
 async def test_a_message_that_was_deleted_is_noticed(cluster: NatsCluster, place: Place) -> None:
     async with opened(place) as log:
         for number in range(5):

@@ -19,7 +19,7 @@ from busway.engine.jetstream.chart import Chart
 from busway.engine.jetstream.link import Unanswered
 from busway.engine.jetstream.message import Spot
 from busway.engine.jetstream.parcel import Parcel, Sent
-from busway.engine.jetstream.patience import Patience
+from busway.engine.jetstream.patience import PATIENCE_S, Patience
 from busway.engine.jetstream.stream import Fault, Refused, Stream, refusal
 from busway.errors import StoreError, StoreFull
 
@@ -35,7 +35,11 @@ _MEANT_TO_PASS = (Refused, StoreFull)
 
 
 class _Raced(StoreError):
-    """Another message came first, so that this one was not stored and never will be."""
+    """A server says that another message came first.
+
+    It is no proof: one that stood still, and has not learned yet that it leads no more, says so of
+    a message that the leader of now stores.
+    """
 
 
 class _Ack(msgspec.Struct, frozen=True):
@@ -54,6 +58,8 @@ class Publisher:
         self._stream = stream
         self._chart = chart
         self.atomic = atomic
+        self.patience_s = PATIENCE_S
+        """How long an append is tried, in seconds."""
 
     async def store(self, parcels: Sequence[Parcel], at: datetime) -> list[Spot]:
         """Store parcels behind the ends of their partitions; return where they are.
@@ -61,7 +67,7 @@ class Publisher:
         Raises :class:`StoreFull` when there is no room, and another :class:`StoreError` when it is
         not known in time whether they were stored.
         """
-        patience = Patience(_UNKNOWN)
+        patience = Patience(_UNKNOWN, self.patience_s)
         if len(parcels) == 1 or (self.atomic and len(parcels) <= _BATCH_MESSAGES):
             return await self._whole(parcels, at, patience)
         return await self._apart(parcels, at, patience)
@@ -121,45 +127,45 @@ class Publisher:
             except _MEANT_TO_PASS:
                 if not unsure:
                     raise
-                reason = "it is not known whether it was stored before the log became full"
+                await patience.pause("it is not known if it was stored before the log was full")
             except _Raced as error:
-                if not unsure:
-                    return None
-                reason = str(error)
+                if unsure:
+                    await patience.pause(error)
             except Unanswered as error:
-                unsure, reason = True, str(error)
-            await patience.pause(reason)
+                unsure = True
+                await patience.pause(error)
+            told, unsure = not unsure, True
             try:
-                spots = await self._found(sent)
+                spots = await self._found(sent, told=told)
             except Unanswered:
                 continue
             if spots is not None:
                 return spots or None
 
-    async def _found(self, sent: Sequence[Sent]) -> list[Spot] | None:
+    async def _found(self, sent: Sequence[Sent], *, told: bool) -> list[Spot] | None:
         """Look what is stored where it was to be: all of it, something else (an empty list), or
-        not all of it yet (``None``)."""
+        not all of it yet (``None``). ``told``: a server has said that it is something else."""
         spots: list[Spot] = []
-        behind: dict[int, int] = {}
+        behind: dict[int, int | None] = {}
         for one in sent:
             partition = one.parcel.partition
-            after = behind.get(partition, 0) if one.after is None else one.after
-            found = await self._stream.next(partition, after + 1)
+            after = behind[partition] if one.after is None else one.after
+            found = None if after is None else await self._stream.next(partition, after + 1)
+            behind[partition] = None if found is None else found.spot.seq
             if found is None:
-                return None
+                continue
             if found.spot.id != one.id:
-                return self._taken(one, found.spot, spots)
-            behind[partition] = found.spot.seq
+                if spots or (found.spot.offset != one.offset and not told):
+                    raise self._in_doubt()
+                return []
             spots.append(found.spot)
-        return spots
+        return spots if len(spots) == len(sent) else None
 
-    def _taken(self, one: Sent, found: Spot, spots: Sequence[Spot]) -> list[Spot]:
-        if found.offset != one.offset or spots:
-            raise StoreError(
-                f"{self._stream.link.place}: it is not known whether the events were stored;"
-                " send them again, they are recognised by their ids"
-            )
-        return []
+    def _in_doubt(self) -> StoreError:
+        return StoreError(
+            f"{self._stream.link.place}: it is not known whether the events were stored;"
+            " send them again, they are recognised by their ids"
+        )
 
     async def _learn(self, sent: Sequence[Sent]) -> None:
         """Learn where the partitions end now, from the leader where nothing was heard of it."""
