@@ -10,7 +10,7 @@ import apsw
 
 from busway.conservation import moved
 from busway.engine.sqlite.cause import Cause, cause_of, count_causes
-from busway.engine.sqlite.database import rows, sql
+from busway.engine.sqlite.database import Row, rows, sql
 from busway.engine.sqlite.moment import stored
 from busway.engine.sqlite.row import moved_row, trouble_row
 from busway.lane import MERGED_WITHIN, Counts, Lease, Settlement, State, Trouble, Verdict
@@ -76,8 +76,10 @@ def _moved_on(connection: apsw.Connection, verdict: Verdict, causes: Counter[Cau
     became = verdict.became
     if not isinstance(became, Trouble) or verdict.event not in (None, became.event):
         return False
-    row = moved_row(became)
-    connection.execute(sql("ledger/move_trouble"), (*row, verdict.attempts, verdict.state))
+    row, standing = moved_row(became), (verdict.attempts, verdict.state)
+    if standing == (became.attempts, became.state) and _claimed(connection, row):
+        return True
+    connection.execute(sql("ledger/move_trouble"), (*row, *standing))
     if not connection.changes():
         return False
     if verdict.state != became.state:
@@ -85,6 +87,12 @@ def _moved_on(connection: apsw.Connection, verdict: Verdict, causes: Counter[Cau
         causes[cause_of(became)] += 1
     _release(connection, verdict, became.key, verdict.at)
     return True
+
+
+def _claimed(connection: apsw.Connection, row: Row) -> bool:
+    """Change only when its attempt began, if that is all that is new: no index has that."""
+    connection.execute(sql("ledger/claim_trouble"), row)
+    return bool(connection.changes())
 
 
 def _replaced(connection: apsw.Connection, verdict: Verdict, causes: Counter[Cause]) -> bool:
