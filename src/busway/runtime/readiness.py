@@ -11,7 +11,7 @@ from busway.ports import Log
 from busway.runtime.loop import Loop
 
 EVERY_S = 1.0
-WITHIN_S = 2.0
+WITHIN_S = 8.0
 """How long the log may take to answer."""
 
 Doubt = Callable[[], str | None]

@@ -12,6 +12,7 @@ import pytest
 
 from cluster_process import Cluster
 from command import BUSWAY, environment, until
+from nats_cluster import nats_cluster
 from postgres_server import PostgresServer
 
 FLOWS = """
@@ -115,3 +116,28 @@ def test_a_port_in_use_is_told(cluster: Cluster) -> None:
         )
     assert (done.returncode, done.stdout) == (1, "")
     assert f"cannot listen on 127.0.0.1 port {port}" in done.stderr
+
+
+def test_an_intake_on_jetstream_goes_on_while_the_ledger_is_away(
+    tmp_path: Path, engine: str, server: PostgresServer
+) -> None:
+    (tmp_path / "shop.py").write_text(FLOWS)
+    event = {"id": "1", "data": {}}
+    with nats_cluster(1) as nats:
+        given = {"BUSWAY_LEDGER": engine, "BUSWAY_PORT": "0"}
+        cluster = Cluster(nats.address("shop"), tmp_path)
+        with (
+            cluster.serving("shop.py", **given) as intake,
+            cluster.working("shop.py", **given) as worker,
+        ):
+            until(lambda: httpx.get(f"{worker.url}/readyz").status_code == 200, "it works")
+            server.stop(immediate=True)
+            try:
+                until(lambda: httpx.get(f"{worker.url}/readyz").status_code == 503, "it does not")
+                assert "the last beat is too old" in httpx.get(f"{worker.url}/readyz").text
+                assert httpx.get(f"{intake.url}/readyz").status_code == 200
+                assert intake.post(event).status_code == 202
+            finally:
+                server.start()
+            settled = 'busway_events_total{flow="orders",outcome="delivered"}'
+            until(lambda: value(worker.url, settled) == 1, "it is delivered when it is back")
