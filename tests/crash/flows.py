@@ -25,7 +25,7 @@ app.flow("to_sqlite", when=ORDER, to=sqlite(database, table="plain", create=True
 app.flow(
     "to_postgres",
     when=ORDER,
-    to=postgres(env("CRASH_DSN"), table="plain", create=True),
+    to=postgres(env("CRASH_DSN"), table="plain", create=True, timeout="10s"),
     steps=[row],
 )
 app.flow("to_jsonl", when=ORDER, to=jsonl(str(home / "plain.jsonl")), steps=[row])
@@ -48,7 +48,7 @@ app.flow(
 @app.flow(
     "flaky_postgres",
     when=ORDER,
-    to=postgres(env("CRASH_DSN"), table="flaky", create=True),
+    to=postgres(env("CRASH_DSN"), table="flaky", create=True, timeout="10s"),
     retry=QUICK,
 )
 def flaky_postgres(event: Event) -> dict[str, Any] | None:

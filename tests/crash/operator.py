@@ -14,14 +14,16 @@ import msgspec
 FLOWS = ("to_sqlite", "to_postgres", "to_jsonl", "to_http", "flaky", "flaky_postgres", "filtered")
 REPLAYED = ("to_sqlite", "to_postgres", "to_jsonl", "to_http", "flaky_postgres")
 PAUSE_S = 0.02
+"""How long it rests at most between two requests."""
 
 
 class Operator:
     """Asks for one thing after the other; an answer may be lost with the process that gave it."""
 
-    def __init__(self, home: Path, chance: random.Random) -> None:
+    def __init__(self, home: Path, chance: random.Random, pause_s: float = PAUSE_S) -> None:
         self._home = home
         self._chance = chance
+        self._pause_s = pause_s
         self._base = ""
         self.done: dict[str, int] = {}
         """How often each was answered."""
@@ -40,7 +42,7 @@ class Operator:
                 except (aiohttp.ClientError, TimeoutError, ConnectionError):
                     return
                 self.done[deed.__name__] = self.done.get(deed.__name__, 0) + 1
-                await asyncio.sleep(self._chance.random() * PAUSE_S)
+                await asyncio.sleep(self._chance.random() * self._pause_s)
 
     async def release(self, events_url: str) -> None:
         """Resume all that is paused or stopped."""
@@ -128,6 +130,8 @@ class Operator:
         url = f"{self._base}/api/v1/{path}"
         async with session.request(method, url, json=given) as answer:
             text = await answer.read()
-            fine = answer.status < 300 or answer.status in (404, 409, 503)
+            if answer.status == 503:
+                raise ConnectionError(text)
+            fine = answer.status < 300 or answer.status in (404, 409)
             assert fine or b"nothing to replay" in text, (method, path, text)
             return msgspec.json.decode(text) if text else None

@@ -3,41 +3,56 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 import aiohttp
 import msgspec
 
+from crash.evidence import Sent
+
+PRODUCERS = 5
+PATIENCE_S = 10.0
 PAUSE_S = 0.05
 PACE_S = 0.05
+ELSEWHERE_AFTER_S = 2.0
+"""How long it waits before it goes to another intake: they learn of each other within a second."""
 
 
 class Producer:
     """One keep-alive client, which sends one request after the other.
 
-    ``acknowledged`` are the numbers of the events that got a 202, ``sent`` of all that it ever
-    sent: a few requests are given up when their answer is lost. Its events have keys of its own,
-    with ascending numbers.
+    It keeps to one of the ``urls``, and goes to the next one when that does not answer; any answer
+    will do. ``acknowledged`` are the numbers of the events that got a 202, ``sent`` of all that it
+    ever sent: a few requests are given up when their answer is lost. Its events have keys of its
+    own, with ascending numbers.
     """
 
-    def __init__(self, name: str, numbers: Callable[[], int], seed: str) -> None:
+    def __init__(
+        self, name: str, numbers: Callable[[], int], seed: str, patience_s: float, pace_s: float
+    ) -> None:
         self.name = name
         self.acknowledged: set[int] = set()
         self.sent: set[int] = set()
-        self.url: str | None = None
+        self.urls: Sequence[str] = ()
         self.stopping = False
         self.repeated = 0
+        self.moved = 0
+        self._patience_s = patience_s
+        self._pace_s = pace_s
         self._numbers = numbers
         self._random = random.Random(seed)
+        self._place = self._random.randrange(100)
 
     async def run(self) -> None:
         """Send until told to stop, and until the request in hand is answered."""
-        timeout = aiohttp.ClientTimeout(total=10)
+        timeout = aiohttp.ClientTimeout(total=self._patience_s)
         async with aiohttp.ClientSession(timeout=timeout) as session:
             while not self.stopping:
                 await self._send(session, self._request())
-                await asyncio.sleep(self._random.random() * PACE_S)
+                await asyncio.sleep(self._random.random() * self._pace_s)
 
     def _request(self) -> list[int]:
         count = 1 if self._random.random() < 0.7 else self._random.randint(2, 60)
@@ -56,18 +71,26 @@ class Producer:
             await self._posted(session, numbers)
 
     async def _posted(self, session: aiohttp.ClientSession, numbers: list[int]) -> bool:
-        if self.url is None:
+        if not self.urls:
             return False
+        url = self.urls[self._place % len(self.urls)]
         lines = [self._event(number) for number in numbers]
         kind = "cloudevents+json" if len(lines) == 1 else "x-ndjson"
         headers = {"Content-Type": f"application/{kind}"}
         try:
-            async with session.post(self.url, data=b"\n".join(lines), headers=headers) as answer:
+            async with session.post(url, data=b"\n".join(lines), headers=headers) as answer:
                 body = await answer.read()
         except (aiohttp.ClientError, TimeoutError):
+            await self._move()
             return False
         assert answer.status in (202, 503), (answer.status, body)
         return answer.status == 202
+
+    async def _move(self) -> None:
+        if len(self.urls) > 1:
+            await asyncio.sleep(ELSEWHERE_AFTER_S)  # what is promised is about time
+            self._place += 1
+            self.moved += 1
 
     def _event(self, number: int) -> bytes:
         return msgspec.json.encode(
@@ -80,3 +103,61 @@ class Producer:
                 "data": {"n": number, "text": "x" * 120},
             }
         )
+
+
+class Producers:
+    """All who send; each finishes the request in hand before it goes."""
+
+    def __init__(self, seed: str, patience_s: float, pace_s: float) -> None:
+        numbers = itertools.count()
+        self.all = [
+            Producer(f"p{each}", lambda: next(numbers), f"{seed}/{each}", patience_s, pace_s)
+            for each in range(PRODUCERS)
+        ]
+        self._running: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._running = [asyncio.create_task(one.run()) for one in self.all]
+
+    def send_to(self, urls: Sequence[str]) -> None:
+        for one in self.all:
+            one.urls = urls
+
+    async def finish(self) -> Sent:
+        """Have them end when they are answered, and return what they sent."""
+        for one in self.all:
+            one.stopping = True
+        await asyncio.gather(*self._running)
+        return Sent(
+            frozenset().union(*(one.acknowledged for one in self.all)),
+            frozenset().union(*(one.sent for one in self.all)),
+        )
+
+    async def cancel(self) -> None:
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    @property
+    def repeated(self) -> int:
+        return sum(one.repeated for one in self.all)
+
+    @property
+    def moved(self) -> int:
+        return sum(one.moved for one in self.all)
+
+
+@asynccontextmanager
+async def producing(
+    seed: str, patience_s: float = PATIENCE_S, pace_s: float = PACE_S
+) -> AsyncIterator[Producers]:
+    """Run producers until they finish, or else until the end of the block.
+
+    ``patience_s`` is how long they wait for an answer, ``pace_s`` how long they rest at most.
+    """
+    producers = Producers(seed, patience_s, pace_s)
+    producers.start()
+    try:
+        yield producers
+    finally:
+        await producers.cancel()

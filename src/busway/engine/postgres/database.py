@@ -21,6 +21,9 @@ STATEMENT_S = 60.0
 QUICK_S = 20.0
 """How long what others wait for may take: a server that is away may not say so."""
 CLOSE_S = 10.0
+IDLE_MS = 2_000
+"""How long a transaction may wait for its next statement: who stands still, or is cut off, in the
+middle of one holds rows that the others wait for. Shorter than a worker's lease."""
 CONNECTIONS = 12
 _FULL = ("53100", "53200")
 _READ_ONLY = "25006"
@@ -66,6 +69,7 @@ class Database:
                 "search_path": schema,
                 "synchronous_commit": commit,
                 "jit": "off",
+                "idle_in_transaction_session_timeout": str(IDLE_MS),
             },
         )
         return cls(way, pool)

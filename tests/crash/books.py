@@ -1,0 +1,75 @@
+"""The log and the ledger as they are, beside whatever works on them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from busway.control.check import check
+from busway.control.status import flow_statuses
+from busway.engine.choose import open_stores
+from busway.event import Event
+from busway.ports import Log, Stores
+from busway.settings import load
+
+SETTLED_S = 120.0
+LOOK_EVERY_S = 0.5
+READ_BYTES = 1 << 22
+
+
+class Books:
+    """Reads what is kept, and checks that it adds up."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    async def check(self) -> None:
+        """Verify that every event of every flow is in exactly one place."""
+        found = await check(self._stores.log, self._stores.ledger)
+        assert not found, found
+
+    async def left(self) -> Mapping[str, tuple[int, int]]:
+        """Return what each flow has before it: its backlog, and what is parked."""
+        found = await flow_statuses(self._stores.log, self._stores.ledger)
+        return {one.name: (one.backlog, one.parked) for one in found}
+
+    async def until_settled(
+        self, finished: Callable[[], Awaitable[bool]], errors: Callable[[], str]
+    ) -> None:
+        """Return once no flow has anything left to do, and all else is ``finished``."""
+        deadline = time.monotonic() + SETTLED_S
+        while any(map(any, (left := await self.left()).values())) or not await finished():
+            assert time.monotonic() < deadline, f"not settled: {left}; {errors()[-4000:]}"
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def events(self) -> list[Event]:
+        """Return all that is in the log."""
+        log = self._stores.log
+        return [
+            Event.from_json(raw)
+            for partition in range(log.partitions)
+            for raw in await _raws(log, partition)
+        ]
+
+
+async def _raws(log: Log, partition: int) -> list[bytes]:
+    found: list[bytes] = []
+    offset, end = await log.bounds(partition)
+    assert offset == 0, "nothing is forgotten that early"
+    while offset < end:
+        for batch in await log.read(partition, offset, READ_BYTES):
+            found += batch.events
+            offset = batch.end
+    return found
+
+
+@asynccontextmanager
+async def books_of(engine: Mapping[str, str]) -> AsyncIterator[Books]:
+    """Open the books of the engine that these variables name."""
+    stores = await open_stores(load(engine))
+    try:
+        yield Books(stores)
+    finally:
+        await stores.close()

@@ -1,0 +1,40 @@
+"""A worker that stands still in the middle of a transaction keeps nobody else from going on."""
+
+from __future__ import annotations
+
+import asyncio
+
+from busway.engine.choose import open_stores
+from busway.engine.postgres.database import Database, fetch
+from busway.engine.postgres.schema import SCHEMA
+from busway.lane import Lease
+from busway.settings import load
+
+PATIENCE_S = 20.0
+"""Where nothing ends the transaction the test would wait for ever."""
+
+
+async def test_who_stands_still_in_a_transaction_loses_it(engine: str) -> None:
+    stores = await open_stores(load({"BUSWAY_ENGINE": engine}))
+    stuck = await Database.open(engine, SCHEMA)
+    lane = await stores.ledger.open_lane("orders", 0, 0)
+    frozen, lasts = asyncio.Event(), asyncio.Event()
+
+    async def stand_still() -> None:
+        async with stuck.transaction() as connection:
+            await fetch(connection, "ledger/lock_lanes", ["orders"], [0])
+            frozen.set()
+            await lasts.wait()
+
+    standing = asyncio.create_task(stand_still())
+    await frozen.wait()
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            (epoch,) = await stores.ledger.lease([Lease("orders", 0, lane.epoch, "other")])
+        assert epoch == lane.epoch + 1
+    finally:
+        lasts.set()
+        ended = await asyncio.gather(standing, return_exceptions=True)
+        await stuck.close()
+        await stores.close()
+    assert isinstance(ended[0], Exception), "its transaction is not committed"
