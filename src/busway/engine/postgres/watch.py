@@ -7,7 +7,7 @@ import contextlib
 
 import asyncpg
 
-from busway.engine.postgres.database import QUICK_S, Database, fetch
+from busway.engine.postgres.database import Database
 from busway.engine.tail import Tail
 from busway.errors import StoreError
 
@@ -68,9 +68,8 @@ class Watch:
                     await self._woken.wait()
 
     async def _look_once(self) -> None:
-        async with self._database.connection(QUICK_S) as connection:
-            for partition, _, end in await fetch(connection, "log/bounds"):
-                self.tail.advance(partition, end)
+        for partition, _, end in await self._database.quick("log/bounds"):
+            self.tail.advance(partition, end)
 
     async def _listen(self) -> None:
         while True:
