@@ -19,7 +19,17 @@ from busway.engine.choose import open_stores
 from busway.errors import BuswayError, SettingsError
 from busway.ports import Sharing
 from busway.runtime.interpreter import tune
-from busway.runtime.wire import FAILED, MORE, READY, RELOAD, Wire
+from busway.runtime.wire import (
+    ALIVE,
+    ALIVE_EVERY_S,
+    FAILED,
+    METRICS,
+    METRICS_EVERY_S,
+    MORE,
+    READY,
+    RELOAD,
+    Wire,
+)
 from busway.settings import NO_PORT, Settings, load
 from busway.telemetry import configure_log
 
@@ -119,16 +129,30 @@ async def _worked(target: str, settings: Settings, member: Membership, family: _
     tune()
     stores = await open_stores(settings, Sharing(family, member.lock))
     node = Node(program, settings, stores, role="work", worker=member.worker)
-    changing: asyncio.Task[None] | None = None
     try:
         await node.start()
         family.wire.send(READY)
+        telling = asyncio.create_task(_tell_metrics(node, family))
+        living = asyncio.create_task(_tell_that_it_lives(family))
         changing = asyncio.create_task(_change_when_told(node, target, family))
         await stop.wait()
+        telling.cancel()
+        changing.cancel()
     finally:
-        if changing is not None:
-            changing.cancel()
         await node.stop()
+    living.cancel()
+
+
+async def _tell_that_it_lives(family: _Family) -> None:
+    while True:
+        family.wire.send(ALIVE)
+        await asyncio.sleep(ALIVE_EVERY_S)
+
+
+async def _tell_metrics(node: Node, family: _Family) -> None:
+    while True:
+        family.wire.send(METRICS + msgspec.json.encode(node.metrics().decode()))
+        await asyncio.sleep(METRICS_EVERY_S)
 
 
 async def _change_when_told(node: Node, target: str, family: _Family) -> None:

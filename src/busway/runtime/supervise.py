@@ -17,10 +17,13 @@ from busway.control.worker import bury
 from busway.errors import BuswayError, StoreError
 from busway.ports import Ledger
 from busway.runtime.shift import new_worker
-from busway.runtime.wire import FAILED, MORE, READY, RELOAD, Wire
+from busway.runtime.wire import ALIVE_EVERY_S, FAILED, METRICS, MORE, READY, RELOAD, Wire
 
 STEADY_S = 60.0
 """After so long a worker's end is not of the same cause as that of the one before it."""
+SILENT_S = 8.0
+"""How long a worker may say nothing. One that is stopped in the middle of a transaction keeps the
+database locked, for the intake too, so it is killed, and what it had in hand is done again."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 
 _log = structlog.get_logger("busway")
@@ -52,10 +55,12 @@ class Supervisor:
     It hands on what one of them tells to all others, and so carries their :class:`Hints`.
     """
 
-    def __init__(self, count: int, launch: Launch, clock: Clock) -> None:
+    def __init__(
+        self, count: int, launch: Launch, clock: Clock, silent_s: float = SILENT_S
+    ) -> None:
         self._launch = launch
         self._clock = clock
-        self._posts = [_Post(self._told) for _ in range(count)]
+        self._posts = [_Post(self._told, silent_s) for _ in range(count)]
         self._tasks: list[asyncio.Task[None]] = []
         self._look: Callable[[], None] = lambda: None
         self._stopping = asyncio.Event()
@@ -65,6 +70,10 @@ class Supervisor:
     def workers(self) -> Sequence[WorkerProcess]:
         """Those that run now."""
         return [one.status for one in self._posts if one.process is not None]
+
+    def metrics(self) -> Mapping[str, str]:
+        """Return what the workers that run told of their metrics last, by their numbers from 1."""
+        return {str(n): one.metrics for n, one in enumerate(self._posts, 1) if one.metrics}
 
     def tell(self) -> None:
         for post in self._posts:
@@ -134,11 +143,14 @@ class Supervisor:
 class _Post:
     """The place of one worker, filled by one process after another."""
 
-    def __init__(self, told: Callable[[_Post], None]) -> None:
+    def __init__(self, told: Callable[[_Post], None], silent_s: float) -> None:
         self._told = told
+        self._silent_s = silent_s
+        self._spoke = False
         self.process: asyncio.subprocess.Process | None = None
         self.first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.in_order = True
+        self.metrics = ""
         self._worker = ""
         self._wire: Wire | None = None
         self._ready = False
@@ -180,11 +192,26 @@ class _Post:
         if stopping.is_set():
             self.signal(signal.SIGTERM)
         self._wire = await Wire.open(here, self._heard)
-        code = await self.process.wait()
+        code = await self._ends(self.process)
         self._wire.close()
         self.process = self._wire = None
+        self.metrics = ""
         self.in_order = not stopping.is_set() or code in (0, -signal.SIGTERM)
         return self._ended(self._failure or _meaning(code))
+
+    async def _ends(self, process: asyncio.subprocess.Process) -> int:
+        """Return how a process ended, by itself or because it has been silent for too long.
+
+        The time in which this process stood still itself does not count.
+        """
+        ending, silent_s = asyncio.create_task(process.wait()), 0.0
+        while not (await asyncio.wait((ending,), timeout=ALIVE_EVERY_S))[0]:
+            silent_s = 0.0 if self._spoke or not self._ready else silent_s + ALIVE_EVERY_S
+            self._spoke = False
+            if silent_s > self._silent_s:
+                self._failure = f"it said nothing for {silent_s:.0f} s, and was killed"
+                self.signal(signal.SIGKILL)
+        return await ending
 
     def _ended(self, why: str) -> str:
         if not self.first.done():
@@ -192,12 +219,15 @@ class _Post:
         return why
 
     def _heard(self, line: bytes) -> None:
+        self._spoke = True
         if line == MORE:
             self._told(self)
         elif line == READY:
             self._ready = True
             if not self.first.done():
                 self.first.set_result(None)
+        elif line.startswith(METRICS):
+            self.metrics = msgspec.json.decode(line.removeprefix(METRICS), type=str)
         elif line.startswith(FAILED):
             self._failure = msgspec.json.decode(line.removeprefix(FAILED), type=str)
 

@@ -13,6 +13,12 @@ RELOAD = b"reload"
 """To a worker: the flows file has changed, and is in order."""
 READY = b"ready"
 """From a worker: it works."""
+ALIVE = b"alive"
+"""From a worker that works, every ``ALIVE_EVERY_S``: it is neither stopped nor stuck."""
+ALIVE_EVERY_S = 1.0
+METRICS = b"metrics "
+"""From a worker, every ``METRICS_EVERY_S``: the rest is its metrics, as a JSON string."""
+METRICS_EVERY_S = 5.0
 FAILED = b"failed "
 """From a worker that cannot start: the rest is why, as a JSON string."""
 

@@ -1,0 +1,104 @@
+"""``busway run --workers`` on a data directory, and a look at its workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from busway.control.worker import WorkerRecord
+from command import Server, busway, running, select, until
+
+LEDGER = Path(".busway") / "ledger.db"
+
+
+class Family:
+    """The process that takes events, its workers, and the directory that they share."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.cwd = server.cwd
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes of the workers that are there now, in the order in which they came."""
+        return children(self.server.process.pid)
+
+    def holders(self, flow: str) -> dict[int, int | None]:
+        """Return the process that has each lane of a flow."""
+        kept = select(self.cwd / LEDGER, "SELECT name, value FROM kept WHERE name LIKE 'worker/%'")
+        pids = {
+            name.removeprefix("worker/"): msgspec.json.decode(value, type=WorkerRecord).pid
+            for name, value in kept
+        }
+        lanes = "SELECT partition, worker FROM lane WHERE flow = '{}' ORDER BY partition"
+        return {p: pids.get(worker) for p, worker in select(self.cwd / LEDGER, lanes.format(flow))}
+
+    def spread(self, flow: str, count: int) -> None:
+        """Return once so many workers have all lanes of a flow, as many each."""
+
+        def even() -> bool:
+            found, there = Counter(self.holders(flow).values()), set(self.pids)
+            return len(found) == count == len(there) and there == set(found) and uniform(found)
+
+        until(even, f"{count} workers have as many lanes of {flow}")
+
+    def send(self, first: int, end: int, **more: Any) -> None:
+        for at in range(first, end, 1_000):
+            answer = self.server.post(*orders(at, min(at + 1_000, end), **more))
+            assert answer.status_code == 202, answer.text
+
+    def kill(self, pid: int) -> float:
+        """Kill a process at once; return when."""
+        os.kill(pid, signal.SIGKILL)
+        return time.monotonic()
+
+
+def uniform(found: Counter[Any]) -> bool:
+    return max(found.values()) - min(found.values()) <= 1
+
+
+def orders(first: int, end: int, **more: Any) -> list[dict[str, Any]]:
+    return [
+        {"id": str(n), "subject": f"k{n % 100}", "data": {"n": n}} | more for n in range(first, end)
+    ]
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started, as long as they run."""
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_alive(pid: int) -> bool:
+    """Say whether a process runs; one that has ended and waits to be reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@contextmanager
+def family(cwd: Path, *arguments: str, workers: int = 2, **more: str) -> Iterator[Family]:
+    """Run ``shop.py`` with workers until the end of the block."""
+    with running("shop.py", "--workers", str(workers), *arguments, cwd=cwd, **more) as server:
+        assert f", {workers} worker" in server.ready, (server.ready, server.log)
+        found = Family(server)
+        pids = found.pids
+        try:
+            yield found
+        finally:
+            for pid in {*pids, *(found.pids if server.process.poll() is None else ())}:
+                if is_alive(pid):
+                    os.kill(pid, signal.SIGCONT)
+
+
+def all_is_well(cwd: Path) -> None:
+    checked = busway("check", cwd=cwd)
+    assert checked.code == 0, checked.out + checked.err

@@ -1,0 +1,160 @@
+"""Several have one data directory open: what one commits the others see."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from busway.engine.sqlite import open_stores
+from busway.errors import StoreLocked
+from busway.lane import Change
+from busway.ports import Draft, Hints, Log, Maintained, Sharing, Stores
+from busway.settings import Settings
+
+AT = datetime(2030, 1, 1, tzinfo=UTC)
+PARTITIONS = 2
+MEMBERS = 3
+
+
+class Round(list[Callable[[], None]]):
+    """Hints between members of one process: what one tells all others hear at once."""
+
+    def member(self) -> Hints:
+        return Member(self)
+
+
+class Member:
+    def __init__(self, others: Round) -> None:
+        self._round = others
+        self._look: Callable[[], None] = lambda: None
+
+    def tell(self) -> None:
+        for look in self._round:
+            if look != self._look:
+                look()
+
+    def hear(self, look: Callable[[], None]) -> None:
+        self._look = look
+        self._round.append(look)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data=tmp_path / "data", partitions=PARTITIONS, min_free_bytes=0)
+
+
+@asynccontextmanager
+async def opened(settings: Settings, count: int) -> AsyncIterator[list[Stores]]:
+    """Open a directory as the first of a family does, and as those do that inherit its lock."""
+    hints = Round()
+    async with AsyncExitStack() as stack:
+        stores: list[Stores] = []
+        for _ in range(count):
+            lock = stores[0].lock if stores else None
+            one = await open_stores(settings, Sharing(hints.member(), lock))
+            if stores:
+                one = Stores(one.log, one.ledger, place=one.place, shared=True)
+            stores.append(one)
+            stack.push_async_callback(one.close)
+        yield stores
+
+
+async def follow(log: Log, partition: int, count: int) -> list[bytes]:
+    """Read a partition from its beginning, as a lane does."""
+    seen: list[bytes] = []
+    while len(seen) < count:
+        await log.wait(partition, len(seen))
+        for batch in await log.read(partition, len(seen), 1000):
+            assert batch.offset <= len(seen), "a batch was missed"
+            seen += batch.events[len(seen) - batch.offset :]
+    return seen
+
+
+async def test_no_batch_is_missed_while_all_append(settings: Settings) -> None:
+    rounds = 40
+    async with opened(settings, MEMBERS) as members:
+
+        async def append(number: int) -> None:
+            for turn in range(rounds):
+                draft = [b"%d-%d-%d" % (number, turn, n) for n in range(turn % 3 + 1)]
+                order = (0, 1) if number % 2 else (1, 0)
+                await members[number].log.append([Draft(p, draft) for p in order], AT)
+
+        count = MEMBERS * sum(turn % 3 + 1 for turn in range(rounds))
+        following = [
+            asyncio.create_task(follow(one.log, partition, count))
+            for one in members
+            for partition in range(PARTITIONS)
+        ]
+        async with asyncio.timeout(60):
+            await asyncio.gather(*(append(number) for number in range(MEMBERS)))
+            found = await asyncio.gather(*following)
+        for events in found:
+            assert len(set(events)) == len(events) == count
+            for number in range(MEMBERS):
+                mine = [event for event in events if event.startswith(b"%d-" % number)]
+                turns = [tuple(map(int, event.split(b"-"))) for event in mine]
+                assert turns == sorted(turns)
+        for events, again in zip(found[:PARTITIONS], found[PARTITIONS:], strict=False):
+            assert events == again
+
+
+async def test_a_hint_wakes_who_waits(settings: Settings) -> None:
+    async with opened(settings, 2) as (first, second):
+        waiting = asyncio.create_task(second.log.wait(1, 0))
+        await asyncio.sleep(0)
+        await first.log.append([Draft(1, [b"a"])], AT)
+        async with asyncio.timeout(0.4):  # before it looks by itself
+            await waiting
+        assert [one.events for one in await second.log.read(1, 0, 100)] == [[b"a"]]
+
+
+async def test_what_several_change_in_the_ledger_is_changed_by_one_after_the_other(
+    settings: Settings,
+) -> None:
+    async with opened(settings, MEMBERS) as members:
+
+        async def count(stores: Stores) -> None:
+            for _ in range(20):
+                while True:
+                    before = (await stores.ledger.get("count")).get("count")
+                    after = b"%d" % (int(before or b"0") + 1)
+                    if await stores.ledger.change([Change("count", after, expected=before)]):
+                        break
+
+        async with asyncio.timeout(60):
+            await asyncio.gather(*map(count, members))
+        for one in members:
+            assert await one.ledger.get("count") == {"count": b"60"}
+
+
+async def test_the_wal_of_what_another_commits_is_kept_small(settings: Settings) -> None:
+    wal = settings.data / "log.db-wal"
+    async with opened(settings, 2) as (first, second):
+        assert isinstance(second.log, Maintained)
+        await second.log.maintain()
+        await first.log.append([Draft(0, [b"x" * 1_000_000])], AT)
+        assert wal.stat().st_size > 1_000_000
+        for _ in range(3):
+            await second.log.maintain()
+        assert wal.stat().st_size == 0
+
+
+async def test_the_last_one_leaves_nothing_behind_the_files(settings: Settings) -> None:
+    async with opened(settings, 2) as (first, second):
+        await first.log.append([Draft(0, [b"a"])], AT)
+        await second.log.append([Draft(0, [b"b"])], AT)
+    assert {one.name for one in settings.data.iterdir()} == {"lock", "log.db", "ledger.db"}
+
+
+async def test_a_stranger_is_refused_as_long_as_one_is_left(settings: Settings) -> None:
+    async with opened(settings, 2):
+        with pytest.raises(StoreLocked):
+            await open_stores(settings)
+    async with opened(settings, 1):
+        pass

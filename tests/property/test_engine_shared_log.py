@@ -1,0 +1,133 @@
+"""Random commands to one of several open logs on one SQLite file do the same as to one in memory.
+
+No log gets a hint of what the others do: what is read is true all the same, and so is where an
+append goes, also of one that has looked away while others appended and trimmed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from busway.clock import SystemClock
+from busway.engine.sqlite import SharedSqliteLog
+from busway.engine.sqlite.directory import LOG, identify, prepare
+from busway.engine.sqlite.room import Room
+from busway.ports import Batch, Draft
+from busway.testing import MemoryLog
+
+OPEN = 3
+PARTITIONS = 2
+START = datetime(2030, 1, 1, tzinfo=UTC)
+
+partitions = st.integers(0, PARTITIONS - 1)
+offsets = st.integers(0, 40)
+events = st.lists(st.binary(max_size=40), min_size=1, max_size=5)
+drafts = st.lists(st.builds(Draft, partition=partitions, events=events), max_size=4)
+
+
+def plain(batches: Sequence[Batch]) -> list[tuple[int, int, list[bytes]]]:
+    return [(b.partition, b.offset, list(b.events)) for b in batches]
+
+
+class Deaf:
+    """Hints that never come."""
+
+    def tell(self) -> None: ...
+
+    def hear(self, look: Callable[[], None]) -> None: ...
+
+
+class SharedLogMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.place = tempfile.TemporaryDirectory()
+        self.path = Path(self.place.name)
+        prepare(self.path, PARTITIONS)
+        self.model = MemoryLog(PARTITIONS)
+        self.logs = [self.runner.run(self.opened()) for _ in range(OPEN)]
+        self.log = self.logs[0]
+
+    async def opened(self) -> SharedSqliteLog:
+        room = Room(self.path, (0, 0), SystemClock())
+        log = SharedSqliteLog(self.path / LOG, identify(self.path), room, Deaf())
+        log._looking.cancel()  # it is to learn by itself, when it is asked
+        with suppress(asyncio.CancelledError):
+            await log._looking
+        return log
+
+    @rule(number=st.integers(0, OPEN - 2))
+    def turn_to(self, number: int) -> None:
+        self.log = self.logs[number]
+
+    @rule(drafts=drafts)
+    def append(self, drafts: list[Draft]) -> None:
+        expected = self.runner.run(self.model.append(drafts, START))
+        assert list(self.runner.run(self.log.append(drafts, START))) == list(expected)
+
+    @rule(drafts=st.lists(drafts, min_size=2, max_size=4))
+    def append_by_two_at_once(self, drafts: list[list[Draft]]) -> None:
+        """Whichever is first: together they fill the places that there are, without a gap."""
+        ends = [self.runner.run(self.model.bounds(p))[1] for p in range(PARTITIONS)]
+
+        async def appended() -> None:
+            await asyncio.gather(
+                *(self.logs[n % 2].append(each, START) for n, each in enumerate(drafts))
+            )
+
+        self.runner.run(appended())
+        for partition, end in enumerate(ends):
+            for one in self.runner.run(self.logs[-1].read(partition, end, 1 << 20)):
+                again = Draft(partition, list(one.events))
+                assert self.runner.run(self.model.append([again], START)) == [one.offset]
+        stored = sum(len(one.events) for each in drafts for one in each)
+        found = sum(self.runner.run(self.model.bounds(p))[1] for p in range(PARTITIONS))
+        assert found - sum(ends) == stored
+
+    @rule(partition=partitions, offset=offsets, max_bytes=st.integers(0, 200))
+    def read(self, partition: int, offset: int, max_bytes: int) -> None:
+        expected = self.runner.run(self.model.read(partition, offset, max_bytes))
+        assert plain(self.runner.run(self.log.read(partition, offset, max_bytes))) == plain(
+            expected
+        )
+
+    @rule(partition=partitions, offset=offsets)
+    def trim(self, partition: int, offset: int) -> None:
+        expected = self.runner.run(self.model.trim(partition, offset))
+        assert self.runner.run(self.log.trim(partition, offset)) == expected
+
+    @rule()
+    def reopen(self) -> None:
+        number = self.logs.index(self.log)
+        self.runner.run(self.log.maintain())
+        self.runner.run(self.log.close())
+        self.log = self.logs[number] = self.runner.run(self.opened())
+
+    @invariant()
+    def an_onlooker_sees_what_is_there(self) -> None:
+        """The last one never appends, so that the others stay as ignorant as they are."""
+        onlooker = self.logs[-1]
+        for partition in range(PARTITIONS):
+            expected = self.runner.run(self.model.bounds(partition))
+            assert self.runner.run(onlooker.bounds(partition)) == expected
+            kept = self.runner.run(self.model.read(partition, 0, 1 << 20))
+            assert plain(self.runner.run(onlooker.read(partition, 0, 1 << 20))) == plain(kept)
+
+    def teardown(self) -> None:
+        for log in self.logs:
+            self.runner.run(log.close())
+        self.runner.close()
+        self.place.cleanup()
+
+
+TestSharedLogMachine = SharedLogMachine.TestCase
+TestSharedLogMachine.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
