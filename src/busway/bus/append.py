@@ -56,6 +56,8 @@ class Appender:
         self._known = Known(log, clock, self._recent, window_s)
         self._uncertain = False
         """Whether an append failed so that it may have been stored."""
+        self._unfollowed: set[int] = set()
+        """The partitions of which it is not heard now what others append."""
         self._failed: tuple[float, str] | None = None
         """When the last append failed, and why, where it did."""
         self._unfiled: set[bytes] = set()
@@ -98,9 +100,19 @@ class Appender:
         await self._known.rebuild()
 
     async def follow(self, partition: int) -> None:
-        """Wait for more in a partition, and learn what others have appended there."""
-        await self._log.wait(partition, self._known.end(partition))
-        await self._known.learn(partition)
+        """Wait for more in a partition, and learn what others have appended there.
+
+        Where that fails, each commit looks by itself until it goes well again.
+        """
+        try:
+            if partition in self._unfollowed:
+                await self._known.learn(partition)
+                self._unfollowed.discard(partition)
+            await self._log.wait(partition, self._known.end(partition))
+            await self._known.learn(partition)
+        except StoreError:
+            self._unfollowed.add(partition)
+            raise
 
     async def run(self) -> None:
         """Commit groups until closed and nothing waits."""
@@ -160,11 +172,14 @@ class Appender:
             self._known.appended(drafts, await self._log.append(drafts, self._clock.now()))
 
     async def _make_certain(self) -> None:
-        """Learn whether what failed before was stored, so that a repeat of it is recognised."""
-        if self._uncertain:
-            for partition in range(self._log.partitions):
-                await self._known.learn(partition)
-            self._uncertain = False
+        """Learn whether what failed before was stored, so that a repeat of it is recognised.
+
+        And what others have appended meanwhile where nobody follows.
+        """
+        unknown = range(self._log.partitions) if self._uncertain else sorted(self._unfollowed)
+        for partition in unknown:
+            await self._known.learn(partition)
+        self._uncertain = False
 
     def _file(self, now: float) -> None:
         """Remember what the commit before stored, and forget what is too old."""

@@ -77,3 +77,31 @@ async def test_a_repeat_of_what_was_stored_without_an_answer_is_recognised() -> 
     assert (answer.accepted, answer.duplicates) == (0, 20)
     appender.close()
     await running
+
+
+class Deaf(MemoryLog):
+    """Cannot say that there is more, as when the connection is away."""
+
+    async def wait(self, partition: int, offset: int) -> None:
+        raise StoreError("the connection broke")
+
+
+async def test_a_repeat_is_recognised_while_following_fails() -> None:
+    """After an outage a loop rests for some seconds, in which requests are taken again."""
+    log = Deaf(2)
+    first, second = (Appender(log, SystemClock(), 60.0) for _ in range(2))
+    for one in (first, second):
+        await one.rebuild()
+    running = [asyncio.create_task(one.run()) for one in (first, second)]
+    for partition in range(2):
+        with pytest.raises(StoreError, match="broke"):
+            await second.follow(partition)
+    for turn in range(3):
+        events = [Event(type="t", source="/s", id=f"{turn}/{n}", subject=f"k{n}") for n in range(9)]
+        raws, envelopes = [e.to_json() for e in events], [e.envelope for e in events]
+        assert (await first.append(raws, envelopes)).accepted == 9
+        answer = await second.append(raws, envelopes)
+        assert (answer.accepted, answer.duplicates) == (0, 9)
+    for one in (first, second):
+        one.close()
+    await asyncio.gather(*running)
