@@ -11,7 +11,7 @@ from __future__ import annotations
 import mmap
 import tempfile
 from collections import deque
-from collections.abc import Iterable, Set
+from collections.abc import Collection, Iterable, Sequence, Set
 from functools import lru_cache
 from typing import Final, Protocol
 
@@ -48,7 +48,7 @@ class Run:
 
     __slots__ = ("_filter", "_map", "last_at")
 
-    def __init__(self, digests: Set[bytes], last_at: float) -> None:
+    def __init__(self, digests: Sequence[bytes], last_at: float) -> None:
         with tempfile.TemporaryFile(prefix="busway-recent-") as file:
             file.write(b"".join(digests))
             file.flush()
@@ -97,10 +97,10 @@ class Group:
         self._filter = Bloom(room, _GROUP_ERRORS)
         self.runs: deque[Run] = deque()
 
-    def fits(self, digests: Set[bytes]) -> bool:
+    def fits(self, digests: Sequence[bytes]) -> bool:
         return len(digests) <= self._room
 
-    def add(self, digests: Set[bytes], run: Run) -> None:
+    def add(self, digests: Sequence[bytes], run: Run) -> None:
         self._room -= len(digests)
         self._filter.update(digests)
         self.runs.append(run)
@@ -128,6 +128,8 @@ class Recent:
         self._window_s = window_s
         self._limit = limit
         self._fresh: set[bytes] = set()
+        self._order: list[bytes] = []
+        """What is fresh as it came: that is how it lies in memory, and half the work to go over."""
         self._fresh_since = 0.0
         self._small: deque[tuple[set[bytes], float]] = deque()
         self._groups: deque[Group] = deque()
@@ -146,12 +148,13 @@ class Recent:
             found |= group.find(wanted)
         return found
 
-    def add(self, digests: Iterable[bytes], now: float) -> None:
+    def add(self, digests: Collection[bytes], now: float) -> None:
         """Remember the digests as of ``now``."""
         if not self._fresh:
             self._fresh_since = now
         self._fresh.update(digests)
-        if len(self._fresh) >= RUN:
+        self._order.extend(digests)
+        if len(self._order) >= RUN:
             self._seal(now)
 
     def expire(self, now: float) -> None:
@@ -167,14 +170,15 @@ class Recent:
                 self._groups.popleft()
 
     def _seal(self, now: float) -> None:
-        sealed, self._fresh = self._fresh, set()
+        fresh, sealed = self._fresh, self._order
+        self._fresh, self._order = set(), []
         if len(sealed) < _WORTH_A_RUN:
-            self._small.append((sealed, now))
+            self._small.append((fresh, now))
             return
         try:
             run = Run(sealed, now)
         except OSError:  # no room for the file: memory has to do
-            self._small.append((sealed, now))
+            self._small.append((fresh, now))
             return
         if not self._groups or not self._groups[-1].fits(sealed):
             self._groups.append(Group(_GROUP_SIZES[min(len(self._groups), 2)]))
