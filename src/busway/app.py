@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal, Self
 
 import structlog
@@ -40,7 +40,7 @@ from busway.runtime.upkeep import Retention, Upkeep
 from busway.settings import NO_PORT, Settings
 from busway.sink.jsonl import Jsonl
 from busway.source.http import IntakeConfig, IntakeServer, Limits
-from busway.telemetry import Metrics
+from busway.telemetry import Metrics, merged
 
 _log = structlog.get_logger("busway")
 
@@ -91,6 +91,8 @@ class Node:
         self._api = Mount(api, self._stopping)
         self._intake = self._intake_server()
         self.port = 0
+        self.others: Callable[[], Mapping[str, str]] = dict
+        """Returns the metrics of the workers of this process, by what they are called."""
 
     async def start(self) -> Self:
         """Learn what came last, open lanes and sinks, then take events."""
@@ -250,7 +252,7 @@ class Node:
             host=self._settings.host,
             port=self._settings.port,
             limits=Limits.of(self._settings),
-            metrics=self._render,
+            metrics=self.metrics,
             ready=self._readiness.why_not,
             observer=self._observer,
             takes_events=self.role != "work",
@@ -258,9 +260,10 @@ class Node:
         )
         return IntakeServer(config)
 
-    def _render(self) -> bytes:
+    def metrics(self) -> bytes:
+        """Return the metrics as text, with those of others that are told of here."""
         self._observer.holding(self._crew.held)
-        return self._metrics.render()
+        return merged(self._metrics.render(), self.others())
 
     async def _append_forever(self) -> None:
         while True:

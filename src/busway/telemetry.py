@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Mapping
 from typing import TextIO
 
 import msgspec
@@ -42,6 +43,41 @@ def configure_log(log_format: str = "", level: str = "info", stream: TextIO | No
 
 def _to_json(value: object, **_: object) -> str:
     return msgspec.json.encode(value, enc_hook=repr).decode()
+
+
+ALONE = ("busway_backlog_events", "busway_trouble_events", "busway_log_bytes")
+"""What each process tells of the whole installation: one of them is enough."""
+
+
+def merged(own: bytes, others: Mapping[str, str]) -> bytes:
+    """Return metrics as text with those of others, whose samples get their name as ``worker``."""
+    families = _families(own.decode())
+    for worker, text in others.items():
+        for name, (about, samples) in _families(text).items():
+            if name not in ALONE:
+                into = families.setdefault(name, (about, []))[1]
+                into += [_labelled(sample, worker) for sample in samples]
+    lines = [line for about, samples in families.values() for line in (*about, *samples)]
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _families(text: str) -> dict[str, tuple[list[str], list[str]]]:
+    """Return by name what is said about each metric, and its samples."""
+    found: dict[str, tuple[list[str], list[str]]] = {}
+    about: list[str] = []
+    samples: list[str] = []
+    for line in text.rstrip("\n").split("\n"):
+        if line.startswith("# HELP "):
+            about, samples = found.setdefault(line.split(" ", 3)[2], ([], []))
+        (about if line.startswith("#") else samples).append(line)
+    return found
+
+
+def _labelled(sample: str, worker: str) -> str:
+    name, value = sample.split(" ", 1)
+    if "{" in name:
+        return sample.replace("{", f'{{worker="{worker}",', 1)
+    return f'{name}{{worker="{worker}"}} {value}'
 
 
 class Metrics:

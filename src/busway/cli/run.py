@@ -64,6 +64,8 @@ async def run(target: str, settings: Settings, reload: bool, role: Role = "all")
     family = _family(target, settings) if role == "all" and settings.workers else None
     stores = await open_stores(settings, None if family is None else Sharing(family))
     node = Node(program, settings, stores, role=role if family is None else "serve")
+    if family is not None:
+        node.others = family.metrics
     try:
         await _start(node, settings)
         if family is not None:
