@@ -105,9 +105,9 @@ def running(target: str, *arguments: str, cwd: Path, **more: str) -> Iterator[Se
         process.communicate(timeout=DEADLINE_S)
 
 
-def until(condition: Callable[[], object], what: str) -> None:
+def until(condition: Callable[[], object], what: str, within_s: float = DEADLINE_S) -> None:
     """Return once a condition holds."""
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, f"{what}: it did not come true"
         time.sleep(0.02)

@@ -78,7 +78,9 @@ async def run(target: str, settings: Settings, reload: bool, role: Role = "all")
             if watching is not None:
                 watching.cancel()
     finally:
-        await _stop(node, settings, family)
+        ended = await _stop(node, settings, family)
+    if not ended:
+        raise BuswayError("not all workers ended in order; what they had in hand is done again")
 
 
 def _family(target: str, settings: Settings) -> Supervisor:
@@ -99,14 +101,14 @@ async def _unless(stop: asyncio.Event, work: Awaitable[None]) -> None:
         working.cancel()
 
 
-async def _stop(node: Node, settings: Settings, family: Supervisor | None) -> None:
+async def _stop(node: Node, settings: Settings, family: Supervisor | None) -> bool:
+    """Stop all processes; say whether the workers ended in order."""
     if family is None:
         await node.stop()
-        return
+        return True
     # a worker stops in steps, each of which may take as long as that
     ended, _ = await asyncio.gather(family.stop(WORKER_STOP * settings.drain_s), node.stop())
-    if not ended:
-        raise BuswayError("not all workers ended in order; what they had in hand is done again")
+    return ended
 
 
 async def _start(node: Node, settings: Settings) -> None:

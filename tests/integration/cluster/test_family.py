@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from busway.delivery.share import DEAD_AFTER_S
-from command import busway, running, select, until
+from command import DEADLINE_S, busway, running, select, until
 from family_process import Family, all_is_well, family, is_alive
 from http_target import http_target
 
@@ -277,7 +277,7 @@ def test_an_event_that_ends_each_worker_becomes_a_dead_letter(folder: Path) -> N
             (flow,) = busway("status", "--json", cwd=folder).json()["flows"]
             return bool(flow["dead"] == 1 and flow["backlog"] == 0)
 
-        until(dead, "the event is dead")
+        until(dead, "the event is dead", 4 * DEADLINE_S)  # four starts, one after the other
         assert numbers(folder) == [n for n in range(10) if n != 3]
         assert "it ended with 7" in found.server.log
         all_is_well(folder)
