@@ -26,7 +26,7 @@ def test_metrics_of_others_have_their_name_and_stand_with_their_family() -> None
     }
     assert found["busway_appended_events_total", ()] == 3
     assert found["busway_appended_events_total", (("worker", "1"),)] == 1
-    assert found["busway_lanes_held", (("flow", 'o{1}"'), ("worker", "1"))] == 2
+    assert found["busway_lanes_held", (("flow", 'o{1}" \u2028x'), ("worker", "1"))] == 2
     assert found["busway_batch_events_count", (("flow", "orders"), ("worker", "1"))] == 1
     backlog = [key for key in found if key[0] == "busway_backlog_events"]
     assert backlog == [("busway_backlog_events", (("flow", "orders"),))], "told by one of them"
