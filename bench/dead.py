@@ -43,7 +43,7 @@ PARKED_EVERY = 10
 """One trouble in so many is a parked event; the others are dead letters."""
 PAGE = 500
 REQUESTS = 100
-WINDOWS = 9
+WINDOWS = int(os.environ.get("BUSWAY_BENCH_WINDOWS", "9"))
 WINDOW_S = 2
 ROUNDS = 3
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -51,6 +51,12 @@ FLOW = "letters"
 BARE = """UPDATE trouble SET state = ?, attempts = ?, due = ?
 WHERE flow = ? AND partition = ? AND "offset" = ?"""
 RATE = os.environ.get("BUSWAY_BENCH_REDRIVE_RATE", "1000/s")
+OPERATORS: dict[str, dict[str, bool]] = {
+    "": {},
+    ", listed and grouped": {"looks": True},
+    ", listed, grouped and redriven": {"looks": True, "redrives": True},
+}
+"""What is done with the letters beside live delivery, by what a row says of it."""
 _TRACEBACK = """Traceback (most recent call last):
   File "/srv/shop/flows.py", line 12, in letters
     return {"id": event.data["id"], "share": event.data["total"] / event.data["parts"]}
@@ -188,13 +194,15 @@ def serving(data: Path, folder: Path) -> Iterator[int]:
 
 
 class Side:
-    """A server under load; with letters, an operator is at work on them while it is measured."""
+    """A server under load, with an operator at work while it is measured: ``looks`` lists and
+    groups, ``redrives`` redrives."""
 
-    def __init__(self, port: int, *, letters: bool) -> None:
+    def __init__(self, port: int, *, looks: bool = False, redrives: bool = False) -> None:
         self.port = port
+        self.looks = looks
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1", timeout=60)
         self.job = ""
-        if letters:
+        if redrives:
             body = {"selection": {"flow": FLOW}, "rate": RATE}
             answer = self.client.post("/dead/redrive", json=body).raise_for_status()
             self.job = answer.json()["job"]["id"]
@@ -219,11 +227,9 @@ class Side:
 
     @contextlib.contextmanager
     def _operated(self) -> Iterator[None]:
-        """List, group and redrive while the block runs."""
-        if not self.job:
-            yield
-            return
-        self._set("resume")
+        """List, group and redrive while the block runs, as far as this side does."""
+        if self.job:
+            self._set("resume")
         done = Event()
         with ThreadPoolExecutor(1) as pool:
             looking = pool.submit(self._look, done)
@@ -232,10 +238,11 @@ class Side:
             finally:
                 done.set()
                 looking.result()
-        self._set("stop")
+        if self.job:
+            self._set("stop")
 
     def _look(self, done: Event) -> None:
-        while not done.wait(1.0):
+        while self.looks and not done.wait(1.0):
             self.client.get("/dead", params={"limit": 100}).raise_for_status()
             self.client.get("/dead/groups").raise_for_status()
 
@@ -243,28 +250,36 @@ class Side:
         self.client.post(f"/jobs/{self.job}/{what}", json={}).raise_for_status()
 
 
-def beside(folder: Path) -> list[tuple[float, float]]:
-    """Return without and with letters, for single events and NDJSON: what each window did.
+def beside(folder: Path) -> list[list[tuple[float, float]]]:
+    """Return for single events and for NDJSON, and for each of :data:`OPERATORS`: without letters
+    and with them and that operator, what each window did.
 
-    Both servers run, and are loaded in turn for some seconds each: what else the machine does
-    changes more slowly than that, so it is the same for both.
+    All servers run, and are loaded in turn for some seconds each: what else the machine does
+    changes more slowly than that, so it is the same for all.
     """
-    shutil.copytree(folder / "filled", folder / "with")
-    with serving(folder / "without", folder) as first, serving(folder / "with", folder) as second:
-        sides = (Side(first, letters=False), Side(second, letters=True))
+    with contextlib.ExitStack() as stack:
+        sides = [Side(stack.enter_context(serving(folder / "without", folder)))]
+        for number, operator in enumerate(OPERATORS.values()):
+            shutil.copytree(folder / "filled", folder / f"with-{number}")
+            port = stack.enter_context(serving(folder / f"with-{number}", folder))
+            sides.append(Side(port, **operator))
         found = []
         for measure in (Side.single, Side.thousands):
             for side in sides:
                 measure(side)
-            pairs = [tuple(measure(side) for side in sides) for _ in range(WINDOWS)]
-            found.append(_middle(pairs))
+            rounds = [[measure(side) for side in sides] for _ in range(WINDOWS)]
+            found.append([_middle(pairs) for pairs in _pairs(rounds)])
         return found
 
 
-def _middle(pairs: list[tuple[float, ...]]) -> tuple[float, float]:
+def _pairs(rounds: list[list[float]]) -> list[list[tuple[float, float]]]:
+    """Return for each side but the first its pairs with that of the same round."""
+    return [[(one[0], one[side]) for one in rounds] for side in range(1, len(rounds[0]))]
+
+
+def _middle(pairs: list[tuple[float, float]]) -> tuple[float, float]:
     """Return the pair in the middle, by what of the one the other is."""
-    without, with_ = sorted(pairs, key=lambda pair: pair[1] / pair[0])[len(pairs) // 2]
-    return without, with_
+    return sorted(pairs, key=lambda pair: pair[1] / pair[0])[len(pairs) // 2]
 
 
 def _orders(client: httpx.Client) -> dict[str, Any]:
@@ -316,11 +331,12 @@ def run() -> list[dict[str, Any]]:
     ]
 
 
-def _rows(live: list[tuple[float, float]]) -> list[dict[str, Any]]:
+def _rows(live: list[list[tuple[float, float]]]) -> list[dict[str, Any]]:
     names = ("one event a request, durable (requests/s)", "NDJSON to SQLite rows (rows/s)")
     return [
-        _ratio(f"{name}, beside {LETTERS:,}", without, with_, 0.9)
-        for name, (without, with_) in zip(names, live, strict=True)
+        _ratio(f"{name}, beside {LETTERS:,}{operator}", without, with_, 0.9)
+        for name, found in zip(names, live, strict=True)
+        for operator, (without, with_) in zip(OPERATORS, found, strict=True)
     ]
 
 
