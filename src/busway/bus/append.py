@@ -61,7 +61,9 @@ class Appender:
         self._failed: tuple[float, str] | None = None
         """When the last append failed, and why, where it did."""
         self._unfiled: set[bytes] = set()
-        """The identities that the last commit stored, before ``_recent`` has them."""
+        self._filing: Sequence[bytes] = ()
+        """The identities that the last commit stored, before ``_recent`` has them, and as they
+        came."""
         self._observer = observer or _Silent()
         self.witness: Callable[[Sequence[Addressed]], None] | None = None
         """Hears of the envelopes of each request that was stored, where somebody wants to."""
@@ -162,7 +164,7 @@ class Appender:
                 request.future.set_result(answer)
             if self.witness is not None:
                 self.witness(request.envelopes)
-        self._unfiled = grouped.fresh
+        self._unfiled, self._filing = grouped.fresh, grouped.order
         size = sum(request.size_bytes for request in group)
         seconds = self._clock.monotonic() - began
         self._observer.appended(len(group), len(grouped.fresh), size, seconds)
@@ -183,8 +185,8 @@ class Appender:
 
     def _file(self, now: float) -> None:
         """Remember what the commit before stored, and forget what is too old."""
-        self._recent.add(self._unfiled, now)
-        self._unfiled = set()
+        self._recent.add(self._filing, now)
+        self._unfiled, self._filing = set(), ()
         self._recent.expire(now)
 
     def _grouped(self, group: list[_Request]) -> tuple[Grouping, list[Appended]]:
@@ -196,7 +198,8 @@ class Appender:
         self._turn += 1
         if not known and len(fresh) == len(digests):
             raws = chain.from_iterable([one.raws for one in group])
-            grouped.take_new(raws, chain.from_iterable([one.envelopes for one in group]), fresh)
+            envelopes = chain.from_iterable([one.envelopes for one in group])
+            grouped.take_new(raws, envelopes, digests, fresh)
             return grouped, [Appended(len(one.raws), 0) for one in group]
         return grouped, [grouped.take(one.raws, one.envelopes, one.digests) for one in group]
 

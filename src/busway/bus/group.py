@@ -23,7 +23,8 @@ class Grouping:
         self._known = known
         self._drafts: defaultdict[int, list[bytes]] = defaultdict(list)
         self.fresh: set[bytes] = set()
-        """The identities of the events that are new."""
+        self.order: list[bytes] = []
+        """The identities of the events that are new, and the same as they came."""
 
     def take(
         self, raws: Sequence[bytes], envelopes: Sequence[Addressed], digests: Sequence[bytes]
@@ -40,14 +41,20 @@ class Grouping:
             kept = sorted(first[one] for one in new)
             self._place([raws[i] for i in kept], [envelopes[i] for i in kept])
         self.fresh |= new
+        self.order += new
         return Appended(len(new), len(digests) - len(new))
 
     def take_new(
-        self, raws: Iterable[bytes], envelopes: Iterable[Addressed], fresh: set[bytes]
+        self,
+        raws: Iterable[bytes],
+        envelopes: Iterable[Addressed],
+        order: list[bytes],
+        fresh: set[bytes],
     ) -> None:
-        """Add events that are known to be new and different, ``fresh`` being their identities."""
+        """Add all events of a group, which are known to be new and different; ``order`` and
+        ``fresh`` are their identities."""
         self._place(raws, envelopes)
-        self.fresh |= fresh
+        self.order, self.fresh = order, fresh
 
     def _place(self, raws: Iterable[bytes], envelopes: Iterable[Addressed]) -> None:
         drafts, keyless, count = self._drafts, self._keyless, self._partitions
