@@ -16,7 +16,7 @@ from document import DOCS, ROOT, blocks, name_of
 TEMPLATE = ROOT / "src" / "busway" / "cli" / "template" / "README.md.txt"
 SHELL = ("sh", "console", "bash", "shell")
 INLINE = re.compile(r"`(busway [^`]+)`")
-NAMED_ONLY = {"run", "serve", "work", "new", "match", "show"}
+NAMED_ONLY = {"move", "run", "serve", "work", "new", "match", "show"}
 """Commands that need an argument; prose may name them without one."""
 END = {"|", "&&", "||", ";", "&", ">", ">>", "2>", "<"}
 
