@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from busway.engine.choose import open_stores
 from busway.engine.postgres.database import Database, fetch
 from busway.engine.postgres.schema import SCHEMA
@@ -14,7 +16,8 @@ PATIENCE_S = 20.0
 """Where nothing ends the transaction the test would wait for ever."""
 
 
-async def test_who_stands_still_in_a_transaction_loses_it(engine: str) -> None:
+@pytest.mark.parametrize("prepares", [False, True], ids=["between", "in-a-statement"])
+async def test_who_stands_still_in_a_transaction_loses_it(engine: str, prepares: bool) -> None:
     stores = await open_stores(load({"BUSWAY_ENGINE": engine}))
     stuck = await Database.open(engine, SCHEMA)
     lane = await stores.ledger.open_lane("orders", 0, 0)
@@ -23,6 +26,8 @@ async def test_who_stands_still_in_a_transaction_loses_it(engine: str) -> None:
     async def stand_still() -> None:
         async with stuck.transaction() as connection:
             await fetch(connection, "ledger/lock_lanes", ["orders"], [0])
+            if prepares:  # the server does not count that as idle
+                await connection.prepare("SELECT $1::integer + 1")
             frozen.set()
             await lasts.wait()
 

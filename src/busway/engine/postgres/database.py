@@ -25,6 +25,8 @@ IDLE_MS = 2_000
 """How long a transaction may wait for its next statement: who stands still, or is cut off, in the
 middle of one holds rows that the others wait for. Shorter than a worker's lease."""
 CONNECTIONS = 12
+LATE_S = 2.5
+"""After so long it is looked whether somebody who stands still is waited for."""
 _FULL = ("53100", "53200")
 _READ_ONLY = "25006"
 _OTHER_TABLES = ("42P01", "42703", "42883", "42P10", "23502")
@@ -54,6 +56,7 @@ class Database:
         self.way = way
         self.place = way.address.place
         self._pool = pool
+        self._looking: set[asyncio.Task[None]] = set()
 
     @classmethod
     async def open(cls, url: str, schema: str, commit: str = "on") -> Self:
@@ -98,11 +101,14 @@ class Database:
         with told(self.place):
             try:
                 async with self._pool.acquire(timeout=CONNECT_S) as connection:
-                    end = asyncio.get_running_loop().call_later(within_s, connection.terminate)
+                    loop = asyncio.get_running_loop()
+                    end = loop.call_later(within_s, connection.terminate)
+                    late = loop.call_later(LATE_S, self._late)
                     try:
                         yield connection
                     finally:
                         end.cancel()
+                        late.cancel()
             except (asyncpg.ReadOnlySQLTransactionError, *_LOST):
                 # after a failover the others of the pool are connected to a standby as well
                 await self._pool.expire_connections()
@@ -114,7 +120,29 @@ class Database:
         async with self.connection(within_s) as connection, connection.transaction():
             yield connection
 
+    def _late(self) -> None:
+        """Look who stands still, as something waits for longer than it should."""
+        task = asyncio.get_running_loop().create_task(self._hang_up())
+        self._looking.add(task)
+        task.add_done_callback(self._looking.discard)
+
+    async def _hang_up(self) -> None:
+        """End the sessions of workers that stand still in a transaction that others wait for.
+
+        The server does that itself where it waits for another statement (``IDLE_MS``), but not for
+        the rest of one: the driver has each prepared first.
+        """
+        with contextlib.suppress(*_EXPECTED):
+            session = await self.way.connect()
+            try:
+                await fetch(session, "hang_up", IDLE_MS / 1000)
+            finally:
+                session.terminate()
+
     async def close(self) -> None:
+        for task in self._looking:
+            task.cancel()
+        await asyncio.gather(*self._looking, return_exceptions=True)
         try:
             async with asyncio.timeout(CLOSE_S):
                 await self._pool.close()
