@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Self
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 import msgspec
 
@@ -63,4 +63,4 @@ def _host(text: str, place: str) -> Host:
     found = re.fullmatch(r"(?:\[([^\]]+)\]|([^:\[\]]+))(?::(\d+))?", text)
     if found is None:
         raise SettingsError(f"{place}: {text!r} is not a host; give HOST or HOST:PORT")
-    return found[1] or found[2], int(found[3]) if found[3] else None
+    return unquote(found[1] or found[2]), int(found[3]) if found[3] else None

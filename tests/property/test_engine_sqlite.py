@@ -1,0 +1,54 @@
+"""Random commands do the same to log and ledger on SQLite as to those in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+from hypothesis import settings
+
+from busway.clock import SystemClock
+from busway.engine.sqlite import SqliteLedger, SqliteLog
+from busway.engine.sqlite.directory import LEDGER, LOG, identify, prepare
+from busway.engine.sqlite.room import Room
+from ledger_machine import LedgerMachine
+from log_machine import PARTITIONS, LogMachine
+
+
+class SqliteLedgerMachine(LedgerMachine):
+    def __init__(self) -> None:
+        self.place = tempfile.TemporaryDirectory()
+        super().__init__(asyncio.Runner())
+
+    async def opened(self) -> SqliteLedger:
+        path = Path(self.place.name)
+        prepare(path, 1)
+        return SqliteLedger(path / LEDGER)
+
+    def teardown(self) -> None:
+        super().teardown()
+        self.runner.close()
+        self.place.cleanup()
+
+
+class SqliteLogMachine(LogMachine):
+    def __init__(self) -> None:
+        self.place = tempfile.TemporaryDirectory()
+        super().__init__(asyncio.Runner())
+
+    async def opened(self) -> SqliteLog:
+        path = Path(self.place.name)
+        prepare(path, PARTITIONS)
+        return SqliteLog(path / LOG, identify(path), Room(path, (0, 0), SystemClock()))
+
+    def teardown(self) -> None:
+        super().teardown()
+        self.runner.close()
+        self.place.cleanup()
+
+
+TestLedgerMachine = SqliteLedgerMachine.TestCase
+TestLedgerMachine.settings = settings(max_examples=40, stateful_step_count=50, deadline=None)
+TestLogMachine = SqliteLogMachine.TestCase
+TestLogMachine.settings = settings(max_examples=30, stateful_step_count=50, deadline=None)

@@ -1,0 +1,48 @@
+"""An address of PostgreSQL is read, and never shows what is secret."""
+
+from __future__ import annotations
+
+import pytest
+
+from busway.engine.postgres.address import Address
+from busway.errors import SettingsError
+
+
+def test_one_server() -> None:
+    found = Address.of("postgresql://me:secret@db.example.com:6432/shop?sslmode=require")
+    assert found.url == "postgresql://me:secret@db.example.com:6432/shop?sslmode=require"
+    assert found.place == "postgresql://db.example.com:6432/shop"
+    assert (found.hosts, found.sync) == ((("db.example.com", 6432),), "always")
+
+
+def test_of_several_servers_one_that_takes_writes_is_asked_for() -> None:
+    found = Address.of("postgresql://a,b:6432,[::1]:6433/shop")
+    assert found.hosts == (("a", None), ("b", 6432), ("::1", 6433))
+    assert found.url.endswith("/shop?target_session_attrs=read-write")
+    asked = Address.of("postgresql://a,b/shop?target_session_attrs=primary")
+    assert asked.url.endswith("?target_session_attrs=primary")
+
+
+def test_what_is_ours_is_not_told_to_the_driver() -> None:
+    found = Address.of("postgresql://a/shop?sync=lazy&synchronous_commit=off")
+    assert (found.sync, found.url) == ("lazy", "postgresql://a/shop?synchronous_commit=off")
+
+
+def test_a_database_without_a_host_is_left_to_the_driver() -> None:
+    assert Address.of("postgresql:///shop?host=/run/postgresql").hosts == ()
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("mysql://a/shop", "must be like postgresql://HOST/DATABASE"),
+        ("postgresql://a/shop?sync=never", "sync is 'never'; give always or lazy"),
+        ("postgresql://a/shop?synchronous_commit=off", "acknowledges what can be lost"),
+        ("postgresql://me:secret@a:b/shop", "'a:b' is not a host"),
+    ],
+)
+def test_what_is_wrong_is_said(address: str, said: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        Address.of(address)
+    assert said in str(raised.value)
+    assert "secret" not in str(raised.value)
