@@ -192,7 +192,7 @@ class Retrier:
         else:
             became = fate
         place = (trouble.flow, trouble.partition, trouble.offset)
-        return Verdict(*place, trouble.attempts, trouble.state, became, at)
+        return Verdict(*place, trouble.attempts, trouble.state, became, at, self._flow.version)
 
     def _tell(self, verdicts: Sequence[Verdict]) -> None:
         fates = Counter(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -198,6 +198,32 @@ async def test_parked_then_dead_then_edited_and_redriven_by_ada(tmp_path: Path) 
     assert len(done["failures"]) == 3
     deeds = [(one["who"], one["action"], one["reason"]) for one in done["deeds"]]
     assert deeds == [("ada", "dead edit", ""), ("ada", "dead redrive", "mended")]
+
+
+async def test_redriven_through_mended_code_is_told_with_the_version_that_delivered_it(
+    tmp_path: Path,
+) -> None:
+    def app_with(step: Callable[[Event], dict[str, int]]) -> App:
+        app = App("shop")
+        app.flow("orders", steps=[step], to=jsonl(str(tmp_path / "o.jsonl")))
+        return app
+
+    def broken(found: Event) -> dict[str, int]:
+        raise Reject("always")
+
+    def mended(found: Event) -> dict[str, int]:
+        return {"total": 5}
+
+    async with running(app_with(broken), tmp_path / "bus") as on:
+        await on.post(event(1))
+        await on.until("orders", dead=1)
+        (before,) = on.node.program.flows
+    async with running(app_with(mended), tmp_path / "bus") as on:
+        (after,) = on.node.program.flows
+        await steer(on, "POST", "/dead/redrive", places=["e1"])
+        await on.until("orders", delivered=1)
+        assert before.version != after.version
+        assert (await part(on, "e1", "orders"))["version"] == after.version
 
 
 async def test_parked_is_told_with_its_error_and_when_it_is_due(tmp_path: Path) -> None:
