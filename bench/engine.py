@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -185,7 +186,8 @@ ENGINES = {"sqlite": embedded, "postgres": postgres, "jetstream": jetstream}
 
 
 def chosen() -> str:
-    """Return the engine that ``ENGINE`` names."""
+    """Return the engine that ``ENGINE`` names; from now on SIGTERM ends the servers as well."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     name = os.environ.get("ENGINE") or "sqlite"
     if name not in ENGINES:
         sys.exit(f"ENGINE is {name!r}; give one of {', '.join(ENGINES)}")

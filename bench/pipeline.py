@@ -33,7 +33,7 @@ BACKLOG = int(os.environ.get("BUSWAY_BENCH_BACKLOG", "10000000"))
 MB = 1024 * 1024
 ROUNDS = 3
 WORKERS = (1, 2, 4)
-CLUSTER_BACKLOG = 2_000_000
+CLUSTER_BACKLOG = 1_000_000
 WHAT = "NDJSON in, Python step, PostgreSQL upsert, exactly once (rows/s)"
 SOON = "post to row visible, 500 single events/s"
 
