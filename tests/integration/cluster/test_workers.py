@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 
@@ -45,8 +46,13 @@ def shown(cluster: Cluster) -> Any:
 
 
 def test_a_person_sees_who_works_what_and_what_nobody_works(cluster: Cluster) -> None:
-    with cluster.serving("more.py"), cluster.working("shop.py") as worker:
-        until(lambda: _lanes(shown(cluster)) == {"orders": [0, 1, 2, 3]}, "it has its lanes")
+    with cluster.serving("more.py") as server, cluster.working("shop.py") as worker:
+
+        def lanes() -> object:
+            found = httpx.get(f"{server.url}/api/v1/workers").json()["workers"]
+            return found[0]["lanes"] if found else {}
+
+        until(lambda: lanes() == {"orders": [0, 1, 2, 3]}, "it has its lanes")
         found = shown(cluster)
         assert found["unworked"] == ["sales"]
         (one,) = found["workers"]
@@ -58,10 +64,6 @@ def test_a_person_sees_who_works_what_and_what_nobody_works(cluster: Cluster) ->
         assert "orders/0,1,2,3" in status
         assert worker.stop() == 0
         assert shown(cluster) == {"workers": [], "unworked": ["orders", "sales"]}
-
-
-def _lanes(found: Any) -> Any:
-    return found["workers"][0]["lanes"] if found["workers"] else {}
 
 
 async def test_who_has_not_beaten_for_a_while_is_gone_and_works_nothing() -> None:
