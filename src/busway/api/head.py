@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Message, Receive, ReceiveMessage, Scope, Send
 
 
 def heading(app: ASGIApp) -> ASGIApp:
@@ -31,7 +31,7 @@ class _Impatient:
         self._send = send
         self._begun = self._ended = False
 
-    async def receive(self) -> Message:
+    async def receive(self) -> ReceiveMessage:
         return {"type": "http.disconnect"} if self._begun else await self._receive()
 
     async def send(self, message: Message) -> None:

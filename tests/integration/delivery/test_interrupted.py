@@ -12,11 +12,10 @@ import msgspec
 import pytest
 
 from busway.control.check import check
-from busway.control.record import HAND
+from busway.control.record import HAND, RUNNING
 from busway.engine.sqlite import open_stores
 from busway.lane import Query, Trouble
 from busway.ports import Stores
-from busway.runtime.careful import RUNNING
 from busway.settings import Settings
 from command import BUSWAY, DEADLINE_S, EVENT, environment, select
 
