@@ -7,6 +7,7 @@ import contextlib
 import resource
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from engine import ENGINES, Engine, Place, busy_s, chosen
@@ -21,6 +22,8 @@ USUAL = 4
 CLUSTER_SECONDS = 3
 CLUSTER_ROUNDS = 2
 CONNECTIONS = 16
+Running = tuple[int, int]
+"""An intake's process and its port."""
 
 
 def singles(port: int, seconds: int = SECONDS) -> float:
@@ -73,12 +76,23 @@ def _on_cluster(engine: Engine) -> list[dict[str, Any]]:
             single_floor = max(single_floor, singles(int(port), CLUSTER_SECONDS))
         for partitions in PARTITIONS:
             floor = max(floor, blob_appends(engine, CLUSTER_BLOBS))
-            with serving(engine.fresh(), partitions) as (pid, port):
-                _keep(best, partitions, _cost(engine, pid, port, "ndjson"))
+            with serving(engine.fresh(), partitions) as intake:
+                _keep(best, partitions, _cost(engine, "ndjson", intake))
                 if partitions == USUAL:
-                    _keep(best, "single", _cost(engine, pid, port, "single"))
+                    _keep(best, "single", _cost(engine, "single", intake))
+        with serving(place := engine.fresh(), USUAL) as one, serving(place, USUAL) as other:
+            _keep(best, "two", _cost(engine, "ndjson", one, other))
     what = "one event a request, durable, 64 connections (requests/s)"
-    return [_row(what, single_floor, best["single"].per_s) | best["single"].row()] + [
+    two = f"1,000-event NDJSON requests to two intakes, durable, {USUAL} partitions (events/s)"
+    return [
+        _row(what, single_floor, best["single"].per_s) | best["single"].row(),
+        *_by_partitions(engine, floor, best),
+        _row(two, floor, best["two"].per_s) | best["two"].row(),
+    ]
+
+
+def _by_partitions(engine: Engine, floor: float, best: dict[object, Cost]) -> list[dict[str, Any]]:
+    return [
         _row(
             f"1,000-event NDJSON requests, durable, {partitions} partition{'s' * (partitions > 1)}"
             " (events/s)",
@@ -94,26 +108,33 @@ def _on_cluster(engine: Engine) -> list[dict[str, Any]]:
 class Cost:
     """What a load came to, and the processor time of each side for an event, in µs."""
 
-    def __init__(self, found: dict[str, Any], spent: list[float]) -> None:
-        self.per_s = float(found["per_s"])
-        self._spent = [seconds * 1e6 / found["events"] for seconds in spent]
+    def __init__(self, found: list[dict[str, Any]], spent: list[float]) -> None:
+        self.per_s = sum(float(one["per_s"]) for one in found)
+        events = sum(one["events"] for one in found)
+        self._spent = [seconds * 1e6 / events for seconds in spent]
 
     def row(self) -> dict[str, Any]:
         return {"cost": dict(zip(("busway", "servers", "load"), self._spent, strict=True))}
 
 
-def _cost(engine: Engine, pid: int, port: int, mode: str) -> Cost:
+def _cost(engine: Engine, mode: str, *intakes: Running) -> Cost:
+    """Load intakes at the same time, which share the connections."""
+
     def now() -> list[float]:
         ended = resource.getrusage(resource.RUSAGE_CHILDREN)
         mine = ended.ru_utime + ended.ru_stime
-        return [busy_s([pid]), busy_s(engine.pids()), mine]
+        return [busy_s([pid for pid, _ in intakes]), busy_s(engine.pids()), mine]
 
-    connections = CONNECTIONS if mode == "ndjson" else 64
+    def loaded(seconds: int) -> list[dict[str, Any]]:
+        return list(pool.map(lambda one: load(one[1], *options, "--seconds", seconds), intakes))
+
+    connections = (CONNECTIONS if mode == "ndjson" else 64) // len(intakes)
     options = ("--mode", mode, "--connections", connections)
-    load(port, *options, "--seconds", 1)
-    before = now()
-    found = load(port, *options, "--seconds", CLUSTER_SECONDS)
-    return Cost(found, [b - a for a, b in zip(before, now(), strict=True)])
+    with ThreadPoolExecutor(len(intakes)) as pool:
+        loaded(1)
+        before = now()
+        found = loaded(CLUSTER_SECONDS)
+        return Cost(found, [b - a for a, b in zip(before, now(), strict=True)])
 
 
 def _keep(best: dict[object, Cost], key: object, cost: Cost) -> None:
@@ -122,7 +143,7 @@ def _keep(best: dict[object, Cost], key: object, cost: Cost) -> None:
 
 
 @contextlib.contextmanager
-def serving(place: Place, partitions: int, *options: object) -> Iterator[tuple[int, int]]:
+def serving(place: Place, partitions: int, *options: object) -> Iterator[Running]:
     """Run ``busway serve``; yields its process and its port."""
     flows = HERE / "flows_postgres.py"
     command = ["-m", "busway", "serve", flows, "--port", 0, *place.options, *options]
