@@ -102,6 +102,26 @@ async def test_an_append_that_was_given_up_cannot_land_later(server: PostgresSer
         assert [list(batch.events) for batch in await other.read(0, 0, 100)] == [[b"new"]]
 
 
+async def test_what_was_given_up_and_landed_is_known_before_more_is_read(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with log_of(server, "certain") as log:
+        blocker = await asyncpg.connect(server.dsn)
+        await blocker.execute("BEGIN; SELECT * FROM certain.partition FOR UPDATE")
+        with monkeypatch.context() as impatient:
+            impatient.setattr("busway.engine.postgres.database.QUICK_S", 0.5)
+            with pytest.raises(StoreError, match="cannot be used now"):
+                await log.append([Draft(0, [b"slow"])], AT)
+        await waiting_for_a_lock(server)  # nothing was cancelled at the server
+        reading = [asyncio.create_task(log.read(0, 0, 100)) for _ in range(3)]
+        await waiting_for_a_lock(server, "%INTO appender%now()%")
+        await blocker.execute("COMMIT")
+        await blocker.close()
+        for found in await asyncio.gather(*reading):
+            assert [list(batch.events) for batch in found] == [[b"slow"]]
+        assert list(await log.append([Draft(0, [b"next"])], AT)) == [1]
+
+
 async def test_an_older_turn_finds_nothing_to_do(server: PostgresServer) -> None:
     async with log_of(server, "turns") as log:
         await log.append([Draft(0, [b"a"])], AT)
@@ -148,14 +168,15 @@ async def appended_in_the_end(log: PostgresLog) -> None:
             return
 
 
-async def waiting_for_a_lock(server: PostgresServer) -> None:
+async def waiting_for_a_lock(server: PostgresServer, statement: str = "%noted%") -> None:
     connection = await asyncpg.connect(server.dsn)
 
     async def waits() -> bool:
         return bool(
             await connection.fetchval(
                 "SELECT count(*) FROM pg_stat_activity"
-                " WHERE wait_event_type = 'Lock' AND query LIKE '%noted%'"
+                " WHERE wait_event_type = 'Lock' AND query LIKE $1",
+                statement,
             )
         )
 
