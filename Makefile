@@ -43,8 +43,9 @@ contracts: $(VENV)/.dev ## Check which module may import which, and how large th
 bench: $(VENV)/.dev ## Measure the budget beside its floors into docs/; ENGINE=postgres, jetstream
 	ENGINE=$(ENGINE) $(BIN)/python bench/run.py
 
-crash: $(VENV)/.dev ## Kill a loaded process 30 times, and count what is there
-	BUSWAY_CRASH_ROUNDS=$${BUSWAY_CRASH_ROUNDS:-30} $(PYTEST) tests/crash
+crash: $(VENV)/.dev ## Have 30 things go wrong under load, and count (ENGINE=postgres, WORKERS=3)
+	BUSWAY_CRASH_ROUNDS=$${BUSWAY_CRASH_ROUNDS:-30} $(if $(WORKERS),BUSWAY_CRASH_WORKERS=$(WORKERS)) \
+		$(PYTEST) -s tests/crash -k "$(or $(ENGINE),sqlite) and not $(if $(WORKERS),alone,workers)"
 
 check: lint types contracts test ## Everything that CI does
 

@@ -14,7 +14,8 @@ home = Path(os.environ["CRASH_HOME"])
 database = str(home / "out.db")
 ORDER = {"type": ["crash.order"]}
 DERIVED = {"type": ["crash.derived"]}
-QUICK = Backoff(first=0.05, factor=1.5, cap=0.5, attempts=8)
+# attempts that are cut off count: with few of them what would work could die of the crashes
+QUICK = Backoff(first=0.05, factor=1.5, cap=0.5, attempts=100, dead=("ValueError",))
 
 
 def row(event: Event) -> dict[str, Any]:
@@ -88,7 +89,6 @@ app.flow(
     when=ORDER,
     to=jsonl(str(home / "ordered.jsonl")),
     steps=[flaky],
-    # attempts that are cut off count: what died of them and was redriven would come out of order
-    retry=Backoff(first=0.05, factor=1.5, cap=0.5, attempts=100, dead=("ValueError",)),
+    retry=QUICK,
     ordered=True,
 )

@@ -14,6 +14,7 @@ import msgspec
 from crash.evidence import Sent
 
 PRODUCERS = 5
+KEYS = 10
 PATIENCE_S = 10.0
 PAUSE_S = 0.05
 PACE_S = 0.05
@@ -99,7 +100,7 @@ class Producer:
                 "id": f"e{number}",
                 "source": "/crash",
                 "type": "crash.order",
-                "subject": f"{self.name}-{number % 3}",
+                "subject": f"{self.name}-{number % KEYS}",
                 "data": {"n": number, "text": "x" * 120},
             }
         )

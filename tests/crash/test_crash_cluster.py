@@ -43,7 +43,7 @@ ROUNDS = int(os.environ.get("BUSWAY_CRASH_ROUNDS", "0"))
 SEED = os.environ.get("BUSWAY_CRASH_SEED") or f"{random.SystemRandom().getrandbits(32):08x}"
 PATIENCE_S = 60.0
 """An intake that lives answers within that time, whatever its engine goes through."""
-PACE_S = 0.4
+PACE_S = 1.5
 OPERATOR_RESTS_S = 2.0
 
 

@@ -55,15 +55,16 @@ class Wire:
         task = asyncio.get_running_loop().create_task(self._carry(reader, writer))
         self._carrying.add(task)
         task.add_done_callback(self._carrying.discard)
+        task.add_done_callback(lambda _: writer.transport.abort())
 
     async def _carry(self, from_client: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
-        writers = [client]
+        servers: list[asyncio.StreamWriter] = []
         try:
             if self._refusing:
                 return
             await self._whole.wait()
             from_server, server = await asyncio.open_connection("127.0.0.1", self._server_port)
-            writers.append(server)
+            servers.append(server)
             ways = [self._pass(from_client, server), self._pass(from_server, client)]
             pumps = [asyncio.create_task(way) for way in ways]
             try:
@@ -75,7 +76,7 @@ class Wire:
         except OSError:
             pass  # the server is away: the client sees that its connection ends
         finally:
-            for writer in writers:
+            for writer in servers:
                 writer.transport.abort()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,14 +1,20 @@
 """Kill a busy Busway again and again: nothing that it acknowledged is lost, nothing comes twice.
 
-``BUSWAY_CRASH_ROUNDS`` sets how often, ``BUSWAY_CRASH_SEED`` repeats a run as far as it can be.
+Once as a process that does all, once with workers beside it, of which one may be killed by itself.
+``BUSWAY_CRASH_ROUNDS`` sets how often, ``BUSWAY_CRASH_WORKERS`` how many workers there are then,
+``BUSWAY_CRASH_SEED`` repeats a run as far as it can be.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
+import signal
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,19 +36,27 @@ from postgres_server import PostgresServer, postgres_server
 
 FLOWS = Path(__file__).with_name("flows.py")
 ROUNDS = int(os.environ.get("BUSWAY_CRASH_ROUNDS", "4"))
+WORKERS = int(os.environ.get("BUSWAY_CRASH_WORKERS", "2"))
 SEED = os.environ.get("BUSWAY_CRASH_SEED") or f"{random.SystemRandom().getrandbits(32):08x}"
 
 
 class World:
-    """The one process, what it delivers to, and who sends to it."""
+    """The process and its workers, what they deliver to, and who sends to them."""
 
     def __init__(
-        self, home: Path, target: HttpTarget, postgres: PostgresServer, producers: Producers
+        self,
+        home: Path,
+        workers: int,
+        target: HttpTarget,
+        postgres: PostgresServer,
+        producers: Producers,
     ) -> None:
         where = {"CRASH_HOME": str(home), "CRASH_URL": target.url, "CRASH_DSN": postgres.dsn}
         variables = os.environ | where | {"BUSWAY_DATA": str(home / "data")}
         variables |= {"BUSWAY_LOG_LEVEL": "warning"}
-        self.server = Member(("run", str(FLOWS), "--port", "0"), home / "server.log", variables)
+        how = ("--port", "0", *(("--workers", str(workers)) if workers else ()))
+        self.server = Member(("run", str(FLOWS), *how), home / "server.log", variables)
+        self._workers = workers
         self.console = Console(variables)
         self.operator = Operator(home, random.Random(f"operator {SEED}"))
         self.target = target
@@ -53,25 +67,47 @@ class World:
         await self.server.start()
         self.producers.send_to([self.server.url])
 
-    async def calm(self) -> None:
+    async def calm(self, _: random.Random) -> None:
         """Nothing but the crash goes wrong."""
 
-    async def restart_postgres(self) -> None:
+    @property
+    def mischief(self) -> Sequence[Callable[[random.Random], Coroutine[Any, Any, None]]]:
+        """What can go wrong beside the crash of all."""
+        own = (self.restart_postgres, self.calm, self.restart_target)
+        return (*own, self.kill_a_worker) if self._workers else own
+
+    async def kill_a_worker(self, chance: random.Random) -> None:
+        """One of the workers dies, where there is one yet."""
+        if found := await workers_of(self.server.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(chance.choice(found), signal.SIGKILL)
+
+    async def restart_postgres(self, _: random.Random) -> None:
         """The database crashes, and comes back."""
         await asyncio.to_thread(self.postgres.stop, immediate=True)
         await asyncio.to_thread(self.postgres.start)
 
-    async def restart_target(self) -> None:
+    async def restart_target(self, _: random.Random) -> None:
         """The HTTP destination goes away, and comes back."""
         await mood.restart(self.target)
 
 
+async def workers_of(pid: int) -> list[int]:
+    """Return the processes that deliver for a process, of those that it has started."""
+    listing = await asyncio.create_subprocess_exec(
+        *("ps", "-A", "-o", "ppid=,pid=,args="), stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await listing.communicate()
+    found = [line.split(maxsplit=2) for line in out.decode().splitlines()]
+    return [int(one[1]) for one in found if one[0] == str(pid) and " work " in one[2]]
+
+
 async def round_of(world: World, number: int, chance: random.Random) -> None:
     """Start it, let something go wrong, kill it at any time, and look at what is left."""
-    mischief = (world.restart_postgres, world.calm, world.restart_target)
+    mischief = world.mischief
     await world.start()
     async with asyncio.TaskGroup() as group:
-        group.create_task(mischief[number % len(mischief)]())
+        group.create_task(mischief[number % len(mischief)](chance))
         group.create_task(world.operator.work(world.server.url))
         await asyncio.sleep(chance.uniform(0.05, 1.2))  # the moment of the crash, not a wait
         await world.server.kill()
@@ -80,13 +116,16 @@ async def round_of(world: World, number: int, chance: random.Random) -> None:
 
 
 @pytest.mark.slow
-async def test_each_acknowledged_event_is_delivered_exactly_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [0, WORKERS], ids=["alone", "workers"])
+async def test_each_acknowledged_event_is_delivered_exactly_once(
+    tmp_path: Path, workers: int
+) -> None:
     print(f"BUSWAY_CRASH_SEED={SEED} BUSWAY_CRASH_ROUNDS={ROUNDS}")
     chance = random.Random(f"mood {SEED}")
     with postgres_server() as postgres:
         async with http_target() as target, producing(SEED) as producers:
             target.decide = lambda call: mood.moody(chance)
-            world = World(tmp_path, target, postgres, producers)
+            world = World(tmp_path, workers, target, postgres, producers)
             try:
                 sent = await crash_again_and_again(world)
             finally:
