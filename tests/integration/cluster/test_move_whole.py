@@ -20,6 +20,9 @@ from busway.control import move_copy
 from busway.control.move import Mover, Plan, Report
 from busway.engine.choose import open_stores
 from busway.engine.jetstream import JetStreamLog, Place
+from busway.engine.jetstream.link import Link
+from busway.engine.jetstream.prepare import prepare
+from busway.engine.jetstream.stream import Stream
 from busway.engine.moving import open_origin, target_of
 from busway.engine.postgres.moving import standing_of
 from busway.errors import Conflict, StoreDamaged, StoreError, StoreLocked, StoreMoved
@@ -255,6 +258,22 @@ async def test_a_stream_that_is_used_is_refused(path: Path, engine: str, nats: N
     with pytest.raises(Conflict, match="give the log another name"):
         await moved(path, settings)
     assert (await standing_of(engine)).move is None, "nothing was begun in the database"
+
+
+async def test_a_stream_that_was_never_used_is_taken_also_without_atomic_batches(
+    path: Path, engine: str, nats: NatsCluster
+) -> None:
+    before = await held(path)
+    settings = Settings(engine=nats.address(engine.rpartition("/")[2]), ledger=engine)
+    link = await Link.open(Place.of(settings.engine))
+    stream = Stream(link)
+    prepared = await prepare(stream, 1, 0)
+    await stream.update(prepared.info.config | {"allow_atomic": False})
+    await link.close()
+    with pytest.raises(StoreError, match="lost"):
+        await moved(path, settings, breaking_after=6)
+    await moved(path, settings)
+    assert await held_by(settings) == before
 
 
 async def test_a_stream_with_a_part_of_a_move_is_not_opened_with_another_ledger(

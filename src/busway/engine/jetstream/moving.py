@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
@@ -25,6 +26,9 @@ from busway.ports.moving import BELONGS_TO, Move, Receiving, Standing
 from busway.settings import Settings
 
 _RACED = (10071, 10164)
+_BATCH = "Nats-Batch-Id"
+_BATCH_SEQUENCE = "Nats-Batch-Sequence"
+_BATCH_COMMIT = "Nats-Batch-Commit"
 _WINDOW_BYTES = 8 * 1024 * 1024
 _WINDOW_MESSAGES = 128
 
@@ -158,8 +162,11 @@ class ReceivingLog(JetStreamLog):
         patience = Patience("it is not known whether they were stored")
         while window:
             try:
-                expected = await self._expected(window)
-                await _all(self._send(one) for one in expected)
+                if self._publisher.atomic and len(window) > 1:
+                    await self._send_together(window)
+                else:
+                    expected = await self._expected(window)
+                    await _all(self._send(one) for one in expected)
             except Unanswered as error:
                 await patience.pause(error)
             try:
@@ -179,9 +186,22 @@ class ReceivingLog(JetStreamLog):
             after = seq
         return found
 
-    async def _send(self, one: Sent) -> None:
+    async def _send_together(self, window: Sequence[Sent]) -> None:
+        """Send messages of one partition that are stored all or none, with one sync."""
+        subject = self._stream.subject(window[0].parcel.partition)
+        last = self._chart.last(window[0].parcel.partition)
+        batch = {_BATCH: uuid.uuid4().hex}
+        for number, one in enumerate(window[:-1], 1):
+            after = None if number > 1 else last.seq if last else 0
+            given = msgspec.structs.replace(one, after=after).headers()
+            given |= batch | {_BATCH_SEQUENCE: str(number)}
+            await self._stream.link.tell(subject, one.parcel.body, given)
+        ended = batch | {_BATCH_SEQUENCE: str(len(window)), _BATCH_COMMIT: "1"}
+        await self._send(msgspec.structs.replace(window[-1], after=None), ended)
+
+    async def _send(self, one: Sent, more: Mapping[str, str] = MappingProxyType({})) -> None:
         subject = self._stream.subject(one.parcel.partition)
-        answer = await self._stream.link.ask(subject, one.parcel.body, one.headers())
+        answer = await self._stream.link.ask(subject, one.parcel.body, one.headers() | dict(more))
         try:
             ack = msgspec.json.decode(answer.data, type=_Ack)
         except msgspec.MsgspecError as error:
