@@ -24,7 +24,7 @@ STEADY_S = 60.0
 SILENT_S = 8.0
 """How long a worker may say nothing. One that is stopped in the middle of a transaction keeps the
 database locked, for the intake too, so it is killed, and what it had in hand is done again."""
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 5.0
 
 _log = structlog.get_logger("busway")
 
