@@ -3,8 +3,8 @@
 What is tested is what ``docs/cluster.md`` promises: every event that got a 202 is delivered;
 ``sqlite``, ``postgres`` and ``jsonl`` have it exactly once, in the order of its key where that is
 asked for, whoever was killed, frozen or cut off meanwhile; ``http`` has it at least once, under one
-key. A producer keeps to one intake, and goes to the other, two seconds later, only when that one
-does not answer.
+key; so has the bus what a flow puts there, under one id. A producer keeps to one intake, and goes
+to the other, two seconds later, only when that one does not answer.
 
 ``BUSWAY_CRASH_ROUNDS`` sets how much goes wrong (each thing once by itself), ``BUSWAY_CRASH_SEED``
 repeats a run as far as it can be.
@@ -68,7 +68,7 @@ async def crash_and_compare(servers: Servers, home: Path) -> None:
             await installation.start()
             async with books_of(servers.engine()) as books:
                 sent = await crash_again_and_again(installation, books, target, operator)
-                compare_log(await books.events(), sent)
+                compare_log(home, await books.events(), sent)
             await installation.console.check()
             compare_files(home, sent)
             compare_target(target, sent)

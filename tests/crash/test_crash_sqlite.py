@@ -20,6 +20,7 @@ import pytest
 
 from crash import mood
 from crash.compare import (
+    compare_chained,
     compare_dead,
     compare_files,
     compare_postgres,
@@ -131,6 +132,7 @@ async def test_each_acknowledged_event_is_delivered_exactly_once(
             finally:
                 await world.server.kill()
             compare_files(tmp_path, sent)
+            compare_chained(tmp_path, sent)
             compare_target(target, sent)
             compare_replays(world.operator.files, sent)
             await compare_postgres(postgres.dsn, sent)
