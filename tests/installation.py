@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,10 @@ def ask(server: Server, method: str, path: str, body: object = None) -> Any:
     return answer.json()
 
 
-def make_installation(folder: Path) -> list[int]:
+def make_installation(folder: Path, *, killed: bool = False) -> list[int]:
     """Really run flows in ``folder/.busway``; return where its trimmed partitions begin.
+
+    With ``killed`` its process does not end in order.
 
     It has what landed, dead letters, parked ones, a flow that is paused, an audit trail, a replay
     that is under way, and a log without its oldest events.
@@ -74,6 +77,8 @@ def make_installation(folder: Path) -> list[int]:
         until(lambda: len(rows(folder, "copies")) == 100 and any(_bases(folder)), "it is trimmed")
     with running("shop.py", cwd=folder) as server:
         _work(server, folder)
+        if killed:
+            server.stop(signal.SIGKILL)
     return _bases(folder)
 
 

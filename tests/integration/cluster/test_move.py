@@ -16,6 +16,7 @@ from installation import (
     orders,
     rows,
 )
+from nats_cluster import nats_cluster
 
 
 def replayed(folder: Path) -> list[int]:
@@ -69,3 +70,15 @@ def test_an_installation_goes_on_in_postgresql(tmp_path: Path, engine: str) -> N
     with running("shop.py", "--engine", engine, cwd=tmp_path) as server:
         shows_what_was(server)
         goes_on(server, tmp_path)
+
+
+def test_an_installation_that_was_killed_goes_on_in_jetstream(tmp_path: Path, engine: str) -> None:
+    make_installation(tmp_path, killed=True)
+    with nats_cluster() as nats:
+        target = ("--to", nats.address("shop"), "--ledger", engine)
+        moved = busway("move", "--from", ".busway", *target, cwd=tmp_path)
+        assert moved.code == 0, moved
+        where = ("--engine", nats.address("shop"), "--ledger", engine)
+        with running("shop.py", *where, cwd=tmp_path) as server:
+            shows_what_was(server)
+            goes_on(server, tmp_path)

@@ -1,0 +1,122 @@
+"""Whatever a ledger on SQLite keeps is the same in PostgreSQL after it was moved there."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec import Raw
+
+from busway.control.move_check import compare_records
+from busway.control.move_copy import begin_anew, copy_records, move_in
+from busway.control.move_record import moving_of
+from busway.engine.moving import open_origin, target_of
+from busway.engine.sqlite import open_stores
+from busway.lane import Audit, Change, Counts, Settlement, Trouble, Verdict
+from busway.outcome import Failure
+from busway.ports import Ledger
+from busway.ports.moving import Move, Receiving
+from busway.settings import Settings
+from postgres_server import PostgresServer, postgres_server
+
+START = datetime(2030, 1, 1, tzinfo=UTC)
+texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=5)
+times = st.integers(0, 10**12).map(lambda number: START + timedelta(microseconds=number))
+images = st.sampled_from([None, Raw(b"null"), Raw(b'{"a":"\xc3\xbc"}')])
+failures = st.builds(
+    Failure, st.integers(1, 9), times, st.just("step"), texts, texts, st.none() | texts, texts
+)
+troubles = st.builds(
+    Trouble,
+    flow=st.just("f"),
+    partition=st.just(0),
+    offset=st.just(0),
+    event=st.binary(max_size=20),
+    event_id=texts,
+    state=st.sampled_from(["parked", "dead"]),
+    since=times,
+    attempts=st.integers(0, 9),
+    due=times,
+    key=st.none() | texts,
+    failures=st.lists(failures, max_size=2).map(tuple),
+    event_key=st.none() | texts,
+    error=texts,
+    fingerprint=texts,
+    begun_at=st.none() | times,
+)
+audits = st.builds(Audit, times, texts, texts, texts, images, images, texts)
+changes = st.builds(Change, texts.map(lambda text: f"flow/{text}"), st.binary(max_size=20))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    with postgres_server() as found:
+        yield found
+
+
+async def fill(
+    ledger: Ledger, found: list[Trouble], trail: list[Audit], kept: list[Change]
+) -> None:
+    """Settle each trouble in a lane of its own partition, discard every third one."""
+    for n, one in enumerate(found):
+        trouble = _at(one, n)
+        counts = Counts(**{one.state: 1})
+        await ledger.open_lane("f", n, 7)
+        place = ("f", n, 7, 8, one.since, one.error)
+        assert await ledger.settle([Settlement(*place, counts, (trouble,))]) == [True]
+        if n % 3 == 0:
+            verdict = Verdict(
+                "f", n, 7, one.attempts, one.state, "discarded", one.since, "v", "ann"
+            )
+            assert await ledger.judge([verdict]) == [True]
+    await ledger.change(kept, trail)
+
+
+def _at(one: Trouble, partition: int) -> Trouble:
+    given = {name: getattr(one, name) for name in Trouble.__struct_fields__}
+    return Trouble(**(given | {"partition": partition, "offset": 7}))
+
+
+@given(st.lists(troubles, max_size=6), st.lists(audits, max_size=3), st.lists(changes, max_size=3))
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_records_are_the_same_in_postgresql(
+    server: PostgresServer, found: list[Trouble], trail: list[Audit], kept: list[Change]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(_moved(Path(folder), server.dsn, (found, trail, kept)))
+
+
+async def _moved(
+    path: Path, url: str, given: tuple[list[Trouble], list[Audit], list[Change]]
+) -> None:
+    stores = await open_stores(Settings(data=path))
+    await fill(stores.ledger, *given)
+    await stores.close()
+    origin = await open_origin(path)
+    receiving = await _receiving(url)
+    try:
+        moving = await moving_of(origin.ledger)
+        await begin_anew(receiving.ledger, await move_in(receiving.ledger), moving)
+        await copy_records(origin.ledger, receiving.ledger, moving, lambda _: None)
+        count = await compare_records(origin.ledger, receiving.ledger, moving, lambda _: None)
+        assert count == sum((await origin.ledger.sizes()).values())
+        assert await receiving.ledger.audits() == await origin.ledger.audits()
+        assert await receiving.ledger.lanes() == await origin.ledger.lanes()
+        for one in given[0]:
+            resolved = await receiving.ledger.resolved(one.event_id)
+            assert resolved == await origin.ledger.resolved(one.event_id)
+    finally:
+        await receiving.close()
+        await origin.close()
+
+
+async def _receiving(url: str) -> Receiving:
+    target = await target_of(Settings(engine=url))
+    move = (await target.standing()).move or Move("m", "i", "here", START)
+    return await target.begin(move, [0])
