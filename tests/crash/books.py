@@ -14,7 +14,7 @@ from busway.event import Event
 from busway.ports import Log, Stores
 from busway.settings import load
 
-SETTLED_S = 120.0
+SETTLED_S = 240.0
 LOOK_EVERY_S = 0.5
 READ_BYTES = 1 << 22
 

@@ -21,12 +21,13 @@ STATEMENT_S = 60.0
 QUICK_S = 15.0
 """How long what others wait for may take: a server that is away may not say so."""
 CLOSE_S = 10.0
-IDLE_MS = 2_000
-"""How long a transaction may wait for its next statement: who stands still, or is cut off, in the
-middle of one holds rows that the others wait for. Shorter than a worker's lease."""
+IDLE_MS = 10_000
+"""How long a transaction may wait for its next statement."""
 CONNECTIONS = 12
-LATE_S = 2.5
-"""After so long it is looked whether somebody who stands still is waited for."""
+STILL_S = 2.5
+"""How long it may be silent while others wait for the rows that it holds."""
+LATE_S = 1.0
+"""After so long, and again, it is looked whether what waits does so for one that stands still."""
 _FULL = ("53100", "53200")
 _READ_ONLY = "25006"
 _OTHER_TABLES = ("42P01", "42703", "42883", "42P10", "23502")
@@ -102,14 +103,12 @@ class Database:
         with told(self.place):
             try:
                 async with self._pool.acquire(timeout=CONNECT_S) as connection:
-                    loop = asyncio.get_running_loop()
-                    end = loop.call_later(within_s, connection.terminate)
-                    late = loop.call_later(LATE_S, self._late)
+                    end = asyncio.get_running_loop().call_later(within_s, connection.terminate)
                     try:
-                        yield connection
+                        with self._looking_after():
+                            yield connection
                     finally:
                         end.cancel()
-                        late.cancel()
             except (asyncpg.ReadOnlySQLTransactionError, *_LOST):
                 # after a failover the others of the pool are connected to a standby as well
                 await self._pool.expire_connections()
@@ -121,22 +120,35 @@ class Database:
         async with self.connection(within_s) as connection, connection.transaction():
             yield connection
 
-    def _late(self) -> None:
-        """Look who stands still, as something waits for longer than it should."""
-        task = asyncio.get_running_loop().create_task(self._hang_up())
-        self._looking.add(task)
-        task.add_done_callback(self._looking.discard)
+    @contextlib.contextmanager
+    def _looking_after(self) -> Iterator[None]:
+        """Look now and then who stands still, when something takes longer than it should."""
+        loop = asyncio.get_running_loop()
+        timer: asyncio.TimerHandle
+
+        def late() -> None:
+            nonlocal timer
+            task = loop.create_task(self._hang_up())
+            self._looking.add(task)
+            task.add_done_callback(self._looking.discard)
+            timer = loop.call_later(LATE_S, late)
+
+        timer = loop.call_later(LATE_S, late)
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     async def _hang_up(self) -> None:
         """End the sessions of workers that stand still in a transaction that others wait for.
 
-        The server does that itself where it waits for another statement (``IDLE_MS``), but not for
-        the rest of one: the driver has each prepared first.
+        The server does that itself where it waits for another statement (``IDLE_MS``), later, but
+        not where it waits for the rest of one: the driver has each prepared first.
         """
         with contextlib.suppress(*_EXPECTED):
             session = await self.way.connect()
             try:
-                await fetch(session, "hang_up", IDLE_MS / 1000)
+                await fetch(session, "hang_up", STILL_S)
             finally:
                 session.terminate()
 
