@@ -11,6 +11,7 @@ from busway.control.check import check
 from busway.control.status import flow_statuses
 from busway.engine.choose import open_stores
 from busway.event import Event
+from busway.lane import Query
 from busway.ports import Log, Stores
 from busway.settings import load
 
@@ -41,7 +42,10 @@ class Books:
         """Return once no flow has anything left to do, and all else is ``finished``."""
         deadline = time.monotonic() + SETTLED_S
         while any(map(any, (left := await self.left()).values())) or not await finished():
-            assert time.monotonic() < deadline, f"not settled: {left}; {errors()[-4000:]}"
+            if time.monotonic() > deadline:
+                waiting = await self._stores.ledger.troubles(Query(state="parked", limit=20))
+                seen = [(t.flow, t.key, t.offset, t.attempts, t.due, t.begun_at) for t in waiting]
+                raise AssertionError(f"not settled: {left}; {seen}; {errors()[-4000:]}")
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def events(self) -> list[Event]:
