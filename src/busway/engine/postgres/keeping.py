@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import UNSET
 
 from busway.engine.postgres.database import Connection, fetch, run_many
-from busway.engine.postgres.row import audit_row
+from busway.engine.postgres.row import ROWS
 from busway.lane import Audit, Change
 
 _TABLES = ("lane", "trouble", "settled", "resolved")
@@ -33,7 +33,7 @@ async def change(connection: Connection, changes: Sequence[Change]) -> bool:
 async def note(connection: Connection, audit: Sequence[Audit]) -> None:
     """Add to the trail."""
     if audit:
-        await run_many(connection, "ledger/add_audit", [audit_row(one) for one in audit])
+        await run_many(connection, "ledger/add_audit", [ROWS.audit_row(one) for one in audit])
 
 
 async def rename(connection: Connection, old: str, new: str, audit: Sequence[Audit]) -> bool:

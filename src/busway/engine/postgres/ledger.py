@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from busway.conservation import check_settlement, check_verdict
-from busway.engine.postgres import keeping, row, settling
+from busway.engine.postgres import keeping, settling
 from busway.engine.postgres.database import QUICK_S, Database, fetch
 from busway.engine.postgres.question import grouped, question
+from busway.engine.postgres.row import ROWS
 from busway.lane import (
     Audit,
     Change,
@@ -33,13 +34,13 @@ class PostgresLedger:
         self._database = database
 
     async def lanes(self) -> Sequence[Lane]:
-        return [row.lane(one) for one in await self._database.quick("ledger/lanes")]
+        return [ROWS.lane(one) for one in await self._database.quick("ledger/lanes")]
 
     async def open_lane(self, flow: str, partition: int, start: int) -> Lane:
         while True:  # it shows neither way while another one that makes it commits
             found = await self._database.rows("ledger/open_lane", flow, partition, start)
             if found:
-                return row.lane(found[0])
+                return ROWS.lane(found[0])
 
     async def lease(self, leases: Sequence[Lease]) -> Sequence[int | None]:
         epochs: list[int | None] = []
@@ -95,11 +96,11 @@ class PostgresLedger:
 
     async def troubles(self, query: Query) -> Sequence[Trouble]:
         statement, values = question(query)
-        return [row.trouble(one) for one in await self._database.query(statement, *values)]
+        return [ROWS.trouble(one) for one in await self._database.query(statement, *values)]
 
     async def groups(self, query: Query) -> Sequence[Group]:
         statement, values = grouped(query)
-        return [row.group(one) for one in await self._database.query(statement, *values)]
+        return [ROWS.group(one) for one in await self._database.query(statement, *values)]
 
     async def count_troubles(self) -> Mapping[tuple[str, int], tuple[int, int]]:
         found = await self._database.rows("ledger/count_troubles")
@@ -115,10 +116,10 @@ class PostgresLedger:
 
     async def settled(self, flow: str, partition: int | None = None) -> Sequence[Settled]:
         found = await self._database.rows("ledger/settled", flow, partition)
-        return [row.settled(one) for one in found]
+        return [ROWS.settled(one) for one in found]
 
     async def resolved(self, event_id: str) -> Sequence[Resolved]:
-        return [row.resolved(o) for o in await self._database.rows("ledger/resolved", event_id)]
+        return [ROWS.resolved(o) for o in await self._database.rows("ledger/resolved", event_id)]
 
     async def forget(self, before: datetime) -> None:
         gone = _FORGOTTEN_AT_ONCE
@@ -145,7 +146,7 @@ class PostgresLedger:
         self, target: str = "", before: int | None = None, limit: int = 100
     ) -> Sequence[Audit]:
         found = await self._database.rows("ledger/audits", target, before, limit)
-        return [row.audit(one) for one in found]
+        return [ROWS.audit(one) for one in found]
 
     async def close(self) -> None:
         """The database is closed by whoever opened it."""

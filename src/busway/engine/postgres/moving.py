@@ -9,10 +9,11 @@ import asyncpg
 import msgspec
 
 from busway import batch as codec
-from busway.engine.postgres import keeping, row
+from busway.engine.postgres import keeping
 from busway.engine.postgres.database import Connection, Database, Row, fetch, sql
 from busway.engine.postgres.ledger import PostgresLedger
 from busway.engine.postgres.log import PostgresLog
+from busway.engine.postgres.row import ROWS
 from busway.engine.postgres.schema import SCHEMA
 from busway.engine.postgres.store import open_ledger
 from busway.errors import Conflict
@@ -59,14 +60,14 @@ def _settled_row(one: Settled) -> Row:
 
 
 def _audit_row(one: Audit) -> Row:
-    return (*row.audit_row(one), one.seq)
+    return (*ROWS.audit_row(one), one.seq)
 
 
 _SHAPES: Mapping[Kind, _Shape] = {
     "lanes": _Shape(
         "lane",
         ("flow", "partition", "start", "cursor", *_COUNTS, "worker", "epoch"),
-        row.lane,
+        ROWS.lane,
         _lane_row,
         lambda found: found[:2],
     ),
@@ -76,14 +77,14 @@ _SHAPES: Mapping[Kind, _Shape] = {
             "flow partition offset event_id state since attempts due key failures event event_key"
             " error fingerprint begun_at".split()
         ),
-        row.trouble,
-        row.trouble_row,
+        ROWS.trouble,
+        ROWS.trouble_row,
         lambda found: found[:3],
     ),
     "settled": _Shape(
         "settled",
         ("flow", "partition", "start", "end", "version", "first_at", "last_at", *_COUNTS),
-        row.settled,
+        ROWS.settled,
         _settled_row,
         lambda found: found[:3],
     ),
@@ -93,14 +94,14 @@ _SHAPES: Mapping[Kind, _Shape] = {
             "flow partition offset event_id became at attempts failures event_key version who"
             " reason".split()
         ),
-        lambda found: row.resolved(found[1:]),
-        row.resolved_row,
+        lambda found: ROWS.resolved(found[1:]),
+        ROWS.resolved_row,
         lambda found: found[:1],
     ),
     "audits": _Shape(
         "audit",
         ("at", "who", "action", "target", "before", "after", "reason", "seq"),
-        row.audit,
+        ROWS.audit,
         _audit_row,
         lambda found: found[-1:],
     ),

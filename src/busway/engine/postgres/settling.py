@@ -8,7 +8,7 @@ from datetime import datetime
 
 from busway.conservation import moved, resolved
 from busway.engine.postgres.database import Connection, fetch, run_many
-from busway.engine.postgres.row import columns, resolved_row, trouble, trouble_row
+from busway.engine.postgres.row import ROWS, columns
 from busway.lane import MERGED_WITHIN, Counts, Settlement, Trouble, Verdict
 
 Place = tuple[str, int, int]
@@ -58,12 +58,12 @@ def _turns(verdicts: Sequence[Verdict]) -> Iterable[list[int]]:
 async def _judge(connection: Connection, verdicts: Sequence[Verdict]) -> list[int]:
     given = [(v.flow, v.partition, v.offset, v.attempts, v.state, v.event) for v in verdicts]
     found = await fetch(connection, "ledger/take_troubles", *columns(given))
-    taken = {int(row[0]) - 1: trouble(row[1:]) for row in found}
+    taken = {int(row[0]) - 1: ROWS.trouble(row[1:]) for row in found}
     judged = {number: verdicts[number] for number in sorted(taken)}
     await _add(connection, [v.became for v in judged.values() if isinstance(v.became, Trouble)])
     gone = [one for n, v in judged.items() for one in resolved(taken[n], v)]
     if gone:
-        await run_many(connection, "ledger/add_resolved", [resolved_row(one) for one in gone])
+        await run_many(connection, "ledger/add_resolved", [ROWS.resolved_row(one) for one in gone])
     await _recount(connection, judged.values())
     await _release_all(connection, [(taken[n], v) for n, v in judged.items()])
     return list(judged)
@@ -71,7 +71,7 @@ async def _judge(connection: Connection, verdicts: Sequence[Verdict]) -> list[in
 
 async def _add(connection: Connection, troubles: Sequence[Trouble]) -> None:
     if troubles:
-        rows = [trouble_row(one) for one in troubles]
+        rows = [ROWS.trouble_row(one) for one in troubles]
         await fetch(connection, "ledger/add_troubles", *columns(rows))
 
 

@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from busway.engine.sqlite.database import Row, rows, sql
 from busway.engine.sqlite.moment import stored
-from busway.engine.sqlite.row import audit_row
+from busway.engine.sqlite.row import ROWS
 from busway.lane import Audit, Change
 
 _TABLES = ("lane", "trouble", "cause", "settled", "resolved")
@@ -32,7 +32,7 @@ def change(connection: apsw.Connection, changes: Sequence[Change]) -> bool:
 def note(connection: apsw.Connection, audit: Sequence[Audit]) -> None:
     """Add to the trail."""
     for one in audit:
-        connection.execute(sql("ledger/add_audit"), audit_row(one))
+        connection.execute(sql("ledger/add_audit"), ROWS.audit_row(one))
 
 
 def rename(connection: apsw.Connection, old: str, new: str, audit: Sequence[Audit]) -> bool:

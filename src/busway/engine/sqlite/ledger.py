@@ -12,12 +12,13 @@ from typing import TypeVar
 import apsw
 
 from busway.conservation import check_settlement, check_verdict
-from busway.engine.sqlite import keeping, row, settling
+from busway.engine.sqlite import keeping, settling
 from busway.engine.sqlite.aside import Aside
 from busway.engine.sqlite.checkpoint import Checkpointer
 from busway.engine.sqlite.database import Row, connect, connect_reading, rows, sql, translated
 from busway.engine.sqlite.moment import restored
 from busway.engine.sqlite.question import grouped, is_long, question
+from busway.engine.sqlite.row import ROWS
 from busway.engine.sqlite.writer import Writer
 from busway.lane import (
     Audit,
@@ -47,12 +48,12 @@ class SqliteLedger:
         self._aside = Aside(path)
 
     async def lanes(self) -> Sequence[Lane]:
-        return self._rows("ledger/lanes", (), row.lane)
+        return self._rows("ledger/lanes", (), ROWS.lane)
 
     async def open_lane(self, flow: str, partition: int, start: int) -> Lane:
         def work(connection: apsw.Connection) -> Lane:
             connection.execute(sql("ledger/open_lane"), (flow, partition, start))
-            return row.lane(rows(connection, "ledger/get_lane", (flow, partition))[0])
+            return ROWS.lane(rows(connection, "ledger/get_lane", (flow, partition))[0])
 
         return await self._writer.submit(work)
 
@@ -105,14 +106,14 @@ class SqliteLedger:
     async def troubles(self, query: Query) -> Sequence[Trouble]:
         statement, bindings = question(query)
         if is_long(query):
-            return [row.trouble(one) for one in await self._aside.rows(statement, bindings)]
+            return [ROWS.trouble(one) for one in await self._aside.rows(statement, bindings)]
         with self._told():
-            return [row.trouble(found) for found in self._connection.execute(statement, bindings)]
+            return [ROWS.trouble(found) for found in self._connection.execute(statement, bindings)]
 
     async def groups(self, query: Query) -> Sequence[Group]:
         statement, bindings = grouped(query)
         found = await self._aside.rows(statement, bindings)
-        return [row.group(each) for each in found]
+        return [ROWS.group(each) for each in found]
 
     async def next_due(self) -> datetime | None:
         found = self._rows("ledger/next_due", (), lambda found: restored(found[0]))
@@ -122,10 +123,10 @@ class SqliteLedger:
         return dict(self._rows("ledger/parked_keys", (flow, partition), lambda found: found))
 
     async def settled(self, flow: str, partition: int | None = None) -> Sequence[Settled]:
-        return self._rows("ledger/get_settled", (flow, partition), row.settled)
+        return self._rows("ledger/get_settled", (flow, partition), ROWS.settled)
 
     async def resolved(self, event_id: str) -> Sequence[Resolved]:
-        return self._rows("ledger/get_resolved", (event_id,), row.resolved)
+        return self._rows("ledger/get_resolved", (event_id,), ROWS.resolved)
 
     async def forget(self, before: datetime) -> None:
         while await self._writer.submit(lambda connection: keeping.forget(connection, before)):
@@ -155,7 +156,7 @@ class SqliteLedger:
     async def audits(
         self, target: str = "", before: int | None = None, limit: int = 100
     ) -> Sequence[Audit]:
-        return self._rows("ledger/audits", (target, before, limit), row.audit)
+        return self._rows("ledger/audits", (target, before, limit), ROWS.audit)
 
     async def maintain(self) -> None:
         await self._checkpointer.maintain()

@@ -14,11 +14,12 @@ import apsw
 import msgspec
 
 from busway.clock import SystemClock
-from busway.engine.sqlite import directory, row
+from busway.engine.sqlite import directory
 from busway.engine.sqlite.database import Row, connect_reading, rows, sql
 from busway.engine.sqlite.ledger import SqliteLedger
 from busway.engine.sqlite.log import SqliteLog
 from busway.engine.sqlite.room import Room
+from busway.engine.sqlite.row import ROWS
 from busway.errors import StoreDamaged, StoreError, StoreMoved
 from busway.ports import Log
 from busway.ports.moving import Bookmark, Kind, Moved, Portion, Record, Value, beyond
@@ -26,11 +27,11 @@ from busway.ports.moving import Bookmark, Kind, Moved, Portion, Record, Value, b
 MARK = "moved.json"
 _MOST_ROWS = 10_000
 _MADE: Mapping[Kind, tuple[Callable[[Row], Record], Callable[[Row], Row]]] = {
-    "lanes": (row.lane, lambda found: found[:2]),
-    "troubles": (row.trouble, lambda found: found[:3]),
-    "settled": (row.settled, lambda found: found[:3]),
-    "resolved": (lambda found: row.resolved(found[1:]), lambda found: found[:1]),
-    "audits": (row.audit, lambda found: found[-1:]),
+    "lanes": (ROWS.lane, lambda found: found[:2]),
+    "troubles": (ROWS.trouble, lambda found: found[:3]),
+    "settled": (ROWS.settled, lambda found: found[:3]),
+    "resolved": (lambda found: ROWS.resolved(found[1:]), lambda found: found[:1]),
+    "audits": (ROWS.audit, lambda found: found[-1:]),
     "values": (lambda found: Value(*found), lambda found: found[:1]),
 }
 """How a record is made of a row, and what its key is."""

@@ -12,7 +12,7 @@ from busway.conservation import moved
 from busway.engine.sqlite.cause import Cause, cause_of, count_causes
 from busway.engine.sqlite.database import Row, rows, sql
 from busway.engine.sqlite.moment import stored
-from busway.engine.sqlite.row import moved_row, trouble_row
+from busway.engine.sqlite.row import ROWS, as_moved
 from busway.lane import MERGED_WITHIN, Counts, Lease, Settlement, State, Trouble, Verdict
 
 _Move = tuple[str, int, State, str]
@@ -29,7 +29,7 @@ def settle(connection: apsw.Connection, settlement: Settlement) -> bool:
     if s.end > s.start:
         _record(connection, settlement)
     for each in s.troubles:
-        connection.execute(sql("ledger/add_trouble"), trouble_row(each))
+        connection.execute(sql("ledger/add_trouble"), ROWS.trouble_row(each))
     count_causes(connection, Counter(map(cause_of, s.troubles)))
     for key in {each.key for each in s.troubles if each.due is None}:
         _release(connection, s, key, s.at)
@@ -76,7 +76,7 @@ def _moved_on(connection: apsw.Connection, verdict: Verdict, causes: Counter[Cau
     became = verdict.became
     if not isinstance(became, Trouble) or verdict.event not in (None, became.event):
         return False
-    row, standing = moved_row(became), (verdict.attempts, verdict.state)
+    row, standing = as_moved(ROWS.trouble_row(became)), (verdict.attempts, verdict.state)
     if standing == (became.attempts, became.state) and _claimed(connection, row):
         return True
     connection.execute(sql("ledger/move_trouble"), (*row, *standing))
@@ -110,7 +110,7 @@ def _replaced(connection: apsw.Connection, verdict: Verdict, causes: Counter[Cau
     causes[verdict.state, verdict.flow, fingerprint, error] -= 1
     keys: set[str | None] = {key}
     if isinstance(became, Trouble):
-        connection.execute(sql("ledger/add_trouble"), trouble_row(became))
+        connection.execute(sql("ledger/add_trouble"), ROWS.trouble_row(became))
         causes[cause_of(became)] += 1
         keys.add(became.key)
     for key in keys:
