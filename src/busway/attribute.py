@@ -41,6 +41,8 @@ def problems(members: Mapping[str, Any]) -> list[str]:
     for name, value in present.items():
         if name not in CORE:
             found += _extension(name, value)
+        if name != "data" and isinstance(value, str) and "\0" in value:
+            found.append(f"{name} is {_shown(value)}; it must not have the character NUL in it")
     return found
 
 

@@ -66,6 +66,7 @@ _SIMPLE_VALUE = re.compile(rb'"|true$|false$|-?\d{1,9}$')
 _read_any = msgspec.json.Decoder().decode
 _SHAPE = bytes.maketrans(b"+123456789E", b"0000000000e")
 _EXPONENT = b"0e000"
+_NUL = rb"\u0000"
 _LONG_NUMBER = b"0" * 200
 _HUGE = re.compile(rb"\d[eE]\+?\d{3,}[\s,\]}]")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
@@ -74,10 +75,11 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 def trusty(text: bytes) -> bool:
     """Say that well-formed JSON is sure to be decodable later, from a look at its bytes alone.
 
-    It is when it is UTF-8 and no number in it can be out of range: those have an exponent of three
-    digits, or hundreds of digits. False means that it has to be decoded to know.
+    It is when it is UTF-8, has no NUL, which attributes may not have, and no number in it can be
+    out of range: those have an exponent of three digits, or hundreds of digits. False means that it
+    has to be decoded to know.
     """
-    if not text.isascii() and not _is_utf8(text):
+    if _NUL in text or not (text.isascii() or _is_utf8(text)):
         return False
     shape = text.translate(_SHAPE)
     at = shape.find(_EXPONENT)

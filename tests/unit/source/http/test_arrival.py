@@ -29,7 +29,16 @@ def test_ordinary_bytes_are_trusted(text: bytes) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [b"1e999", b"1E+400", b"-0.5e0300", b"7" * 400, b"1" * 250 + b"e90", b'"\xff"', b"2e308\n"],
+    [
+        rb'"\u0000"',
+        b"1e999",
+        b"1E+400",
+        b"-0.5e0300",
+        b"7" * 400,
+        b"1" * 250 + b"e90",
+        b'"\xff"',
+        b"2e308\n",
+    ],
 )
 def test_bytes_that_have_to_be_decoded_are_not_trusted(text: bytes) -> None:
     assert not trusty(b'["1e777", ' + text + b"]")
