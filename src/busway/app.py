@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import structlog
 
-from busway.api.app import create
-from busway.api.mount import Mount
 from busway.bus.append import Appender
 from busway.clock import Clock, SystemClock
 from busway.control.control import Control
@@ -41,6 +39,9 @@ from busway.settings import NO_PORT, Settings
 from busway.sink.jsonl import Jsonl
 from busway.source.http import IntakeConfig, IntakeServer, Limits
 from busway.telemetry import Metrics, merged
+
+if TYPE_CHECKING:
+    from busway.api.mount import Mount
 
 _log = structlog.get_logger("busway")
 
@@ -87,8 +88,7 @@ class Node:
         self._readiness = Readiness(stores.log, self._clock, doubts)
         self._stopping = asyncio.Event()
         self._control = self._control_of()
-        api = create(lambda: self._control, settings.api_token, self._stopping)
-        self._api = Mount(api, self._stopping)
+        self._api = None if role == "work" else self._mounted()
         self._intake = self._intake_server()
         self.port = 0
         self.others: Callable[[], Mapping[str, str]] = dict
@@ -96,6 +96,8 @@ class Node:
 
     async def start(self) -> Self:
         """Learn what came last, open lanes and sinks, then take events."""
+        for caution in self._stores.cautions:
+            _log.warning("what was acknowledged could be lost", how=caution)
         await self._appender.rebuild()
         self._appending = asyncio.create_task(self._append_forever())
         if self.role == "serve":
@@ -122,7 +124,8 @@ class Node:
         within_s = self._settings.drain_s
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._intake.drain(), within_s)
-        await self._api.close()
+        if self._api is not None:
+            await self._api.close()
         await self._intake.close()
         ended = await self._replays.stop(within_s)
         ended = await self._crew.stop(within_s) and ended
@@ -186,6 +189,13 @@ class Node:
             destination=self._destination,
             wake=self._wake,
         )
+
+    def _mounted(self) -> Mount:
+        from busway.api.app import create  # noqa: PLC0415 - a fifth of a worker's start
+        from busway.api.mount import Mount  # noqa: PLC0415
+
+        api = create(lambda: self._control, self._settings.api_token, self._stopping)
+        return Mount(api, self._stopping)
 
     def _destination(self, flow: str) -> Destination | None:
         return self._crew.destination(flow)
@@ -256,7 +266,7 @@ class Node:
             ready=self._readiness.why_not,
             observer=self._observer,
             takes_events=self.role != "work",
-            fallback=None if self.role == "work" else self._api.protocol,
+            fallback=None if self._api is None else self._api.protocol,
         )
         return IntakeServer(config)
 

@@ -78,7 +78,7 @@ def run_command(
 
 @taking("engine", "ledger", "host", "port")
 def serve_command(given: Given, target: Target) -> None:
-    """Take events for a flows file, and answer the API; others deliver (`busway work`).
+    """Take events and answer the API; others deliver (`busway work`).
 
     Example: `busway serve shop.py --engine postgresql://db.example.com/busway`
     """
@@ -93,7 +93,7 @@ def work_command(
     target: Target,
     member: Annotated[str, typer.Option(hidden=True, help="Given by busway run.")] = "",
 ) -> None:
-    """Deliver the events of a flows file, without taking any; share the lanes with others.
+    """Deliver events without taking any; share the lanes with others.
 
     With a port (`--port`, `BUSWAY_PORT`) it answers `/healthz`, `/readyz` and `/metrics` there, and
     nothing else; without one it does not listen.

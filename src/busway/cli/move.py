@@ -13,7 +13,6 @@ from busway.cli.move_show import Shown, show_plan, show_report, shown
 from busway.cli.show import as_error
 from busway.clock import SystemClock
 from busway.control.move import Mover, Plan, Report
-from busway.engine.moving import open_origin, target_of
 from busway.errors import (
     BuswayError,
     StoreDamaged,
@@ -40,7 +39,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, one document a l
 def move(
     from_: From, to: To, ledger: Ledger = "", dry_run: DryRun = False, json: Json = False
 ) -> None:
-    """Move a data directory, log and ledger, to PostgreSQL or to JetStream.
+    """Move a data directory to PostgreSQL or JetStream, all that is in it.
 
     What was cut off goes on when it is called again. Exit code 0 when all is there and checked, 1
     when it is refused, 3 when it was cut off.
@@ -67,6 +66,8 @@ def move(
 
 
 async def _moved(path: Path, settings: Settings, show: Shown, dry_run: bool) -> Report | Plan:
+    from busway.engine.moving import open_origin, target_of  # noqa: PLC0415 - only here an engine
+
     target = await target_of(settings)
     origin = await open_origin(path)
     try:

@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 import structlog
 import uvloop
-from watchfiles import awatch
 
 from busway.app import Node, Role
 from busway.cli.serving import announced
@@ -157,6 +156,8 @@ def _say_ready(node: Node, settings: Settings, place: str) -> None:
 
 async def _reload(node: Node, target: str, family: Supervisor | None) -> None:
     """Change to the new flows whenever a file beside the flows file changes."""
+    from watchfiles import awatch  # noqa: PLC0415 - what a run without --reload need not load
+
     folder = split_target(target)[0].parent
     async for _ in awatch(folder, watch_filter=_matters):
         if await change(node, target) and family is not None:

@@ -14,7 +14,7 @@ from busway.control.workforce import WorkerStatus, Workforce
 
 @calling
 def workers(call: Call, watch: Every = None) -> None:
-    """Show who works which lanes, who is gone, and which flows nobody works.
+    """Show who works which lanes, and which flows nobody works.
 
     Example: `busway workers --watch 2`
     """
