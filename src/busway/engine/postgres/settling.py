@@ -27,7 +27,7 @@ async def settle(connection: Connection, s: Settlement) -> bool:
     if applied and s.troubles:
         await _add(connection, s.troubles)
         keys = {one.key for one in s.troubles if one.due is None and one.key is not None}
-        await _release(connection, (s.flow, s.partition), keys, s.at)
+        await _release(connection, [(s.flow, s.partition, key, s.at) for key in sorted(keys)])
     return bool(applied)
 
 
@@ -86,15 +86,24 @@ async def _recount(connection: Connection, verdicts: Iterable[Verdict]) -> None:
 
 
 async def _release_all(connection: Connection, judged: Sequence[tuple[Trouble, Verdict]]) -> None:
-    keys: defaultdict[tuple[LaneName, datetime], set[str]] = defaultdict(set)
+    """Give those a due time that are now the first of their key, in one statement."""
+    found: dict[tuple[LaneName, str], datetime] = {}
     for before, verdict in judged:
-        after = verdict.became.key if isinstance(verdict.became, Trouble) else None
-        found = {key for key in (before.key, after) if key is not None}
-        keys[(verdict.flow, verdict.partition), verdict.at] |= found
-    for (lane, at), of_lane in keys.items():
-        await _release(connection, lane, of_lane, at)
+        after = verdict.became if isinstance(verdict.became, Trouble) else None
+        if after is not None and _stays(before, after):
+            continue
+        for key in (before.key, None if after is None else after.key):
+            if key is not None:
+                found[(verdict.flow, verdict.partition), key] = verdict.at
+    await _release(connection, [(*lane, key, at) for (lane, key), at in found.items()])
 
 
-async def _release(connection: Connection, lane: LaneName, keys: set[str], at: datetime) -> None:
+def _stays(before: Trouble, after: Trouble) -> bool:
+    """Say whether a trouble is parked as before, so that nothing behind it becomes the first."""
+    parked = before.state == after.state == "parked" and before.key == after.key
+    return parked and (after.due is not None or before.due is None)
+
+
+async def _release(connection: Connection, keys: Sequence[tuple[str, int, str, datetime]]) -> None:
     if keys:
-        await fetch(connection, "ledger/release_keys", *lane, sorted(keys), at)
+        await fetch(connection, "ledger/release_keys", *columns(keys))

@@ -1,7 +1,15 @@
 -- The first parked event of a key never waits.
-UPDATE trouble SET due = $4
-WHERE flow = $1 AND partition = $2 AND due IS NULL AND state = 'parked' AND key = ANY ($3::text[])
-    AND NOT EXISTS (
-        SELECT FROM trouble AS earlier
-        WHERE earlier.flow = $1 AND earlier.partition = $2 AND earlier.key = trouble.key
-            AND earlier.state = 'parked' AND earlier."offset" < trouble."offset");
+UPDATE trouble SET due = first.at
+FROM (
+    SELECT given.flow, given.partition, given.at, earliest."offset"
+    FROM unnest($1::text[], $2::integer[], $3::text[], $4::timestamptz[])
+        AS given (flow, partition, key, at)
+    CROSS JOIN LATERAL (
+        SELECT trouble."offset" FROM trouble
+        WHERE trouble.flow = given.flow AND trouble.partition = given.partition
+            AND trouble.key = given.key AND trouble.state = 'parked'
+        ORDER BY trouble."offset" LIMIT 1) AS earliest
+) AS first
+WHERE (trouble.flow, trouble.partition, trouble."offset")
+    = (first.flow, first.partition, first."offset")
+    AND trouble.state = 'parked' AND trouble.due IS NULL;
