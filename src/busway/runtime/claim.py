@@ -35,11 +35,12 @@ class Claims:
         claimed = [
             msgspec.structs.replace(one, begun_at=now) for one in _without(troubles, interrupted)
         ]
+        # noted here first: it may have landed also where the ledger's answer is lost
+        self._begun |= {_place(one): one for one in claimed}
         applied = await self._hub.ledger.judge([self._verdict(one) for one in claimed])
-        self._begun |= {
-            _place(one): one for one, done in zip(claimed, applied, strict=True) if done
-        }
         lost = [one for one, done in zip(claimed, applied, strict=True) if not done]
+        for one in lost:
+            del self._begun[_place(one)]
         return _without(claimed, lost)
 
     async def judge(self, verdicts: Sequence[Verdict]) -> None:

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from busway import App, Backoff
+from busway.errors import StoreError
 from busway.flow import compile_app
-from busway.lane import Counts, Query, Settlement, Trouble
+from busway.lane import Audit, Change, Counts, Query, Settlement, Trouble, Verdict
 from busway.ports import Ledger
 from busway.runtime.claim import Claims
 from busway.runtime.crew import follow_for
@@ -18,7 +19,7 @@ from busway.runtime.hub import Hub
 from busway.runtime.observe import Observer
 from busway.sinks import console
 from busway.telemetry import Metrics
-from busway.testing import HandClock, memory_stores
+from busway.testing import HandClock, MemoryLedger, memory_stores
 
 CLOCK = HandClock()
 NOW = CLOCK.now()
@@ -34,19 +35,20 @@ def parked(offset: int, key: str | None, *, head: bool = True, begun: bool = Fal
     )
 
 
-async def world(*troubles: Trouble) -> tuple[Ledger, Claims]:
+async def world(*troubles: Trouble, ledger: Ledger | None = None) -> tuple[Ledger, Claims]:
     """Return a ledger with these troubles, and the claims of a process that has just started."""
     stores = memory_stores(1)
+    ledger = ledger or stores.ledger
     app = App("t")
     app.flow("f", to=console(), retry=Backoff(first="5m", jitter=0), ordered=True)
     program = compile_app(app)
-    await stores.ledger.open_lane("f", 0, 0)
+    await ledger.open_lane("f", 0, 0)
     count = len(troubles)
     settled = Settlement("f", 0, 0, count, NOW, "v", Counts(parked=count), troubles)
-    assert await stores.ledger.settle([settled]) == [True]
+    assert await ledger.settle([settled]) == [True]
     follow = follow_for(program, stores.log)
-    hub = Hub(follow, stores.ledger, CLOCK, stores.log.identity, Observer(Metrics()))
-    return stores.ledger, Claims(hub, program.flows[0])
+    hub = Hub(follow, ledger, CLOCK, stores.log.identity, Observer(Metrics()))
+    return ledger, Claims(hub, program.flows[0])
 
 
 async def kept(ledger: Ledger) -> Sequence[Trouble]:
@@ -104,3 +106,32 @@ async def test_one_that_waits_never_gets_a_time_of_its_own(ahead: bool) -> None:
     assert (second.attempts, second.due, second.begun_at) == (0, None, None)
     going = await claims.begin(await kept(ledger))
     assert [one.offset for one in going] == [0, 1, 2]
+
+
+class Losing(MemoryLedger):
+    """A ledger whose answer to the next verdicts is lost on the way."""
+
+    loses = True
+
+    async def judge(
+        self,
+        verdicts: Sequence[Verdict],
+        audit: Sequence[Audit] = (),
+        changes: Sequence[Change] = (),
+    ) -> Sequence[bool]:
+        applied = await super().judge(verdicts, audit, changes)
+        if self.loses:
+            self.loses = False
+            raise StoreError("the connection was lost")
+        return applied
+
+
+async def test_a_claim_whose_answer_is_lost_is_its_own_and_no_attempt() -> None:
+    ledger, claims = await world(parked(0, "a"), parked(1, "b"), ledger=Losing())
+    with pytest.raises(StoreError):
+        await claims.begin(await kept(ledger))
+    assert all(one.begun_at == NOW for one in await kept(ledger)), "it has landed all the same"
+    begun = await claims.begin(await kept(ledger))
+    assert [(one.offset, one.attempts) for one in begun] == [(0, 0), (1, 0)]
+    await claims.end()
+    assert [(one.attempts, one.begun_at) for one in await kept(ledger)] == [(0, None)] * 2
