@@ -24,7 +24,7 @@ from busway.runtime.loop import Loop
 from busway.runtime.pace import Pace
 from busway.runtime.permit import Slots, Together
 from busway.runtime.record import Recorder
-from busway.runtime.shift import Holders, Shift
+from busway.runtime.shift import LOOK_EVERY_S, Holders, Shift
 from busway.runtime.steer import Reins, Steered, Steersman
 from busway.runtime.team import Team
 from busway.runtime.tenure import Tenure
@@ -86,7 +86,8 @@ class Crew:
                 self._teams[lane.flow].begin(lane, careful, Tenure(lane.epoch))
         else:
             self._shift.man(self._teams, self.share)
-            self._loops.append(Loop("shift", self._shift.turn))
+            self._loops.append(Loop("beat", self._shift.beat.turn, LOOK_EVERY_S))
+            self._loops.append(Loop("shift", self._shift.turn, LOOK_EVERY_S))
         for loop in self._loops:
             loop.start()
 

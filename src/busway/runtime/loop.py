@@ -22,8 +22,9 @@ class Loop:
     ``stop`` ends a loop at once where it is idle; otherwise its turn is finished first.
     """
 
-    def __init__(self, name: str, turn: Turn) -> None:
+    def __init__(self, name: str, turn: Turn, longest_pause_s: float = _PAUSES_S[-1]) -> None:
         self.name = name
+        self._longest_pause_s = longest_pause_s
         self._turn = turn
         self._stopping = False
         self._idle = False
@@ -76,4 +77,4 @@ class Loop:
         pause_s = _PAUSES_S[min(self._failures, len(_PAUSES_S) - 1)]
         self._failures += 1
         with self.idle():
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(min(pause_s, self._longest_pause_s))

@@ -1,4 +1,4 @@
-"""The shift: a worker beats, looks who else does, and takes and gives lanes and duties."""
+"""The shift: a worker looks who else beats, and takes and gives lanes and duties."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from busway.delivery.share import DEAD_AFTER_S, Watched, alive, wanted, watched
 from busway.errors import StoreError
 from busway.lane import Change, Lane, Lease
 from busway.ports import Ledger
+from busway.runtime.beat import Beat
 from busway.runtime.careful import Careful
 from busway.runtime.duty import REPLAY, Duties
 from busway.runtime.loop import Loop
@@ -29,10 +30,6 @@ from busway.runtime.team import Team
 from busway.runtime.tenure import Tenure
 
 LOOK_EVERY_S = 0.5
-SURE_S = DEAD_AFTER_S - 0.5
-"""How long a worker is sure of its lanes after a look, in which the others saw it."""
-BLIND_S = DEAD_AFTER_S / 2
-"""After so long without a look it cannot tell who died meanwhile, and watches everybody anew."""
 BURIED_AFTER_S = 60.0
 WITHIN_S = 10.0
 """How long the portion in hand of a lane that is given up may take."""
@@ -68,28 +65,26 @@ class Shift:
         worker: str = "",
     ) -> None:
         self.worker = worker or new_worker()
+        self.beat = Beat(ledger, clock, self.worker, self._record)
         self.duties = Duties(ledger, clock, self.worker, self.sure)
         self._ledger = ledger
         self._clock = clock
         self._observer = observer or _Silent()
         self._told: Callable[[Holders, str], None] = _nobody
         self._teams: Mapping[str, Team] = {}
-        self._beat = 0
         self._started_at = clock.now()
         self._leaving_all = False
         self._seen: Mapping[str, Watched] = {}
-        self._looked_at = float("-inf")
-        self._sure_since = float("-inf")
         self._dealt_at = float("-inf")
         self._leaving: dict[Key, asyncio.Task[None]] = {}
 
     def sure(self) -> bool:
         """Say whether the others must still take this worker for alive."""
-        return self._clock.monotonic() - self._sure_since < SURE_S
+        return self.beat.sure()
 
     def beat_age_s(self) -> float:
         """Return how long ago it beat last, in seconds."""
-        return self._clock.monotonic() - self._sure_since
+        return self.beat.age_s()
 
     def doubt(self) -> str | None:
         """Return why it does not work as it should, ``None`` when it has the lanes that it can."""
@@ -114,22 +109,23 @@ class Shift:
             await self._clock.sleep(LOOK_EVERY_S)
 
     async def look(self) -> None:
-        """Beat, and take and give what is to be taken and given by what all can see."""
-        began = self._clock.monotonic()
-        if began - self._looked_at > BLIND_S:
+        """Take and give what is to be taken and given by what all can see."""
+        await self.beat.begin()
+        beat, began = self.beat.last, self._clock.monotonic()
+        if self.beat.blind():
             self._seen = {}
         try:
             async with asyncio.timeout(DEAD_AFTER_S):
-                await self._tell()
                 known, lanes = await workers(self._ledger), await self._ledger.lanes()
         except TimeoutError:
             raise StoreError("the ledger did not answer in time") from None
-        now = self._looked_at = self._clock.monotonic()
+        now = self._clock.monotonic()
         self._seen = watched(self._seen, {id: one.beat for id, one in known.items()}, now)
-        living = alive(self._seen, now, self.worker)
+        # what was read may be as old as the question: who has beaten since is not dead
+        living = alive(self._seen, began, self.worker)
         self._drop(lanes)
-        self._sure_since = began
-        if self._leaving_all:
+        self.beat.confirm(beat)
+        if self._leaving_all or not self.sure():
             return
         await self._deal(lanes, {id: known[id] for id in living if id in known})
         await self.duties.look(self._wanted_duties(), living)
@@ -140,7 +136,7 @@ class Shift:
         """Finish what is in hand and let others have it, lane by lane, at once."""
         self._leaving_all = True
         with contextlib.suppress(StoreError):
-            await self._tell()
+            await self.beat.tell()
             await self.duties.release()
         for key, tenure in self._held().items():
             self._start_leaving(key, tenure, within_s)
@@ -150,14 +146,12 @@ class Shift:
 
     async def go(self) -> None:
         """Be no worker any more, until lanes are to be worked again."""
-        self._sure_since = float("-inf")
         with contextlib.suppress(StoreError):
-            await self._ledger.change([Change(WORKER + self.worker, None)])
+            await self.beat.end()
 
-    async def _tell(self) -> None:
-        self._beat += 1
-        record = WorkerRecord(
-            beat=self._beat,
+    def _record(self, beat: int) -> WorkerRecord:
+        return WorkerRecord(
+            beat=beat,
             at=self._clock.now(),
             started_at=self._started_at,
             host=socket.gethostname(),
@@ -165,7 +159,6 @@ class Shift:
             flows={name: team.flow.version for name, team in self._teams.items()},
             leaving=self._leaving_all,
         )
-        await self._ledger.put(WORKER + self.worker, msgspec.json.encode(record))
 
     def _held(self) -> Mapping[Key, Tenure]:
         return {

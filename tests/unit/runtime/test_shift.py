@@ -10,7 +10,8 @@ from busway.control.worker import workers
 from busway.delivery.share import DEAD_AFTER_S
 from busway.errors import StoreError
 from busway.lane import Audit, Change
-from busway.runtime.shift import BURIED_AFTER_S, DUTIES, LOOK_EVERY_S, SURE_S, Shift
+from busway.runtime.beat import SURE_S
+from busway.runtime.shift import BURIED_AFTER_S, DUTIES, LOOK_EVERY_S, Shift
 from busway.testing import HandClock, MemoryLedger
 
 
@@ -34,6 +35,7 @@ async def look(clock: HandClock, seconds: float, *shifts: Shift) -> None:
     """Have these look as often as they do, for a while."""
     for _ in range(int(seconds / LOOK_EVERY_S)):
         for one in shifts:
+            await one.beat.tell()
             await one.look()
         await clock.turn(LOOK_EVERY_S)
 
@@ -52,14 +54,17 @@ async def test_it_is_sure_only_while_the_others_must_take_it_for_alive() -> None
     ledger.away = True
     await clock.turn(SURE_S - 0.01)
     with pytest.raises(StoreError):
-        await shift.look()
+        await shift.beat.tell()
     assert shift.sure()
     await clock.turn(0.02)
     assert not shift.sure()
     assert busy(shift) == []
     ledger.away = False
+    await shift.beat.tell()
+    assert not shift.sure(), "others may have its lanes by now: it has not looked"
     await shift.look()
     assert shift.sure()
+    assert busy(shift) == list(DUTIES)
 
 
 async def test_a_duty_has_one_worker_and_moves_when_that_one_dies() -> None:
@@ -91,6 +96,7 @@ async def test_after_a_time_without_the_ledger_nobody_counts_as_dead() -> None:
     first, second = Shift(ledger, clock), Shift(ledger, clock)
     await look(clock, 2.0, first, second)
     await clock.turn(10 * DEAD_AFTER_S)  # none of the two could beat
+    await second.beat.tell()
     await second.look()
     assert busy(second) == []
     await look(clock, 2.0, first, second)
