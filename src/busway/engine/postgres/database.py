@@ -128,9 +128,10 @@ class Database:
 
         def late() -> None:
             nonlocal timer
-            task = loop.create_task(self._hang_up())
-            self._looking.add(task)
-            task.add_done_callback(self._looking.discard)
+            if not self._looking:  # one for all: a server that is late is not to be overrun
+                task = loop.create_task(self._hang_up())
+                self._looking.add(task)
+                task.add_done_callback(self._looking.discard)
             timer = loop.call_later(LATE_S, late)
 
         timer = loop.call_later(LATE_S, late)

@@ -1,0 +1,51 @@
+"""Where many statements are late, one look is taken at who stands still, not one for each."""
+
+from __future__ import annotations
+
+import asyncio
+
+from busway.engine.postgres.database import LATE_S, Database
+from busway.errors import StoreError
+from nats_proxy import Proxy
+from postgres_server import postgres_server
+
+STATEMENTS = 4
+WITHIN_S = 3.5 * LATE_S
+
+
+class Door(Proxy):
+    """A way to the server where it is counted how often somebody came."""
+
+    came = 0
+
+    def _serve(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        self.came += 1
+        super()._serve(reader, client)
+
+
+async def test_a_server_that_says_nothing_is_not_overrun_with_looks() -> None:
+    with postgres_server() as server:
+        door = Door(server.port)
+        await door.open()
+        url = f"postgresql://postgres@127.0.0.1:{door.port}/postgres"
+        database = await Database.open(url, "public")
+        there = asyncio.Barrier(STATEMENTS + 1)
+        silent = asyncio.Event()
+
+        async def ask() -> None:
+            async with database.connection(WITHIN_S) as connection:
+                await there.wait()
+                await silent.wait()
+                await connection.fetch("SELECT 1")
+
+        try:
+            asking = [asyncio.create_task(ask()) for _ in range(STATEMENTS)]
+            await there.wait()
+            door.hold()
+            silent.set()
+            ended = await asyncio.gather(*asking, return_exceptions=True)
+            assert all(isinstance(one, StoreError) for one in ended), ended
+            assert STATEMENTS < door.came <= STATEMENTS + 2, "each of them looked, again and again"
+        finally:
+            await database.close()
+            await door.close()
