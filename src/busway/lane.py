@@ -188,7 +188,8 @@ class Query(msgspec.Struct, frozen=True):
 
     ``after`` is the (flow, partition, offset) of the last one of the page before. ``due_by`` asks
     for parked ones that are due by then, by due time first: without ``after``, as it has no pages.
-    ``partitions`` asks for those of several lanes of a flow.
+    ``partitions`` asks for those of several lanes of a flow, ``keys`` for parked ones that keep to
+    the order of one of these keys.
     ``since_from`` (inclusive) and ``since_to`` (exclusive) are about when it became a trouble.
     """
 
@@ -205,6 +206,7 @@ class Query(msgspec.Struct, frozen=True):
     since_from: datetime | None = None
     since_to: datetime | None = None
     partitions: tuple[int, ...] | None = None
+    keys: tuple[str, ...] | None = None
 
 
 class Group(msgspec.Struct, frozen=True):

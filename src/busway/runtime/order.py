@@ -2,11 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
 
 from busway.delivery.settle import Decided, Held, Problem
 from busway.event import Event
+from busway.lane import Trouble
 from busway.ports import Item
+
+_FASTER = 8
+_MOST_KEYS = 10_000
+
+
+class Runs:
+    """How many parked events of a key go at once: more each time that all of them went well.
+
+    Where one fails, the next one of its key goes alone; ``most`` go at once at most.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._runs: dict[tuple[int, str], int] = {}
+
+    def behind(self, first: Sequence[Trouble]) -> dict[str, int]:
+        """Return how many may go along behind troubles that are the first of their keys."""
+        return {
+            one.key: most - 1
+            for one in first
+            if one.key is not None and (most := self._runs.get((one.partition, one.key), 1)) > 1
+        }
+
+    def note(self, tried: Sequence[Trouble], gone: Container[int]) -> None:
+        """Note which offsets of what was tried of one lane are parked no more."""
+        counts: Counter[tuple[int, str]] = Counter()
+        failed: set[tuple[int, str]] = set()
+        for one in tried:
+            if one.key is not None:
+                counts[one.partition, one.key] += 1
+                if one.offset not in gone:
+                    failed.add((one.partition, one.key))
+        if len(self._runs) > _MOST_KEYS:
+            self._runs.clear()
+        for place, count in counts.items():
+            if place in failed:
+                self._runs.pop(place, None)
+            elif count >= self._runs.get(place, 1):
+                self._runs[place] = min(count * _FASTER, self._most)
 
 
 def held_back(

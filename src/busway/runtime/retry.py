@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
 import random
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 import msgspec
@@ -18,12 +19,13 @@ from busway.ports import Item, Load
 from busway.runtime.claim import Claims
 from busway.runtime.hub import Assignment, Hub, Leave
 from busway.runtime.loop import Loop
-from busway.runtime.order import held_back, in_turn
+from busway.runtime.order import Runs, held_back, in_turn
 from busway.runtime.produce import fate_of, produce
 
 POLL_S = 0.5
 MOST_EVENTS = 500
 _TO_PROBE = 100
+_SOON = timedelta(seconds=POLL_S)
 _Landed = Literal["delivered", "filtered"]
 
 
@@ -44,7 +46,8 @@ class Retrier:
         self._pace = first.pace
         self._valve = first.valve
         self._flow = first.flow
-        self._next_due: datetime | None = None
+        self._dues: list[datetime] = []
+        self._runs = Runs(MOST_EVENTS)
         self._claims = Claims(hub, first.flow)
 
     async def turn(self, loop: Loop) -> None:
@@ -70,18 +73,19 @@ class Retrier:
 
     def _wait_s(self) -> float:
         """Return how long to sleep: until what failed here is due, and never long."""
-        due, self._next_due = self._next_due, None
-        if due is None or not self._gate.closed:
+        if not self._dues or not self._gate.closed:
             return POLL_S
-        return min(max((due - self._hub.clock.now()).total_seconds(), 0.0), POLL_S)
+        return min(max((self._dues[0] - self._hub.clock.now()).total_seconds(), 0.0), POLL_S)
 
     async def _due(self) -> Sequence[Trouble]:
         """Return what to retry now: one event when the destination has to be probed."""
+        now = self._hub.clock.now()
+        while self._dues and self._dues[0] <= now:
+            heapq.heappop(self._dues)
         if self._gate.breaker.wait_s(self._hub.clock.monotonic()) != 0.0:
             return ()
         limit = min(MOST_EVENTS, self._pace.most or MOST_EVENTS)
         limit = limit if self._gate.closed else _TO_PROBE
-        now = self._hub.clock.now()
         query = Query(state="parked", flow=self._flow.name, due_by=now, limit=limit)
         if self._leased:
             query = msgspec.structs.replace(query, partitions=tuple(self._assignments))
@@ -135,24 +139,32 @@ class Retrier:
             if not isinstance(one.fate, Held)
         ]
         self._tell(verdicts)
+        gone = {one.offset for one in verdicts if _is_gone(one)}
+        self._runs.note(troubles, gone)
         async with to.lock:
             await self._claims.judge(verdicts)
 
     async def _with_followers(
         self, to: Assignment, troubles: Sequence[Trouble]
     ) -> Sequence[Trouble]:
-        """Add what waits behind an event that only waited itself: together they are quicker."""
-        keys = {one.key for one in troubles if one.key is not None and not one.attempts}
-        if not keys:
+        """Add what waits behind an event that only waited itself: together they are quicker.
+
+        As many as go well: what is behind one that fails again was begun in vain.
+        """
+        room = self._runs.behind([one for one in troubles if not one.attempts])
+        if not room:
             return troubles
-        query = Query(state="parked", flow=to.flow.name, partition=to.partition, limit=MOST_EVENTS)
+        query = Query(
+            flow=to.flow.name, partition=to.partition, keys=tuple(room), limit=MOST_EVENTS
+        )
         found = {one.offset: one for one in troubles}
         for one in await self._hub.ledger.troubles(query):
-            if one.key in keys and one.offset not in found:
-                if one.due is not None:
-                    keys.discard(one.key)
-                else:
-                    found[one.offset] = one
+            key = one.key
+            if one.offset in found or key is None or not room[key]:
+                continue
+            if one.due is None:
+                found[one.offset] = one
+            room[key] = 0 if one.due is not None else room[key] - 1
         return list(found.values())
 
     async def _load(self, loop: Loop, to: Assignment, items: Sequence[Item]) -> list[Decided]:
@@ -187,8 +199,8 @@ class Retrier:
         became: _Landed | Trouble
         if isinstance(fate, Problem):
             became = failed_again(self._hub.terms(self._flow), trouble, fate)
-            if became.due is not None:
-                self._next_due = min(became.due, self._next_due or became.due)
+            if became.due is not None and became.due - at <= _SOON:
+                heapq.heappush(self._dues, became.due)
         else:
             became = fate
         place = (trouble.flow, trouble.partition, trouble.offset)
@@ -200,6 +212,10 @@ class Retrier:
         )
         for fate, count in fates.items():
             self._hub.observer.retried(self._flow.name, fate, count)
+
+
+def _is_gone(verdict: Verdict) -> bool:
+    return not isinstance(verdict.became, Trouble) or verdict.became.state == "dead"
 
 
 def _again(trouble: Trouble) -> Event:

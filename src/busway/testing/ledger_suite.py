@@ -196,6 +196,21 @@ class LedgerSuite(KeepingSuite):
         assert list(await ledger.troubles(Query(event_id="nobody"))) == []
         assert await _paged(ledger, Query()) == kept
 
+    async def test_parked_ones_of_some_keys(self, ledger: Ledger) -> None:
+        await ledger.open_lane("f", 0, 0)
+        waiting = [trouble(n, key=f"k{n % 3}", due=AT if n < 3 else None) for n in range(7)]
+        dead = trouble(7, key="k1", state="dead", due=None)
+        await ledger.settle([settlement(0, 9, *waiting, dead, trouble(8))])
+        for keys, limit, offsets in [
+            (("k1",), 9, [1, 4]),
+            (("k2", "k0"), 9, [0, 2, 3, 5, 6]),
+            (("k2", "k0"), 3, [0, 2, 3]),
+            (("other",), 9, []),
+            ((), 9, []),
+        ]:
+            query = Query(flow="f", partition=0, keys=keys, limit=limit)
+            assert [one.offset for one in await ledger.troubles(query)] == offsets
+
     async def test_due_ones_come_by_time(self, ledger: Ledger) -> None:
         await ledger.open_lane("f", 0, 0)
         assert await ledger.next_due() is None

@@ -298,6 +298,7 @@ def _wanted(trouble: Trouble, query: Query) -> bool:
         and query.flow in (None, trouble.flow)
         and query.partition in (None, trouble.partition)
         and (query.partitions is None or trouble.partition in query.partitions)
+        and (query.keys is None or (trouble.state == "parked" and trouble.key in query.keys))
         and query.event_id in (None, trouble.event_id)
         and query.event_key in (None, trouble.event_key)
         and query.error in (None, trouble.error)

@@ -146,3 +146,23 @@ async def test_redrive_and_discard_while_it_runs(tmp_path: Path) -> None:
         await busway.until("f", delivered=196, dead=0, parked=0, discarded=4)
     written = [one["n"] for one in lines(tmp_path / "o.jsonl")]
     assert len(written) == len(set(written)) == 196
+
+
+async def test_what_waits_behind_failing_events_is_not_begun_in_vain(tmp_path: Path) -> None:
+    calls = 0
+
+    def step(event: Event) -> dict[str, Any]:
+        nonlocal calls
+        calls += 1
+        if event.data["n"] < 50 and event.attempt < 2:
+            raise ConnectionError("not yet")
+        return {"n": event.data["n"]}
+
+    app = App("t")
+    to = jsonl(str(tmp_path / "o.jsonl"))
+    app.flow("f", to=to, steps=[step], retry=PATIENT, ordered=True)
+    async with running(app, tmp_path / "data") as busway:
+        await busway.post(*[event(n, key="one") for n in range(150)])
+        await busway.until("f", delivered=150, parked=0, backlog=0)
+    assert [one["n"] for one in lines(tmp_path / "o.jsonl")] == list(range(150))
+    assert calls < 1000, "each failing one had but a few of those behind it tried with it"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from busway.delivery.settle import Decided, Fate, Held, Problem
 from busway.event import Event
+from busway.lane import Trouble
 from busway.ports import Item
-from busway.runtime.order import held_back, in_turn
+from busway.runtime.order import Runs, held_back, in_turn
+from busway.testing.sample import trouble
 
 AGAIN = Problem("step", "ValueError", "not yet")
 NEVER = Problem("step", "Reject", "never", final=True)
@@ -66,3 +68,25 @@ def test_what_is_given_up_or_filtered_makes_nobody_wait() -> None:
     wanted = [(offset, event(offset, "a")) for offset in (1, 2, 3)]
     fates = [decided(1, "a", NEVER), decided(2, "a", "filtered"), decided(3, "a", AGAIN)]
     assert [one.offset for one in in_turn(wanted, fates)] == [1, 2, 3]
+
+
+def parked(*offsets: int, key: str = "a") -> list[Trouble]:
+    return [trouble(offset, key=key) for offset in offsets]
+
+
+def test_more_and_more_of_a_key_go_at_once_until_one_fails() -> None:
+    runs, rooms = Runs(100), []
+    for first in (0, 1, 9, 73):
+        rooms.append(runs.behind(parked(first)).get("a", 0))
+        tried = parked(*range(first, first + rooms[-1] + 1))
+        runs.note(tried, {one.offset for one in tried})
+    assert rooms == [0, 7, 63, 99]
+    runs.note(parked(200, 201, 202), {200, 201})
+    assert runs.behind(parked(202)) == {}
+
+
+def test_a_few_that_go_well_do_not_make_a_run_longer_or_shorter() -> None:
+    runs = Runs(100)
+    runs.note(parked(0), {0})
+    runs.note(parked(1, 2), {1, 2})
+    assert runs.behind([*parked(3), *parked(4, key="b"), trouble(5)]) == {"a": 7}

@@ -51,6 +51,8 @@ def _conditions(query: Query) -> Iterator[tuple[str, *tuple[object, ...]]]:
             yield f"{name} = {{}}", value
     if query.partitions is not None:
         yield "partition = ANY({}::int[])", list(query.partitions)
+    if query.keys is not None:
+        yield "state = 'parked' AND key = ANY({}::text[])", list(query.keys)
     if query.since_from is not None:
         yield "since >= {}", query.since_from
     if query.since_to is not None:

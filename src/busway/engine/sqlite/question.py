@@ -37,6 +37,8 @@ def _index(query: Query) -> str:
     """Return the index that a page is read from in its order, from where the one before ended."""
     if query.due_by:
         return "INDEXED BY trouble_by_due"
+    if query.keys is not None:
+        return "INDEXED BY trouble_by_key"
     if is_long(query) and query.state is not None and query.fingerprint is None:
         return "INDEXED BY trouble_by_state"
     return ""
@@ -77,6 +79,9 @@ def _conditions(query: Query) -> Iterator[tuple[str, tuple[Any, ...]]]:
     if query.partitions is not None:
         marks = ", ".join("?" * len(query.partitions)) or "NULL"
         yield f"{plus}partition IN ({marks})", query.partitions
+    if query.keys is not None:
+        marks = ", ".join("?" * len(query.keys)) or "NULL"
+        yield f"state = 'parked' AND key IS NOT NULL AND key IN ({marks})", query.keys
     yield from _more(query)
     if query.after is not None:
         yield _later(query, query.after)
