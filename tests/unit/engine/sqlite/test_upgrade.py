@@ -61,12 +61,13 @@ def shape(path: Path) -> dict[str, list[str]]:
     """Return the columns of each table, and the indexes."""
     with contextlib.closing(apsw.Connection(str(path))) as connection:
         found: dict[str, list[str]] = {}
-        for kind, name in list(connection.execute("SELECT type, name FROM sqlite_schema")):
+        made = "SELECT type, name, coalesce(sql, '') FROM sqlite_schema"
+        for kind, name, statement in list(connection.execute(made)):
             if kind == "table":
                 columns = connection.execute(f"PRAGMA table_info({name})")
                 found[name] = sorted(str(column[1:]) for column in columns)
             else:
-                found[name] = []
+                found[name] = str(statement).split()
         return found
 
 
