@@ -21,6 +21,7 @@ def configure_log(log_format: str = "", level: str = "info", stream: TextIO | No
     target = stream or sys.stderr
     text = log_format == "text" or (not log_format and target.isatty())
     shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

@@ -39,10 +39,12 @@ _log = structlog.get_logger("busway")
 class Membership(msgspec.Struct, frozen=True):
     """Who a worker is, and the descriptors that it has from its parent.
 
+    ``number`` is its place in the family, from 1; ``worker`` its id, as no process before had it.
     ``wire`` is its end of the wire, ``life`` a pipe that ends when the parent does, ``lock`` the
     lock of the data directory, where there is one.
     """
 
+    number: int
     worker: str
     wire: int
     life: int
@@ -50,20 +52,22 @@ class Membership(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, text: str) -> Membership:
-        """Read ``<worker>:<wire>:<life>[:<lock>]``; the descriptors go to no process after this.
+        """Read ``<number>:<worker>:<wire>:<life>[:<lock>]``.
+
+        The descriptors go to no process after this.
 
         Raises :class:`SettingsError` where it is not what a parent has given.
         """
-        worker, *descriptors = text.split(":")
         try:
-            wire, life, *lock = map(int, descriptors)
+            number, worker, *descriptors = text.split(":")
+            place, wire, life, *lock = map(int, (number, *descriptors))
             for one in (wire, life, *lock):
                 os.set_inheritable(one, False)
         except (ValueError, OSError):
             raise SettingsError(
                 "--member is given by busway run --workers, and to nobody else"
             ) from None
-        return cls(worker, wire, life, *lock)
+        return cls(place, worker, wire, life, *lock)
 
 
 class _Family:
@@ -101,6 +105,7 @@ def join(target: str, membership: str) -> None:
     Thread(target=_end_with, args=(member.life,), name="busway-life", daemon=True).start()
     settings = load(port=NO_PORT)
     configure_log(settings.log_format, settings.log_level)
+    structlog.contextvars.bind_contextvars(worker=member.number)
     sys.exit(uvloop.run(_work(target, settings, member)))
 
 

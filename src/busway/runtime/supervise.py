@@ -60,7 +60,7 @@ class Supervisor:
     ) -> None:
         self._launch = launch
         self._clock = clock
-        self._posts = [_Post(self._told, silent_s) for _ in range(count)]
+        self._posts = [_Post(n, self._told, silent_s) for n in range(1, count + 1)]
         self._tasks: list[asyncio.Task[None]] = []
         self._look: Callable[[], None] = lambda: None
         self._stopping = asyncio.Event()
@@ -143,7 +143,8 @@ class Supervisor:
 class _Post:
     """The place of one worker, filled by one process after another."""
 
-    def __init__(self, told: Callable[[_Post], None], silent_s: float) -> None:
+    def __init__(self, number: int, told: Callable[[_Post], None], silent_s: float) -> None:
+        self._number = number
         self._told = told
         self._silent_s = silent_s
         self._spoke = False
@@ -183,9 +184,10 @@ class _Post:
         """Have a process work until it ends; return why it did."""
         self._worker, self._ready, self._failure = worker, False, ""
         here, there = socket.socketpair()
+        who = f"{self._number}:{worker}"
         try:
             with there:
-                self.process = await _started(launch, worker, [there.fileno(), *inherited])
+                self.process = await _started(launch, who, [there.fileno(), *inherited])
         except OSError as error:
             here.close()
             return self._ended(f"it cannot be started: {error}")
@@ -233,9 +235,9 @@ class _Post:
 
 
 async def _started(
-    launch: Launch, worker: str, descriptors: Sequence[int]
+    launch: Launch, who: str, descriptors: Sequence[int]
 ) -> asyncio.subprocess.Process:
-    membership = ":".join([worker, *map(str, descriptors)])
+    membership = ":".join([who, *map(str, descriptors)])
     return await asyncio.create_subprocess_exec(
         *launch.command,
         "--member",

@@ -266,6 +266,9 @@ def test_it_takes_up_changes_of_the_file(folder: Path) -> None:
         until(lambda: found.server.log.count("flows reloaded") == 3, "all take it up")
         found.send(100, 200)
         all_landed_once(folder, 200)
+        told = map(msgspec.json.decode, found.server.log.splitlines())
+        who = {one.get("worker") for one in told if one["event"] == "flows reloaded"}
+        assert who == {None, 1, 2}, "each says which worker it is"
     versions = "SELECT DISTINCT version FROM settled WHERE flow = 'orders'"
     assert len(select(folder / ".busway" / "ledger.db", versions)) == 2
 
