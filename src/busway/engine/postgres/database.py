@@ -147,11 +147,12 @@ class Database:
         not where it waits for the rest of one: the driver has each prepared first.
         """
         with contextlib.suppress(*_EXPECTED):
-            session = await self.way.connect()
-            try:
-                await fetch(session, "hang_up", STILL_S)
-            finally:
-                session.terminate()
+            async with asyncio.timeout(QUICK_S):  # the next look waits for this one
+                session = await self.way.connect()
+                try:
+                    await fetch(session, "hang_up", STILL_S)
+                finally:
+                    session.terminate()
 
     async def close(self) -> None:
         for task in self._looking:
