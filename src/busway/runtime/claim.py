@@ -44,17 +44,20 @@ class Claims:
         return _without(claimed, lost)
 
     async def judge(self, verdicts: Sequence[Verdict]) -> None:
-        """Give verdicts on what was begun."""
-        await self._hub.ledger.judge(verdicts)
-        for one in verdicts:
-            self._begun.pop((one.partition, one.offset), None)
+        """Give verdicts on what was begun, and let go of the rest of it, in one transaction."""
+        judged = {(one.partition, one.offset) for one in verdicts}
+        left = [one for place, one in self._begun.items() if place not in judged]
+        await self._hub.ledger.judge([*verdicts, *self._let_go(left)])
+        self._begun.clear()
 
     async def end(self) -> None:
         """Let go of what was begun without a verdict: that was no attempt."""
-        left = [msgspec.structs.replace(one, begun_at=None) for one in self._begun.values()]
-        if left:
-            await self._hub.ledger.judge([self._verdict(one) for one in left])
+        if self._begun:
+            await self._hub.ledger.judge(self._let_go(list(self._begun.values())))
         self._begun.clear()
+
+    def _let_go(self, left: Sequence[Trouble]) -> Sequence[Verdict]:
+        return [self._verdict(msgspec.structs.replace(one, begun_at=None)) for one in left]
 
     def _is_interrupted(self, trouble: Trouble) -> bool:
         """Say whether another process began it, and did not come to an end with it."""

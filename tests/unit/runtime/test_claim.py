@@ -66,6 +66,15 @@ async def test_what_is_begun_is_noted_and_let_go_of_without_an_attempt() -> None
     assert [(one.attempts, one.begun_at) for one in await kept(ledger)] == [(0, None)] * 2
 
 
+async def test_a_verdict_lets_go_of_what_was_begun_beside_it() -> None:
+    ledger, claims = await world(parked(0, "a"), parked(1, "b"))
+    await claims.begin(await kept(ledger))
+    await claims.judge([Verdict("f", 0, 0, 0, "parked", "delivered", NOW)])
+    assert [(one.offset, one.attempts, one.begun_at) for one in await kept(ledger)] == [
+        (1, 0, None)
+    ]
+
+
 async def test_what_another_process_began_has_failed_once_more() -> None:
     ledger, claims = await world(parked(0, "a", begun=True), parked(1, "b"))
     begun = await claims.begin(await kept(ledger))
