@@ -13,21 +13,27 @@ from crash.member import Member
 from http_target import HttpTarget
 from nats_cluster import NatsCluster, NatsNode
 
-AWAY_S = 4.0
-"""How long what was killed is away at most."""
 NOTICED_S = 60.0
 Deed = Callable[[], Awaitable[None]]
 
 
 class Mischief:
-    """Does one thing after the other; when it is done, all runs again."""
+    """Does one thing after the other; when it is done, all runs again.
+
+    What was killed is away for ``away_s`` at most.
+    """
 
     def __init__(
-        self, installation: Installation, target: HttpTarget, chance: random.Random
+        self,
+        installation: Installation,
+        target: HttpTarget,
+        chance: random.Random,
+        away_s: float,
     ) -> None:
         self._at = installation
         self._target = target
         self._chance = chance
+        self._away_s = away_s
         self._nats = installation.servers.nats
 
     @property
@@ -132,7 +138,7 @@ class Mischief:
         await member.start()
 
     async def _a_while(self) -> None:
-        await asyncio.sleep(self._chance.uniform(0.0, AWAY_S))  # how long it is away
+        await asyncio.sleep(self._chance.uniform(0.0, self._away_s))  # how long it is away
 
     async def _one_with_lanes(self) -> Member:
         worker = self._chance.choice(self._at.workers)
