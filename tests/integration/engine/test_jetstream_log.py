@@ -138,6 +138,18 @@ async def test_a_trim_is_seen_by_others(place: Place) -> None:
         assert await contents(log) == [b"a", b"b"]
 
 
+async def test_a_trim_of_all_leaves_what_others_append_meanwhile(place: Place) -> None:
+    async with opened(place) as log, opened(place) as other:
+        for number in range(40):
+            event = b"%d" % number
+            _, (offset,) = await asyncio.gather(
+                log.trim(0, number), other.append([Draft(0, [event])], AT)
+            )
+            assert offset == number
+            async with opened(place) as reader:  # it has seen nothing but what is there
+                assert (await contents(reader))[-1:] == [event], "it was acknowledged, and is gone"
+
+
 @asynccontextmanager
 async def through_proxy(
     cluster: NatsCluster, place: Place, window_s: float

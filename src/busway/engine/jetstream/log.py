@@ -125,12 +125,7 @@ class JetStreamLog:
 
     async def trim(self, partition: int, offset: int) -> int:
         before = await self._base(partition)
-        first = await self._fetch.search(partition, lambda spot: spot.end > offset)
-        if first is not None:
-            await self._stream.purge(partition, first.seq)
-            after = first.offset
-        else:
-            after = await self._trim_all(partition)
+        after = await self._trim_to(partition, offset)
         self._recent[partition].forget(after)
         return max(after - before, 0)
 
@@ -180,18 +175,32 @@ class JetStreamLog:
                     " raise BUSWAY_MAX_LOG_BYTES, or have the flows catch up"
                 )
 
-    async def _trim_all(self, partition: int) -> int:
-        """Forget everything but a message without events, which keeps the end."""
+    async def _trim_to(self, partition: int, offset: int) -> int:
+        """Forget what ends at or before an offset; return where the partition begins then."""
+        first = await self._fetch.search(partition, lambda spot: spot.end > offset)
+        if first is None:
+            return await self._trim_all(partition, offset)
+        await self._stream.purge(partition, first.seq)
+        return first.offset
+
+    async def _trim_all(self, partition: int, offset: int) -> int:
+        """Forget everything but a message without events, which keeps the end.
+
+        What others append meanwhile stays, and then keeps the end itself.
+        """
         last = await self._stream.last(partition)
         if last is None:
             return 0
+        if last.spot.end > offset:
+            return await self._trim_to(partition, offset)
         await self._stream.purge(partition, last.spot.seq)
         if not last.spot.count:
             return last.spot.end
         async with self._lock:
             (spot,) = await self._publisher.store([marker(partition)], last.spot.at)
-        await self._stream.purge(partition, spot.seq)
-        return spot.end
+        alone = spot.offset == last.spot.end
+        await self._stream.purge(partition, spot.seq if alone else last.spot.seq + 1)
+        return last.spot.end
 
     async def _base(self, partition: int) -> int:
         first = await self._fetch.first(partition)
