@@ -16,7 +16,7 @@ from busway.delivery.care import Mark
 from busway.flow import Program
 from busway.ports import Destination, Stores
 from busway.runtime.alert import Alerts
-from busway.runtime.careful import begun
+from busway.runtime.careful import begun, marked
 from busway.runtime.careful import ended as orderly
 from busway.runtime.crew import Crew, follow_for
 from busway.runtime.duty import REPLAY, on_duty
@@ -205,8 +205,14 @@ class Node:
         self._replays.wake()
 
     def _replays_of(self, crew: Crew, marks: Mapping[str, Mark] | None = None) -> Replays:
+        async def left(flow: str) -> Mapping[str, Mark] | None:
+            if self._shift is None:
+                return marks
+            unclean = self._shift.duties.was_left(REPLAY + flow)
+            return await marked(self._stores.ledger) if unclean else None
+
         log, bus = self._stores.log, self._appender
-        replays = Replays(crew.hub, log, crew.assignments, Jsonl, bus, marks)
+        replays = Replays(crew.hub, log, crew.assignments, Jsonl, bus, left)
         if self._shift is not None:
             duties = self._shift.duties
             replays.mine = lambda flow: duties.has(REPLAY + flow)

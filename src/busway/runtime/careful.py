@@ -34,6 +34,15 @@ async def begun(ledger: Ledger, at: datetime) -> Mapping[str, Mark] | None:
     await release(ledger, held)
     if not unclean:
         return None
+    return _decoded(marks)
+
+
+async def marked(ledger: Ledger) -> Mapping[str, Mark]:
+    """Return what lanes have in hand, or had when those ended that worked them."""
+    return _decoded(await ledger.get(HAND))
+
+
+def _decoded(marks: Mapping[str, bytes]) -> Mapping[str, Mark]:
     return {name: msgspec.json.decode(value, type=Mark) for name, value in marks.items()}
 
 

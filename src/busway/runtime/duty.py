@@ -24,10 +24,15 @@ class Duties:
         self._worker = worker.encode()
         self._sure = sure
         self._mine: set[str] = set()
+        self._left: set[str] = set()
 
     def has(self, name: str) -> bool:
         """Say whether a duty is this worker's now."""
         return name in self._mine and self._sure()
+
+    def was_left(self, name: str) -> bool:
+        """Say whether the one who had it before did not give it up in order."""
+        return name in self._left
 
     async def wait(self) -> None:
         """Return when it is worth asking again."""
@@ -39,11 +44,13 @@ class Duties:
         mine = set()
         for name in wanted:
             holder = found.get(DUTY + name)
-            if holder == self._worker or (
-                (holder is None or holder.decode() not in living)
-                and await self._change(name, holder, self._worker)
+            if holder == self._worker:
+                mine.add(name)
+            elif (holder is None or holder.decode() not in living) and await self._change(
+                name, holder, self._worker
             ):
                 mine.add(name)
+                (self._left.discard if holder is None else self._left.add)(name)
         self._mine = mine
 
     async def release(self) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from busway.control.record import HAND, RUNNING
-from busway.control.worker import WORKER
+from busway.control.worker import DUTY, WORKER
 from busway.lane import Change, Lane, Lease, is_replay
 from busway.ports import Ledger
+from busway.runtime.duty import REPLAY
 
 ALONE = "alone"
 """The worker that has the lanes which a process that worked alone left in the middle."""
@@ -26,6 +27,8 @@ async def inherit(ledger: Ledger) -> None:
     lanes = [one for one in await ledger.lanes() if not is_replay(one.flow)]
     if RUNNING in await ledger.get(RUNNING):
         await _lease(ledger, [one for one in lanes if one.worker is None], ALONE)
+        replays = {DUTY + REPLAY + one.flow for one in lanes}
+        await ledger.change([Change(name, ALONE.encode()) for name in replays])
     elif not any(one.worker for one in lanes):
         await ledger.change([Change(name, None) for name in await ledger.get(HAND)])
     await ledger.change([*await _beats(ledger), Change(RUNNING, None)])

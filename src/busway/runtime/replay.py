@@ -10,14 +10,13 @@ import msgspec
 from busway.control import job as jobs
 from busway.control.job import Job
 from busway.control.replay import Progress, by_name, finished, passed, progress_of
-from busway.delivery.care import Mark
 from busway.delivery.replay import replay_name
 from busway.errors import BuswayError, StoreError
 from busway.lane import Lane
 from busway.ports import Log, Sink, Supplies
 from busway.runtime.hub import Assignment, Hub
 from busway.runtime.loop import Loop
-from busway.runtime.replay_staff import Ground, Staff, engage
+from busway.runtime.replay_staff import Ground, Marks, Staff, engage
 from busway.runtime.signal import Signal
 
 EVERY_S = 0.5
@@ -44,7 +43,7 @@ class Replays:
         lanes: Mapping[str, Mapping[int, Assignment]],
         file: Callable[[str], Sink],
         supplies: Supplies,
-        marks: Mapping[str, Mark] | None = None,
+        marks: Marks,
     ) -> None:
         self._hub = hub
         self._lanes = lanes

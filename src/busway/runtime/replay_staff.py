@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -15,7 +15,6 @@ from busway.delivery.care import Mark
 from busway.delivery.replay import mode, replay_name
 from busway.delivery.throttle import Rate
 from busway.flow import Flow
-from busway.lane import Lane
 from busway.ports import Log, Sink, Supplies
 from busway.runtime.careful import Careful
 from busway.runtime.gate import Gate, Opened
@@ -27,21 +26,20 @@ from busway.runtime.replay_way import ReplayAssignment, Skips
 from busway.runtime.retry import Retrier
 from busway.runtime.valve import Valve
 
+Marks = Callable[[str], Awaitable[Mapping[str, Mark] | None]]
+
 
 class Ground(msgspec.Struct, frozen=True):
     """What every replay of a process works on; ``file`` makes the sink of a path, ``finished`` is
-    called when one is at its end. ``marks`` are what lanes had in hand at an unclean end."""
+    called when one is at its end. ``marks`` returns what the lanes of a flow's replays had in hand
+    when who worked them before ended uncleanly, ``None`` where that was in order."""
 
     hub: Hub
     log: Log
     file: Callable[[str], Sink]
     supplies: Supplies
     finished: Callable[[], None]
-    marks: Mapping[str, Mark] | None = None
-
-    def careful(self, lane: Lane) -> Careful | None:
-        """Return the care that a lane needs after an unclean end."""
-        return None if self.marks is None else Careful(self.hub.ledger, lane, self.marks)
+    marks: Marks
 
 
 class Work:
@@ -101,8 +99,14 @@ async def engage(ground: Ground, flow: Mapping[int, Assignment], job: Job) -> St
     pattern = next(iter(flow.values())).flow.pattern
     matcher = Selected(pattern, request.select)
     reading = Reading(ground.log, matcher, request.select)
+    marks, ledger = await ground.marks(job.flow), ground.hub.ledger
     lanes = [
-        ReplayLane(ways[one.partition], one, reading, ground.careful(lane))
+        ReplayLane(
+            ways[one.partition],
+            one,
+            reading,
+            None if marks is None else Careful(ledger, lane, marks),
+        )
         for one, lane in zip(spans, opened, strict=True)
     ]
     loops = (Work(lanes, ground.finished).turn, Retrier(ground.hub, ways).turn)

@@ -11,19 +11,16 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Protocol
 
-import msgspec
 import structlog
 
 from busway.clock import Clock
-from busway.control.record import HAND
 from busway.control.worker import WORKER, WorkerRecord, workers
-from busway.delivery.care import Mark
 from busway.delivery.share import DEAD_AFTER_S, Watched, alive, wanted, watched
 from busway.errors import StoreError
 from busway.lane import Change, Lane, Lease
 from busway.ports import Ledger
 from busway.runtime.beat import Beat
-from busway.runtime.careful import Careful
+from busway.runtime.careful import Careful, marked
 from busway.runtime.duty import REPLAY, Duties
 from busway.runtime.loop import Loop
 from busway.runtime.team import Team
@@ -220,7 +217,7 @@ class Shift:
         before = {(one.flow, one.partition): one.worker for one in lanes}
         epochs = await self._ledger.lease(leases)
         now = {(one.flow, one.partition): one for one in await self._ledger.lanes()}
-        marks = await self._marks()
+        marks = await marked(self._ledger)
         for lease, epoch in zip(leases, epochs, strict=True):
             key = (lease.flow, lease.partition)
             if epoch is None or key not in now:
@@ -230,10 +227,6 @@ class Shift:
             self._teams[lease.flow].begin(now[key], careful, Tenure(epoch, self.sure))
             self._observer.moved(lease.flow, "taken")
             _log.info("lane taken", flow=lease.flow, partition=lease.partition, epoch=epoch)
-
-    async def _marks(self) -> Mapping[str, Mark]:
-        found = await self._ledger.get(HAND)
-        return {name: msgspec.json.decode(value, type=Mark) for name, value in found.items()}
 
     def _start_leaving(self, key: Key, tenure: Tenure, within_s: float) -> None:
         self._leave(key, self._give(key, tenure, within_s))

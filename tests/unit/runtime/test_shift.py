@@ -76,6 +76,8 @@ async def test_a_duty_has_one_worker_and_moves_when_that_one_dies() -> None:
     assert busy(second) == [], "not before it is dead"
     await look(clock, 2 * LOOK_EVERY_S, second)
     assert (busy(first), busy(second)) == ([], list(DUTIES))
+    assert second.duties.was_left("upkeep")
+    assert not first.duties.was_left("upkeep")
     await look(clock, 2.0, first, second)
     assert (busy(first), busy(second)) == ([], list(DUTIES)), "it stays where it is"
 
@@ -88,6 +90,7 @@ async def test_a_duty_is_free_at_once_when_a_worker_stops_in_order() -> None:
     await first.go()
     await second.look()
     assert busy(second) == list(DUTIES)
+    assert not second.duties.was_left("upkeep")
     assert set(await workers(ledger)) == {second.worker}
 
 
