@@ -95,10 +95,11 @@ class SharedLogMachine(RuleBasedStateMachine):
 
     @rule(partition=partitions, offset=offsets, max_bytes=st.integers(0, 200))
     def read(self, partition: int, offset: int, max_bytes: int) -> None:
-        expected = self.runner.run(self.model.read(partition, offset, max_bytes))
-        assert plain(self.runner.run(self.log.read(partition, offset, max_bytes))) == plain(
-            expected
-        )
+        """One that has not heard of the others' may end with what it knows; the next goes on."""
+        expected = plain(self.runner.run(self.model.read(partition, offset, max_bytes)))
+        found = plain(self.runner.run(self.log.read(partition, offset, max_bytes)))
+        assert found == expected[: len(found)]
+        assert bool(found) == bool(expected)
 
     @rule(partition=partitions, offset=offsets)
     def trim(self, partition: int, offset: int) -> None:
