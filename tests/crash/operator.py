@@ -13,14 +13,15 @@ import msgspec
 
 FLOWS = ("to_sqlite", "to_postgres", "to_jsonl", "to_http", "flaky", "flaky_postgres", "filtered")
 REPLAYED = ("to_sqlite", "to_postgres", "to_jsonl", "to_http", "flaky_postgres")
-PAUSE_S = 0.02
-"""How long it rests at most between two requests."""
 
 
 class Operator:
-    """Asks for one thing after the other; an answer may be lost with the process that gave it."""
+    """Asks for one thing after the other; an answer may be lost with the process that gave it.
 
-    def __init__(self, home: Path, chance: random.Random, pause_s: float = PAUSE_S) -> None:
+    It rests ``pause_s`` at most between two requests.
+    """
+
+    def __init__(self, home: Path, chance: random.Random, pause_s: float) -> None:
         self._home = home
         self._chance = chance
         self._pause_s = pause_s

@@ -12,6 +12,7 @@ import contextlib
 import os
 import random
 import signal
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from postgres_server import PostgresServer, postgres_server
 
 FLOWS = Path(__file__).with_name("flows.py")
 ROUNDS = int(os.environ.get("BUSWAY_CRASH_ROUNDS", "4"))
+OPERATOR_RESTS_S = 0.02 if ROUNDS >= 10 else 0.1
 WORKERS = int(os.environ.get("BUSWAY_CRASH_WORKERS", "2"))
 SEED = os.environ.get("BUSWAY_CRASH_SEED") or f"{random.SystemRandom().getrandbits(32):08x}"
 
@@ -59,7 +61,7 @@ class World:
         self.server = Member(("run", str(FLOWS), *how), home / "server.log", variables)
         self._workers = workers
         self.console = Console(variables)
-        self.operator = Operator(home, random.Random(f"operator {SEED}"))
+        self.operator = Operator(home, random.Random(f"operator {SEED}"), OPERATOR_RESTS_S)
         self.target = target
         self.postgres = postgres
         self.producers = producers
@@ -146,10 +148,12 @@ async def crash_again_and_again(world: World) -> Sent:
         await round_of(world, number, chance)
     await world.start()
     sent = await world.producers.finish()
+    began = time.monotonic()
     world.target.decide = lambda call: Answer()
     server, operator, console = world.server, world.operator, world.console
     await operator.release(server.url)
     await console.until_settled(lambda: operator.finished(server.url), lambda: server.log)
+    print(f"settled within {time.monotonic() - began:.1f} s")
     print(f"the operator was answered: {operator.done}")
     assert len(operator.done) == len(set(Operator._deeds)) or ROUNDS < 10
     assert await server.terminate(15) == 0, server.log[-4000:]
