@@ -126,16 +126,16 @@ async def test_one_that_slept_past_its_lease_settles_nothing(cluster: Cluster) -
         first = workers.enter_context(cluster.working("shop.py"))
         second = workers.enter_context(cluster.working("shop.py"))
         await spread(cluster, first, second)
-        send(server, 0, 6_000)
+        send(server, 0, 4_000)
         second.signal(signal.SIGSTOP)
-        send(server, 6_000, 10_000)
+        send(server, 4_000, 5_000)
         await spread(cluster, first)
-        await all_landed_once(cluster, 10_000)
+        await all_landed_once(cluster, 5_000)
         second.signal(signal.SIGCONT)
         await spread(cluster, first, second)
         assert "taken away" in second.log
-        send(server, 10_000, 14_000)
-        await all_landed_once(cluster, 14_000)
+        send(server, 5_000, 6_000)
+        await all_landed_once(cluster, 6_000)
 
 
 async def test_lanes_stay_where_they_are_while_the_database_is_away(

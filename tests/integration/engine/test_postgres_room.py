@@ -153,7 +153,7 @@ async def test_dead_letters_that_go_make_room_for_others(
         await fail(ledger, number * COUNT)
         sizes.append(await session.fetchval("SELECT pg_total_relation_size('trouble')"))
         await redrive(ledger)
-        await vacuumed(session)
+        await vacuumed(session, deleted=(number + 1) * COUNT)
     # dead, parked and the next ones: three at a time at most, however many came before
     assert max(sizes) < 4.5 * sizes[0]
 
@@ -185,15 +185,17 @@ async def redrive(ledger: PostgresLedger) -> None:
     assert all(await ledger.judge(done))
 
 
-async def vacuumed(session: Connection) -> None:
-    """Wait until the server has vacuumed what was deleted."""
+async def vacuumed(session: Connection, deleted: int) -> None:
+    """Wait until the server knows of so many deleted rows, and has vacuumed them."""
 
     async def is_clean() -> bool:
         await session.execute("SELECT pg_stat_clear_snapshot()")
-        dead = await session.fetchval(
-            "SELECT n_dead_tup FROM pg_stat_user_tables WHERE relid = 'trouble'::regclass"
+        found = await session.fetchrow(
+            "SELECT n_tup_del, n_dead_tup FROM pg_stat_user_tables"
+            " WHERE relid = 'trouble'::regclass"
         )
-        return int(dead) < COUNT // 10
+        assert found is not None
+        return bool(found["n_tup_del"] >= deleted and found["n_dead_tup"] < COUNT // 10)
 
     deadline = time.monotonic() + 90  # the server does it when it comes to it
     while not await is_clean():
