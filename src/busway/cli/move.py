@@ -52,7 +52,7 @@ def move(
         try:
             found = asyncio.run(_moved(from_, settings, show, dry_run))
         except (StoreError, KeyboardInterrupt) as error:
-            if isinstance(error, _REFUSED):
+            if dry_run or isinstance(error, _REFUSED):
                 raise
             show.stop()
             as_error(_cut_off(error))

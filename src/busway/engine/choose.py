@@ -72,6 +72,7 @@ async def _postgres(settings: Settings) -> Stores:
     stores = await opened(settings)
     try:
         await _refuse_unfinished(stores.ledger, stores.name)
+        await _refuse_elsewhere(stores.ledger, stores.name)
     except BaseException:
         await stores.close()
         raise
@@ -125,6 +126,13 @@ def _name_of(settings: Settings) -> str:
 
 
 async def _belong_together(ledger: Ledger, identity: str) -> None:
+    lanes = await ledger.lanes()  # before the look: whoever belongs elsewhere says so before lanes
+    kept = await ledger.get(BELONGS_TO)
+    if lanes and BELONGS_TO not in kept:
+        raise StoreDamaged(
+            "this ledger belongs to the log in its own database: its cursors mean nothing in"
+            " another one; give a database without a Busway, or that one as the engine"
+        )
     await ledger.change([Change(BELONGS_TO, identity.encode(), expected=None)])
     found = (await ledger.get(BELONGS_TO))[BELONGS_TO].decode()
     if found != identity:
@@ -140,6 +148,14 @@ async def _refuse_unfinished(ledger: Ledger, place: str) -> None:
         raise StoreMoved(
             f"{place}: a move from {move.origin} into it is unfinished; give `busway move` again,"
             " and it goes on"
+        )
+
+
+async def _refuse_elsewhere(ledger: Ledger, place: str) -> None:
+    if BELONGS_TO in await ledger.get(BELONGS_TO):
+        raise StoreDamaged(
+            f"{place} is the ledger of a log in NATS: what is appended here would not be delivered;"
+            " give nats://… as the engine, and this as the ledger"
         )
 
 

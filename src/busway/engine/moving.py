@@ -21,7 +21,8 @@ _JETSTREAM = ("nats", "tls")
 async def open_origin(path: Path) -> Origin:
     """Open a data directory that is to be moved, for this process alone.
 
-    Raises :class:`StoreError` when it cannot be used, :class:`StoreLocked` when it is in use.
+    Raises :class:`NotFound` when it is none, :class:`StoreLocked` when it is in use, and
+    :class:`StoreError` when it cannot be used.
     """
     return await SqliteOrigin.open(path)
 

@@ -63,6 +63,20 @@ def test_a_log_in_jetstream_has_its_ledger_in_a_database(folder: Path, engine: s
         other = ("--engine", nats.address("other"), "--ledger", engine)
         done = busway("run", "shop.py", *other, cwd=folder)
         assert (done.code, "belongs to the log" in done.err) == (1, True)
+        done = busway("serve", "shop.py", "--engine", engine, cwd=folder)
+        assert (done.code, "is the ledger of a log in NATS" in done.err) == (1, True)
+
+
+def test_a_database_with_a_log_is_no_ledger_of_another_one(folder: Path, engine: str) -> None:
+    with running("shop.py", "--engine", engine, cwd=folder) as node:
+        node.post(*orders(0, 5))
+    with nats_cluster() as nats:
+        place = ("--engine", nats.address("shop"), "--ledger", engine)
+        done = busway("run", "shop.py", *place, cwd=folder)
+    assert (done.code, "the log in its own database" in done.err) == (1, True)
+    with running("shop.py", "--engine", engine, cwd=folder) as node:
+        node.post(*orders(5, 6))
+        until(lambda: ids(folder) == list(range(6)), "it goes on as it was")
 
 
 def test_commands_reach_it_by_its_url_and_without_a_server(folder: Path, engine: str) -> None:

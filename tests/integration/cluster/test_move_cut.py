@@ -134,6 +134,15 @@ def test_a_server_that_is_not_there_is_told(tmp_path: Path) -> None:
     assert "postgresql://127.0.0.1:1/x" in ended.err
 
 
+def test_nothing_was_begun_where_there_is_nothing_to_move(tmp_path: Path) -> None:
+    nowhere = ("--to", "postgresql://127.0.0.1:1/x")
+    ended = busway("move", "--from", "none", *nowhere, cwd=tmp_path)
+    assert (ended.code, "no data directory at none" in ended.err) == (1, True)
+    asyncio.run(make_directory(tmp_path / "data", 10))
+    ended = busway("move", "--from", "data", *nowhere, "--dry-run", cwd=tmp_path)
+    assert (ended.code, "the move is not finished" in ended.err) == (1, False)
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [

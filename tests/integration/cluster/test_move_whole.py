@@ -25,7 +25,7 @@ from busway.engine.jetstream.prepare import prepare
 from busway.engine.jetstream.stream import Stream
 from busway.engine.moving import open_origin, target_of
 from busway.engine.postgres.moving import standing_of
-from busway.errors import Conflict, StoreDamaged, StoreError, StoreLocked, StoreMoved
+from busway.errors import Conflict, NotFound, StoreDamaged, StoreError, StoreLocked, StoreMoved
 from busway.lane import Query, Verdict
 from busway.ports import Draft
 from busway.ports.moving import MOVE, Bookmark, Move, Receiving, Standing, Target
@@ -141,7 +141,8 @@ async def cut_off_in(kind: str, path: Path, settings: Settings) -> None:
     for calls in itertools.chain([14], itertools.repeat(5)):
         with pytest.raises(StoreError, match="lost"):
             await moved(path, settings, breaking_after=calls)
-        standing = await standing_of(settings.ledger or settings.engine)
+        place, elsewhere = settings.ledger or settings.engine, bool(settings.ledger)
+        standing = await standing_of(place, log_elsewhere=elsewhere)
         bookmark = None if standing.move is None else standing.move.bookmark
         assert bookmark is not None
         if bookmark.kind == kind and bookmark.after[0]:
@@ -291,6 +292,26 @@ async def test_a_stream_with_a_part_of_a_move_is_not_opened_with_another_ledger(
     assert (await held_by(settings))["lanes"]
 
 
+async def test_a_move_goes_on_only_with_its_log_where_it_was(
+    path: Path, engine: str, nats: NatsCluster, settings: Settings
+) -> None:
+    both = [
+        Settings(engine=engine),
+        Settings(engine=nats.address(engine.rpartition("/")[2]), ledger=engine),
+    ]
+    (other,) = (one for one in both if one.engine != settings.engine)
+    with pytest.raises(StoreError, match="lost"):
+        await moved(path, settings, breaking_after=6)
+    plan = await planned(path, other)
+    assert (plan.target, " holds a move " in plan.why) == ("refused", True)
+    with pytest.raises(Conflict, match="holds a move"):
+        await moved(path, other)
+    await moved(path, settings)
+    with pytest.raises(StoreDamaged):
+        await open_stores(other)
+    assert (await planned(path, other)).target == "refused"
+
+
 async def test_the_target_of_another_move_is_refused(
     path: Path, tmp_path: Path, engine: str
 ) -> None:
@@ -346,7 +367,7 @@ async def test_who_has_the_directory_open_is_named(path: Path, engine: str) -> N
 
 
 async def test_what_is_no_data_directory_is_not_made(tmp_path: Path, engine: str) -> None:
-    with pytest.raises(StoreError, match="no data directory"):
+    with pytest.raises(NotFound, match="no data directory"):
         await moved(tmp_path / "none", Settings(engine=engine))
     assert not (tmp_path / "none").exists()
 

@@ -20,9 +20,8 @@ from busway.engine.jetstream.stream import Fault, Stream, refusal
 from busway.engine.postgres.ledger import PostgresLedger
 from busway.engine.postgres.moving import ImportingLedger, begin_ledger, standing_of
 from busway.errors import Conflict
-from busway.lane import Change
 from busway.ports import Batch, Draft, Log
-from busway.ports.moving import BELONGS_TO, Move, Receiving, Standing
+from busway.ports.moving import Move, Receiving, Standing
 from busway.settings import Settings
 
 _RACED = (10071, 10164)
@@ -54,7 +53,7 @@ class JetStreamTarget:
         return str(self._place)
 
     async def standing(self) -> Standing:
-        found = await standing_of(self._settings.ledger)
+        found = await standing_of(self._settings.ledger, log_elsewhere=True)
         if found.used:
             return found
         link = await Link.open(self._place)
@@ -66,8 +65,7 @@ class JetStreamTarget:
         return Standing(used=reason) if reason else found
 
     async def begin(self, move: Move, bases: Sequence[int]) -> Receiving:
-        belongs = Change(BELONGS_TO, move.identity.encode())
-        ledger, _ = await begin_ledger(self._settings, move, [belongs])
+        ledger, _ = await begin_ledger(self._settings, move, log_elsewhere=True)
         try:
             await self._adopt(move, len(bases))
             limits = (0, self._settings.max_event_bytes)

@@ -187,21 +187,31 @@ def _change(expected: Move, move: Move) -> Change:
     return Change(MOVE, msgspec.json.encode(move), expected=msgspec.json.encode(expected))
 
 
-async def standing_of(url: str) -> Standing:
-    """Look how the database of a ledger stands; nothing is made there."""
+_GIVEN = {
+    True: "with its log; give it as --to, without --ledger",
+    False: "whose log is in NATS; give that as --to, and this as --ledger",
+}
+"""What is to be given instead where a log is to be elsewhere, or here, and is not."""
+
+
+async def standing_of(url: str, *, log_elsewhere: bool = False) -> Standing:
+    """Look how the database of a ledger stands, for a log there or elsewhere; nothing is made."""
     database = await Database.open(url, SCHEMA)
     try:
-        return await _standing(database)
+        return await _standing(database, log_elsewhere=log_elsewhere)
     finally:
         await database.close()
 
 
-async def _standing(database: Database) -> Standing:
+async def _standing(database: Database, *, log_elsewhere: bool) -> Standing:
     ((made,),) = await database.rows("moving/is_made")
     if not made:
         return Standing()
-    kept = await PostgresLedger(database).get(MOVE)
+    ledger = PostgresLedger(database)
+    kept = await ledger.get(MOVE)
     if MOVE in kept:
+        if (BELONGS_TO in await ledger.get(BELONGS_TO)) != log_elsewhere:
+            return Standing(used=f"{database.place} holds a move {_GIVEN[log_elsewhere]}")
         return Standing(msgspec.json.decode(kept[MOVE], type=Move))
     ((used,),) = await database.rows("moving/is_used")
     reason = f"{database.place} is used already; give a database in which Busway never ran"
@@ -209,31 +219,33 @@ async def _standing(database: Database) -> Standing:
 
 
 async def begin_ledger(
-    settings: Settings, move: Move, more: Sequence[Change] = ()
+    settings: Settings, move: Move, *, log_elsewhere: bool = False
 ) -> tuple[PostgresLedger, str]:
     """Open the ledger that ``settings.ledger`` names, made where there is none, for a move into it.
 
-    Returns it with its place; ``more`` is changed when the move begins. Raises :class:`Conflict`
+    Returns it with its place; it is kept when its log is elsewhere. Raises :class:`Conflict`
     where something else is in it.
     """
     ledger, place, *_ = await open_ledger(settings)
     try:
-        await _begin(ledger, place, move, more)
+        await _begin(ledger, place, move, log_elsewhere=log_elsewhere)
     except BaseException:
         await ledger.close()
         raise
     return ledger, place
 
 
-async def _begin(ledger: PostgresLedger, place: str, move: Move, more: Sequence[Change]) -> None:
+async def _begin(ledger: PostgresLedger, place: str, move: Move, *, log_elsewhere: bool) -> None:
     database = ImportingLedger.over(ledger).database
-    standing = await _standing(database)
+    standing = await _standing(database, log_elsewhere=log_elsewhere)
     if standing.used:
         raise Conflict(standing.used)
     if standing.move is None:
-        begun = Change(MOVE, msgspec.json.encode(move), expected=None)
-        await ledger.change([begun, *more])
-        standing = await _standing(database)
+        begun = [Change(MOVE, msgspec.json.encode(move), expected=None)]
+        if log_elsewhere:
+            begun.append(Change(BELONGS_TO, move.identity.encode()))
+        await ledger.change(begun)
+        standing = await _standing(database, log_elsewhere=log_elsewhere)
     if standing.move is None or standing.move.id != move.id:
         raise Conflict(f"another move into {place} has begun just now")
 

@@ -20,7 +20,7 @@ from busway.engine.sqlite.ledger import SqliteLedger
 from busway.engine.sqlite.log import SqliteLog
 from busway.engine.sqlite.room import Room
 from busway.engine.sqlite.row import ROWS
-from busway.errors import StoreDamaged, StoreError, StoreMoved
+from busway.errors import NotFound, StoreDamaged, StoreError, StoreMoved
 from busway.ports import Log
 from busway.ports.moving import Bookmark, Kind, Moved, Portion, Record, Value, beyond
 
@@ -53,7 +53,8 @@ def refuse_moved(path: Path) -> None:
     if moved is not None:
         raise StoreMoved(
             f"{path} was moved to {moved.to} at {moved.at:%F %T %Z}; run that, with --engine. If"
-            " both run, events are delivered twice. To use this directory all the same, remove"
+            " both run, events are delivered twice, and destinations that keep positions leave out"
+            " new ones. To use this directory all the same, where that one never ran, remove"
             f" {path / MARK}"
         )
 
@@ -72,13 +73,11 @@ class SqliteOrigin:
     async def open(cls, path: Path) -> Self:
         """Open a directory that is there.
 
-        Raises :class:`StoreLocked` when a process has it open, and :class:`StoreError` when it is
-        none, or cannot be read.
+        Raises :class:`StoreLocked` when a process has it open, :class:`NotFound` when it is none,
+        and :class:`StoreError` when it cannot be read.
         """
         if not any((path / name).exists() for name in (directory.LOG, directory.LOG + ".new")):
-            raise StoreError(
-                f"there is no data directory at {path}; give the one to move as --from"
-            )
+            raise NotFound(f"there is no data directory at {path}; give the one to move as --from")
         descriptor = await asyncio.to_thread(directory.lock, path)
         try:
             return cls(path, await asyncio.to_thread(_identity, path), descriptor)
