@@ -98,7 +98,8 @@ class Node:
         """Learn what came last, open lanes and sinks, then take events."""
         for caution in self._stores.cautions:
             _log.warning("what was acknowledged could be lost", how=caution)
-        await self._appender.rebuild()
+        if self.role != "work":  # which learns before it appends, should it ever do so
+            await self._appender.rebuild()
         self._appending = asyncio.create_task(self._append_forever())
         if self.role == "serve":
             if self._stores.place is not None:
@@ -238,10 +239,7 @@ class Node:
             loops.append(Loop("seen", self._alerts.attend))
         if self._stores.shared:
             followed = range(log.partitions)
-            loops += [
-                Loop(f"follow/{p}", Following(self._appender, self._clock, p).turn)
-                for p in followed
-            ]
+            loops += [Loop(f"follow/{p}", Following(self._appender, p).turn) for p in followed]
         if self.role == "serve":
             return loops
         once: dict[str, Turn] = {

@@ -18,6 +18,8 @@ from busway.event import Event
 from busway.ports import Addressed, Appended, Draft, Log
 
 GROUP_BYTES = 8 * 1024 * 1024
+GATHER_S = 0.1
+"""How long more is gathered before it is learned: what is appended here is known by then."""
 FAILING_S = 5.0
 """How long an append that failed tells that the next one may fail as well."""
 
@@ -54,6 +56,8 @@ class Appender:
         self._clock = clock
         self._recent = Recent(window_s)
         self._known = Known(log, clock, self._recent, window_s)
+        self._rebuilding = asyncio.Lock()
+        self._rebuilt = asyncio.Event()
         self._uncertain = False
         """Whether an append failed so that it may have been stored."""
         self._unfollowed: set[int] = set()
@@ -95,26 +99,37 @@ class Appender:
 
     async def publish(self, events: Sequence[Event]) -> None:
         """Append events that Busway itself makes; durable when it returns."""
+        await self.rebuild()
         await self.append([e.to_json() for e in events], [e.envelope for e in events])
 
     async def rebuild(self) -> None:
-        """Learn from the log which events came in its last window, as if they came just now."""
-        await self._known.rebuild()
+        """Learn from the log which events came in its last window, as if they came just now.
+
+        Once, before the first append: who appends nothing has no need to know.
+        """
+        async with self._rebuilding:
+            if not self._rebuilt.is_set():
+                await self._known.rebuild()
+                self._rebuilt.set()
 
     async def follow(self, partition: int) -> None:
         """Wait for more in a partition, and learn what others have appended there.
 
-        Where that fails, each commit looks by itself until it goes well again.
+        Where that fails, each commit looks by itself until it goes well again. Before ``rebuild``
+        there is nothing to go on from.
         """
+        await self._rebuilt.wait()
         try:
             if partition in self._unfollowed:
                 await self._known.learn(partition)
                 self._unfollowed.discard(partition)
             await self._log.wait(partition, self._known.end(partition))
+            await self._clock.sleep(GATHER_S)
             await self._known.learn(partition)
         except StoreError:
             self._unfollowed.add(partition)
             raise
+        self._recent.expire(self._clock.monotonic())
 
     async def run(self) -> None:
         """Commit groups until closed and nothing waits."""

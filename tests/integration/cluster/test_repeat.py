@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from busway.bus.append import Appender
+from busway.bus.append import GATHER_S, Appender
 from busway.clock import SystemClock
 from busway.errors import StoreError
 from busway.event import Event
-from busway.ports import Draft
-from busway.testing.memory_log import MemoryLog
+from busway.ports import Addressed, Batch, Draft
+from busway.testing import HandClock, MemoryLog
 from cluster_process import Cluster
 
 PROMISED_S = 1.0
@@ -105,3 +106,79 @@ async def test_a_repeat_is_recognised_while_following_fails() -> None:
     for one in (first, second):
         one.close()
     await asyncio.gather(*running)
+
+
+class Counted(MemoryLog):
+    """Counts what is read of it; an append is there before who appends hears so."""
+
+    reads = 0
+
+    async def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[Batch]:
+        found = await super().read(partition, offset, max_bytes)
+        self.reads += sum(len(one.events) for one in found)
+        return found
+
+    async def append(self, drafts: Sequence[Draft], at: datetime) -> Sequence[int]:
+        offsets = await super().append(drafts, at)
+        await asyncio.sleep(0.01)
+        return offsets
+
+
+def made(first: int, end: int) -> list[Event]:
+    return [Event(type="t", source="/s", id=f"e{n}", subject=f"k{n}") for n in range(first, end)]
+
+
+@asynccontextmanager
+async def appending(*appenders: Appender) -> AsyncIterator[None]:
+    """Have these commit, and follow what others append, for a while."""
+
+    async def follow(one: Appender, partition: int) -> None:
+        while True:
+            await one.follow(partition)
+
+    running = [asyncio.create_task(one.run()) for one in appenders]
+    following = [asyncio.create_task(follow(one, p)) for one in appenders for p in range(2)]
+    yield
+    for task in following:
+        task.cancel()
+    for one in appenders:
+        one.close()
+    await asyncio.gather(*running)
+
+
+async def test_who_appends_nothing_reads_nothing_until_it_does() -> None:
+    log, clock = Counted(2), HandClock()
+    intake, worker = (Appender(log, clock, 60.0) for _ in range(2))
+    await intake.rebuild()
+    async with appending(intake, worker):
+        for turn in range(5):
+            await intake.publish(made(9 * turn, 9 * turn + 9))
+            await clock.turn(GATHER_S)
+        assert log.reads == 0, "the one knows its own, the other needs none"
+        await worker.publish(made(0, 60))
+        assert await ends(log) == 60, "45 of them are repeats"
+        await intake.publish(made(60, 70))
+        await clock.turn(2 * GATHER_S)
+        assert (await intake.append(*sent(made(0, 70)))).duplicates == 70
+        assert (await worker.append(*sent(made(0, 70)))).duplicates == 70
+
+
+async def ends(log: MemoryLog) -> int:
+    return sum([(await log.bounds(partition))[1] for partition in range(log.partitions)])
+
+
+def sent(events: Sequence[Event]) -> tuple[list[bytes], list[Addressed]]:
+    return [one.to_json() for one in events], [one.envelope for one in events]
+
+
+async def test_who_only_follows_forgets_as_well() -> None:
+    log, clock = MemoryLog(2), HandClock()
+    intake, follower = (Appender(log, clock, 60.0) for _ in range(2))
+    await follower.rebuild()
+    await intake.rebuild()
+    async with appending(intake, follower):
+        for turn in range(20):
+            await intake.publish(made(9 * turn, 9 * turn + 9))
+            await clock.turn(10.0)
+        assert (await follower.append(*sent(made(171, 180)))).duplicates == 9
+        assert (await follower.append(*sent(made(0, 9)))).accepted == 9, "three windows ago"
