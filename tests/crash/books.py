@@ -6,18 +6,22 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 from busway.control.check import check
 from busway.control.status import flow_statuses
 from busway.engine.choose import open_stores
+from busway.errors import StoreDamaged, StoreError
 from busway.event import Event
 from busway.lane import Query
 from busway.ports import Log, Stores
 from busway.settings import load
 
 SETTLED_S = 240.0
+ANSWERED_S = 60.0
 LOOK_EVERY_S = 0.5
 READ_BYTES = 1 << 22
+T = TypeVar("T")
 
 
 class Books:
@@ -28,12 +32,12 @@ class Books:
 
     async def check(self) -> None:
         """Verify that every event of every flow is in exactly one place."""
-        found = await check(self._stores.log, self._stores.ledger)
+        found = await _answered(lambda: check(self._stores.log, self._stores.ledger))
         assert not found, found
 
     async def left(self) -> Mapping[str, tuple[int, int]]:
         """Return what each flow has before it: its backlog, and what is parked."""
-        found = await flow_statuses(self._stores.log, self._stores.ledger)
+        found = await _answered(lambda: flow_statuses(self._stores.log, self._stores.ledger))
         return {one.name: (one.backlog, one.parked) for one in found}
 
     async def until_settled(
@@ -56,6 +60,20 @@ class Books:
             for partition in range(log.partitions)
             for raw in await _raws(log, partition)
         ]
+
+
+async def _answered(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask until the stores answer: right after something was done to them they may not."""
+    deadline = time.monotonic() + ANSWERED_S
+    while True:
+        try:
+            return await ask()
+        except StoreDamaged:
+            raise
+        except StoreError:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(LOOK_EVERY_S)
 
 
 async def _raws(log: Log, partition: int) -> list[bytes]:
