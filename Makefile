@@ -24,8 +24,9 @@ help: ## Show this list
 demo: $(VENV)/.run ## Post 100,000 orders, take a destination down, and check that all is true
 	@$(BIN)/python examples/demo
 
+# Two processes, because most tests wait most of the time; a file's tests stay together, in order.
 test: $(VENV)/.dev ## Run the whole test suite
-	$(PYTEST)
+	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.dev ## Check style and formatting
 	$(BIN)/ruff check $(CODE)
