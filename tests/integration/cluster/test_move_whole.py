@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import os
+import random
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
@@ -259,6 +261,22 @@ async def test_a_stream_that_is_used_is_refused(path: Path, engine: str, nats: N
     with pytest.raises(Conflict, match="give the log another name"):
         await moved(path, settings)
     assert (await standing_of(engine)).move is None, "nothing was begun in the database"
+
+
+async def test_an_event_that_is_too_large_for_the_servers_is_refused(
+    path: Path, engine: str
+) -> None:
+    async with opened(path) as stores:
+        _, at = await stores.log.bounds(1)
+        data = base64.b64encode(random.Random(1).randbytes(200_000)).decode()
+        await stores.log.append([Draft(1, [b'{"data":"%s"}' % data.encode()])], AT)
+    with nats_cluster(max_payload=64 * 1024) as nats:
+        place = nats.address(engine.rpartition("/")[2])
+        settings = Settings(engine=place, ledger=engine, max_event_bytes=10_000)
+        with pytest.raises(
+            Conflict, match=rf"offset {at} of partition 1 is too large .* max_payload"
+        ):
+            await moved(path, settings)
 
 
 async def test_a_stream_that_was_never_used_is_taken_also_without_atomic_batches(

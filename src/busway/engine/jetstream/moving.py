@@ -12,7 +12,7 @@ import msgspec
 from busway.engine.jetstream.check import check_server
 from busway.engine.jetstream.link import Link, Unanswered
 from busway.engine.jetstream.log import JetStreamLog
-from busway.engine.jetstream.parcel import Sent, marker, parcels
+from busway.engine.jetstream.parcel import Sent, marker, parcels, room_for
 from busway.engine.jetstream.patience import Patience
 from busway.engine.jetstream.place import Place
 from busway.engine.jetstream.prepare import adopt, open_up, standing, used
@@ -152,6 +152,12 @@ class ReceivingLog(JetStreamLog):
         for batch in batches:
             draft, offset = Draft(batch.partition, batch.events), batch.offset
             for parcel in parcels([draft], link.max_payload, compress=link.place.compress):
+                if (needed := room_for(min(parcel.size, len(parcel.body)))) > link.max_payload:
+                    raise Conflict(
+                        f"{link.place}: the event at offset {offset} of partition"
+                        f" {batch.partition} is too large for messages of {link.max_payload} bytes;"
+                        f" set max_payload to {needed} or more (8MB is good) on the servers"
+                    )
                 yield Sent(parcel, offset, 0, f"{name}.{number}", batch.appended_at)
                 offset, number = offset + parcel.count, number + 1
 

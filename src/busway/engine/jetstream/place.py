@@ -56,6 +56,11 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         parts = urlsplit(address)
         if parts.scheme not in _SCHEMES or not parts.netloc:
             raise SettingsError("the address of JetStream must be like nats://HOST:4222/busway")
+        if "@" in parts.path + parts.fragment or ("@" in parts.query and not parts.path):
+            raise SettingsError(  # and shows nothing of it: a part of a password may be anywhere
+                "the address of JetStream has an @ behind its hosts; in a user or a password"
+                " write / as %2F, ? as %3F, # as %23"
+            )
         who, _, hosts = parts.netloc.rpartition("@")
         given: dict[str, Any] = dict(parse_qsl(parts.query, keep_blank_values=True))
         given |= _identity(who)

@@ -40,6 +40,11 @@ class Address(msgspec.Struct, frozen=True):
         parts = urlsplit(address)
         if parts.scheme not in _SCHEMES:
             raise SettingsError("the address of PostgreSQL must be like postgresql://HOST/DATABASE")
+        if "@" in parts.path + parts.fragment or ("@" in parts.query and not parts.path):
+            raise SettingsError(  # and shows nothing of it: a part of a password may be anywhere
+                "the address of PostgreSQL has an @ behind its hosts; in a user or a password"
+                " write / as %2F, ? as %3F, # as %23"
+            )
         _, _, servers = parts.netloc.rpartition("@")
         place = f"postgresql://{servers}{parts.path}"
         given = dict(parse_qsl(parts.query, keep_blank_values=True))

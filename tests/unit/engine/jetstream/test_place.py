@@ -69,3 +69,10 @@ def test_a_mistake_is_named(address: str, message: str) -> None:
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(SettingsError, match="TLS files cannot be used"):
         Place.of("nats://one?ca=/nowhere.pem").connecting()
+
+
+@pytest.mark.parametrize("secret", ["ge/heim", "ge?heim", "ge#heim"])
+def test_a_password_with_a_sign_that_ends_it_is_not_shown(secret: str) -> None:
+    with pytest.raises(SettingsError, match="an @ behind its hosts") as caught:
+        Place.of(f"nats://me:{secret}@db.example.com/shop")
+    assert "heim" not in str(caught.value)

@@ -46,3 +46,10 @@ def test_what_is_wrong_is_said(address: str, said: str) -> None:
         Address.of(address)
     assert said in str(raised.value)
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("secret", ["ge/heim", "ge?heim", "ge#heim"])
+def test_a_password_with_a_sign_that_ends_it_is_not_shown(secret: str) -> None:
+    with pytest.raises(SettingsError, match="an @ behind its hosts") as caught:
+        Address.of(f"postgresql://me:{secret}@db.example.com/shop")
+    assert "heim" not in str(caught.value)
