@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,13 +32,20 @@ class Family:
 
     def holders(self, flow: str) -> dict[int, int | None]:
         """Return the process that has each lane of a flow."""
+        pids = self._beating()
+        lanes = "SELECT partition, worker FROM lane WHERE flow = '{}' ORDER BY partition"
+        return {p: pids.get(worker) for p, worker in select(self.cwd / LEDGER, lanes.format(flow))}
+
+    def beating(self) -> set[int]:
+        """Return the processes whose beats are kept: others wait for these."""
+        return set(self._beating().values())
+
+    def _beating(self) -> dict[str, int]:
         kept = select(self.cwd / LEDGER, "SELECT name, value FROM kept WHERE name LIKE 'worker/%'")
-        pids = {
+        return {
             name.removeprefix("worker/"): msgspec.json.decode(value, type=WorkerRecord).pid
             for name, value in kept
         }
-        lanes = "SELECT partition, worker FROM lane WHERE flow = '{}' ORDER BY partition"
-        return {p: pids.get(worker) for p, worker in select(self.cwd / LEDGER, lanes.format(flow))}
 
     def spread(self, flow: str, count: int) -> None:
         """Return once so many workers have all lanes of a flow, as many each."""
@@ -55,10 +61,9 @@ class Family:
             answer = self.server.post(*orders(at, min(at + 1_000, end), **more))
             assert answer.status_code == 202, answer.text
 
-    def kill(self, pid: int) -> float:
-        """Kill a process at once; return when."""
+    def kill(self, pid: int) -> None:
+        """Kill a process at once."""
         os.kill(pid, signal.SIGKILL)
-        return time.monotonic()
 
 
 def uniform(found: Counter[Any]) -> bool:
