@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-SETTLED_S = 120.0
+SETTLED_S = 240.0
 _PARTS = ("delivered", "filtered", "parked", "dead", "discarded", "backlog")
 
 

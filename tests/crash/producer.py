@@ -17,7 +17,6 @@ PRODUCERS = 5
 KEYS = 10
 PATIENCE_S = 10.0
 PAUSE_S = 0.05
-PACE_S = 0.05
 ELSEWHERE_AFTER_S = 2.0
 """How long it waits before it goes to another intake: they learn of each other within a second."""
 
@@ -150,7 +149,7 @@ class Producers:
 
 @asynccontextmanager
 async def producing(
-    seed: str, patience_s: float = PATIENCE_S, pace_s: float = PACE_S
+    seed: str, patience_s: float = PATIENCE_S, *, pace_s: float
 ) -> AsyncIterator[Producers]:
     """Run producers until they finish, or else until the end of the block.
 

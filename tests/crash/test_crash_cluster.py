@@ -83,7 +83,7 @@ async def crash_again_and_again(
 ) -> Sent:
     """Go through all rounds, have all run and settle, and return what was sent."""
     mischief = Mischief(installation, target, random.Random(SEED), AWAY_S)
-    async with producing(SEED, PATIENCE_S, PACE_S) as producers:
+    async with producing(SEED, PATIENCE_S, pace_s=PACE_S) as producers:
         producers.send_to([one.url for one in installation.intakes])
         await go_wrong(mischief, books, steer(installation, operator))
         sent = await producers.finish()
