@@ -24,6 +24,8 @@ STEADY_S = 60.0
 SILENT_S = 8.0
 """How long a worker may say nothing. One that is stopped in the middle of a transaction keeps the
 database locked, for the intake too, so it is killed, and what it had in hand is done again."""
+_IN_ORDER = (0, -signal.SIGTERM, -signal.SIGINT)
+"""How a worker ends that is told to; by the signal itself where it had not begun to listen."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 5.0
 
 _log = structlog.get_logger("busway")
@@ -46,7 +48,8 @@ class WorkerProcess(msgspec.Struct, frozen=True):
 
 def pause_s(failures: int) -> float:
     """Return how long to wait before another start, after so many ends one soon after another."""
-    return float(min(_FIRST_PAUSE_S * 2 ** (failures - 1), _LONGEST_PAUSE_S))
+    doublings = min(failures - 1, 10)  # a worker may fail for days
+    return float(min(_FIRST_PAUSE_S * 2**doublings, _LONGEST_PAUSE_S))
 
 
 class Supervisor:
@@ -131,7 +134,7 @@ class Supervisor:
             why = await post.run(worker, self._launch, inherited, self._stopping)
             with contextlib.suppress(StoreError):
                 await bury(ledger, worker)
-            if self._stopping.is_set():
+            if self._stopping.is_set() or post.never_worked:
                 return
             steady = self._clock.monotonic() - began > STEADY_S
             failures = 1 if steady else failures + 1
@@ -162,6 +165,12 @@ class _Post:
         pid = 0 if self.process is None else self.process.pid
         return WorkerProcess(self._worker, pid, self._ready)
 
+    @property
+    def never_worked(self) -> bool:
+        """Whether its first process could not start: ``first`` says why."""
+        over = self.first.done() and not self.first.cancelled()
+        return over and self.first.exception() is not None
+
     def hint(self) -> None:
         if self._wire is not None:
             self._wire.hint()
@@ -183,13 +192,10 @@ class _Post:
     ) -> str:
         """Have a process work until it ends; return why it did."""
         self._worker, self._ready, self._failure = worker, False, ""
-        here, there = socket.socketpair()
         who = f"{self._number}:{worker}"
         try:
-            with there:
-                self.process = await _started(launch, who, [there.fileno(), *inherited])
+            here, self.process = await _started(launch, who, inherited)
         except OSError as error:
-            here.close()
             return self._ended(f"it cannot be started: {error}")
         if stopping.is_set():
             self.signal(signal.SIGTERM)
@@ -198,7 +204,7 @@ class _Post:
         self._wire.close()
         self.process = self._wire = None
         self.metrics = ""
-        self.in_order = not stopping.is_set() or code in (0, -signal.SIGTERM)
+        self.in_order = not stopping.is_set() or code in _IN_ORDER
         return self._ended(self._failure or _meaning(code))
 
     async def _ends(self, process: asyncio.subprocess.Process) -> int:
@@ -210,14 +216,15 @@ class _Post:
         while not (await asyncio.wait((ending,), timeout=ALIVE_EVERY_S))[0]:
             silent_s = 0.0 if self._spoke or not self._ready else silent_s + ALIVE_EVERY_S
             self._spoke = False
-            if silent_s > self._silent_s:
+            if silent_s >= self._silent_s:
                 self._failure = f"it said nothing for {silent_s:.0f} s, and was killed"
                 self.signal(signal.SIGKILL)
         return await ending
 
     def _ended(self, why: str) -> str:
         if not self.first.done():
-            self.first.set_exception(BuswayError(why))
+            told = self._failure or f"a worker did not start: {why}; it may have said why above"
+            self.first.set_exception(BuswayError(told))
         return why
 
     def _heard(self, line: bytes) -> None:
@@ -235,17 +242,27 @@ class _Post:
 
 
 async def _started(
-    launch: Launch, who: str, descriptors: Sequence[int]
-) -> asyncio.subprocess.Process:
+    launch: Launch, who: str, inherited: Sequence[int]
+) -> tuple[socket.socket, asyncio.subprocess.Process]:
+    """Start a process; return this end of the wire to it too."""
+    here, there = socket.socketpair()
+    descriptors = [there.fileno(), *inherited]
     membership = ":".join([who, *map(str, descriptors)])
-    return await asyncio.create_subprocess_exec(
-        *launch.command,
-        "--member",
-        membership,
-        stdin=asyncio.subprocess.DEVNULL,
-        env=launch.environment,
-        pass_fds=descriptors,
-    )
+    with there:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *launch.command,
+                "--member",
+                membership,
+                stdin=asyncio.subprocess.DEVNULL,
+                env=launch.environment,
+                pass_fds=descriptors,
+                start_new_session=True,  # Ctrl-C in a terminal is for the parent, which hands it on
+            )
+        except BaseException:
+            here.close()
+            raise
+    return here, process
 
 
 def _meaning(code: int) -> str:
