@@ -15,6 +15,7 @@ import uvloop
 
 from busway.app import Node
 from busway.cli.run import change, read_program, stop_signal
+from busway.cli.serving import keep_from_forks
 from busway.engine.choose import open_stores
 from busway.errors import BuswayError, SettingsError
 from busway.ports import Sharing
@@ -102,6 +103,8 @@ class _Family:
 def join(target: str, membership: str) -> None:
     """Work the lanes of a flows file beside others of the family, until SIGTERM."""
     member = Membership.of(membership)
+    if member.lock is not None:
+        keep_from_forks(member.lock)
     Thread(target=_end_with, args=(member.life,), name="busway-life", daemon=True).start()
     settings = load(port=NO_PORT)
     configure_log(settings.log_format, settings.log_level)

@@ -15,7 +15,7 @@ import structlog
 import uvloop
 
 from busway.app import Node, Role
-from busway.cli.serving import announced
+from busway.cli.serving import announced, keep_from_forks
 from busway.clock import SystemClock
 from busway.engine.choose import open_stores
 from busway.errors import BuswayError, SettingsError
@@ -62,6 +62,8 @@ async def run(target: str, settings: Settings, reload: bool, role: Role = "all")
     stop = stop_signal()
     family = _family(target, settings) if role == "all" and settings.workers else None
     stores = await open_stores(settings, None if family is None else Sharing(family))
+    if family is None and stores.lock is not None:
+        keep_from_forks(stores.lock)
     node = Node(program, settings, stores, role=role if family is None else "serve")
     if family is not None:
         node.others = family.metrics

@@ -45,6 +45,16 @@ def local_url(host: str, port: int) -> str:
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
+def keep_from_forks(lock: int) -> None:
+    """Have a process that a step forks not keep the data directory closed after this one's end."""
+
+    def forget() -> None:
+        with contextlib.suppress(OSError):
+            os.close(lock)
+
+    os.register_at_fork(after_in_child=forget)
+
+
 def is_open(data: Path) -> bool:
     """Say whether a process has the directory open."""
     try:
