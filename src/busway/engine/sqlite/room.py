@@ -15,8 +15,8 @@ _FRESH_S = 0.1
 class Room:
     """The limits of a log: ``max_bytes`` for itself (0 for none), ``min_free_bytes`` of the disk.
 
-    Between two measurements what was appended is counted as used up; the disk, which others use
-    too, is measured again after a tenth of a second.
+    Between two measurements what was appended is counted as used up. Others use the disk and the
+    log too, so both are measured again after a tenth of a second.
     """
 
     def __init__(self, path: Path, limits: tuple[int, int], clock: Clock) -> None:
@@ -29,7 +29,7 @@ class Room:
     def take(self, wanted: int, used_bytes: Callable[[], int]) -> None:
         """Raise :class:`StoreFull` when ``wanted`` bytes do not fit."""
         stale = self._clock.monotonic() - self._measured_at > _FRESH_S
-        if wanted > self._left or (stale and self._min_free_bytes):
+        if wanted > self._left or stale:
             self._left = self._measured(used_bytes)
             self._measured_at = self._clock.monotonic()
         if wanted > self._left:

@@ -42,6 +42,16 @@ def test_what_turned_out_smaller_is_noticed(tmp_path: Path) -> None:
     room.take(900, used)
 
 
+def test_what_other_processes_append_is_noticed_after_a_while(tmp_path: Path) -> None:
+    used, clock = Used(), HandClock()
+    room = Room(tmp_path / "log.db", (1000, 0), clock)
+    room.take(100, used)
+    used.bytes = 1000
+    asyncio.run(clock.turn(0.2))
+    with pytest.raises(StoreFull, match="max_log_bytes is 1000"):
+        room.take(100, used)
+
+
 def test_a_full_disk_is_noticed_after_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
