@@ -70,7 +70,7 @@ async def run(target: str, settings: Settings, reload: bool, role: Role = "all")
     try:
         await _start(node, settings)
         if family is not None:
-            await _unless(stop, family.start(stores.ledger, stores.lock))
+            await unless(stop, family.start(stores.ledger, stores.lock))
         with _announced(stores, settings, node.port):
             place = stores.name or f"data in {settings.data}"
             _say_ready(node, settings, place + _staffed(family))
@@ -91,15 +91,17 @@ def _family(target: str, settings: Settings) -> Supervisor:
     return Supervisor(settings.workers, Launch(command, environment(settings)), SystemClock())
 
 
-async def _unless(stop: asyncio.Event, work: Awaitable[None]) -> None:
-    """Wait for work to be done, unless this is to stop before."""
+async def unless(stop: asyncio.Event, work: Awaitable[None]) -> None:
+    """Wait for work to be done, unless this is to stop before: then how it went is all the same."""
     working, stopping = asyncio.ensure_future(work), asyncio.create_task(stop.wait())
     await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    if working.done() or not stop.is_set():
+    if not stop.is_set():
         await working
-    else:
-        working.cancel()
+    working.cancel()
+    await asyncio.wait((working,))
+    if not working.cancelled():
+        working.exception()  # who was told to stop as well may say that it could not start
 
 
 async def _stop(node: Node, settings: Settings, family: Supervisor | None) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from command import BUSWAY, DEADLINE_S, busway, environment, running, until
-from family_process import children, family
+from family_process import children, family, is_alive
 
 FLOWS = """
 import os
@@ -53,11 +55,13 @@ def test_what_a_step_forks_does_not_keep_the_directory_closed(tmp_path: Path) ->
         (tmp_path / "over").touch()
 
 
-def test_ctrl_c_is_for_the_parent_also_while_workers_start(tmp_path: Path) -> None:
-    (tmp_path / "shop.py").write_text(FLOWS)
+@contextmanager
+def starting(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run workers, of which none has started yet; then it ends in order, and says nothing."""
+    (folder / "shop.py").write_text(FLOWS)
     process = subprocess.Popen(
         [BUSWAY, "run", "shop.py", "--port", "0", "--workers", "2"],
-        cwd=tmp_path,
+        cwd=folder,
         env=environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -65,11 +69,26 @@ def test_ctrl_c_is_for_the_parent_also_while_workers_start(tmp_path: Path) -> No
         start_new_session=True,  # a terminal signals all in the foreground, and no one else
     )
     until(lambda: len(children(process.pid)) == 2, "the workers begin to start")
-    os.killpg(process.pid, signal.SIGINT)
+    yield process
     _, errors = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 0, errors
-    assert "Traceback" not in errors
-    assert "Aborted" not in errors
+    assert not [line for line in errors.splitlines() if '"level":"info"' not in line]
+
+
+def test_ctrl_c_is_for_the_parent_also_while_workers_start(tmp_path: Path) -> None:
+    with starting(tmp_path) as process:
+        os.killpg(process.pid, signal.SIGINT)
+
+
+def test_a_stop_of_all_at_once_while_workers_start_is_in_order(tmp_path: Path) -> None:
+    with starting(tmp_path) as process:
+        workers = children(process.pid)
+        process.send_signal(signal.SIGSTOP)
+        for pid in workers:
+            os.kill(pid, signal.SIGTERM)
+        until(lambda: not any(map(is_alive, workers)), "the workers end")
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGCONT)
 
 
 def test_who_did_not_start_without_a_word_is_named(tmp_path: Path) -> None:
