@@ -26,7 +26,7 @@ demo: $(VENV)/.run ## Post 100,000 orders, take a destination down, and check th
 
 # Two processes, because most tests wait most of the time; a file's tests stay together, in order.
 test: $(VENV)/.dev ## Run the whole test suite
-	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.dev ## Check style and formatting
 	$(BIN)/ruff check $(CODE)
