@@ -20,6 +20,7 @@ from busway.engine.jetstream import JetStreamLog, Place
 from busway.errors import StoreDamaged, StoreError, StoreFull
 from busway.ports import Draft
 from delivery_node import until
+from log_appenders import all_is_read
 from nats_cluster import NatsCluster, nats_cluster
 from nats_proxy import Proxy, proxy_to
 
@@ -48,17 +49,6 @@ async def opened(place: Place, partitions: int = PARTITIONS) -> AsyncIterator[Je
         await log.close()
 
 
-async def follow(log: JetStreamLog, partition: int, count: int) -> list[bytes]:
-    """Read a partition from its beginning, as a lane does."""
-    seen: list[bytes] = []
-    while len(seen) < count:
-        await log.wait(partition, len(seen))
-        for batch in await log.read(partition, len(seen), 1000):
-            assert batch.offset <= len(seen), "a batch was missed"
-            seen += batch.events[len(seen) - batch.offset :]
-    return seen
-
-
 async def contents(log: JetStreamLog, partition: int = 0) -> list[bytes]:
     offset, end = await log.bounds(partition)
     found: list[bytes] = []
@@ -70,30 +60,8 @@ async def contents(log: JetStreamLog, partition: int = 0) -> list[bytes]:
 
 
 async def test_no_batch_is_missed_while_many_append(place: Place) -> None:
-    rounds, appenders = 30, 4
     async with opened(place) as first, opened(place) as second, opened(place) as reader:
-        logs = [first, second, first, second]
-
-        async def append(number: int) -> None:
-            for turn in range(rounds):
-                draft = [b"%d-%d-%d" % (number, turn, n) for n in range(turn % 3 + 1)]
-                order = (0, 1) if number % 2 else (1, 0)
-                await logs[number].append([Draft(p, draft) for p in order], AT)
-
-        count = appenders * sum(turn % 3 + 1 for turn in range(rounds))
-        following = [
-            asyncio.create_task(follow(reader, partition, count)) for partition in range(PARTITIONS)
-        ]
-        async with asyncio.timeout(60):
-            await asyncio.gather(*(append(number) for number in range(appenders)))
-            found = await asyncio.gather(*following)
-        for events in found:
-            assert len(set(events)) == len(events) == count
-            for number in range(appenders):
-                mine = [event for event in events if event.startswith(b"%d-" % number)]
-                turns = [tuple(map(int, event.split(b"-"))) for event in mine]
-                assert turns == sorted(turns)
-        assert await reader.bounds(0) == (0, count)
+        await all_is_read([first, second, first, second], [reader], rounds=30)
 
 
 async def test_a_reader_finds_any_offset_of_a_long_log(place: Place) -> None:

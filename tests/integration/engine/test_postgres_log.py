@@ -16,6 +16,7 @@ from busway.engine.postgres.schema import prepare
 from busway.errors import StoreError, StoreTooNew
 from busway.ports import Draft
 from delivery_node import until
+from log_appenders import all_is_read, follow
 from postgres_server import PostgresServer, postgres_server
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
@@ -41,46 +42,13 @@ async def log_of(server: PostgresServer, schema: str) -> AsyncIterator[PostgresL
         await database.close()
 
 
-async def follow(log: PostgresLog, partition: int, count: int) -> list[bytes]:
-    """Read a partition from its beginning, as a lane does."""
-    seen: list[bytes] = []
-    while len(seen) < count:
-        await log.wait(partition, len(seen))
-        for batch in await log.read(partition, len(seen), 1000):
-            assert batch.offset <= len(seen), "a batch was missed"
-            seen += batch.events[len(seen) - batch.offset :]
-    return seen
-
-
 async def test_no_batch_is_missed_while_many_append(server: PostgresServer) -> None:
-    rounds, appenders = 60, 4
     async with (
         log_of(server, "many") as first,
         log_of(server, "many") as second,
         log_of(server, "many") as reader,
     ):
-        logs = [first, second, first, second]
-
-        async def append(number: int) -> None:
-            for turn in range(rounds):
-                draft = [b"%d-%d-%d" % (number, turn, n) for n in range(turn % 3 + 1)]
-                order = (0, 1) if number % 2 else (1, 0)
-                await logs[number].append([Draft(p, draft) for p in order], AT)
-
-        count = appenders * sum(turn % 3 + 1 for turn in range(rounds))
-        following = [
-            asyncio.create_task(follow(reader, partition, count)) for partition in range(PARTITIONS)
-        ]
-        async with asyncio.timeout(60):
-            await asyncio.gather(*(append(number) for number in range(appenders)))
-            found = await asyncio.gather(*following)
-        for events in found:
-            assert len(set(events)) == len(events) == count
-            for number in range(appenders):
-                mine = [event for event in events if event.startswith(b"%d-" % number)]
-                turns = [tuple(map(int, event.split(b"-"))) for event in mine]
-                assert turns == sorted(turns)
-        assert await reader.bounds(0) == (0, count)
+        await all_is_read([first, second, first, second], [reader], rounds=60)
 
 
 async def test_an_append_that_was_given_up_cannot_land_later(server: PostgresServer) -> None:

@@ -13,8 +13,9 @@ import pytest
 from busway.engine.sqlite import open_stores
 from busway.errors import StoreLocked
 from busway.lane import Change
-from busway.ports import Draft, Hints, Log, Maintained, Sharing, Stores
+from busway.ports import Draft, Hints, Maintained, Sharing, Stores
 from busway.settings import Settings
+from log_appenders import all_is_read
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 PARTITIONS = 2
@@ -64,44 +65,10 @@ async def opened(settings: Settings, count: int) -> AsyncIterator[list[Stores]]:
         yield stores
 
 
-async def follow(log: Log, partition: int, count: int) -> list[bytes]:
-    """Read a partition from its beginning, as a lane does."""
-    seen: list[bytes] = []
-    while len(seen) < count:
-        await log.wait(partition, len(seen))
-        for batch in await log.read(partition, len(seen), 1000):
-            assert batch.offset <= len(seen), "a batch was missed"
-            seen += batch.events[len(seen) - batch.offset :]
-    return seen
-
-
 async def test_no_batch_is_missed_while_all_append(settings: Settings) -> None:
-    rounds = 40
     async with opened(settings, MEMBERS) as members:
-
-        async def append(number: int) -> None:
-            for turn in range(rounds):
-                draft = [b"%d-%d-%d" % (number, turn, n) for n in range(turn % 3 + 1)]
-                order = (0, 1) if number % 2 else (1, 0)
-                await members[number].log.append([Draft(p, draft) for p in order], AT)
-
-        count = MEMBERS * sum(turn % 3 + 1 for turn in range(rounds))
-        following = [
-            asyncio.create_task(follow(one.log, partition, count))
-            for one in members
-            for partition in range(PARTITIONS)
-        ]
-        async with asyncio.timeout(60):
-            await asyncio.gather(*(append(number) for number in range(MEMBERS)))
-            found = await asyncio.gather(*following)
-        for events in found:
-            assert len(set(events)) == len(events) == count
-            for number in range(MEMBERS):
-                mine = [event for event in events if event.startswith(b"%d-" % number)]
-                turns = [tuple(map(int, event.split(b"-"))) for event in mine]
-                assert turns == sorted(turns)
-        for events, again in zip(found[:PARTITIONS], found[PARTITIONS:], strict=False):
-            assert events == again
+        logs = [one.log for one in members]
+        await all_is_read(logs, logs, rounds=40)
 
 
 async def test_a_hint_wakes_who_waits(settings: Settings) -> None:
