@@ -78,6 +78,7 @@ def _caller(scope: Scope) -> Caller:
     headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
     client = scope.get("client")
     return Caller(
+        # only HTTP scopes come here; litestar's union of scopes is not narrowed by that
         method=str(scope["method"]),  # type: ignore[typeddict-item]
         peer=client[0] if client else None,
         host=headers.get(b"host"),

@@ -66,6 +66,7 @@ class _Tagger:
         await self._send(message)
 
     def _tag(self, start: Message, body: Message) -> Message:
+        # a start and a body, as `send` has seen; litestar's union of messages cannot say so
         found = _of_body(body["body"])  # type: ignore[typeddict-item]
         headers = MutableScopeHeaders.from_message(start)
         headers["etag"] = found

@@ -99,6 +99,7 @@ class Call:
         while len(found) < most:
             limit = min(1_000, most - len(found))
             answer = self.get(path, limit=limit, cursor=cursor, **params).read(_Page)
+            # the type is known when it runs only
             found += msgspec.json.decode(answer.items, type=list[kind])  # type: ignore[valid-type]
             cursor = answer.next
             if cursor is None:

@@ -169,6 +169,7 @@ class Link:
                 reconnected_cb=self._came_back,
                 closed_cb=self._went_away,
                 connect_timeout=CONNECT_S,
+                # declared as whole seconds, and used as any number of them
                 reconnect_time_wait=_RECONNECT_S,  # type: ignore[arg-type]
                 max_reconnect_attempts=len(self.place.servers),
                 ping_interval=_PING_S,

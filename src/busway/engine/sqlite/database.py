@@ -45,7 +45,7 @@ class Patience:
         now = time.monotonic()
         if calls == 0:
             self._until = now + self._within_s
-        time.sleep(_BUSY_STEP_S)
+        time.sleep(_BUSY_STEP_S)  # SQLite asks in the thread that has to wait
         return now < self._until
 
 
