@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
@@ -12,7 +13,7 @@ import msgspec
 from busway.errors import EventError
 from busway.ports import Batch, Log
 
-_KEPT = 64
+KEPT_BYTES = 16 * 1024 * 1024
 
 
 class Matcher(Protocol):
@@ -42,26 +43,37 @@ class Follow:
         self._log = log
         self._matcher = matcher
         self._kept: OrderedDict[tuple[int, int], Matched] = OrderedDict()
+        self._kept_bytes = 0
+        self._reading: dict[tuple[int, int], asyncio.Event] = {}
 
     async def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[Matched]:
-        """Return matched batches from the one that holds ``offset``, none at the end of the log."""
-        found, size = self._known(partition, offset, max_bytes)
-        if found:
-            offset, max_bytes = found[-1].batch.end, max_bytes - size
-        if not found or max_bytes > 0:
-            more = [
-                self._matched(one) for one in await self._log.read(partition, offset, max_bytes)
-            ]
-            if not found or (more and more[0].size_bytes <= max_bytes):
-                found += more
+        """Return matched batches from the one that holds ``offset``, none at the end of the log.
+
+        What other lanes have read is returned by itself: there may be more in the log behind it.
+        """
+        while not (found := self._known(partition, offset, max_bytes)):
+            reading = self._reading.get((partition, offset))
+            if reading is None:
+                return await self._read(partition, offset, max_bytes)
+            await reading.wait()
         return found
+
+    async def _read(self, partition: int, offset: int, max_bytes: int) -> Sequence[Matched]:
+        """Read the log; who asks for the same meanwhile waits, and finds it among what is kept."""
+        done = self._reading[partition, offset] = asyncio.Event()
+        try:
+            found = await self._log.read(partition, offset, max_bytes)
+            return [self._matched(one) for one in found]
+        finally:
+            del self._reading[partition, offset]
+            done.set()
 
     async def wait(self, partition: int, offset: int) -> None:
         """Return once there may be something at ``offset``."""
         await self._log.wait(partition, offset)
 
-    def _known(self, partition: int, offset: int, max_bytes: int) -> tuple[list[Matched], int]:
-        """Return the batches from ``offset`` on that another lane has read, and their bytes."""
+    def _known(self, partition: int, offset: int, max_bytes: int) -> list[Matched]:
+        """Return the batches from ``offset`` on that another lane has read."""
         found: list[Matched] = []
         size = 0
         while (one := self._kept.get((partition, offset))) is not None:
@@ -71,17 +83,19 @@ class Follow:
             found.append(one)
             size += one.size_bytes
             offset = one.batch.end
-        return found, size
+        return found
 
     def _matched(self, batch: Batch) -> Matched:
         place = (batch.partition, batch.offset)
-        found = self._kept.get(place)
+        found = self._kept.pop(place, None)
+        if found is not None:
+            self._kept_bytes -= found.size_bytes
         if found is None or len(found.batch.events) != len(batch.events):
-            found = self._kept[place] = match(self._matcher, batch)
-            if len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
-        else:
-            self._kept.move_to_end(place)
+            found = match(self._matcher, batch)
+        self._kept[place] = found
+        self._kept_bytes += found.size_bytes
+        while self._kept_bytes > KEPT_BYTES and len(self._kept) > 1:
+            self._kept_bytes -= self._kept.popitem(last=False)[1].size_bytes
         return found
 
 

@@ -35,11 +35,11 @@ class Deliverer:
         if not valve.takes(partition, self._cursor):
             with loop.idle():
                 await valve.ready(partition, self._cursor)
+        with loop.idle():  # a lane that has read all asks the log nothing
+            await follow.wait(partition, self._cursor)
         matched = await follow.read(partition, self._cursor, READ_BYTES)
         portion = cut(matched, self._to.rule, self._cursor, MOST_EVENTS)
         if portion is None:
-            with loop.idle():
-                await follow.wait(partition, self._cursor)
             return
         try:
             portion = shortened(portion, self._to.pace.most)
