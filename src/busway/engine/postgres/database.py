@@ -23,7 +23,9 @@ QUICK_S = 15.0
 CLOSE_S = 10.0
 IDLE_MS = 10_000
 """How long a transaction may wait for its next statement."""
-CONNECTIONS = 12
+CONNECTIONS = 9
+VITAL_CONNECTIONS = 3
+"""For what must not wait behind the work: beats and leases."""
 STILL_S = 2.5
 """How long it may be silent while others wait for the rows that it holds."""
 LATE_S = 1.0
@@ -60,13 +62,15 @@ class Database:
         self._looking: set[asyncio.Task[None]] = set()
 
     @classmethod
-    async def open(cls, url: str, schema: str, commit: str = "on") -> Self:
+    async def open(
+        cls, url: str, schema: str, commit: str = "on", connections: int = CONNECTIONS
+    ) -> Self:
         """Make a pool; ``commit`` is the ``synchronous_commit`` of its sessions."""
         way = Way(Address.of(url))
         pool = await asyncpg.create_pool(
             connect=way.connect,
             min_size=0,
-            max_size=CONNECTIONS,
+            max_size=connections,
             timeout=CONNECT_S,
             reset=_as_it_is,
             server_settings={

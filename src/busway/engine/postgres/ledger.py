@@ -8,6 +8,7 @@ from datetime import datetime
 from busway.conservation import check_settlement, check_verdict
 from busway.engine.postgres import keeping, settling
 from busway.engine.postgres.database import QUICK_S, Database, fetch
+from busway.engine.postgres.group import GroupCommit
 from busway.engine.postgres.question import grouped, question
 from busway.engine.postgres.row import ROWS
 from busway.lane import (
@@ -28,13 +29,18 @@ _FORGOTTEN_AT_ONCE = 5_000
 
 
 class PostgresLedger:
-    """Serialises what concerns one lane by the lane's row; any number of processes may use it."""
+    """Serialises what concerns one lane by the lane's row; any number of processes may use it.
 
-    def __init__(self, database: Database) -> None:
+    Who lives and who works what goes over ``vital``, where it does not wait behind the work.
+    """
+
+    def __init__(self, database: Database, vital: Database | None = None) -> None:
         self._database = database
+        self._vital = vital or database
+        self._group = GroupCommit(database)
 
     async def lanes(self) -> Sequence[Lane]:
-        return [ROWS.lane(one) for one in await self._database.quick("ledger/lanes")]
+        return [ROWS.lane(one) for one in await self._vital.quick("ledger/lanes")]
 
     async def open_lane(self, flow: str, partition: int, start: int) -> Lane:
         while True:  # it shows neither way while another one that makes it commits
@@ -44,7 +50,7 @@ class PostgresLedger:
 
     async def lease(self, leases: Sequence[Lease]) -> Sequence[int | None]:
         epochs: list[int | None] = []
-        async with self._database.transaction(QUICK_S) as connection:
+        async with self._vital.transaction(QUICK_S) as connection:
             for one in leases:
                 given = (one.flow, one.partition, one.epoch, one.worker)
                 found = await fetch(connection, "ledger/lease", *given)
@@ -65,18 +71,12 @@ class PostgresLedger:
         for settlement in settlements:
             check_settlement(settlement)
         if len(settlements) == 1 and not settlements[0].troubles and not changes:
-            return [await self._settle_alone(settlements[0])]
+            return [await self._group.settle(settlements[0])]
         async with self._database.transaction(QUICK_S) as connection:
             applied = [await settling.settle(connection, each) for each in settlements]
             if changes and all(applied):
                 await keeping.change(connection, changes)
             return applied
-
-    async def _settle_alone(self, settlement: Settlement) -> bool:
-        """Settle what went well: one statement, which is a transaction by itself."""
-        values = settling.settle_row(settlement)
-        ((applied,),) = await self._database.quick("ledger/settle", *values)
-        return bool(applied)
 
     async def judge(
         self,
@@ -129,14 +129,14 @@ class PostgresLedger:
         await self._database.rows("ledger/merge_settled", before)
 
     async def put(self, name: str, value: bytes) -> None:
-        await self._database.quick("ledger/put", name, value)
+        await self._vital.quick("ledger/put", name, value)
 
     async def get(self, prefix: str) -> Mapping[str, bytes]:
-        found = await self._database.quick("ledger/get", prefix)
+        found = await self._vital.quick("ledger/get", prefix)
         return {str(name): bytes(value) for name, value in found}
 
     async def change(self, changes: Sequence[Change], audit: Sequence[Audit] = ()) -> bool:
-        async with self._database.transaction(QUICK_S) as connection:
+        async with self._vital.transaction(QUICK_S) as connection:
             done = await keeping.change(connection, changes)
             if done:
                 await keeping.note(connection, audit)
@@ -149,4 +149,5 @@ class PostgresLedger:
         return [ROWS.audit(one) for one in found]
 
     async def close(self) -> None:
-        """The database is closed by whoever opened it."""
+        """Write nothing more; the database is closed by whoever opened it."""
+        await self._group.close()

@@ -21,6 +21,15 @@ def settle_row(s: Settlement) -> tuple[object, ...]:
     return (*place, *s.counts.values(), MERGED_WITHIN, s.epoch)
 
 
+def settle_rows(settlements: Sequence[Settlement]) -> tuple[object, ...]:
+    """Return the values of ``ledger/settle_all``."""
+    rows = [
+        (s.flow, s.partition, s.start, s.end, s.version, s.at, *s.counts.values(), s.epoch)
+        for s in settlements
+    ]
+    return (*columns(rows), MERGED_WITHIN)
+
+
 async def settle(connection: Connection, s: Settlement) -> bool:
     """Move the lane on where it stands at the settlement's start; say whether it did."""
     ((applied,),) = await fetch(connection, "ledger/settle", *settle_row(s))
