@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -91,8 +91,8 @@ class Ledger(Protocol):
         """Count the parked and dead troubles kept for each (flow, partition), from the rows."""
         ...
 
-    async def next_due(self) -> datetime | None:
-        """Return when the next parked event is due, ``None`` when none is."""
+    async def due_flows(self, by: datetime) -> Collection[str]:
+        """Return the flows that have parked events which are due by a time."""
         ...
 
     async def parked_keys(self, flow: str, partition: int) -> Mapping[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -182,10 +182,9 @@ class MemoryLedger:
         groups.sort(key=lambda group: (-group.count, group.flow, group.fingerprint, group.state))
         return groups[: query.limit]
 
-    async def next_due(self) -> datetime | None:
-        return min(
-            (t.due for t in self._troubles.values() if t.state == "parked" and t.due), default=None
-        )
+    async def due_flows(self, by: datetime) -> Collection[str]:
+        parked = [one for one in self._troubles.values() if one.state == "parked"]
+        return {one.flow for one in parked if one.due is not None and one.due <= by}
 
     async def parked_keys(self, flow: str, partition: int) -> Mapping[str, int]:
         query = Query(state="parked", flow=flow, partition=partition)

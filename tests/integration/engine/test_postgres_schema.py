@@ -62,9 +62,9 @@ async def session(url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]
 async def before(request: pytest.FixtureRequest, url: str) -> str:
     """A database with the tables of an earlier version, and what was in them."""
     connection = await asyncpg.connect(url)
-    dump = HERE / f"postgres_version_{request.param}.sql"
-    await connection.execute(dump.read_text())
+    await connection.execute((HERE / "postgres_version_1.sql").read_text())
     await connection.close()
+    await prepare(url, SCHEMA, 2, version=request.param)
     return url
 
 
@@ -146,7 +146,7 @@ async def test_an_interrupted_step_leaves_the_version_before(
     options = "SELECT reloptions FROM pg_class WHERE oid = 'busway.batch'::regclass"
     earlier = (await version(session), await session.fetchval(options))
     async with session.transaction():
-        await session.execute("LOCK TABLE busway.kept IN SHARE UPDATE EXCLUSIVE MODE")
+        await session.execute("LOCK TABLE busway.trouble IN SHARE UPDATE EXCLUSIVE MODE")
         taking = asyncio.create_task(prepare(before, SCHEMA, 2))
         pid = await waiting(before)
         await session.execute("SELECT pg_terminate_backend($1)", pid)

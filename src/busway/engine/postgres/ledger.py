@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from busway.conservation import check_settlement, check_verdict
@@ -106,9 +106,8 @@ class PostgresLedger:
         found = await self._database.rows("ledger/count_troubles")
         return {(flow, partition): (parked, dead) for flow, partition, parked, dead in found}
 
-    async def next_due(self) -> datetime | None:
-        found = await self._database.rows("ledger/next_due")
-        return found[0][0] if found else None
+    async def due_flows(self, by: datetime) -> Collection[str]:
+        return {str(flow) for (flow,) in await self._database.rows("ledger/due_flows", by)}
 
     async def parked_keys(self, flow: str, partition: int) -> Mapping[str, int]:
         found = await self._database.rows("ledger/parked_keys", flow, partition)

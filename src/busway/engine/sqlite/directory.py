@@ -14,7 +14,7 @@ import apsw
 from busway.engine.sqlite.database import connect, sql, translated
 from busway.errors import StoreDamaged, StoreLocked, StoreTooNew
 
-FORMAT = 3
+FORMAT = 4
 LOG = "log.db"
 LEDGER = "ledger.db"
 _APPLICATION = {LOG: 0x42_57_4C_4F, LEDGER: 0x42_57_4C_45}
@@ -60,6 +60,7 @@ _UPGRADES = {
             *_NEW_IN_3,
             "ledger/count_causes",
         ),
+        4: ("ledger/drop_trouble_by_due", "ledger/trouble_by_due"),
     },
 }
 """The statements that take a file to a format from the one before it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import takewhile
 from pathlib import Path
@@ -16,7 +16,7 @@ from busway.engine.sqlite import keeping, settling
 from busway.engine.sqlite.aside import Aside
 from busway.engine.sqlite.checkpoint import Checkpointer
 from busway.engine.sqlite.database import Row, connect, connect_reading, rows, sql, translated
-from busway.engine.sqlite.moment import restored
+from busway.engine.sqlite.moment import stored
 from busway.engine.sqlite.question import grouped, is_long, question
 from busway.engine.sqlite.row import ROWS
 from busway.engine.sqlite.writer import Writer
@@ -115,9 +115,8 @@ class SqliteLedger:
         found = await self._aside.rows(statement, bindings)
         return [ROWS.group(each) for each in found]
 
-    async def next_due(self) -> datetime | None:
-        found = self._rows("ledger/next_due", (), lambda found: restored(found[0]))
-        return found[0] if found else None
+    async def due_flows(self, by: datetime) -> Collection[str]:
+        return set(self._rows("ledger/due_flows", (stored(by),), lambda found: str(found[0])))
 
     async def parked_keys(self, flow: str, partition: int) -> Mapping[str, int]:
         return dict(self._rows("ledger/parked_keys", (flow, partition), lambda found: found))

@@ -52,6 +52,9 @@ SECOND = """
 DROP TABLE cause;
 DROP INDEX trouble_by_since;
 DROP INDEX trouble_by_cause;
+DROP INDEX trouble_by_due;
+CREATE INDEX trouble_by_due ON trouble (due, flow, partition, "offset")
+WHERE state = 'parked' AND due IS NOT NULL;
 CREATE INDEX trouble_by_cause
 ON trouble (state, flow, fingerprint, partition, "offset", error, since);
 """
