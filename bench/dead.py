@@ -21,9 +21,9 @@ import structlog
 from process import HERE, load, started
 
 from busway.control.control import Control
-from busway.control.dead import causes
-from busway.control.dead_job import Spec, begin_job
-from busway.control.dead_selection import Selection, select
+from busway.control.dead.job import Spec, begin_job
+from busway.control.dead.letter import causes
+from busway.control.dead.selection import Selection, select
 from busway.control.job import job
 from busway.delivery.fingerprint import fingerprint
 from busway.engine.sqlite import open_stores

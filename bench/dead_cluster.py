@@ -15,8 +15,8 @@ from dead import AT, FLOW, PAGE, looked, trouble
 from engine import ENGINES, Engine, chosen
 
 from busway.control.control import Control
-from busway.control.dead_job import Spec, begin_job
-from busway.control.dead_selection import Selection
+from busway.control.dead.job import Spec, begin_job
+from busway.control.dead.selection import Selection
 from busway.control.job import job
 from busway.engine.choose import open_stores
 from busway.lane import Counts, Settlement

@@ -16,7 +16,7 @@ import msgspec
 from busway.app import Node
 from busway.clock import Clock
 from busway.control.check import check
-from busway.control.status import FlowStatus, flow_statuses
+from busway.control.flow.status import FlowStatus, flow_statuses
 from busway.delivery.backoff import Backoff
 from busway.engine.sqlite import open_stores
 from busway.flow import App, compile_app

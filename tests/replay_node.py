@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from busway.control import replay as control
-from busway.control.replay import Replay, Request
-from busway.control.replay_count import Counted, count
+from busway.control.replay import operation as control
+from busway.control.replay.count import Counted, count
+from busway.control.replay.operation import Replay, Request
 from busway.delivery.replay import Selection
 from delivery_node import Running, until
 

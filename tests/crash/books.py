@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from busway.control.check import check
-from busway.control.status import flow_statuses
+from busway.control.flow.status import flow_statuses
 from busway.engine.choose import open_stores
 from busway.errors import StoreDamaged, StoreError
 from busway.event import Event

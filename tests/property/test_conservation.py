@@ -14,9 +14,9 @@ from busway import App, Backoff, Event
 from busway.bus.append import Appender
 from busway.control.check import check
 from busway.control.control import Control
-from busway.control.dead_redrive import Action, Order, deal
-from busway.control.dead_selection import Selection, select
-from busway.control.status import flow_statuses
+from busway.control.dead.redrive import Action, Order, deal
+from busway.control.dead.selection import Selection, select
+from busway.control.flow.status import flow_statuses
 from busway.flow import compile_app
 from busway.outcome import DELIVERED, HELD, Down, Outcome, Rejected, Retry
 from busway.ports import Load, Stores, Supplies

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from busway import App, Backoff, Event, Window
 from busway.bus.append import Appender
-from busway.control import steer
 from busway.control.check import check
 from busway.control.control import Control
-from busway.control.status import FlowStatus, flow_statuses
-from busway.control.steer import Order
-from busway.control.steering import Target
+from busway.control.flow.status import FlowStatus, flow_statuses
+from busway.control.steer import operation as steer
+from busway.control.steer.operation import Order
+from busway.control.steer.record import Target
 from busway.errors import Conflict
 from busway.flow import compile_app
 from busway.outcome import DELIVERED, UNTRIED, Down, Outcome, Retry

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from busway.control.check import check
 from busway.control.control import Control
-from busway.control.dead_job import Progress, Spec, begin_job, patch_of, work_page
-from busway.control.dead_redrive import Action, Order, deal
-from busway.control.dead_selection import Selection
+from busway.control.dead.job import Progress, Spec, begin_job, patch_of, work_page
+from busway.control.dead.redrive import Action, Order, deal
+from busway.control.dead.selection import Selection
 from busway.control.job import Job, job, same, set_state
 from busway.lane import Query, Trouble, Verdict
 from busway.outcome import Failure

@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from busway.control.fate import Evidence, Tally, fate
+from busway.control.event.fate import Evidence, Tally, fate
 from busway.control.record import VersionRecord
 from busway.lane import Counts, Lane, Resolved, Settled, Trouble
 from busway.outcome import Failure

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from busway.control.move_check import compare_records
-from busway.control.move_copy import begin_anew, copy_records, move_in
-from busway.control.move_record import moving_of
+from busway.control.move.check import compare_records
+from busway.control.move.copy import begin_anew, copy_records, move_in
+from busway.control.move.record import moving_of
 from busway.engine.moving import open_origin, target_of
 from busway.engine.sqlite import open_stores
 from busway.lane import Audit, Change, Counts, Settlement, Trouble, Verdict

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from busway.control.control import Control
-from busway.control.search import Question, search
+from busway.control.log.search import Question, search
 from busway.ports import Draft
 from busway.testing import MemoryLedger, MemoryLog
 

@@ -10,7 +10,7 @@ from litestar.params import FromPath
 
 from busway.api.openapi import example
 from busway.api.page import Cursor, Limit, Page, page_of, place_in
-from busway.control.alert import AlertStatus, alert_status, alert_statuses
+from busway.control.alert.record import AlertStatus, alert_status, alert_statuses
 from busway.control.control import Control
 
 _AT = datetime(2026, 3, 1, 12, tzinfo=UTC)

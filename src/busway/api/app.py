@@ -34,7 +34,7 @@ from busway.api.openapi import PREFIX, config
 from busway.api.problem import HANDLERS
 from busway.api.query import body_given, known_parameters
 from busway.control.control import Control
-from busway.control.tail import Load
+from busway.control.log.tail import Load
 
 ROUTERS: tuple[Router, ...] = (
     status.router,

@@ -16,12 +16,12 @@ from busway.api.etag import check_match
 from busway.api.openapi import example
 from busway.api.page import Cursor, Limit, Page, cursor_of, place_in
 from busway.control.control import Control
-from busway.control.dead import Cause, Letter, LetterDetail, at_place, causes, find
-from busway.control.dead_edit import edit
-from busway.control.dead_job import Spec, begin_job
-from busway.control.dead_patch import Preview, preview
-from busway.control.dead_redrive import Action, Dealt, Order, Refusal, deal
-from busway.control.dead_selection import Place, Selection, select
+from busway.control.dead.edit import edit
+from busway.control.dead.job import Spec, begin_job
+from busway.control.dead.letter import Cause, Letter, LetterDetail, at_place, causes, find
+from busway.control.dead.patch import Preview, preview
+from busway.control.dead.redrive import Action, Dealt, Order, Refusal, deal
+from busway.control.dead.selection import Place, Selection, select
 from busway.control.job import Job
 from busway.errors import BuswayError, NotFound
 from busway.lane import Trouble

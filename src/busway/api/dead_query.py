@@ -9,7 +9,7 @@ import msgspec
 from litestar.di import NamedDependency, Provide
 from litestar.params import QueryParameter
 
-from busway.control.dead_selection import Selection
+from busway.control.dead.selection import Selection
 from busway.errors import BuswayError
 from busway.lane import State
 

@@ -15,10 +15,10 @@ from msgspec import Raw
 from busway.api.openapi import example
 from busway.api.page import Cursor, Limit, cursor_of, place_in
 from busway.control.control import Control
-from busway.control.event import story
-from busway.control.scan import Sighting, Stretch
-from busway.control.search import Found, Question, SeenEvent, search
-from busway.control.story import FlowStory, Landed, Place, Story
+from busway.control.event.story import FlowStory, Landed, Place, Story
+from busway.control.event.tell import story
+from busway.control.log.scan import Sighting, Stretch
+from busway.control.log.search import Found, Question, SeenEvent, search
 from busway.errors import BuswayError
 from busway.ports import Landing
 

@@ -11,9 +11,9 @@ from litestar.params import FromPath
 from busway.api.openapi import example
 from busway.api.page import Cursor, Limit, Page, page_of, place_in
 from busway.control.control import Control
-from busway.control.flow import FlowDetail, LaneStatus, flow_detail
+from busway.control.flow.detail import FlowDetail, LaneStatus, flow_detail
+from busway.control.flow.status import FlowStatus, flow_statuses
 from busway.control.rate import Rates
-from busway.control.status import FlowStatus, flow_statuses
 
 _STATUS = FlowStatus(
     name="orders",

@@ -10,7 +10,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 
 from busway.api.openapi import example
 from busway.control.control import Control
-from busway.control.lifecycle import Removal, Renamed, Renaming, remove, rename
+from busway.control.flow.lifecycle import Removal, Renamed, Renaming, remove, rename
 
 _RENAMING = Renaming("orders", "there are small ones now")
 

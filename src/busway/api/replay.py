@@ -10,11 +10,11 @@ from litestar.params import FromPath, JSONBody
 
 from busway.api.openapi import example
 from busway.api.page import Cursor, Limit, Page, page_of, place_in
-from busway.control import replay as control_replay
 from busway.control.control import Control
-from busway.control.replay import Replay, Request
-from busway.control.replay_count import Counted
-from busway.control.replay_count import count as counted
+from busway.control.replay import operation as control_replay
+from busway.control.replay.count import Counted
+from busway.control.replay.count import count as counted
+from busway.control.replay.operation import Replay, Request
 from busway.delivery.replay import Selection
 
 _AT = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -13,11 +13,12 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from busway.api.etag import check_match
 from busway.api.openapi import example
 from busway.api.page import Page
-from busway.control import steer
 from busway.control.control import Control
-from busway.control.standing import Standing
-from busway.control.steer import Order
-from busway.control.steered import (
+from busway.control.steer import operation as steer
+from busway.control.steer.operation import Order
+from busway.control.steer.record import Target, known_destination, known_flow, steering
+from busway.control.steer.standing import Standing
+from busway.control.steer.view import (
     AddedWindow,
     Controls,
     Steered,
@@ -26,7 +27,6 @@ from busway.control.steered import (
     steered,
     windows,
 )
-from busway.control.steering import Target, known_destination, known_flow, steering
 from busway.delivery.hold import Override, Pause, Steering
 from busway.delivery.window import Window
 

@@ -15,7 +15,7 @@ from litestar.response import Stream
 
 from busway.api.openapi import example
 from busway.control.control import Control
-from busway.control.tail import (
+from busway.control.log.tail import (
     KEEP_ALIVE_S,
     Load,
     Skipped,

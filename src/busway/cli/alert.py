@@ -8,7 +8,7 @@ import typer
 
 from busway.cli.call import Call, calling
 from busway.cli.show import as_error, as_json, as_table
-from busway.control.alert import AlertStatus
+from busway.control.alert.record import AlertStatus
 from busway.errors import BuswayError
 
 

@@ -15,7 +15,7 @@ from busway.cli.call import Answer, Call, calling
 from busway.cli.dead_filter import Filter, filtering
 from busway.cli.edit import edited
 from busway.cli.show import as_json, as_table
-from busway.control.dead import Cause, Letter, LetterDetail, parse_place
+from busway.control.dead.letter import Cause, Letter, LetterDetail, parse_place
 from busway.errors import BuswayError, NotFound
 
 app = typer.Typer(

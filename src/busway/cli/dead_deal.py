@@ -12,8 +12,8 @@ from busway.cli.call import Answer, Call, calling
 from busway.cli.dead_filter import Deal, dealing, patching
 from busway.cli.job import print_job
 from busway.cli.show import as_json
-from busway.control.dead_patch import Preview
-from busway.control.dead_redrive import Refusal
+from busway.control.dead.patch import Preview
+from busway.control.dead.redrive import Refusal
 from busway.control.job import Job
 from busway.errors import BuswayError
 

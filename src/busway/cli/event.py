@@ -12,8 +12,8 @@ from busway.cli.call import Call, calling
 from busway.cli.event_timeline import print_story
 from busway.cli.moment import moment
 from busway.cli.show import as_json, as_table
-from busway.control.search import SeenEvent
-from busway.control.story import Story
+from busway.control.event.story import Story
+from busway.control.log.search import SeenEvent
 from busway.errors import BuswayError
 from busway.event import Event
 

@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 import typer
 
-from busway.control.story import Deed, FlowStory, Landed, Relative, Story
+from busway.control.event.story import Deed, FlowStory, Landed, Relative, Story
 from busway.outcome import Failure
 
 _MARKS = {

@@ -10,8 +10,8 @@ import typer
 from busway.cli.call import Call, Every, calling
 from busway.cli.look import print_flows
 from busway.cli.show import as_json, as_table
-from busway.control.flow import FlowDetail
-from busway.control.status import FlowStatus
+from busway.control.flow.detail import FlowDetail
+from busway.control.flow.status import FlowStatus
 
 app = typer.Typer(invoke_without_command=True)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from busway.cli.call import Call, calling
-from busway.control.lifecycle import Removal, Renamed, Renaming
+from busway.control.flow.lifecycle import Removal, Renamed, Renaming
 
 Reason = Annotated[str, typer.Option("--reason", help="Kept in the audit trail.")]
 

@@ -9,8 +9,8 @@ import typer
 from busway.cli.call import Call, Every, calling
 from busway.cli.show import as_error, as_table
 from busway.cli.worker import print_workforce
+from busway.control.flow.status import FlowStatus
 from busway.control.overview import Checked, Overview
-from busway.control.status import FlowStatus
 from busway.control.workforce import Workforce
 from busway.errors import BuswayError
 

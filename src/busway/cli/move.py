@@ -12,7 +12,7 @@ from busway.cli.client import actor
 from busway.cli.move_show import Shown, show_plan, show_report, shown
 from busway.cli.show import as_error
 from busway.clock import SystemClock
-from busway.control.move import Mover, Plan, Report
+from busway.control.move.mover import Mover, Plan, Report
 from busway.errors import (
     BuswayError,
     StoreDamaged,

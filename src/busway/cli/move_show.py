@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.progress import TimeRemainingColumn as Remaining
 
-from busway.control.move import Plan, Report, Step
+from busway.control.move.mover import Plan, Report, Step
 
 _TOLD_EVERY_S = 2.0
 

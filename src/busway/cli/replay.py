@@ -12,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from busway.cli.call import Call, calling
 from busway.cli.replay_request import requesting
 from busway.cli.show import as_json, as_table
-from busway.control.replay import Replay, Request
-from busway.control.replay_count import Counted
+from busway.control.replay.count import Counted
+from busway.control.replay.operation import Replay, Request
 
 app = typer.Typer(
     no_args_is_help=True,

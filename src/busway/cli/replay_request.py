@@ -13,7 +13,7 @@ import typer
 from busway.cli.call import Call
 from busway.cli.declare import REQUIRED, Options, adding
 from busway.cli.moment import moment
-from busway.control.replay import Request
+from busway.control.replay.operation import Request
 from busway.delivery.replay import Offsets, Selection
 from busway.errors import BuswayError
 

@@ -12,7 +12,7 @@ import typer
 
 from busway.cli.call import Answer, Call, calling
 from busway.cli.declare import REQUIRED, Options, adding
-from busway.control.steered import Steered
+from busway.control.steer.view import Steered
 from busway.errors import BuswayError
 
 P = ParamSpec("P")

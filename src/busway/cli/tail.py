@@ -10,7 +10,7 @@ import typer
 
 from busway.cli.call import Call, calling
 from busway.cli.sse import Message, messages
-from busway.control.tail import Skipped, Tailed
+from busway.control.log.tail import Skipped, Tailed
 from busway.event import event_of
 
 Pattern = Annotated[str | None, typer.Option("--pattern", help="An event pattern, as JSON.")]

@@ -10,7 +10,7 @@ import typer
 from busway.cli.call import Call
 from busway.cli.show import as_json, as_table
 from busway.cli.steer import Way, steering, tell
-from busway.control.steered import WindowStatus
+from busway.control.steer.view import WindowStatus
 
 
 class _Windows(msgspec.Struct):

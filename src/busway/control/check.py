@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from busway.control.replay import ends
+from busway.control.replay.operation import ends
 from busway.lane import Lane, Settled
 from busway.ports import Ledger, Log
 

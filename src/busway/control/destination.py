@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 import msgspec
 
 from busway.control.record import BreakerRecord, breaker_records, flow_records
-from busway.control.standing import Standing, Word, standing
-from busway.control.steering import NOTHING, Target, steerings
+from busway.control.steer.record import NOTHING, Target, steerings
+from busway.control.steer.standing import Standing, Word, standing
 from busway.delivery.hold import Records
 from busway.ports import Ledger
 

@@ -10,7 +10,7 @@ import msgspec
 
 from busway.control.check import check
 from busway.control.control import Control
-from busway.control.status import FlowStatus, flow_statuses
+from busway.control.flow.status import FlowStatus, flow_statuses
 from busway.control.workforce import Workforce, workforce
 
 

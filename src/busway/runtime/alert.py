@@ -8,7 +8,8 @@ import msgspec
 import structlog
 
 from busway.clock import Clock
-from busway.control.alert import (
+from busway.control.alert.observation import Observed, Reading, observed
+from busway.control.alert.record import (
     ALERT,
     AlertRecord,
     decode,
@@ -17,7 +18,6 @@ from busway.control.alert import (
     event_of,
     looked,
 )
-from busway.control.observation import Observed, Reading, observed
 from busway.errors import StoreError
 from busway.flow import Program
 from busway.flow.alert import Alert, gone

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import structlog
 
-from busway.control.lifecycle import take_census
-from busway.control.status import FlowStatus, flow_statuses
+from busway.control.flow.lifecycle import take_census
+from busway.control.flow.status import FlowStatus, flow_statuses
 from busway.flow import Program
 from busway.ports import Log
 from busway.runtime.hub import Hub

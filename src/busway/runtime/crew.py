@@ -9,7 +9,7 @@ from datetime import datetime
 from busway.bus.follow import Follow
 from busway.control.control import Control
 from busway.control.record import breaker_records
-from busway.control.steering import Target
+from busway.control.steer.record import Target
 from busway.delivery.care import Mark
 from busway.flow import Flow, Program
 from busway.lane import Lane

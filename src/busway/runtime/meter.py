@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 
+from busway.control.flow.status import FlowStatus
 from busway.control.rate import Rates
-from busway.control.status import FlowStatus
 
 WINDOW_S = 10.0
 

@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 
 from busway.clock import Clock
-from busway.control.observation import Disk, Reading
-from busway.control.status import FlowStatus
+from busway.control.alert.observation import Disk, Reading
+from busway.control.flow.status import FlowStatus
 from busway.delivery.failing import Failing
 from busway.flow.alert import Alert
 from busway.ports import Stores

@@ -6,8 +6,8 @@ import msgspec
 import structlog
 
 from busway.control.control import Control
-from busway.control.dead_job import KINDS, PAGE, Spec, patch_of, work_page
-from busway.control.dead_patch import Function
+from busway.control.dead.job import KINDS, PAGE, Spec, patch_of, work_page
+from busway.control.dead.patch import Function
 from busway.control.job import Job, alter, jobs
 from busway.delivery.throttle import Rate, Throttle
 from busway.errors import BuswayError, StoreError

@@ -9,7 +9,7 @@ import msgspec
 
 from busway.control import job as jobs
 from busway.control.job import Job
-from busway.control.replay import Progress, by_name, finished, passed, progress_of
+from busway.control.replay.operation import Progress, by_name, finished, passed, progress_of
 from busway.delivery.replay import replay_name
 from busway.errors import BuswayError, StoreError
 from busway.lane import Lane

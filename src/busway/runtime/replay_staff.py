@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import msgspec
 
 from busway.control.job import Job
-from busway.control.replay import Request, open_lanes, progress_of, request_of
-from busway.control.replay_landed import Landings, Live
-from busway.control.replay_match import Selected
+from busway.control.replay.landed import Landings, Live
+from busway.control.replay.match import Selected
+from busway.control.replay.operation import Request, open_lanes, progress_of, request_of
 from busway.delivery.care import Mark
 from busway.delivery.replay import mode, replay_name
 from busway.delivery.throttle import Rate

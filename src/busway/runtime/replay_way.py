@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
-from busway.control.replay import skipped, skipped_name
-from busway.control.replay_landed import Landings
+from busway.control.replay.landed import Landings
+from busway.control.replay.operation import skipped, skipped_name
 from busway.lane import Change, Settlement
 from busway.outcome import HELD, Delivered, Down, Outcome
 from busway.ports import Item, Ledger, Load

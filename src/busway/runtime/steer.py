@@ -8,11 +8,11 @@ from datetime import datetime
 import msgspec
 
 from busway.concurrency import concurrency
-from busway.control import steer
 from busway.control.control import Control
-from busway.control.draining import remaining
 from busway.control.record import flow_records
-from busway.control.steering import CONTROL, NOTHING, Target, decoded, records_of, target_of
+from busway.control.steer import operation as steer
+from busway.control.steer.draining import remaining
+from busway.control.steer.record import CONTROL, NOTHING, Target, decoded, records_of, target_of
 from busway.control.workforce import worked_flows
 from busway.delivery.hold import Override, Steering, stance
 from busway.delivery.throttle import Rate

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from busway.clock import Clock
-from busway.control.status import FlowStatus, flow_statuses
+from busway.control.flow.status import FlowStatus, flow_statuses
 from busway.ports import Ledger, Log
 
 FRESH_S = 0.5

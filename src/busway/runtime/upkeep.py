@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from busway.clock import Clock
-from busway.control.replay import readers
+from busway.control.replay.operation import readers
 from busway.lane import Lane
 from busway.ports import Ledger, Log, Maintained
 from busway.runtime.loop import Loop

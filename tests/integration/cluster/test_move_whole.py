@@ -18,8 +18,8 @@ import pytest
 
 from busway import batch as codec
 from busway.clock import SystemClock
-from busway.control import move_copy
-from busway.control.move import Mover, Plan, Report
+from busway.control.move import copy as move_copy
+from busway.control.move.mover import Mover, Plan, Report
 from busway.engine.choose import open_stores
 from busway.engine.jetstream import JetStreamLog, Place
 from busway.engine.jetstream.link import Link

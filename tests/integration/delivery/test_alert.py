@@ -23,9 +23,9 @@ from busway.alerts import (
     parked,
     silence,
 )
-from busway.control.alert import AlertStatus, alert_statuses
+from busway.control.alert.record import AlertStatus, alert_statuses
 from busway.control.control import Control
-from busway.control.dead_redrive import Order, deal
+from busway.control.dead.redrive import Order, deal
 from busway.flow import compile_app
 from busway.sinks import chat, http, jsonl, smtp
 from delivery_node import QUICK, Running, event, running, until

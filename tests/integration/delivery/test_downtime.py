@@ -12,10 +12,10 @@ import msgspec
 import pytest
 
 from busway import App, Backoff, Trip
-from busway.control import steer
 from busway.control.record import breaker_records
-from busway.control.steer import Order
-from busway.control.steering import Target
+from busway.control.steer import operation as steer
+from busway.control.steer.operation import Order
+from busway.control.steer.record import Target
 from busway.sinks import http
 from delivery_node import QUICK, Running, event, running, until
 from http_target import Answer, Call, HttpTarget, http_target

@@ -11,8 +11,8 @@ import msgspec
 
 from busway import App, Backoff, Event, Reject
 from busway.control.control import Control
-from busway.control.dead_redrive import Action, Dealt, Order, deal
-from busway.control.dead_selection import Selection, select
+from busway.control.dead.redrive import Action, Dealt, Order, deal
+from busway.control.dead.selection import Selection, select
 from busway.lane import Trouble
 from busway.sinks import http, jsonl
 from crash.evidence import lines

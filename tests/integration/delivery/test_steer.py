@@ -12,12 +12,12 @@ import pytest
 
 from busway import App, Backoff, Window
 from busway.clock import SystemClock
-from busway.control import steer
 from busway.control.control import Control
 from busway.control.destination import destination_statuses
-from busway.control.status import FlowStatus, flow_statuses
-from busway.control.steer import Order
-from busway.control.steering import Target
+from busway.control.flow.status import FlowStatus, flow_statuses
+from busway.control.steer import operation as steer
+from busway.control.steer.operation import Order
+from busway.control.steer.record import Target
 from busway.errors import Conflict, SettingsError
 from busway.sinks import http, postgres
 from delivery_node import QUICK, Running, event, running, until

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from busway import App, Backoff, Event
 from busway.control.control import Control
-from busway.control.lifecycle import remove, rename
+from busway.control.flow.lifecycle import remove, rename
 from busway.engine.sqlite import open_stores
 from busway.errors import Conflict
 from busway.lane import Trouble, Verdict

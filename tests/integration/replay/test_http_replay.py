@@ -11,11 +11,11 @@ import msgspec
 import pytest
 
 from api_client import api_of, problem
-from busway.control import replay as control
-from busway.control import steer
-from busway.control.status import flow_statuses
-from busway.control.steer import Order
-from busway.control.steering import Target
+from busway.control.flow.status import flow_statuses
+from busway.control.replay import operation as control
+from busway.control.steer import operation as steer
+from busway.control.steer.operation import Order
+from busway.control.steer.record import Target
 from busway.delivery.replay import Offsets
 from busway.errors import Conflict, Reject
 from busway.event import Event

@@ -12,7 +12,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from busway.control import replay as control
+from busway.control.replay import operation as control
 from busway.delivery.replay import Offsets
 from busway.errors import BuswayError, Conflict, NotFound, Reject
 from busway.event import Event

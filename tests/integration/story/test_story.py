@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from busway import App, Backoff, Event, Reject
-from busway.control.dead_edit import edit
+from busway.control.dead.edit import edit
 from busway.sinks import bus, console, http, jsonl, postgres, sqlite
 from delivery_node import QUICK, Running, event, running, until
 from http_target import Answer, Call, HttpTarget, http_target

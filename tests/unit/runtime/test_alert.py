@@ -11,7 +11,7 @@ import pytest
 
 from busway import App
 from busway.alerts import dead_letters, disk_free, silence
-from busway.control.alert import ALERT, AlertRecord, alert_records
+from busway.control.alert.record import ALERT, AlertRecord, alert_records
 from busway.control.record import FLOW, FlowRecord
 from busway.errors import StoreFull
 from busway.event import Event

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from busway.control.flow.status import FlowStatus
 from busway.control.rate import Rates
-from busway.control.status import FlowStatus
 from busway.runtime.meter import Meter
 
 

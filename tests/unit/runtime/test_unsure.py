@@ -10,8 +10,8 @@ import msgspec
 from busway import App
 from busway.control.control import Control
 from busway.control.record import FLOW, FlowRecord
-from busway.control.steer import Order, drain
-from busway.control.steering import Target, steering
+from busway.control.steer.operation import Order, drain
+from busway.control.steer.record import Target, steering
 from busway.control.worker import WORKER, WorkerRecord
 from busway.flow import Flow, compile_app
 from busway.lane import Counts, Query, Settlement, Trouble

@@ -1,0 +1,175 @@
+"""Alerts as the ledger keeps them, and the events that tell of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from busway.clock import derived_id
+from busway.control.alert.observation import Observed
+from busway.control.alert.sentence import sentence
+from busway.delivery.alert import Watch
+from busway.errors import NotFound
+from busway.event import Event
+from busway.flow.alert import Alert
+from busway.ports import Ledger
+
+ALERT = "alert/"
+RAISED = "busway.alert.raised"
+CLEARED = "busway.alert.cleared"
+SOURCE = "/busway/alerts"
+
+
+class AlertRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One alert: what it is about, how it stands, and what was found at its last look, ``at``.
+
+    ``told`` is false from a change of the state until the event of it is durable on the bus: so a
+    change is told once, whenever the process ends. ``watched`` is false for one that is not
+    declared any more.
+    """
+
+    about: Alert
+    watch: Watch = Watch()
+    value: float | None = None
+    detail: str = ""
+    at: datetime
+    told: bool = True
+    watched: bool = True
+
+    @property
+    def text(self) -> str:
+        """What it says to people."""
+        return sentence(self.about, self.value, self.detail)
+
+
+class AlertStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """An alert for whoever looks. ``pending_since`` is since when it is about to change."""
+
+    name: str
+    state: Literal["raised", "clear"]
+    since: datetime | None
+    pending_since: datetime | None
+    condition: str
+    value: float | None
+    unit: str
+    threshold: float
+    clear_threshold: float
+    flow: str | None
+    destination: str | None
+    source: str | None
+    text: str
+    looked_at: datetime
+    place: str
+
+
+def looked(before: AlertRecord | None, alert: Alert, found: Observed, now: datetime) -> AlertRecord:
+    """Return an alert after a look; while a change is not told yet it stays as it is."""
+    if before is not None and not before.told:
+        return before
+    watch = before.watch if before is not None else Watch()
+    after = watch.looked(alert.band, found.value, now)
+    return AlertRecord(
+        about=alert,
+        watch=after,
+        value=None if found.value is None else float(found.value),
+        detail=found.detail,
+        at=now,
+        told=after.changes == watch.changes,
+    )
+
+
+def dropped(before: AlertRecord, now: datetime) -> AlertRecord:
+    """Return an alert that nobody declares any more: a raised one is cleared, and tells so."""
+    if not before.told:
+        return before
+    after = before.watch.dropped(now)
+    return msgspec.structs.replace(
+        before,
+        watch=after,
+        detail="it is not declared any more",
+        at=now,
+        told=after.changes == before.watch.changes,
+        watched=False,
+    )
+
+
+def event_of(record: AlertRecord) -> Event:
+    """Return the event that tells of the last change of an alert: the same one each time."""
+    about, watch = record.about, record.watch
+    data = {
+        "alert": about.name,
+        "state": "raised" if watch.raised else "cleared",
+        "condition": about.kind,
+        "value": record.value,
+        "unit": about.unit,
+        "threshold": about.band.raise_at,
+        "clear_threshold": about.band.clear_at,
+        "since": watch.began,
+        "flow": about.flow,
+        "destination": about.destination,
+        "source": about.source,
+        "detail": record.detail or None,
+        "text": f"{about.name}: {record.text}",
+    }
+    return Event(
+        id=derived_id("busway.alert", about.name, watch.changes),
+        type=RAISED if watch.raised else CLEARED,
+        source=SOURCE,
+        subject=about.name,
+        time=watch.since,
+        data={name: value for name, value in data.items() if value is not None},
+    )
+
+
+async def alert_records(ledger: Ledger) -> Mapping[str, AlertRecord]:
+    """Return every alert that is kept, by name."""
+    found = await ledger.get(ALERT)
+    return {name.removeprefix(ALERT): decode(value) for name, value in found.items()}
+
+
+async def alert_statuses(ledger: Ledger) -> Sequence[AlertStatus]:
+    """Return the alerts that are declared, and those that every flow has by itself while they are
+    raised; raised ones first, then by name."""
+    records = [
+        one
+        for one in (await alert_records(ledger)).values()
+        if one.watched and (one.watch.raised or one.about.kind != "gone")
+    ]
+    records.sort(key=lambda one: (not one.watch.raised, one.about.name))
+    return [_status(one) for one in records]
+
+
+async def alert_status(ledger: Ledger, name: str) -> AlertStatus:
+    """Return an alert. Raises :class:`NotFound` when there is none."""
+    record = (await alert_records(ledger)).get(name)
+    if record is None or not record.watched:
+        raise NotFound(f"there is no alert {name!r}")
+    return _status(record)
+
+
+def _status(record: AlertRecord) -> AlertStatus:
+    about, watch = record.about, record.watch
+    return AlertStatus(
+        name=about.name,
+        state="raised" if watch.raised else "clear",
+        since=watch.since,
+        pending_since=watch.pending,
+        condition=about.kind,
+        value=record.value,
+        unit=about.unit,
+        threshold=about.band.raise_at,
+        clear_threshold=about.band.clear_at,
+        flow=about.flow,
+        destination=about.destination,
+        source=about.source,
+        text=record.text,
+        looked_at=record.at,
+        place=about.place,
+    )
+
+
+encode = msgspec.json.Encoder().encode
+decode = msgspec.json.Decoder(AlertRecord).decode

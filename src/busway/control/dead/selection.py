@@ -1,0 +1,130 @@
+"""Which troubled events: what the ledger looks up, and what only a look at the event tells."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+
+from busway.control.log.where import wheres
+from busway.lane import Query, State, Trouble
+from busway.ports import Ledger
+
+Place = tuple[str, int, int]
+"""Flow, partition and offset: what a troubled event is found by."""
+
+MOST_LOOKED = 20_000
+"""How many events one page looks at for a ``where`` that few of them match."""
+_PAGE = 500
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Troubled events of a ``state`` that are all of what is given.
+
+    ``since`` (inclusive) and ``until`` (exclusive) are about when it became one, ``where`` are
+    conditions on the event like ``data.customer.id=42`` (see
+    :class:`busway.control.log.where.Where`).
+    """
+
+    state: State = "dead"
+    flow: str | None = None
+    error: str | None = None
+    fingerprint: str | None = None
+    key: str | None = None
+    event_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    where: tuple[str, ...] = ()
+
+    def query(self, after: Place | None = None, limit: int = _PAGE) -> Query:
+        """Return what the ledger is asked: all but ``where``."""
+        return Query(
+            state=self.state,
+            flow=self.flow,
+            event_id=self.event_id,
+            after=after,
+            limit=limit,
+            event_key=self.key,
+            error=self.error,
+            fingerprint=self.fingerprint,
+            since_from=self.since,
+            since_to=self.until,
+        )
+
+    def before(self, at: datetime) -> Selection:
+        """Return the part that was there at a time already."""
+        until = at + timedelta(microseconds=1)
+        return msgspec.structs.replace(self, until=min(until, self.until or until))
+
+    def check(self) -> None:
+        """Raise :class:`BuswayError` for a ``where`` that is none."""
+        wheres(self.where)
+
+
+class Found(msgspec.Struct, frozen=True):
+    """Some of a selection, in order of flow, partition and offset.
+
+    ``after`` is where the rest begins, ``None`` when there is none.
+    """
+
+    troubles: Sequence[Trouble]
+    after: Place | None
+
+
+async def select(
+    ledger: Ledger, selection: Selection, after: Place | None = None, limit: int = _PAGE
+) -> Found:
+    """Return up to ``limit`` of a selection from behind ``after`` on.
+
+    It may be fewer, even none, with a place to go on from: a ``where`` that few events match is
+    looked for among :data:`MOST_LOOKED` of them at a time, in a thread.
+    """
+    wanted = wheres(selection.where)
+    found: list[Trouble] = []
+    for _ in range(0, MOST_LOOKED, _PAGE):
+        most = _PAGE if selection.where else min(_PAGE, limit - len(found))
+        page = await _page(ledger, selection.query(after, most))
+        matching = page
+        if selection.where:
+            matching = await asyncio.to_thread(lambda: [one for one in page if wanted(one.event)])  # noqa: B023
+        room = limit - len(found)
+        found += matching[:room]
+        if len(matching) > room:
+            return Found(found, place_in(found[-1]))
+        if len(page) < most:
+            return Found(found, None)
+        after = place_in(page[-1])
+        if len(found) == limit:
+            break
+    return Found(found, after)
+
+
+async def _page(ledger: Ledger, query: Query) -> Sequence[Trouble]:
+    """Return what the ledger has; a root cause is looked up flow by flow, as it is kept."""
+    if query.fingerprint is None or query.flow is not None:
+        return await ledger.troubles(query)
+    begun = query.after[0] if query.after else ""
+    found: list[Trouble] = []
+    for flow in sorted({lane.flow for lane in await ledger.lanes() if lane.flow >= begun}):
+        after = query.after if flow == begun else None
+        rest = query.limit - len(found)
+        asked = msgspec.structs.replace(query, flow=flow, after=after, limit=rest)
+        found += await ledger.troubles(asked)
+        if len(found) == query.limit:
+            break
+    return found
+
+
+async def count(ledger: Ledger, selection: Selection) -> int | None:
+    """Return how many a selection has; ``None`` where every event would have to be looked at."""
+    if selection.where:
+        return None
+    groups = await ledger.groups(selection.query(limit=1_000_000))
+    return sum(group.count for group in groups)
+
+
+def place_in(trouble: Trouble) -> Place:
+    """Return where a troubled event is."""
+    return (trouble.flow, trouble.partition, trouble.offset)

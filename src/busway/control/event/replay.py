@@ -1,0 +1,42 @@
+"""What replays were asked for, to tell what one did with an event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from busway.control.event.subject import Subject
+from busway.control.job import jobs
+from busway.control.replay.match import Selected
+from busway.control.replay.operation import Request, request_of
+from busway.delivery.replay import replay_name
+from busway.errors import EventError
+from busway.ports import Ledger
+from busway.rule import Pattern
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    """What a replay was asked for: which events, and into which file where not into the sink."""
+
+    request: Request
+
+    def selects(self, subject: Subject, rule: Pattern | None) -> bool:
+        """Say whether an event is one of those that were asked for."""
+        partition, offset = subject.place.partition, subject.place.offset
+        here = any(offset in one for one in self.request.select.here(partition))
+        if not here or rule is None or subject.raw is None:
+            return here
+        try:
+            return bool(Selected(rule, self.request.select).match(subject.raw))
+        except EventError:
+            return here
+
+
+async def replayed(ledger: Ledger) -> Mapping[str, Replayed]:
+    """Return what each replay was asked for, by the name of its lanes."""
+    found = {}
+    for job in await jobs(ledger, "replay"):
+        request = request_of(job)
+        found[replay_name(job.flow, job.id)] = Replayed(request)
+    return found

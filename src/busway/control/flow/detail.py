@@ -1,0 +1,70 @@
+"""One flow in full: what it is, its numbers, and each of its lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from busway.control.control import Control
+from busway.control.flow.status import FlowStatus, flow_statuses
+from busway.control.record import flow_records
+from busway.errors import NotFound
+from busway.lane import Counts, Lane
+
+
+class LaneStatus(msgspec.Struct, frozen=True):
+    """One flow on one partition: where it began, what it reads next, where the log ends."""
+
+    partition: int
+    start: int
+    cursor: int
+    end: int
+    counts: Counts = Counts()
+
+
+class FlowDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """A flow: its numbers, where it is declared, its rule and steps, its lanes.
+
+    ``rule`` is its event pattern.
+    """
+
+    status: FlowStatus
+    place: str = ""
+    rule: dict[str, Any] | None = None
+    steps: tuple[str, ...] = ()
+    ordered: bool = False
+    lanes: tuple[LaneStatus, ...] = ()
+
+
+async def flow_detail(control: Control, name: str) -> FlowDetail:
+    """Return a flow. Raises :class:`NotFound`, with what may have been meant."""
+    found = await flow_statuses(control.log, control.ledger, control.rates(), control.clock.now())
+    statuses = {one.name: one for one in found}
+    if name not in statuses:
+        raise NotFound.named("flow", name, statuses)
+    record = (await flow_records(control.ledger)).get(name)
+    lanes = [lane for lane in await control.ledger.lanes() if lane.flow == name]
+    detail = FlowDetail(
+        status=statuses[name],
+        lanes=tuple(await _lane_statuses(control, lanes)),
+    )
+    if record is None:
+        return detail
+    return msgspec.structs.replace(
+        detail, place=record.place, rule=record.rule, steps=record.steps, ordered=record.ordered
+    )
+
+
+async def _lane_statuses(control: Control, lanes: Sequence[Lane]) -> list[LaneStatus]:
+    return [
+        LaneStatus(
+            lane.partition,
+            lane.start,
+            lane.cursor,
+            (await control.log.bounds(lane.partition))[1],
+            lane.counts,
+        )
+        for lane in lanes
+    ]

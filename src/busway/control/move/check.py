@@ -1,0 +1,126 @@
+"""Compare what was moved with what it was moved from: each event, each record."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+
+import msgspec
+import xxhash
+
+from busway.control.move.record import Moving
+from busway.errors import StoreDamaged, StoreError
+from busway.ports import Batch, Log
+from busway.ports.moving import BELONGS_TO, MOVE, Bookmark, Exporting, Record, Value
+
+READ_BYTES = 4 * 1024 * 1024
+Counted = Callable[[int], None]
+
+
+class Differs(StoreError):
+    """The target's ledger does not hold what the origin's does."""
+
+
+class Compared(msgspec.Struct, frozen=True):
+    """A partition that is the same in both logs, and a checksum (XXH3) over all of its events."""
+
+    partition: int
+    base: int
+    end: int
+    checksum: str
+
+
+async def compare_events(origin: Log, target: Log, partition: int, counted: Counted) -> Compared:
+    """Compare a partition event by event, read back from the target; with the times they came.
+
+    Raises :class:`StoreDamaged` when anything is not the same.
+    """
+    base, end = await origin.bounds(partition)
+    found = await target.bounds(partition)
+    if found != (base, end):
+        raise _damaged(partition, f"it holds {found[0]}..{found[1]}, and not {base}..{end}")
+    digest = xxhash.xxh3_128()
+    theirs = _Events(target, partition, base)
+    async for batch in _batches(origin, partition, base, end):
+        events = await theirs.next(len(batch.events), batch.appended_at)
+        if events != list(batch.events):
+            raise _damaged(partition, f"{batch.offset}..{batch.end} is not the same")
+        digest.update(b"".join(events))
+        counted(len(events))
+    return Compared(partition, base, end, digest.hexdigest())
+
+
+async def compare_records(
+    origin: Exporting, target: Exporting, moving: Moving, counted: Counted
+) -> int:
+    """Compare all records of both ledgers, in order, and return how many there are.
+
+    Raises :class:`Differs` at the first one that is not the same.
+    """
+    count = 0
+    theirs = _records(target)
+    async for one in _records(origin):
+        for taken in moving.taken([one]):
+            if await anext(theirs, None) != taken:
+                raise Differs(f"the ledgers differ at {_shown(taken)}")
+            count += 1
+        counted(1)
+    if (more := await anext(theirs, None)) is not None:
+        raise Differs(f"the target's ledger has one record too many: {_shown(more)}")
+    return count
+
+
+async def _records(ledger: Exporting) -> AsyncIterator[Record]:
+    """Yield all records but those that a ledger keeps about the move and its log."""
+    bookmark: Bookmark | None = Bookmark()
+    while bookmark is not None:
+        portion = await ledger.export(bookmark, READ_BYTES)
+        for one in portion.records:
+            if not isinstance(one, Value) or one.name not in (MOVE, BELONGS_TO):
+                yield one
+        bookmark = portion.next
+
+
+async def _batches(log: Log, partition: int, base: int, end: int) -> AsyncIterator[Batch]:
+    while base < end:
+        found = await log.read(partition, base, READ_BYTES)
+        if not found:
+            raise _damaged(partition, f"nothing is at offset {base}")
+        for batch in found:
+            yield batch
+        base = found[-1].end
+
+
+class _Events:
+    """Reads a partition in portions of any size, whatever its batches are."""
+
+    def __init__(self, log: Log, partition: int, base: int) -> None:
+        self._partition = partition
+        self._batches = _batches(log, partition, base, 1 << 62)
+        self._left: list[bytes] = []
+        self._at: datetime | None = None
+
+    async def next(self, count: int, at: datetime) -> list[bytes]:
+        """Return the next events; all of them came ``at`` that time."""
+        found: list[bytes] = []
+        while len(found) < count:
+            if not self._left:
+                batch = await anext(self._batches)
+                self._left, self._at = list(batch.events), batch.appended_at
+            if self._at != at:
+                raise _damaged(self._partition, f"an event of {at} came at {self._at}")
+            wanted = count - len(found)
+            found += self._left[:wanted]
+            self._left = self._left[wanted:]
+        return found
+
+
+def _damaged(partition: int, what: str) -> StoreDamaged:
+    return StoreDamaged(
+        f"partition {partition} is not the same in the target: {what}; drop what is in the target"
+        " and move again"
+    )
+
+
+def _shown(one: Record) -> str:
+    return f"{type(one).__name__} {str(one)[:200]}"
