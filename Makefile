@@ -24,7 +24,7 @@ help: ## Show this list
 demo: $(VENV)/.run ## Post 100,000 orders, take a destination down, and check that all is true
 	@$(BIN)/python examples/demo
 
-# Two processes, because most tests wait most of the time; a file's tests stay together, in order.
+# Three processes, because most tests wait most of the time; a file's tests stay together, in order.
 test: $(VENV)/.dev ## Run the whole test suite
 	$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder
 
