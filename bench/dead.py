@@ -31,8 +31,8 @@ from busway.engine.sqlite.database import connect
 from busway.lane import Counts, Settlement, State, Trouble
 from busway.outcome import Failure
 from busway.ports import Draft, Ledger, Stores
-from busway.runtime.interpreter import tune
 from busway.runtime.loop import Loop
+from busway.runtime.process.interpreter import tune
 from busway.runtime.redrive import Redriver
 from busway.settings import Settings
 

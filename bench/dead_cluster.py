@@ -21,8 +21,8 @@ from busway.control.job import job
 from busway.engine.choose import open_stores
 from busway.lane import Counts, Settlement
 from busway.ports import Draft, Stores
-from busway.runtime.interpreter import tune
 from busway.runtime.loop import Loop
+from busway.runtime.process.interpreter import tune
 from busway.runtime.redrive import Redriver
 
 LETTERS = 100_000

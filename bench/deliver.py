@@ -17,9 +17,9 @@ from busway.engine.choose import open_stores
 from busway.flow import compile_app
 from busway.ports import Draft
 from busway.rule import RuleIndex
-from busway.runtime.interpreter import tune
-from busway.runtime.portion import cut
-from busway.runtime.produce import produce
+from busway.runtime.lane.portion import cut
+from busway.runtime.lane.produce import produce
+from busway.runtime.process.interpreter import tune
 from busway.sinks import console
 from busway.testing import memory_stores
 

@@ -20,7 +20,7 @@ from busway.engine.choose import open_stores
 from busway.flow import compile_app
 from busway.outcome import DELIVERED, Outcome
 from busway.ports import Destination, Draft, Load, Stores, Supplies
-from busway.runtime.interpreter import tune
+from busway.runtime.process.interpreter import tune
 from busway.telemetry import configure_log
 
 FLOWS = 200

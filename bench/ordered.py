@@ -18,7 +18,7 @@ from busway.clock import SystemClock
 from busway.engine.choose import open_stores
 from busway.flow import compile_app
 from busway.ports import Draft, Stores
-from busway.runtime.interpreter import tune
+from busway.runtime.process.interpreter import tune
 from busway.telemetry import configure_log
 
 EVENTS = 100_000

@@ -15,7 +15,7 @@ from busway.bus.append import Appender
 from busway.clock import SystemClock
 from busway.engine.sqlite import open_stores
 from busway.ports import Addressed, Appended, Intake
-from busway.runtime.interpreter import tune
+from busway.runtime.process.interpreter import tune
 from busway.settings import Settings
 from busway.source.http import IntakeConfig, IntakeServer
 

@@ -15,25 +15,25 @@ from busway.control.control import Control
 from busway.delivery.care import Mark
 from busway.flow import Program
 from busway.ports import Destination, Stores
-from busway.runtime.alert import Alerts
-from busway.runtime.careful import begun, marked
-from busway.runtime.careful import ended as orderly
-from busway.runtime.crew import Crew, follow_for
-from busway.runtime.duty import REPLAY, on_duty
+from busway.runtime.crew.crew import Crew, follow_for
+from busway.runtime.crew.shift import Shift
 from busway.runtime.following import Following
-from busway.runtime.gauge import Gauges
 from busway.runtime.hub import Hub
-from busway.runtime.inherit import inherit
+from busway.runtime.lane.careful import begun, marked
+from busway.runtime.lane.careful import ended as orderly
+from busway.runtime.lease.duty import REPLAY, on_duty
+from busway.runtime.lease.inherit import inherit
 from busway.runtime.loop import Loop, Turn
-from busway.runtime.observe import Observer
-from busway.runtime.readiness import Readiness
-from busway.runtime.reading import Reader
-from busway.runtime.record import Recorder
+from busway.runtime.observe.alert import Alerts
+from busway.runtime.observe.gauge import Gauges
+from busway.runtime.observe.observer import Observer
+from busway.runtime.observe.reading import Reader
+from busway.runtime.observe.record import Recorder
+from busway.runtime.observe.seen import Seen
+from busway.runtime.observe.survey import Survey
+from busway.runtime.process.readiness import Readiness
 from busway.runtime.redrive import Redriver
-from busway.runtime.replay import Replays
-from busway.runtime.seen import Seen
-from busway.runtime.shift import Shift
-from busway.runtime.survey import Survey
+from busway.runtime.replay.dispatch import Replays
 from busway.runtime.upkeep import Retention, Upkeep
 from busway.settings import NO_PORT, Settings
 from busway.sink.jsonl import Jsonl

@@ -24,10 +24,10 @@ from busway.errors import Conflict
 from busway.flow import compile_app
 from busway.outcome import DELIVERED, UNTRIED, Down, Outcome, Retry
 from busway.ports import Load, Stores, Supplies
-from busway.runtime.crew import Crew, follow_for
+from busway.runtime.crew.crew import Crew, follow_for
 from busway.runtime.hub import Hub
-from busway.runtime.observe import Observer
-from busway.runtime.record import Recorder
+from busway.runtime.observe.observer import Observer
+from busway.runtime.observe.record import Recorder
 from busway.telemetry import Metrics
 from busway.testing import HandClock, memory_stores
 

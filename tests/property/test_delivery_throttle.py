@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from busway.concurrency import Adaptive
 from busway.delivery.concurrency import Adapting, Answered
 from busway.delivery.throttle import Rate, Throttle
-from busway.runtime.pace import Pace
-from busway.runtime.permit import Slots, Together
+from busway.runtime.hold.pace import Pace
+from busway.runtime.hold.permit import Slots, Together
 from busway.testing import HandClock
 
 RATES = st.builds(Rate, st.floats(0.1, 10_000), st.none() | st.integers(1, 2_000))

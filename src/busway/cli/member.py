@@ -19,8 +19,8 @@ from busway.cli.serving import keep_from_forks
 from busway.engine.choose import open_stores
 from busway.errors import BuswayError, SettingsError
 from busway.ports import Sharing
-from busway.runtime.interpreter import tune
-from busway.runtime.wire import (
+from busway.runtime.process.interpreter import tune
+from busway.runtime.process.wire import (
     ALIVE,
     ALIVE_EVERY_S,
     FAILED,

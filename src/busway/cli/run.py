@@ -21,8 +21,8 @@ from busway.engine.choose import open_stores
 from busway.errors import BuswayError, SettingsError
 from busway.flow import Program, compile_app, load_app, split_target
 from busway.ports import Sharing, Stores
-from busway.runtime.interpreter import tune
-from busway.runtime.supervise import Launch, Supervisor
+from busway.runtime.process.interpreter import tune
+from busway.runtime.process.supervise import Launch, Supervisor
 from busway.settings import NO_PORT, Settings, environment, is_set, load_env_file, placed
 from busway.telemetry import configure_log
 

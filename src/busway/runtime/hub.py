@@ -16,10 +16,10 @@ from busway.flow import Flow
 from busway.lane import Change, Counts, Lane, Settlement
 from busway.outcome import DELIVERED, HELD, Down, Outcome, Retry, Untried
 from busway.ports import Ledger, Load, Permits
-from busway.runtime.gate import Gate
-from busway.runtime.pace import Pace, Paid
-from busway.runtime.tenure import Tenure
-from busway.runtime.valve import Valve
+from busway.runtime.hold.gate import Gate
+from busway.runtime.hold.pace import Pace, Paid
+from busway.runtime.hold.valve import Valve
+from busway.runtime.lease.tenure import Tenure
 
 
 class DeliveryObserver(Protocol):

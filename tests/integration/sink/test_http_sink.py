@@ -18,7 +18,7 @@ from busway.errors import SinkError
 from busway.event import Event
 from busway.outcome import DELIVERED, HELD, UNTRIED, Delivered, Down, Gone, Outcome, Rejected, Retry
 from busway.ports import Destination, Item
-from busway.runtime.permit import Slots
+from busway.runtime.hold.permit import Slots
 from busway.settings import env
 from busway.sinks import http
 from http_target import Answer, Call, HttpTarget, http_target

@@ -1,0 +1,68 @@
+"""The delivering loop: one lane reads a portion, and works it until it is settled."""
+
+from __future__ import annotations
+
+import asyncio
+
+from busway.lane import Lane
+from busway.runtime.hub import Assignment
+from busway.runtime.lane.careful import Careful
+from busway.runtime.lane.fate import Fates
+from busway.runtime.lane.passage import Passage, Stale
+from busway.runtime.lane.portion import cut, ended, shortened
+from busway.runtime.loop import Loop
+
+READ_BYTES = 1024 * 1024
+MOST_EVENTS = 5_000
+
+
+class Deliverer:
+    """Works one lane, from its cursor on; with care as long as ``careful`` says so."""
+
+    def __init__(self, assignment: Assignment, lane: Lane, careful: Careful | None = None) -> None:
+        self._to = assignment
+        self._careful = careful
+        self._cursor = lane.cursor
+        self._fates = Fates()
+
+    async def turn(self, loop: Loop) -> None:
+        """Work one portion, or wait for one."""
+        if self._to.tenure.lost:
+            with loop.idle():
+                await asyncio.Event().wait()
+        follow, partition = self._to.hub.follow, self._to.partition
+        valve = self._to.valve
+        if not valve.takes(partition, self._cursor):
+            with loop.idle():
+                await valve.ready(partition, self._cursor)
+        with loop.idle():  # a lane that has read all asks the log nothing
+            await follow.wait(partition, self._cursor)
+        matched = await follow.read(partition, self._cursor, READ_BYTES)
+        portion = cut(matched, self._to.rule, self._cursor, MOST_EVENTS)
+        if portion is None:
+            return
+        try:
+            portion = shortened(portion, self._to.pace.most)
+            goal = valve.goal(partition)
+            portion = portion if goal is None else ended(portion, goal)
+            if self._careful is not None:
+                portion = await self._careful.take(portion, self._fates)
+            self._cursor = await Passage(self._to, portion, self._fates).run(loop)
+            await self._passed()
+        except Stale:
+            await self._catch_up()
+
+    async def _passed(self) -> None:
+        if self._careful is not None:
+            await self._careful.passed(self._cursor)
+            self._careful = None if self._careful.over else self._careful
+
+    async def _catch_up(self) -> None:
+        to = self._to
+        lane: Lane | None
+        if to.tenure.epoch:
+            lane = await to.found()
+        else:
+            lane = await to.hub.ledger.open_lane(to.flow.name, to.partition, self._cursor)
+        if lane is not None:
+            self._cursor, self._fates = lane.cursor, Fates()

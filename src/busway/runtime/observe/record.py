@@ -1,0 +1,91 @@
+"""The recording loop: what the flows are and how their destinations do, for whoever looks."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import structlog
+
+from busway.clock import Clock
+from busway.control.record import (
+    BREAKER,
+    FLOW,
+    BreakerRecord,
+    FlowRecord,
+    VersionRecord,
+    version_name,
+)
+from busway.flow import Flow
+from busway.lane import Change
+from busway.ports import Ledger, Places
+from busway.runtime.hold.gate import Gate
+from busway.runtime.loop import Loop
+from busway.telemetry import Metrics
+
+_log = structlog.get_logger("busway")
+
+
+class Recorder:
+    """Writes to the ledger what changed."""
+
+    def __init__(self, ledger: Ledger, clock: Clock, metrics: Metrics) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._metrics = metrics
+        self._changed: dict[str, BreakerRecord] = {}
+        self._wake = asyncio.Event()
+
+    def changed(self, gate: Gate) -> None:
+        """Note the state of a breaker; called whenever it changes."""
+        name, breaker = gate.opened.sink.name, gate.breaker
+        self._changed[name] = BreakerRecord(
+            breaker.state, breaker.reason, gate.since, breaker.failures, gate.probe_at
+        )
+        self._metrics.breaker.labels(name).set(breaker.state != "closed")
+        if breaker.state in ("open", "gone"):
+            _log.warning(
+                "destination is down", destination=name, state=breaker.state, reason=breaker.reason
+            )
+        self._wake.set()
+
+    async def describe(self, flow: Flow) -> None:
+        """Keep what a flow is."""
+        record = FlowRecord(
+            destination=flow.sink.name,
+            version=flow.version,
+            place=flow.place,
+            ordered=flow.ordered,
+            rule=flow.pattern.source,
+            steps=tuple(step.name for step in flow.steps),
+            known_as=flow.known_as,
+            windows=flow.windows,
+        )
+        version = Change(
+            version_name(flow.name, flow.version),
+            msgspec.json.encode(self._version(flow)),
+            expected=None,
+        )
+        await self._ledger.put(FLOW + flow.name, msgspec.json.encode(record))
+        await self._ledger.change([version])
+
+    def _version(self, flow: Flow) -> VersionRecord:
+        sink = flow.sink
+        return VersionRecord(
+            flow.version,
+            self._clock.now(),
+            flow.place,
+            sink.name,
+            flow.pattern.source,
+            tuple(step.name for step in flow.steps),
+            sink.landing() if isinstance(sink, Places) else None,
+        )
+
+    async def turn(self, loop: Loop) -> None:
+        """Write what changed, or wait for a change."""
+        while self._changed:
+            name, record = self._changed.popitem()
+            await self._ledger.put(BREAKER + name, msgspec.json.encode(record))
+        self._wake.clear()
+        with loop.idle():
+            await self._wake.wait()

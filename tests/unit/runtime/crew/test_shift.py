@@ -1,0 +1,116 @@
+"""A worker among others: how long it is sure of what it has, and who does what is done once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from busway.control.worker import workers
+from busway.delivery.share import DEAD_AFTER_S
+from busway.errors import StoreError
+from busway.lane import Audit, Change
+from busway.runtime.crew.shift import BURIED_AFTER_S, DUTIES, LOOK_EVERY_S, Shift
+from busway.runtime.lease.beat import SURE_S
+from busway.testing import HandClock, MemoryLedger
+
+
+class CutOff(MemoryLedger):
+    """A ledger that can be out of reach."""
+
+    away = False
+
+    async def put(self, name: str, value: bytes) -> None:
+        if self.away:
+            raise StoreError("no way there")
+        await super().put(name, value)
+
+    async def change(self, changes: Sequence[Change], audit: Sequence[Audit] = ()) -> bool:
+        if self.away:
+            raise StoreError("no way there")
+        return await super().change(changes, audit)
+
+
+async def look(clock: HandClock, seconds: float, *shifts: Shift) -> None:
+    """Have these look as often as they do, for a while."""
+    for _ in range(int(seconds / LOOK_EVERY_S)):
+        for one in shifts:
+            await one.beat.tell()
+            await one.look()
+        await clock.turn(LOOK_EVERY_S)
+
+
+def busy(shift: Shift) -> list[str]:
+    return [name for name in DUTIES if shift.duties.has(name)]
+
+
+async def test_it_is_sure_only_while_the_others_must_take_it_for_alive() -> None:
+    clock, ledger = HandClock(), CutOff()
+    shift = Shift(ledger, clock)
+    assert not shift.sure()
+    await shift.look()
+    assert shift.sure()
+    assert busy(shift) == list(DUTIES)
+    ledger.away = True
+    await clock.turn(SURE_S - 0.01)
+    with pytest.raises(StoreError):
+        await shift.beat.tell()
+    assert shift.sure()
+    await clock.turn(0.02)
+    assert not shift.sure()
+    assert busy(shift) == []
+    ledger.away = False
+    await shift.beat.tell()
+    assert not shift.sure(), "others may have its lanes by now: it has not looked"
+    await shift.look()
+    assert shift.sure()
+    assert busy(shift) == list(DUTIES)
+
+
+async def test_a_duty_has_one_worker_and_moves_when_that_one_dies() -> None:
+    clock, ledger = HandClock(), CutOff()
+    first, second = Shift(ledger, clock), Shift(ledger, clock)
+    await look(clock, 2.0, first, second)
+    assert (busy(first), busy(second)) == (list(DUTIES), [])
+    await look(clock, DEAD_AFTER_S - LOOK_EVERY_S, second)
+    assert busy(second) == [], "not before it is dead"
+    await look(clock, 2 * LOOK_EVERY_S, second)
+    assert (busy(first), busy(second)) == ([], list(DUTIES))
+    assert second.duties.was_left("upkeep")
+    assert not first.duties.was_left("upkeep")
+    await look(clock, 2.0, first, second)
+    assert (busy(first), busy(second)) == ([], list(DUTIES)), "it stays where it is"
+
+
+async def test_a_duty_is_free_at_once_when_a_worker_stops_in_order() -> None:
+    clock, ledger = HandClock(), CutOff()
+    first, second = Shift(ledger, clock), Shift(ledger, clock)
+    await look(clock, 2.0, first, second)
+    assert await first.leave(1.0)
+    await first.go()
+    await second.look()
+    assert busy(second) == list(DUTIES)
+    assert not second.duties.was_left("upkeep")
+    assert set(await workers(ledger)) == {second.worker}
+
+
+async def test_after_a_time_without_the_ledger_nobody_counts_as_dead() -> None:
+    clock, ledger = HandClock(), CutOff()
+    first, second = Shift(ledger, clock), Shift(ledger, clock)
+    await look(clock, 2.0, first, second)
+    await clock.turn(10 * DEAD_AFTER_S)  # none of the two could beat
+    await second.beat.tell()
+    await second.look()
+    assert busy(second) == []
+    await look(clock, 2.0, first, second)
+    assert busy(first) == list(DUTIES)
+
+
+async def test_who_died_is_forgotten_after_a_while() -> None:
+    clock, ledger = HandClock(), CutOff()
+    first, second = Shift(ledger, clock), Shift(ledger, clock)
+    await look(clock, 1.0, first, second)
+    await look(clock, BURIED_AFTER_S - 2.0, second)
+    assert set(await workers(ledger)) == {first.worker, second.worker}
+    await look(clock, 4.0, second)
+    assert set(await workers(ledger)) == {second.worker}

@@ -1,0 +1,278 @@
+"""The alerting loop on stores in memory, with a clock that is turned by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from busway import App
+from busway.alerts import dead_letters, disk_free, silence
+from busway.control.alert.record import ALERT, AlertRecord, alert_records
+from busway.control.record import FLOW, FlowRecord
+from busway.errors import StoreFull
+from busway.event import Event
+from busway.flow import compile_app
+from busway.lane import Change, Counts, Query, Settlement, Trouble, Verdict
+from busway.ports import Draft, Stores
+from busway.runtime.observe.alert import Alerts
+from busway.runtime.observe.reading import Reader
+from busway.runtime.observe.seen import KEPT_EVERY_S, SEEN, Seen
+from busway.runtime.observe.survey import Survey
+from busway.sinks import console
+from busway.telemetry import Metrics
+from busway.testing import HandClock, memory_stores
+
+
+class Bus:
+    """Keeps what is published; ``full`` while it takes nothing."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.full = False
+
+    async def publish(self, events: Sequence[Event]) -> None:
+        if self.full:
+            raise StoreFull("there is no room")
+        known = {event.id for event in self.events}
+        self.events += [event for event in events if event.id not in known]
+
+    @property
+    def told(self) -> list[str]:
+        return [event.type.rpartition(".")[2] for event in self.events]
+
+
+class World:
+    """The stores, the clock and the bus; loops come and go."""
+
+    def __init__(self, place: Path | None = None) -> None:
+        made = memory_stores(partitions=1)
+        self.stores = Stores(made.log, made.ledger, place=place)
+        self.clock = HandClock()
+        self.bus = Bus()
+        self.app = App("t")
+        self.app.flow("orders", to=console())
+        self.seen = Seen(self.stores.ledger, self.clock)
+
+    def loop(self) -> Alerts:
+        """Return a loop as after a start, which knows what is in the ledger and nothing else."""
+        program = compile_app(self.app)
+        self.seen = Seen(self.stores.ledger, self.clock)
+        survey = Survey(self.stores.log, self.stores.ledger, self.clock)
+        reader = Reader(self.stores, self.clock, survey, self.seen)
+        metrics = Metrics()
+        return Alerts(lambda: program, reader, self.stores.ledger, self.bus, self.clock, metrics)
+
+    async def looks(self, loop: Alerts, seconds: int) -> None:
+        """Let time pass, with a look each second."""
+        for _ in range(seconds):
+            await self.clock.turn(1.0)
+            await loop.look()
+
+    async def fail(self, count: int) -> None:
+        """Let events of the flow become dead letters."""
+        ledger, now = self.stores.ledger, self.clock.now()
+        lane = await ledger.open_lane("orders", 0, 0)
+        await self.stores.log.append([Draft(0, [b"{}"] * count)], now)
+        end = lane.cursor + count
+        troubles = tuple(
+            Trouble("orders", 0, offset, b"{}", f"e{offset}", "dead", now, 1)
+            for offset in range(lane.cursor, end)
+        )
+        made = Settlement(
+            "orders", 0, lane.cursor, end, now, "v", Counts(dead=count), troubles=troubles
+        )
+        assert await ledger.settle([made]) == [True]
+
+    async def discard(self) -> None:
+        """Let an operator give up all dead letters."""
+        verdicts = [
+            Verdict(one.flow, 0, one.offset, one.attempts, "dead", "discarded", self.clock.now())
+            for one in await self.stores.ledger.troubles(Query(state="dead"))
+        ]
+        assert all(await self.stores.ledger.judge(verdicts))
+
+    async def records(self) -> dict[str, AlertRecord]:
+        return dict(await alert_records(self.stores.ledger))
+
+
+@pytest.fixture
+def world() -> World:
+    found = World()
+    found.app.alert("a", dead_letters(above=2), hold="10s")
+    return found
+
+
+async def test_it_is_raised_after_the_hold_once_and_survives_a_start(world: World) -> None:
+    loop = world.loop()
+    await world.looks(loop, 3)
+    await world.fail(3)
+    await world.looks(loop, 10)
+    assert world.bus.told == [], "nine seconds have passed since it was seen"
+    await world.looks(loop, 1)
+    assert world.bus.told == ["raised"]
+    (event,) = world.bus.events
+    assert event.time == world.clock.now()
+    assert event.data["value"] == 3.0
+    await world.looks(world.loop(), 30)
+    assert world.bus.told == ["raised"]
+
+
+async def test_the_hold_goes_on_over_a_start(world: World) -> None:
+    await world.fail(3)
+    await world.looks(world.loop(), 8)
+    await world.looks(world.loop(), 2)
+    assert world.bus.told == []
+    await world.looks(world.loop(), 1)
+    assert world.bus.told == ["raised"]
+
+
+async def test_told_again_after_a_crash_it_is_the_same_event(world: World) -> None:
+    await world.fail(3)
+    await world.looks(world.loop(), 11)
+    (told,) = world.bus.events
+    record = (await world.records())["a"]
+    crashed = msgspec.json.encode(msgspec.structs.replace(record, told=False))
+    await world.stores.ledger.change([Change(ALERT + "a", crashed)])
+    world.bus.events.clear()
+    await world.looks(world.loop(), 1)
+    (again,) = world.bus.events
+    assert again == told
+    assert (await world.records())["a"].told
+
+
+async def test_while_the_bus_is_full_it_is_raised_and_told_later(world: World) -> None:
+    await world.fail(3)
+    loop = world.loop()
+    world.bus.full = True
+    await world.looks(loop, 20)
+    record = (await world.records())["a"]
+    assert (record.watch.raised, record.told) == (True, False)
+    world.bus.full = False
+    await world.looks(loop, 1)
+    assert world.bus.told == ["raised"]
+    assert world.bus.events[0].time == record.watch.since
+
+
+async def test_two_loops_at_once_tell_once(world: World) -> None:
+    await world.fail(3)
+    one, other = world.loop(), world.loop()
+    for _ in range(30):
+        await world.clock.turn(1.0)
+        await one.look()
+        await other.look()
+    assert world.bus.told == ["raised"]
+    assert (await world.records())["a"].watch.changes == 1
+
+
+async def test_a_loop_that_was_away_takes_up_what_another_one_kept(world: World) -> None:
+    one, other = world.loop(), world.loop()
+    await world.looks(other, 1)
+    await world.fail(3)
+    await world.looks(one, 11)
+    await world.discard()
+    await world.looks(one, 11)
+    assert world.bus.told == ["raised", "cleared"]
+    await world.fail(3)
+    await world.looks(other, 20)
+    assert world.bus.told == ["raised", "cleared", "raised"]
+    assert (await world.records())["a"].watch.changes == 3
+
+
+async def test_a_record_of_another_version_is_taken_over(world: World) -> None:
+    await world.looks(world.loop(), 1)
+    stored = (await world.stores.ledger.get(ALERT))[ALERT + "a"]
+    older = msgspec.json.encode(msgspec.json.decode(stored) | {"unknown": 1})
+    await world.stores.ledger.change([Change(ALERT + "a", older)])
+    await world.fail(3)
+    await world.looks(world.loop(), 12)
+    assert world.bus.told == ["raised"]
+
+
+async def test_a_steady_value_is_not_written_again_and_again(world: World) -> None:
+    loop = world.loop()
+    await world.looks(loop, 1)
+    first = await world.stores.ledger.get(ALERT)
+    await world.looks(loop, 30)
+    assert await world.stores.ledger.get(ALERT) == first
+
+
+async def test_silence_goes_on_over_a_start_without_the_time_in_between(tmp_path: Path) -> None:
+    world = World()
+    world.app.alert("silent", silence("/shop", after="60s"))
+    loop = world.loop()
+    await world.looks(loop, 1)
+    world.seen.note([Event(type="a", source="/shop").envelope])
+    await world.looks(loop, 40)
+    assert world.bus.told == []
+    await world.clock.turn(3600.0)
+    loop = world.loop()
+    await world.looks(loop, 15)
+    assert world.bus.told == [], "nobody was there to see what came in that hour"
+    await world.looks(loop, 10)
+    assert world.bus.told == ["raised"], "sixty seconds of it somebody was"
+    assert 60 < world.bus.events[0].data["value"] < 60 + 2 * KEPT_EVERY_S
+
+
+async def test_silence_takes_what_others_have_seen() -> None:
+    world = World()
+    world.app.alert("silent", silence("/shop/*", after="60s"))
+    loop = world.loop()
+    await world.looks(loop, 55)
+    other = Seen(world.stores.ledger, world.clock)
+    await other.watch({"/shop/*"})
+    other.note([Event(type="a", source="/shop/1").envelope])
+    await other.keep()
+    await world.looks(loop, 55)
+    assert world.bus.told == []
+    assert len(await world.stores.ledger.get(SEEN)) == 1
+
+
+async def test_a_source_is_matched_by_its_name_or_its_beginning() -> None:
+    world = World()
+    await world.seen.watch({"/a", "/b/*"})
+    await world.clock.turn(10.0)
+    world.seen.note([Event(type="t", source=one).envelope for one in ("/a/x", "/b", "/c")])
+    assert world.seen.silent_s() == {"/a": 10.0, "/b/*": 10.0}
+    world.seen.note([Event(type="t", source=one).envelope for one in ("/a", "/b/1")])
+    assert world.seen.silent_s() == {"/a": 0.0, "/b/*": 0.0}
+
+
+async def test_without_a_disk_nothing_is_said_of_it(tmp_path: Path) -> None:
+    for place, value in ((None, False), (tmp_path, True)):
+        world = World(place)
+        world.app.alert("disk", disk_free("100%"))
+        await world.looks(world.loop(), 1)
+        assert bool(world.bus.told) == value
+        assert ((await world.records())["disk"].value is not None) == value
+
+
+async def test_a_destination_that_is_gone_is_told_until_it_takes_events_again() -> None:
+    world = World()
+    ledger, now = world.stores.ledger, world.clock.now()
+    await ledger.open_lane("orders", 0, 0)
+    flow = FlowRecord("console", "v", "x.py:1", ordered=False)
+    await ledger.put(FLOW + "orders", msgspec.json.encode(flow))
+
+    async def breaker(state: str) -> None:
+        record: dict[str, Any] = {"state": state, "reason": "http 410: no", "since": now}
+        await ledger.put("breaker/console", msgspec.json.encode(record))
+
+    loop = world.loop()
+    await breaker("closed")
+    await world.looks(loop, 5)
+    assert await world.records() == {}, "it needs no record before"
+    await breaker("gone")
+    await world.looks(loop, 1)
+    assert world.bus.told == ["raised"]
+    await breaker("closed")
+    await world.looks(loop, 30)
+    await breaker("gone")
+    await world.looks(loop, 120)
+    assert world.bus.told == ["raised"], "resuming tries it, which is no reason to tell again"
+    await breaker("closed")
+    await world.looks(loop, 62)
+    assert world.bus.told == ["raised", "cleared"]
