@@ -17,6 +17,7 @@ from busway.flow import Program
 from busway.ports import Destination, Stores
 from busway.runtime.crew.crew import Crew, follow_for
 from busway.runtime.crew.shift import Shift
+from busway.runtime.due import Dues
 from busway.runtime.following import Following
 from busway.runtime.hub import Hub
 from busway.runtime.lane.careful import begun, marked
@@ -226,6 +227,7 @@ class Node:
             self._clock,
             self._stores.log.identity,
             self._observer,
+            Dues(self._stores.ledger, self._clock),
         )
         return Crew(program, hub, self._stores.log, self._recorder, self._shift)
 

@@ -21,6 +21,7 @@ from busway.flow import compile_app
 from busway.outcome import DELIVERED, HELD, Down, Outcome, Rejected, Retry
 from busway.ports import Load, Stores, Supplies
 from busway.runtime.crew.crew import Crew, follow_for
+from busway.runtime.due import Dues
 from busway.runtime.hub import Hub
 from busway.runtime.observe.observer import Observer
 from busway.runtime.observe.record import Recorder
@@ -130,7 +131,9 @@ class Machine:
         self.appending = asyncio.create_task(self.appender.run())
         recorder = Recorder(ledger, self.clock, metrics)
         follow = follow_for(self.program, log)
-        hub = Hub(follow, ledger, self.clock, log.identity, Observer(metrics))
+        hub = Hub(
+            follow, ledger, self.clock, log.identity, Observer(metrics), Dues(ledger, self.clock)
+        )
         self.crew = Crew(self.program, hub, log, recorder)
         await self.crew.start(self.appender)
 

@@ -25,6 +25,7 @@ from busway.flow import compile_app
 from busway.outcome import DELIVERED, UNTRIED, Down, Outcome, Retry
 from busway.ports import Load, Stores, Supplies
 from busway.runtime.crew.crew import Crew, follow_for
+from busway.runtime.due import Dues
 from busway.runtime.hub import Hub
 from busway.runtime.observe.observer import Observer
 from busway.runtime.observe.record import Recorder
@@ -118,7 +119,9 @@ class Machine:
         self.appending = asyncio.create_task(self.appender.run())
         recorder = Recorder(ledger, self.clock, metrics)
         follow = follow_for(self.program, log)
-        hub = Hub(follow, ledger, self.clock, log.identity, Observer(metrics))
+        hub = Hub(
+            follow, ledger, self.clock, log.identity, Observer(metrics), Dues(ledger, self.clock)
+        )
         self.crew = Crew(self.program, hub, log, recorder)
         await self.crew.start(self.appender)
         self.control = Control(log=log, ledger=ledger, clock=self.clock, wake=self.crew.wake)

@@ -16,6 +16,7 @@ from busway.flow import Flow
 from busway.lane import Change, Counts, Lane, Settlement
 from busway.outcome import DELIVERED, HELD, Down, Outcome, Retry, Untried
 from busway.ports import Ledger, Load, Permits
+from busway.runtime.due import Dues
 from busway.runtime.hold.gate import Gate
 from busway.runtime.hold.pace import Pace, Paid
 from busway.runtime.hold.valve import Valve
@@ -41,13 +42,17 @@ class Times(msgspec.Struct, frozen=True):
 
 
 class Hub(msgspec.Struct, frozen=True):
-    """The stores, the clock and the observer; ``identity`` is the log's."""
+    """The stores, the clock and the observer; ``identity`` is the log's.
+
+    ``dues`` says for all flows together which of them have something to retry.
+    """
 
     follow: Follow
     ledger: Ledger
     clock: Clock
     identity: str
     observer: DeliveryObserver
+    dues: Dues
 
     def terms(self, flow: Flow) -> Terms:
         """Return what settling a batch of a flow depends on, now."""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from busway.delivery.hold import Drain
-from busway.lane import Lane, Query
+from busway.lane import Lane
 from busway.ports import Ledger
 
 PATIENCE = timedelta(minutes=1)
@@ -30,11 +30,8 @@ async def remaining(
     backlog = backlog_of(lanes, drain)
     if backlog:
         return Remaining(backlog)
-    soon = at + PATIENCE
-    for flow in flows:
-        if await ledger.troubles(Query(state="parked", flow=flow, due_by=soon, limit=1)):
-            return Remaining(0, parked=True)
-    return Remaining(0)
+    soon = await ledger.due_flows(at + PATIENCE)
+    return Remaining(0, parked=any(flow in soon for flow in flows))
 
 
 def backlog_of(lanes: Sequence[Lane], drain: Drain) -> int:

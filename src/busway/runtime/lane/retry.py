@@ -47,6 +47,7 @@ class Retrier:
         self._valve = first.valve
         self._flow = first.flow
         self._dues: list[datetime] = []
+        self._found = False
         self._runs = Runs(MOST_EVENTS)
         self._claims = Claims(hub, first.flow)
 
@@ -79,10 +80,14 @@ class Retrier:
 
     async def _due(self) -> Sequence[Trouble]:
         """Return what to retry now: one event when the destination has to be probed."""
-        now = self._hub.clock.now()
+        now, known = self._hub.clock.now(), self._found
         while self._dues and self._dues[0] <= now:
             heapq.heappop(self._dues)
+            known = True
+        self._found = False
         if self._gate.breaker.wait_s(self._hub.clock.monotonic()) != 0.0:
+            return ()
+        if not known and not await self._hub.dues.has(self._flow.name):
             return ()
         limit = min(MOST_EVENTS, self._pace.most or MOST_EVENTS)
         limit = limit if self._gate.closed else _TO_PROBE
@@ -90,6 +95,7 @@ class Retrier:
         if self._leased:
             query = msgspec.structs.replace(query, partitions=tuple(self._assignments))
         found = await self._hub.ledger.troubles(query)
+        self._found = bool(found)  # there may be more where these came from
         return found if self._gate.closed else self._probe(found)
 
     def _probe(self, troubles: Sequence[Trouble]) -> Sequence[Trouble]:

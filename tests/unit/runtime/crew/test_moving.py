@@ -17,6 +17,7 @@ from busway.flow import compile_app
 from busway.lane import Lane, Lease
 from busway.runtime.crew.crew import Crew, follow_for
 from busway.runtime.crew.shift import Shift
+from busway.runtime.due import Dues
 from busway.runtime.hub import Hub
 from busway.runtime.lease.beat import BEAT_EVERY_S, SURE_S
 from busway.runtime.observe.observer import Observer
@@ -63,7 +64,8 @@ class Worker:
         self.clock = clock
         self.moves: Counter[str] = Counter()
         self.shift = Shift(ledger, clock, self)
-        hub = Hub(follow_for(program, log), ledger, clock, log.identity, Observer(metrics))
+        follow, dues = follow_for(program, log), Dues(ledger, clock)
+        hub = Hub(follow, ledger, clock, log.identity, Observer(metrics), dues)
         self.crew = Crew(program, hub, log, Recorder(ledger, clock, metrics), self.shift)
 
     def moved(self, flow: str, move: str) -> None:

@@ -17,6 +17,7 @@ from busway.flow import Flow, compile_app
 from busway.lane import Counts, Query, Settlement, Trouble
 from busway.ports import Draft
 from busway.runtime.crew.crew import follow_for
+from busway.runtime.due import Dues
 from busway.runtime.hold.gate import Gate, Opened
 from busway.runtime.hold.pace import Pace
 from busway.runtime.hold.permit import Slots
@@ -72,7 +73,7 @@ async def test_what_is_due_waits_while_the_lease_is_not_sure() -> None:
     await ledger.settle([Settlement("f", 0, 0, 1, now, "v", Counts(parked=1), (parked,))])
     sure = False
     observer = Observer(Metrics())
-    hub = Hub(follow_for(program, log), ledger, clock, log.identity, observer)
+    hub = Hub(follow_for(program, log), ledger, clock, log.identity, observer, Dues(ledger, clock))
     gate, pace, slots = await gate_of(flow, clock), Pace(None, clock), Slots(None, clock)
     tenure = Tenure(1, lambda: sure)
     to = Assignment(hub, flow, 0, gate, 0, pace, slots, asyncio.Lock(), Valve(), tenure)

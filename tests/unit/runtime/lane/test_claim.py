@@ -14,6 +14,7 @@ from busway.flow import compile_app
 from busway.lane import Audit, Change, Counts, Query, Settlement, Trouble, Verdict
 from busway.ports import Ledger
 from busway.runtime.crew.crew import follow_for
+from busway.runtime.due import Dues
 from busway.runtime.hub import Hub
 from busway.runtime.lane.claim import Claims
 from busway.runtime.observe.observer import Observer
@@ -47,7 +48,7 @@ async def world(*troubles: Trouble, ledger: Ledger | None = None) -> tuple[Ledge
     settled = Settlement("f", 0, 0, count, NOW, "v", Counts(parked=count), troubles)
     assert await ledger.settle([settled]) == [True]
     follow = follow_for(program, stores.log)
-    hub = Hub(follow, ledger, CLOCK, stores.log.identity, Observer(Metrics()))
+    hub = Hub(follow, ledger, CLOCK, stores.log.identity, Observer(Metrics()), Dues(ledger, CLOCK))
     return ledger, Claims(hub, program.flows[0])
 
 
