@@ -74,15 +74,22 @@ class Running(msgspec.Struct, frozen=True):
 
 @contextmanager
 def busway(engine: Engine, workers: int = 0) -> Iterator[Running]:
-    """Start Busway on the flow of these benchmarks: one process for all, or an intake and
-    workers."""
-    command = ["-m", "busway", "serve" if workers else "run", HERE / "flows_postgres.py"]
-    place = engine.fresh().options
+    """Start Busway on the flow of these benchmarks: one process for all, or with workers.
+
+    On servers these are processes beside an intake, in a data directory ``--workers`` of one.
+    """
+    flows, place = HERE / "flows_postgres.py", engine.fresh().options
+    options = [flows, "--port", 0, *place]
+    apart = workers if engine.pids() else 0
+    if apart:
+        command: list[object] = ["-m", "busway", "serve", *options]
+    else:
+        command = ["-m", "busway", "run", *options, *(["--workers", workers] if workers else [])]
     with ExitStack() as stack:
         stack.enter_context(without_settings(BENCH_DSN=os.environ["BENCH_DSN"]))
-        process, line = stack.enter_context(started([*command, "--port", 0, *place]))
-        command[2] = "work"
-        working = [stack.enter_context(started([*command, *place])) for _ in range(workers)]
+        process, line = stack.enter_context(started(command))
+        work = ["-m", "busway", "work", flows, *place]
+        working = [stack.enter_context(started(work)) for _ in range(apart)]
         pids = [process.pid, *(worker.pid for worker, _ in working)]
         yield Running(port_of(line), pids)
 
@@ -200,15 +207,25 @@ async def _timed(server: PostgresServer) -> None:
     server.start()
 
 
+async def _shared(engine: Engine, server: PostgresServer) -> dict[int, float]:
+    """Return rows a second by how many workers share the lanes."""
+    found = {}
+    for workers in WORKERS:
+        found[workers] = max([await throughput(engine, server, workers) for _ in range(ROUNDS)])
+    return found
+
+
 async def _embedded(engine: Engine) -> list[dict[str, Any]]:
     with postgres_server() as server, _destination(server):
         await _timed(server)
         floors = [await floor(server) for _ in range(ROUNDS)]
         measured = [await throughput(engine, server, 0) for _ in range(ROUNDS)]
+        shared = await _shared(engine, server)
         times = await latency(engine, server, 0)
     ((idle, full),) = await memory(engine, 0, BACKLOG)
     return [
         _rate(WHAT, max(floors), max(measured), 0.5),
+        *(_rate(f"{WHAT}, --workers {n}", max(floors), rate) for n, rate in shared.items()),
         _limit(f"{SOON}, p50 (ms)", statistics.median(times), 5),
         _limit(f"{SOON}, p99 (ms)", times[len(times) * 99 // 100], 15),
         _limit("memory, idle (MB)", idle, 100),
@@ -217,19 +234,17 @@ async def _embedded(engine: Engine) -> list[dict[str, Any]]:
 
 
 async def _on_cluster(engine: Engine) -> list[dict[str, Any]]:
-    measured = {}
     with postgres_server() as server, _destination(server):
         await _timed(server)
         floors = [await floor(server) for _ in range(ROUNDS)]
-        for workers in WORKERS:
-            measured[workers] = await throughput(engine, server, workers)
+        measured = await _shared(engine, server)
         times = await latency(engine, server, 1)
     serving, working = await memory(engine, 1, CLUSTER_BACKLOG)
     backlog = f"{CLUSTER_BACKLOG:,} events of backlog (MB)"
     return [
         *(
-            _rate(f"{WHAT}, {workers} worker{'s' * (workers > 1)}", max(floors), measured[workers])
-            for workers in WORKERS
+            _rate(f"{WHAT}, {workers} worker{'s' * (workers > 1)}", max(floors), rate)
+            for workers, rate in measured.items()
         ),
         _limit(f"{SOON}, p50 (ms)", statistics.median(times)),
         _limit(f"{SOON}, p99 (ms)", times[len(times) * 99 // 100]),
