@@ -9,7 +9,6 @@ import msgspec
 
 from busway.engine.postgres.database import Database
 from busway.engine.postgres.settling import settle_row, settle_rows
-from busway.errors import StoreError
 from busway.lane import Settlement
 
 AT_A_TIME = 4
@@ -54,14 +53,14 @@ class GroupCommit:
             group = self._next_group()
             try:
                 moved = await self._write([one.settlement for one in group])
-            except StoreError as error:
-                for one in group:
-                    if not one.applied.done():
-                        one.applied.set_exception(type(error)(*error.args))
-            except BaseException:
+            except asyncio.CancelledError:
                 for one in group:
                     one.applied.cancel()
                 raise
+            except Exception as error:  # told to each, as if it had been alone
+                for one in group:
+                    if not one.applied.done():
+                        one.applied.set_exception(error)
             else:
                 for number, one in enumerate(group):
                     if not one.applied.done():
