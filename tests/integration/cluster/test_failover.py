@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,24 +10,14 @@ import asyncpg
 import httpx
 import pytest
 
-from command import EVENT, Server, busway, running, select, until
+from command import EVENT, Server, busway, running, until
 from postgres_server import PostgresServer, postgres_server, standby_of
-
-FLOWS = """
-from busway import App
-from busway.sinks import sqlite
-
-app = App("shop")
-
-@app.flow(when={"type": ["order.created"]}, to=sqlite("shop.db", "orders", key="id", create=True))
-def orders(event):
-    return {"id": event.data["id"]}
-"""
+from shop_flows import KEPT, kept
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "shop.py").write_text(FLOWS)
+    (tmp_path / "shop.py").write_text(KEPT)
     return tmp_path
 
 
@@ -45,15 +34,8 @@ def standby(primary: PostgresServer) -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-async def name(primary: PostgresServer) -> str:
-    """A database of its own."""
-    name = f"t{uuid.uuid4().hex}"
-    await run(primary, f"CREATE DATABASE {name}")
-    return name
-
-
-def ids(folder: Path) -> set[int]:
-    return {one for (one,) in select(folder / "shop.db", "SELECT id FROM orders")}
+async def engine(primary: PostgresServer) -> str:
+    return await primary.fresh_database()
 
 
 class Producer:
@@ -118,10 +100,10 @@ async def wait_for_the_standby(primary: PostgresServer) -> None:
 
 
 async def test_a_standby_that_is_not_waited_for_is_told(
-    folder: Path, primary: PostgresServer, standby: PostgresServer, name: str
+    folder: Path, primary: PostgresServer, standby: PostgresServer, engine: str
 ) -> None:
     assert standby.running
-    with running("shop.py", "--engine", primary.address(name), cwd=folder) as node:
+    with running("shop.py", "--engine", engine, cwd=folder) as node:
         assert "1 standby follows without being waited for" in node.log
 
 
@@ -136,10 +118,10 @@ async def test_a_standby_is_said_to_be_one_at_the_start(
 
 
 async def test_nothing_is_accepted_while_the_standby_is_away(
-    folder: Path, primary: PostgresServer, standby: PostgresServer, name: str
+    folder: Path, primary: PostgresServer, standby: PostgresServer, engine: str
 ) -> None:
     await wait_for_the_standby(primary)
-    with running("shop.py", "--engine", primary.address(name), cwd=folder) as node:
+    with running("shop.py", "--engine", engine, cwd=folder) as node:
         with Producer(node) as producer:
             producer.goes_on()
             standby.stop(immediate=True)
@@ -151,14 +133,14 @@ async def test_nothing_is_accepted_while_the_standby_is_away(
             assert stuck[0]["count"] > 0
             standby.start(cluster_name="standby")
             producer.goes_on()
-        until(lambda: ids(folder) >= producer.accepted, "all that was accepted has a row")
+        until(lambda: set(kept(folder)) >= producer.accepted, "all that was accepted has a row")
     assert "Traceback" not in node.log
 
 
 async def test_a_server_that_takes_no_writes_for_a_while(
-    folder: Path, primary: PostgresServer, name: str
+    folder: Path, primary: PostgresServer, engine: str
 ) -> None:
-    with running("shop.py", "--engine", primary.address(name), cwd=folder) as node:
+    with running("shop.py", "--engine", engine, cwd=folder) as node:
         with Producer(node) as producer:
             producer.goes_on()
             await run(
@@ -176,7 +158,7 @@ async def test_a_server_that_takes_no_writes_for_a_while(
                 "SELECT pg_reload_conf()",
             )
             producer.goes_on()
-        until(lambda: ids(folder) >= producer.accepted, "all that was accepted has a row")
+        until(lambda: set(kept(folder)) >= producer.accepted, "all that was accepted has a row")
     assert "Traceback" not in node.log
 
 
@@ -191,14 +173,14 @@ def test_a_server_that_does_not_sync_is_refused_or_told(folder: Path) -> None:
 
 
 async def test_a_failover_loses_nothing_that_was_accepted(
-    folder: Path, primary: PostgresServer, standby: PostgresServer, name: str
+    folder: Path, primary: PostgresServer, standby: PostgresServer, engine: str
 ) -> None:
     """It comes last: the primary is gone then."""
     await wait_for_the_standby(primary)
     both = f"127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
-    engine = f"postgresql://postgres@{both}/{name}"
+    engine = engine.replace(f"127.0.0.1:{primary.port}", both)
     with running("shop.py", "--engine", engine, cwd=folder) as node:
-        assert f"postgresql://{both}/{name}" in node.ready
+        assert engine.replace("postgres@", "") in node.ready
         with Producer(node) as producer:
             producer.goes_on()
             primary.stop(immediate=True)
@@ -207,7 +189,7 @@ async def test_a_failover_loses_nothing_that_was_accepted(
             producer.goes_on()
         assert {one.status_code for one in producer.refused} == {503}
         assert all(int(one.headers["retry-after"]) > 0 for one in producer.refused)
-        until(lambda: ids(folder) >= producer.accepted, "all that was accepted has a row")
+        until(lambda: set(kept(folder)) >= producer.accepted, "all that was accepted has a row")
     checked = busway("check", cwd=folder, BUSWAY_ENGINE=engine)
     assert checked.code == 0, checked.out + checked.err
     assert "Traceback" not in node.log

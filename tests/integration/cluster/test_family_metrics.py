@@ -10,14 +10,8 @@ from pathlib import Path
 import httpx
 
 from command import running, until
+from shop_flows import PRINTED
 
-FLOWS = """
-from busway import App
-from busway.sinks import console
-
-app = App("shop")
-app.flow("orders", when={"type": ["order.created"]}, to=console())
-"""
 HELD = re.compile(r'^busway_lanes_held\{worker="(\d)",flow="orders"\} (\S+)$', re.MULTILINE)
 DELIVERED = re.compile(
     r'^busway_events_total\{worker="\d",flow="orders",outcome="delivered"\} (\S+)$', re.MULTILINE
@@ -25,7 +19,7 @@ DELIVERED = re.compile(
 
 
 def test_the_parent_tells_the_metrics_of_its_workers(tmp_path: Path) -> None:
-    (tmp_path / "shop.py").write_text(FLOWS)
+    (tmp_path / "shop.py").write_text(PRINTED)
     with running("shop.py", "--workers", "2", cwd=tmp_path) as server:
 
         def metrics() -> str:

@@ -8,26 +8,12 @@ import subprocess
 from pathlib import Path
 
 import httpx
-import pytest
 
 from cluster_process import Cluster
 from command import BUSWAY, environment, until
 from nats_cluster import nats_cluster
 from postgres_server import PostgresServer
-
-FLOWS = """
-from busway import App
-from busway.sinks import console
-
-app = App("shop")
-app.flow("orders", when={"type": ["order.created"]}, to=console())
-"""
-
-
-@pytest.fixture
-def cluster(tmp_path: Path, engine: str) -> Cluster:
-    (tmp_path / "shop.py").write_text(FLOWS)
-    return Cluster(engine, tmp_path)
+from shop_flows import PRINTED
 
 
 def value(url: str, metric: str) -> float:
@@ -121,7 +107,7 @@ def test_a_port_in_use_is_told(cluster: Cluster) -> None:
 def test_an_intake_on_jetstream_goes_on_while_the_ledger_is_away(
     tmp_path: Path, engine: str, server: PostgresServer
 ) -> None:
-    (tmp_path / "shop.py").write_text(FLOWS)
+    (tmp_path / "shop.py").write_text(PRINTED)
     event = {"id": "1", "data": {}}
     with nats_cluster(1) as nats:
         given = {"BUSWAY_LEDGER": engine, "BUSWAY_PORT": "0"}

@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from pathlib import Path
 
 import pytest
 
@@ -20,19 +19,6 @@ from busway.testing import HandClock, MemoryLog
 from cluster_process import Cluster
 
 PROMISED_S = 1.0
-FLOWS = """
-from busway import App
-from busway.sinks import console
-
-app = App("shop")
-app.flow("orders", when={"type": ["order.created"]}, to=console())
-"""
-
-
-@pytest.fixture
-def cluster(tmp_path: Path, engine: str) -> Cluster:
-    (tmp_path / "shop.py").write_text(FLOWS)
-    return Cluster(engine, tmp_path)
 
 
 def orders(first: int, end: int) -> list[dict[str, object]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,27 +15,18 @@ from busway.lane import Change, Lease
 from busway.testing import HandClock, MemoryLedger, MemoryLog
 from cluster_process import Cluster
 from command import busway, until
+from shop_flows import PRINTED
 
-FLOWS = """
-from busway import App
-from busway.sinks import console
-
-app = App("shop")
-app.flow("orders", when={"type": ["order.created"]}, to=console())
+MORE = f"""{PRINTED}
+app.flow("sales", when={{"type": ["order.created"]}}, to=console())
 """
-MORE = (
-    FLOWS
-    + """
-app.flow("sales", when={"type": ["order.created"]}, to=console())
-"""
-)
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, engine: str) -> Cluster:
-    (tmp_path / "shop.py").write_text(FLOWS)
-    (tmp_path / "more.py").write_text(MORE)
-    return Cluster(engine, tmp_path)
+def cluster(cluster: Cluster) -> Cluster:
+    """It has a flow more in ``more.py``."""
+    (cluster.cwd / "more.py").write_text(MORE)
+    return cluster
 
 
 def shown(cluster: Cluster) -> Any:
