@@ -149,7 +149,7 @@ async def test_maintain_keeps_the_wal_small_under_load(stores: Stores, settings:
         await log.maintain()
         largest = max(largest, wal.stat().st_size)
     await loading
-    assert largest < 2 * WAL_KEPT_BYTES
+    assert largest < 4 * WAL_KEPT_BYTES  # of six; the more there is, the longer it is patient
     await log.maintain()
     await log.maintain()
     assert wal.stat().st_size == 0
