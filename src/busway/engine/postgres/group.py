@@ -31,12 +31,15 @@ class GroupCommit:
         self._database = database
         self._waiting: deque[_Asked] = deque()
         self._writing: set[asyncio.Task[None]] = set()
+        self._busy = 0
+        """How many of these look again: one that has ended is among them for another moment."""
 
     async def settle(self, settlement: Settlement) -> bool:
         """Settle what has no troubles; say whether it was applied."""
         applied: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Asked(settlement, applied))
-        if len(self._writing) < AT_A_TIME:
+        if self._busy < AT_A_TIME:
+            self._busy += 1
             task = asyncio.create_task(self._write_all())
             self._writing.add(task)
             task.add_done_callback(self._writing.discard)
@@ -47,8 +50,16 @@ class GroupCommit:
         for task in self._writing:
             task.cancel()
         await asyncio.gather(*self._writing, return_exceptions=True)
+        for one in self._waiting:
+            one.applied.cancel()
 
     async def _write_all(self) -> None:
+        try:
+            await self._write_waiting()
+        finally:
+            self._busy -= 1
+
+    async def _write_waiting(self) -> None:
         while self._waiting:
             group = self._next_group()
             try:
