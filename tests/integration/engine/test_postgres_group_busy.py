@@ -78,9 +78,14 @@ async def test_a_lane_that_settles_again_while_all_others_end_is_not_forgotten(
     await until(all_wait)
     ending = asyncio.create_task(holding.commit())
     await asyncio.sleep(0)
-    time.sleep(0.5)  # all answers are there when the loop looks again
+    _stand_still()
     await ending
     async with asyncio.timeout(20):
         for name, task in working.items():
             assert await task == [True] * (1 + (name in again))
     assert len(again) == 1
+
+
+def _stand_still() -> None:
+    """Keep the loop from looking until all answers are there."""
+    time.sleep(0.5)
