@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 from dotenv import load_dotenv
@@ -15,6 +15,15 @@ from busway.errors import SettingsError
 PREFIX = "BUSWAY_"
 NO_PORT = -1
 """The port of one that does not listen."""
+_CENTURY_S = 100 * 366 * 86400.0
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Workers = Annotated[int, msgspec.Meta(ge=0, le=256)]
+Partitions = Annotated[int, msgspec.Meta(ge=1, le=1024)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Size = Annotated[int, msgspec.Meta(ge=0)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=_CENTURY_S)]
+LogFormat = Literal["", "text", "json"]
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 class Env(msgspec.Struct, frozen=True):
@@ -43,39 +52,39 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Where the ledger is when the engine is ``nats://…``: ``postgresql://…``."""
     host: str = "127.0.0.1"
     """The address to listen on."""
-    port: int = 8400
+    port: Port = 8400
     """The port to listen on; 0 takes a free one."""
-    workers: int = 0
+    workers: Workers = 0
     """How many processes deliver beside the one that takes events; 0 for that one itself."""
-    partitions: int = 4
+    partitions: Partitions = 4
     """How many partitions a new log gets; fixed from then on."""
-    dedupe_window_s: float = 600.0
+    dedupe_window_s: Seconds = 600.0
     """How long an event's source and id are remembered, in seconds."""
-    max_body_bytes: int = 16 * 1024 * 1024
+    max_body_bytes: Positive = 16 * 1024 * 1024
     """The largest request body, before and after decompression."""
-    max_event_bytes: int = 1024 * 1024
+    max_event_bytes: Positive = 1024 * 1024
     """The largest single event."""
-    max_in_flight_bytes: int = 128 * 1024 * 1024
+    max_in_flight_bytes: Positive = 128 * 1024 * 1024
     """The request bodies held at a time, before 429."""
-    max_in_flight_requests: int = 4096
+    max_in_flight_requests: Positive = 4096
     """The requests held at a time, before 429."""
-    max_log_bytes: int = 0
+    max_log_bytes: Size = 0
     """The size at which the log takes no more (507); 0 for as much as the disk holds."""
-    min_free_bytes: int = 64 * 1024 * 1024
+    min_free_bytes: Size = 64 * 1024 * 1024
     """The free space on the disk below which the log takes no more (507)."""
-    retention_age_s: float = 7 * 86400.0
+    retention_age_s: Seconds = 7 * 86400.0
     """How long events that every lane has read are kept, in seconds."""
-    retention_bytes: int = 0
+    retention_bytes: Size = 0
     """The size above which the oldest events that every lane has read go; 0 for no limit."""
-    drain_s: float = 10.0
+    drain_s: Seconds = 10.0
     """How long a stop waits for the batches in hand, in seconds."""
     api_token: str = ""
     """What the API asks of every caller; without one it answers only to this machine."""
     url: str = ""
     """The server that commands talk to; by itself the one that has the data directory open."""
-    log_format: str = ""
+    log_format: LogFormat = ""
     """``text`` or ``json``; by itself text on a terminal, JSON elsewhere."""
-    log_level: str = "info"
+    log_level: LogLevel = "info"
     """``debug``, ``info`` (a line a batch), ``warning`` or ``error``."""
 
 
@@ -89,7 +98,7 @@ def load(environment: Mapping[str, str] | None = None, **given: Any) -> Settings
     for field in msgspec.structs.fields(Settings):
         variable = PREFIX + field.name.upper()
         if given.get(field.name) is not None:
-            values[field.name] = given[field.name]
+            values[field.name] = _converted(field.name, given[field.name], field.type)
         elif variable in source:
             values[field.name] = _converted(variable, source[variable], field.type)
     return Settings(**values)
@@ -123,13 +132,30 @@ def placed(**given: Any) -> Settings:
     return load(**given)
 
 
-def _converted(variable: str, text: str, kind: type) -> object:
+def _converted(name: str, found: object, kind: Any) -> object:
     if kind is Path:
-        return Path(text)
+        return Path(str(found))
+    if get_origin(kind) is Literal:
+        found = str(found).lower()
     try:
-        return msgspec.convert(text, kind, strict=False)
+        return msgspec.convert(found, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"{variable} is {text!r}: {error}; give {kind.__name__}") from error
+        raise SettingsError(f"{name} is {found!r}; give {_wanted(kind)}") from error
+
+
+def _wanted(kind: Any) -> str:
+    """Say what a setting takes.
+
+    >>> _wanted(Partitions), _wanted(Positive), _wanted(LogFormat)
+    ('a whole number from 1 to 1024', 'a whole number from 1', 'text or json')
+    """
+    arguments = get_args(kind)
+    if get_origin(kind) is Literal:
+        *others, last = filter(None, arguments)
+        return f"{', '.join(others)} or {last}"
+    number, limits = arguments
+    most = "" if limits.le is None else f" to {limits.le:.0f}"
+    return f"a {'whole ' * (number is int)}number from {limits.ge}{most}"
 
 
 def load_env_file(folder: Path) -> None:

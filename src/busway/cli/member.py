@@ -106,7 +106,7 @@ def join(target: str, membership: str) -> None:
     if member.lock is not None:
         keep_from_forks(member.lock)
     Thread(target=_end_with, args=(member.life,), name="busway-life", daemon=True).start()
-    settings = load(port=NO_PORT)
+    settings = msgspec.structs.replace(load(), port=NO_PORT)
     configure_log(settings.log_format, settings.log_level)
     structlog.contextvars.bind_contextvars(worker=member.number)
     sys.exit(uvloop.run(_work(target, settings, member)))

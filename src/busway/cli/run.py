@@ -44,8 +44,6 @@ def serve(target: str, reload: bool, role: Role = "all", **given: Any) -> None:
             f" --workers 2. For busway {role} give an engine that several share: --engine"
             " postgresql://…"
         )
-    if settings.workers < 0:
-        raise SettingsError(f"there cannot be {settings.workers} workers; give 0 or more")
     uvloop.run(run(target, settings, reload, role))
 
 

@@ -1,0 +1,56 @@
+"""Settings: what is read from where, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from busway.errors import SettingsError
+from busway.settings import Settings, environment, load
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("partitions", "0", "a whole number from 1 to 1024"),
+        ("partitions", "-3", "a whole number from 1 to 1024"),
+        ("partitions", "1000000", "a whole number from 1 to 1024"),
+        ("port", "99999", "a whole number from 0 to 65535"),
+        ("port", "-1", "a whole number from 0 to 65535"),
+        ("workers", "-1", "a whole number from 0 to 256"),
+        ("workers", "1000", "a whole number from 0 to 256"),
+        ("workers", "", "a whole number from 0 to 256"),
+        ("workers", "two", "a whole number from 0 to 256"),
+        ("max_body_bytes", "0", "a whole number from 1"),
+        ("max_event_bytes", "-1", "a whole number from 1"),
+        ("max_log_bytes", "-1", "a whole number from 0"),
+        ("drain_s", "-1", "a number from 0 to 3162240000"),
+        ("retention_age_s", "nan", "a number from 0 to 3162240000"),
+        ("dedupe_window_s", "inf", "a number from 0 to 3162240000"),
+        ("log_level", "loud", "debug, info, warning or error"),
+        ("log_format", "yaml", "text or json"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(name: str, value: str, wanted: str) -> None:
+    variable = f"BUSWAY_{name.upper()}"
+    with pytest.raises(SettingsError) as refused:
+        load({variable: value})
+    assert str(refused.value) == f"{variable} is {value!r}; give {wanted}"
+
+
+def test_what_is_given_is_looked_at_as_well() -> None:
+    with pytest.raises(SettingsError, match="port is 99999; give a whole number"):
+        load({}, port=99999)
+
+
+def test_what_is_given_wins_over_the_environment() -> None:
+    found = load({"BUSWAY_PORT": "1", "BUSWAY_WORKERS": "3"}, port=2, workers=None)
+    assert (found.port, found.workers) == (2, 3)
+
+
+def test_a_level_may_be_written_in_capitals() -> None:
+    assert load({"BUSWAY_LOG_LEVEL": "WARNING"}).log_level == "warning"
+
+
+def test_the_defaults_are_what_is_taken() -> None:
+    assert load({}) == Settings()
+    assert load(environment(Settings())) == Settings(), "as a worker gets them"
