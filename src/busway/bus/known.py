@@ -44,11 +44,13 @@ class Known:
         """Learn which events came in the last window, as if they came just now.
 
         The window is the log's: time during which nothing ran does not count, so a producer that
-        repeats a request after our restart is still recognised.
+        repeats a request after our restart is still recognised. An append by a clock that was ahead
+        does not move it beyond now.
         """
         newest = [await self._last_append(p) for p in range(self._log.partitions)]
         known = [at for at in newest if at is not None]
-        since = max(known) - timedelta(seconds=self._window_s) if known else None
+        last = min(max(known), self._clock.now()) if known else None
+        since = None if last is None else last - timedelta(seconds=self._window_s)
         for partition in range(self._log.partitions):
             if since is None:
                 _, self._ends[partition] = await self._log.bounds(partition)
