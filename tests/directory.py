@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from busway.engine.sqlite import open_stores
+from busway.engine.choose import open_stores
 from busway.lane import Audit, Change, Counts, Query, Settlement, Trouble, Verdict
 from busway.outcome import Failure
 from busway.ports import Batch, Draft, Ledger, Log, Stores
@@ -100,6 +100,18 @@ async def everything(stores: Stores) -> dict[str, object]:
         "values": {name: value for name, value in kept.items() if name.startswith("flow/")},
         "audits": audits,
     }
+
+
+async def held(path: Path) -> dict[str, object]:
+    """Return all that a directory holds."""
+    async with opened(path) as stores:
+        return await everything(stores)
+
+
+async def held_by(settings: Settings) -> dict[str, object]:
+    """Return all that an engine holds."""
+    async with _Opened(settings) as stores:
+        return await everything(stores)
 
 
 async def _batches(log: Log, partition: int) -> list[Batch]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from busway.settings import Settings
 from cluster_process import Cluster
 from nats_cluster import NatsCluster, nats_cluster
 from postgres_server import PostgresServer, postgres_server
@@ -28,6 +29,15 @@ async def engine(server: PostgresServer) -> str:
 def nats() -> Iterator[NatsCluster]:
     with nats_cluster() as found:
         yield found
+
+
+@pytest.fixture(params=["postgresql", "jetstream"])
+def settings(request: pytest.FixtureRequest, engine: str) -> Settings:
+    """An empty place: a database, or a stream and the ledger's database."""
+    if request.param == "postgresql":
+        return Settings(engine=engine)
+    cluster: NatsCluster = request.getfixturevalue("nats")
+    return Settings(engine=cluster.address(engine.rpartition("/")[2]), ledger=engine)
 
 
 @pytest.fixture

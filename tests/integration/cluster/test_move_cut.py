@@ -6,17 +6,14 @@ import asyncio
 import json
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from busway.engine.choose import open_stores
 from busway.settings import Settings
 from command import BUSWAY, DEADLINE_S, busway, environment
-from directory import everything, make_directory, opened
-from nats_cluster import NatsCluster, nats_cluster
+from directory import held, held_by, make_directory
 from postgres_server import PostgresServer
 
 FLOWS = """
@@ -30,31 +27,10 @@ KILLED_AFTER = (1, 3, 6, 9, 14)
 """Lines of progress after which it is killed."""
 
 
-@pytest.fixture(scope="module")
-def nats() -> Iterator[NatsCluster]:
-    with nats_cluster() as found:
-        yield found
-
-
-@pytest.fixture(params=["postgresql", "jetstream"])
-def to(request: pytest.FixtureRequest, engine: str) -> list[str]:
-    if request.param == "postgresql":
-        return ["--to", engine]
-    cluster: NatsCluster = request.getfixturevalue("nats")
-    return ["--to", cluster.address(engine.rpartition("/")[2]), "--ledger", engine]
-
-
-async def held(path: Path) -> dict[str, object]:
-    async with opened(path) as stores:
-        return await everything(stores)
-
-
-async def held_by(to: list[str]) -> dict[str, object]:
-    stores = await open_stores(Settings(engine=to[1], ledger=to[-1] if len(to) > 2 else ""))
-    try:
-        return await everything(stores)
-    finally:
-        await stores.close()
+@pytest.fixture
+def to(settings: Settings) -> list[str]:
+    given = ["--to", settings.engine]
+    return [*given, "--ledger", settings.ledger] if settings.ledger else given
 
 
 def killed_after(lines: int, folder: Path, to: list[str]) -> int:
@@ -74,14 +50,16 @@ def killed_after(lines: int, folder: Path, to: list[str]) -> int:
     return process.wait(DEADLINE_S)
 
 
-async def test_a_move_that_is_killed_goes_on(tmp_path: Path, to: list[str]) -> None:
+async def test_a_move_that_is_killed_goes_on(
+    tmp_path: Path, settings: Settings, to: list[str]
+) -> None:
     await make_directory(tmp_path / "data", 20_000, each=50, bad=29)
     before = await held(tmp_path / "data")
     ends = [await asyncio.to_thread(killed_after, n, tmp_path, to) for n in KILLED_AFTER]
     assert ends.count(-9) >= 4, ends
     ended = await asyncio.to_thread(busway, "move", "--from", "data", *to, cwd=tmp_path)
     assert ended.code == 0, ended
-    assert await held_by(to) == before
+    assert await held_by(settings) == before
 
 
 async def test_a_lost_server_ends_a_move_which_goes_on_later(
@@ -111,7 +89,7 @@ async def test_a_lost_server_ends_a_move_which_goes_on_later(
     assert b"give the same command again" in errors
     ended = await asyncio.to_thread(busway, "move", "--from", "data", "--to", engine, cwd=tmp_path)
     assert ended.code == 0, ended
-    assert await held_by(["--to", engine]) == before
+    assert await held_by(Settings(engine=engine)) == before
 
 
 async def test_nobody_works_a_target_before_all_is_there(tmp_path: Path, engine: str) -> None:

@@ -7,8 +7,7 @@ import itertools
 import os
 import random
 import shutil
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,25 +31,11 @@ from busway.lane import Query, Verdict
 from busway.ports import Draft
 from busway.ports.moving import MOVE, Bookmark, Move, Receiving, Standing, Target
 from busway.settings import Settings
-from directory import AT, FLOW, PARTITIONS, append, everything, make_directory, opened, settle
+from directory import AT, FLOW, PARTITIONS, append, held, held_by, make_directory, opened, settle
 from nats_cluster import NatsCluster, nats_cluster
 from postgres_server import PostgresServer
 
 EVENTS = 200
-
-
-@pytest.fixture(scope="module")
-def nats() -> Iterator[NatsCluster]:
-    with nats_cluster() as found:
-        yield found
-
-
-@pytest.fixture(params=["postgresql", "jetstream"])
-def settings(request: pytest.FixtureRequest, engine: str) -> Settings:
-    if request.param == "postgresql":
-        return Settings(engine=engine)
-    cluster: NatsCluster = request.getfixturevalue("nats")
-    return Settings(engine=cluster.address(engine.rpartition("/")[2]), ledger=engine)
 
 
 @pytest.fixture
@@ -126,17 +111,6 @@ async def planned(path: Path, settings: Settings) -> Plan:
         await origin.close()
 
 
-async def database(server: PostgresServer) -> str:
-    """Make another database, and return its URL."""
-    name = f"t{uuid.uuid4().hex}"
-    connection = await asyncpg.connect(server.dsn)
-    try:
-        await connection.execute(f"CREATE DATABASE {name}")
-    finally:
-        await connection.close()
-    return f"postgresql://postgres@127.0.0.1:{server.port}/{name}"
-
-
 async def cut_off_in(kind: str, path: Path, settings: Settings) -> None:
     """Let a move begin, and cut it off when a part of a kind of records is there."""
     bookmark: Bookmark | None = None
@@ -149,19 +123,6 @@ async def cut_off_in(kind: str, path: Path, settings: Settings) -> None:
         assert bookmark is not None
         if bookmark.kind == kind and bookmark.after[0]:
             return
-
-
-async def held(path: Path) -> dict[str, object]:
-    async with opened(path) as stores:
-        return await everything(stores)
-
-
-async def held_by(settings: Settings) -> dict[str, object]:
-    stores = await open_stores(settings)
-    try:
-        return await everything(stores)
-    finally:
-        await stores.close()
 
 
 async def test_everything_is_moved(path: Path, settings: Settings) -> None:
@@ -301,7 +262,7 @@ async def test_a_stream_with_a_part_of_a_move_is_not_opened_with_another_ledger(
     settings = Settings(engine=nats.address(engine.rpartition("/")[2]), ledger=engine)
     with pytest.raises(StoreError, match="lost"):
         await moved(path, settings, breaking_after=5)
-    other = msgspec.structs.replace(settings, ledger=await database(server))
+    other = msgspec.structs.replace(settings, ledger=await server.fresh_database())
     with pytest.raises(StoreMoved, match="another ledger"):
         await open_stores(other)
     with pytest.raises(Conflict, match="used already"):
@@ -361,7 +322,7 @@ async def test_a_directory_that_was_moved_is_not_moved_elsewhere(
     path: Path, engine: str, server: PostgresServer
 ) -> None:
     await moved(path, Settings(engine=engine))
-    plan = await planned(path, Settings(engine=await database(server)))
+    plan = await planned(path, Settings(engine=await server.fresh_database()))
     assert plan.target == "refused"
     assert "was moved to" in plan.why
 

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
 import msgspec
-import pytest
 
 from busway import App, Event
 from busway.lane import Trouble, Verdict
 from busway.sinks import postgres
 from delivery_node import QUICK, event, running, until
-from postgres_server import PostgresServer, postgres_server
+from postgres_server import PostgresServer
 
 COUNT = 40
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with postgres_server() as found:
-        yield found
 
 
 async def tables(server: PostgresServer, *names: str) -> None:

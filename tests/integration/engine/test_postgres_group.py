@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
 import asyncpg
@@ -16,16 +16,10 @@ from busway.engine.postgres.schema import SCHEMA, prepare
 from busway.errors import StoreError
 from busway.lane import Counts, Lease, Settlement
 from delivery_node import until
-from postgres_server import PostgresServer, postgres_server
+from postgres_server import PostgresServer
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 LANES = 300
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with postgres_server() as found:
-        yield found
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -17,16 +17,10 @@ from busway.errors import StoreError, StoreTooNew
 from busway.ports import Draft
 from delivery_node import until
 from log_appenders import all_is_read, follow
-from postgres_server import PostgresServer, postgres_server
+from postgres_server import PostgresServer
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 PARTITIONS = 2
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with postgres_server() as found:
-        yield found
 
 
 @asynccontextmanager

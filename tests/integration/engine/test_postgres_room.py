@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
@@ -19,7 +19,7 @@ from busway.engine.postgres.sweep import Sweep
 from busway.engine.postgres.way import Session as Connection
 from busway.lane import Counts, Query, Settlement, Trouble, Verdict
 from busway.ports import Draft
-from postgres_server import PostgresServer, postgres_server
+from postgres_server import PostgresServer
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 MB = 1024 * 1024
@@ -30,12 +30,6 @@ PER_ROUND = 16
 ROUND_BYTES = 2 * MB
 COUNT = 2_000
 TABLES = ("lane", "settled", "kept", "partition", "appender")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with postgres_server() as found:
-        yield found
 
 
 @pytest.fixture

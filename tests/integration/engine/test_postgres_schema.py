@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ from busway.lane import Counts, Lease, Query, Settlement
 from busway.ports import Draft
 from busway.testing.keeping_suite import conserved
 from delivery_node import until
-from postgres_server import PostgresServer, postgres_server
+from postgres_server import PostgresServer
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 HERE = Path(__file__).parent
@@ -35,20 +35,9 @@ WHERE relnamespace = 'busway'::regnamespace ORDER BY relname, attname
 """
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with postgres_server() as found:
-        yield found
-
-
 @pytest.fixture
 async def url(server: PostgresServer) -> str:
-    """A database of its own."""
-    name = f"t{uuid.uuid4().hex}"
-    connection = await asyncpg.connect(server.dsn)
-    await connection.execute(f"CREATE DATABASE {name}")
-    await connection.close()
-    return f"postgresql://postgres@127.0.0.1:{server.port}/{name}"
+    return await server.fresh_database()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import httpx
 import pytest
 
 from command import Server, busway, running, select, until
-from postgres_server import PostgresServer, postgres_server
+from postgres_server import PostgresServer
 
 EVENTS = 12_000
 EARLY = """
@@ -41,12 +40,6 @@ def late(event):
         os._exit(9)
     return {"n": event.data["n"]}
 """
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with postgres_server() as found:
-        yield found
 
 
 def landed(server: PostgresServer) -> dict[int, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import pytest
 from busway.outcome import DELIVERED, UNTRIED
 from busway.ports import Destination, Load
 from busway.sinks import jsonl, postgres, sqlite
-from postgres_server import PostgresServer, postgres_server
+from postgres_server import PostgresServer
 from sink_load import KeptEvents, again, fresh, rows
 
 OLD_SQLITE = """
@@ -73,12 +72,6 @@ class Place:
             return [one["id"] for one in await connection.fetch("SELECT id FROM orders ORDER BY 1")]
         finally:
             await connection.close()
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with postgres_server() as running:
-        yield running
 
 
 @pytest.fixture(params=["sqlite", "jsonl", "postgres"])

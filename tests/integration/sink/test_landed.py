@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +10,7 @@ import pytest
 from busway.outcome import DELIVERED, Down
 from busway.ports import Destination, KnowsLanded, Sink, Standing
 from busway.sinks import jsonl, postgres, sqlite
-from postgres_server import PostgresServer, postgres_server
+from postgres_server import PostgresServer
 from sink_load import LOG, KeptEvents, again, fresh, rows
 
 LANE, OTHER = (LOG, "orders", 0), (LOG, "orders", 1)
@@ -22,12 +21,6 @@ class Place(NamedTuple):
 
     sink: Sink
     unreachable: Sink
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with postgres_server() as found:
-        yield found
 
 
 @pytest.fixture(params=["sqlite", "jsonl", "postgres"])

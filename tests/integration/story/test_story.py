@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import msgspec
-import pytest
 
 from busway import App, Backoff, Event, Reject
 from busway.control.dead.edit import edit
 from busway.sinks import bus, console, http, jsonl, postgres, sqlite
 from delivery_node import QUICK, Running, event, running, until
 from http_target import Answer, Call, HttpTarget, http_target
-from postgres_server import PostgresServer, postgres_server
+from postgres_server import PostgresServer
 
 SLOW = Backoff(first=3600.0, cap=3600.0, attempts=5)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with postgres_server() as found:
-        yield found
 
 
 async def told(on: Running, id: str, **query: str) -> dict[str, Any]:
