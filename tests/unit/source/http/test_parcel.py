@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Callable
 
 import pytest
 
@@ -11,30 +12,27 @@ from busway.source.http.problem import Refusal
 from intake_client import event
 
 LARGE = 4_000_000
+Reading = Callable[[bytes, int], Parcel | Refusal]
+
+
+def refused_for_little(read: Reading, body: bytes) -> None:
+    tracemalloc.start()
+    found = read(body, LARGE)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert isinstance(found, Refusal)
+    assert found.status == 400
+    assert peak < LARGE
 
 
 @pytest.mark.parametrize("piece", [b"\n", b"\r\n", b"1\n", b"{}\n", b" \n"])
 def test_millions_of_lines(piece: bytes) -> None:
-    body = piece * (LARGE // len(piece))
-    tracemalloc.start()
-    found = read_lines(body, LARGE)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert isinstance(found, Refusal)
-    assert found.status == 400
-    assert peak < LARGE
+    refused_for_little(read_lines, piece * (LARGE // len(piece)))
 
 
 @pytest.mark.parametrize("piece", [b"1,", b"{},", b"null,", b"[],"])
 def test_millions_of_elements(piece: bytes) -> None:
-    body = b"[" + piece * (LARGE // len(piece)) + b"1]"
-    tracemalloc.start()
-    found = read_batch(body, LARGE)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert isinstance(found, Refusal)
-    assert found.status == 400
-    assert peak < LARGE
+    refused_for_little(read_batch, b"[" + piece * (LARGE // len(piece)) + b"1]")
 
 
 def test_counting_bad_events_comes_to_an_end() -> None:
