@@ -11,22 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from busway import App, Backoff, Event
-from busway.bus.append import Appender
-from busway.control.check import check
-from busway.control.control import Control
 from busway.control.dead.redrive import Action, Order, deal
 from busway.control.dead.selection import Selection, select
-from busway.control.flow.status import flow_statuses
-from busway.flow import compile_app
 from busway.outcome import DELIVERED, HELD, Down, Outcome, Rejected, Retry
-from busway.ports import Load, Stores, Supplies
-from busway.runtime.crew.crew import Crew, follow_for
-from busway.runtime.due import Dues
-from busway.runtime.hub import Hub
-from busway.runtime.observe.observer import Observer
-from busway.runtime.observe.record import Recorder
-from busway.telemetry import Metrics
-from busway.testing import HandClock, memory_stores
+from busway.ports import Load, Supplies
+from memory_node import MemoryNode
 
 MOODS = ("good", "down", "unavailable", "some", "rejects")
 COMMANDS = st.lists(
@@ -108,53 +97,22 @@ async def coroutine(event: Event) -> Event | None:
     return step(event)
 
 
-class Machine:
-    """A node on stores in memory, with a clock that is turned by hand."""
+class Machine(MemoryNode):
+    """Two flows, whose moods, operators and restarts come as commands."""
 
     def __init__(self) -> None:
         WORLD["plain"], WORLD["ordered"] = Moody(), Moody()
-        self.clock = HandClock()
-        self.stores: Stores = memory_stores(2)
-        self.posted = 0
         policy = Backoff(first=1.0, factor=2.0, cap=8.0, attempts=4)
         app = App("t")
         for name in WORLD:
             to, ordered = Place(name), name == "ordered"
             app.flow(name, to=to, steps=[coroutine], retry=policy, ordered=ordered)
-        self.program = compile_app(app)
-
-    async def start(self) -> None:
-        metrics = Metrics()
-        log, ledger = self.stores.log, self.stores.ledger
-        self.appender = Appender(log, self.clock, 600.0)
-        await self.appender.rebuild()
-        self.appending = asyncio.create_task(self.appender.run())
-        recorder = Recorder(ledger, self.clock, metrics)
-        follow = follow_for(self.program, log)
-        hub = Hub(
-            follow, ledger, self.clock, log.identity, Observer(metrics), Dues(ledger, self.clock)
-        )
-        self.crew = Crew(self.program, hub, log, recorder)
-        await self.crew.start(self.appender)
-
-    async def stop(self) -> None:
-        stopping = asyncio.create_task(self.crew.stop(0.05))
-        await stopping
-        self.appender.close()
-        await self.appending
-
-    async def post(self, numbers: Sequence[int]) -> None:
-        events = [
-            Event(type="t", source="/s", id=f"e{n}", data=n, partitionkey=f"k{n % 3}")
-            for n in numbers
-        ]
-        await self.appender.publish(events)
+        super().__init__(app)
 
     async def do(self, command: str, value: object) -> None:
         match command, value:
             case "post", int(count):
-                await self.post(range(self.posted, self.posted + count))
-                self.posted += count
+                await self.post_next(count)
             case "again", int(count) if self.posted:
                 await self.post(range(max(0, self.posted - count), self.posted))
             case "mood", str(mood):
@@ -163,26 +121,18 @@ class Machine:
             case "turn", int(seconds):
                 await self.clock.turn(float(seconds))
             case "restart", _:
-                await self.stop()
-                await self.start()
+                await self.restart()
             case "redrive", _:
                 await self.deal("redrive", 500)
             case "discard", _:
                 await self.deal("discard", 1)
 
     async def deal(self, action: Action, most: int) -> None:
-        control = Control(log=self.stores.log, ledger=self.stores.ledger, clock=self.clock)
         found = await select(self.stores.ledger, Selection(), limit=most)
-        await deal(control, found.troubles, Order(action=action, who="ann"))
-
-    async def conserved(self) -> None:
-        assert await check(self.stores.log, self.stores.ledger) == []
-        for flow in await flow_statuses(self.stores.log, self.stores.ledger):
-            parts = (flow.delivered, flow.filtered, flow.parked, flow.dead, flow.discarded)
-            assert flow.accepted == self.posted == sum(parts) + flow.backlog
+        await deal(self.control, found.troubles, Order(action=action, who="ann"))
 
     async def settled(self) -> bool:
-        flows = await flow_statuses(self.stores.log, self.stores.ledger)
+        flows = (await self.statuses()).values()
         return not any(flow.backlog or flow.parked for flow in flows)
 
 
@@ -200,10 +150,8 @@ async def play(commands: Sequence[tuple[str, object]]) -> None:
                 break
             await machine.do("turn", 1)
         await machine.conserved()
-        assert await machine.settled(), await flow_statuses(
-            machine.stores.log, machine.stores.ledger
-        )
-        for flow in await flow_statuses(machine.stores.log, machine.stores.ledger):
+        assert await machine.settled(), await machine.statuses()
+        for flow in (await machine.statuses()).values():
             counts = Counter(number for _, number in WORLD[flow.name].landed)
             assert len(counts) == flow.delivered, "what is counted as delivered has landed"
             if not any(command == "restart" for command, _ in commands):

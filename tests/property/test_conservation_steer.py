@@ -12,25 +12,15 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from busway import App, Backoff, Event, Window
-from busway.bus.append import Appender
-from busway.control.check import check
-from busway.control.control import Control
-from busway.control.flow.status import FlowStatus, flow_statuses
+from busway import App, Backoff, Window
+from busway.control.flow.status import FlowStatus
 from busway.control.steer import operation as steer
 from busway.control.steer.operation import Order
 from busway.control.steer.record import Target
 from busway.errors import Conflict
-from busway.flow import compile_app
 from busway.outcome import DELIVERED, UNTRIED, Down, Outcome, Retry
-from busway.ports import Load, Stores, Supplies
-from busway.runtime.crew.crew import Crew, follow_for
-from busway.runtime.due import Dues
-from busway.runtime.hub import Hub
-from busway.runtime.observe.observer import Observer
-from busway.runtime.observe.record import Recorder
-from busway.telemetry import Metrics
-from busway.testing import HandClock, memory_stores
+from busway.ports import Load, Supplies
+from memory_node import MemoryNode
 
 FLOWS = ("a", "b", "c")
 TARGETS = (*(Target("flow", name) for name in FLOWS), Target("destination", "shared"))
@@ -96,60 +86,28 @@ class Moody:
 WORLD: dict[str, Moody] = {}
 
 
-class Machine:
-    """A node on stores in memory, with a clock that is turned by hand."""
+class Machine(MemoryNode):
+    """Three flows with two destinations, whose moods, holds and restarts come as commands."""
 
     def __init__(self) -> None:
         WORLD["shared"], WORLD["own"] = Moody(), Moody()
-        self.clock = HandClock()
-        self.stores: Stores = memory_stores(2)
-        self.posted = 0
-        self.goals: dict[str, int] = {}
         policy = Backoff(first=1.0, factor=2.0, cap=8.0, attempts=100_000)
         app = App("t")
         for name in FLOWS:
             app.flow(name, to=Place("own" if name == "c" else "shared"), retry=policy)
-        self.program = compile_app(app)
-
-    async def start(self) -> None:
-        metrics = Metrics()
-        log, ledger = self.stores.log, self.stores.ledger
-        self.appender = Appender(log, self.clock, 600.0)
-        await self.appender.rebuild()
-        self.appending = asyncio.create_task(self.appender.run())
-        recorder = Recorder(ledger, self.clock, metrics)
-        follow = follow_for(self.program, log)
-        hub = Hub(
-            follow, ledger, self.clock, log.identity, Observer(metrics), Dues(ledger, self.clock)
-        )
-        self.crew = Crew(self.program, hub, log, recorder)
-        await self.crew.start(self.appender)
-        self.control = Control(log=log, ledger=ledger, clock=self.clock, wake=self.crew.wake)
-
-    async def stop(self) -> None:
-        await self.crew.stop(0.05)
-        self.appender.close()
-        await self.appending
+        super().__init__(app)
 
     async def do(self, command: str, value: object) -> None:
         match command, value:
             case "post", int(count):
-                numbers = range(self.posted, self.posted + count)
-                self.posted += count
-                await self.appender.publish(
-                    [
-                        Event(type="t", source="/s", id=f"e{n}", data=n, partitionkey=f"k{n % 3}")
-                        for n in numbers
-                    ]
-                )
+                await self.post_next(count)
             case "mood", str(mood):
                 for place in WORLD.values():
                     place.mood = mood
             case "turn", int(seconds):
                 await self.clock.turn(seconds / 7)
             case "restart", _:
-                await self.stop()
-                await self.start()
+                await self.restart()
             case _, Target() as target:
                 await self.steer(command, target)
 
@@ -180,17 +138,6 @@ class Machine:
                 await steer.resume(self.control, target, ORDER)
             case "drain":
                 await steer.drain(self.control, target, ORDER)
-
-    async def statuses(self) -> dict[str, FlowStatus]:
-        log, ledger = self.stores.log, self.stores.ledger
-        found = await flow_statuses(log, ledger, None, self.clock.now())
-        return {one.name: one for one in found}
-
-    async def conserved(self) -> None:
-        assert await check(self.stores.log, self.stores.ledger) == []
-        for flow in (await self.statuses()).values():
-            parts = (flow.delivered, flow.filtered, flow.parked, flow.dead, flow.discarded)
-            assert flow.accepted == self.posted == sum(parts) + flow.backlog
 
     def landed(self, flow: str) -> int:
         counts = WORLD["own" if flow == "c" else "shared"].landed
