@@ -64,18 +64,21 @@ class _Lines:
 
     def __init__(self, json: bool) -> None:
         self._json = json
-        self._step: Step | None = None
+        self._told: tuple[Step, int] | None = None
         self._told_at = 0.0
 
     def tell(self, step: Step, done: int, total: int) -> None:
+        if self._told == (step, done) or (not self._json and self._is_soon(step, done, total)):
+            return
+        self._told, self._told_at = (step, done), time.monotonic()
         if self._json:
             as_line({"step": step, "done": done, "total": total})
             return
-        fresh = step == self._step and time.monotonic() - self._told_at < _TOLD_EVERY_S
-        if fresh and done < total:
-            return
-        self._step, self._told_at = step, time.monotonic()
         typer.echo(f"{step}: {done:,} of {total:,}", err=True)
+
+    def _is_soon(self, step: Step, done: int, total: int) -> bool:
+        same = self._told is not None and self._told[0] == step
+        return same and done < total and time.monotonic() - self._told_at < _TOLD_EVERY_S
 
     def stop(self) -> None:
         """Nothing to take down."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import apsw
 
-from busway.engine.sqlite.database import connect, sql, translated
+from busway.engine.sqlite.database import connect, connect_reading, is_full, sql, translated
 from busway.errors import StoreDamaged, StoreLocked, StoreTooNew
 
 FORMAT = 4
@@ -154,6 +154,8 @@ def upgrade(directory: Path) -> None:
                 if connection.pragma("application_id") == _APPLICATION[name] and found < FORMAT:
                     _upgrade(connection, name, found)
         except apsw.Error as error:
+            if is_full(error, path):
+                raise translated(error, path) from error
             raise StoreDamaged(f"{path}: {error}; {_RESTORE}") from error
 
 
@@ -162,6 +164,26 @@ def _upgrade(connection: apsw.Connection, name: str, found: int) -> None:
         for statement in _UPGRADES.get(name, {}).get(version, ()):
             connection.execute(sql(statement))
     connection.pragma("user_version", FORMAT)
+
+
+def is_former(directory: Path) -> bool:
+    """Say whether the ledger has a format before this one."""
+    with contextlib.closing(connect_reading(directory / LEDGER)) as connection:
+        return int(connection.pragma("user_version")) < FORMAT
+
+
+def copy_ledger(directory: Path, to: Path) -> None:
+    """Put a copy of the ledger, with what is in its WAL, into another directory."""
+    copy = to / LEDGER
+    try:
+        with (
+            contextlib.closing(connect_reading(directory / LEDGER)) as connection,
+            contextlib.closing(connect(copy, page_bytes=_PAGE_BYTES)) as target,
+            target.backup("main", connection, "main") as backup,
+        ):
+            backup.step()
+    except apsw.Error as error:
+        raise translated(error, copy) from error
 
 
 def identify(directory: Path) -> str:

@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Self, cast
 
 import apsw
@@ -60,14 +61,18 @@ def refuse_moved(path: Path) -> None:
 
 
 class SqliteOrigin:
-    """A data directory that this process has for itself; nothing in it is changed."""
+    """A data directory that this process has for itself; nothing in it is changed.
 
-    def __init__(self, path: Path, identity: str, descriptor: int) -> None:
+    The ledger of a former format is read from a copy that is taken to the present one.
+    """
+
+    def __init__(self, path: Path, ledger: Path, held: contextlib.ExitStack) -> None:
         self._path = path
-        self._descriptor = descriptor
+        identity = directory.identify(path)
         room = Room(path / directory.LOG, (0, 0), SystemClock())
         self._log = SqliteLog(path / directory.LOG, identity, room)
-        self._ledger = ExportingLedger(path / directory.LEDGER)
+        self._ledger = ExportingLedger(ledger)
+        self._held = held.pop_all()
 
     @classmethod
     async def open(cls, path: Path) -> Self:
@@ -79,11 +84,9 @@ class SqliteOrigin:
         if not any((path / name).exists() for name in (directory.LOG, directory.LOG + ".new")):
             raise NotFound(f"there is no data directory at {path}; give the one to move as --from")
         descriptor = await asyncio.to_thread(directory.lock, path)
-        try:
-            return cls(path, await asyncio.to_thread(_identity, path), descriptor)
-        except BaseException:
-            os.close(descriptor)
-            raise
+        with contextlib.ExitStack() as held:
+            held.callback(os.close, descriptor)
+            return cls(path, await asyncio.to_thread(_ledger_of, path, held), held)
 
     @property
     def name(self) -> str:
@@ -105,11 +108,9 @@ class SqliteOrigin:
         await asyncio.to_thread(_mark, self._path, moved)
 
     async def close(self) -> None:
-        try:
+        with self._held:
             await self._log.close()
             await self._ledger.close()
-        finally:
-            os.close(self._descriptor)
 
 
 class ExportingLedger(SqliteLedger):
@@ -147,10 +148,16 @@ class ExportingLedger(SqliteLedger):
             yield connection
 
 
-def _identity(path: Path) -> str:
+def _ledger_of(path: Path, held: contextlib.ExitStack) -> Path:
+    """Return where the ledger can be read in the present format, for as long as that is held."""
     directory.prepare(path, 0)
-    directory.upgrade(path)
-    return directory.identify(path)
+    directory.identify(path)
+    if not directory.is_former(path):
+        return path / directory.LEDGER
+    copied = Path(held.enter_context(TemporaryDirectory(prefix="busway-move-")))
+    directory.copy_ledger(path, copied)
+    directory.upgrade(copied)
+    return copied / directory.LEDGER
 
 
 def _mark(path: Path, moved: Moved) -> None:

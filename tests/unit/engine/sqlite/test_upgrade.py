@@ -10,8 +10,10 @@ import apsw
 
 from busway.engine.sqlite import open_stores
 from busway.engine.sqlite.directory import FORMAT
+from busway.engine.sqlite.moving import SqliteOrigin
 from busway.lane import Counts, Query, Settlement, Trouble, Verdict
 from busway.outcome import Failure
+from busway.ports.moving import KINDS, Bookmark, Kind, beyond
 from busway.settings import Settings
 
 FORMER_TROUBLE = """
@@ -106,6 +108,29 @@ async def test_the_first_format_is_upgraded_with_what_it_holds(settings: Setting
     for name in ("ledger.db", "log.db"):
         with contextlib.closing(apsw.Connection(str(settings.data / name))) as connection:
             assert connection.pragma("user_version") == FORMAT
+
+
+async def test_a_move_reads_the_first_format_and_leaves_it_as_it_is(settings: Settings) -> None:
+    await former(settings)
+    before = {name: (settings.data / name).read_bytes() for name in ("ledger.db", "log.db")}
+    origin = await SqliteOrigin.open(settings.data)
+    sizes = await origin.ledger.sizes()
+    assert [sizes[kind] for kind in ("lanes", "troubles", "settled")] == [1, 1, 1]
+    (trouble,) = (await origin.ledger.export(bookmark("troubles"), 1_000)).records
+    assert isinstance(trouble, Trouble)
+    assert (trouble.event_id, trouble.error) == ("e1", "")
+    await origin.close()
+    assert {name: (settings.data / name).read_bytes() for name in before} == before
+    stores = await open_stores(settings)
+    assert [lane.cursor for lane in await stores.ledger.lanes()] == [2], "it is free to be used"
+    await stores.close()
+
+
+def bookmark(kind: Kind) -> Bookmark:
+    """Return the bookmark before all of a kind."""
+    found = beyond(KINDS[KINDS.index(kind) - 1])
+    assert found is not None
+    return found
 
 
 async def test_the_second_format_is_upgraded_and_its_troubles_are_counted(

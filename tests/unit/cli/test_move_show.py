@@ -1,0 +1,29 @@
+"""How far a move is, in lines."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from busway.cli.move_show import shown
+
+
+def test_each_step_is_told_at_its_beginning_and_once_at_its_end(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with shown(json=False) as show:
+        for done in (0, 5, 10, 10):
+            show.tell("events", done, 10)
+        for done in (10, 10):
+            show.tell("records", done, 10)
+    told = ["events: 0 of 10", "events: 10 of 10", "records: 10 of 10"]
+    assert capsys.readouterr().err.splitlines() == told
+
+
+def test_json_tells_everything_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with shown(json=True) as show:
+        for done in (0, 5, 10, 10):
+            show.tell("records", done, 10)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["done"] for line in lines] == [0, 5, 10]
