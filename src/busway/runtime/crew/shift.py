@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Protocol
 
+import msgspec
 import structlog
 
 from busway.clock import Clock
@@ -125,6 +126,8 @@ class Shift:
         if self._leaving_all or not self.sure():
             return
         await self._deal(lanes, {id: known[id] for id in living if id in known})
+        if self._leaving_all:
+            return
         await self.duties.look(self._wanted_duties(), living)
         self._dealt_at = self._clock.monotonic()
         await self._bury(living, known)
@@ -218,15 +221,34 @@ class Shift:
         epochs = await self._ledger.lease(leases)
         now = {(one.flow, one.partition): one for one in await self._ledger.lanes()}
         marks = await marked(self._ledger)
+        if self._leaving_all:  # meanwhile: nobody would stop what began now
+            await self._give_back(leases, epochs, before)
+            return
         for lease, epoch in zip(leases, epochs, strict=True):
             key = (lease.flow, lease.partition)
             if epoch is None or key not in now:
                 continue
-            died = before[key] not in (None, self.worker)
+            # also where it was leased here, and did not come to be begun
+            died = before[key] is not None
             careful = Careful(self._ledger, now[key], marks) if died else None
             self._teams[lease.flow].begin(now[key], careful, Tenure(epoch, self.sure))
             self._observer.moved(lease.flow, "taken")
             _log.info("lane taken", flow=lease.flow, partition=lease.partition, epoch=epoch)
+
+    async def _give_back(
+        self,
+        leases: Sequence[Lease],
+        epochs: Sequence[int | None],
+        before: Mapping[Key, str | None],
+    ) -> None:
+        """Let others have what was just leased; what is to be taken with care stays so."""
+        found = [
+            msgspec.structs.replace(lease, epoch=epoch, worker=None)
+            for lease, epoch in zip(leases, epochs, strict=True)
+            if epoch is not None and before[lease.flow, lease.partition] is None
+        ]
+        if found:
+            await self._ledger.lease(found)
 
     def _start_leaving(self, key: Key, tenure: Tenure, within_s: float) -> None:
         self._leave(key, self._give(key, tenure, within_s))
