@@ -88,13 +88,20 @@ class ToOpen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Asker(msgspec.Struct, frozen=True):
-    """Who asks, and the record as he has seen it, where he said so with ``If-Match``."""
+    """Who asks, of what, and its record as he has seen it, where he said so with ``If-Match``."""
 
+    control: Control
+    target: Target
     who: str
     seen: Steering | None
 
-    def order(self, reason: str) -> Order:
-        return Order(self.who, reason, self.seen)
+    def asks(self, reason: str) -> tuple[Control, Target, Order]:
+        """Return what each operation takes first."""
+        return self.control, self.target, Order(self.who, reason, self.seen)
+
+    async def steered(self, found: Steering) -> Steered:
+        """Return the answer: what is asked now, and how that stands."""
+        return await steered(self.control, self.target, found)
 
 
 @get("/controls", summary="Show what is asked", opt=example(_CONTROLS))
@@ -107,8 +114,6 @@ async def show_controls(
 
 @post("/pause", summary="Pause", status_code=200, opt=example(_STEERED, ToPause(lasts="2h")))
 async def pause(
-    control: NamedDependency[Control],
-    target: NamedDependency[Target],
     asker: NamedDependency[Asker],
     data: JSONBody[ToPause],
 ) -> Steered:
@@ -116,15 +121,13 @@ async def pause(
 
     It ends at `until`, after `for`, or when it is resumed. It holds over restarts.
     """
-    until = steer.pause_end(control.clock.now(), data.lasts, data.until)
-    found = await steer.pause(control, target, asker.order(data.reason), until)
-    return await steered(control, target, found)
+    until = steer.pause_end(asker.control.clock.now(), data.lasts, data.until)
+    found = await steer.pause(*asker.asks(data.reason), until)
+    return await asker.steered(found)
 
 
 @post("/resume", summary="Resume", status_code=200, opt=example(_STEERED, Why()))
 async def resume(
-    control: NamedDependency[Control],
-    target: NamedDependency[Target],
     asker: NamedDependency[Asker],
     data: JSONBody[Why],
 ) -> Steered:
@@ -132,14 +135,12 @@ async def resume(
 
     Maintenance windows go on to hold.
     """
-    found = await steer.resume(control, target, asker.order(data.reason))
-    return await steered(control, target, found)
+    found = await steer.resume(*asker.asks(data.reason))
+    return await asker.steered(found)
 
 
 @post("/drain", summary="Drain", status_code=200, opt=example(_STEERED, Why(reason="a move")))
 async def drain(
-    control: NamedDependency[Control],
-    target: NamedDependency[Target],
     asker: NamedDependency[Asker],
     data: JSONBody[Why],
 ) -> Steered:
@@ -147,14 +148,12 @@ async def drain(
 
     Parked events that are due within a minute are waited for; later ones stay parked.
     """
-    found = await steer.drain(control, target, asker.order(data.reason))
-    return await steered(control, target, found)
+    found = await steer.drain(*asker.asks(data.reason))
+    return await asker.steered(found)
 
 
 @put("/throttle", summary="Throttle", opt=example(_STEERED, ToThrottle(rate="5/s")))
 async def throttle(
-    control: NamedDependency[Control],
-    target: NamedDependency[Target],
     asker: NamedDependency[Asker],
     data: JSONBody[ToThrottle],
 ) -> Steered:
@@ -163,21 +162,18 @@ async def throttle(
     What the body leaves out stays as it was asked for before.
     """
     most = None if data.concurrency is None else str(data.concurrency)
-    order = asker.order(data.reason)
-    found = await steer.throttle(control, target, order, data.rate, most)
-    return await steered(control, target, found)
+    found = await steer.throttle(*asker.asks(data.reason), data.rate, most)
+    return await asker.steered(found)
 
 
 @delete("/throttle", summary="Take the throttle off", status_code=200, opt=example(_STEERED))
 async def unthrottle(
-    control: NamedDependency[Control],
-    target: NamedDependency[Target],
     asker: NamedDependency[Asker],
     reason: Reason = "",
 ) -> Steered:
     """Hold the declared rate and concurrency again."""
-    found = await steer.unthrottle(control, target, asker.order(reason))
-    return await steered(control, target, found)
+    found = await steer.unthrottle(*asker.asks(reason))
+    return await asker.steered(found)
 
 
 @get("/windows", summary="List windows", opt=example(Page([_WINDOW])))
@@ -194,40 +190,34 @@ async def list_windows(
     opt=example(_STEERED, ToOpen(cron="0 2 * * SUN", lasts="2h", tz="Europe/Berlin")),
 )
 async def add_window(
-    control: NamedDependency[Control],
-    target: NamedDependency[Target],
     asker: NamedDependency[Asker],
     data: JSONBody[ToOpen],
 ) -> Steered:
     """Add a maintenance window. One that is there already stays as it is."""
     window = Window(data.cron, data.lasts, data.tz, data.reason)
-    found = await steer.add_window(control, target, asker.order(data.reason), window)
-    return await steered(control, target, found)
+    found = await steer.add_window(*asker.asks(data.reason), window)
+    return await asker.steered(found)
 
 
 @delete("/windows/{id:str}", summary="Remove a window", status_code=200, opt=example(_STEERED))
 async def remove_window(
-    control: NamedDependency[Control],
-    target: NamedDependency[Target],
     asker: NamedDependency[Asker],
     id: FromPath[str],
     reason: Reason = "",
 ) -> Steered:
     """Remove a maintenance window that was added; a declared one is removed in the flows file."""
-    found = await steer.remove_window(control, target, asker.order(reason), id)
-    return await steered(control, target, found)
+    found = await steer.remove_window(*asker.asks(reason), id)
+    return await asker.steered(found)
 
 
 @post("/windows/skip", summary="Skip a window", status_code=200, opt=example(_STEERED, Why()))
 async def skip_windows(
-    control: NamedDependency[Control],
-    target: NamedDependency[Target],
     asker: NamedDependency[Asker],
     data: JSONBody[Why],
 ) -> Steered:
     """Pass over the windows that are open now, until they close; 409 when none is."""
-    found = await steer.skip_windows(control, target, asker.order(data.reason))
-    return await steered(control, target, found)
+    found = await steer.skip_windows(*asker.asks(data.reason))
+    return await asker.steered(found)
 
 
 async def asker(
@@ -238,10 +228,10 @@ async def asker(
 ) -> Asker:
     """Return who asks; a 412 problem when the record is another than `If-Match` says."""
     if "if-match" not in request.headers:
-        return Asker(who, None)
+        return Asker(control, target, who, None)
     seen = await steering(control.ledger, target)
     check_match(request, controls(target, seen))
-    return Asker(who, seen)
+    return Asker(control, target, who, seen)
 
 
 async def flow(control: NamedDependency[Control], name: FromPath[str]) -> Target:
