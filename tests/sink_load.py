@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from uuid import UUID
 
 from busway.event import Event
 from busway.ports import Item, Load
 
 LOG = "5d1f"
+OF_EVERY_TYPE: dict[str, object] = {
+    "id": 1,
+    "flag": True,
+    "real": 1.5,
+    "at": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+    "day": date(2026, 1, 2),
+    "exact": Decimal("12345678901234567890.10"),
+    "raw": b"\0\1",
+    "uuid": UUID(int=1),
+    "tags": ["a", {"b": Decimal("1.5")}],
+    "none": None,
+}
+"""A row with a value of each type that a step may return."""
 
 
 class KeptEvents:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -75,13 +76,20 @@ async def spread(cluster: Cluster, *workers: Worker) -> None:
     await until(even, "all have as many lanes")
 
 
-async def test_two_workers_and_an_intake_deliver_each_event_once(cluster: Cluster) -> None:
+@asynccontextmanager
+async def two_workers(cluster: Cluster) -> AsyncIterator[tuple[Server, Worker, Worker]]:
+    """Run an intake and two workers, each with half of the lanes when the block begins."""
     with (
         cluster.serving("shop.py") as server,
         cluster.working("shop.py") as first,
         cluster.working("shop.py") as second,
     ):
         await spread(cluster, first, second)
+        yield server, first, second
+
+
+async def test_two_workers_and_an_intake_deliver_each_event_once(cluster: Cluster) -> None:
+    async with two_workers(cluster) as (server, first, second):
         send(server, 0, EVENTS)
         await all_landed_once(cluster, EVENTS)
         assert "settled" in first.log
@@ -91,12 +99,7 @@ async def test_two_workers_and_an_intake_deliver_each_event_once(cluster: Cluste
 
 
 async def test_the_lanes_of_a_killed_worker_move(cluster: Cluster) -> None:
-    with (
-        cluster.serving("shop.py") as server,
-        cluster.working("shop.py") as first,
-        cluster.working("shop.py") as second,
-    ):
-        await spread(cluster, first, second)
+    async with two_workers(cluster) as (server, first, second):
         send(server, 0, EVENTS // 2)
         second.signal(signal.SIGKILL)
         send(server, EVENTS // 2, EVENTS)
@@ -105,12 +108,7 @@ async def test_the_lanes_of_a_killed_worker_move(cluster: Cluster) -> None:
 
 
 async def test_a_worker_that_stops_gives_its_lanes_away(cluster: Cluster) -> None:
-    with (
-        cluster.serving("shop.py") as server,
-        cluster.working("shop.py") as first,
-        cluster.working("shop.py") as second,
-    ):
-        await spread(cluster, first, second)
+    async with two_workers(cluster) as (server, first, second):
         send(server, 0, 2_000)
         assert second.stop() == 0
         assert second.process.pid not in (await cluster.holders("orders")).values()
@@ -122,10 +120,7 @@ async def test_a_worker_that_stops_gives_its_lanes_away(cluster: Cluster) -> Non
 async def test_one_that_slept_past_its_lease_settles_nothing(cluster: Cluster) -> None:
     slow = FLOWS.replace("    return", "    time.sleep(0.002)\n    return")
     (cluster.cwd / "shop.py").write_text(f"import time\n{slow}")
-    with cluster.serving("shop.py") as server, ExitStack() as workers:
-        first = workers.enter_context(cluster.working("shop.py"))
-        second = workers.enter_context(cluster.working("shop.py"))
-        await spread(cluster, first, second)
+    async with two_workers(cluster) as (server, first, second):
         send(server, 0, 4_000)
         second.signal(signal.SIGSTOP)
         send(server, 4_000, 5_000)
@@ -141,12 +136,7 @@ async def test_one_that_slept_past_its_lease_settles_nothing(cluster: Cluster) -
 async def test_lanes_stay_where_they_are_while_the_database_is_away(
     cluster: Cluster, server: PostgresServer
 ) -> None:
-    with (
-        cluster.serving("shop.py") as intake,
-        cluster.working("shop.py") as first,
-        cluster.working("shop.py") as second,
-    ):
-        await spread(cluster, first, second)
+    async with two_workers(cluster) as (intake, first, second):
         send(intake, 0, 2_000)
         await all_landed_once(cluster, 2_000)
         before = await cluster.rows("SELECT partition, worker, epoch FROM busway.lane ORDER BY 1")

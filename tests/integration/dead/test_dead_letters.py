@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from busway import App, Event
 from busway.sinks import http, postgres
 from delivery_node import QUICK, Running, event, running, until
 from http_target import HttpTarget, http_target
-from postgres_server import PostgresServer, postgres_server
+from postgres_server import PostgresServer
 
 COUNT = 300
 BAD = range(0, COUNT, 5)
@@ -27,12 +26,6 @@ def patch(event):
         return None
     return event.data | {"total": 1}
 """
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with postgres_server() as found:
-        yield found
 
 
 class Api:
@@ -66,6 +59,14 @@ class Api:
 
     async def job(self, id: str) -> Any:
         return await self.get(f"/jobs/{id}")
+
+    async def begun(self, id: str, least: int) -> None:
+        """Return once a job has done at least so many."""
+
+        async def far_enough() -> bool:
+            return bool((await self.job(id))["done"] >= least)
+
+        await until(far_enough, "some went")
 
     async def ended(self, id: str) -> Any:
         async def over() -> bool:
@@ -199,11 +200,7 @@ async def test_a_redrive_is_stopped_and_goes_on_where_it_was(
         broken["now"] = False
         taken = await api.post("/dead/redrive", selection={"flow": "ship"}, rate="50/s")
         id = taken["job"]["id"]
-
-        async def begun() -> bool:
-            return bool((await api.job(id))["done"] >= 10)
-
-        await until(begun, "some went")
+        await api.begun(id, 10)
         stopped = await api.post(f"/jobs/{id}/stop")
         done = stopped["done"]
         assert stopped["state"] == "stopped"
@@ -234,11 +231,7 @@ async def test_a_redrive_survives_a_restart_in_the_middle_of_it(
                 "/dead/redrive", selection={"error": "RuntimeError"}, rate="60/s"
             )
             id = taken["job"]["id"]
-
-            async def begun() -> bool:
-                return bool((await api.job(id))["done"] >= 6)
-
-            await until(begun, "some went")
+            await api.begun(id, 6)
         async with running(app, tmp_path / "d") as node:
             api = Api(node)
             assert (await api.job(id))["state"] == "running"

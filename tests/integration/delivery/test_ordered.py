@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from http_target import Answer, Call, http_target
 COUNT = 400
 KEYS = 5
 PATIENT = Backoff(first=0.01, factor=1.0, attempts=1000)
+Step = Callable[[Event], dict[str, Any]]
 
 
 def ascending(found: list[tuple[str, int]]) -> None:
@@ -31,6 +32,14 @@ def ascending(found: list[tuple[str, int]]) -> None:
             by_key[key].append(number)
     for numbers in by_key.values():
         assert numbers == sorted(numbers)
+
+
+def in_order(step: Step, folder: Path) -> App:
+    """Return an app whose flow ``f`` keeps order by key, with a file as its destination."""
+    app = App("t")
+    to = jsonl(str(folder / "o.jsonl"))
+    app.flow("f", to=to, steps=[step], retry=PATIENT, ordered=True)
+    return app
 
 
 def some(first: int, last: int) -> list[dict[str, Any]]:
@@ -81,10 +90,7 @@ async def test_only_the_key_of_a_failed_event_waits(tmp_path: Path) -> None:
             raise ConnectionError("not yet")
         return {"key": event.key, "n": event.data["n"]}
 
-    app = App("t")
-    to = jsonl(str(tmp_path / "o.jsonl"))
-    app.flow("f", to=to, steps=[step], retry=PATIENT, ordered=True)
-    async with running(app, tmp_path / "data") as busway:
+    async with running(in_order(step, tmp_path), tmp_path / "data") as busway:
         await busway.post(*some(0, 50))
         await busway.until("f", delivered=40, parked=10, backlog=0)
         waiting = [one for one in await busway.troubles("f") if one.offset and not one.attempts]
@@ -101,10 +107,7 @@ async def test_a_long_queue_behind_one_event_is_drained_together(tmp_path: Path)
             raise ConnectionError("not yet")
         return {"n": event.data["n"]}
 
-    app = App("t")
-    to = jsonl(str(tmp_path / "o.jsonl"))
-    app.flow("f", to=to, steps=[step], retry=PATIENT, ordered=True)
-    async with running(app, tmp_path / "data") as busway:
+    async with running(in_order(step, tmp_path), tmp_path / "data") as busway:
         await busway.post(*[event(n, key="one") for n in range(3000)])
         await busway.until("f", delivered=3000, parked=0, backlog=0)
     written = [one["n"] for one in lines(tmp_path / "o.jsonl")]
@@ -158,10 +161,7 @@ async def test_what_waits_behind_failing_events_is_not_begun_in_vain(tmp_path: P
             raise ConnectionError("not yet")
         return {"n": event.data["n"]}
 
-    app = App("t")
-    to = jsonl(str(tmp_path / "o.jsonl"))
-    app.flow("f", to=to, steps=[step], retry=PATIENT, ordered=True)
-    async with running(app, tmp_path / "data") as busway:
+    async with running(in_order(step, tmp_path), tmp_path / "data") as busway:
         await busway.post(*[event(n, key="one") for n in range(150)])
         await busway.until("f", delivered=150, parked=0, backlog=0)
     assert [one["n"] for one in lines(tmp_path / "o.jsonl")] == list(range(150))

@@ -385,23 +385,21 @@ async def test_a_concurrency_holds_until_it_is_taken_off(tmp_path: Path) -> None
         await busway.until("f", delivered=600)
 
 
-async def test_resume_calls_again_who_asked_for_no_more(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("refusal", "state"),
+    [
+        pytest.param(Answer(410), "gone", id="asked-for-no-more"),
+        pytest.param(Answer(503, {"Retry-After": "3600"}), "down", id="probe-far-off"),
+    ],
+)
+async def test_resume_calls_a_destination_at_once(
+    tmp_path: Path, refusal: Answer, state: str
+) -> None:
     async with http_target() as target:
-        target.decide = lambda _: Answer(410)
+        target.decide = lambda _: refusal
         async with running(flow_to(target), tmp_path / "data") as busway:
             await busway.post(*numbered(0, 10))
-            await busway.until("f", state="gone", backlog=10)
-            target.decide = lambda _: Answer()
-            await steer.resume(busway.node.control, FLOW, ORDER)
-            await busway.until("f", delivered=10, state="running")
-
-
-async def test_resume_does_not_wait_for_the_next_probe(tmp_path: Path) -> None:
-    async with http_target() as target:
-        target.decide = lambda _: Answer(503, {"Retry-After": "3600"})
-        async with running(flow_to(target), tmp_path / "data") as busway:
-            await busway.post(*numbered(0, 10))
-            await busway.until("f", state="down", backlog=10)
+            await busway.until("f", state=state, backlog=10)
             target.decide = lambda _: Answer()
             await steer.resume(busway.node.control, FLOW, ORDER)
             await busway.until("f", delivered=10, state="running")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,7 @@ from busway.settings import Settings
 from busway.sinks import http, postgres
 from delivery_node import QUICK, Running, event, running
 from http_target import Answer, http_target
-from postgres_server import PostgresServer, postgres_server
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with postgres_server() as found:
-        yield found
+from postgres_server import PostgresServer
 
 
 def orders(server: PostgresServer, table: str, name: str, **options: Any) -> App:

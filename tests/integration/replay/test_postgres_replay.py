@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -20,16 +20,10 @@ from busway.flow import App, Program, compile_app
 from busway.lane import Trouble, Verdict
 from busway.sinks import postgres
 from delivery_node import QUICK, event, running
-from postgres_server import PostgresServer, postgres_server
+from postgres_server import PostgresServer
 from replay_node import begun, counted, ended, reached, replayed
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with postgres_server() as found:
-        yield found
 
 
 @pytest.fixture

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, TypeAlias
-from uuid import UUID
 
 import asyncpg
 import pytest
@@ -21,14 +20,8 @@ from busway.ports import Destination, KeepsPositions, Sink
 from busway.settings import env
 from busway.sink.postgres import Postgres
 from busway.sinks import postgres
-from postgres_server import PostgresServer, postgres_server
-from sink_load import KeptEvents, again, an_item, fresh, rows
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with postgres_server() as running:
-        yield running
+from postgres_server import PostgresServer
+from sink_load import OF_EVERY_TYPE, KeptEvents, again, an_item, fresh, rows
 
 
 @pytest.fixture
@@ -176,30 +169,16 @@ async def test_a_key_of_two_columns_that_is_all_there_is(server: PostgresServer,
     assert await db.fetchval("SELECT count(*) FROM orders") == 2
 
 
-VALUES: dict[str, object] = {
-    "id": 1,
-    "flag": True,
-    "real": 1.5,
-    "large": 2**70,
-    "at": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
-    "day": date(2026, 1, 2),
-    "exact": Decimal("12345678901234567890.10"),
-    "raw": b"\0\1",
-    "uuid": UUID(int=1),
-    "tags": ["a", {"b": Decimal("1.5")}],
-    "none": None,
-}
-
-
 async def test_maps_types_of_new_columns(server: PostgresServer, db: Db) -> None:
+    values = OF_EVERY_TYPE | {"large": 2**70}
     async with opened(server, columns={"real": "numeric(9, 3)"}) as destination:
-        assert await destination.write(fresh([an_item(0, VALUES)])) == [DELIVERED]
-        assert await destination.write(fresh([an_item(1, VALUES | {"id": 2})])) == [DELIVERED]
+        assert await destination.write(fresh([an_item(0, values)])) == [DELIVERED]
+        assert await destination.write(fresh([an_item(1, values | {"id": 2})])) == [DELIVERED]
     row = await db.fetchrow("SELECT * FROM orders WHERE id = 2")
     assert row is not None
     stored = dict(row)
     assert json.loads(stored.pop("tags")) == ["a", {"b": 1.5}]
-    expected = VALUES | {"id": 2, "real": Decimal("1.500"), "large": Decimal(2**70)}
+    expected = values | {"id": 2, "real": Decimal("1.500"), "large": Decimal(2**70)}
     assert stored == {name: expected[name] for name in expected if name not in ("tags", "none")}
     kinds = await db.fetch(
         "SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute"

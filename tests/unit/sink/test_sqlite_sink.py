@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, date, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import apsw
 import pytest
@@ -20,7 +17,7 @@ from busway.ports import Destination, KeepsPositions, Sink
 from busway.settings import env
 from busway.sink.sqlite import Sqlite, SqliteDestination
 from busway.sinks import sqlite
-from sink_load import KeptEvents, again, an_item, fresh, rows
+from sink_load import OF_EVERY_TYPE, KeptEvents, again, an_item, fresh, rows
 
 
 @pytest.fixture
@@ -152,20 +149,8 @@ async def test_unknown_columns_are_rejected_when_not_asked_to_create(path: Path)
 
 
 async def test_maps_types(path: Path) -> None:
-    values = {
-        "id": 1,
-        "flag": True,
-        "real": 1.5,
-        "at": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
-        "day": date(2026, 1, 2),
-        "exact": Decimal("12345678901234567890.10"),
-        "raw": b"\0\1",
-        "uuid": UUID(int=1),
-        "tags": ["a", {"b": Decimal("1.5")}],
-        "none": None,
-    }
     async with opened(orders(path, columns={"real": "NUMERIC"})) as destination:
-        assert await destination.write(fresh([an_item(0, values)])) == [DELIVERED]
+        assert await destination.write(fresh([an_item(0, OF_EVERY_TYPE)])) == [DELIVERED]
     stored = query(path, "SELECT flag, real, at, day, exact, raw, uuid, tags FROM orders")
     assert stored == [
         (
