@@ -117,10 +117,9 @@ class Retrier:
     async def _retry(self, loop: Loop, to: Assignment, troubles: Sequence[Trouble]) -> None:
         if to.flow.ordered and self._gate.closed:
             troubles = await self._with_followers(to, troubles)
-        begun = await self._claims.begin(troubles)
         try:
-            await self._try(loop, to, begun)
-        finally:
+            await self._try(loop, to, await self._claims.begin(troubles))
+        finally:  # also of a beginning that was cut off: it may have landed
             await self._claims.end()
 
     async def _try(self, loop: Loop, to: Assignment, troubles: Sequence[Trouble]) -> None:
