@@ -16,8 +16,8 @@ from busway.event import Event
 from busway.lane import Query
 from busway.ports import Log, Stores
 from busway.settings import load
+from crash.progress import Progress
 
-SETTLED_S = 240.0
 ANSWERED_S = 60.0
 LOOK_EVERY_S = 0.5
 READ_BYTES = 1 << 22
@@ -41,15 +41,19 @@ class Books:
         return {one.name: (one.backlog, one.parked) for one in found}
 
     async def until_settled(
-        self, finished: Callable[[], Awaitable[bool]], errors: Callable[[], str]
+        self, jobs: Callable[[], Awaitable[int]], errors: Callable[[], str]
     ) -> None:
-        """Return once no flow has anything left to do, and all else is ``finished``."""
-        deadline = time.monotonic() + SETTLED_S
-        while any(map(any, (left := await self.left()).values())) or not await finished():
-            if time.monotonic() > deadline:
+        """Return once no flow has anything left to do, and no ``jobs`` either."""
+        progress = Progress()
+        while True:
+            left = await self.left()
+            before = await jobs() + sum(map(sum, left.values()))
+            if not before:
+                return
+            if progress.stuck(before):
                 waiting = await self._stores.ledger.troubles(Query(state="parked", limit=20))
                 seen = [(t.flow, t.key, t.offset, t.attempts, t.due, t.begun_at) for t in waiting]
-                raise AssertionError(f"not settled: {left}; {seen}; {errors()[-4000:]}")
+                raise AssertionError(f"stuck: {left}, {before} in all; {seen}; {errors()[-4000:]}")
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def events(self) -> list[Event]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
 
-SETTLED_S = 240.0
+from crash.progress import Progress
+
 _PARTS = ("delivered", "filtered", "parked", "dead", "discarded", "backlog")
 
 
@@ -51,13 +51,14 @@ class Console:
         return found
 
     async def until_settled(
-        self, finished: Callable[[], Awaitable[bool]], errors: Callable[[], str]
+        self, jobs: Callable[[], Awaitable[int]], errors: Callable[[], str]
     ) -> None:
-        """Return once no flow has anything left to do, and all else is ``finished``."""
-        deadline = time.monotonic() + SETTLED_S
+        """Return once no flow has anything left to do, and no ``jobs`` either."""
+        progress = Progress()
         while True:
             flows = await self.status()
             left = {name: (one["backlog"], one["parked"]) for name, one in flows.items()}
-            if not any(map(any, left.values())) and await finished():
+            before = await jobs() + sum(map(sum, left.values()))
+            if not before:
                 return
-            assert time.monotonic() < deadline, f"not settled: {left}; {errors()[-4000:]}"
+            assert not progress.stuck(before), f"stuck: {left}, {before} in all; {errors()[-4000:]}"

@@ -93,6 +93,11 @@ class Installation:
         """The end of what each process wrote."""
         return "\n".join(f"{one.name}: {one.log[-1500:]}" for one in self.members)
 
+    @property
+    def urls(self) -> Sequence[str]:
+        """Where the intakes take events, each as it was started last."""
+        return [one.url for one in self.intakes]
+
     def url(self, chance: random.Random) -> str:
         """Return where a living intake takes events."""
         return chance.choice([one for one in self.intakes if one.alive] or self.intakes).url

@@ -56,11 +56,12 @@ class Operator:
                 if job["state"] in ("stopped", "failed"):
                     await self._send(session, "POST", f"jobs/{job['id']}/resume")
 
-    async def finished(self, events_url: str) -> bool:
-        """Say whether every job is done."""
+    async def left(self, events_url: str) -> int:
+        """Return what jobs have left to do: each at least one, until it is done."""
         self._base = events_url.removesuffix("/events")
         async with aiohttp.ClientSession() as session:
-            return all(job["state"] == "done" for job in await self.jobs(session))
+            going = [job for job in await self.jobs(session) if job["state"] != "done"]
+        return sum(1 + max((job["total"] or 0) - job["done"], 0) for job in going)
 
     async def jobs(self, session: aiohttp.ClientSession) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -17,8 +18,11 @@ PRODUCERS = 5
 KEYS = 10
 PATIENCE_S = 10.0
 PAUSE_S = 0.05
+LOOK_EVERY_S = 0.05
 ELSEWHERE_AFTER_S = 2.0
 """How long it waits before it goes to another intake: they learn of each other within a second."""
+ANSWERED_S = 180.0
+"""How long it may take at most until what is sent gets a 202, whatever has been done."""
 
 
 class Producer:
@@ -36,7 +40,7 @@ class Producer:
         self.name = name
         self.acknowledged: set[int] = set()
         self.sent: set[int] = set()
-        self.urls: Sequence[str] = ()
+        self.urls: Callable[[], Sequence[str]] = tuple
         self.stopping = False
         self.repeated = 0
         self.moved = 0
@@ -71,9 +75,10 @@ class Producer:
             await self._posted(session, numbers)
 
     async def _posted(self, session: aiohttp.ClientSession, numbers: list[int]) -> bool:
-        if not self.urls:
+        urls = self.urls()
+        if not urls:
             return False
-        url = self.urls[self._place % len(self.urls)]
+        url = urls[self._place % len(urls)]
         lines = [self._event(number) for number in numbers]
         kind = "cloudevents+json" if len(lines) == 1 else "x-ndjson"
         headers = {"Content-Type": f"application/{kind}"}
@@ -87,7 +92,7 @@ class Producer:
         return answer.status == 202
 
     async def _move(self) -> None:
-        if len(self.urls) > 1:
+        if len(self.urls()) > 1:
             await asyncio.sleep(ELSEWHERE_AFTER_S)  # what is promised is about time
             self._place += 1
             self.moved += 1
@@ -119,15 +124,24 @@ class Producers:
     def start(self) -> None:
         self._running = [asyncio.create_task(one.run()) for one in self.all]
 
-    def send_to(self, urls: Sequence[str]) -> None:
+    def send_to(self, urls: Callable[[], Sequence[str]]) -> None:
+        """Have them send to what ``urls`` returns each time: what is started again may move."""
         for one in self.all:
             one.urls = urls
+
+    async def until_answered(self) -> None:
+        """Return once one of them has got a 202 from now on."""
+        before, deadline = self.acknowledged, time.monotonic() + ANSWERED_S
+        while self.acknowledged == before:
+            assert time.monotonic() < deadline, f"nothing is taken at {self.all[0].urls()}"
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def finish(self) -> Sent:
         """Have them end when they are answered, and return what they sent."""
         for one in self.all:
             one.stopping = True
-        await asyncio.gather(*self._running)
+        async with asyncio.timeout(ANSWERED_S):
+            await asyncio.gather(*self._running)
         return Sent(
             frozenset().union(*(one.acknowledged for one in self.all)),
             frozenset().union(*(one.sent for one in self.all)),
@@ -137,6 +151,11 @@ class Producers:
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
+
+    @property
+    def acknowledged(self) -> int:
+        """How many events got a 202."""
+        return sum(len(one.acknowledged) for one in self.all)
 
     @property
     def repeated(self) -> int:

@@ -84,24 +84,31 @@ async def crash_again_and_again(
     """Go through all rounds, have all run and settle, and return what was sent."""
     mischief = Mischief(installation, target, random.Random(SEED), AWAY_S)
     async with producing(SEED, PATIENCE_S, pace_s=PACE_S) as producers:
-        producers.send_to([one.url for one in installation.intakes])
-        await go_wrong(mischief, books, steer(installation, operator))
+        producers.send_to(lambda: installation.urls)
+        await go_wrong(mischief, books, producers, steer(installation, operator))
         sent = await producers.finish()
     began = time.monotonic()
     target.decide = lambda call: Answer()
     url = installation.intakes[0].url
     await operator.release(url)
-    await books.until_settled(lambda: operator.finished(url), lambda: installation.log)
+    await books.until_settled(lambda: operator.left(url), lambda: installation.log)
     print(f"settled within {time.monotonic() - began:.1f} s")
+    assert len(sent.acknowledged) > 50 * ROUNDS
     tell(sent, producers, operator)
     await installation.terminate(30)
     return sent
 
 
 async def go_wrong(
-    mischief: Mischief, books: Books, steering: Coroutine[object, object, None]
+    mischief: Mischief,
+    books: Books,
+    producers: Producers,
+    steering: Coroutine[object, object, None],
 ) -> None:
-    """Do mischief in all rounds, while an operator steers; look at the books after each."""
+    """Do mischief in all rounds, while an operator steers; look at the books after each.
+
+    The next one comes once events are taken again.
+    """
     task = asyncio.create_task(steering)
     try:
         for deed in rounds_of(mischief.deeds):
@@ -110,6 +117,7 @@ async def go_wrong(
             done_s = time.monotonic() - began
             await books.check()
             looked_s = time.monotonic() - began - done_s
+            await producers.until_answered()
             print(f"{deed.__name__} {done_s:.1f} s, looked at {looked_s:.1f} s", flush=True)
             assert not task.done(), task.result()
     finally:

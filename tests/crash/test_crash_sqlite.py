@@ -70,7 +70,7 @@ class World:
 
     async def start(self) -> None:
         await self.server.start()
-        self.producers.send_to([self.server.url])
+        self.producers.send_to(lambda: [self.server.url])
 
     async def calm(self, _: random.Random) -> None:
         """Nothing but the crash goes wrong."""
@@ -154,7 +154,7 @@ async def crash_again_and_again(world: World) -> Sent:
     world.target.decide = lambda call: Answer()
     server, operator, console = world.server, world.operator, world.console
     await operator.release(server.url)
-    await console.until_settled(lambda: operator.finished(server.url), lambda: server.log)
+    await console.until_settled(lambda: operator.left(server.url), lambda: server.log)
     print(f"settled within {time.monotonic() - began:.1f} s")
     print(f"the operator was answered: {operator.done}")
     assert len(operator.done) == len(set(Operator._deeds)) or not MANY
