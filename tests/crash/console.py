@@ -11,6 +11,7 @@ import msgspec
 
 from crash.progress import Progress
 
+LOOK_EVERY_S = 1.0
 _PARTS = ("delivered", "filtered", "parked", "dead", "discarded", "backlog")
 
 
@@ -62,3 +63,4 @@ class Console:
             if not before:
                 return
             assert not progress.stuck(before), f"stuck: {left}, {before} in all; {errors()[-4000:]}"
+            await asyncio.sleep(LOOK_EVERY_S)
