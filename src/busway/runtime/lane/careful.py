@@ -67,14 +67,14 @@ class Careful:
 
     async def take(self, portion: Portion, fates: Fates) -> Portion:
         """Return what to work now of a portion, marked; the suspect has failed already."""
-        until = self._care.single_until
-        if portion.start < until:
-            portion = shortened(cut_off(portion, until), 1)
+        ahead = tuple(one for one in self._care.stretches if one.end > portion.start)
+        if ahead:
+            portion = shortened(cut_off(portion, ahead[0].end), ahead[0].most)
         if self._condemned(portion, fates):
             return portion
         if portion.wanted:
             only = portion.wanted[0][0] if len(portion.wanted) == 1 else None
-            self._marked = Mark(max(until, portion.end), only)
+            self._marked = Mark(portion.end, only, len(portion.wanted), ahead)
             await self._ledger.put(self._name, msgspec.json.encode(self._marked))
         return portion
 
@@ -83,13 +83,13 @@ class Careful:
         suspect = self._care.suspect
         if suspect is None or suspect >= portion.end:
             return False
-        self._care = Care(self._care.single_until)
+        self._care = Care(self._care.stretches)
         found = [event for offset, event in portion.wanted if offset == suspect]
         fates.add(Decided(suspect, event, INTERRUPTED) for event in found)
         return bool(found)
 
     async def passed(self, cursor: int) -> None:
         """Note how far the lane is settled; forget the mark once that is beyond it."""
-        if self._marked is not None and cursor >= self._marked.end:
+        if self._marked is not None and cursor >= self._marked.until:
             await self._ledger.change([Change(self._name, None)])
             self.over = True
