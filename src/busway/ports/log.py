@@ -58,7 +58,8 @@ class Log(Protocol):
         Further batches follow while they fit ``max_bytes`` (an engine may stop after a thousand).
         A trimmed ``offset`` reads from the first kept one. The first batch may begin before
         ``offset``; the caller cuts it. What another process appended may be left out until
-        ``bounds`` or ``wait`` has told of it here.
+        ``bounds`` or ``wait`` has told of it here, what it trimmed may be found until ``bounds``
+        has.
         Raises :class:`StoreDamaged` when a stored batch is not what was written.
         """
         ...
