@@ -76,6 +76,8 @@ class Gate:
         """When something landed last."""
         self.slots = Slots(opened.concurrency, clock)
         self._takes_permits = opened.concurrency is not None
+        self._resumed = 0
+        """How often: what set out before says nothing of a destination that was mended since."""
         self._clock = clock
         self._on_change = on_change
         self._changed = Signal(clock)
@@ -87,6 +89,7 @@ class Gate:
 
     def resume(self) -> None:
         """Go and see at once, also where the destination asked never to be called again (410)."""
+        self._resumed += 1
         self._set(self.breaker.resumed())
 
     def remember_gone(self, reason: str, since: datetime) -> None:
@@ -130,7 +133,7 @@ class Gate:
         The ``policy`` of the flow says how answers are treated. An answer to a load without items
         says that it could not be remembered.
         """
-        probing = self.breaker.state == "half-open"
+        probing, resumed = self.breaker.state == "half-open", self._resumed
         try:
             turn = self.suspects.set_out()
             outcomes = treated(policy, _checked(load, await self._written(load)))
@@ -144,13 +147,13 @@ class Gate:
             # a bug in a sink must not lose an event
             outcomes = [Down(f"{type(error).__name__}: {error}")] * (len(load.items) or 1)
         self._count(load, outcomes)
-        self._learn(outcomes, probing=probing)
+        self._learn(outcomes, probing=probing, resumed=resumed)
         return outcomes
 
     async def ask(self, answer: Awaitable[T | Down]) -> T | Down:
         """Learn from what a destination answers to a question, as to a load, and return it."""
         found: T | Down
-        probing = self.breaker.state == "half-open"
+        probing, resumed = self.breaker.state == "half-open", self._resumed
         try:
             found = await answer
         except BaseException as error:
@@ -158,7 +161,8 @@ class Gate:
                 self._lift_probe("the probe was cut off")
                 raise
             found = Down(f"{type(error).__name__}: {error}")
-        self._learn([found if isinstance(found, Down) else DELIVERED], probing=probing)
+        told = [found if isinstance(found, Down) else DELIVERED]
+        self._learn(told, probing=probing, resumed=resumed)
         return found
 
     async def _written(self, load: Load) -> Sequence[Outcome]:
@@ -188,8 +192,12 @@ class Gate:
         if landed or failed:
             self._tally = self._tally.counted(self._clock.monotonic(), landed, failed)
 
-    def _learn(self, outcomes: Sequence[Outcome], *, probing: bool) -> None:
+    def _learn(self, outcomes: Sequence[Outcome], *, probing: bool, resumed: int) -> None:
         found, now = self.breaker, self._clock.monotonic()
+        if resumed != self._resumed and not _takes(outcomes):
+            if probing:
+                self.pass_up()
+            return
         if outcomes and outcomes.count(UNTRIED) == len(outcomes):
             self.pass_up()
             return
