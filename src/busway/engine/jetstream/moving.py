@@ -20,7 +20,7 @@ from busway.engine.jetstream.stream import Fault, Stream, refusal
 from busway.engine.postgres.ledger import PostgresLedger
 from busway.engine.postgres.moving import ImportingLedger, begin_ledger, standing_of
 from busway.errors import Conflict
-from busway.ports import Batch, Draft, Log
+from busway.ports import Batch, Draft
 from busway.ports.moving import Move, Receiving, Standing
 from busway.settings import Settings
 
@@ -93,27 +93,19 @@ class JetStreamReceiving:
     """A stream and a ledger that take an installation."""
 
     def __init__(self, log: ReceivingLog, owner: PostgresLedger) -> None:
-        self._log = log
+        self.log = log
         self._owner = owner
-        self._ledger = ImportingLedger.over(owner)
-
-    @property
-    def log(self) -> Log:
-        return self._log
-
-    @property
-    def ledger(self) -> ImportingLedger:
-        return self._ledger
+        self.ledger = ImportingLedger.over(owner)
 
     async def append(self, batches: Sequence[Batch]) -> None:
-        await self._log.place(batches)
+        await self.log.place(batches)
 
     async def open_up(self) -> None:
-        await self._log.open_up()
+        await self.log.open_up()
 
     async def close(self) -> None:
         try:
-            await self._log.close()
+            await self.log.close()
         finally:
             await self._owner.close()
 

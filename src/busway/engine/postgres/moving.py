@@ -18,7 +18,7 @@ from busway.engine.postgres.schema import SCHEMA
 from busway.engine.postgres.store import open_ledger
 from busway.errors import Conflict
 from busway.lane import Audit, Change, Lane, Settled
-from busway.ports import Batch, Log
+from busway.ports import Batch
 from busway.ports.moving import (
     BELONGS_TO,
     MOVE,
@@ -255,9 +255,9 @@ class PostgresReceiving:
 
     def __init__(self, database: Database, log: PostgresLog, owner: PostgresLedger) -> None:
         self._database = database
-        self._log = log
+        self.log = log
         self._owner = owner
-        self._ledger = ImportingLedger(database)
+        self.ledger = ImportingLedger(database)
 
     @classmethod
     async def begin(cls, settings: Settings, move: Move, bases: Sequence[int]) -> Self:
@@ -271,14 +271,6 @@ class PostgresReceiving:
             await owner.close()
             raise
         return cls(database, log, owner)
-
-    @property
-    def log(self) -> Log:
-        return self._log
-
-    @property
-    def ledger(self) -> ImportingLedger:
-        return self._ledger
 
     async def append(self, batches: Sequence[Batch]) -> None:
         first, last = batches[0], batches[-1]
@@ -299,7 +291,7 @@ class PostgresReceiving:
 
     async def close(self) -> None:
         try:
-            await self._log.close()
+            await self.log.close()
         finally:
             await self._owner.close()
 
