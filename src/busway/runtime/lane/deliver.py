@@ -23,6 +23,8 @@ class Deliverer:
         self._to = assignment
         self._careful = careful
         self._cursor = lane.cursor
+        self._known = True
+        """Whether the cursor is known; a settlement that was not answered may have moved it."""
         self._fates = Fates()
 
     async def turn(self, loop: Loop) -> None:
@@ -30,6 +32,9 @@ class Deliverer:
         if self._to.tenure.lost:
             with loop.idle():
                 await asyncio.Event().wait()
+        if not self._known:
+            await self._catch_up()
+            return
         follow, partition = self._to.hub.follow, self._to.partition
         valve = self._to.valve
         if not valve.takes(partition, self._cursor):
@@ -41,16 +46,18 @@ class Deliverer:
         portion = cut(matched, self._to.rule, self._cursor, MOST_EVENTS)
         if portion is None:
             return
+        portion = shortened(portion, self._to.pace.most)
+        goal = valve.goal(partition)
+        portion = portion if goal is None else ended(portion, goal)
+        if self._careful is not None:
+            portion = await self._careful.take(portion, self._fates)
+        self._known = False
         try:
-            portion = shortened(portion, self._to.pace.most)
-            goal = valve.goal(partition)
-            portion = portion if goal is None else ended(portion, goal)
-            if self._careful is not None:
-                portion = await self._careful.take(portion, self._fates)
             self._cursor = await Passage(self._to, portion, self._fates).run(loop)
-            await self._passed()
         except Stale:
-            await self._catch_up()
+            return
+        self._known = True
+        await self._passed()
 
     async def _passed(self) -> None:
         if self._careful is not None:
@@ -65,4 +72,11 @@ class Deliverer:
         else:
             lane = await to.hub.ledger.open_lane(to.flow.name, to.partition, self._cursor)
         if lane is not None:
-            self._cursor, self._fates = lane.cursor, Fates()
+            self._go_on_at(lane.cursor)
+
+    def _go_on_at(self, cursor: int) -> None:
+        """Go on there; what is known of events beyond it stays so, and they do not go again."""
+        if cursor < self._cursor:
+            self._fates = Fates()
+        self._fates.forget(cursor)
+        self._cursor, self._known = cursor, True

@@ -1,0 +1,108 @@
+"""A settlement whose answer is lost: nothing goes to a destination a second time for that."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from busway import App, Event
+from busway.errors import StoreError
+from busway.flow import compile_app
+from busway.lane import Change, Settlement
+from busway.outcome import DELIVERED, Down, Outcome
+from busway.ports import Draft, Load, Supplies
+from busway.runtime.crew.crew import Crew, follow_for
+from busway.runtime.crew.shift import Shift
+from busway.runtime.due import Dues
+from busway.runtime.hub import Hub
+from busway.runtime.observe.observer import Observer
+from busway.runtime.observe.record import Recorder
+from busway.telemetry import Metrics
+from busway.testing import HandClock, MemoryLedger, MemoryLog
+
+
+def drafts(*ids: str) -> Sequence[Draft]:
+    events = [Event(type="t", source="/s", id=id, subject="key") for id in ids]
+    return [Draft(0, [one.to_json() for one in events])]
+
+
+class Losing(MemoryLedger):
+    """Applies one settlement, has more come to the log, and does not answer."""
+
+    def __init__(self, log: MemoryLog, clock: HandClock, number: int) -> None:
+        super().__init__()
+        self._log = log
+        self._clock = clock
+        self._left = number
+        self.lost = False
+
+    async def settle(
+        self, settlements: Sequence[Settlement], changes: Sequence[Change] = ()
+    ) -> Sequence[bool]:
+        found = await super().settle(settlements, changes)
+        self._left -= 1
+        if self._left == 0:
+            await self._log.append(drafts("late"), self._clock.now())
+            self.lost = True
+            raise StoreError("the connection broke")
+        return found
+
+
+class Counted:
+    """A destination without positions: knows what came; from the second event on it was down."""
+
+    name = "counted"
+
+    def __init__(self, *, down: bool) -> None:
+        self.came: list[str] = []
+        self._down = down
+
+    async def open(self, supplies: Supplies) -> Counted:
+        return self
+
+    async def write(self, load: Load) -> Sequence[Outcome]:
+        outcomes: list[Outcome] = []
+        for number, item in enumerate(load.items):
+            if self._down and number:
+                outcomes += [Down("away")] * (len(load.items) - number)
+                break
+            self.came.append(item.event.id)
+            outcomes.append(DELIVERED)
+        self._down = False
+        return outcomes
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize("leased", [False, True])
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize(("down", "number"), [(False, 1), (True, 1), (True, 2)])
+async def test_nothing_goes_twice(down: bool, number: int, ordered: bool, leased: bool) -> None:
+    clock, log, sink = HandClock(), MemoryLog(1), Counted(down=down)
+    ledger = Losing(log, clock, number)
+    app = App("shop")
+    app.flow("f", to=sink, ordered=ordered)
+    program, metrics = compile_app(app), Metrics()
+    observer, dues = Observer(metrics), Dues(ledger, clock)
+    hub = Hub(follow_for(program, log), ledger, clock, log.identity, observer, dues)
+    shift = Shift(ledger, clock) if leased else None
+    await ledger.open_lane("f", 0, 0)
+    await log.append(drafts("a", "b", "c"), clock.now())
+    crew = Crew(program, hub, log, Recorder(ledger, clock, metrics), shift)
+    await crew.start(NoBus())
+    while (await ledger.lanes())[0].cursor < 4:
+        await clock.turn(0.1)
+        await asyncio.sleep(0.01)  # a loop that failed pauses by the real clock
+    await crew.stop(10.0)
+    (lane,) = await ledger.lanes()
+    assert ledger.lost
+    assert (lane.cursor, lane.counts.delivered) == (4, 4)
+    assert (sink.came if ordered else sorted(sink.came)) == ["a", "b", "c", "late"]
+
+
+class NoBus:
+    async def publish(self, events: Sequence[object]) -> None:
+        raise AssertionError("nothing is published here")
