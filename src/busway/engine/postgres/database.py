@@ -194,7 +194,10 @@ def told(place: str) -> Iterator[None]:
 
 
 def translated(error: BaseException, place: str) -> StoreError:
-    """Return what an error means; all of them may pass, and nothing was stored."""
+    """Return what an error means; all of them may pass.
+
+    Nothing was stored, but where the connection was lost or given up: then that is not known.
+    """
     code = str(getattr(error, "sqlstate", None) or "")
     if code in _FULL:
         return StoreFull(f"{place}: {error}; make room on the server")
