@@ -98,9 +98,10 @@ class Mover:
         sizes = await self._origin.ledger.sizes()
         counts = [lane.counts for lane in await self._origin.ledger.lanes()]
         bounds = await _bounds(self._origin.log)
+        moved = self._origin.moved if state == "moved" else None
         return Plan(
             origin=self._origin.name,
-            to=self._target.name,
+            to=self._target.name if moved is None else moved.to,
             target=state,
             partitions=len(bounds),
             events=sum(end - base for base, end in bounds),
@@ -137,15 +138,19 @@ class Mover:
 
     async def _compare_events(self, receiving: Receiving, plan: Plan) -> Sequence[Compared]:
         counted = _Counted(self._telling("check events", plan.events))
-        return [
+        compared = [
             await compare_events(self._origin.log, receiving.log, partition, counted.add)
             for partition in range(plan.partitions)
         ]
+        counted.end()
+        return compared
 
     async def _compare_records(self, receiving: Receiving, moving: Moving, plan: Plan) -> int:
         counted = _Counted(self._telling("check records", plan.records))
         both = (self._origin.ledger, receiving.ledger)
-        return await compare_records(*both, moving, counted.add)
+        count = await compare_records(*both, moving, counted.add)
+        counted.end()
+        return count
 
     async def _end(self, receiving: Receiving, who: str) -> None:
         """Mark the origin first, so that at no time both can be run."""
@@ -173,6 +178,10 @@ class _Counted:
         before, self._count = self._count, self._count + count
         if before // self.EVERY != self._count // self.EVERY:
             self._reached(self._count)
+
+    def end(self) -> None:
+        """Tell how much it was in all."""
+        self._reached(self._count)
 
 
 async def _ended(ledger: Ledger, before: Move, after: Move, who: str) -> None:
