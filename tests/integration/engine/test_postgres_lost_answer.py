@@ -1,0 +1,97 @@
+"""Settlements whose answers are lost, of several lanes at once: nothing goes a second time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import asyncpg
+
+from busway import App, Event
+from busway.clock import SystemClock
+from busway.engine.postgres import PostgresLedger
+from busway.engine.postgres.database import Database
+from busway.engine.postgres.schema import SCHEMA, prepare
+from busway.flow import compile_app
+from busway.lane import Counts
+from busway.outcome import DELIVERED, Outcome
+from busway.ports import Draft, Load, Supplies
+from busway.runtime.crew.crew import Crew, follow_for
+from busway.runtime.due import Dues
+from busway.runtime.hub import Hub
+from busway.runtime.observe.observer import Observer
+from busway.runtime.observe.record import Recorder
+from busway.telemetry import Metrics
+from busway.testing import MemoryLog
+from delivery_node import until
+from nats_proxy import proxy_to
+from postgres_server import PostgresServer
+
+FLOWS = 12
+CURSORS = "SELECT count(*) FROM busway.lane WHERE cursor = $1"
+
+
+class Counted:
+    """A destination without positions: it knows what came, and how often."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.came: list[str] = []
+
+    async def open(self, supplies: Supplies) -> Counted:
+        return self
+
+    async def write(self, load: Load) -> Sequence[Outcome]:
+        self.came += [item.event.id for item in load.items]
+        return [DELIVERED] * len(load.items)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+class NoBus:
+    async def publish(self, events: Sequence[object]) -> None:
+        raise AssertionError("nothing is published here")
+
+
+async def test_what_was_settled_without_an_answer_does_not_go_again(
+    server: PostgresServer,
+) -> None:
+    url, clock, log, metrics = await server.fresh_database(), SystemClock(), MemoryLog(1), Metrics()
+    await prepare(url, SCHEMA, 1)
+    direct = await asyncpg.connect(url)
+    app, sinks = App("shop"), [Counted(f"counted {number}") for number in range(FLOWS)]
+    for number, sink in enumerate(sinks):
+        app.flow(f"f{number}", to=sink)
+    program = compile_app(app)
+
+    async def come(*ids: str) -> None:
+        events = [Event(type="t", source="/s", id=id).to_json() for id in ids]
+        await log.append([Draft(0, events)], clock.now())
+
+    async def all_at(cursor: int) -> bool:
+        return bool(await direct.fetchval(CURSORS, cursor) == FLOWS)
+
+    async with proxy_to(server.port) as proxy:
+        database = await Database.open(url.replace(str(server.port), str(proxy.port)), SCHEMA)
+        ledger = PostgresLedger(database)
+        observer, dues = Observer(metrics), Dues(ledger, clock)
+        hub = Hub(follow_for(program, log), ledger, clock, log.identity, observer, dues)
+        crew = Crew(program, hub, log, Recorder(ledger, clock, metrics))
+        await crew.start(NoBus())
+        await come("a", "b")
+        await until(lambda: all_at(2))
+        await until(lambda: all(len(sink.came) == 2 for sink in sinks))
+        proxy.mute()
+        await come("c")
+        await until(lambda: all(len(sink.came) == 3 for sink in sinks))
+        await come("d")
+        proxy.cut()
+        await proxy.release()
+        await until(lambda: all_at(4))
+        await crew.stop(10.0)
+        assert [sink.came for sink in sinks] == [["a", "b", "c", "d"]] * FLOWS
+        assert [one.counts for one in await ledger.lanes()] == [Counts(delivered=4)] * FLOWS
+        await ledger.close()
+        proxy.cut()  # it does not tell the client that the server has hung up
+        await database.close()
+    await direct.close()
