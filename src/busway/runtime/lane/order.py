@@ -55,10 +55,11 @@ def held_back(
 ) -> tuple[list[Item], list[Decided]]:
     """Return the items that may go, and the decided ones, with what has to wait as ``Held``.
 
-    After an event that failed and will be tried again wait the items of its key, and those of its
-    key that failed too: each with a time of its own, a later one might overtake it.
+    After an event that failed and will be tried again, or waits already, wait the items of its
+    key, and those of its key that failed too: each with a time of its own, a later one might
+    overtake it.
     """
-    first = _first_failures(decided)
+    first = _first_staying(decided)
     if not first:
         return list(items), list(decided)
     free = [item for item in items if not _behind(first, item.event.key, item.offset)]
@@ -80,7 +81,7 @@ def in_turn(wanted: Sequence[tuple[int, Event]], decided: Sequence[Decided]) -> 
     found: list[Decided] = []
     for offset, event in wanted:
         one = fates.get(offset)
-        stays = one is None or _fails(one) or isinstance(one.fate, Held)
+        stays = one is None or _stays(one)
         if one is not None and not (stays and event.key in staying):
             found.append(one)
         if stays and event.key is not None:
@@ -88,13 +89,17 @@ def in_turn(wanted: Sequence[tuple[int, Event]], decided: Sequence[Decided]) -> 
     return found
 
 
-def _first_failures(decided: Sequence[Decided]) -> Mapping[str, int]:
+def _first_staying(decided: Sequence[Decided]) -> Mapping[str, int]:
     first: dict[str, int] = {}
     for one in decided:
-        key = one.event.key if _fails(one) else None
+        key = one.event.key if _stays(one) else None
         if key is not None:
             first[key] = min(one.offset, first.get(key, one.offset))
     return first
+
+
+def _stays(one: Decided) -> bool:
+    return _fails(one) or isinstance(one.fate, Held)
 
 
 def _fails(one: Decided) -> bool:

@@ -43,6 +43,13 @@ def test_a_later_failure_of_the_key_waits_too_so_that_it_cannot_be_due_earlier()
     assert fates == {2: AGAIN, 7: Held(), 3: AGAIN}
 
 
+def test_what_waits_already_keeps_those_behind_it_back_though_nothing_failed() -> None:
+    items = [item(1, "a"), item(3, "a"), item(4, "b"), item(5, None)]
+    free, fates = went(items, [decided(2, "a", Held()), decided(6, "a", AGAIN)])
+    assert free == [1, 4, 5]
+    assert fates == {2: Held(), 3: Held(), 6: Held()}
+
+
 def test_nobody_waits_for_what_is_given_up_filtered_or_without_a_key() -> None:
     fates = [decided(1, "a", NEVER), decided(2, "b", "filtered"), decided(3, None, AGAIN)]
     free, known = went([item(4, "a"), item(5, "b"), item(6, None)], fates)
