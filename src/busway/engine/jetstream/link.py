@@ -10,9 +10,9 @@ from typing import Self
 
 import nats
 import nats.errors
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from busway.engine.jetstream.client import Client, told
 from busway.engine.jetstream.place import Place
 from busway.errors import StoreError
 
@@ -74,8 +74,9 @@ class Link:
 
     async def hear(self, subject: str, take: Callable[[Msg], Awaitable[None]]) -> None:
         """Give every message of a subject to ``take``, from now on and after each reconnection."""
+        client = await self._ready()
         self._hearing.append((subject, take))
-        await (await self._ready()).subscribe(subject, cb=take)
+        await client.subscribe(subject, cb=take)
 
     async def ask(self, subject: str, body: bytes, headers: Mapping[str, str] | None = None) -> Msg:
         """Return the answer to a message. Raises :class:`Unanswered` when there is none."""
@@ -148,7 +149,7 @@ class Link:
         async with self._opening:
             if self._client.is_connected:
                 return
-            client = Client()
+            client = Client(tls=self.place.tls)
             try:
                 await self._begin(client)
             except (nats.errors.Error, OSError, TimeoutError, ValueError) as error:
@@ -185,7 +186,7 @@ class Link:
             await client.subscribe(subject, cb=take)
 
     async def _went_wrong(self, error: Exception) -> None:
-        self._trouble = str(error) or type(error).__name__
+        self._trouble = told(error)
 
     async def _went_away(self) -> None:
         self._up.clear()
@@ -202,8 +203,7 @@ class Link:
                 future.set_exception(Unanswered(f"{self.place}: {reason}"))
 
     def _lost(self, error: BaseException) -> Unanswered:
-        text = self._trouble or str(error) or type(error).__name__
-        return Unanswered(f"{self.place} cannot be used now: {text}")
+        return Unanswered(f"{self.place} cannot be used now: {self._trouble or told(error)}")
 
 
 def _collector(future: asyncio.Future[list[Msg]], *, many: bool) -> Take:

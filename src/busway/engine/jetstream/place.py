@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import ssl
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -13,7 +16,10 @@ from busway.errors import SettingsError
 
 PORT = 4222
 _SCHEMES = ("nats", "tls")
+_FILES = ("creds", "nkey", "ca", "cert", "key")
+_NO_OPTIONS = ("servers", "name")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_WANTED: Mapping[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,6 +35,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     password: str = ""
     token: str = ""
     tls: bool = False
+    """Whether TLS is insisted on: with a server that has none nothing is said."""
     replicas: int = 0
     """How many servers keep a copy; 0: three in a cluster, one on a server by itself."""
     sync: str = "always"
@@ -63,11 +70,14 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             )
         who, _, hosts = parts.netloc.rpartition("@")
         given: dict[str, Any] = dict(parse_qsl(parts.query, keep_blank_values=True))
+        for option, value in given.items():
+            _check_option(cls, option, value, _shown(hosts))
         given |= _identity(who)
         if given.get("monitor"):
             given["monitor"] = given["monitor"].split(",")
         given["servers"] = [_server(host) for host in hosts.split(",")]
-        given["tls"] = parts.scheme == "tls" or any(map(given.get, ("ca", "cert", "key")))
+        if parts.scheme == "tls" or any(map(given.get, ("ca", "cert", "key"))):
+            given["tls"] = True
         if name := parts.path.strip("/"):
             given["name"] = name
         try:
@@ -84,6 +94,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ValueError(f"replicas is {self.replicas}; give 1, 3 or 5")
         if self.window_s < 0.1:
             raise ValueError("window_s must be at least 0.1")
+        if self.key and not self.cert:
+            raise ValueError("key is given without its cert; give both")
 
     def __str__(self) -> str:
         """Return what a person calls it, without secrets."""
@@ -94,6 +106,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
         Raises :class:`SettingsError` when a file that is named cannot be used.
         """
+        self.check_files()
         given: dict[str, Any] = {
             "user": self.user,
             "password": self.password,
@@ -106,6 +119,22 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             chosen["tls"] = self._context()
         scheme = "tls" if self.tls else "nats"
         return chosen | {"servers": [f"{scheme}://{server}" for server in self.servers]}
+
+    def check_files(self) -> None:
+        """Raise :class:`SettingsError` where a file that is named cannot be read.
+
+        The client itself reads those that say who one is only where a server asks for it.
+        """
+        for option in _FILES:
+            named = getattr(self, option)
+            try:
+                if named:
+                    Path(named).read_bytes()
+            except OSError as error:
+                raise SettingsError(
+                    f"{self}: {named} cannot be read ({error.strerror}); correct ?{option}="
+                    " in the address"
+                ) from error
 
     def _context(self) -> ssl.SSLContext:
         try:
@@ -126,6 +155,24 @@ def _identity(who: str) -> dict[str, str]:
 
 def _server(host: str) -> str:
     return host if re.search(r":\d+$", host) else f"{host}:{PORT}"
+
+
+def _check_option(kind: type[Place], option: str, value: str, address: str) -> None:
+    """Raise :class:`SettingsError` for an option that there is not, or for a wrong value."""
+    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    known = [name for name in fields if name not in _NO_OPTIONS]
+    if option not in known:
+        near = difflib.get_close_matches(option, known, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+        raise SettingsError(f"the address of JetStream {address} has no option {option!r}; {hint}")
+    wanted = _WANTED.get(fields[option].type)
+    try:
+        if wanted:
+            msgspec.convert(value, fields[option].type, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(
+            f"the address of JetStream {address}: {option} is {value!r}; give {wanted}"
+        ) from error
 
 
 def _shown(hosts: str) -> str:

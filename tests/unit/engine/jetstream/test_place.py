@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from busway.engine.jetstream import Place
@@ -32,14 +34,18 @@ def test_an_address_says_who_one_is(who: str, expected: dict[str, str]) -> None:
     assert connecting["servers"] == ["nats://one:4222", "nats://two:4222"]
 
 
-def test_files_of_credentials_are_handed_on() -> None:
-    connecting = Place.of("nats://one?creds=/etc/busway.creds&nkey=/etc/seed.nk").connecting()
-    assert connecting["user_credentials"] == "/etc/busway.creds"
-    assert connecting["nkeys_seed"] == "/etc/seed.nk"
+def test_files_of_credentials_are_handed_on(tmp_path: Path) -> None:
+    creds, seed = tmp_path / "busway.creds", tmp_path / "seed.nk"
+    creds.touch()
+    seed.touch()
+    connecting = Place.of(f"nats://one?creds={creds}&nkey={seed}").connecting()
+    assert connecting["user_credentials"] == str(creds)
+    assert connecting["nkeys_seed"] == str(seed)
 
 
-def test_tls_is_asked_for_by_the_scheme() -> None:
-    connecting = Place.of("tls://one").connecting()
+@pytest.mark.parametrize("address", ["tls://one", "nats://one?tls=true", "tls://one?tls=false"])
+def test_tls_is_asked_for_by_the_scheme_or_an_option(address: str) -> None:
+    connecting = Place.of(address).connecting()
     assert connecting["servers"] == ["tls://one:4222"]
     assert connecting["tls"].check_hostname
 
@@ -54,8 +60,11 @@ def test_what_a_person_sees_has_no_secrets() -> None:
         ("http://one", "must be like nats://"),
         ("nats://", "must be like nats://"),
         ("nats://one/a.b", "'a.b' must be of letters"),
-        ("nats://one?replica=3", "unknown field `replica`"),
-        ("nats://one?replicas=many", "int"),
+        ("nats://one?replica=3", "no option 'replica'; did you mean 'replicas'"),
+        ("nats://one?servers=two", "no option 'servers'; there are user, password, token, tls"),
+        ("nats://one?replicas=many", "replicas is 'many'; give a whole number"),
+        ("nats://one?compress=perhaps", "compress is 'perhaps'; give true or false"),
+        ("nats://one?key=/etc/client.key", "key is given without its cert"),
         ("nats://one?replicas=7", "replicas is 7"),
         ("nats://one?sync=never", "sync is 'never'"),
         ("nats://one?window_s=0", "at least 0.1"),
@@ -66,9 +75,18 @@ def test_a_mistake_is_named(address: str, message: str) -> None:
         Place.of(address)
 
 
-def test_a_missing_file_is_named() -> None:
+@pytest.mark.parametrize("option", ["creds", "nkey", "ca", "cert"])
+def test_a_missing_file_is_named(option: str) -> None:
+    with pytest.raises(SettingsError, match=rf"/nowhere cannot be read.*correct \?{option}="):
+        Place.of(f"nats://one?{option}=/nowhere").connecting()
+    with pytest.raises(SettingsError, match=rf"/nowhere cannot be read.*correct \?{option}="):
+        Place.of(f"nats://one?{option}=/nowhere").check_files()
+
+
+def test_a_file_without_a_certificate_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").touch()
     with pytest.raises(SettingsError, match="TLS files cannot be used"):
-        Place.of("nats://one?ca=/nowhere.pem").connecting()
+        Place.of(f"nats://one?ca={tmp_path}/ca.pem").connecting()
 
 
 @pytest.mark.parametrize("secret", ["ge/heim", "ge?heim", "ge#heim"])

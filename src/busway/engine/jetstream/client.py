@@ -1,0 +1,61 @@
+"""The NATS client, which insists on TLS where the address does, and what its errors mean."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+import nats.aio.client
+import nats.errors
+
+_NOT_NATS = "empty response from server"
+_UNKNOWN = "authorization violation"
+_ADDRESS = "is the address right, with the port for clients (4222 by itself)?"
+
+
+class NoTls(nats.errors.Error):
+    """TLS is insisted on, and the server has none."""
+
+    def __str__(self) -> str:
+        return (
+            "the server has no TLS, and the address insists on it (tls://, ?tls=, ?ca=, ?cert=):"
+            " nothing was said to it; set tls on the servers, or give nats:// without these"
+        )
+
+
+class Client(nats.aio.client.Client):
+    """Goes over to TLS before it says anything, or says nothing, where TLS is insisted on.
+
+    By itself it takes the server's word for whether there is to be TLS.
+    """
+
+    def __init__(self, *, tls: bool = False) -> None:
+        super().__init__()
+        self._insists = tls
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        """Take in what a server says of itself; at first that is before the client says who it is.
+
+        Raises :class:`NoTls`.
+        """
+        if self._insists and initial_connection and not info.get("tls_required"):
+            if not info.get("tls_available"):
+                raise NoTls
+            info["tls_required"] = True  # which the client looks at next
+        await super()._process_info(info, initial_connection)
+
+
+def told(error: BaseException) -> str:
+    """Return what a person is told of an error of the connection, and what to do."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, TimeoutError):
+        return f"nothing that speaks NATS answered in time; {_ADDRESS}"
+    if _NOT_NATS in text:
+        return f"what answers there does not speak NATS, or is just stopping; {_ADDRESS}"
+    if _UNKNOWN in text.lower():
+        return (
+            f"{text}; give who the servers know (USER:PASSWORD@, TOKEN@, ?creds=FILE, ?nkey=FILE)"
+        )
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"{text}; name who signed it with ?ca=FILE, and the servers as it does"
+    return f"{text}; is it running, is the address right?" if isinstance(error, OSError) else text

@@ -1,0 +1,27 @@
+"""What goes wrong with a connection is said with what to do."""
+
+from __future__ import annotations
+
+import ssl
+
+import nats.errors
+import pytest
+
+from busway.engine.jetstream.client import NoTls, told
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (TimeoutError(), "nothing that speaks NATS answered in time; is the address right"),
+        (nats.errors.Error("nats: empty response from server when expecting"), "does not speak"),
+        (nats.errors.Error("nats: 'Authorization Violation'"), "give who the servers know"),
+        (ssl.SSLCertVerificationError("certificate verify failed"), "?ca=FILE"),
+        (ConnectionRefusedError(111, "Connect call failed"), "is it running"),
+        (NoTls(), "set tls on the servers"),
+        (nats.errors.NoServersError(), "no servers available"),
+        (ValueError(), "ValueError"),
+    ],
+)
+def test_every_text_says_what_to_do_where_that_is_known(error: Exception, text: str) -> None:
+    assert text in told(error)
