@@ -32,6 +32,7 @@ from busway.runtime.observe.reading import Reader
 from busway.runtime.observe.record import Recorder
 from busway.runtime.observe.seen import Seen
 from busway.runtime.observe.survey import Survey
+from busway.runtime.outage import Outage
 from busway.runtime.process.readiness import Readiness
 from busway.runtime.redrive import Redriver
 from busway.runtime.replay.dispatch import Replays
@@ -70,6 +71,7 @@ class Node:
         self._settings = settings
         self._stores = stores
         self._clock = clock or SystemClock()
+        self._outage = Outage(self._clock)
         self._metrics = Metrics()
         self._observer = Observer(self._metrics)
         self._appender = Appender(stores.log, self._clock, settings.dedupe_window_s, self._observer)
@@ -228,20 +230,22 @@ class Node:
             self._stores.log.identity,
             self._observer,
             Dues(self._stores.ledger, self._clock),
+            self._outage,
         )
         return Crew(program, hub, self._stores.log, self._recorder, self._shift)
 
     def _housekeeping(self) -> list[Loop]:
         log, ledger, settings = self._stores.log, self._stores.ledger, self._settings
+        away = self._outage
         retention = Retention(settings.retention_age_s, settings.retention_bytes)
         turns = (self._recorder.turn, self._gauges.turn, self._readiness.turn)
         names = ("record", "gauges", "readiness")
-        loops = [Loop(name, turn) for name, turn in zip(names, turns, strict=True)]
+        loops = [Loop(name, turn, away) for name, turn in zip(names, turns, strict=True)]
         if self.role != "work" and self._stores.shared:
-            loops.append(Loop("seen", self._alerts.attend))
+            loops.append(Loop("seen", self._alerts.attend, away))
         if self._stores.shared:
-            followed = range(log.partitions)
-            loops += [Loop(f"follow/{p}", Following(self._appender, p).turn) for p in followed]
+            following = [Following(self._appender, p).turn for p in range(log.partitions)]
+            loops += [Loop(f"follow/{p}", turn, away) for p, turn in enumerate(following)]
         if self.role == "serve":
             return loops
         once: dict[str, Turn] = {
@@ -252,7 +256,8 @@ class Node:
         duties = None if self._shift is None else self._shift.duties
         rests = {"alerts": self._alerts.rest}
         return loops + [
-            Loop(name, on_duty(name, duties, turn, rests.get(name))) for name, turn in once.items()
+            Loop(name, on_duty(name, duties, turn, rests.get(name)), away)
+            for name, turn in once.items()
         ]
 
     def _alerts_on(self, survey: Survey) -> Alerts:

@@ -21,6 +21,7 @@ from busway.runtime.hold.gate import Gate
 from busway.runtime.hold.pace import Pace, Paid
 from busway.runtime.hold.valve import Valve
 from busway.runtime.lease.tenure import Tenure
+from busway.runtime.outage import Outage
 
 
 class DeliveryObserver(Protocol):
@@ -44,7 +45,8 @@ class Times(msgspec.Struct, frozen=True):
 class Hub(msgspec.Struct, frozen=True):
     """The stores, the clock and the observer; ``identity`` is the log's.
 
-    ``dues`` says for all flows together which of them have something to retry.
+    ``dues`` says for all flows together which of them have something to retry; ``outage`` is told
+    by all loops together when stores are away.
     """
 
     follow: Follow
@@ -53,6 +55,7 @@ class Hub(msgspec.Struct, frozen=True):
     identity: str
     observer: DeliveryObserver
     dues: Dues
+    outage: Outage = msgspec.field(default_factory=Outage)
 
     def terms(self, flow: Flow) -> Terms:
         """Return what settling a batch of a flow depends on, now."""

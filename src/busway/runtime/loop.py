@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import structlog
 
 from busway.errors import StoreError
+from busway.runtime.outage import Outage
 
 _PAUSES_S = (0.1, 0.5, 1.0, 5.0)
 _log = structlog.get_logger("busway")
@@ -19,11 +20,19 @@ Turn = Callable[["Loop"], Awaitable[None]]
 class Loop:
     """One task that takes turns. A turn waits only inside ``with loop.idle():``.
 
-    ``stop`` ends a loop at once where it is idle; otherwise its turn is finished first.
+    ``stop`` ends a loop at once where it is idle; otherwise its turn is finished first. Loops that
+    share an ``outage`` tell of stores that are away together.
     """
 
-    def __init__(self, name: str, turn: Turn, longest_pause_s: float = _PAUSES_S[-1]) -> None:
+    def __init__(
+        self,
+        name: str,
+        turn: Turn,
+        outage: Outage | None = None,
+        longest_pause_s: float = _PAUSES_S[-1],
+    ) -> None:
         self.name = name
+        self._outage = outage or Outage()
         self._longest_pause_s = longest_pause_s
         self._turn = turn
         self._stopping = False
@@ -62,16 +71,24 @@ class Loop:
         return bool(done)
 
     async def _run(self) -> None:
-        while not self._stopping:
-            try:
-                await self._turn(self)
-                self._failures = 0
-            except StoreError as error:
-                _log.warning("waiting for a store", loop=self.name, error=str(error))
-                await self._pause()
-            except Exception as error:
-                _log.error("loop failed", loop=self.name, error=repr(error), exc_info=error)
-                await self._pause()
+        try:
+            while not self._stopping:
+                await self._take_turn()
+        finally:
+            self._outage.left(self.name)
+
+    async def _take_turn(self) -> None:
+        try:
+            await self._turn(self)
+        except StoreError as error:
+            self._outage.failed(self.name, str(error))
+            await self._pause()
+        except Exception as error:
+            _log.error("loop failed", loop=self.name, error=repr(error), exc_info=error)
+            await self._pause()
+        else:
+            self._failures = 0
+            self._outage.passed(self.name)
 
     async def _pause(self) -> None:
         pause_s = _PAUSES_S[min(self._failures, len(_PAUSES_S) - 1)]

@@ -69,6 +69,9 @@ def test_nobody_is_ready_while_the_database_is_away(
         finally:
             server.start()
         until(lambda: readiness() == (200, 200), "both are ready again")
+        until(lambda: "the stores answer again" in worker.log, "it says that they are back")
+    for each in (intake, worker):
+        assert 1 <= each.log.count("waiting for a store") <= 20, "a few lines, not one for each try"
 
 
 def test_one_that_slept_tells_that_its_lanes_were_lost(cluster: Cluster) -> None:

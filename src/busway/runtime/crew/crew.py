@@ -79,15 +79,16 @@ class Crew:
         for flow in self.program.flows:
             self._staff(rules[flow.name], flow)
         await self._steersman.look()
-        self._loops.append(Loop("steer", self._steersman.turn))
+        outage = self._hub.outage
+        self._loops.append(Loop("steer", self._steersman.turn, outage))
         if self._shift is None:
             for lane in lanes:  # one that workers had before has their last epoch
                 careful = None if marks is None else Careful(self._hub.ledger, lane, marks)
                 self._teams[lane.flow].begin(lane, careful, Tenure(lane.epoch))
         else:
             self._shift.man(self._teams, self.share)
-            self._loops.append(Loop("beat", self._shift.beat.turn, LOOK_EVERY_S))
-            self._loops.append(Loop("shift", self._shift.turn, LOOK_EVERY_S))
+            self._loops.append(Loop("beat", self._shift.beat.turn, outage, LOOK_EVERY_S))
+            self._loops.append(Loop("shift", self._shift.turn, outage, LOOK_EVERY_S))
         for loop in self._loops:
             loop.start()
 

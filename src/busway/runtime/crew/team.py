@@ -54,7 +54,8 @@ class Team:
         to = to if tenure is None else msgspec.structs.replace(to, tenure=tenure)
         self._held[lane.partition] = to
         name = f"{lane.flow}/{lane.partition}"
-        self._loops[lane.partition] = loop = Loop(name, Deliverer(to, lane, careful).turn)
+        turn = Deliverer(to, lane, careful).turn
+        self._loops[lane.partition] = loop = Loop(name, turn, to.hub.outage)
         self._start(loop)
         if self._retrying is None:
             self._retry()
@@ -85,7 +86,7 @@ class Team:
             self._retried = dict(self._held)
             hub = next(iter(self._retried.values())).hub
             retrier = Retrier(hub, self._retried, leased=self._leased)
-            self._retrying = Loop(f"{self.flow.name}/retry", retrier.turn)
+            self._retrying = Loop(f"{self.flow.name}/retry", retrier.turn, hub.outage)
             self._start(self._retrying)
 
     async def _stop_retrying(self, within_s: float) -> bool:

@@ -53,7 +53,7 @@ class Replays:
         self._measured: dict[str, tuple[float, int]] = {}
         self.mine: Callable[[str], bool] = _every
         """Says of a flow whether its replays are worked here."""
-        self._loop = Loop("replays", self.turn)
+        self._loop = Loop("replays", self.turn, hub.outage)
 
     def start(self) -> None:
         """Begin to look for replays."""

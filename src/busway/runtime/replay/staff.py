@@ -22,7 +22,7 @@ from busway.runtime.hold.valve import Valve
 from busway.runtime.hub import Assignment, Hub
 from busway.runtime.lane.careful import Careful
 from busway.runtime.lane.retry import Retrier
-from busway.runtime.loop import Loop, Turn
+from busway.runtime.loop import Loop
 from busway.runtime.replay.lane import Reading, ReplayLane
 from busway.runtime.replay.way import ReplayAssignment, Skips
 
@@ -64,10 +64,9 @@ class Work:
 class Staff:
     """Works one replay until it is stopped."""
 
-    def __init__(self, name: str, turns: tuple[Turn, Turn], file: Gate | None) -> None:
-        work, retry = turns
+    def __init__(self, loops: tuple[Loop, Loop], file: Gate | None) -> None:
         self._file = file
-        self._loops = [Loop(name, work), Loop(f"{name}/retry", retry)]
+        self._loops = loops
         for loop in self._loops:
             loop.start()
 
@@ -109,8 +108,10 @@ async def engage(ground: Ground, flow: Mapping[int, Assignment], job: Job) -> St
         )
         for one, lane in zip(spans, opened, strict=True)
     ]
-    loops = (Work(lanes, ground.finished).turn, Retrier(ground.hub, ways).turn)
-    return Staff(replay_name(job.flow, job.id), loops, file)
+    name, outage = replay_name(job.flow, job.id), ground.hub.outage
+    work = Loop(name, Work(lanes, ground.finished).turn, outage)
+    retry = Loop(f"{name}/retry", Retrier(ground.hub, ways).turn, outage)
+    return Staff((work, retry), file)
 
 
 async def _file(ground: Ground, request: Request) -> Gate | None:

@@ -1,0 +1,74 @@
+"""An outage of the stores, as all loops of a process find it: told once, and again now and then."""
+
+from __future__ import annotations
+
+import structlog
+
+from busway.clock import Clock, SystemClock
+
+TELL_EVERY_S = 60.0
+"""How often the same error is told while an outage lasts."""
+MOST_TEXTS = 8
+"""How many different errors are told in that time: a text may name what each loop was about."""
+QUIET_S = 30.0
+"""So long after the last failure it is over, also for loops that only wait since."""
+
+_log = structlog.get_logger("busway")
+
+
+class Outage:
+    """Hears of each turn, and logs when turns begin to fail, and when all loops go on again."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._failing: set[str] = set()
+        self._texts: set[str] = set()
+        self._began_at = self._told_at = self._failed_at = 0.0
+        self._again_at: float | None = None
+        """When a turn went well for the first time since the last one that failed."""
+        self._recovered = False
+        """Whether that is known of a loop that had failed: others may not need what is away."""
+
+    def failed(self, loop: str, error: str) -> None:
+        """A turn of a loop failed; it is going to try again."""
+        now = self._clock.monotonic()
+        if not self._failing:
+            self._began_at = now
+            self._texts.clear()
+        self._failing.add(loop)
+        self._failed_at, self._again_at, self._recovered = now, None, False
+        self._tell(loop, error, now)
+
+    def passed(self, loop: str) -> None:
+        """A turn of a loop went well."""
+        if not self._failing:
+            return
+        now = self._clock.monotonic()
+        self._again_at = now if self._again_at is None else self._again_at
+        self._recovered |= loop in self._failing
+        self._failing.discard(loop)
+        if not self._failing or now - self._failed_at >= QUIET_S:
+            self._end()
+
+    def left(self, loop: str) -> None:
+        """A loop has ended."""
+        if self._failing == {loop} and self._recovered:
+            self._end()
+        self._failing.discard(loop)
+
+    def _tell(self, loop: str, error: str, now: float) -> None:
+        if now - self._told_at >= TELL_EVERY_S:
+            self._texts.clear()
+        if error in self._texts or len(self._texts) >= MOST_TEXTS:
+            return
+        if not self._texts:
+            self._told_at = now
+        self._texts.add(error)
+        for_s = round(now - self._began_at, 1)
+        _log.warning("waiting for a store", loop=loop, error=error, for_s=for_s)
+
+    def _end(self) -> None:
+        self._failing.clear()
+        if self._again_at is not None:
+            lasted_s = round(self._again_at - self._began_at, 1)
+            _log.info("the stores answer again", lasted_s=lasted_s)
