@@ -92,7 +92,9 @@ class Claims:
     def _verdict(self, became: Trouble, attempts: int | None = None) -> Verdict:
         used = became.attempts if attempts is None else attempts
         place = (became.flow, became.partition, became.offset)
-        return Verdict(*place, used, "parked", became, self._hub.clock.now(), self._flow.version)
+        by = (self._hub.clock.now(), self._flow.version)
+        # of an event that was edited and redriven meanwhile nothing is known here
+        return Verdict(*place, used, "parked", became, *by, event=became.event)
 
 
 def _without(troubles: Sequence[Trouble], others: Sequence[Trouble]) -> Sequence[Trouble]:

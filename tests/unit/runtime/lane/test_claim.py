@@ -118,6 +118,19 @@ async def test_one_that_waits_never_gets_a_time_of_its_own(ahead: bool) -> None:
     assert [one.offset for one in going] == [0, 1, 2]
 
 
+@pytest.mark.parametrize("beside_another", [False, True])
+async def test_what_was_edited_and_redriven_meanwhile_is_left_alone(beside_another: bool) -> None:
+    ledger, claims = await world(parked(0, "a"), parked(1, "b"))
+    begun, _ = await claims.begin(await kept(ledger))
+    edited = msgspec.structs.replace(begun, event=b'{"specversion":"1.0","data":1}', begun_at=None)
+    assert await ledger.judge([Verdict("f", 0, 0, 0, "parked", edited, NOW)]) == [True]
+    if beside_another:
+        await claims.judge([Verdict("f", 0, 1, 0, "parked", "delivered", NOW)])
+    else:
+        await claims.end()
+    assert (await kept(ledger))[0] == edited
+
+
 class Losing(MemoryLedger):
     """A ledger whose answer to the next verdicts is lost on the way."""
 
