@@ -15,6 +15,7 @@
     │   ├── StoreTooNew       a newer Busway wrote it
     │   ├── StoreDamaged      it does not hold what it must
     │   ├── StoreMoved        it was moved elsewhere, or a move into it is unfinished
+    │   ├── StoreUnfit        waiting does not help: rights, a password, a version, its settings
     │   └── StoreFull         there is no room for more
     └── SinkError         a destination cannot be opened or used as declared
 """
@@ -91,6 +92,10 @@ class StoreDamaged(StoreError):
 
 class StoreMoved(StoreError):
     """What is there was moved elsewhere, or is not all there: the move into it is unfinished."""
+
+
+class StoreUnfit(StoreError):
+    """It cannot be used as it is set up: a right is missing, a password, a setting is wrong."""
 
 
 class StoreFull(StoreError):

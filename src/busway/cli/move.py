@@ -21,11 +21,12 @@ from busway.errors import (
     StoreLocked,
     StoreMoved,
     StoreTooNew,
+    StoreUnfit,
 )
 from busway.settings import Settings, load, load_env_file
 
 CUT_OFF = 3
-_REFUSED = (StoreLocked, StoreMoved, StoreDamaged, StoreTooNew)
+_REFUSED = (StoreLocked, StoreMoved, StoreDamaged, StoreTooNew, StoreUnfit)
 
 From = Annotated[Path, typer.Option("--from", metavar="DIR", help="The data directory.")]
 To = Annotated[str, typer.Option("--to", metavar="URL", help="postgresql://… or nats://….")]

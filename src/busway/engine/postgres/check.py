@@ -9,7 +9,7 @@ import msgspec
 from busway.engine.postgres.address import SAFE_COMMITS, Address
 from busway.engine.postgres.database import fetch, told
 from busway.engine.postgres.way import Way
-from busway.errors import StoreError
+from busway.errors import StoreUnfit
 
 OLDEST = 14
 _UNSAFE = {
@@ -52,14 +52,14 @@ async def check(way: Way) -> Promise:
 def judged(address: Address, found: Mapping[str, str], standbys: int) -> Promise:
     """Return what a server promises that has these settings and so many standbys.
 
-    Raises :class:`StoreError` when it is too old, or acknowledges what it has not synced, unless
+    Raises :class:`StoreUnfit` when it is too old, or acknowledges what it has not synced, unless
     the address says that this is accepted.
     """
     _check_version(address, found)
     lazy = address.sync == "lazy"
     unsafe = [f"{name} is off: {why}" for name, why in _UNSAFE.items() if found[name] == "off"]
     if unsafe and not lazy:
-        raise StoreError(f"{address.place}: {'; '.join(unsafe)}, or accept it with ?sync=lazy")
+        raise StoreUnfit(f"{address.place}: {'; '.join(unsafe)}, or accept it with ?sync=lazy")
     doubtful = [
         f"{name} is {wrong}: {why}"
         for name, (wrong, why) in _DOUBTFUL.items()
@@ -75,7 +75,7 @@ def judged(address: Address, found: Mapping[str, str], standbys: int) -> Promise
 def _check_version(address: Address, found: Mapping[str, str]) -> None:
     number = int(found["server_version_num"])
     if number // 10_000 < OLDEST:
-        raise StoreError(
+        raise StoreUnfit(
             f"{address.place}: PostgreSQL {found['server_version']} is too old;"
             f" Busway needs {OLDEST} or newer"
         )

@@ -14,7 +14,7 @@ import asyncpg
 
 from busway.engine.postgres.address import Address
 from busway.engine.postgres.way import CONNECT_S, Session, Way
-from busway.errors import StoreError, StoreFull, StoreTooNew
+from busway.errors import StoreError, StoreFull, StoreTooNew, StoreUnfit
 
 STATEMENT_S = 60.0
 """How long a statement, or a transaction, may take."""
@@ -34,6 +34,17 @@ _FULL = ("53100", "53200")
 _READ_ONLY = "25006"
 _OTHER_TABLES = ("42P01", "42703", "42883", "42P10", "23502")
 """A table, a column, a function or a constraint is missing, or a column is not given."""
+_ACCOUNT = "look at the user and the password in the address, and at pg_hba.conf of the server"
+_REMEDIES = {
+    "28000": _ACCOUNT,
+    "28P01": _ACCOUNT,
+    "3D000": "make it first (CREATE DATABASE), or give the address of another one",
+    "42501": (
+        "the user must be allowed to make a schema (GRANT CREATE ON DATABASE … TO …), and to use"
+        " what is in the schema busway when it is there already (GRANT the owner of it TO …)"
+    ),
+}
+"""What a person can do about what does not pass by itself."""
 _LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, EOFError)
 _UNFIT = asyncpg.TargetServerAttributeNotMatched
 _EXPECTED = (asyncpg.PostgresError, *_LOST, _UNFIT, TimeoutError, ssl.SSLError)
@@ -194,7 +205,7 @@ def told(place: str) -> Iterator[None]:
 
 
 def translated(error: BaseException, place: str) -> StoreError:
-    """Return what an error means; all of them may pass.
+    """Return what an error means; all of them may pass but :class:`StoreUnfit`.
 
     Nothing was stored, but where the connection was lost or given up: then that is not known.
     """
@@ -202,7 +213,9 @@ def translated(error: BaseException, place: str) -> StoreError:
     if code in _FULL:
         return StoreFull(f"{place}: {error}; make room on the server")
     if code == _READ_ONLY or isinstance(error, _UNFIT):
-        return StoreError(f"{place} is read-only; point Busway at the primary")
+        return read_only(place)
+    if code in _REMEDIES:
+        return StoreUnfit(f"{place}: {error}; {_REMEDIES[code]}")
     if code in _OTHER_TABLES:
         return StoreTooNew(
             f"{place}: {error}: the tables are of another version than this Busway; run the newest"
@@ -213,3 +226,11 @@ def translated(error: BaseException, place: str) -> StoreError:
         return StoreError(f"{place}: {error}")
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return StoreError(f"{place} cannot be used now: {text}")
+
+
+def read_only(place: str) -> StoreError:
+    """Return what it means that a server takes no writes; a failover may end that."""
+    return StoreError(
+        f"{place} is read-only; point Busway at the primary, or, where this is it, set"
+        " default_transaction_read_only to off"
+    )

@@ -10,13 +10,16 @@ import msgspec
 
 from busway import batch as codec
 from busway.engine.postgres import keeping
-from busway.engine.postgres.database import Connection, Database, Row, fetch, sql
+from busway.engine.postgres.address import Address
+from busway.engine.postgres.check import check
+from busway.engine.postgres.database import Connection, Database, Row, fetch, read_only, sql
 from busway.engine.postgres.ledger import PostgresLedger
 from busway.engine.postgres.log import PostgresLog
 from busway.engine.postgres.row import ROWS
 from busway.engine.postgres.schema import SCHEMA
 from busway.engine.postgres.store import open_ledger
-from busway.errors import Conflict
+from busway.engine.postgres.way import Way
+from busway.errors import Conflict, StoreUnfit
 from busway.lane import Audit, Change, Lane, Settled
 from busway.ports import Batch
 from busway.ports.moving import (
@@ -195,12 +198,30 @@ _GIVEN = {
 
 
 async def standing_of(url: str, *, log_elsewhere: bool = False) -> Standing:
-    """Look how the database of a ledger stands, for a log there or elsewhere; nothing is made."""
+    """Look how the database of a ledger stands, for a log there or elsewhere; nothing is made.
+
+    Raises :class:`StoreUnfit` where it cannot be used as it is set up, :class:`StoreError` when it
+    cannot be now.
+    """
+    await check(Way(Address.of(url)))
     database = await Database.open(url, SCHEMA)
     try:
-        return await _standing(database, log_elsewhere=log_elsewhere)
+        standing = await _standing(database, log_elsewhere=log_elsewhere)
+        if not standing.used and (standing.move is None or standing.move.ended_at is None):
+            await _expect_writable(database)
+        return standing
     finally:
         await database.close()
+
+
+async def _expect_writable(database: Database) -> None:
+    if (await database.rows("moving/is_read_only"))[0][0]:
+        raise read_only(database.place)
+    if lacking := await database.rows("moving/lacking", SCHEMA):
+        grants = "; ".join(grant for (grant,) in lacking)
+        raise StoreUnfit(
+            f"{database.place}: the user lacks rights; let an owner give them: {grants}"
+        )
 
 
 async def _standing(database: Database, *, log_elsewhere: bool) -> Standing:

@@ -6,7 +6,7 @@ import pytest
 
 from busway.engine.postgres.address import Address
 from busway.engine.postgres.check import judged
-from busway.errors import StoreError
+from busway.errors import StoreUnfit
 
 SAFE = {
     "fsync": "on",
@@ -29,7 +29,7 @@ def test_a_safe_server_has_no_cautions() -> None:
 
 def test_a_server_that_does_not_sync_is_refused_unless_that_is_accepted() -> None:
     found = SAFE | {"fsync": "off"}
-    with pytest.raises(StoreError, match=r"fsync is off: .*; set fsync = on, or .*\?sync=lazy"):
+    with pytest.raises(StoreUnfit, match=r"fsync is off: .*; set fsync = on, or .*\?sync=lazy"):
         judged(STRICT, found, 0)
     (caution,) = judged(LAZY, found, 0).cautions
     assert "fsync is off" in caution
@@ -69,5 +69,9 @@ def test_a_standby_that_is_not_waited_for_is_told() -> None:
 
 def test_an_old_server_is_refused() -> None:
     old = SAFE | {"server_version": "13.9", "server_version_num": "130009"}
-    with pytest.raises(StoreError, match=r"13\.9 is too old; Busway needs 14 or newer"):
-        judged(STRICT, old, 0)
+    address = Address.of("postgresql://ann:s3cret@a:5433/shop")
+    with pytest.raises(StoreUnfit) as refused:
+        judged(address, old, 0)
+    assert str(refused.value) == (
+        "postgresql://a:5433/shop: PostgreSQL 13.9 is too old; Busway needs 14 or newer"
+    )

@@ -1,0 +1,2 @@
+-- A standby says so too.
+SELECT current_setting('transaction_read_only')::boolean;
