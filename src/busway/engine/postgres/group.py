@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections import deque
 
 import msgspec
@@ -72,7 +71,7 @@ class GroupCommit:
             except Exception as error:  # told to each, as if it had been alone
                 for one in group:
                     if not one.applied.done():
-                        one.applied.set_exception(_own(error))
+                        one.applied.set_exception(error)
             else:
                 for number, one in enumerate(group):
                     if not one.applied.done():
@@ -97,10 +96,3 @@ class GroupCommit:
             return {0} if applied else set()
         found = await self._database.quick("ledger/settle_all", *settle_rows(group))
         return {int(number) - 1 for (number,) in found}
-
-
-def _own(error: Exception) -> Exception:
-    """Return the same error once more: whoever it is raised for adds to its traceback."""
-    own = copy.copy(error).with_traceback(error.__traceback__)
-    own.__cause__ = error.__cause__
-    return own
