@@ -62,6 +62,7 @@ async def run(target: str, settings: Settings, reload: bool, role: Role = "all")
     stores = await open_stores(settings, None if family is None else Sharing(family))
     if family is None and stores.lock is not None:
         keep_from_forks(stores.lock)
+    _tell_of_partitions(settings, stores)
     node = Node(program, settings, stores, role=role if family is None else "serve")
     if family is not None:
         node.others = family.metrics
@@ -80,6 +81,16 @@ async def run(target: str, settings: Settings, reload: bool, role: Role = "all")
         ended = await _stop(node, settings, family)
     if not ended:
         raise BuswayError("not all workers ended in order; what they had in hand is done again")
+
+
+def _tell_of_partitions(settings: Settings, stores: Stores) -> None:
+    """Tell that a log that is there does not get the partitions that are asked for."""
+    asked, found = settings.partitions, stores.log.partitions
+    if is_set("partitions") and asked != found:
+        why = f"BUSWAY_PARTITIONS is {asked}, and this log has {found} partitions for good"
+        _log.warning(
+            "the partitions stay as they are", why=f"{why}; set {found}, or begin a new log"
+        )
 
 
 def _family(target: str, settings: Settings) -> Supervisor:

@@ -178,3 +178,12 @@ def test_a_wrong_setting_is_told(folder: Path) -> None:
     ended = busway("run", "shop.py", cwd=folder, BUSWAY_PARTITIONS="many")
     assert ended.code == 1
     assert "BUSWAY_PARTITIONS is 'many'" in ended.err
+
+
+def test_partitions_that_a_log_does_not_have_are_told(folder: Path) -> None:
+    quiet: list[dict[str, str]] = [{"BUSWAY_PARTITIONS": "2"}, {}]
+    for given in quiet:
+        with running("shop.py", cwd=folder, **given) as node:
+            assert "BUSWAY_PARTITIONS" not in node.log
+    with running("shop.py", cwd=folder, BUSWAY_PARTITIONS="8") as node:
+        assert "BUSWAY_PARTITIONS is 8, and this log has 2 partitions for good" in node.log
