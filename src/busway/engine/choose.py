@@ -86,12 +86,14 @@ async def _jetstream(settings: Settings) -> Stores:
         )
     await need("nats", "nats")
     await need("asyncpg", "postgres")
+    from busway.engine.jetstream import Place  # noqa: PLC0415
     from busway.engine.postgres.store import open_ledger  # noqa: PLC0415
 
+    Place.of(settings.engine).check_files()
     ledger, place = await open_ledger(settings)
     try:
         await _refuse_unfinished(ledger, place)
-        log = await _jetstream_log(settings)
+        log = await _jetstream_log(settings, await _belongs_to(ledger))
         try:
             await _belong_together(ledger, log.identity)
         except BaseException:
@@ -105,11 +107,12 @@ async def _jetstream(settings: Settings) -> Stores:
     return Stores(log, ledger, shared=True, name=name, cautions=cautions)
 
 
-async def _jetstream_log(settings: Settings) -> JetStreamLog:
+async def _jetstream_log(settings: Settings, identity: str) -> JetStreamLog:
     from busway.engine.jetstream import JetStreamLog, Place  # noqa: PLC0415
 
     limits = (settings.max_log_bytes, settings.max_event_bytes)
-    log = await JetStreamLog.open(Place.of(settings.engine), settings.partitions, *limits)
+    place = Place.of(settings.engine)
+    log = await JetStreamLog.open(place, settings.partitions, *limits, identity)
     if log.moving:
         await log.close()
         raise StoreMoved(
@@ -125,7 +128,8 @@ def _name_of(settings: Settings) -> str:
     return str(Place.of(settings.engine))
 
 
-async def _belong_together(ledger: Ledger, identity: str) -> None:
+async def _belongs_to(ledger: Ledger) -> str:
+    """Return the identity of the log that a ledger belongs to, empty where it is new."""
     lanes = await ledger.lanes()  # before the look: whoever belongs elsewhere says so before lanes
     kept = await ledger.get(BELONGS_TO)
     if lanes and BELONGS_TO not in kept:
@@ -133,8 +137,13 @@ async def _belong_together(ledger: Ledger, identity: str) -> None:
             "this ledger belongs to the log in its own database: its cursors mean nothing in"
             " another one; give a database without a Busway, or that one as the engine"
         )
+    return kept[BELONGS_TO].decode() if BELONGS_TO in kept else ""
+
+
+async def _belong_together(ledger: Ledger, identity: str) -> None:
+    await _belongs_to(ledger)  # again: what has opened it meanwhile may have lanes there
     await ledger.change([Change(BELONGS_TO, identity.encode(), expected=None)])
-    found = (await ledger.get(BELONGS_TO))[BELONGS_TO].decode()
+    found = await _belongs_to(ledger)
     if found != identity:
         raise StoreDamaged(
             f"this ledger belongs to the log {found}, and not to {identity}; give the one with it"

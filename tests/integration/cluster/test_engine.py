@@ -13,7 +13,7 @@ from busway.engine.choose import open_stores
 from busway.errors import SettingsError
 from busway.settings import Settings
 from command import busway, running, until
-from nats_cluster import nats_cluster
+from nats_cluster import NatsCluster, nats_cluster
 from postgres_server import PostgresServer
 from shop_flows import KEPT, kept
 
@@ -26,6 +26,11 @@ def folder(tmp_path: Path) -> Path:
 
 def orders(first: int, end: int) -> list[dict[str, object]]:
     return [{"id": str(n), "data": {"id": n}} for n in range(first, end)]
+
+
+def streams(nats: NatsCluster) -> list[str]:
+    found = nats.nodes[0].ask("jsz?streams=true")["account_details"]
+    return [stream["name"] for account in found for stream in account.get("stream_detail", [])]
 
 
 def test_a_flows_file_runs_on_a_database_and_goes_on_there(folder: Path, engine: str) -> None:
@@ -49,6 +54,7 @@ def test_a_log_in_jetstream_has_its_ledger_in_a_database(folder: Path, engine: s
         other = ("--engine", nats.address("other"), "--ledger", engine)
         done = busway("run", "shop.py", *other, cwd=folder)
         assert (done.code, "belongs to the log" in done.err) == (1, True)
+        assert streams(nats) == ["shop"]
         done = busway("serve", "shop.py", "--engine", engine, cwd=folder)
         assert (done.code, "is the ledger of a log in NATS" in done.err) == (1, True)
 
@@ -59,7 +65,8 @@ def test_a_database_with_a_log_is_no_ledger_of_another_one(folder: Path, engine:
     with nats_cluster() as nats:
         place = ("--engine", nats.address("shop"), "--ledger", engine)
         done = busway("run", "shop.py", *place, cwd=folder)
-    assert (done.code, "the log in its own database" in done.err) == (1, True)
+        assert (done.code, "the log in its own database" in done.err) == (1, True)
+        assert streams(nats) == []
     with running("shop.py", "--engine", engine, cwd=folder) as node:
         node.post(*orders(5, 6))
         until(lambda: kept(folder) == list(range(6)), "it goes on as it was")

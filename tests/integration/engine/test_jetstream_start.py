@@ -19,7 +19,7 @@ import pytest
 import trustme
 
 from busway.engine.jetstream import JetStreamLog, Place
-from busway.errors import StoreError, StoreTooNew
+from busway.errors import StoreDamaged, StoreError, StoreTooNew
 from busway.ports import Draft
 from nats_cluster import NatsCluster, nats_cluster
 
@@ -50,6 +50,13 @@ async def request(server: NatsCluster, subject: str, body: dict[str, Any]) -> An
     await client.close()
     assert "error" not in answer, answer
     return answer
+
+
+def limits(server: NatsCluster) -> dict[str, int]:
+    """Return what each stream may have, in bytes."""
+    found = server.nodes[0].ask("jsz?streams=true&config=true")["account_details"]
+    streams = [stream for one in found for stream in one.get("stream_detail", [])]
+    return {stream["name"]: stream["config"]["max_bytes"] for stream in streams}
 
 
 async def edit(server: NatsCluster, name: str, **changes: Any) -> None:
@@ -202,6 +209,56 @@ async def test_passwords_and_tokens(name: str, extra: str, right: str, wrong: st
         await works(Place.of(f"nats://{right}@{guarded.servers}/{name}?{query}"))
         with pytest.raises(StoreError, match=r"(?i)authorization"):
             await JetStreamLog.open(Place.of(f"nats://{wrong}@{guarded.servers}/{name}"), 2)
+
+
+async def test_what_is_no_nats_server_is_said(name: str) -> None:
+    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.example.com\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as other:
+        port = other.sockets[0].getsockname()[1]
+        with pytest.raises(StoreError, match=r"does not speak NATS.*is the address right"):
+            await JetStreamLog.open(Place.of(f"nats://127.0.0.1:{port}/{name}"), 2)
+
+
+async def test_servers_without_jetstream_are_told_to_have_it(name: str) -> None:
+    with nats_cluster(max_payload=1024 * 1024, extra="jetstream: false") as plain:
+        assert not plain.nodes[0].ask("varz").get("jetstream", {}).get("config")
+        with pytest.raises(StoreError, match="have no JetStream; add a jetstream block"):
+            await JetStreamLog.open(Place.of(f"nats://{plain.servers}/{name}"), 2)
+
+
+@pytest.mark.parametrize("made", [False, True])
+async def test_only_the_log_that_is_meant_is_opened(
+    server: NatsCluster, name: str, made: bool
+) -> None:
+    place = Place.of(server.address(name))
+    if made:
+        await works(place)
+    before = limits(server)
+    with pytest.raises(StoreDamaged, match="this ledger belongs to the log meant"):
+        await JetStreamLog.open(place, 2, 5_000_000, identity="meant")
+    assert limits(server) == before
+    assert (name in before) == made
+
+
+async def test_a_server_that_dies_while_a_log_opens_and_is_read(name: str) -> None:
+    with nats_cluster(3) as cluster:
+        place = Place.of(cluster.address(name))
+        log = await JetStreamLog.open(place, 2)
+        await log.append([Draft(0, [b"a"])], AT)
+        await log.close()
+        leader = cluster.leader(name)
+        log = await JetStreamLog.open(place, 2)
+        leader.kill()
+        assert await log.bounds(0) == (0, 1)
+        assert [list(batch.events) for batch in await log.read(0, 0, 1000)] == [[b"a"]]
+        await log.close()
+        other = await JetStreamLog.open(place, 2)
+        assert await other.bounds(0) == (0, 1)
+        await other.close()
 
 
 def key_pair(prefix: int) -> tuple[str, str]:

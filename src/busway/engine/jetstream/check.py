@@ -15,6 +15,7 @@ from busway.engine.jetstream.stream import Info
 from busway.errors import StoreError
 
 OLDEST = (2, 11, 0)
+_ANYBODY = "$JS.API.INFO"
 _MONITOR_S = 5.0
 _WANTED: Mapping[str, tuple[object, ...]] = {
     "storage": ("file",),
@@ -37,11 +38,16 @@ _WANTED: Mapping[str, tuple[object, ...]] = {
 memory, cannot hold a log."""
 
 
-def check_server(link: Link, max_event_bytes: int) -> None:
+async def check_server(link: Link, max_event_bytes: int) -> None:
     """Raise :class:`StoreError` when the server cannot do what a log needs."""
     if link.version < OLDEST:
         found = ".".join(map(str, link.version))
         raise StoreError(f"{link.place}: NATS {found} is too old; Busway needs 2.11 or newer")
+    if not link.jetstream and not await link.answers(_ANYBODY):
+        raise StoreError(
+            f"{link.place}: the servers have no JetStream; add a jetstream block with a store_dir"
+            " to the configuration of each (nats-server -js for one to try)"
+        )
     needed = room_for(max_event_bytes)
     if link.max_payload < needed:
         raise StoreError(

@@ -128,7 +128,8 @@ class Fetch:
     async def _direct(self, wanted: dict[str, Any]) -> tuple[list[Msg], int]:
         """Return the messages, and how many more there are."""
         body = msgspec.json.encode(wanted)
-        *found, end = await self._stream.link.ask_many(f"{_GET}.{self._stream.name}", body)
+        subject = f"{_GET}.{self._stream.name}"
+        *found, end = await self._stream.link.inquire(subject, body, many=True)
         return found, int((end.headers or {}).get(_PENDING, "0"))
 
 

@@ -13,6 +13,7 @@ import nats.errors
 from nats.aio.msg import Msg
 
 from busway.engine.jetstream.client import Client, told
+from busway.engine.jetstream.patience import Patience
 from busway.engine.jetstream.place import Place
 from busway.errors import StoreError
 
@@ -32,6 +33,10 @@ class Unanswered(StoreError):
     """Nobody answered, or the answer was lost: what was asked for may have been done."""
 
 
+class NobodyThere(Unanswered):
+    """Nobody listens there now: what was asked for was not done."""
+
+
 class Link:
     """One connection, opened again whenever it was lost; closed only by :meth:`close`."""
 
@@ -45,6 +50,7 @@ class Link:
         self._opening = asyncio.Lock()
         self._up = asyncio.Event()
         self._closed = False
+        self._starting = Patience("it is only asked once more while it starts")
         self._trouble = ""
         self.on_return: Callable[[], None] = lambda: None
         """Called when the connection is back after it was lost."""
@@ -72,6 +78,19 @@ class Link:
         """The largest message that the server takes, headers included."""
         return self._client.max_payload
 
+    @property
+    def jetstream(self) -> bool:
+        """Whether that server keeps streams itself; others that it is joined with may do."""
+        return bool(self._client._server_info.get("jetstream"))
+
+    async def answers(self, subject: str) -> bool:
+        """Say whether anybody answers to a subject."""
+        try:
+            await self._exchange(subject, b"", None, many=False)
+        except NobodyThere:
+            return False
+        return True
+
     async def hear(self, subject: str, take: Callable[[Msg], Awaitable[None]]) -> None:
         """Give every message of a subject to ``take``, from now on and after each reconnection."""
         client = await self._ready()
@@ -82,9 +101,18 @@ class Link:
         """Return the answer to a message. Raises :class:`Unanswered` when there is none."""
         return (await self._exchange(subject, body, headers, many=False))[0]
 
-    async def ask_many(self, subject: str, body: bytes) -> list[Msg]:
-        """Return the answers to a message, the last one of which says that there are no more."""
-        return await self._exchange(subject, body, None, many=True)
+    async def inquire(self, subject: str, body: bytes, *, many: bool = False) -> list[Msg]:
+        """Return the answer to what may be asked twice, or all up to one that says "no more".
+
+        In the first seconds it is asked again while there is none: a start survives a server.
+        """
+        while True:
+            try:
+                return await self._exchange(subject, body, None, many=many)
+            except Unanswered as error:
+                if self._starting.over:
+                    raise
+                await self._starting.pause(error)
 
     async def tell(self, subject: str, body: bytes, headers: Mapping[str, str]) -> None:
         """Send a message that has no answer."""
@@ -111,7 +139,7 @@ class Link:
         finally:
             del self._waiting[token]
         if _status(answers[-1]) == _NO_RESPONDERS:
-            raise Unanswered(f"{self.place}: no server answers for the stream now (no leader?)")
+            raise NobodyThere(f"{self.place}: no server answers for the stream now (no leader?)")
         return answers
 
     async def _publish(

@@ -64,18 +64,20 @@ class JetStreamLog:
         partitions: int,
         max_bytes: int = 0,
         max_event_bytes: int = MAX_EVENT_BYTES,
+        identity: str = "",
     ) -> Self:
         """Open a log, made where there is none; ``max_bytes`` of 0 sets no limit.
 
-        Raises :class:`StoreError` when the servers cannot be used, or are not set up so that they
-        could hold it.
+        With an ``identity`` it is the log that has it, or :class:`StoreDamaged` is raised and
+        nothing is made. Raises :class:`StoreError` when the servers cannot be used, or are not set
+        up so that they could hold it.
         """
         sync = await check_sync(place)
         link = await Link.open(place)
         try:
-            check_server(link, max_event_bytes)
+            await check_server(link, max_event_bytes)
             stream = Stream(link)
-            prepared = await prepare(stream, partitions, max_bytes)
+            prepared = await prepare(stream, partitions, max_bytes, identity)
             log = cls(stream, prepared, max_bytes)
             log.cautions = cautions(place, prepared.info, sync)
             await log._watch.begin()

@@ -83,7 +83,7 @@ class JetStreamTarget:
     async def _adopt(self, move: Move, partitions: int) -> None:
         link = await Link.open(self._place)
         try:
-            check_server(link, self._settings.max_event_bytes)
+            await check_server(link, self._settings.max_event_bytes)
             await adopt(Stream(link), move.identity, partitions)
         finally:
             await link.close()

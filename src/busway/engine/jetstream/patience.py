@@ -21,9 +21,14 @@ class Patience:
         self._began = asyncio.get_running_loop().time()
         self._tries = 0
 
+    @property
+    def over(self) -> bool:
+        """Whether there is no time left."""
+        return asyncio.get_running_loop().time() - self._began > self._longest_s
+
     async def pause(self, reason: object) -> None:
         """Wait a little; raises :class:`StoreError` with the reason when there is no time left."""
-        if asyncio.get_running_loop().time() - self._began > self._longest_s:
+        if self.over:
             raise StoreError(f"{reason}; {self._failure}")
         longest = _PAUSES_S[min(self._tries, len(_PAUSES_S) - 1)]
         self._tries += 1

@@ -8,12 +8,10 @@ from typing import Any
 import msgspec
 
 from busway.engine.jetstream.check import check_stream
-from busway.engine.jetstream.link import Unanswered
-from busway.engine.jetstream.patience import Patience
 from busway.engine.jetstream.place import Place
 from busway.engine.jetstream.stream import NAME_TAKEN, NOT_ENABLED, NOT_FOUND, Info, Refused, Stream
 from busway.engine.jetstream.watch import republished
-from busway.errors import Conflict, StoreError, StoreTooNew
+from busway.errors import Conflict, StoreDamaged, StoreError, StoreTooNew
 
 FORMAT = 1
 _ATOMIC_SINCE = (2, 12, 3)
@@ -40,14 +38,18 @@ class Prepared(msgspec.Struct, frozen=True):
     """Whether a move into it is unfinished."""
 
 
-async def prepare(stream: Stream, partitions: int, max_bytes: int) -> Prepared:
+async def prepare(stream: Stream, partitions: int, max_bytes: int, identity: str = "") -> Prepared:
     """Make the stream, or check the one that is there and set its limit.
 
-    Raises :class:`StoreTooNew` for one of a newer Busway, :class:`StoreError` for one that cannot
-    hold a log and when the servers cannot be used now.
+    With an ``identity`` it has to be there and to have that one: nothing is made or changed before
+    that is known. Raises :class:`StoreDamaged` where it is not so, :class:`StoreTooNew` for one of
+    a newer Busway, :class:`StoreError` for one that cannot hold a log and when the servers cannot
+    be used now.
     """
     place = stream.link.place
-    info = await _found_in_the_end(stream, partitions, max_bytes)
+    if identity:
+        await _check_identity(stream, identity)
+    info = await _found(stream, _config(stream, partitions, max_bytes))
     kept = _kept(place, info)
     check_stream(place, info)
     if (info.config.get("max_bytes") or -1) != (max_bytes or -1):
@@ -62,7 +64,7 @@ async def adopt(stream: Stream, identity: str, partitions: int) -> None:
     Raises :class:`Conflict` where another log is in it.
     """
     place = stream.link.place
-    info = await _found_in_the_end(stream, partitions, 0)
+    info = await _found(stream, _config(stream, partitions, 0))
     kept = _kept(place, info)
     check_stream(place, info)
     if kept[_IDENTITY] == identity:
@@ -99,35 +101,49 @@ def used(place: Place) -> str:
     return f"{place} is used already, or belongs to another ledger; give the log another name"
 
 
-async def _found_in_the_end(stream: Stream, partitions: int, max_bytes: int) -> Info:
-    patience = Patience("the servers run, but nobody leads them")
-    while True:
-        try:
-            return await _found(stream, partitions, max_bytes)
-        except Refused as refused:
-            raise _explained(stream.link.place, refused) from refused
-        except Unanswered as error:
-            await patience.pause(error)
+async def _found(stream: Stream, wanted: dict[str, Any]) -> Info:
+    """Return the stream, made as it is wanted where there is none."""
+    try:
+        return await _found_or_made(stream, wanted)
+    except Refused as refused:
+        raise _explained(stream.link.place, refused) from refused
 
 
-async def _found(stream: Stream, partitions: int, max_bytes: int) -> Info:
+async def _found_or_made(stream: Stream, wanted: dict[str, Any]) -> Info:
     try:
         return await stream.info()
     except Refused as refused:
         if refused.fault.err_code != NOT_FOUND:
             raise
-    if not 1 <= partitions <= _MOST_PARTITIONS:
-        raise StoreError(f"{stream.link.place}: a log has 1 to {_MOST_PARTITIONS} partitions")
     try:
-        return await stream.create(_config(stream, partitions, max_bytes))
+        return await stream.create(wanted)
     except Refused as refused:
         if refused.fault.err_code != NAME_TAKEN:
             raise
         return await stream.info()  # somebody else made it just now
 
 
+async def _check_identity(stream: Stream, identity: str) -> None:
+    place, found = stream.link.place, "is not there"
+    try:
+        kept = _kept(place, await stream.info())
+        found = f"is the log {kept[_IDENTITY]}"
+    except Refused as refused:
+        if refused.fault.err_code != NOT_FOUND:
+            raise _explained(place, refused) from refused
+    else:
+        if kept[_IDENTITY] == identity:
+            return
+    raise StoreDamaged(
+        f"{place} {found}, and this ledger belongs to the log {identity}; give the address of that"
+        " one, or a ledger in a new database"
+    )
+
+
 def _config(stream: Stream, partitions: int, max_bytes: int) -> dict[str, Any]:
     link, place = stream.link, stream.link.place
+    if not 1 <= partitions <= _MOST_PARTITIONS:
+        raise StoreError(f"{place}: a log has 1 to {_MOST_PARTITIONS} partitions")
     config: dict[str, Any] = {
         "name": place.name,
         "description": "Log of Busway; written and trimmed by it only",

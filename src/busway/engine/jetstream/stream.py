@@ -153,7 +153,7 @@ class Stream:
         return Message(spot, base64.b64decode(got.message.data), headers.get(CODING, ""))
 
     async def _call(self, what: str, given: dict[str, Any], kind: type[Answer]) -> Answer:
-        answer = await self.link.ask(f"$JS.API.{what}", msgspec.json.encode(given))
+        (answer,) = await self.link.inquire(f"$JS.API.{what}", msgspec.json.encode(given))
         try:
             said = msgspec.json.decode(answer.data, type=kind)
         except msgspec.MsgspecError as error:
