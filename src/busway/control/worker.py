@@ -31,18 +31,6 @@ class WorkerRecord(msgspec.Struct, frozen=True):
     leaving: bool = False
 
 
-FRESH_S = 60.0
-"""How old what a worker tells may be, for whoever cannot watch its beat; clocks may differ."""
-
-
-async def who_works(ledger: Ledger, flow: str, at: datetime) -> str:
-    """Return a worker that has a flow, as a person calls it; empty for nobody."""
-    for one in (await workers(ledger)).values():
-        if flow in one.flows and abs((at - one.at).total_seconds()) < FRESH_S:
-            return f"process {one.pid} on {one.host}"
-    return ""
-
-
 async def bury(ledger: Ledger, worker: str) -> None:
     """Forget a worker that is known to have ended, so that others need not watch its beat."""
     await ledger.change([Change(WORKER + worker, None)])

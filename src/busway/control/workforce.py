@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
 import msgspec
 
+from busway.clock import Clock
 from busway.control.control import Control
-from busway.control.worker import DUTY, FRESH_S, WorkerRecord, workers
+from busway.control.worker import DUTY, WorkerRecord, workers
+from busway.delivery.share import DEAD_AFTER_S
 from busway.lane import Lane, is_replay
 from busway.ports import Ledger
 
 GONE_AFTER = timedelta(seconds=10)
 """How old the last beat of one may be that is not gone; it is by the worker's own clock."""
+
+FRESH_S = 60.0
+"""How old what a worker tells may be for it to be taken for alive at once."""
+LOOK_EVERY_S = 0.5
 
 State = Literal["working", "leaving", "gone"]
 
@@ -61,11 +67,29 @@ async def workforce(control: Control) -> Workforce:
     )
 
 
-async def worked_flows(ledger: Ledger, at: datetime) -> set[str]:
-    """Return the flows that some worker has who told of itself within the last minute."""
-    known = (await workers(ledger)).values()
-    fresh = [one for one in known if abs((at - one.at).total_seconds()) < FRESH_S]
-    return {flow for one in fresh for flow in one.flows}
+async def worked_flows(ledger: Ledger, clock: Clock, flows: Collection[str]) -> set[str]:
+    """Return those of ``flows`` that some worker has who may be alive.
+
+    It may who told of itself within the last minute, as far as clocks agree. The beat of one who
+    does not seem to is watched until it moves, or has stood still for so long that it is dead.
+    """
+    known, now = await workers(ledger), clock.now()
+    alive = {id for id, one in known.items() if abs((now - one.at).total_seconds()) < FRESH_S}
+    latest, end = known, clock.monotonic() + DEAD_AFTER_S
+    while _in_doubt(latest, alive, set(flows)) and clock.monotonic() < end:
+        await clock.sleep(LOOK_EVERY_S)
+        latest = await workers(ledger)
+        alive |= {id for id, one in latest.items() if id not in known or one.beat != known[id].beat}
+    return _flows_of(latest, alive) & set(flows)
+
+
+def _in_doubt(known: Mapping[str, WorkerRecord], alive: set[str], flows: set[str]) -> bool:
+    """Say whether somebody who may be dead has one of the flows that nobody alive has."""
+    return bool(_flows_of(known, known.keys() - alive) & flows - _flows_of(known, alive))
+
+
+def _flows_of(known: Mapping[str, WorkerRecord], some: set[str]) -> set[str]:
+    return {flow for id in some & known.keys() for flow in known[id].flows}
 
 
 def _status(

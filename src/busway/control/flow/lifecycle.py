@@ -6,13 +6,14 @@ those of its replays), its record and versions, what an operator asked of it, it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
+from busway.clock import Clock
 from busway.control.control import Control
 from busway.control.dead.job import renamed
 from busway.control.flow.status import FlowStatus, flow_statuses
@@ -21,7 +22,6 @@ from busway.control.record import FLOW, HAND, VERSION, FlowRecord, flow_records
 from busway.control.replay.operation import SKIPPED
 from busway.control.replay.operation import ends as replay_ends
 from busway.control.steer.record import CONTROL
-from busway.control.worker import who_works
 from busway.control.workforce import worked_flows
 from busway.errors import Conflict, NotFound, SettingsError
 from busway.flow import Program
@@ -77,7 +77,7 @@ class Census(msgspec.Struct, frozen=True):
     outdated: Sequence[tuple[str, str]] = ()
 
 
-async def take_census(ledger: Ledger, program: Program, at: datetime) -> Census:
+async def take_census(ledger: Ledger, program: Program, clock: Clock) -> Census:
     """Rename what a program declares as renamed, and find out which flows it does not declare.
 
     Called when a program starts, before its lanes are opened.
@@ -89,11 +89,11 @@ async def take_census(ledger: Ledger, program: Program, at: datetime) -> Census:
         if old and old not in names:
             await _drop(ledger, old)
         elif old:
-            audit = _audit(at, "busway", "rename flow", flow.name, old, flow.name)
+            audit = _audit(clock.now(), "busway", "rename flow", flow.name, old, flow.name)
             done = await _rename(ledger, old, flow.name, audit)
             (renamed if done else refused).append((old, flow.name))
     records, names = await flow_records(ledger), await _names(ledger)
-    worked = await worked_flows(ledger, at)
+    worked = await worked_flows(ledger, clock, names - {flow.name for flow in program.flows})
     outdated = await _outdated(ledger, program, names, worked)
     declared = [one for one in program.flows if one.name not in outdated]
     program = replace(program, flows=tuple(declared))
@@ -116,10 +116,9 @@ async def rename(control: Control, old: str, new: str, who: str, reason: str = "
         raise NotFound.named("flow", old, names)
     if not is_flow_name(new) or new == old:
         raise SettingsError(f"{new!r} is no new name for a flow; begin with a letter, then . _ -")
-    for name in (old, new):
-        if await _runs(control, name):
-            fix = f"declare it as app.flow({new!r}, renamed_from={old!r}, …) instead"
-            raise Conflict(f"flow {name!r} is running; {fix}")
+    for name in sorted(await _running(control, (old, new))):
+        fix = f"declare it as app.flow({new!r}, renamed_from={old!r}, …) instead"
+        raise Conflict(f"flow {name!r} is running; {fix}")
     audit = _audit(control.clock.now(), who, "rename flow", new, old, new, reason)
     if not await _rename(control.ledger, old, new, audit):
         raise Conflict(f"flow {new!r} has a history of its own; remove that first, or keep both")
@@ -136,7 +135,7 @@ async def remove(
     names = await _names(control.ledger)
     if name not in names:
         raise NotFound.named("flow", name, names)
-    if await _runs(control, name):
+    if await _running(control, (name,)):
         fix = "take it out of the flows file and restart, or reload, first"
         raise Conflict(f"flow {name!r} is declared and running; {fix}")
     lost = await _holdings(control, name)
@@ -155,12 +154,11 @@ async def undeclared(control: Control) -> Sequence[FlowStatus]:
     return [one for one in statuses if not one.declared]
 
 
-async def _runs(control: Control, name: str) -> bool:
-    """Say whether a flow is in the program here, or in that of a worker elsewhere."""
+async def _running(control: Control, names: Collection[str]) -> set[str]:
+    """Return which flows are in the program here, or in that of a worker elsewhere."""
     program = control.program()
-    if program is not None and any(flow.name == name for flow in program.flows):
-        return True
-    return bool(await who_works(control.ledger, name, control.clock.now()))
+    here = set() if program is None else {flow.name for flow in program.flows} & set(names)
+    return here or await worked_flows(control.ledger, control.clock, names)
 
 
 async def _names(ledger: Ledger) -> set[str]:

@@ -15,7 +15,7 @@ _log = structlog.get_logger("busway")
 
 async def called_up(hub: Hub, log: Log, program: Program) -> Program:
     """Return the program with the names by which sinks know its flows; say what is unusual."""
-    census = await take_census(hub.ledger, program, hub.clock.now())
+    census = await take_census(hub.ledger, program, hub.clock)
     for old, new in census.renamed:
         _log.info("flow renamed", flow=new, before=old)
     for old, new in census.refused:

@@ -152,8 +152,6 @@ class Steersman:
         """Return the flows to a destination that other workers have, and this one may not."""
         if target.kind != "destination":
             return set()
-        ledger, now = self._control.ledger, self._control.clock.now()
-        worked, records = await worked_flows(ledger, now), await flow_records(ledger)
-        return {
-            name for name in worked & records.keys() if records[name].destination == target.name
-        }
+        ledger, records = self._control.ledger, await flow_records(self._control.ledger)
+        flows = [name for name, one in records.items() if one.destination == target.name]
+        return await worked_flows(ledger, self._control.clock, flows)

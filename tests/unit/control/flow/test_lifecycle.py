@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Coroutine
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -21,14 +23,18 @@ from busway.control.job import job as job_of
 from busway.control.record import FLOW, FlowRecord, flow_records, version_name
 from busway.control.steer.record import Target
 from busway.control.worker import WORKER, WorkerRecord
+from busway.delivery.share import DEAD_AFTER_S
 from busway.errors import Conflict, NotFound, SettingsError
 from busway.flow import Program, compile_app
 from busway.lane import Change, Counts, Lane, Query, Settlement, Trouble
 from busway.ports import Draft
 from busway.sinks import console
-from busway.testing import MemoryLedger, MemoryLog
+from busway.testing import HandClock, MemoryLedger, MemoryLog
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
+CLOCK = HandClock(AT)
+HOUR = timedelta(hours=1)
+T = TypeVar("T")
 
 
 def program(*flows: str, **options: Any) -> Program:
@@ -78,7 +84,7 @@ def stand() -> Stand:
 
 async def test_a_declared_renaming_takes_everything_along(stand: Stand) -> None:
     await stand.fill()
-    census = await take_census(stand.ledger, program("new", renamed_from="old"), AT)
+    census = await take_census(stand.ledger, program("new", renamed_from="old"), CLOCK)
     assert census.renamed == [("old", "new")]
     assert [one.known_as for one in census.program.flows] == ["old"]
     assert await stand.names() == {"new", "new@r1"}
@@ -104,10 +110,10 @@ async def test_a_declared_renaming_takes_everything_along(stand: Stand) -> None:
 
 async def test_renaming_again_keeps_the_first_name_for_sinks(stand: Stand) -> None:
     await stand.fill()
-    await take_census(stand.ledger, program("new", renamed_from="old"), AT)
-    census = await take_census(stand.ledger, program("newest", renamed_from="new"), AT)
+    await take_census(stand.ledger, program("new", renamed_from="old"), CLOCK)
+    census = await take_census(stand.ledger, program("newest", renamed_from="new"), CLOCK)
     assert [one.known_as for one in census.program.flows] == ["old"]
-    again = await take_census(stand.ledger, program("newest", renamed_from="new"), AT)
+    again = await take_census(stand.ledger, program("newest", renamed_from="new"), CLOCK)
     assert (again.renamed, again.program) == ([], census.program)
 
 
@@ -116,8 +122,8 @@ async def test_a_renaming_that_broke_off_is_taken_up_again(stand: Stand, steps: 
     await stand.fill()
     broken = Breaking(stand.ledger, steps)
     with contextlib.suppress(RuntimeError):
-        await take_census(broken, program("new", renamed_from="old"), AT)
-    census = await take_census(stand.ledger, program("new", renamed_from="old"), AT)
+        await take_census(broken, program("new", renamed_from="old"), CLOCK)
+    census = await take_census(stand.ledger, program("new", renamed_from="old"), CLOCK)
     assert [one.known_as for one in census.program.flows] == ["old"]
     assert await stand.names() == {"new", "new@r1"}
     assert set(await stand.ledger.get("control/")) == {"control/flow/new"}
@@ -133,7 +139,7 @@ async def test_a_removal_that_broke_off_can_be_done_again(stand: Stand, steps: i
     with contextlib.suppress(NotFound):
         await remove(stand.control, "old", "ada", discard=True)
     assert await stand.names() == set()
-    census = await take_census(stand.ledger, program("old"), AT)
+    census = await take_census(stand.ledger, program("old"), CLOCK)
     assert [one.known_as for one in census.program.flows] == ["old#2"]
     assert await check(stand.log, stand.ledger) == []
 
@@ -158,25 +164,25 @@ async def test_a_new_flow_never_takes_the_name_that_a_sink_knows(stand: Stand) -
     await stand.fill()
     both = App("shop")
     both.flow("new", to=console(), renamed_from="old")
-    await take_census(stand.ledger, compile_app(both), AT)
+    await take_census(stand.ledger, compile_app(both), CLOCK)
     both = App("shop")
     both.flow("new", to=console())
     both.flow("old", to=console())
-    census = await take_census(stand.ledger, compile_app(both), AT)
+    census = await take_census(stand.ledger, compile_app(both), CLOCK)
     assert [one.known_as for one in census.program.flows] == ["old", "old#2"]
 
 
 async def test_a_flow_that_is_removed_and_declared_again_is_a_new_one(stand: Stand) -> None:
     await stand.fill()
     await remove(stand.control, "old", "ada", discard=True)
-    census = await take_census(stand.ledger, program("old"), AT)
+    census = await take_census(stand.ledger, program("old"), CLOCK)
     assert [one.known_as for one in census.program.flows] == ["old#2"]
 
 
 async def test_a_renaming_onto_a_flow_with_a_history_is_refused(stand: Stand) -> None:
     await stand.fill("old")
     await stand.ledger.open_lane("new", 0, 0)
-    census = await take_census(stand.ledger, program("new", renamed_from="old"), AT)
+    census = await take_census(stand.ledger, program("new", renamed_from="old"), CLOCK)
     assert (census.renamed, census.refused) == ([], [("old", "new")])
     assert census.undeclared == ["old"]
     assert {"old", "new"} <= await stand.names()
@@ -184,11 +190,11 @@ async def test_a_renaming_onto_a_flow_with_a_history_is_refused(stand: Stand) ->
 
 async def test_a_flow_that_is_not_declared_is_told(stand: Stand) -> None:
     await stand.fill()
-    census = await take_census(stand.ledger, program("other"), AT)
+    census = await take_census(stand.ledger, program("other"), CLOCK)
     assert census.undeclared == ["old"]
     (status,) = await undeclared(stand.control)
     assert (status.name, status.backlog, status.parked, status.dead) == ("old", 3, 1, 1)
-    census = await take_census(stand.ledger, program("old"), AT)
+    census = await take_census(stand.ledger, program("old"), CLOCK)
     assert census.undeclared == []
 
 
@@ -289,39 +295,101 @@ async def test_a_job_on_dead_letters_goes_on_under_the_new_name(stand: Stand) ->
     assert {one.state for one in await stand.ledger.troubles(Query())} == {"parked"}
 
 
-async def tell(ledger: MemoryLedger, *flows: str) -> None:
+async def tell(
+    ledger: MemoryLedger, *flows: str, beat: int = 1, behind: timedelta = timedelta()
+) -> None:
     """Have a worker tell that it works these flows."""
-    record = WorkerRecord(1, AT, AT, "there", 1, dict.fromkeys(flows, "v"))
+    at = CLOCK.now() - behind
+    record = WorkerRecord(beat, at, AT, "there", 1, dict.fromkeys(flows, "v"))
     await ledger.put(WORKER + "w", msgspec.json.encode(record))
 
 
 async def test_an_outdated_program_does_not_open_the_old_name_anew(stand: Stand) -> None:
     await stand.fill()
-    await take_census(stand.ledger, program("between", renamed_from="old"), AT)
-    await take_census(stand.ledger, program("new", renamed_from="between"), AT)
+    await take_census(stand.ledger, program("between", renamed_from="old"), CLOCK)
+    await take_census(stand.ledger, program("new", renamed_from="between"), CLOCK)
     await tell(stand.ledger, "new")
     for name in ("old", "between"):
-        census = await take_census(stand.ledger, program(name, "other"), AT)
+        census = await take_census(stand.ledger, program(name, "other"), CLOCK)
         assert census.outdated == [(name, "new")]
         assert [one.name for one in census.program.flows] == ["other"]
         assert "new" not in census.undeclared, "somebody works it"
-    both = await take_census(stand.ledger, program("old", "new"), AT)
+    both = await take_census(stand.ledger, program("old", "new"), CLOCK)
     assert both.outdated == []
     assert [one.known_as for one in both.program.flows] == ["old#2", "old"]
 
 
 async def test_an_old_name_is_free_when_nobody_works_the_new_one(stand: Stand) -> None:
     await stand.fill()
-    await take_census(stand.ledger, program("new", renamed_from="old"), AT)
-    census = await take_census(stand.ledger, program("old"), AT)
+    await take_census(stand.ledger, program("new", renamed_from="old"), CLOCK)
+    census = await take_census(stand.ledger, program("old"), CLOCK)
     assert (census.outdated, census.undeclared) == ([], ["new"])
     assert [one.name for one in census.program.flows] == ["old"]
 
 
 async def test_a_name_that_was_given_back_is_not_outdated(stand: Stand) -> None:
     await stand.fill()
-    await take_census(stand.ledger, program("new", renamed_from="old"), AT)
-    await take_census(stand.ledger, program("old", renamed_from="new"), AT)
+    await take_census(stand.ledger, program("new", renamed_from="old"), CLOCK)
+    await take_census(stand.ledger, program("old", renamed_from="new"), CLOCK)
     await tell(stand.ledger, "old")
-    census = await take_census(stand.ledger, program("new"), AT)
+    census = await take_census(stand.ledger, program("new"), CLOCK)
     assert census.outdated == [("new", "old")]
+
+
+async def watched(stand: Stand, work: Coroutine[Any, Any, T], *, beats: bool) -> T:
+    """Return what comes of it while a worker of ``new`` beats, or is dead; its clock is behind."""
+    await tell(stand.ledger, "new", behind=HOUR)
+    task = asyncio.create_task(work)
+    await CLOCK.turn(DEAD_AFTER_S / 2)
+    assert not task.done(), "whether it is alive is not known yet"
+    if beats:
+        await tell(stand.ledger, "new", beat=2, behind=HOUR)
+    await CLOCK.turn(DEAD_AFTER_S)
+    assert task.done()
+    return await task
+
+
+@pytest.mark.parametrize("beats", [True, False])
+async def test_who_beats_works_its_flows_whatever_its_clock_says(stand: Stand, beats: bool) -> None:
+    await stand.fill()
+    await take_census(stand.ledger, program("new", renamed_from="old"), CLOCK)
+    census = take_census(stand.ledger, program("old", "other"), CLOCK)
+    found = await watched(stand, census, beats=beats)
+    assert found.outdated == ([("old", "new")] if beats else [])
+    assert found.undeclared == ([] if beats else ["new"])
+
+
+@pytest.mark.parametrize("beats", [True, False])
+async def test_a_flow_is_changed_only_when_no_beat_of_its_workers_moves(
+    stand: Stand, beats: bool
+) -> None:
+    await stand.fill("new")
+    change = replace(stand.control, clock=CLOCK)
+    refused = pytest.raises(Conflict, match="running") if beats else contextlib.nullcontext()
+    with refused:
+        await watched(stand, rename(change, "new", "newer", "ada"), beats=beats)
+    assert await stand.names() == ({"new", "new@r1"} if beats else {"newer", "newer@r1"})
+
+
+async def test_nobody_waits_for_a_beat_where_it_does_not_matter(stand: Stand) -> None:
+    await stand.fill()
+    await tell(stand.ledger, "sales", behind=HOUR)
+    began = CLOCK.monotonic()
+    async with asyncio.timeout(20.0):
+        await take_census(stand.ledger, program("old", "sales"), CLOCK)
+        await rename(replace(stand.control, clock=CLOCK), "old", "new", "ada")
+    assert CLOCK.monotonic() == began
+
+
+async def test_a_worker_that_starts_while_others_are_watched_is_alive(stand: Stand) -> None:
+    await stand.fill()
+    await tell(stand.ledger, "old", behind=HOUR)
+    change = replace(stand.control, clock=CLOCK)
+    removing = asyncio.create_task(remove(change, "old", "ada", discard=True))
+    await CLOCK.turn(DEAD_AFTER_S / 2)
+    behind = CLOCK.now() - HOUR
+    started = WorkerRecord(1, behind, behind, "there", 2, {"old": "v"})
+    await stand.ledger.put(WORKER + "w2", msgspec.json.encode(started))
+    await CLOCK.turn(DEAD_AFTER_S)
+    with pytest.raises(Conflict, match="declared and running"):
+        await removing
