@@ -91,10 +91,14 @@ class Moved(msgspec.Struct, frozen=True):
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """How a target stands: the move into it, or why it cannot be used; neither: never used."""
+    """How a target stands: the move into it, or why it cannot be used; neither: never used.
+
+    ``elsewhere`` is whether the log of that move is not there, only its ledger.
+    """
 
     move: Move | None = None
     used: str = ""
+    elsewhere: bool = False
 
 
 class Exporting(Ledger, Protocol):

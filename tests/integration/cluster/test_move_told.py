@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from command import busway
+from command import Ended, busway
 from directory import make_directory
 from nats_cluster import NatsCluster
 
@@ -20,13 +20,24 @@ async def test_each_step_is_told_to_its_end(tmp_path: Path, engine: str) -> None
         assert (ends, steps[-1]) == ([steps[-1]], ends[-1]), moved.err
 
 
-async def test_who_gives_another_stream_afterwards_hears_where_it_is(
+async def test_who_gives_another_stream_afterwards_is_refused_and_hears_where_it_is(
     tmp_path: Path, engine: str, nats: NatsCluster
 ) -> None:
     await make_directory(tmp_path / "data", 10)
     name = engine.rpartition("/")[2]
-    for stream in (name, f"{name}-2"):
-        there = ("--to", nats.address(stream), "--ledger", engine)
-        ended = await asyncio.to_thread(busway, "move", "--from", "data", *there, cwd=tmp_path)
-        assert ended.code == 0, ended
-    assert f"/{name} already; nothing is left to do" in ended.out
+    place = nats.address(name).partition("?")[0]
+
+    async def moved(stream: str, *more: str) -> Ended:
+        there = ("--to", nats.address(stream), "--ledger", engine, *more)
+        return await asyncio.to_thread(busway, "move", "--from", "data", *there, cwd=tmp_path)
+
+    assert (await moved(name)).code == 0
+    for more in ([], ["--dry-run"]):
+        ended = await moved(f"{name}-2", *more)
+        assert ended.code == 1, ended
+        told = ended.out + ended.err
+        assert f"was moved to {place} at" in told
+        assert f"by a move that is not in {place}-2; use that one" in told
+    again = await moved(name)
+    assert again.code == 0, again
+    assert f"/{name} already; nothing is left to do" in again.out

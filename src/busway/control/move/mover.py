@@ -201,7 +201,8 @@ def _state(standing: Standing, origin: Origin, to: str) -> State:
     """Return how a target stands for an origin; raises where it must not be moved there."""
     move, moved = standing.move, origin.moved
     mine = move is not None and move.identity == origin.log.identity
-    if mine and move is not None and moved is not None and moved.id == move.id:
+    here = mine and not standing.elsewhere
+    if here and move is not None and moved is not None and moved.id == move.id:
         return "moved" if move.ended_at else "unfinished"
     if moved is not None:
         raise StoreMoved(
@@ -216,8 +217,9 @@ def _state(standing: Standing, origin: Origin, to: str) -> State:
         what = "holds" if move.ended_at else "is taking"
         raise Conflict(f"{to} {what} another installation, from {move.origin}; give another target")
     if move.ended_at:
+        place = f"the ledger given beside {to}" if standing.elsewhere else to
         raise Conflict(
-            f"{to} has this installation since {move.ended_at:%F %T %Z}, and may have gone on from"
-            " there; give another target"
+            f"{place} has this installation since {move.ended_at:%F %T %Z}, and may have gone on"
+            " from there; give another target"
         )
     return "unfinished"

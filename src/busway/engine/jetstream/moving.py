@@ -15,7 +15,7 @@ from busway.engine.jetstream.log import JetStreamLog
 from busway.engine.jetstream.parcel import Sent, marker, parcels, room_for
 from busway.engine.jetstream.patience import Patience
 from busway.engine.jetstream.place import Place
-from busway.engine.jetstream.prepare import adopt, open_up, standing, used
+from busway.engine.jetstream.prepare import adopt, holds, open_up, standing, used
 from busway.engine.jetstream.stream import Fault, Stream, refusal
 from busway.engine.postgres.ledger import PostgresLedger
 from busway.engine.postgres.moving import ImportingLedger, begin_ledger, standing_of
@@ -60,9 +60,10 @@ class JetStreamTarget:
         try:
             identity = None if found.move is None else found.move.identity
             reason = await standing(Stream(link), identity)
+            here = reason or identity is None or await holds(Stream(link), identity)
         finally:
             await link.close()
-        return Standing(used=reason) if reason else found
+        return Standing(used=reason) if reason else Standing(found.move, elsewhere=not here)
 
     async def begin(self, move: Move, bases: Sequence[int]) -> Receiving:
         ledger, _ = await begin_ledger(self._settings, move, log_elsewhere=True)

@@ -96,6 +96,17 @@ async def standing(stream: Stream, identity: str | None) -> str:
     return "" if fits else used(stream.link.place)
 
 
+async def holds(stream: Stream, identity: str) -> bool:
+    """Say whether the log of that identity is in the stream."""
+    try:
+        info = await stream.info()
+    except Refused as refused:
+        if refused.fault.err_code == NOT_FOUND:
+            return False
+        raise
+    return _kept(stream.link.place, info)[_IDENTITY] == identity
+
+
 def used(place: Place) -> str:
     """Return what a person is told about a stream that cannot be moved into."""
     return f"{place} is used already, or belongs to another ledger; give the log another name"
