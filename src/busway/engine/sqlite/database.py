@@ -113,7 +113,7 @@ def translated(error: Exception, path: Path) -> Exception:
     if isinstance(error, apsw.BusyError):
         return StoreError(f"{reason}; find the program that keeps the file locked")
     if isinstance(error, apsw.IOError):
-        return StoreError(f"{reason}; look at the disk")
+        return StoreError(f"{reason}; look at the disk, its quotas and limits")
     return StoreError(f"{reason}; please report this") if isinstance(error, apsw.Error) else error
 
 

@@ -154,7 +154,7 @@ def upgrade(directory: Path) -> None:
                 if connection.pragma("application_id") == _APPLICATION[name] and found < FORMAT:
                     _upgrade(connection, name, found)
         except apsw.Error as error:
-            if is_full(error, path):
+            if isinstance(error, apsw.IOError) or is_full(error, path):
                 raise translated(error, path) from error
             raise StoreDamaged(f"{path}: {error}; {_RESTORE}") from error
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import resource
+import signal
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import apsw
+import pytest
 
 from busway.engine.sqlite import open_stores
 from busway.engine.sqlite.directory import FORMAT
 from busway.engine.sqlite.moving import SqliteOrigin
+from busway.errors import StoreDamaged, StoreError
 from busway.lane import Counts, Query, Settlement, Trouble, Verdict
 from busway.outcome import Failure
 from busway.ports.moving import KINDS, Bookmark, Kind, beyond
@@ -124,6 +129,34 @@ async def test_a_move_reads_the_first_format_and_leaves_it_as_it_is(settings: Se
     stores = await open_stores(settings)
     assert [lane.cursor for lane in await stores.ledger.lanes()] == [2], "it is free to be used"
     await stores.close()
+
+
+@contextlib.contextmanager
+def small_files(limit: int) -> Iterator[None]:
+    """Let writes behind ``limit`` fail, as they do where there is no room."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+async def test_an_upgrade_that_cannot_be_written_is_done_later(settings: Settings) -> None:
+    present = await former(settings)
+    ledger = settings.data / "ledger.db"
+    before = shape(ledger)
+    with small_files(40_960), pytest.raises(StoreError) as refused:
+        await open_stores(settings)
+    assert not isinstance(refused.value, StoreDamaged), "nothing has to be restored"
+    assert "look at the disk" in str(refused.value)
+    assert shape(ledger) == before
+    stores = await open_stores(settings)
+    assert len(await stores.ledger.troubles(Query())) == 1
+    await stores.close()
+    assert shape(ledger) == present
 
 
 def bookmark(kind: Kind) -> Bookmark:
