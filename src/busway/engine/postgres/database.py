@@ -45,6 +45,13 @@ _REMEDIES = {
     ),
 }
 """What a person can do about what does not pass by itself."""
+_ADVICE = {
+    "53300": (
+        f"; Busway uses up to {CONNECTIONS + VITAL_CONNECTIONS + 1} connections for each process:"
+        " raise the CONNECTION LIMIT of the user or the database, or max_connections of the server"
+    )
+}
+"""What a person can do about what may pass."""
 _LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, EOFError)
 _UNFIT = asyncpg.TargetServerAttributeNotMatched
 _EXPECTED = (asyncpg.PostgresError, *_LOST, _UNFIT, TimeoutError, ssl.SSLError)
@@ -223,7 +230,7 @@ def translated(error: BaseException, place: str) -> StoreError:
     if isinstance(error, asyncpg.PostgresError) and not isinstance(
         error, asyncpg.PostgresConnectionError
     ):
-        return StoreError(f"{place}: {error}")
+        return StoreError(f"{place}: {error}{_ADVICE.get(code, '')}")
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return StoreError(f"{place} cannot be used now: {text}")
 

@@ -1,0 +1,36 @@
+"""A server, or a user, that has too few connections for Busway is told with what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import asyncpg
+import pytest
+
+from busway.engine.postgres.database import Database
+from busway.engine.postgres.schema import SCHEMA
+from busway.errors import StoreError
+from postgres_server import PostgresServer
+
+
+async def test_too_few_connections_are_told_with_what_to_raise(server: PostgresServer) -> None:
+    await _run(server.dsn, "CREATE ROLE few LOGIN CONNECTION LIMIT 1")
+    few = await Database.open(re.sub("//[^@/]*@", "//few@", server.dsn), SCHEMA)
+    try:
+        async with few.connection():
+            with pytest.raises(StoreError, match=r'"few"; .* up to 13 .* CONNECTION LIMIT') as told:
+                await few.query("SELECT 1")
+        assert type(told.value) is StoreError, "it may pass"
+    finally:
+        await few.close()
+        await _run(server.dsn, "DROP ROLE few")
+
+
+async def _run(dsn: str, statement: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        async with asyncio.timeout(30.0):
+            await connection.execute(statement)
+    finally:
+        await connection.close()
