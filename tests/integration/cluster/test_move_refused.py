@@ -6,12 +6,12 @@ import asyncio
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
 import pytest
 
+from busway.engine.postgres.schema import SCHEMA, prepare
 from command import Ended, busway
 from directory import make_directory
 from postgres_server import PostgresServer, postgres_server
@@ -89,12 +89,10 @@ async def refusal(folder: Path, *to: str) -> str:
     return ended[1].err
 
 
-@asynccontextmanager
-async def granted(engine: str, grants: str) -> AsyncIterator[None]:
+async def grant(engine: str, grants: str) -> None:
     """Give what a refusal asked for, as it is written there."""
     _, _, statements = grants.strip().partition("give them: ")
     await run(engine, *statements.split("; "))
-    yield
 
 
 async def test_a_user_who_may_not_make_a_schema_is_told_what_to_grant(
@@ -104,8 +102,8 @@ async def test_a_user_who_may_not_make_a_schema_is_told_what_to_grant(
     database = engine.rpartition("/")[2]
     assert f"{place(engine)}: the user lacks rights" in told
     assert f"GRANT CREATE ON DATABASE {database} TO {user}" in told
-    async with granted(engine, told):
-        ended = await moved(folder, of(user, engine))
+    await grant(engine, told)
+    ended = await moved(folder, of(user, engine))
     assert ended.code == 0, ended
 
 
@@ -115,8 +113,24 @@ async def test_a_user_who_may_not_use_the_schema_is_told_what_to_grant(
     await run(engine, "CREATE SCHEMA busway")
     told = await refusal(folder, of(user, engine))
     assert f"GRANT USAGE, CREATE ON SCHEMA busway TO {user}" in told
-    async with granted(engine, told):
-        ended = await moved(folder, of(user, engine))
+    await grant(engine, told)
+    ended = await moved(folder, of(user, engine))
+    assert ended.code == 0, ended
+
+
+async def test_a_user_whose_tables_another_one_made_is_told_what_to_grant(
+    folder: Path, engine: str, user: str
+) -> None:
+    await prepare(engine, SCHEMA, 3)
+    await run(engine, f"GRANT USAGE ON SCHEMA busway TO {user}")
+    told = await refusal(folder, of(user, engine))
+    assert f"{place(engine)}: permission denied for table" in told
+    assert "GRANT the owner of it TO" in told
+    await run(engine, f"GRANT SELECT ON ALL TABLES IN SCHEMA busway TO {user}")
+    told = await refusal(folder, of(user, engine))
+    assert f"GRANT postgres TO {user}" in told
+    await grant(engine, told)
+    ended = await moved(folder, of(user, engine))
     assert ended.code == 0, ended
 
 
