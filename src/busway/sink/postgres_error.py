@@ -59,7 +59,7 @@ def down(error: BaseException, place: str) -> Down:
     if isinstance(error, asyncpg.PostgresError):
         hint = _HINTS.get(code(error))
         return Down(f"{place}: {error}" + (f"; {hint}" if hint else ""), reachable=True)
-    if isinstance(error, asyncpg.InterfaceError):
+    if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
         return Down(f"{place}: {error}", reachable=True)
     lost = isinstance(error, ConnectionResetError | BrokenPipeError | EOFError)
     return Down(f"{place} cannot be reached: {_text(error)}", reachable=lost)
@@ -68,6 +68,7 @@ def down(error: BaseException, place: str) -> Down:
 EXPECTED = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     OSError,
     EOFError,
     TimeoutError,

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
+from busway.sink.postgres_error import EXPECTED
 from busway.sink.statement import quoted, statement
 
 CONNECT_S = 10.0
@@ -95,7 +96,7 @@ class Sessions:
         for session in idle:
             try:
                 await session.connection.close(timeout=5)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except EXPECTED:
                 session.connection.terminate()
 
     async def _take(self) -> Session:

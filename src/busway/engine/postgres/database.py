@@ -52,9 +52,13 @@ _ADVICE = {
     )
 }
 """What a person can do about what may pass."""
-_LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, EOFError)
+_LOST = (
+    *(asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError),
+    *(OSError, EOFError),
+)
+"""The last of the driver's is what it comes to when a connection breaks inside an operation."""
 _UNFIT = asyncpg.TargetServerAttributeNotMatched
-_EXPECTED = (asyncpg.PostgresError, *_LOST, _UNFIT, TimeoutError, ssl.SSLError)
+EXPECTED = (asyncpg.PostgresError, *_LOST, _UNFIT, TimeoutError, ssl.SSLError)
 
 Row = tuple[Any, ...]
 if TYPE_CHECKING:
@@ -168,7 +172,7 @@ class Database:
         The server does that itself where it waits for another statement (``IDLE_MS``), later, but
         not where it waits for the rest of one: the driver has each prepared first.
         """
-        with contextlib.suppress(*_EXPECTED):
+        with contextlib.suppress(*EXPECTED):
             async with asyncio.timeout(QUICK_S):  # the next look waits for this one
                 session = await self.way.connect()
                 try:
@@ -183,7 +187,7 @@ class Database:
         try:
             async with asyncio.timeout(CLOSE_S):
                 await self._pool.close()
-        except _EXPECTED:
+        except EXPECTED:
             self._pool.terminate()
 
 
@@ -207,7 +211,7 @@ def told(place: str) -> Iterator[None]:
     """Raise an error of PostgreSQL, or of the way to it, as what it means for a store."""
     try:
         yield
-    except _EXPECTED as error:
+    except EXPECTED as error:
         raise translated(error, place) from error
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-import asyncpg
-
-from busway.engine.postgres.database import Database
+from busway.engine.postgres.database import EXPECTED, Database
 from busway.engine.tail import Tail
 from busway.errors import StoreError
 
@@ -73,9 +71,7 @@ class Watch:
 
     async def _listen(self) -> None:
         while True:
-            with contextlib.suppress(
-                OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError
-            ):
+            with contextlib.suppress(*EXPECTED):
                 await self._listen_once()
             await asyncio.sleep(LOOK_EVERY_S)
 
