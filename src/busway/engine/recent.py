@@ -27,11 +27,11 @@ class Recent:
         self._max_bytes = max_bytes
         self._bytes = 0
 
-    def add(self, batch: Batch) -> None:
-        """Keep the next batch, and let go of the oldest ones."""
+    def add(self, batch: Batch, size: int | None = None) -> None:
+        """Keep the next batch, and let go of the oldest ones; ``size`` is that of its events."""
         if self._batches and self._batches[-1][0].end != batch.offset:
             self.forget(batch.offset)
-        kept = (batch, codec.size(batch.events))
+        kept = (batch, codec.size(batch.events) if size is None else size)
         self._batches.append(kept)
         self._bytes += _weight(kept)
         while self._bytes > self._max_bytes:

@@ -15,7 +15,7 @@ from busway.engine.jetstream.check import cautions, check_server, check_sync
 from busway.engine.jetstream.fetch import Fetch
 from busway.engine.jetstream.link import Link
 from busway.engine.jetstream.message import Message
-from busway.engine.jetstream.parcel import Parcel, marker, parcels
+from busway.engine.jetstream.parcel import Parcel, marker, packed_aside, parcels
 from busway.engine.jetstream.place import Place
 from busway.engine.jetstream.prepare import Prepared, prepare
 from busway.engine.jetstream.publish import Publisher
@@ -157,14 +157,16 @@ class JetStreamLog:
     async def _append(self, drafts: Sequence[Draft], at: datetime) -> list[int]:
         async with self._lock:
             link = self._stream.link
-            made = parcels(drafts, link.max_payload, compress=link.place.compress)
+            made = parcels(drafts, link.max_payload)
+            if link.place.compress:
+                made = await packed_aside(made)
             await self._make_sure_of_room(made)
             spots = await self._publisher.store(made, at)
         firsts: dict[int, int] = {}
         for parcel, spot in zip(made, spots, strict=True):
             firsts.setdefault(parcel.draft, spot.offset)
             batch = Batch(parcel.partition, spot.offset, at, parcel.events)
-            self._recent[parcel.partition].add(batch)
+            self._recent[parcel.partition].add(batch, parcel.size)
         return list(firsts.values())
 
     async def _make_sure_of_room(self, made: Sequence[Parcel]) -> None:

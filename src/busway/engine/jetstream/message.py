@@ -26,7 +26,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _SMALL_BYTES = 1_024
 _LEVEL = 1
-_compress = zstandard.ZstdCompressor(level=_LEVEL).compress
 _decompress = zstandard.ZstdDecompressor().decompress
 
 
@@ -34,7 +33,7 @@ def compressed(body: bytes) -> tuple[bytes, str]:
     """Return a body as it is sent, and the name of its coding: small ones stay as they are."""
     if len(body) < _SMALL_BYTES:
         return body, ""
-    smaller = _compress(body)
+    smaller = zstandard.compress(body, _LEVEL)  # may be asked in several threads
     return (smaller, ZSTD) if len(smaller) < len(body) else (body, "")
 
 

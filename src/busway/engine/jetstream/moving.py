@@ -12,7 +12,7 @@ import msgspec
 from busway.engine.jetstream.check import check_server
 from busway.engine.jetstream.link import Link, Unanswered
 from busway.engine.jetstream.log import JetStreamLog
-from busway.engine.jetstream.parcel import Sent, marker, parcels, room_for
+from busway.engine.jetstream.parcel import Sent, marker, packed, parcels, room_for
 from busway.engine.jetstream.patience import Patience
 from busway.engine.jetstream.place import Place
 from busway.engine.jetstream.prepare import adopt, holds, open_up, standing, used
@@ -144,7 +144,8 @@ class ReceivingLog(JetStreamLog):
         number = 0
         for batch in batches:
             draft, offset = Draft(batch.partition, batch.events), batch.offset
-            for parcel in parcels([draft], link.max_payload, compress=link.place.compress):
+            made = parcels([draft], link.max_payload)
+            for parcel in packed(made) if link.place.compress else made:
                 if (needed := room_for(min(parcel.size, len(parcel.body)))) > link.max_payload:
                     raise Conflict(
                         f"{link.place}: the event at offset {offset} of partition"

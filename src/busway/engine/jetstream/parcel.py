@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
@@ -13,6 +14,7 @@ from busway.ports import Draft
 
 _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 _PER_EVENT_BYTES = 5
+_MUCH_BYTES = 64 * 1024
 _PER_MESSAGE_BYTES = 1_024
 """Room for the headers of a message and the head of a batch."""
 
@@ -57,16 +59,28 @@ class Sent(msgspec.Struct, frozen=True):
         return Spot(seq, self.offset, parcel.count, self.at, self.id, parcel.size)
 
 
-def parcels(drafts: Sequence[Draft], max_payload: int, *, compress: bool) -> list[Parcel]:
+def parcels(drafts: Sequence[Draft], max_payload: int) -> Sequence[Parcel]:
     """Divide drafts into messages of at most ``max_payload`` bytes, one event at least in each."""
-    found = []
-    for number, draft in enumerate(drafts):
-        for events in _portions(draft.events, max_payload - _PER_MESSAGE_BYTES):
-            plain = bytes(codec.encode(events))
-            body, coding = compressed(plain) if compress else (plain, "")
-            size = codec.size(events)
-            found.append(Parcel(draft.partition, number, events, size, body, coding))
-    return found
+    return [
+        Parcel(draft.partition, number, events, size, bytes(codec.encode(events)))
+        for number, draft in enumerate(drafts)
+        for events, size in _portions(draft.events, max_payload - _PER_MESSAGE_BYTES)
+    ]
+
+
+def packed(made: Sequence[Parcel]) -> Sequence[Parcel]:
+    """Return parcels with the smaller ones of their bodies, packed or not."""
+    return [
+        msgspec.structs.replace(one, body=body, coding=coding)
+        for one, (body, coding) in ((one, compressed(one.body)) for one in made)
+    ]
+
+
+async def packed_aside(made: Sequence[Parcel]) -> Sequence[Parcel]:
+    """Return what :func:`packed` does; while it is much, the loop goes on."""
+    if sum(len(one.body) for one in made) < _MUCH_BYTES:
+        return packed(made)
+    return await asyncio.to_thread(packed, made)
 
 
 def marker(partition: int) -> Parcel:
@@ -79,14 +93,17 @@ def room_for(event_bytes: int) -> int:
     return event_bytes + _PER_EVENT_BYTES + _PER_MESSAGE_BYTES
 
 
-def _portions(events: Sequence[bytes], max_bytes: int) -> Iterator[Sequence[bytes]]:
-    if codec.size(events) + _PER_EVENT_BYTES * len(events) <= max_bytes:
-        yield events
+def _portions(events: Sequence[bytes], max_bytes: int) -> Iterator[tuple[Sequence[bytes], int]]:
+    """Return events in portions that fit, each with the bytes of its events."""
+    size = codec.size(events)
+    if size + _PER_EVENT_BYTES * len(events) <= max_bytes:
+        yield events, size
         return
     start = size = 0
     for index, event in enumerate(events):
-        size += len(event) + _PER_EVENT_BYTES
-        if size > max_bytes and index > start:
-            yield events[start:index]
-            start, size = index, len(event) + _PER_EVENT_BYTES
-    yield events[start:]
+        room = max_bytes - _PER_EVENT_BYTES * (index + 1 - start)
+        if size + len(event) > room and index > start:
+            yield events[start:index], size
+            start, size = index, 0
+        size += len(event)
+    yield events[start:], size

@@ -127,8 +127,9 @@ class PostgresLog:
         if not found:
             raise StoreError(f"{self._database.place}: the append came too late; send it again")
         firsts = sheet.placed(found)
-        for draft, offset in zip(sheet.drafts, firsts, strict=True):
-            self._recent[draft.partition].add(Batch(draft.partition, offset, at, draft.events))
+        for draft, size, offset in zip(sheet.drafts, sheet.sizes, firsts, strict=True):
+            batch = Batch(draft.partition, offset, at, draft.events)
+            self._recent[draft.partition].add(batch, size)
             self._tail.advance(draft.partition, offset + len(draft.events))
         self._watch.tell()
         return firsts
