@@ -58,6 +58,14 @@ class Follow:
             await reading.wait()
         return found
 
+    async def read_further(self, partition: int, offset: int, max_bytes: int) -> Sequence[Matched]:
+        """Return what :meth:`read` does, and what is in the log behind it: one batch at least."""
+        found = await self.read(partition, offset, max_bytes)
+        if not found:
+            return found
+        room = max_bytes - sum(one.size_bytes for one in found)
+        return [*found, *await self.read(partition, found[-1].batch.end, max(room, 0))]
+
     async def _read(self, partition: int, offset: int, max_bytes: int) -> Sequence[Matched]:
         """Read the log; who asks for the same meanwhile waits, and finds it among what is kept."""
         done = self._reading[partition, offset] = asyncio.Event()

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -34,7 +33,7 @@ async def open_stores(settings: Settings, sharing: Sharing | None = None) -> Sto
         if settings.ledger:
             raise SettingsError("a ledger of its own is for a log at nats://…; give that engine")
         return await sqlite.open_stores(settings, sharing)
-    scheme = urlsplit(settings.engine).scheme
+    scheme = scheme_of(settings.engine)
     opening = _ENGINES.get(scheme)
     if opening is None:
         raise SettingsError(
@@ -49,7 +48,7 @@ async def open_existing(settings: Settings) -> Stores:
     Raises :class:`SettingsError` where there are none.
     """
     url = settings.ledger or settings.engine
-    if urlsplit(url).scheme in _POSTGRES:
+    if scheme_of(url) in _POSTGRES:
         await need("asyncpg", "postgres")
         from busway.engine.postgres.address import Address  # noqa: PLC0415
         from busway.engine.postgres.schema import is_made  # noqa: PLC0415
@@ -80,7 +79,7 @@ async def _postgres(settings: Settings) -> Stores:
 
 
 async def _jetstream(settings: Settings) -> Stores:
-    if urlsplit(settings.ledger).scheme not in _POSTGRES:
+    if scheme_of(settings.ledger) not in _POSTGRES:
         raise SettingsError(
             "a log at nats://… needs a ledger in PostgreSQL; give --ledger postgresql://…"
         )
@@ -166,6 +165,11 @@ async def _refuse_elsewhere(ledger: Ledger, place: str) -> None:
             f"{place} is the ledger of a log in NATS: what is appended here would not be delivered;"
             " give nats://… as the engine, and this as the ledger"
         )
+
+
+def scheme_of(address: str) -> str:
+    """Return what is before ``://``, in whatever way the rest names its hosts."""
+    return address.partition("://")[0] if "://" in address else ""
 
 
 async def need(package: str, extra: str) -> None:

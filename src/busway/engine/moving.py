@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import msgspec
 
-from busway.engine.choose import need
+from busway.engine.choose import need, scheme_of
 from busway.engine.sqlite.moving import SqliteOrigin
 from busway.errors import SettingsError
 from busway.ports.moving import Move, Origin, Receiving, Standing, Target
@@ -29,7 +28,7 @@ async def open_origin(path: Path) -> Origin:
 
 async def target_of(settings: Settings) -> Target:
     """Return the target that the settings name; raises :class:`SettingsError` for none."""
-    scheme = urlsplit(settings.engine).scheme
+    scheme = scheme_of(settings.engine)
     if scheme in _POSTGRES:
         if settings.ledger not in ("", settings.engine):
             raise SettingsError("PostgreSQL holds log and ledger; leave out the ledger")
@@ -37,7 +36,7 @@ async def target_of(settings: Settings) -> Target:
         return _Postgres(msgspec.structs.replace(settings, ledger=settings.engine))
     if scheme not in _JETSTREAM:
         raise SettingsError("an installation is moved to postgresql://… or nats://…; give --to")
-    if urlsplit(settings.ledger).scheme not in _POSTGRES:
+    if scheme_of(settings.ledger) not in _POSTGRES:
         raise SettingsError(
             "a log at nats://… needs a ledger in PostgreSQL; give --ledger postgresql://…"
         )
@@ -57,8 +56,9 @@ class _Postgres:
 
     @property
     def name(self) -> str:
-        parts = urlsplit(self._settings.ledger)
-        return f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        from busway.engine.postgres.address import Address  # noqa: PLC0415 - an extra
+
+        return Address.of(self._settings.ledger).place
 
     async def standing(self) -> Standing:
         from busway.engine.postgres.moving import standing_of  # noqa: PLC0415 - an extra

@@ -80,7 +80,7 @@ class Postgres(msgspec.Struct, frozen=True):
 
         Raises :class:`SinkError` for what can never work."""
         dsn = resolve(self.dsn)
-        if urlsplit(dsn).scheme not in ("postgres", "postgresql"):
+        if dsn.partition("://")[0] not in ("postgres", "postgresql"):
             raise SinkError("postgres(dsn=…): give a URL like postgresql://user@host/database")
         key = key_columns(self.key)
         check_table("postgres", self.table, key)

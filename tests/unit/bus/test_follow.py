@@ -76,6 +76,16 @@ async def test_what_came_since_is_read_from_its_offset_on(log: WatchedLog, follo
     assert [one.batch.offset for one in await follow.read(0, 4, EVERYTHING)] == [4]
 
 
+async def test_who_cannot_go_on_reads_further(log: WatchedLog, follow: Follow) -> None:
+    assert await follow.read_further(0, 0, EVERYTHING) == []
+    await filled(log, 1)
+    assert [one.batch.offset for one in await follow.read_further(0, 0, EVERYTHING)] == [0]
+    await filled(log, 2)
+    assert [one.batch.offset for one in await follow.read_further(0, 0, EVERYTHING)] == [0, 2, 4]
+    await filled(log, 1)
+    assert [one.batch.offset for one in await follow.read_further(0, 0, 0)] == [0, 2]
+
+
 async def test_lanes_that_ask_at_once_have_the_log_read_once(
     log: WatchedLog, follow: Follow
 ) -> None:

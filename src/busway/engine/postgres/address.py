@@ -11,7 +11,7 @@ import msgspec
 from busway.errors import SettingsError
 
 SAFE_COMMITS = ("on", "remote_apply")
-_SCHEMES = ("postgresql", "postgres")
+_ADDRESS = re.compile(r"(postgres(?:ql)?)://([^/?#]*)(.*)", re.DOTALL)
 _TARGET = "target_session_attrs"
 Host = tuple[str, int | None]
 """A server's name, and its port where it is told."""
@@ -37,15 +37,17 @@ class Address(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, address: str) -> Self:
         """Read an address; raises :class:`SettingsError` that says what is wrong with it."""
-        parts = urlsplit(address)
-        if parts.scheme not in _SCHEMES:
+        found = _ADDRESS.fullmatch(address)
+        if found is None:
             raise SettingsError("the address of PostgreSQL must be like postgresql://HOST/DATABASE")
+        scheme, netloc, rest = found.groups()
+        parts = urlsplit(f"//host{rest}")  # of several hosts it takes no [IPv6]
         if "@" in parts.path + parts.fragment or ("@" in parts.query and not parts.path):
             raise SettingsError(  # and shows nothing of it: a part of a password may be anywhere
                 "the address of PostgreSQL has an @ behind its hosts; in a user or a password"
                 " write / as %2F, ? as %3F, # as %23"
             )
-        _, _, servers = parts.netloc.rpartition("@")
+        user, at, servers = netloc.rpartition("@")
         place = f"postgresql://{servers}{parts.path}"
         given = dict(parse_qsl(parts.query, keep_blank_values=True))
         sync = given.pop("sync", "always")
@@ -60,8 +62,9 @@ class Address(msgspec.Struct, frozen=True):
         hosts = tuple(_host(one, place) for one in servers.split(",")) if servers else ()
         if len(hosts) > 1:
             given.setdefault(_TARGET, "read-write")
-        url = urlunsplit(parts._replace(query=urlencode(given)))
-        return cls(url, place, hosts, sync)
+            servers = ""  # each is tried by itself
+        tail = urlunsplit(parts._replace(netloc="", query=urlencode(given)))
+        return cls(f"{scheme}://{user}{at}{servers}{tail}", place, hosts, sync)
 
 
 def _host(text: str, place: str) -> Host:

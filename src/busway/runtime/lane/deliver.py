@@ -25,6 +25,8 @@ class Deliverer:
         self._cursor = lane.cursor
         self._known = True
         """Whether the cursor is known; a settlement that was not answered may have moved it."""
+        self._stays = False
+        """Whether nothing could be settled: an event behind may get through where this cannot."""
         self._fates = Fates()
 
     async def turn(self, loop: Loop) -> None:
@@ -42,7 +44,8 @@ class Deliverer:
                 await valve.ready(partition, self._cursor)
         with loop.idle():  # a lane that has read all asks the log nothing
             await follow.wait(partition, self._cursor)
-        matched = await follow.read(partition, self._cursor, READ_BYTES)
+        read = follow.read_further if self._stays else follow.read
+        matched = await read(partition, self._cursor, READ_BYTES)
         portion = cut(matched, self._to.rule, self._cursor, MOST_EVENTS)
         if portion is None:
             return
@@ -51,12 +54,12 @@ class Deliverer:
         portion = portion if goal is None else ended(portion, goal)
         if self._careful is not None:
             portion = await self._careful.take(portion, self._fates)
-        self._known = False
+        before, self._known = self._cursor, False
         try:
             self._cursor = await Passage(self._to, portion, self._fates).run(loop)
         except Stale:
             return
-        self._known = True
+        self._known, self._stays = True, self._cursor == before
         await self._passed()
 
     async def _passed(self) -> None:

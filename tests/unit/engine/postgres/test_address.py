@@ -18,7 +18,10 @@ def test_one_server() -> None:
 def test_of_several_servers_one_that_takes_writes_is_asked_for() -> None:
     found = Address.of("postgresql://a,b:6432,[::1]:6433/shop")
     assert found.hosts == (("a", None), ("b", 6432), ("::1", 6433))
-    assert found.url.endswith("/shop?target_session_attrs=read-write")
+    assert found.place == "postgresql://a,b:6432,[::1]:6433/shop"
+    assert found.url == "postgresql:///shop?target_session_attrs=read-write"
+    named = Address.of("postgresql://me:secret@a,[::1]/shop")
+    assert named.url == "postgresql://me:secret@/shop?target_session_attrs=read-write"
     asked = Address.of("postgresql://a,b/shop?target_session_attrs=primary")
     assert asked.url.endswith("?target_session_attrs=primary")
 
