@@ -15,7 +15,7 @@ import msgspec
 from busway.errors import SettingsError
 
 PORT = 4222
-_SCHEMES = ("nats", "tls")
+_ADDRESS = re.compile(r"(nats|tls)://([^/?#]+)(.*)", re.DOTALL)
 _FILES = ("creds", "nkey", "ca", "cert", "key")
 _NO_OPTIONS = ("servers", "name")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -60,15 +60,17 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     @classmethod
     def of(cls, address: str) -> Self:
         """Read an address; raises :class:`SettingsError` that says what is wrong with it."""
-        parts = urlsplit(address)
-        if parts.scheme not in _SCHEMES or not parts.netloc:
+        found = _ADDRESS.fullmatch(address)
+        if found is None:
             raise SettingsError("the address of JetStream must be like nats://HOST:4222/busway")
+        scheme, netloc, rest = found.groups()
+        parts = urlsplit(f"//host{rest}")  # of several hosts it takes no [IPv6]
         if "@" in parts.path + parts.fragment or ("@" in parts.query and not parts.path):
             raise SettingsError(  # and shows nothing of it: a part of a password may be anywhere
                 "the address of JetStream has an @ behind its hosts; in a user or a password"
                 " write / as %2F, ? as %3F, # as %23"
             )
-        who, _, hosts = parts.netloc.rpartition("@")
+        who, _, hosts = netloc.rpartition("@")
         given: dict[str, Any] = dict(parse_qsl(parts.query, keep_blank_values=True))
         for option, value in given.items():
             _check_option(cls, option, value, _shown(hosts))
@@ -76,7 +78,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         if given.get("monitor"):
             given["monitor"] = given["monitor"].split(",")
         given["servers"] = [_server(host) for host in hosts.split(",")]
-        if parts.scheme == "tls" or any(map(given.get, ("ca", "cert", "key"))):
+        if scheme == "tls" or any(map(given.get, ("ca", "cert", "key"))):
             given["tls"] = True
         if name := parts.path.strip("/"):
             given["name"] = name

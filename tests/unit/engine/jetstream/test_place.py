@@ -34,6 +34,15 @@ def test_an_address_says_who_one_is(who: str, expected: dict[str, str]) -> None:
     assert connecting["servers"] == ["nats://one:4222", "nats://two:4222"]
 
 
+def test_servers_may_be_named_by_ipv6_addresses() -> None:
+    found = Place.of("nats://one,[::1],[fe80::1]:4333/log")
+    assert found.connecting()["servers"] == [
+        "nats://one:4222",
+        "nats://[::1]:4222",
+        "nats://[fe80::1]:4333",
+    ]
+
+
 def test_files_of_credentials_are_handed_on(tmp_path: Path) -> None:
     creds, seed = tmp_path / "busway.creds", tmp_path / "seed.nk"
     creds.touch()
