@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import asyncpg
 
 from busway import App, Event
@@ -13,8 +11,7 @@ from busway.engine.postgres.database import Database
 from busway.engine.postgres.schema import SCHEMA, prepare
 from busway.flow import compile_app
 from busway.lane import Counts
-from busway.outcome import DELIVERED, Outcome
-from busway.ports import Draft, Load, Supplies
+from busway.ports import Draft
 from busway.runtime.crew.crew import Crew, follow_for
 from busway.runtime.due import Dues
 from busway.runtime.hub import Hub
@@ -23,34 +20,12 @@ from busway.runtime.observe.record import Recorder
 from busway.telemetry import Metrics
 from busway.testing import MemoryLog
 from delivery_node import until
+from listed_sink import Listed, NoBus
 from nats_proxy import proxy_to
 from postgres_server import PostgresServer
 
 FLOWS = 12
 CURSORS = "SELECT count(*) FROM busway.lane WHERE cursor = $1"
-
-
-class Counted:
-    """A destination without positions: it knows what came, and how often."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.came: list[str] = []
-
-    async def open(self, supplies: Supplies) -> Counted:
-        return self
-
-    async def write(self, load: Load) -> Sequence[Outcome]:
-        self.came += [item.event.id for item in load.items]
-        return [DELIVERED] * len(load.items)
-
-    async def close(self) -> None:
-        """Nothing is open."""
-
-
-class NoBus:
-    async def publish(self, events: Sequence[object]) -> None:
-        raise AssertionError("nothing is published here")
 
 
 async def test_what_was_settled_without_an_answer_does_not_go_again(
@@ -59,7 +34,7 @@ async def test_what_was_settled_without_an_answer_does_not_go_again(
     url, clock, log, metrics = await server.fresh_database(), SystemClock(), MemoryLog(1), Metrics()
     await prepare(url, SCHEMA, 1)
     direct = await asyncpg.connect(url)
-    app, sinks = App("shop"), [Counted(f"counted {number}") for number in range(FLOWS)]
+    app, sinks = App("shop"), [Listed(f"counted {number}") for number in range(FLOWS)]
     for number, sink in enumerate(sinks):
         app.flow(f"f{number}", to=sink)
     program = compile_app(app)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
-import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from busway.outcome import DELIVERED, Down, Rejected
 from busway.ports import Destination
 from busway.sinks import jsonl
 from sink_load import KeptEvents, again, an_item, fresh, rows
+from small_files import small_files
 
 
 @asynccontextmanager
@@ -121,19 +120,6 @@ async def test_lanes_and_openings_write_one_after_the_other(path: Path) -> None:
             )
         )
     assert sorted(ids(path)) == sorted(n for p in range(8) for n in range(p * 100, p * 100 + 10))
-
-
-@contextmanager
-def small_files(limit: int) -> Iterator[None]:
-    """Let writes behind ``limit`` fail, as they do on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
 
 
 async def test_a_write_that_fails_is_down_and_leaves_no_half_a_line(path: Path) -> None:

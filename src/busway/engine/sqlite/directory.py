@@ -88,9 +88,8 @@ def lock(directory: Path) -> int:
     while not _taken(descriptor):
         holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
         if _is_dead(holder) and time.monotonic() < until:
-            time.sleep(
-                0.02
-            )  # a lock that another process lets go of cannot be waited for with a limit
+            # a lock that another process lets go of cannot be waited for with a limit
+            time.sleep(0.02)
             continue
         os.close(descriptor)
         whose = "workers of the dead " if _is_dead(holder) else ""

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import resource
-import signal
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +17,7 @@ from busway.lane import Counts, Query, Settlement, Trouble, Verdict
 from busway.outcome import Failure
 from busway.ports.moving import KINDS, Bookmark, Kind, beyond
 from busway.settings import Settings
+from small_files import small_files
 
 FORMER_TROUBLE = """
 CREATE TABLE trouble (
@@ -129,19 +127,6 @@ async def test_a_move_reads_the_first_format_and_leaves_it_as_it_is(settings: Se
     stores = await open_stores(settings)
     assert [lane.cursor for lane in await stores.ledger.lanes()] == [2], "it is free to be used"
     await stores.close()
-
-
-@contextlib.contextmanager
-def small_files(limit: int) -> Iterator[None]:
-    """Let writes behind ``limit`` fail, as they do where there is no room."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
 
 
 async def test_an_upgrade_that_cannot_be_written_is_done_later(settings: Settings) -> None:

@@ -23,6 +23,7 @@ from busway.runtime.observe.record import Recorder
 from busway.sinks import console
 from busway.telemetry import Metrics
 from busway.testing import HandClock, MemoryLedger, MemoryLog
+from listed_sink import NoBus
 
 LANES = 2
 
@@ -64,11 +65,6 @@ class Hiccup(MemoryLedger):
         if name.startswith(HAND):
             self.marks.append(name)
         await super().put(name, value)
-
-
-class NoBus:
-    async def publish(self, events: Sequence[object]) -> None:
-        raise AssertionError("nothing is published here")
 
 
 def crew_of(ledger: MemoryLedger, log: Log, clock: HandClock) -> Crew:

@@ -31,6 +31,7 @@ from busway.runtime.observe.observer import Observer
 from busway.sinks import console
 from busway.telemetry import Metrics
 from busway.testing import HandClock, MemoryLedger, MemoryLog
+from listed_sink import NoBus
 
 
 class Asked(MemoryLedger):
@@ -47,11 +48,6 @@ class Asked(MemoryLedger):
 async def gate_of(flow: Flow, clock: HandClock) -> Gate:
     destination = await flow.sink.open(NoBus())
     return Gate(Opened(flow.sink, destination), clock, lambda _: None)
-
-
-class NoBus:
-    async def publish(self, events: Sequence[object]) -> None:
-        raise AssertionError("nothing is published here")
 
 
 def flow_of(*names: str) -> Sequence[Flow]:

@@ -19,6 +19,7 @@ from busway.runtime.observe.record import Recorder
 from busway.sinks import console
 from busway.telemetry import Metrics
 from busway.testing import HandClock, MemoryLedger, MemoryLog
+from listed_sink import NoBus
 
 EVENT = b'{"specversion":"1.0","id":"1","source":"/s","type":"t"}'
 
@@ -43,11 +44,6 @@ class Stuck(MemoryLedger):
             await super().judge(verdicts, audit, changes)
         self.asked.set()
         return await asyncio.Future()
-
-
-class NoBus:
-    async def publish(self, events: Sequence[object]) -> None:
-        raise AssertionError("nothing is published here")
 
 
 @pytest.mark.parametrize("heard", [False, True])

@@ -21,6 +21,7 @@ from busway.runtime.observe.observer import Observer
 from busway.runtime.observe.record import Recorder
 from busway.telemetry import Metrics
 from busway.testing import HandClock, MemoryLedger, MemoryLog
+from listed_sink import NoBus
 
 
 def drafts(*ids: str) -> Sequence[Draft]:
@@ -101,8 +102,3 @@ async def test_nothing_goes_twice(down: bool, number: int, ordered: bool, leased
     assert ledger.lost
     assert (lane.cursor, lane.counts.delivered) == (4, 4)
     assert (sink.came if ordered else sorted(sink.came)) == ["a", "b", "c", "late"]
-
-
-class NoBus:
-    async def publish(self, events: Sequence[object]) -> None:
-        raise AssertionError("nothing is published here")

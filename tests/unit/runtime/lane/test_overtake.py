@@ -10,8 +10,7 @@ from busway import App, Event
 from busway.errors import StoreError
 from busway.flow import compile_app
 from busway.lane import Change, Counts, Settlement, Trouble, Verdict
-from busway.outcome import DELIVERED, Outcome
-from busway.ports import Draft, Load, Supplies
+from busway.ports import Draft
 from busway.runtime.crew.crew import Crew, follow_for
 from busway.runtime.due import Dues
 from busway.runtime.hub import Hub
@@ -19,6 +18,7 @@ from busway.runtime.observe.observer import Observer
 from busway.runtime.observe.record import Recorder
 from busway.telemetry import Metrics
 from busway.testing import HandClock, MemoryLedger, MemoryLog
+from listed_sink import Listed, NoBus
 
 
 def event(id: str) -> Event:
@@ -48,30 +48,6 @@ class Away(MemoryLedger):
         await self.judge([Verdict("f", 0, 0, 1, "parked", "delivered", now, "v")])
         await self._log.append([draft("late")], now)
         raise StoreError("the database is away")
-
-
-class Listed:
-    """A destination that knows what came."""
-
-    name = "listed"
-
-    def __init__(self) -> None:
-        self.came: list[str] = []
-
-    async def open(self, supplies: Supplies) -> Listed:
-        return self
-
-    async def write(self, load: Load) -> Sequence[Outcome]:
-        self.came += [item.event.id for item in load.items]
-        return [DELIVERED] * len(load.items)
-
-    async def close(self) -> None:
-        """Nothing is open."""
-
-
-class NoBus:
-    async def publish(self, events: Sequence[object]) -> None:
-        raise AssertionError("nothing is published here")
 
 
 async def test_what_was_kept_back_goes_before_what_came_while_the_ledger_was_away() -> None:
