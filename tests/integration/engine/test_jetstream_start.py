@@ -19,6 +19,7 @@ import pytest
 import trustme
 
 from busway.engine.jetstream import JetStreamLog, Place
+from busway.engine.jetstream.link import Link
 from busway.errors import StoreDamaged, StoreError, StoreTooNew
 from busway.ports import Draft
 from nats_cluster import NatsCluster, nats_cluster
@@ -209,6 +210,17 @@ async def test_passwords_and_tokens(name: str, extra: str, right: str, wrong: st
         await works(Place.of(f"nats://{right}@{guarded.servers}/{name}?{query}"))
         with pytest.raises(StoreError, match=r"(?i)authorization"):
             await JetStreamLog.open(Place.of(f"nats://{wrong}@{guarded.servers}/{name}"), 2)
+
+
+async def test_every_client_with_a_wrong_password_hears_why(name: str) -> None:
+    """Also where the server has closed the connection before the client went on."""
+    with nats_cluster(extra="authorization { user: me, password: secret }") as guarded:
+        place = Place.of(f"nats://me:wrong@{guarded.servers}/{name}")
+        for _ in range(10):
+            told = await asyncio.gather(
+                *(Link.open(place) for _ in range(60)), return_exceptions=True
+            )
+            assert [str(error) for error in told if "Authorization" not in str(error)] == []
 
 
 async def test_what_is_no_nats_server_is_said(name: str) -> None:

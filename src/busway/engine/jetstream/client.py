@@ -1,4 +1,4 @@
-"""The NATS client, which insists on TLS where the address does, and what its errors mean."""
+"""The NATS client, which insists on TLS and hears why it is refused, and what its errors mean."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 
 import nats.aio.client
 import nats.errors
+from nats.aio.transport import TcpTransport
 
+_CONNECT = b"CONNECT "
 _NOT_NATS = "empty response from server"
 _UNKNOWN = "authorization violation"
 _ADDRESS = "is the address right, with the port for clients (4222 by itself)?"
@@ -23,6 +25,28 @@ class NoTls(nats.errors.Error):
         )
 
 
+class _Transport(TcpTransport):
+    """Sends CONNECT together with the PING that the client says next.
+
+    A server tells who it does not know why, and closes. A PING sent apart can meet the closed
+    connection, whose reset then takes the reason with it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept = b""
+
+    def __bool__(self) -> bool:
+        return True  # the client makes one of its own in place of one that is false
+
+    def write(self, payload: bytes) -> None:
+        if payload.startswith(_CONNECT):
+            self._kept = payload
+        else:
+            kept, self._kept = self._kept, b""
+            super().write(kept + payload)
+
+
 class Client(nats.aio.client.Client):
     """Goes over to TLS before it says anything, or says nothing, where TLS is insisted on.
 
@@ -32,6 +56,7 @@ class Client(nats.aio.client.Client):
     def __init__(self, *, tls: bool = False) -> None:
         super().__init__()
         self._insists = tls
+        self._transport = _Transport()
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
         """Take in what a server says of itself; at first that is before the client says who it is.
