@@ -33,7 +33,7 @@ class _Transport(TcpTransport):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._kept = b""
 
     def __bool__(self) -> bool:
@@ -44,7 +44,7 @@ class _Transport(TcpTransport):
             self._kept = payload
         else:
             kept, self._kept = self._kept, b""
-            super().write(kept + payload)
+            super().write(kept + payload)  # type: ignore[no-untyped-call]
 
 
 class Client(nats.aio.client.Client):
