@@ -115,6 +115,7 @@ class Shift:
         try:
             async with asyncio.timeout(DEAD_AFTER_S):
                 known, lanes = await workers(self._ledger), await self._ledger.lanes()
+                await self.duties.review()
         except TimeoutError:
             raise StoreError("the ledger did not answer in time") from None
         now = self._clock.monotonic()
@@ -128,7 +129,7 @@ class Shift:
         await self._deal(lanes, {id: known[id] for id in living if id in known})
         if self._leaving_all:
             return
-        await self.duties.look(self._wanted_duties(), living)
+        await self.duties.take(self._wanted_duties(), living)
         self._dealt_at = self._clock.monotonic()
         await self._bury(living, known)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Set
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Set
 
 from busway.clock import Clock
 from busway.control.worker import DUTY
@@ -25,6 +26,8 @@ class Duties:
         self._sure = sure
         self._mine: set[str] = set()
         self._left: set[str] = set()
+        self._found: Mapping[str, bytes] = {}
+        self._moving = asyncio.Lock()
 
     def has(self, name: str) -> bool:
         """Say whether a duty is this worker's now."""
@@ -38,26 +41,30 @@ class Duties:
         """Return when it is worth asking again."""
         await self._clock.sleep(LOOK_EVERY_S)
 
-    async def look(self, wanted: Iterable[str], living: Set[str]) -> None:
-        """Take each wanted duty that nobody alive has; know which ones are this worker's."""
-        found = await self._ledger.get(DUTY)
-        mine = set()
-        for name in wanted:
-            holder = found.get(DUTY + name)
-            if holder == self._worker:
-                mine.add(name)
-            elif (holder is None or holder.decode() not in living) and await self._change(
-                name, holder, self._worker
-            ):
-                mine.add(name)
-                (self._left.discard if holder is None else self._left.add)(name)
-        self._mine = mine
+    async def review(self) -> None:
+        """Let go of what somebody else has by now; to be done before this worker is sure again."""
+        self._found = await self._ledger.get(DUTY)
+        self._mine = {name for name in self._mine if self._found.get(DUTY + name) == self._worker}
+
+    async def take(self, wanted: Iterable[str], living: Set[str]) -> None:
+        """Take each wanted duty that at the last review nobody alive had."""
+        async with self._moving:
+            for name in wanted:
+                holder = self._found.get(DUTY + name)
+                if holder == self._worker:
+                    self._mine.add(name)
+                elif holder is None or holder.decode() not in living:
+                    # noted first: it may be taken also where the ledger's answer is lost
+                    (self._left.discard if holder is None else self._left.add)(name)
+                    if await self._change(name, holder, self._worker):
+                        self._mine.add(name)
 
     async def release(self) -> None:
-        """Let others have them, at once."""
-        mine, self._mine = self._mine, set()
-        for name in mine:
-            await self._change(name, self._worker, None)
+        """Let others have them, at once; what is being taken is taken first."""
+        async with self._moving:
+            mine, self._mine = self._mine, set()
+            for name in mine:
+                await self._change(name, self._worker, None)
 
     async def _change(self, name: str, before: bytes | None, after: bytes | None) -> bool:
         return await self._ledger.change([Change(DUTY + name, after, expected=before)])

@@ -48,7 +48,7 @@ class Replays:
         self._hub = hub
         self._lanes = lanes
         self._changed = Signal(hub.clock)
-        self._ground = Ground(hub, log, file, supplies, self._changed.give, marks)
+        self._ground = Ground(hub, log, file, supplies, self._changed.give, marks, self._is_mine)
         self._staffs: dict[str, Staff] = {}
         self._measured: dict[str, tuple[float, int]] = {}
         self.mine: Callable[[str], bool] = _every
@@ -84,7 +84,7 @@ class Replays:
 
     async def _attend(self, job: Job, lanes: Sequence[Lane]) -> None:
         parked = any(lane.counts.parked for lane in lanes)
-        if not self.mine(job.flow):
+        if not self._is_mine(job.flow):
             await self._release(job.id)
         elif job.state == "running":
             await self._engage(job)
@@ -93,6 +93,9 @@ class Replays:
             await self._engage(job)
         else:
             await self._release(job.id)
+
+    def _is_mine(self, flow: str) -> bool:
+        return self.mine(flow)
 
     async def _engage(self, job: Job) -> None:
         if job.id in self._staffs:

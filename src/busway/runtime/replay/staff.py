@@ -22,6 +22,7 @@ from busway.runtime.hold.valve import Valve
 from busway.runtime.hub import Assignment, Hub
 from busway.runtime.lane.careful import Careful
 from busway.runtime.lane.retry import Retrier
+from busway.runtime.lease.tenure import Tenure
 from busway.runtime.loop import Loop
 from busway.runtime.replay.lane import Reading, ReplayLane
 from busway.runtime.replay.way import ReplayAssignment, Skips
@@ -32,7 +33,8 @@ Marks = Callable[[str], Awaitable[Mapping[str, Mark] | None]]
 class Ground(msgspec.Struct, frozen=True):
     """What every replay of a process works on; ``file`` makes the sink of a path, ``finished`` is
     called when one is at its end. ``marks`` returns what the lanes of a flow's replays had in hand
-    when who worked them before ended uncleanly, ``None`` where that was in order."""
+    when who worked them before ended uncleanly, ``None`` where that was in order. ``mine`` says
+    of a flow whether its replays are worked here now."""
 
     hub: Hub
     log: Log
@@ -40,6 +42,7 @@ class Ground(msgspec.Struct, frozen=True):
     supplies: Supplies
     finished: Callable[[], None]
     marks: Marks
+    mine: Callable[[str], bool]
 
 
 class Work:
@@ -141,6 +144,7 @@ class _Way:
             "rule": 0,
             "pace": self._pace_of(live),
             "lock": asyncio.Lock(),
+            "tenure": Tenure(sure=lambda: self._ground.mine(self._job.flow)),
             "landings": self._landings(live),
             "skips": Skips(ledger, self._job.id, partition),
         }

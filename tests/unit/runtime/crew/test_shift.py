@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
-from busway.control.worker import workers
+from busway.control.worker import DUTY, workers
 from busway.delivery.share import DEAD_AFTER_S
 from busway.errors import StoreError
-from busway.lane import Audit, Change
+from busway.lane import Audit, Change, Lane
 from busway.runtime.crew.shift import BURIED_AFTER_S, DUTIES, LOOK_EVERY_S, Shift
 from busway.runtime.lease.beat import SURE_S
 from busway.testing import HandClock, MemoryLedger
@@ -29,6 +30,52 @@ class CutOff(MemoryLedger):
         if self.away:
             raise StoreError("no way there")
         return await super().change(changes, audit)
+
+
+class Watched(MemoryLedger):
+    """A ledger that calls who watches with each question."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: Callable[[], None] = lambda: None
+
+    async def get(self, prefix: str) -> Mapping[str, bytes]:
+        self.asked()
+        return await super().get(prefix)
+
+    async def lanes(self) -> Sequence[Lane]:
+        self.asked()
+        return await super().lanes()
+
+    async def change(self, changes: Sequence[Change], audit: Sequence[Audit] = ()) -> bool:
+        self.asked()
+        return await super().change(changes, audit)
+
+
+class LateAnswer(MemoryLedger):
+    """Does at once what is asked about duties; the answer to one of these questions comes late."""
+
+    def __init__(self, late: str) -> None:
+        super().__init__()
+        self.late = late
+        self.asked, self.answering = asyncio.Event(), asyncio.Event()
+
+    async def get(self, prefix: str) -> Mapping[str, bytes]:
+        found = await super().get(prefix)
+        if prefix == DUTY:
+            await self._answer("get")
+        return found
+
+    async def change(self, changes: Sequence[Change], audit: Sequence[Audit] = ()) -> bool:
+        done = await super().change(changes, audit)
+        await self._answer("change")
+        return done
+
+    async def _answer(self, question: str) -> None:
+        if question == self.late:
+            self.late = ""
+            self.asked.set()
+            await self.answering.wait()
 
 
 async def look(clock: HandClock, seconds: float, *shifts: Shift) -> None:
@@ -92,6 +139,38 @@ async def test_a_duty_is_free_at_once_when_a_worker_stops_in_order() -> None:
     assert busy(second) == list(DUTIES)
     assert not second.duties.was_left("upkeep")
     assert set(await workers(ledger)) == {second.worker}
+
+
+@pytest.mark.parametrize("late", ["get", "change"])
+async def test_a_duty_is_free_also_where_it_is_looked_at_while_the_worker_stops(late: str) -> None:
+    ledger = LateAnswer("")
+    shift = Shift(ledger, HandClock())
+    if late == "get":
+        await shift.look()
+    ledger.late = late
+    looking = asyncio.create_task(shift.look())
+    await ledger.asked.wait()
+    leaving = asyncio.create_task(shift.leave(1.0))
+    for _ in range(100):  # it comes as far as it can without the answer
+        await asyncio.sleep(0)
+    ledger.answering.set()
+    await asyncio.gather(looking, leaving)
+    assert busy(shift) == []
+    assert not await ledger.get(DUTY)
+
+
+async def test_who_was_taken_for_dead_has_no_duty_of_before_at_any_time() -> None:
+    clock, ledger = HandClock(), Watched()
+    first, second = Shift(ledger, clock), Shift(ledger, clock)
+    await look(clock, 2.0, first, second)
+    await look(clock, DEAD_AFTER_S + 2 * LOOK_EVERY_S, second)
+    assert busy(second) == list(DUTIES)
+    found: list[str] = []
+    ledger.asked = lambda: found.extend(busy(first))
+    await first.beat.tell()
+    await first.look()
+    assert first.sure()
+    assert found == []
 
 
 async def test_after_a_time_without_the_ledger_nobody_counts_as_dead() -> None:
