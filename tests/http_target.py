@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
+from service import LOOPBACK, kept_port
+
 
 class Call(msgspec.Struct, frozen=True):
     """A request as it came; header names in lower case."""
@@ -46,7 +48,8 @@ class HttpTarget:
     """
 
     def __init__(self) -> None:
-        self.port = 0
+        self._keeper = kept_port()
+        self.port: int = self._keeper.getsockname()[1]
         self.calls: list[Call] = []
         self.done: list[tuple[Call, Answer]] = []
         self.busiest = 0
@@ -73,9 +76,10 @@ class HttpTarget:
         self._gate.clear()
 
     async def start(self) -> None:
-        """Listen, on the port of the time before where there was one."""
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        """Listen, always on the same port."""
+        self._server = await asyncio.start_server(
+            self._connected, LOOPBACK, self.port, reuse_port=True
+        )
 
     async def stop(self) -> None:
         """Go away, and drop every connection."""
@@ -87,6 +91,10 @@ class HttpTarget:
         await asyncio.gather(*self._serving, return_exceptions=True)
         await self._server.wait_closed()
         self._server = None
+
+    def leave(self) -> None:
+        """Let others have the port."""
+        self._keeper.close()
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # known at once, so that a stop drops it also before its task has begun
@@ -146,6 +154,7 @@ async def http_target() -> AsyncIterator[HttpTarget]:
         yield target
     finally:
         await target.stop()
+        target.leave()
 
 
 async def _serve_for_ever() -> None:

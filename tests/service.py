@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+import random
 import socket
 from typing import NoReturn
 
 import pytest
+
+LOOPBACK = "127.0.0.1"
+_SERVERS = range(10_000, 32_768)
+"""Ports that systems give to nobody by themselves: those of connections begin above."""
+_marks: list[socket.socket] = []
 
 
 def not_installed(reason: str) -> NoReturn:
@@ -18,9 +23,39 @@ def not_installed(reason: str) -> NoReturn:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of the loopback address that nobody listens on."""
-    with contextlib.ExitStack() as stack:
-        listeners = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for listener in listeners:
-            listener.bind(("127.0.0.1", 0))
-        return [int(listener.getsockname()[1]) for listener in listeners]
+    """Return loopback ports for servers that start later, and may stop and start again.
+
+    Nobody else gets one meanwhile: no connection does by chance, and no test of another process,
+    because this one keeps the UDP port of the same number until it ends.
+    """
+    found: list[int] = []
+    while len(found) < count:
+        port = random.choice(_SERVERS)
+        if _is_marked(port):
+            found.append(port)
+    return found
+
+
+def _is_marked(port: int) -> bool:
+    """Mark a port as taken; say whether it was free."""
+    mark = socket.socket(type=socket.SOCK_DGRAM)
+    try:
+        mark.bind((LOOPBACK, port))
+        with socket.socket() as server:
+            server.bind((LOOPBACK, port))
+    except OSError:
+        mark.close()
+        return False
+    _marks.append(mark)
+    return True
+
+
+def kept_port() -> socket.socket:
+    """Return a socket that keeps a free loopback port for servers with ``reuse_port``.
+
+    While none of them listens, who connects is refused.
+    """
+    keeper = socket.socket()
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    keeper.bind((LOOPBACK, 0))
+    return keeper

@@ -17,6 +17,8 @@ import msgspec
 import trustme
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from service import kept_port
+
 OK = "250 OK"
 LOGIN = ("busway", "correct horse")
 
@@ -49,7 +51,8 @@ class SmtpTarget:
     """
 
     def __init__(self, tls: str, ca: trustme.CA, login: bool) -> None:
-        self.port = 0
+        self._keeper = kept_port()
+        self.port: int = self._keeper.getsockname()[1]
         self.mails: list[Mail] = []
         self.connections = 0
         self.on_sender: Callable[[str], str] = lambda sender: OK
@@ -63,13 +66,12 @@ class SmtpTarget:
         self._open: set[asyncio.BaseTransport] = set()
 
     async def start(self) -> None:
-        """Listen, on the port of the time before where there was one."""
+        """Listen, always on the same port."""
         loop = asyncio.get_running_loop()
         context = self._context if self._tls == "tls" else None
         self._server = await loop.create_server(
-            self._protocol, "localhost", self.port or None, ssl=context, family=2
+            self._protocol, "localhost", self.port, ssl=context, family=2, reuse_port=True
         )
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """Go away, and drop every connection."""
@@ -80,6 +82,10 @@ class SmtpTarget:
             cast(asyncio.Transport, transport).abort()
         await self._server.wait_closed()
         self._server = None
+
+    def leave(self) -> None:
+        """Let others have the port."""
+        self._keeper.close()
 
     def _protocol(self) -> SMTP:
         options: dict[str, Any] = {}
@@ -163,3 +169,4 @@ async def smtp_target(
         yield target, file
     finally:
         await target.stop()
+        target.leave()
