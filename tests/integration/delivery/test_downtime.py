@@ -64,6 +64,12 @@ async def downs(busway: Running) -> int:
     return sum(one.failures for one in (await breaker_records(busway.stores.ledger)).values())
 
 
+async def none_on_its_way(busway: Running) -> None:
+    """Return once all that was sent has an answer."""
+    slots = busway.node.crew.assignments["f"][0].gate.slots
+    await until(lambda: slots.in_flight == 0, "all have an answer")
+
+
 async def found_down(busway: Running, more: int) -> None:
     """Return once it was found to be down some times more, without being up in between."""
     wanted = await downs(busway) + more
@@ -141,6 +147,7 @@ async def test_429_is_waited_for_at_least_as_long_as_it_asks(
     async with running(an_app(target), tmp_path, partitions=1) as busway:
         await busway.post(*events(0, 30))
         await busway.until("f", breaker="open")
+        await none_on_its_way(busway)
         target.decide = take
         status = await busway.until("f", delivered=30)
         assert (status.parked, status.dead) == (0, 0)
@@ -182,6 +189,7 @@ async def test_410_stops_the_flow_until_it_is_resumed_and_loses_nothing(
         await busway.post(*events(5, 50))
         status = await busway.until("f", breaker="gone")
         assert (status.parked, status.dead) == (0, 0)
+        await none_on_its_way(busway)
         calls = len(target.calls)
         await busway.post(*events(50, 60))
         assert (await busway.status("f")).delivered == 5

@@ -68,12 +68,13 @@ async def test_two_flows_keep_to_a_common_limit_together(
     app.flow("a", to=http(f"{target.url}?a"), limit=crm)
     app.flow("b", to=http(f"{target.url}?b"), limit="crm")
     async with running(app, tmp_path) as busway:
+        began = time.monotonic()
         await busway.post(*(event(n, key=f"k{n}") for n in range(COUNT)))
         await busway.until("a", delivered=COUNT)
         await busway.until("b", delivered=COUNT)
     assert target.busiest <= 2
     assert crowd.kept_to(PER_S, 5)
-    assert crowd.came[-1] - crowd.came[0] >= (2 * COUNT - 5) / PER_S * 0.95
+    assert crowd.came[-1] - began >= (2 * COUNT - 5) / PER_S * 0.95
 
 
 async def test_a_limit_holds_inside_steps_and_for_a_flow_at_a_time(
