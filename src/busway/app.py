@@ -13,6 +13,7 @@ from busway.bus.append import Appender
 from busway.clock import Clock, SystemClock
 from busway.control.control import Control
 from busway.delivery.care import Mark
+from busway.errors import StoreError
 from busway.flow import Program
 from busway.ports import Destination, Stores
 from busway.runtime.crew.crew import Crew, follow_for
@@ -46,7 +47,8 @@ if TYPE_CHECKING:
     from busway.api.mount import Mount
 
 _log = structlog.get_logger("busway")
-
+AGAIN_S = 0.5
+"""After how long a change is tried again that the stores did not allow."""
 
 Role = Literal["all", "serve", "work"]
 """What a process does: both, or only the intake and the API, or only the lanes."""
@@ -148,17 +150,29 @@ class Node:
         """Work another program from now on; the intake goes on meanwhile.
 
         When a sink of it cannot be opened, the program before goes on, and the error is raised.
+        Where the stores are away, it begins when they are back.
         """
         before = self._crew.program
         await self._replays.stop(self._settings.drain_s)
         await self._crew.stop(self._settings.drain_s)
         try:
             await self._begin(program)
-        except BaseException:
+        except Exception:
             await self._begin(before)
             raise
 
     async def _begin(self, program: Program) -> None:
+        while True:
+            try:
+                await self._staff(program)
+            except StoreError as error:
+                self._outage.failed("change", str(error))
+                await self._clock.sleep(AGAIN_S)
+            else:
+                self._outage.passed("change")
+                return
+
+    async def _staff(self, program: Program) -> None:
         self._crew = self._crew_for(program)
         if self.role == "serve":
             await self._crew.muster()

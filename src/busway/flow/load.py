@@ -46,7 +46,7 @@ def _run(file: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except SyntaxError as error:
         raise FlowError(f"{error.filename}:{error.lineno}: {error.msg}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a file that ends the process runs none
         raise FlowError(_where(error, file)) from error
     return module
 
@@ -64,7 +64,7 @@ def _belongs(origin: Path, home: Path) -> bool:
     return not installed and origin.resolve().is_relative_to(home)
 
 
-def _where(error: Exception, file: Path) -> str:
+def _where(error: Exception | SystemExit, file: Path) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).resolve().is_relative_to(file.parent)]
     place = f"{own[-1].filename}:{own[-1].lineno}" if own else str(file)

@@ -10,10 +10,16 @@ from pathlib import Path
 import pytest
 
 from busway import App, Event
-from busway.errors import SinkError
+from busway.app import Node
+from busway.errors import SinkError, StoreError
 from busway.flow import compile_app
+from busway.lane import Lane
+from busway.ports import Draft, Stores, Supplies
+from busway.settings import NO_PORT, Settings
 from busway.sinks import jsonl, sqlite
+from busway.testing import HandClock, MemoryLedger, MemoryLog
 from delivery_node import QUICK, event, rows, running, until
+from listed_sink import Listed
 
 
 def an_app(tmp_path: Path, *names: str) -> App:
@@ -61,6 +67,56 @@ async def test_a_sink_that_cannot_work_leaves_the_flows_as_they_were(tmp_path: P
         await busway.post(event(1))
         await busway.until("a", delivered=1)
         assert [flow.name for flow in busway.node.program.flows] == ["a"]
+
+
+class Broken(Listed):
+    """A sink with a bug."""
+
+    async def open(self, supplies: Supplies) -> Listed:
+        raise RuntimeError("no driver")
+
+
+async def test_a_sink_with_a_bug_leaves_the_flows_as_they_were(tmp_path: Path) -> None:
+    async with running(an_app(tmp_path, "a"), tmp_path / "data") as busway:
+        bad = App("t")
+        bad.flow("a", to=Broken())
+        with pytest.raises(SinkError, match="listed cannot be opened: RuntimeError: no driver"):
+            await busway.node.change(compile_app(bad))
+        await busway.post(event(1))
+        await busway.until("a", delivered=1)
+
+
+class Away(MemoryLedger):
+    """A ledger that is out of reach for a while when lanes are opened."""
+
+    refusals = 0
+
+    async def open_lane(self, flow: str, partition: int, cursor: int) -> Lane:
+        if self.refusals:
+            self.refusals -= 1
+            raise StoreError("no way there")
+        return await super().open_lane(flow, partition, cursor)
+
+
+async def test_a_change_waits_for_stores_that_are_away() -> None:
+    clock, ledger, sinks = HandClock(), Away(), [Listed("before"), Listed("after")]
+    apps = [App("t"), App("t")]
+    for app, sink in zip(apps, sinks, strict=True):
+        app.flow("a", to=sink)
+    stores = Stores(MemoryLog(1), ledger)
+    node = Node(compile_app(apps[0]), Settings(port=NO_PORT), stores, clock, role="work")
+    await node.start()
+    ledger.refusals = 3
+    changing = asyncio.create_task(node.change(compile_app(apps[1])))
+    while not changing.done():
+        await clock.turn(0.1)
+    await changing
+    drafts = [Draft(0, [Event(type="t", source="/s").to_json()])]
+    await stores.log.append(drafts, clock.now())
+    while not any(sink.came for sink in sinks):
+        await clock.turn(0.1)
+    assert [len(sink.came) for sink in sinks] == [0, 1]
+    await node.stop()
 
 
 async def test_a_new_version_of_a_step_takes_over_what_is_parked(tmp_path: Path) -> None:

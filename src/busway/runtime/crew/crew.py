@@ -11,6 +11,7 @@ from busway.control.control import Control
 from busway.control.record import breaker_records
 from busway.control.steer.record import Target
 from busway.delivery.care import Mark
+from busway.errors import BuswayError, SinkError
 from busway.flow import Flow, Program
 from busway.lane import Lane
 from busway.ports import Destination, Log, Sink, Supplies
@@ -65,20 +66,14 @@ class Crew:
         """Open the sinks and the lanes, and start the loops.
 
         ``marks`` are what the lanes had in hand when the process before this ended uncleanly.
-        Raises :class:`SinkError` when a sink can never work; then nothing is left open.
+        Raises :class:`SinkError` when a sink can never work, :class:`StoreError` when the stores
+        cannot be used; then nothing is left open.
         """
-        self._limits = limits_of(self.program.limits, self._hub.clock)
         try:
-            for flow in self.program.flows:
-                await self._open(flow.sink, supplies)
+            lanes = await self._prepared(supplies)
         except BaseException:
             await self._close_sinks()
             raise
-        rules = {flow.name: number for number, flow in enumerate(self.program.flows)}
-        lanes = await self.muster()
-        for flow in self.program.flows:
-            self._staff(rules[flow.name], flow)
-        await self._steersman.look()
         outage = self._hub.outage
         self._loops.append(Loop("steer", self._steersman.turn, outage))
         if self._shift is None:
@@ -91,6 +86,18 @@ class Crew:
             self._loops.append(Loop("shift", self._shift.turn, outage, LOOK_EVERY_S))
         for loop in self._loops:
             loop.start()
+
+    async def _prepared(self, supplies: Supplies) -> Sequence[Lane]:
+        """Have everything be there that the loops need, and return the lanes."""
+        self._limits = limits_of(self.program.limits, self._hub.clock)
+        for flow in self.program.flows:
+            await self._open(flow.sink, supplies)
+        rules = {flow.name: number for number, flow in enumerate(self.program.flows)}
+        lanes = await self.muster()
+        for flow in self.program.flows:
+            self._staff(rules[flow.name], flow)
+        await self._steersman.look()
+        return lanes
 
     async def muster(self) -> Sequence[Lane]:
         """Have all lanes of the program be there, and return them."""
@@ -149,7 +156,7 @@ class Crew:
 
     async def _open(self, sink: Sink, supplies: Supplies) -> None:
         if sink not in self._gates:
-            opened = Opened(sink, await sink.open(supplies))
+            opened = await _opened(sink, supplies)
             gate = self._gates[sink] = await self._gate(opened)
             pace = self._paces.setdefault(sink.name, Pace(None, self._hub.clock))
             self._steersman.rein(Target("destination", sink.name), Reins(pace, gate.slots))
@@ -203,6 +210,16 @@ class Crew:
         for gate in self._gates.values():
             await gate.opened.destination.close()
         self._gates.clear()
+
+
+async def _opened(sink: Sink, supplies: Supplies) -> Opened:
+    """Open a sink; a bug in one ends nothing but the program that has it."""
+    try:
+        return Opened(sink, await sink.open(supplies))
+    except BuswayError:
+        raise
+    except Exception as error:
+        raise SinkError(f"{sink.name} cannot be opened: {type(error).__name__}: {error}") from error
 
 
 def _count(holders: Holders, flows: Sequence[str], worker: str) -> int:
