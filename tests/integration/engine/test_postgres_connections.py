@@ -19,7 +19,7 @@ async def test_too_few_connections_are_told_with_what_to_raise(server: PostgresS
     few = await Database.open(re.sub("//[^@/]*@", "//few@", server.dsn), SCHEMA)
     try:
         async with few.connection():
-            with pytest.raises(StoreError, match=r'"few"; .* up to 13 .* CONNECTION LIMIT') as told:
+            with pytest.raises(StoreError, match=r'"few"; .* up to 15 .* CONNECTION LIMIT') as told:
                 await few.query("SELECT 1")
         assert type(told.value) is StoreError, "it may pass"
     finally:

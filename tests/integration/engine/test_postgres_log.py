@@ -24,10 +24,10 @@ PARTITIONS = 2
 
 
 @asynccontextmanager
-async def log_of(server: PostgresServer, schema: str) -> AsyncIterator[PostgresLog]:
+async def log_of(url: str, schema: str) -> AsyncIterator[PostgresLog]:
     """Open a log as one process of many does."""
-    identity = await prepare(server.dsn, schema, PARTITIONS)
-    database = await Database.open(server.dsn, schema)
+    identity = await prepare(url, schema, PARTITIONS)
+    database = await Database.open(url, schema)
     log = await PostgresLog.open(database, identity)
     try:
         yield log
@@ -38,15 +38,30 @@ async def log_of(server: PostgresServer, schema: str) -> AsyncIterator[PostgresL
 
 async def test_no_batch_is_missed_while_many_append(server: PostgresServer) -> None:
     async with (
-        log_of(server, "many") as first,
-        log_of(server, "many") as second,
-        log_of(server, "many") as reader,
+        log_of(server.dsn, "many") as first,
+        log_of(server.dsn, "many") as second,
+        log_of(server.dsn, "many") as reader,
     ):
         await all_is_read([first, second, first, second], [reader], rounds=60)
 
 
+async def test_the_isolation_that_a_database_has_by_itself_is_not_used(
+    server: PostgresServer,
+) -> None:
+    url = await server.fresh_database()
+    connection = await asyncpg.connect(url)
+    name = url.rpartition("/")[2]
+    isolation = "SET default_transaction_isolation = 'repeatable read'"
+    await connection.execute(f"ALTER DATABASE {name} {isolation}")
+    await connection.close()
+    found = await asyncio.gather(*(prepare(url, "strict", PARTITIONS) for _ in range(6)))
+    assert len(set(found)) == 1
+    async with log_of(url, "strict") as first, log_of(url, "strict") as second:
+        await all_is_read([first, second], [first], rounds=30)
+
+
 async def test_an_append_that_was_given_up_cannot_land_later(server: PostgresServer) -> None:
-    async with log_of(server, "late") as log, log_of(server, "late") as other:
+    async with log_of(server.dsn, "late") as log, log_of(server.dsn, "late") as other:
         blocker = await asyncpg.connect(server.dsn)
         await blocker.execute("BEGIN; SELECT * FROM late.partition FOR UPDATE")
         given_up = asyncio.create_task(log.append([Draft(0, [b"old"])], AT))
@@ -67,7 +82,7 @@ async def test_an_append_that_was_given_up_cannot_land_later(server: PostgresSer
 async def test_what_was_given_up_and_landed_is_known_before_more_is_read(
     server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with log_of(server, "certain") as log:
+    async with log_of(server.dsn, "certain") as log:
         blocker = await asyncpg.connect(server.dsn)
         await blocker.execute("BEGIN; SELECT * FROM certain.partition FOR UPDATE")
         with monkeypatch.context() as impatient:
@@ -85,7 +100,7 @@ async def test_what_was_given_up_and_landed_is_known_before_more_is_read(
 
 
 async def test_an_older_turn_finds_nothing_to_do(server: PostgresServer) -> None:
-    async with log_of(server, "turns") as log:
+    async with log_of(server.dsn, "turns") as log:
         await log.append([Draft(0, [b"a"])], AT)
         log._turns._turn -= 1
         with pytest.raises(StoreError, match="too late"):
@@ -94,7 +109,7 @@ async def test_an_older_turn_finds_nothing_to_do(server: PostgresServer) -> None
 
 
 async def test_tables_of_a_newer_version_are_left_alone(server: PostgresServer) -> None:
-    async with log_of(server, "newer"):
+    async with log_of(server.dsn, "newer"):
         connection = await asyncpg.connect(server.dsn)
         await connection.execute("UPDATE newer.meta SET value = '99' WHERE name = 'version'")
         await connection.close()
@@ -108,7 +123,7 @@ async def test_many_prepare_at_once(server: PostgresServer) -> None:
 
 
 async def test_a_restart_of_the_server_is_survived(server: PostgresServer) -> None:
-    async with log_of(server, "restart") as log, log_of(server, "restart") as reader:
+    async with log_of(server.dsn, "restart") as log, log_of(server.dsn, "restart") as reader:
         following = asyncio.create_task(follow(reader, 0, 2))
         await log.append([Draft(0, [b"a"])], AT)
         server.stop(immediate=True)

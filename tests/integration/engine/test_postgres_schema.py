@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import subprocess
+import sys
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,6 +29,11 @@ AT = datetime(2030, 1, 1, tzinfo=UTC)
 HERE = Path(__file__).parent
 SCHEMA = "busway"
 IDENTITY = "01493553-1197-4d3a-97a2-e6b7dfa09a02"
+PREPARE = """
+import asyncio, sys
+from busway.engine.postgres.schema import prepare
+asyncio.run(prepare(sys.argv[1], "busway", 2))
+"""
 SHAPE = """
 SELECT relname, relkind, reloptions, attname, atttypid::regtype::text, attstorage, attnotnull,
     pg_get_expr(adbin, adrelid), pg_get_indexdef(pg_class.oid)
@@ -144,6 +152,30 @@ async def test_an_interrupted_step_leaves_the_version_before(
     assert (await version(session), await session.fetchval(options)) == earlier
     assert await prepare(before, SCHEMA, 2) == IDENTITY
     assert await version(session) == VERSION
+
+
+async def test_one_that_stands_still_in_a_step_does_not_stop_the_workers(
+    before: str, session: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    async with stores(before, IDENTITY) as (_, ledger):
+        holding = session.transaction()
+        await holding.start()
+        await session.execute("LOCK TABLE busway.resolved, busway.trouble IN SHARE MODE")
+        taking = preparing(before)
+        try:
+            await waiting(before)
+            taking.send_signal(signal.SIGSTOP)
+            await holding.rollback()
+            async with asyncio.timeout(9.0):  # before the server ends what waits for its client
+                assert len(await ledger.troubles(Query(flow="orders"))) == 3
+        finally:
+            taking.kill()
+            taking.wait()
+
+
+def preparing(url: str) -> subprocess.Popen[bytes]:
+    """Start another process that takes the tables forward."""
+    return subprocess.Popen([sys.executable, "-c", PREPARE, url])
 
 
 async def waiting(url: str) -> int:

@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from busway.engine.postgres.address import SAFE_COMMITS, Address
-from busway.engine.postgres.database import fetch, told
-from busway.engine.postgres.way import Way
+from busway.engine.postgres.database import NO_POOLER, fetch, told
+from busway.engine.postgres.schema import SCHEMA
+from busway.engine.postgres.way import Way, session_settings
 from busway.errors import StoreUnfit
 
 OLDEST = 14
+_ENCODINGS = ("UTF8", "SQL_ASCII")
+"""The second one keeps whatever bytes it is given."""
 _UNSAFE = {
     "fsync": "a crash of its machine loses or damages what it acknowledged; set fsync = on",
 }
@@ -39,9 +42,10 @@ class Promise(msgspec.Struct, frozen=True):
 async def check(way: Way) -> Promise:
     """Ask a server how it commits, and who follows it; raises as :func:`judged` does."""
     with told(way.address.place):
-        session = await way.connect()
+        given = session_settings(SCHEMA)
+        session = await way.connect(server_settings=given)
         try:
-            rows = await fetch(session, "schema/promises")
+            rows = await fetch(session, "schema/promises", list(given))
             found = {str(name): str(setting) for name, setting in rows}
             ((standbys,),) = await fetch(session, "schema/standbys")
         finally:
@@ -52,10 +56,13 @@ async def check(way: Way) -> Promise:
 def judged(address: Address, found: Mapping[str, str], standbys: int) -> Promise:
     """Return what a server promises that has these settings and so many standbys.
 
-    Raises :class:`StoreUnfit` when it is too old, or acknowledges what it has not synced, unless
-    the address says that this is accepted.
+    Raises :class:`StoreUnfit` when it is too old, cannot keep every character, does not give the
+    sessions the settings that they ask for, or acknowledges what it has not synced, unless the
+    address says that this is accepted.
     """
     _check_version(address, found)
+    _check_encoding(address, found)
+    _check_sessions(address, found)
     lazy = address.sync == "lazy"
     unsafe = [f"{name} is off: {why}" for name, why in _UNSAFE.items() if found[name] == "off"]
     if unsafe and not lazy:
@@ -78,6 +85,25 @@ def _check_version(address: Address, found: Mapping[str, str]) -> None:
         raise StoreUnfit(
             f"{address.place}: PostgreSQL {found['server_version']} is too old;"
             f" Busway needs {OLDEST} or newer"
+        )
+
+
+def _check_encoding(address: Address, found: Mapping[str, str]) -> None:
+    encoding = found["server_encoding"]
+    if encoding not in _ENCODINGS:
+        raise StoreUnfit(
+            f"{address.place}: the database keeps text as {encoding}, which does not have every"
+            " character; give one that was made with ENCODING 'UTF8' TEMPLATE template0"
+        )
+
+
+def _check_sessions(address: Address, found: Mapping[str, str]) -> None:
+    given = session_settings(SCHEMA)
+    dropped = [name for name, value in given.items() if found[name] != value]
+    if dropped:
+        raise StoreUnfit(
+            f"{address.place}: sessions are not set up as Busway asks ({', '.join(dropped)}), as"
+            f" with a pooler between that ignores it; {NO_POOLER}"
         )
 
 

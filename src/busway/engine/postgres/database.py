@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import asyncpg
 
 from busway.engine.postgres.address import Address
-from busway.engine.postgres.way import CONNECT_S, Session, Way
+from busway.engine.postgres.way import CONNECT_S, Session, Way, session_settings
 from busway.errors import StoreError, StoreFull, StoreTooNew, StoreUnfit
 
 STATEMENT_S = 60.0
@@ -21,11 +21,11 @@ STATEMENT_S = 60.0
 QUICK_S = 15.0
 """How long what others wait for may take: a server that is away may not say so."""
 CLOSE_S = 10.0
-IDLE_MS = 10_000
-"""How long a transaction may wait for its next statement."""
 CONNECTIONS = 9
 VITAL_CONNECTIONS = 3
 """For what must not wait behind the work: beats and leases."""
+MOST_CONNECTIONS = CONNECTIONS + VITAL_CONNECTIONS + 3
+"""Of a process: one that listens as well, and where much is late, a look of each of the pools."""
 STILL_S = 2.5
 """How long it may be silent while others wait for the rows that it holds."""
 LATE_S = 1.0
@@ -45,11 +45,13 @@ _REMEDIES = {
     ),
 }
 """What a person can do about what does not pass by itself."""
+NO_POOLER = "give the address of PostgreSQL itself, not of a pooler (PgBouncer)"
 _ADVICE = {
+    "08P01": f"; {NO_POOLER}",
     "53300": (
-        f"; Busway uses up to {CONNECTIONS + VITAL_CONNECTIONS + 1} connections for each process:"
+        f"; Busway uses up to {MOST_CONNECTIONS} connections for each process:"
         " raise the CONNECTION LIMIT of the user or the database, or max_connections of the server"
-    )
+    ),
 }
 """What a person can do about what may pass."""
 _LOST = (
@@ -95,13 +97,7 @@ class Database:
             max_size=connections,
             timeout=CONNECT_S,
             reset=_as_it_is,
-            server_settings={
-                "application_name": "busway",
-                "search_path": schema,
-                "synchronous_commit": commit,
-                "jit": "off",
-                "idle_in_transaction_session_timeout": str(IDLE_MS),
-            },
+            server_settings={**session_settings(schema), "synchronous_commit": commit},
         )
         return cls(way, pool)
 
@@ -231,12 +227,13 @@ def translated(error: BaseException, place: str) -> StoreError:
         return StoreTooNew(
             f"{place}: {error}: the tables are of another version than this Busway; run the newest"
         )
+    advice = _ADVICE.get(code, "")
     if isinstance(error, asyncpg.PostgresError) and not isinstance(
         error, asyncpg.PostgresConnectionError
     ):
-        return StoreError(f"{place}: {error}{_ADVICE.get(code, '')}")
+        return StoreError(f"{place}: {error}{advice}")
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return StoreError(f"{place} cannot be used now: {text}")
+    return StoreError(f"{place} cannot be used now: {text}{advice}")
 
 
 def read_only(place: str) -> StoreError:

@@ -19,7 +19,7 @@ from importlib.resources import files
 
 from busway.engine.postgres.address import Address
 from busway.engine.postgres.database import fetch, sql, told
-from busway.engine.postgres.way import Session, Way
+from busway.engine.postgres.way import Session, Way, session_settings
 from busway.errors import StoreTooNew
 
 SCHEMA = "busway"
@@ -52,7 +52,7 @@ async def prepare(url: str, schema: str, partitions: int, version: int = VERSION
     """
     way = Way(Address.of(url))
     with told(way.address.place):
-        session = await way.connect(server_settings={"search_path": schema})
+        session = await way.connect(server_settings=session_settings(schema))
         try:
             while (meta := await _meta(session, schema)).get("version") != str(version):
                 _refuse_newer(meta, version, way.address.place)
@@ -69,7 +69,7 @@ async def is_made(url: str, schema: str = SCHEMA) -> bool:
     """
     way = Way(Address.of(url))
     with told(way.address.place):
-        session = await way.connect(server_settings={"search_path": schema})
+        session = await way.connect(server_settings=session_settings(schema))
         try:
             return "identity" in await _meta(session, schema)
         finally:

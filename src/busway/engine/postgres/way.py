@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -10,6 +10,8 @@ import asyncpg
 from busway.engine.postgres.address import Address, Host
 
 CONNECT_S = 10.0
+IDLE_MS = 10_000
+"""How long a transaction may wait for its next statement."""
 _EACH_S = 4.0
 """How long one of several servers may take to answer: one whose machine is away never does."""
 _PASSED_OVER = (
@@ -21,6 +23,20 @@ if TYPE_CHECKING:
     Session = asyncpg.Connection[asyncpg.Record]
 else:
     Session = object
+
+
+def session_settings(schema: str) -> Mapping[str, str]:
+    """Return what every session that uses the tables has, whatever the database and the user have.
+
+    The statements are written for ``read committed``: who waited for a row sees it as it is now.
+    """
+    return {
+        "application_name": "busway",
+        "search_path": schema,
+        "default_transaction_isolation": "read committed",
+        "jit": "off",
+        "idle_in_transaction_session_timeout": str(IDLE_MS),
+    }
 
 
 class Way:

@@ -6,6 +6,8 @@ import pytest
 
 from busway.engine.postgres.address import Address
 from busway.engine.postgres.check import judged
+from busway.engine.postgres.schema import SCHEMA
+from busway.engine.postgres.way import session_settings
 from busway.errors import StoreUnfit
 
 SAFE = {
@@ -16,6 +18,8 @@ SAFE = {
     "synchronous_standby_names": "",
     "server_version": "16.4",
     "server_version_num": "160004",
+    "server_encoding": "UTF8",
+    **session_settings(SCHEMA),
 }
 STRICT = Address.of("postgresql://a/shop")
 LAZY = Address.of("postgresql://a/shop?sync=lazy")
@@ -75,3 +79,15 @@ def test_an_old_server_is_refused() -> None:
     assert str(refused.value) == (
         "postgresql://a:5433/shop: PostgreSQL 13.9 is too old; Busway needs 14 or newer"
     )
+
+
+def test_a_database_that_cannot_keep_every_character_is_refused() -> None:
+    with pytest.raises(StoreUnfit, match=r"keeps text as LATIN1, .* ENCODING 'UTF8'"):
+        judged(STRICT, SAFE | {"server_encoding": "LATIN1"}, 0)
+    assert judged(STRICT, SAFE | {"server_encoding": "SQL_ASCII"}, 0).cautions == []
+
+
+def test_sessions_that_are_not_set_up_are_refused() -> None:
+    ignored = SAFE | {"search_path": '"$user", public', "jit": "on"}
+    with pytest.raises(StoreUnfit, match=r"\(search_path, jit\), .* not of a pooler"):
+        judged(STRICT, ignored, 0)
