@@ -18,7 +18,8 @@ NO_PORT = -1
 _CENTURY_S = 100 * 366 * 86400.0
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Workers = Annotated[int, msgspec.Meta(ge=0, le=256)]
-Partitions = Annotated[int, msgspec.Meta(ge=1, le=1024)]
+Partitions = Annotated[int, msgspec.Meta(ge=1, le=1000)]
+"""As many as one append in JetStream takes, so that every directory can be moved there."""
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Size = Annotated[int, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=_CENTURY_S)]
@@ -147,7 +148,7 @@ def _wanted(kind: Any) -> str:
     """Say what a setting takes.
 
     >>> _wanted(Partitions), _wanted(Positive), _wanted(LogFormat)
-    ('a whole number from 1 to 1024', 'a whole number from 1', 'text or json')
+    ('a whole number from 1 to 1000', 'a whole number from 1', 'text or json')
     """
     arguments = get_args(kind)
     if get_origin(kind) is Literal:

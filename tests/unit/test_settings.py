@@ -11,9 +11,9 @@ from busway.settings import Settings, environment, load
 @pytest.mark.parametrize(
     ("name", "value", "wanted"),
     [
-        ("partitions", "0", "a whole number from 1 to 1024"),
-        ("partitions", "-3", "a whole number from 1 to 1024"),
-        ("partitions", "1000000", "a whole number from 1 to 1024"),
+        ("partitions", "0", "a whole number from 1 to 1000"),
+        ("partitions", "-3", "a whole number from 1 to 1000"),
+        ("partitions", "1001", "a whole number from 1 to 1000"),
         ("port", "99999", "a whole number from 0 to 65535"),
         ("port", "-1", "a whole number from 0 to 65535"),
         ("workers", "-1", "a whole number from 0 to 256"),
