@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import pytest
 
 from busway.engine.postgres import PostgresLedger
 from busway.engine.postgres.database import Database, fetch
 from busway.engine.postgres.schema import SCHEMA, prepare
-from busway.lane import Change, Counts, Lease, Settlement
+from busway.lane import Change, Counts, Lease, Settlement, Trouble, Verdict
 from delivery_node import until
 from postgres_server import PostgresServer
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 LANES = 300
+AT_A_ROW = ("transactionid", "tuple")
+AT_A_NAME = ("advisory",)
+Answer = TypeVar("Answer")
 
 
 @pytest.fixture
@@ -67,6 +72,52 @@ async def test_lanes_are_taken_from_one_that_settles_them_without_a_circle(
     assert [cursors[name] for name in names] == [int(one) for one in applied]
 
 
+async def test_several_settlements_of_one_call_wait_in_the_order_of_all(database: Database) -> None:
+    ledger = PostgresLedger(database)
+    up = [await opened(ledger, name, 0) for name in ("a", "b")]
+    async with holding(database, "a"):
+        upward = await begun(database, ledger.settle(up))
+        downward = await begun(database, ledger.settle(up[::-1]))
+    assert (await upward, await downward) == ([True, True], [False, False])
+
+
+@pytest.mark.parametrize("remove", [False, True])
+async def test_a_flow_is_renamed_or_removed_under_one_that_takes_its_lanes(
+    database: Database, remove: bool
+) -> None:
+    ledger = PostgresLedger(database)
+    for partition in (1, 0):
+        await opened(ledger, "a", partition)
+    async with holding(database, "a"):
+        leasing = await begun(
+            database, ledger.lease([Lease("a", 0, 0, "w"), Lease("a", 1, 0, "w")])
+        )
+        change = ledger.remove_flow("a") if remove else ledger.rename_flow("a", "b")
+        changing = await begun(database, change)
+    assert await leasing == [1, 1]
+    assert await changing
+    left = [] if remove else [("b", 0, 1), ("b", 1, 1)]
+    assert [(one.flow, one.partition, one.epoch) for one in await ledger.lanes()] == left
+
+
+async def test_settling_and_judging_with_the_same_value_wait_in_one_order(
+    database: Database,
+) -> None:
+    ledger = PostgresLedger(database)
+    await opened(ledger, "a", 0)
+    dead = Trouble("a", 0, 0, b"{}", "id", "dead", AT, 1)
+    await ledger.settle([Settlement("a", 0, 0, 1, AT, "v", Counts(dead=1), (dead,))])
+    following = Settlement("a", 0, 1, 2, AT, "v", Counts(delivered=1))
+    verdict = Verdict("a", 0, 0, 1, "dead", "discarded", AT)
+    async with database.transaction() as connection:
+        await fetch(connection, "ledger/lock_name", "n")
+        judging = await begun(database, ledger.judge([verdict], (), [Change("n", b"1")]), AT_A_NAME)
+        settling = asyncio.create_task(ledger.settle([following], [Change("n", b"2")]))
+        await until(lambda: _waits(database, AT_A_NAME + AT_A_ROW, 2))
+    assert (await judging, await settling) == ([True], [True])
+    assert await ledger.get("") == {"n": b"2"}
+
+
 async def test_a_value_is_not_put_in_the_middle_of_a_comparison(database: Database) -> None:
     ledger = PostgresLedger(database)
     await ledger.put("name", b"1")
@@ -81,8 +132,36 @@ async def test_a_value_is_not_put_in_the_middle_of_a_comparison(database: Databa
     assert await ledger.get("") == {"name": b"2", "other": b"4"}
 
 
-async def _waits(database: Database) -> bool:
+async def opened(ledger: PostgresLedger, flow: str, partition: int) -> Settlement:
+    """Open a lane, and return its first settlement."""
+    await ledger.open_lane(flow, partition, 0)
+    return Settlement(flow, partition, 0, 1, AT, "v", Counts(delivered=1))
+
+
+@asynccontextmanager
+async def holding(database: Database, flow: str) -> AsyncIterator[None]:
+    """Keep others from the first lane of a flow."""
+    async with database.transaction() as connection:
+        await fetch(connection, "ledger/lock_lanes", [flow], [0])
+        yield
+
+
+async def begun(
+    database: Database, asked: Coroutine[None, None, Answer], kinds: Sequence[str] = AT_A_ROW
+) -> asyncio.Task[Answer]:
+    """Begin something, and return once one more waits than before."""
+    before = await _waiting(database, kinds)
+    task = asyncio.create_task(asked)
+    await until(lambda: _waits(database, kinds, before + 1))
+    return task
+
+
+async def _waits(database: Database, kinds: Sequence[str] = AT_A_NAME, count: int = 1) -> bool:
+    return await _waiting(database, kinds) >= count
+
+
+async def _waiting(database: Database, kinds: Sequence[str]) -> int:
     ((count,),) = await database.query(
-        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        "SELECT count(*) FROM pg_locks WHERE locktype = ANY ($1::text[]) AND NOT granted", kinds
     )
-    return bool(count)
+    return int(count)

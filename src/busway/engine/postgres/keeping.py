@@ -38,8 +38,10 @@ async def note(connection: Connection, audit: Sequence[Audit]) -> None:
 
 async def rename(connection: Connection, old: str, new: str, audit: Sequence[Audit]) -> bool:
     """Give a flow's rows another name where that is free; say whether it was."""
-    if await _has_lanes(connection, new):
+    ((taken,),) = await fetch(connection, "ledger/has_lanes", new)
+    if taken:
         return False
+    await fetch(connection, "ledger/lock_flow", old)
     await fetch(connection, "ledger/defer")
     for table in _TABLES:
         await fetch(connection, f"ledger/rename_flow_{table}", old, new)
@@ -49,15 +51,10 @@ async def rename(connection: Connection, old: str, new: str, audit: Sequence[Aud
 
 async def remove(connection: Connection, flow: str, audit: Sequence[Audit]) -> bool:
     """Delete a flow's rows; say whether it had lanes."""
-    if not await _has_lanes(connection, flow):
+    if not await fetch(connection, "ledger/lock_flow", flow):
         return False
     await fetch(connection, "ledger/defer")
     for table in _TABLES:
         await fetch(connection, f"ledger/remove_flow_{table}", flow)
     await note(connection, audit)
     return True
-
-
-async def _has_lanes(connection: Connection, flow: str) -> bool:
-    ((found,),) = await fetch(connection, "ledger/has_lanes", flow)
-    return bool(found)

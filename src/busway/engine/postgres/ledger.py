@@ -74,6 +74,8 @@ class PostgresLedger:
         if len(settlements) == 1 and not settlements[0].troubles and not changes:
             return [await self._group.settle(settlements[0])]
         async with self._database.transaction(QUICK_S) as connection:
+            if len(settlements) > 1:
+                await settling.lock(connection, settlements)
             applied = [await settling.settle(connection, each) for each in settlements]
             if changes and all(applied):
                 await keeping.change(connection, changes)
@@ -88,9 +90,10 @@ class PostgresLedger:
         for verdict in verdicts:
             check_verdict(verdict)
         async with self._database.transaction() as connection:
+            await settling.lock(connection, verdicts)
             if not await keeping.change(connection, changes):
                 return [False] * len(verdicts)
-            applied = await settling.judge(connection, verdicts) if verdicts else []
+            applied = await settling.judge(connection, verdicts)
             if any(applied):
                 await keeping.note(connection, audit)
             return applied

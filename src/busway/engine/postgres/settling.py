@@ -40,10 +40,18 @@ async def settle(connection: Connection, s: Settlement) -> bool:
     return bool(applied)
 
 
+async def lock(connection: Connection, changing: Sequence[Settlement | Verdict]) -> None:
+    """Lock the lanes that change, before anything else is, so that nobody waits in a circle."""
+    lanes = sorted({(one.flow, one.partition) for one in changing})
+    if lanes:
+        await fetch(connection, "ledger/lock_lanes", *columns(lanes))
+
+
 async def judge(connection: Connection, verdicts: Sequence[Verdict]) -> list[bool]:
-    """Put what troubles became in their place where they stand as judged; say which did."""
-    lanes = sorted({(one.flow, one.partition) for one in verdicts})
-    await fetch(connection, "ledger/lock_lanes", *columns(lanes))
+    """Put what troubles of locked lanes became in their place where they stand as judged.
+
+    Says which did.
+    """
     applied = [False] * len(verdicts)
     for turn in _turns(verdicts):
         for number in await _judge(connection, [verdicts[number] for number in turn]):
