@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Self
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 import msgspec
 
@@ -12,6 +13,8 @@ from busway.errors import SettingsError
 
 SAFE_COMMITS = ("on", "remote_apply")
 _ADDRESS = re.compile(r"(postgres(?:ql)?)://([^/?#]*)(.*)", re.DOTALL)
+_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
+_MOST_PORT = 65_535
 _TARGET = "target_session_attrs"
 Host = tuple[str, int | None]
 """A server's name, and its port where it is told."""
@@ -42,12 +45,14 @@ class Address(msgspec.Struct, frozen=True):
             raise SettingsError("the address of PostgreSQL must be like postgresql://HOST/DATABASE")
         scheme, netloc, rest = found.groups()
         parts = urlsplit(f"//host{rest}")  # of several hosts it takes no [IPv6]
-        if "@" in parts.path + parts.fragment or ("@" in parts.query and not parts.path):
+        if "@" in parts.path + parts.fragment or _has_hosts(parts):
             raise SettingsError(  # and shows nothing of it: a part of a password may be anywhere
                 "the address of PostgreSQL has an @ behind its hosts; in a user or a password"
                 " write / as %2F, ? as %3F, # as %23"
             )
-        user, at, servers = netloc.rpartition("@")
+        account, at, servers = netloc.rpartition("@")
+        user, colon, password = account.partition(":")
+        account = f"{_quoted(user)}{colon}{_quoted(password)}{at}"
         place = f"postgresql://{servers}{parts.path}"
         given = dict(parse_qsl(parts.query, keep_blank_values=True))
         sync = given.pop("sync", "always")
@@ -64,11 +69,45 @@ class Address(msgspec.Struct, frozen=True):
             given.setdefault(_TARGET, "read-write")
             servers = ""  # each is tried by itself
         tail = urlunsplit(parts._replace(netloc="", query=urlencode(given)))
-        return cls(f"{scheme}://{user}{at}{servers}{tail}", place, hosts, sync)
+        return cls(f"{scheme}://{account}{servers}{tail}", place, hosts, sync)
+
+    def check_files(self) -> None:
+        """Raise :class:`SettingsError` where a file that is named cannot be read.
+
+        The driver's error does not say which one.
+        """
+        given = dict(parse_qsl(urlsplit(self.url).query))
+        for option in _FILES:
+            try:
+                if option in given:
+                    Path(given[option]).read_bytes()
+            except OSError as error:
+                raise SettingsError(
+                    f"{self.place}: {given[option]} cannot be read ({error.strerror}); correct"
+                    f" ?{option}= in the address"
+                ) from error
+
+
+def _has_hosts(parts: SplitResult) -> bool:
+    """Say whether hosts seem to be in the query: a password with a ? began it."""
+    before, at, _ = parts.query.partition("@")
+    return bool(at) and ("=" not in before or not parts.path)
+
+
+def _quoted(text: str) -> str:
+    """Return a part of an account as the driver reads it whatever is in it; it is quoted or not."""
+    return quote(unquote(text), safe="")
 
 
 def _host(text: str, place: str) -> Host:
     found = re.fullmatch(r"(?:\[([^\]]+)\]|([^:\[\]]+))(?::(\d+))?", text)
     if found is None:
         raise SettingsError(f"{place}: {text!r} is not a host; give HOST or HOST:PORT")
-    return unquote(found[1] or found[2]), int(found[3]) if found[3] else None
+    name, port = unquote(found[1] or found[2]), int(found[3]) if found[3] else None
+    if port is not None and port > _MOST_PORT:
+        raise SettingsError(f"{place}: {port} is not a port; give one up to {_MOST_PORT}")
+    try:
+        name.encode("utf-8" if name.startswith("/") else "idna")  # as a path, or to be looked up
+    except UnicodeError as error:
+        raise SettingsError(f"{place}: {name!r} cannot be the name of a host ({error})") from error
+    return name, port

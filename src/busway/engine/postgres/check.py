@@ -40,7 +40,11 @@ class Promise(msgspec.Struct, frozen=True):
 
 
 async def check(way: Way) -> Promise:
-    """Ask a server how it commits, and who follows it; raises as :func:`judged` does."""
+    """Ask a server how it commits, and who follows it; raises as :func:`judged` does.
+
+    Raises :class:`SettingsError` where a file that the address names cannot be read.
+    """
+    way.address.check_files()
     with told(way.address.place):
         given = session_settings(SCHEMA)
         session = await way.connect(server_settings=given)

@@ -65,9 +65,11 @@ async def prepare(url: str, schema: str, partitions: int, version: int = VERSION
 async def is_made(url: str, schema: str = SCHEMA) -> bool:
     """Say whether a database has the tables of a log or a ledger; makes nothing.
 
-    Raises :class:`StoreError` when the server cannot be used now.
+    Raises :class:`StoreError` when the server cannot be used now, :class:`SettingsError` where a
+    file that the address names cannot be read.
     """
     way = Way(Address.of(url))
+    way.address.check_files()
     with told(way.address.place):
         session = await way.connect(server_settings=session_settings(schema))
         try:

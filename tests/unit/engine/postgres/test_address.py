@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote, unquote, urlsplit
+
 import pytest
 
 from busway.engine.postgres.address import Address
@@ -56,3 +58,40 @@ def test_a_password_with_a_sign_that_ends_it_is_not_shown(secret: str) -> None:
     with pytest.raises(SettingsError, match="an @ behind its hosts") as caught:
         Address.of(f"postgresql://me:{secret}@db.example.com/shop")
     assert "heim" not in str(caught.value)
+
+
+@pytest.mark.parametrize("hosts", ["db.example.com", "a,b"])
+@pytest.mark.parametrize("secret", ["a@b", "a[b]c", "℀", "a%b", "a%zz", "a:b", "a b+c", "ä"])
+def test_a_password_comes_to_the_driver_as_it_is_written(secret: str, hosts: str) -> None:
+    for written in (secret, quote(secret, safe="")):
+        url = Address.of(f"postgresql://me:{written}@{hosts}/shop").url
+        assert url.count("@") == 1, "the driver ends the password at the first"
+        parts = urlsplit(url)
+        assert (parts.username, unquote(parts.password or "")) == ("me", secret)
+        assert parts.hostname == (None if "," in hosts else hosts)
+
+
+@pytest.mark.parametrize("secret", ["12/geheim?x", "ge/he?im"])
+def test_a_password_with_several_signs_is_not_shown(secret: str) -> None:
+    with pytest.raises(SettingsError, match="an @ behind its hosts") as caught:
+        Address.of(f"postgresql://me:{secret}@db.example.com/shop")
+    assert not any(part in str(caught.value) for part in ("ge/", "he?", "12/"))
+
+
+def test_an_option_may_have_an_at() -> None:
+    found = Address.of("postgresql://db.example.com/shop?user=me@example.com")
+    assert found.place == "postgresql://db.example.com/shop"
+
+
+@pytest.mark.parametrize("host", ["a:99999", "a..b", "x" * 70])
+def test_what_cannot_be_a_host_or_a_port_is_said(host: str) -> None:
+    with pytest.raises(SettingsError, match=r"is not a port|cannot be the name of a host"):
+        Address.of(f"postgresql://me@{host}/shop")
+
+
+@pytest.mark.parametrize("option", ["sslrootcert", "sslcert", "sslkey", "sslcrl"])
+def test_a_file_that_is_not_there_is_named(option: str) -> None:
+    address = Address.of(f"postgresql://me:secret@a/shop?sslmode=verify-full&{option}=/nowhere")
+    with pytest.raises(SettingsError, match=rf"/nowhere cannot be read .* \?{option}=") as caught:
+        address.check_files()
+    assert "secret" not in str(caught.value)
