@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import nats
 import pytest
 import trustme
 
@@ -22,6 +21,7 @@ from busway.engine.jetstream import JetStreamLog, Place
 from busway.engine.jetstream.link import Link
 from busway.errors import StoreDamaged, StoreError, StoreTooNew
 from busway.ports import Draft
+from nats_admin import edit, request
 from nats_cluster import NatsCluster, nats_cluster
 
 nkeys = importlib.import_module("nkeys")
@@ -45,24 +45,11 @@ async def works(place: Place) -> None:
     await log.close()
 
 
-async def request(server: NatsCluster, subject: str, body: dict[str, Any]) -> Any:
-    client = await nats.connect(f"nats://{server.servers}")
-    answer = json.loads((await client.request(subject, json.dumps(body).encode(), 5)).data)
-    await client.close()
-    assert "error" not in answer, answer
-    return answer
-
-
 def limits(server: NatsCluster) -> dict[str, int]:
     """Return what each stream may have, in bytes."""
     found = server.nodes[0].ask("jsz?streams=true&config=true")["account_details"]
     streams = [stream for one in found for stream in one.get("stream_detail", [])]
     return {stream["name"]: stream["config"]["max_bytes"] for stream in streams}
-
-
-async def edit(server: NatsCluster, name: str, **changes: Any) -> None:
-    found = await request(server, f"$JS.API.STREAM.INFO.{name}", {})
-    await request(server, f"$JS.API.STREAM.UPDATE.{name}", found["config"] | changes)
 
 
 async def test_many_open_at_once(server: NatsCluster, name: str) -> None:
@@ -160,6 +147,16 @@ async def test_three_replicas_on_servers_that_sync_need_no_caution(name: str) ->
         (caution,) = log.cautions
         assert "it is not known whether the servers sync" in caution
         assert "sync_interval: always" in caution
+
+
+async def test_a_server_whose_monitoring_address_is_not_given_is_named(name: str) -> None:
+    with nats_cluster(3) as three:
+        first, second, third = three.nodes
+        monitors = f"{first.monitor},{second.monitor}"
+        log = await JetStreamLog.open(Place.of(three.address(name, monitor=monitors)), 2)
+        (caution,) = log.cautions
+        assert f"how these servers with a copy sync is not known: {third.name};" in caution
+        await log.close()
 
 
 async def test_servers_that_sync_lazily_are_refused_unless_accepted(name: str) -> None:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import aiohttp
 
 from busway.engine.jetstream.link import Link
 from busway.engine.jetstream.parcel import room_for
 from busway.engine.jetstream.place import Place
 from busway.engine.jetstream.stream import Info
-from busway.errors import StoreError
+from busway.engine.jetstream.sync import Synced, unasked
+from busway.errors import StoreDamaged, StoreError
 
 OLDEST = (2, 11, 0)
+IDENTITY = "busway.identity"
 _ANYBODY = "$JS.API.INFO"
-_MONITOR_S = 5.0
 _WANTED: Mapping[str, tuple[object, ...]] = {
     "storage": ("file",),
     "retention": ("limits",),
@@ -58,7 +55,31 @@ async def check_server(link: Link, max_event_bytes: int) -> None:
 
 
 def check_stream(place: Place, info: Info) -> None:
-    """Raise :class:`StoreError` when a stream is not as a log must be."""
+    """Raise :class:`StoreError` when a stream is not as a log must be, or as it is asked for."""
+    wrong = _wrong(place, info)
+    replicas = info.config.get("num_replicas")
+    if place.replicas and replicas != place.replicas:
+        wrong.append(f"num_replicas is {replicas} and {place.replicas} is asked for")
+    _refuse(place, wrong)
+    if info.state.last_seq and not info.state.messages:
+        raise StoreDamaged(
+            f"{place}: the stream {place.name!r} was purged; restore it from a backup"
+            " (nats stream restore), or take another name and a new ledger"
+        )
+
+
+def check_kept(place: Place, info: Info, identity: str) -> None:
+    """Raise :class:`StoreError` when a stream that is open is another one, or was changed."""
+    found = (info.config.get("metadata") or {}).get(IDENTITY)
+    if found != identity:
+        raise StoreDamaged(
+            f"{place}: the stream is another log now ({found}, not {identity}); restore that one"
+            " from a backup, and start Busway anew"
+        )
+    _refuse(place, _wrong(place, info))
+
+
+def _wrong(place: Place, info: Info) -> list[str]:
     config = info.config
     wrong = [
         f"{name} is {config.get(name)!r} and must be {allowed[0]!r}"
@@ -67,10 +88,10 @@ def check_stream(place: Place, info: Info) -> None:
     ]
     if config.get("subjects") != [f"{place.name}.*"]:
         wrong.append(f"subjects is {config.get('subjects')!r} and must be ['{place.name}.*']")
-    if place.replicas and config.get("num_replicas") != place.replicas:
-        wrong.append(
-            f"num_replicas is {config.get('num_replicas')} and {place.replicas} is asked for"
-        )
+    return wrong
+
+
+def _refuse(place: Place, wrong: Sequence[str]) -> None:
     if wrong:
         raise StoreError(
             f"{place}: the stream {place.name!r} cannot be used: {'; '.join(wrong)};"
@@ -78,9 +99,9 @@ def check_stream(place: Place, info: Info) -> None:
         )
 
 
-def cautions(place: Place, info: Info, sync: str | None) -> list[str]:
+def cautions(place: Place, info: Info, sync: Synced) -> list[str]:
     """Return what a person should know: how it can lose what it acknowledged, and what to do."""
-    found = [] if sync is None else [sync]
+    found = [sync.caution] if sync.caution else unasked(place, info, sync.servers)
     replicas = int(info.config.get("num_replicas", 1))
     if replicas < 3:
         found.append(
@@ -92,49 +113,3 @@ def cautions(place: Place, info: Info, sync: str | None) -> list[str]:
     if away:
         found.append(f"{place}: these servers with a copy are away: {', '.join(away)}; start them")
     return found
-
-
-async def check_sync(place: Place) -> str | None:
-    """Return a caution about how the servers sync, ``None`` when all are known to be safe.
-
-    The servers tell it to their monitoring port only. Raises :class:`StoreError` when one of them
-    acknowledges what it has not synced, unless the address says that this is accepted.
-    """
-    if not place.monitor:
-        return (
-            f"{place}: it is not known whether the servers sync before they acknowledge; set"
-            " sync_interval: always in the jetstream block of each, and give their monitoring"
-            " addresses (?monitor=http://HOST:8222,…) so that it can be checked"
-        )
-    answers = await asyncio.gather(*(_synced(url) for url in place.monitor))
-    return _judged(place, answers)
-
-
-def _judged(place: Place, answers: Sequence[tuple[str, bool | None]]) -> str | None:
-    lazy = [url for url, always in answers if always is False]
-    silent = [url for url, always in answers if always is None]
-    if lazy and place.sync == "always":
-        raise StoreError(
-            f"{place}: these servers acknowledge before they sync, so that a power cut loses"
-            f" events: {', '.join(lazy)}; set sync_interval: always in their jetstream block, or"
-            " accept it with ?sync=lazy"
-        )
-    if lazy:
-        return f"{place}: these servers acknowledge before they sync: {', '.join(lazy)}"
-    if silent:
-        return f"{place}: how these servers sync could not be asked: {', '.join(silent)}"
-    return None
-
-
-async def _synced(url: str) -> tuple[str, bool | None]:
-    """Ask one server's monitoring port; ``None`` where it does not tell."""
-    timeout = aiohttp.ClientTimeout(total=_MONITOR_S)
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(f"{url.rstrip('/')}/varz") as response,
-        ):
-            told: Any = await response.json()
-            return url, bool(told["jetstream"]["config"].get("sync_always", False))
-    except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError):
-        return url, None

@@ -12,6 +12,7 @@ from nats.aio.transport import TcpTransport
 _CONNECT = b"CONNECT "
 _NOT_NATS = "empty response from server"
 _UNKNOWN = "authorization violation"
+_DENIED = "permissions violation"
 _ADDRESS = "is the address right, with the port for clients (4222 by itself)?"
 
 
@@ -81,6 +82,8 @@ def told(error: BaseException) -> str:
         return (
             f"{text}; give who the servers know (USER:PASSWORD@, TOKEN@, ?creds=FILE, ?nkey=FILE)"
         )
+    if _DENIED in text.lower():
+        return f"{text}; allow it to this user on the servers"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"{text}; name who signed it with ?ca=FILE, and the servers as it does"
     return f"{text}; is it running, is the address right?" if isinstance(error, OSError) else text

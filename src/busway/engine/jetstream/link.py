@@ -37,6 +37,10 @@ class NobodyThere(Unanswered):
     """Nobody listens there now: what was asked for was not done."""
 
 
+class TooLarge(StoreError):
+    """It is larger than what the servers take now, and was not sent."""
+
+
 class Link:
     """One connection, opened again whenever it was lost; closed only by :meth:`close`."""
 
@@ -135,7 +139,9 @@ class Link:
                 await self._publish(client, subject, body, headers, f"{self._inbox}.{token}")
                 answers = await future
         except TimeoutError as error:
-            raise Unanswered(f"{self.place}: no answer within {ANSWER_S:g} s") from error
+            raise Unanswered(
+                f"{self.place}: no answer within {ANSWER_S:g} s{self._denied(subject)}"
+            ) from error
         finally:
             del self._waiting[token]
         if _status(answers[-1]) == _NO_RESPONDERS:
@@ -152,6 +158,12 @@ class Link:
     ) -> None:
         try:
             await client.publish(subject, body, reply, dict(headers) if headers else None)
+        except nats.errors.MaxPayloadError as error:
+            raise TooLarge(
+                f"{self.place}: the servers take messages of {client.max_payload} bytes now, and"
+                f" one has {len(body)}; raise max_payload on the servers (several events are"
+                " divided when they are sent again)"
+            ) from error
         except (nats.errors.Error, OSError) as error:
             raise self._lost(error) from error
 
@@ -229,6 +241,11 @@ class Link:
         for future, _ in self._waiting.values():
             if not future.done():
                 future.set_exception(Unanswered(f"{self.place}: {reason}"))
+
+    def _denied(self, subject: str) -> str:
+        """Return what a server has said of a subject, or of where answers to it go."""
+        about = (f'"{subject}"'.lower(), f'"{self._inbox}.'.lower())
+        return f": {self._trouble}" if any(one in self._trouble.lower() for one in about) else ""
 
     def _lost(self, error: BaseException) -> Unanswered:
         return Unanswered(f"{self.place} cannot be used now: {self._trouble or told(error)}")

@@ -11,7 +11,7 @@ from typing import Self
 
 from busway import batch as codec
 from busway.engine.jetstream.chart import Chart
-from busway.engine.jetstream.check import cautions, check_server, check_sync
+from busway.engine.jetstream.check import cautions, check_server
 from busway.engine.jetstream.fetch import Fetch
 from busway.engine.jetstream.link import Link
 from busway.engine.jetstream.message import Message
@@ -20,6 +20,7 @@ from busway.engine.jetstream.place import Place
 from busway.engine.jetstream.prepare import Prepared, prepare
 from busway.engine.jetstream.publish import Publisher
 from busway.engine.jetstream.stream import Stream
+from busway.engine.jetstream.sync import check_sync
 from busway.engine.jetstream.watch import Watch
 from busway.engine.recent import Recent, fitting
 from busway.errors import StoreDamaged, StoreFull
@@ -47,7 +48,7 @@ class JetStreamLog:
         self._max_bytes = max_bytes
         self._chart = Chart(prepared.partitions)
         self._fetch = Fetch(stream, self._chart)
-        self._watch = Watch(stream, self._fetch, self._chart)
+        self._watch = Watch(stream, prepared.identity, self._fetch, self._chart)
         self._publisher = Publisher(stream, self._chart, atomic=prepared.atomic)
         self._recent = [
             Recent(_RECENT_BYTES // prepared.partitions) for _ in range(prepared.partitions)
@@ -208,7 +209,11 @@ class JetStreamLog:
 
     async def _base(self, partition: int) -> int:
         first = await self._fetch.first(partition)
-        return 0 if first is None else first.offset
+        if first is not None:
+            return first.offset
+        if end := self._chart.tail.end(partition):
+            raise self._missing(partition, end)
+        return 0
 
     async def _joined(
         self, partition: int, offset: int, messages: Sequence[Message]
@@ -217,8 +222,9 @@ class JetStreamLog:
 
         Raises :class:`StoreDamaged` when one is missing before the first of them.
         """
-        if messages and messages[0].spot.offset > offset:
-            await self._make_sure_of_trim(partition, messages[0].spot.offset)
+        begins = messages[0].spot.offset if messages else self._chart.tail.end(partition)
+        if begins > offset:
+            await self._make_sure_of_trim(partition, begins)
         pairs = enumerate(itertools.pairwise(messages), 1)
         gap = (n for n, (before, after) in pairs if before.spot.end != after.spot.offset)
         return messages[: next(gap, len(messages))]
@@ -228,7 +234,10 @@ class JetStreamLog:
             await asyncio.sleep(pause_s)
             if await self._base(partition) >= offset:
                 return
-        raise StoreDamaged(
+        raise self._missing(partition, offset)
+
+    def _missing(self, partition: int, offset: int) -> StoreDamaged:
+        return StoreDamaged(
             f"{self._place}, partition {partition}: events before offset {offset} are missing;"
             " a server lost them, or somebody deleted messages; restore the stream from a backup"
         )

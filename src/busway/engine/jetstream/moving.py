@@ -191,7 +191,7 @@ class ReceivingLog(JetStreamLog):
         batch = {_BATCH: uuid.uuid4().hex}
         for number, one in enumerate(window[:-1], 1):
             after = None if number > 1 else last.seq if last else 0
-            given = msgspec.structs.replace(one, after=after).headers()
+            given = msgspec.structs.replace(one, after=after).headers(self._stream.name)
             given |= batch | {_BATCH_SEQUENCE: str(number)}
             await self._stream.link.tell(subject, one.parcel.body, given)
         ended = batch | {_BATCH_SEQUENCE: str(len(window)), _BATCH_COMMIT: "1"}
@@ -199,7 +199,8 @@ class ReceivingLog(JetStreamLog):
 
     async def _send(self, one: Sent, more: Mapping[str, str] = MappingProxyType({})) -> None:
         subject = self._stream.subject(one.parcel.partition)
-        answer = await self._stream.link.ask(subject, one.parcel.body, one.headers() | dict(more))
+        given = one.headers(self._stream.name) | dict(more)
+        answer = await self._stream.link.ask(subject, one.parcel.body, given)
         try:
             ack = msgspec.json.decode(answer.data, type=_Ack)
         except msgspec.MsgspecError as error:

@@ -13,6 +13,7 @@ from busway.engine.jetstream.message import CODING, Spot, compressed
 from busway.ports import Draft
 
 _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
+_STREAM = "Nats-Expected-Stream"
 _PER_EVENT_BYTES = 5
 _MUCH_BYTES = 64 * 1024
 _PER_MESSAGE_BYTES = 1_024
@@ -46,8 +47,9 @@ class Sent(msgspec.Struct, frozen=True):
     id: str
     at: datetime
 
-    def headers(self) -> dict[str, str]:
-        found = self.spot(0).headers()
+    def headers(self, stream: str) -> dict[str, str]:
+        """Return what is sent with it, so that no other stream takes it."""
+        found = self.spot(0).headers() | {_STREAM: stream}
         if self.after is not None:
             found[_EXPECTED] = str(self.after)
         if self.parcel.coding:

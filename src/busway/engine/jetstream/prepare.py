@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from busway.engine.jetstream.check import check_stream
+from busway.engine.jetstream.check import IDENTITY, check_stream
 from busway.engine.jetstream.place import Place
 from busway.engine.jetstream.stream import NAME_TAKEN, NOT_ENABLED, NOT_FOUND, Info, Refused, Stream
 from busway.engine.jetstream.watch import republished
@@ -18,7 +18,6 @@ _ATOMIC_SINCE = (2, 12, 3)
 """2.12.0 refuses batches whose messages name those that they follow; 2.12.1 stops answering when
 two of them race."""
 _FORMAT = "busway.format"
-_IDENTITY = "busway.identity"
 _PARTITIONS = "busway.partitions"
 _MOVING = "busway.moving"
 _NO_PLACE = (10005, 10074)
@@ -55,7 +54,7 @@ async def prepare(stream: Stream, partitions: int, max_bytes: int, identity: str
     if (info.config.get("max_bytes") or -1) != (max_bytes or -1):
         info = await stream.update(info.config | {"max_bytes": max_bytes or -1})
     atomic = bool(info.config.get("allow_atomic")) and stream.link.version >= _ATOMIC_SINCE
-    return Prepared(info, kept[_IDENTITY], int(kept[_PARTITIONS]), atomic, _MOVING in kept)
+    return Prepared(info, kept[IDENTITY], int(kept[_PARTITIONS]), atomic, _MOVING in kept)
 
 
 async def adopt(stream: Stream, identity: str, partitions: int) -> None:
@@ -67,11 +66,11 @@ async def adopt(stream: Stream, identity: str, partitions: int) -> None:
     info = await _found(stream, _config(stream, partitions, 0))
     kept = _kept(place, info)
     check_stream(place, info)
-    if kept[_IDENTITY] == identity:
+    if kept[IDENTITY] == identity:
         return
     if info.state.last_seq:
         raise Conflict(used(place))
-    kept |= {_IDENTITY: identity, _PARTITIONS: str(partitions), _MOVING: "1"}
+    kept |= {IDENTITY: identity, _PARTITIONS: str(partitions), _MOVING: "1"}
     await stream.update(info.config | {"metadata": kept})
 
 
@@ -92,7 +91,7 @@ async def standing(stream: Stream, identity: str | None) -> str:
             return ""
         raise _explained(stream.link.place, refused) from refused
     kept = _kept(stream.link.place, info)
-    fits = not info.state.last_seq or kept[_IDENTITY] == identity
+    fits = not info.state.last_seq or kept[IDENTITY] == identity
     return "" if fits else used(stream.link.place)
 
 
@@ -104,7 +103,7 @@ async def holds(stream: Stream, identity: str) -> bool:
         if refused.fault.err_code == NOT_FOUND:
             return False
         raise
-    return _kept(stream.link.place, info)[_IDENTITY] == identity
+    return _kept(stream.link.place, info)[IDENTITY] == identity
 
 
 def used(place: Place) -> str:
@@ -138,12 +137,12 @@ async def _check_identity(stream: Stream, identity: str) -> None:
     place, found = stream.link.place, "is not there"
     try:
         kept = _kept(place, await stream.info())
-        found = f"is the log {kept[_IDENTITY]}"
+        found = f"is the log {kept[IDENTITY]}"
     except Refused as refused:
         if refused.fault.err_code != NOT_FOUND:
             raise _explained(place, refused) from refused
     else:
-        if kept[_IDENTITY] == identity:
+        if kept[IDENTITY] == identity:
             return
     raise StoreDamaged(
         f"{place} {found}, and this ledger belongs to the log {identity}; give the address of that"
@@ -174,7 +173,7 @@ def _config(stream: Stream, partitions: int, max_bytes: int) -> dict[str, Any]:
         "republish": republished(place.name),
         "metadata": {
             _FORMAT: str(FORMAT),
-            _IDENTITY: str(uuid.uuid4()),
+            IDENTITY: str(uuid.uuid4()),
             _PARTITIONS: str(partitions),
         },
     }
@@ -183,7 +182,7 @@ def _config(stream: Stream, partitions: int, max_bytes: int) -> dict[str, Any]:
 
 def _kept(place: Place, info: Info) -> dict[str, str]:
     kept: dict[str, str] = info.config.get("metadata") or {}
-    if not {_FORMAT, _IDENTITY, _PARTITIONS} <= kept.keys():
+    if not {_FORMAT, IDENTITY, _PARTITIONS} <= kept.keys():
         raise StoreError(
             f"{place}: the stream {place.name!r} was not made by Busway; give the log another name"
         )

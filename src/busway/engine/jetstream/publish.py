@@ -16,7 +16,7 @@ from datetime import datetime
 import msgspec
 
 from busway.engine.jetstream.chart import Chart
-from busway.engine.jetstream.link import Unanswered
+from busway.engine.jetstream.link import TooLarge, Unanswered
 from busway.engine.jetstream.message import Spot
 from busway.engine.jetstream.parcel import Parcel, Sent
 from busway.engine.jetstream.patience import PATIENCE_S, Patience
@@ -31,7 +31,7 @@ _BATCH_COMMIT = "Nats-Batch-Commit"
 _BATCH_MESSAGES = 1_000
 _RACED = (10071, 10164)
 _UNSURE = (10158, 10176, 10201)
-_MEANT_TO_PASS = (Refused, StoreFull)
+_MEANT_TO_PASS = (Refused, StoreFull, TooLarge)
 
 
 class _Raced(StoreError):
@@ -124,10 +124,10 @@ class Publisher:
         while True:
             try:
                 return await self._send(sent)
-            except _MEANT_TO_PASS:
+            except _MEANT_TO_PASS as error:
                 if not unsure:
                     raise
-                await patience.pause("it is not known if it was stored before the log was full")
+                await patience.pause(error)
             except _Raced as error:
                 if unsure:
                     await patience.pause(error)
@@ -180,9 +180,9 @@ class Publisher:
         *before, last = sent
         batch = uuid.uuid4().hex
         for number, one in enumerate(before, 1):
-            given = one.headers() | {_BATCH: batch, _BATCH_SEQUENCE: str(number)}
+            given = one.headers(self._stream.name) | {_BATCH: batch, _BATCH_SEQUENCE: str(number)}
             await self._stream.link.tell(self._subject(one), one.parcel.body, given)
-        given = last.headers()
+        given = last.headers(self._stream.name)
         if before:
             given |= {_BATCH: batch, _BATCH_SEQUENCE: str(len(sent)), _BATCH_COMMIT: "1"}
         else:
@@ -203,7 +203,10 @@ class Publisher:
         if ack.error is None:
             return ack.seq
         if ack.error.err_code in _RACED:
-            raise _Raced(f"{place}: {ack.error.description}")
+            raise _Raced(
+                f"{place}: {ack.error.description}: the partition does not end where it did; if"
+                " that stays so, messages were deleted: restore the stream from a backup"
+            )
         if ack.error.err_code in _UNSURE:
             raise Unanswered(f"{place}: {ack.error.description}")
         raise refusal(place, ack.error)

@@ -17,7 +17,12 @@ NO_MESSAGE = 10037
 NOT_ENABLED = (10039, 10076)
 _NOT_NOW = (10008, 10013, 10077)
 _FULL = (10002, 10023, 10028, 10047)
-_FULL_STREAM = "maximum bytes exceeded"
+_FULL_STREAM = ("maximum bytes exceeded", "maximum messages exceeded")
+_OTHER_STREAM = 10060
+_REMEDY = {
+    NOT_FOUND: "; somebody deleted it, restore it from a backup",
+    _OTHER_STREAM: "; another one has its subjects, give that one others and restore the log's own",
+}
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -87,13 +92,14 @@ class Refused(StoreError):
     """The servers refuse it, as they would refuse it again."""
 
     def __init__(self, place: object, fault: Fault) -> None:
-        super().__init__(f"{place}: {fault.description} (JetStream error {fault.err_code})")
+        remedy = _REMEDY.get(fault.err_code, "")
+        super().__init__(f"{place}: {fault.description} (JetStream error {fault.err_code}){remedy}")
         self.fault = fault
 
 
 def refusal(place: object, fault: Fault) -> StoreError:
     """Return what a fault means for a log."""
-    if fault.err_code in _FULL or fault.description == _FULL_STREAM:
+    if fault.err_code in _FULL or fault.description in _FULL_STREAM:
         return StoreFull(
             f"{place}: {fault.description}; have the flows catch up so that old events can go,"
             " raise BUSWAY_MAX_LOG_BYTES, or make room on the servers"

@@ -9,6 +9,7 @@ from typing import Any
 from nats.aio.msg import Msg
 
 from busway.engine.jetstream.chart import Chart
+from busway.engine.jetstream.check import check_kept
 from busway.engine.jetstream.fetch import Fetch
 from busway.engine.jetstream.message import Spot
 from busway.engine.jetstream.stream import State, Stream
@@ -25,8 +26,9 @@ def republished(name: str) -> dict[str, Any]:
 class Watch:
     """Moves a chart on: hears of what is stored, and looks every second from the first wait on."""
 
-    def __init__(self, stream: Stream, fetch: Fetch, chart: Chart) -> None:
+    def __init__(self, stream: Stream, identity: str, fetch: Fetch, chart: Chart) -> None:
         self._stream = stream
+        self._identity = identity
         self._fetch = fetch
         self._chart = chart
         self._partitions = chart.partitions
@@ -43,8 +45,13 @@ class Watch:
         await self.look()
 
     async def look(self) -> State:
-        """Take in where the partitions end now; return the state of the stream."""
-        state = (await self._stream.info()).state
+        """Take in where the partitions end now; return the state of the stream.
+
+        Raises :class:`StoreError` where it is no more the stream that was opened, or not as it was.
+        """
+        info = await self._stream.info()
+        check_kept(self._stream.link.place, info, self._identity)
+        state = info.state
         if state.last_seq > self._upto:
             await self._fetch.lasts(self._partitions, state.last_seq)
             self._upto = max(self._upto, state.last_seq)

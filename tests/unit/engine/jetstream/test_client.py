@@ -16,6 +16,10 @@ from busway.engine.jetstream.client import NoTls, told
         (TimeoutError(), "nothing that speaks NATS answered in time; is the address right"),
         (nats.errors.Error("nats: empty response from server when expecting"), "does not speak"),
         (nats.errors.Error("nats: 'Authorization Violation'"), "give who the servers know"),
+        (
+            nats.errors.Error("nats: permissions violation for publish to x"),
+            "allow it to this user",
+        ),
         (ssl.SSLCertVerificationError("certificate verify failed"), "?ca=FILE"),
         (ConnectionRefusedError(111, "Connect call failed"), "is it running"),
         (NoTls(), "set tls on the servers"),

@@ -1,0 +1,157 @@
+"""A log is open while an administrator changes its stream, or the servers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from busway.engine.jetstream import JetStreamLog, Place
+from busway.engine.jetstream.link import TooLarge
+from busway.errors import StoreDamaged, StoreError, StoreFull
+from busway.ports import Draft
+from delivery_node import until
+from nats_admin import edit, request
+from nats_cluster import NatsCluster, nats_cluster
+
+AT = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[NatsCluster]:
+    with nats_cluster() as found:
+        yield found
+
+
+@pytest.fixture
+def place(server: NatsCluster) -> Place:
+    return Place.of(server.address(f"log{uuid.uuid4().hex}"))
+
+
+@asynccontextmanager
+async def opened(place: Place) -> AsyncIterator[JetStreamLog]:
+    log = await JetStreamLog.open(place, 2)
+    log._publisher.patience_s = 0.5
+    try:
+        yield log
+    finally:
+        await log.close()
+
+
+async def test_another_stream_that_has_its_subjects_takes_no_events(
+    server: NatsCluster, place: Place
+) -> None:
+    async with opened(place) as log:
+        await request(server, f"$JS.API.STREAM.DELETE.{place.name}", {})
+        other = {"name": "other", "subjects": [f"{place.name}.>"], "allow_atomic": True}
+        await request(server, "$JS.API.STREAM.CREATE.other", other)
+        for drafts in ([Draft(0, [b"a"])], [Draft(0, [b"a"]), Draft(1, [b"b"])]):
+            with pytest.raises(StoreError, match="another one has its subjects"):
+                await log.append(drafts, AT)
+        found = await request(server, "$JS.API.STREAM.INFO.other", {})
+        assert found["state"]["messages"] == 0
+
+
+async def test_a_stream_that_was_deleted_is_said(server: NatsCluster, place: Place) -> None:
+    async with opened(place) as log:
+        await log.append([Draft(0, [b"a"])], AT)
+        await request(server, f"$JS.API.STREAM.DELETE.{place.name}", {})
+        with pytest.raises(StoreError, match="somebody deleted it, restore it"):
+            await log.bounds(0)
+        async with opened(place) as other:
+            assert await other.bounds(0) == (0, 0)
+        with pytest.raises(StoreDamaged, match=r"another log now .*, not " + log.identity):
+            await log.bounds(0)
+
+
+async def test_a_stream_that_was_purged_is_damaged(server: NatsCluster, place: Place) -> None:
+    async with opened(place) as log, opened(place) as reader:
+        for number in range(5):
+            await log.append([Draft(0, [b"%d" % number])], AT)
+        assert await reader.bounds(0) == (0, 5)
+        await request(server, f"$JS.API.STREAM.PURGE.{place.name}", {})
+        with pytest.raises(StoreDamaged, match="events before offset 5 are missing"):
+            await reader.read(0, 2, 1)
+        with pytest.raises(StoreDamaged, match="events before offset 5 are missing"):
+            await reader.bounds(0)
+        assert await reader.bounds(1) == (0, 0)
+        with pytest.raises(StoreError, match=r"does not end where it did; .* restore the stream"):
+            await log.append([Draft(0, [b"x"])], AT)
+        with pytest.raises(StoreDamaged, match="was purged; restore it"):
+            await JetStreamLog.open(place, 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"discard": "old"}, "discard is 'old'"),
+        ({"max_age": 3_600_000_000_000}, "max_age is 3600000000000 and must be 0"),
+        ({"allow_direct": False}, "allow_direct is False"),
+        ({"subjects": ["elsewhere.*"], "republish": None}, "subjects is"),
+    ],
+)
+async def test_a_stream_that_cannot_hold_a_log_any_more_is_said(
+    server: NatsCluster, place: Place, changes: dict[str, Any], text: str
+) -> None:
+    async with opened(place) as log:
+        await log.append([Draft(0, [b"a"])], AT)
+        await edit(server, place.name, **changes)
+        with pytest.raises(StoreError, match=text):
+            await log.bounds(0)
+
+
+async def test_a_stream_that_takes_no_more_messages_is_full(
+    server: NatsCluster, place: Place
+) -> None:
+    async with opened(place) as log:
+        await log.append([Draft(0, [b"a"])], AT)
+        await edit(server, place.name, max_msgs=1)
+        for drafts in ([Draft(0, [b"b"])], [Draft(0, [b"b"]), Draft(1, [b"c"])]):
+            with pytest.raises(StoreFull, match="maximum messages exceeded"):
+                await log.append(drafts, AT)
+
+
+async def test_servers_that_take_smaller_messages_now_say_so(place: Place) -> None:
+    with nats_cluster() as server:
+        async with opened(Place.of(server.address(place.name, compress=False))) as log:
+            (node,) = server.nodes
+            node.stop()
+            node.configure("", {"max_payload": 200_000})
+            server.start()
+
+            async def noticed() -> bool:
+                return log._stream.link.max_payload == 200_000
+
+            await until(noticed)
+            with pytest.raises(TooLarge, match=r"messages of 200000 bytes now.*raise max_payload"):
+                await log.append([Draft(0, [os.urandom(300_000)])], AT)
+            events = [os.urandom(100_000) for _ in range(5)]
+            assert list(await log.append([Draft(0, events), Draft(1, [b"a"])], AT)) == [0, 0]
+            assert await log.bounds(0) == (0, 5)
+
+
+async def test_what_a_user_may_not_do_is_said(place: Place) -> None:
+    extra = """authorization { users: [
+      { user: all, password: x }
+      { user: mute, password: x, permissions: { publish: "$JS.API.>", subscribe: ">" } }
+      { user: deaf, password: x, permissions: { publish: ">", subscribe: "other" } }
+    ] }"""
+    with nats_cluster(extra=extra) as server:
+
+        def of(user: str) -> Place:
+            return Place.of(f"nats://{user}:x@{server.servers}/{place.name}")
+
+        async with opened(of("all")):
+            pass
+        async with opened(of("mute")) as log:
+            with pytest.raises(StoreError, match=rf'for publish to "{place.name}.0"; allow it'):
+                await log.append([Draft(0, [b"a"])], AT)
+        with pytest.raises(StoreError, match=r'for subscription to "_inbox\..*; allow it'):
+            async with asyncio.timeout(60):
+                await JetStreamLog.open(of("deaf"), 2)
