@@ -9,6 +9,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -164,3 +165,10 @@ def test_the_container_is_not_run_by_root() -> None:
     user = dict(instructions())["USER"]
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
     assert names.index("USER") < names.index("ENTRYPOINT")
+
+
+def test_the_container_copies_what_the_package_is_built_from_and_nothing_else() -> None:
+    given = [rest.split() for name, rest in instructions() if name == "COPY"]
+    copied = {word for words in given if not words[0].startswith("--") for word in words[:-1]}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert copied == {"pyproject.toml", "src", project["readme"], *project["license-files"]}
