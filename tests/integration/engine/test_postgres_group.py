@@ -113,6 +113,18 @@ async def test_what_cannot_be_written_is_told_to_all_who_asked(
     assert all(await settled(ledger, [settlement(name) for name in names]))
 
 
+async def test_a_lane_that_is_damaged_does_not_stop_those_beside_it(database: Database) -> None:
+    ledger = PostgresLedger(database)
+    names = await made(ledger, 20)
+    await database.query(
+        "INSERT INTO settled VALUES ($1, 0, 0, 9, 'v0', now(), now(), 9, 0, 0, 0, 0)", names[3]
+    )
+    asked = [ledger.settle([settlement(name)]) for name in names]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert isinstance(answers[3], StoreError)
+    assert [one for number, one in enumerate(answers) if number != 3] == [[True]] * 19
+
+
 async def test_beats_and_leases_do_not_wait_behind_the_work(
     server: PostgresServer, database: Database
 ) -> None:

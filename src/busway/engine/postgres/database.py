@@ -124,7 +124,7 @@ class Database:
         """
         with told(self.place):
             try:
-                async with self._pool.acquire(timeout=CONNECT_S) as connection:
+                async with self._lent() as connection:
                     end = asyncio.get_running_loop().call_later(within_s, connection.terminate)
                     try:
                         with self._looking_after():
@@ -135,6 +135,22 @@ class Database:
                 # after a failover the others of the pool are connected to a standby as well
                 await self._pool.expire_connections()
                 raise
+
+    @contextlib.asynccontextmanager
+    async def _lent(self) -> AsyncIterator[Connection]:
+        try:
+            connection = await self._pool.acquire(timeout=CONNECT_S)
+        except TimeoutError as error:
+            if self._pool.get_size() < self._pool.get_max_size():
+                raise
+            raise StoreError(
+                f"{self.place}: {self._pool.get_max_size()} connections were busy for"
+                f" {CONNECT_S:g} seconds, all that this may use"
+            ) from error
+        try:
+            yield connection
+        finally:
+            await self._pool.release(connection)
 
     @contextlib.asynccontextmanager
     async def transaction(self, within_s: float = STATEMENT_S) -> AsyncIterator[Connection]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
+import asyncpg
 import msgspec
 
 from busway.engine.postgres.database import Database
@@ -14,6 +15,8 @@ from busway.lane import Settlement
 AT_A_TIME = 4
 """How many transactions: a lane that somebody else holds keeps those of its own group waiting."""
 MOST = 1_000
+_ABOUT_ONE = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)
+"""What the rows of one lane may be to blame for, where they are damaged: the others go on."""
 
 
 class _Asked(msgspec.Struct, frozen=True):
@@ -63,19 +66,27 @@ class GroupCommit:
         while self._waiting:
             group = self._next_group()
             try:
-                moved = await self._write([one.settlement for one in group])
-            except asyncio.CancelledError:
-                for one in group:
+                await self._answer(group)
+            finally:
+                for one in group:  # who has no answer by now gets none
                     one.applied.cancel()
-                raise
-            except Exception as error:  # told to each, as if it had been alone
+
+    async def _answer(self, group: list[_Asked]) -> None:
+        """Write a group, and tell each what became of it, as if it had been alone."""
+        try:
+            moved = await self._write([one.settlement for one in group])
+        except Exception as error:
+            if len(group) > 1 and isinstance(error.__cause__, _ABOUT_ONE):
                 for one in group:
-                    if not one.applied.done():
-                        one.applied.set_exception(error)
-            else:
-                for number, one in enumerate(group):
-                    if not one.applied.done():
-                        one.applied.set_result(number in moved)
+                    await self._answer([one])
+                return
+            for one in group:
+                if not one.applied.done():
+                    one.applied.set_exception(error)
+        else:
+            for number, one in enumerate(group):
+                if not one.applied.done():
+                    one.applied.set_result(number in moved)
 
     def _next_group(self) -> list[_Asked]:
         """Take what waits, no lane twice: a statement changes a row once."""
