@@ -10,7 +10,7 @@ import httpx
 
 from busway.api.app import create
 from busway.control.control import Control
-from delivery_node import Running
+from delivery_node import DEADLINE_S, Running
 
 PREFIX = "/api/v1"
 
@@ -19,7 +19,8 @@ PREFIX = "/api/v1"
 async def api_of(running: Running) -> AsyncIterator[httpx.AsyncClient]:
     """Talk to a running node over its port; paths are below ``/api/v1``."""
     base = f"http://127.0.0.1:{running.node.port}{PREFIX}"
-    async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=20) as client:
+    given: dict[str, Any] = {"trust_env": False, "timeout": DEADLINE_S}
+    async with httpx.AsyncClient(base_url=base, **given) as client:
         yield client
 
 

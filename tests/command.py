@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -75,7 +75,8 @@ class Server:
         """Post events as NDJSON; each has ``EVENT``'s members unless it says otherwise."""
         body = b"\n".join(json.dumps(EVENT | event).encode() for event in events)
         headers = {"content-type": "application/x-ndjson"}
-        return httpx.post(f"{self.url}/events", content=body, headers=headers)
+        url = f"{self.url}/events"
+        return httpx.post(url, content=body, headers=headers, timeout=DEADLINE_S)
 
     def stop(self, with_signal: signal.Signals = signal.SIGTERM) -> int:
         """Stop it and return its exit code."""
@@ -126,6 +127,11 @@ def select(database: Path, statement: str) -> list[tuple[Any, ...]]:
             return []
 
 
+def get(url: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
+    """Get what a server tells, however slow the machine is."""
+    return httpx.get(url, headers=headers, timeout=DEADLINE_S)
+
+
 def curl(command: str, url: str) -> httpx.Response:
     """Do what a ``curl`` of the documentation does, at the server's address."""
     words = shlex.split(command)
@@ -133,4 +139,5 @@ def curl(command: str, url: str) -> httpx.Response:
     target = words[1].replace("http://127.0.0.1:8400", url)
     given = dict(zip(words[2::2], words[3::2], strict=True))
     name, _, value = given["-H"].partition(": ")
-    return httpx.post(target, content=given["-d"].encode(), headers={name: value})
+    body, headers = given["-d"].encode(), {name: value}
+    return httpx.post(target, content=body, headers=headers, timeout=DEADLINE_S)

@@ -14,7 +14,7 @@ from busway.ports import Addressed, Appended
 from busway.source.http import IntakeConfig, IntakeServer, Limits, Observer
 from busway.source.http.config import Unobserved
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 STRUCTURED = "application/cloudevents+json"
 BATCHED = "application/cloudevents-batch+json"
 NDJSON = "application/x-ndjson"

@@ -25,7 +25,7 @@ from busway.flow import App
 from busway.lane import Lane
 from busway.sinks import console
 from busway.testing import MemoryLedger, MemoryLog
-from delivery_node import event, running, until
+from delivery_node import DEADLINE_S, event, running, until
 
 NAMES = [f"flow_{number}" for number in range(7)]
 
@@ -165,7 +165,7 @@ async def test_without_one_a_strange_name_is_refused_and_a_page_cannot_post(
 async def test_the_intake_goes_on_beside_it_on_the_same_port(tmp_path: Path) -> None:
     async with running(app(), tmp_path / "data") as node:
         base = f"http://127.0.0.1:{node.node.port}"
-        async with httpx.AsyncClient(base_url=base, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=DEADLINE_S) as client:
             for number in range(20):
                 sent = await client.post("/events", json=event(number))
                 assert sent.status_code == 202

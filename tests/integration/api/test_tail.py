@@ -20,7 +20,7 @@ from busway.engine.sqlite import open_stores
 from busway.flow import App, compile_app
 from busway.settings import Settings
 from busway.sinks import console
-from delivery_node import Running, event, running
+from delivery_node import DEADLINE_S, Running, event, running
 
 ALL = {"from": "beginning", "follow": False}
 
@@ -45,7 +45,7 @@ class Reader:
     async def message(self) -> dict[str, Any]:
         """Return the next message: its id, its event and its data."""
         found: dict[str, Any] = {}
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             async for line in self._lines:
                 name, _, value = line.partition(": ")
                 if name in ("id", "event"):

@@ -187,7 +187,8 @@ def test_text_in_an_event_does_not_end_a_line_of_the_tail(tmp_path: Path) -> Non
     body = '{"specversion":"1.0","id":"1","source":"/shop","type":"a","data":{"t":"a\u2028b\x85"}}'
     headers = {"content-type": "application/cloudevents+json"}
     with running("shop.py", cwd=tmp_path) as server:
-        httpx.post(f"{server.url}/events", content=body.encode(), headers=headers)
+        url = f"{server.url}/events"
+        httpx.post(url, content=body.encode(), headers=headers, timeout=DEADLINE_S)
         look = ("tail", "--from", "beginning", "-n", "1", "--json")
         seen = busway(*look, cwd=tmp_path).json()
     offline = busway(*look, cwd=tmp_path).json()

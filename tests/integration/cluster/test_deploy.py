@@ -20,7 +20,7 @@ import pytest
 
 from busway.cli.run import WORKER_STOP
 from busway.settings import Settings
-from command import BUSWAY, DEADLINE_S, environment, until
+from command import BUSWAY, DEADLINE_S, environment, get, until
 from document import ROOT, blocks
 from service import free_ports
 
@@ -82,7 +82,7 @@ def started(
 
 
 def ready(url: str) -> bool:
-    return httpx.get(f"{url}/readyz").status_code == 200
+    return get(f"{url}/readyz").status_code == 200
 
 
 @pytest.fixture
@@ -131,11 +131,11 @@ def test_the_units_run_as_they_stand_there(folder: Path, engine: str) -> None:
             running.append(stack.enter_context(started(words, folder, given)))
         for url in urls:
             until(partial(ready, url), f"{url} is ready")
-        assert httpx.post(f"{urls[0]}/events", json=EVENT).status_code == 202
+        assert httpx.post(f"{urls[0]}/events", json=EVENT, timeout=DEADLINE_S).status_code == 202
         until((folder / "orders.jsonl").exists, "it is delivered")
-        assert httpx.get(f"{urls[0]}/api/v1/status").status_code == 401
+        assert get(f"{urls[0]}/api/v1/status").status_code == 401
         who = {"authorization": f"Bearer {given['BUSWAY_API_TOKEN']}"}
-        workers = httpx.get(f"{urls[0]}/api/v1/workers", headers=who).json()["workers"]
+        workers = get(f"{urls[0]}/api/v1/workers", headers=who).json()["workers"]
         assert {one["pid"] for one in workers} == {one.pid for one in running[1:]}
         for one in reversed(running):
             one.send_signal(signal.SIGTERM)

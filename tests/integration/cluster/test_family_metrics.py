@@ -7,9 +7,7 @@ import re
 import signal
 from pathlib import Path
 
-import httpx
-
-from command import running, until
+from command import get, running, until
 from shop_flows import PRINTED
 
 HELD = re.compile(r'^busway_lanes_held\{worker="(\d)",flow="orders"\} (\S+)$', re.MULTILINE)
@@ -23,7 +21,7 @@ def test_the_parent_tells_the_metrics_of_its_workers(tmp_path: Path) -> None:
     with running("shop.py", "--workers", "2", cwd=tmp_path) as server:
 
         def metrics() -> str:
-            return httpx.get(f"{server.url}/metrics").text
+            return get(f"{server.url}/metrics").text
 
         def held() -> dict[str, float]:
             return {worker: float(count) for worker, count in HELD.findall(metrics())}
@@ -36,6 +34,6 @@ def test_the_parent_tells_the_metrics_of_its_workers(tmp_path: Path) -> None:
         assert server.post(*events).status_code == 202
         until(lambda: len(delivered()) == 2 and sum(delivered()) == 20, "they tell of events")
         assert len(re.findall(r"^# TYPE busway_lanes_held ", metrics(), re.MULTILINE)) == 1
-        children = httpx.get(f"{server.url}/api/v1/workers").json()["workers"]
+        children = get(f"{server.url}/api/v1/workers").json()["workers"]
         os.kill(children[0]["pid"], signal.SIGKILL)
         until(lambda: 0 < sum(delivered()) < 20, "one that is gone is left out")

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 
 from cluster_process import Cluster
-from command import BUSWAY, environment, until
+from command import BUSWAY, DEADLINE_S, environment, get, until
 from nats_cluster import nats_cluster
 from postgres_server import PostgresServer
 from shop_flows import PRINTED
@@ -18,7 +18,7 @@ from shop_flows import PRINTED
 
 def value(url: str, metric: str) -> float:
     """Return the value of a metric with its labels, 0 where it is not told."""
-    text = httpx.get(f"{url}/metrics").text
+    text = get(f"{url}/metrics").text
     found = re.search(rf"^{re.escape(metric)} (\S+)$", text, re.MULTILINE)
     return float(found[1]) if found else 0.0
 
@@ -26,16 +26,16 @@ def value(url: str, metric: str) -> float:
 def test_a_worker_with_a_port_tells_its_health_and_takes_nothing(cluster: Cluster) -> None:
     with cluster.working("shop.py", BUSWAY_PORT="0") as worker:
         url = worker.url
-        assert httpx.get(f"{url}/healthz").status_code == 200
+        assert get(f"{url}/healthz").status_code == 200
         until(lambda: value(url, 'busway_lanes_held{flow="orders"}') == 4, "it has its lanes")
-        assert httpx.get(f"{url}/readyz").text == "ready\n"
+        assert get(f"{url}/readyz").text == "ready\n"
         assert value(url, 'busway_lane_moves_total{flow="orders",move="taken"}') == 4
         assert value(url, "busway_beat_age_seconds") < 60
         event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "order.created"}
         for refused in (
-            httpx.post(f"{url}/events", json=event),
-            httpx.get(f"{url}/flows"),
-            httpx.get(f"{url}/"),
+            httpx.post(f"{url}/events", json=event, timeout=DEADLINE_S),
+            get(f"{url}/flows"),
+            get(f"{url}/"),
         ):
             assert refused.status_code == 404
             assert refused.json()["type"] == "urn:busway:problem:takes-no-events"
@@ -56,16 +56,16 @@ def test_nobody_is_ready_while_the_database_is_away(
     ):
 
         def readiness() -> tuple[int, int]:
-            found = [httpx.get(f"{url}/readyz", timeout=20) for url in (intake.url, worker.url)]
+            found = [get(f"{url}/readyz") for url in (intake.url, worker.url)]
             return found[0].status_code, found[1].status_code
 
         until(lambda: readiness() == (200, 200), "both are ready")
         server.stop(immediate=True)
         try:
             until(lambda: readiness() == (503, 503), "none is ready")
-            assert "the log" in httpx.get(f"{intake.url}/readyz").text
-            assert "busway_" in httpx.get(f"{worker.url}/metrics").text
-            assert httpx.get(f"{worker.url}/healthz").status_code == 200
+            assert "the log" in get(f"{intake.url}/readyz").text
+            assert "busway_" in get(f"{worker.url}/metrics").text
+            assert get(f"{worker.url}/healthz").status_code == 200
         finally:
             server.start()
         until(lambda: readiness() == (200, 200), "both are ready again")
@@ -100,7 +100,7 @@ def test_a_port_in_use_is_told(cluster: Cluster) -> None:
             env=environment(),
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=DEADLINE_S,
             check=False,
         )
     assert (done.returncode, done.stdout) == (1, "")
@@ -119,12 +119,12 @@ def test_an_intake_on_jetstream_goes_on_while_the_ledger_is_away(
             cluster.serving("shop.py", **given) as intake,
             cluster.working("shop.py", **given) as worker,
         ):
-            until(lambda: httpx.get(f"{worker.url}/readyz").status_code == 200, "it works")
+            until(lambda: get(f"{worker.url}/readyz").status_code == 200, "it works")
             server.stop(immediate=True)
             try:
-                until(lambda: httpx.get(f"{worker.url}/readyz").status_code == 503, "it does not")
-                assert "the last beat is too old" in httpx.get(f"{worker.url}/readyz").text
-                assert httpx.get(f"{intake.url}/readyz").status_code == 200
+                until(lambda: get(f"{worker.url}/readyz").status_code == 503, "it does not")
+                assert "the last beat is too old" in get(f"{worker.url}/readyz").text
+                assert get(f"{intake.url}/readyz").status_code == 200
                 assert intake.post(event).status_code == 202
             finally:
                 server.start()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
 import msgspec
 import pytest
 
@@ -14,7 +13,7 @@ from busway.control.workforce import GONE_AFTER, workforce
 from busway.lane import Change, Lease
 from busway.testing import HandClock, MemoryLedger, MemoryLog
 from cluster_process import Cluster
-from command import busway, until
+from command import busway, get, until
 from shop_flows import PRINTED
 
 MORE = f"""{PRINTED}
@@ -39,7 +38,7 @@ def test_a_person_sees_who_works_what_and_what_nobody_works(cluster: Cluster) ->
     with cluster.serving("more.py") as server, cluster.working("shop.py") as worker:
 
         def lanes() -> object:
-            found = httpx.get(f"{server.url}/api/v1/workers").json()["workers"]
+            found = get(f"{server.url}/api/v1/workers").json()["workers"]
             return found[0]["lanes"] if found else {}
 
         until(lambda: lanes() == {"orders": [0, 1, 2, 3]}, "it has its lanes")

@@ -17,7 +17,7 @@ from busway.engine.sqlite import open_stores
 from busway.lane import Query, Trouble
 from busway.ports import Stores
 from busway.settings import Settings
-from command import BUSWAY, DEADLINE_S, EVENT, environment, select
+from command import BUSWAY, DEADLINE_S, EVENT, environment, get, select
 
 COUNT = 60
 KILLER = 23
@@ -85,7 +85,7 @@ class Loop:
         try:
             if not self.posted:
                 self.posted = self._post(url)
-            (flow,) = httpx.get(f"{url}/api/v1/flows").json()["items"]
+            (flow,) = get(f"{url}/api/v1/flows").json()["items"]
         except httpx.TransportError:
             return False
         self.seen = {name: flow[name] for name in ("delivered", "dead", "parked", "backlog")}
@@ -98,7 +98,9 @@ class Loop:
         ]
         body = b"\n".join(msgspec.json.encode(one) for one in events)
         headers = {"content-type": "application/x-ndjson"}
-        return httpx.post(f"{url}/events", content=body, headers=headers).status_code == 202
+        url = f"{url}/events"
+        answer = httpx.post(url, content=body, headers=headers, timeout=DEADLINE_S)
+        return answer.status_code == 202
 
 
 async def dead_letter(stores: Stores) -> Trouble:

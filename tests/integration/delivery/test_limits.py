@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import httpx
 
 from api_client import api_of
 from busway import App
 from busway.sinks import http, jsonl
-from command import busway
+from command import busway, get
 from command import running as served
 from delivery_node import event, running, until
 from http_target import http_target
@@ -171,5 +170,5 @@ async def test_sigterm_under_load_ends_in_good_order_and_keeps_its_promises(tmp_
 
 
 def backlog(url: str) -> int:
-    (flow,) = httpx.get(f"{url}/api/v1/flows").json()["items"]
+    (flow,) = get(f"{url}/api/v1/flows").json()["items"]
     return int(flow["backlog"])

@@ -15,6 +15,7 @@ from busway.event import Event
 from intake_client import (
     BATCHED,
     NDJSON,
+    PATIENCE_S,
     STRUCTURED,
     Answer,
     Client,
@@ -297,7 +298,7 @@ async def test_too_many_requests_in_flight(small: Desk) -> None:
     await client.send(b"".join(request(event(n)) for n in range(9)))
     while small.intake.held < 8:
         small.intake.arrived.clear()
-        await asyncio.wait_for(small.intake.arrived.wait(), 5)
+        await asyncio.wait_for(small.intake.arrived.wait(), PATIENCE_S)
     answer = await other.ask(request(event(9)))
     assert is_problem(answer, 429, "too-busy")
     assert int(answer.headers["retry-after"]) > 0
@@ -312,7 +313,7 @@ async def test_too_many_bytes_in_flight(small: Desk) -> None:
     small.intake.hold = True
     client, other = await small.connect(), await small.connect()
     await client.send(request(b"\n".join([event(n) for n in range(40)]), NDJSON))
-    await asyncio.wait_for(small.intake.arrived.wait(), 5)
+    await asyncio.wait_for(small.intake.arrived.wait(), PATIENCE_S)
     lines = b"\n".join([event(n) for n in range(40, 80)])
     assert is_problem(await other.ask(request(lines, NDJSON)), 429, "too-busy")
     answer = await (await small.connect()).ask(chunked(lines, 500, NDJSON))

@@ -12,7 +12,7 @@ import asyncpg
 import httpx
 import pytest
 
-from command import Server, busway, running, select, until
+from command import Server, busway, get, running, select, until
 from postgres_server import PostgresServer
 
 EVENTS = 12_000
@@ -129,7 +129,7 @@ def over(node: Server, id: str) -> bool:
     if node.process.poll() is not None:
         return True
     try:
-        answer = httpx.get(f"{node.url}/api/v1/replays/{id}", timeout=20)
+        answer = get(f"{node.url}/api/v1/replays/{id}")
     except httpx.TransportError:
         return False
     return bool(answer.json()["state"] == "done")
