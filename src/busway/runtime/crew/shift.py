@@ -114,8 +114,10 @@ class Shift:
             self._seen = {}
         try:
             async with asyncio.timeout(DEAD_AFTER_S):
-                known, lanes = await workers(self._ledger), await self._ledger.lanes()
+                lanes = await self._ledger.lanes()
                 await self.duties.review()
+                # last: who came meanwhile, and has some of that, is known
+                known = await workers(self._ledger)
         except TimeoutError:
             raise StoreError("the ledger did not answer in time") from None
         now = self._clock.monotonic()
@@ -161,23 +163,27 @@ class Shift:
             leaving=self._leaving_all,
         )
 
-    def _held(self) -> Mapping[Key, Tenure]:
+    def _tenures(self) -> Mapping[Key, Tenure]:
         return {
             (name, partition): tenure
             for name, team in self._teams.items()
             for partition, tenure in team.held.items()
-            if (name, partition) not in self._leaving
         }
 
+    def _held(self) -> Mapping[Key, Tenure]:
+        """Return what is worked and stays so."""
+        return {key: one for key, one in self._tenures().items() if key not in self._leaving}
+
     def _drop(self, lanes: Sequence[Lane]) -> None:
-        """Stop to work what somebody else has by now."""
+        """Stop to work what somebody else has by now, also what is being given up."""
         mine = {(one.flow, one.partition): one.epoch for one in lanes if one.worker == self.worker}
-        for key, tenure in self._held().items():
-            if mine.get(key) != tenure.epoch:
+        for key, tenure in self._tenures().items():
+            if mine.get(key) != tenure.epoch and not tenure.lost:
                 _log.warning("a lane was taken away", flow=key[0], partition=key[1])
                 tenure.lose()
                 self._observer.moved(key[0], "lost")
-                self._leave(key, self._end(key, WITHIN_S))
+                if key not in self._leaving:
+                    self._leave(key, self._end(key, WITHIN_S))
 
     async def _deal(self, lanes: Sequence[Lane], living: Mapping[str, WorkerRecord]) -> None:
         take: list[Lease] = []
@@ -257,10 +263,20 @@ class Shift:
     def _leave(self, key: Key, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work, name=f"leave {key[0]}/{key[1]}")
         self._leaving[key] = task
-        task.add_done_callback(lambda _: self._leaving.pop(key, None))
+        task.add_done_callback(lambda task: self._left(key, task))
+
+    def _left(self, key: Key, task: asyncio.Task[None]) -> None:
+        """Forget that it was being given up; where that failed, the next look takes it again."""
+        self._leaving.pop(key, None)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            flow, partition = key
+            _log.warning("lane not given up", flow=flow, partition=partition, error=str(error))
 
     async def _give(self, key: Key, tenure: Tenure, within_s: float) -> None:
         await self._end(key, within_s)
+        if tenure.lost:
+            return
         tenure.lose()
         await self._ledger.lease([Lease(*key, tenure.epoch, None)])
         self._observer.moved(key[0], "given")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Sequence
 
 import pytest
@@ -13,7 +14,8 @@ from busway.control.worker import DUTY
 from busway.errors import StoreError
 from busway.flow import compile_app
 from busway.lane import Lane, Lease
-from busway.ports import Draft, Log
+from busway.outcome import Outcome
+from busway.ports import Draft, Load, Log, Sink, Supplies
 from busway.runtime.crew.crew import Crew, follow_for
 from busway.runtime.crew.shift import Shift
 from busway.runtime.due import Dues
@@ -67,13 +69,30 @@ class Hiccup(MemoryLedger):
         await super().put(name, value)
 
 
-def crew_of(ledger: MemoryLedger, log: Log, clock: HandClock) -> Crew:
+class Moves:
+    """What became of lanes, in order."""
+
+    def __init__(self) -> None:
+        self.all: list[str] = []
+
+    def moved(self, flow: str, move: str) -> None:
+        assert flow == "f"
+        self.all.append(move)
+
+
+def crew_of(
+    ledger: MemoryLedger,
+    log: Log,
+    clock: HandClock,
+    sink: Sink | None = None,
+    moves: Moves | None = None,
+) -> Crew:
     app = App("shop")
-    app.flow("f", to=console())
+    app.flow("f", to=sink or console())
     program, metrics = compile_app(app), Metrics()
     observer, dues = Observer(metrics), Dues(ledger, clock)
     hub = Hub(follow_for(program, log), ledger, clock, log.identity, observer, dues)
-    return Crew(program, hub, log, Recorder(ledger, clock, metrics), Shift(ledger, clock))
+    return Crew(program, hub, log, Recorder(ledger, clock, metrics), Shift(ledger, clock, moves))
 
 
 @pytest.mark.parametrize("died", [False, True])
@@ -94,6 +113,73 @@ async def test_what_is_leased_while_it_leaves_is_not_begun(died: bool) -> None:
     given_back = [lane.worker is None for lane in await ledger.lanes()]
     assert given_back == [not died] * LANES, "what has to be taken with care is not given back"
     assert not await ledger.get(DUTY)
+
+
+class NotNow(MemoryLedger):
+    """Refuses once to have a lane be given up."""
+
+    refused = 0
+
+    async def lease(self, leases: Sequence[Lease]) -> Sequence[int | None]:
+        if not self.refused and any(one.worker is None for one in leases):
+            self.refused += 1
+            raise StoreError("not now")
+        return await super().lease(leases)
+
+
+async def test_a_lane_that_could_not_be_given_up_is_given_up_later() -> None:
+    ledger, log, clock = NotNow(), MemoryLog(LANES), HandClock()
+    first, second = (crew_of(ledger, log, clock) for _ in range(2))
+    unhandled: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
+    await first.start(NoBus())
+    while first.held["f"] < LANES:
+        await clock.turn(0.1)
+    await second.start(NoBus())
+    while not second.held["f"]:
+        await clock.turn(0.1)
+    gc.collect()
+    assert (ledger.refused, unhandled) == (1, [])
+    await asyncio.gather(first.stop(1.0), second.stop(1.0))
+
+
+class Held:
+    """A sink whose loads last until they are cut off."""
+
+    name = "held"
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+
+    async def open(self, supplies: Supplies) -> Held:
+        return self
+
+    async def write(self, load: Load) -> Sequence[Outcome]:
+        self.begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError("it is cut off")
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_what_is_taken_from_one_while_it_gives_it_up_is_not_its_own() -> None:
+    ledger, log, clock, sink = MemoryLedger(), MemoryLog(1), HandClock(), Held()
+    moves = Moves()
+    crew = crew_of(ledger, log, clock, sink, moves)
+    await ledger.open_lane("f", 0, 0)
+    await log.append([Draft(0, [Event(type="t", source="/s").to_json()])], clock.now())
+    await crew.start(NoBus())
+    while not sink.begun.is_set():
+        await clock.turn(0.1)
+    stopping = asyncio.create_task(crew.stop(0.2))
+    await clock.turn(0.0)
+    (lane,) = await ledger.lanes()
+    await ledger.lease([Lease("f", 0, lane.epoch, "other")])
+    await clock.turn(1.0)
+    assert moves.all == ["taken", "lost"]
+    await stopping
+    assert moves.all == ["taken", "lost"]
 
 
 async def test_a_lane_of_one_that_died_is_taken_with_care_also_where_that_fails_at_first() -> None:

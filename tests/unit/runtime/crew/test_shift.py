@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import pytest
 
@@ -78,6 +78,30 @@ class LateAnswer(MemoryLedger):
             await self.answering.wait()
 
 
+class Interrupted(MemoryLedger):
+    """A ledger at which something happens right after one of the questions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.after = 0
+        self.happens: Callable[[], Awaitable[None]]
+
+    async def get(self, prefix: str) -> Mapping[str, bytes]:
+        found = await super().get(prefix)
+        await self._asked()
+        return found
+
+    async def lanes(self) -> Sequence[Lane]:
+        found = await super().lanes()
+        await self._asked()
+        return found
+
+    async def _asked(self) -> None:
+        self.after -= 1
+        if self.after == 0:
+            await self.happens()
+
+
 async def look(clock: HandClock, seconds: float, *shifts: Shift) -> None:
     """Have these look as often as they do, for a while."""
     for _ in range(int(seconds / LOOK_EVERY_S)):
@@ -127,6 +151,18 @@ async def test_a_duty_has_one_worker_and_moves_when_that_one_dies() -> None:
     assert not first.duties.was_left("upkeep")
     await look(clock, 2.0, first, second)
     assert (busy(first), busy(second)) == ([], list(DUTIES)), "it stays where it is"
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+async def test_nothing_is_taken_from_one_who_comes_while_another_looks(after: int) -> None:
+    clock, ledger = HandClock(), Interrupted()
+    first, second = Shift(ledger, clock), Shift(ledger, clock)
+    ledger.after, ledger.happens = after, second.look
+    await first.look()
+    assert ledger.after < 0, "it happened"
+    assert busy(second) == list(DUTIES)
+    await look(clock, LOOK_EVERY_S, first, second)
+    assert (busy(first), busy(second)) == ([], list(DUTIES))
 
 
 async def test_a_duty_is_free_at_once_when_a_worker_stops_in_order() -> None:
