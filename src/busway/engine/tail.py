@@ -21,6 +21,10 @@ class Tail:
         self._ends[partition] = max(end, self._ends[partition])
         self._wake(partition)
 
+    def correct(self, partition: int, end: int) -> None:
+        """Move the end back to where it is: what was behind it is lost."""
+        self._ends[partition] = end
+
     async def wait(self, partition: int, offset: int) -> None:
         """Return once the end is beyond ``offset``, or the log is closed."""
         if self._ends[partition] > offset:

@@ -135,6 +135,25 @@ async def test_a_restart_of_the_server_is_survived(server: PostgresServer) -> No
             assert (await following)[-1] == b"b"
 
 
+async def test_a_reader_waits_at_the_end_that_a_failover_left(server: PostgresServer) -> None:
+    async with log_of(server.dsn, "lossy") as log, log_of(server.dsn, "lossy") as reader:
+        await log.append([Draft(0, [b"kept"])], AT)
+        await log.append([Draft(0, [b"lost"])], AT)
+        await reader.wait(0, 1)
+        connection = await asyncpg.connect(server.dsn)
+        await connection.execute('DELETE FROM lossy.batch WHERE "offset" = 1')
+        await connection.execute('UPDATE lossy.partition SET "end" = 1 WHERE partition = 0')
+        await connection.close()
+        assert await reader.read(0, 1, 100) == []
+        waiting = asyncio.create_task(reader.wait(0, 1))
+        await asyncio.wait([waiting], timeout=0)
+        assert not waiting.done(), "it would ask again and again"
+        await log.append([Draft(0, [b"new"])], AT)
+        async with asyncio.timeout(10):
+            await waiting
+        assert [list(one.events) for one in await reader.read(0, 1, 100)] == [[b"new"]]
+
+
 async def appended_in_the_end(log: PostgresLog) -> None:
     while True:
         try:

@@ -74,10 +74,12 @@ class PostgresLog:
             return recent
         await self._turns.make_certain()
         found = await self._database.rows("log/read", partition, offset, max_bytes, _READ_ROWS)
-        batches = [self._batch(partition, *row) for row in found]
+        batches = [one for row in found if (one := self._batch(partition, *row)).end > offset]
         if batches:
             self._tail.advance(partition, batches[-1].end)
-        return [one for one in batches if one.end > offset]
+        elif self._tail.end(partition) > offset:  # a failover has lost it
+            self._tail.correct(partition, (await self.bounds(partition))[1])
+        return batches
 
     async def bounds(self, partition: int) -> tuple[int, int]:
         ((base, end),) = await self._database.rows("log/bound", partition)
