@@ -14,6 +14,7 @@ import pytest
 
 from busway.engine.jetstream import JetStreamLog, Place
 from busway.engine.jetstream.link import TooLarge
+from busway.engine.jetstream.patience import PATIENCE_S
 from busway.errors import StoreDamaged, StoreError, StoreFull
 from busway.ports import Draft
 from delivery_node import until
@@ -153,5 +154,5 @@ async def test_what_a_user_may_not_do_is_said(place: Place) -> None:
             with pytest.raises(StoreError, match=rf'for publish to "{place.name}.0"; allow it'):
                 await log.append([Draft(0, [b"a"])], AT)
         with pytest.raises(StoreError, match=r'for subscription to "_inbox\..*; allow it'):
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE_S / 2):
                 await JetStreamLog.open(of("deaf"), 2)

@@ -102,7 +102,11 @@ class Link:
         await client.subscribe(subject, cb=take)
 
     async def ask(self, subject: str, body: bytes, headers: Mapping[str, str] | None = None) -> Msg:
-        """Return the answer to a message. Raises :class:`Unanswered` when there is none."""
+        """Return the answer to a message.
+
+        Raises :class:`Unanswered` when there is none, another :class:`StoreError` when there never
+        is one.
+        """
         return (await self._exchange(subject, body, headers, many=False))[0]
 
     async def inquire(self, subject: str, body: bytes, *, many: bool = False) -> list[Msg]:
@@ -139,9 +143,7 @@ class Link:
                 await self._publish(client, subject, body, headers, f"{self._inbox}.{token}")
                 answers = await future
         except TimeoutError as error:
-            raise Unanswered(
-                f"{self.place}: no answer within {ANSWER_S:g} s{self._denied(subject)}"
-            ) from error
+            raise self._silence(subject) from error
         finally:
             del self._waiting[token]
         if _status(answers[-1]) == _NO_RESPONDERS:
@@ -242,10 +244,13 @@ class Link:
             if not future.done():
                 future.set_exception(Unanswered(f"{self.place}: {reason}"))
 
-    def _denied(self, subject: str) -> str:
-        """Return what a server has said of a subject, or of where answers to it go."""
+    def _silence(self, subject: str) -> StoreError:
+        """Return what no answer means: for good, where a server has denied to ask or to hear."""
+        text = f"{self.place}: no answer within {ANSWER_S:g} s"
         about = (f'"{subject}"'.lower(), f'"{self._inbox}.'.lower())
-        return f": {self._trouble}" if any(one in self._trouble.lower() for one in about) else ""
+        if any(one in self._trouble.lower() for one in about):
+            return StoreError(f"{text}: {self._trouble}")
+        return Unanswered(text)
 
     def _lost(self, error: BaseException) -> Unanswered:
         return Unanswered(f"{self.place} cannot be used now: {self._trouble or told(error)}")
