@@ -6,12 +6,12 @@ import difflib
 import re
 import ssl
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Self
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
+from busway.engine.address import check_file, parted
 from busway.errors import SettingsError
 
 PORT = 4222
@@ -60,17 +60,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     @classmethod
     def of(cls, address: str) -> Self:
         """Read an address; raises :class:`SettingsError` that says what is wrong with it."""
-        found = _ADDRESS.fullmatch(address)
-        if found is None:
-            raise SettingsError("the address of JetStream must be like nats://HOST:4222/busway")
-        scheme, netloc, rest = found.groups()
-        parts = urlsplit(f"//host{rest}")  # of several hosts it takes no [IPv6]
-        if "@" in parts.path + parts.fragment or ("@" in parts.query and not parts.path):
-            raise SettingsError(  # and shows nothing of it: a part of a password may be anywhere
-                "the address of JetStream has an @ behind its hosts; in a user or a password"
-                " write / as %2F, ? as %3F, # as %23"
-            )
-        who, _, hosts = netloc.rpartition("@")
+        like = "nats://HOST:4222/busway"
+        scheme, who, hosts, parts = parted(_ADDRESS, address, "JetStream", like)
         given: dict[str, Any] = dict(parse_qsl(parts.query, keep_blank_values=True))
         for option, value in given.items():
             _check_option(cls, option, value, _shown(hosts))
@@ -128,15 +119,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         The client itself reads those that say who one is only where a server asks for it.
         """
         for option in _FILES:
-            named = getattr(self, option)
-            try:
-                if named:
-                    Path(named).read_bytes()
-            except OSError as error:
-                raise SettingsError(
-                    f"{self}: {named} cannot be read ({error.strerror}); correct ?{option}="
-                    " in the address"
-                ) from error
+            if named := getattr(self, option):
+                check_file(named, option, str(self))
 
     def _context(self) -> ssl.SSLContext:
         try:

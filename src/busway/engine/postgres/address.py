@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Self
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 import msgspec
 
+from busway.engine.address import check_file, parted
 from busway.errors import SettingsError
 
 SAFE_COMMITS = ("on", "remote_apply")
@@ -40,19 +40,10 @@ class Address(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, address: str) -> Self:
         """Read an address; raises :class:`SettingsError` that says what is wrong with it."""
-        found = _ADDRESS.fullmatch(address)
-        if found is None:
-            raise SettingsError("the address of PostgreSQL must be like postgresql://HOST/DATABASE")
-        scheme, netloc, rest = found.groups()
-        parts = urlsplit(f"//host{rest}")  # of several hosts it takes no [IPv6]
-        if "@" in parts.path + parts.fragment or _has_hosts(parts):
-            raise SettingsError(  # and shows nothing of it: a part of a password may be anywhere
-                "the address of PostgreSQL has an @ behind its hosts; in a user or a password"
-                " write / as %2F, ? as %3F, # as %23"
-            )
-        account, at, servers = netloc.rpartition("@")
-        user, colon, password = account.partition(":")
-        account = f"{_quoted(user)}{colon}{_quoted(password)}{at}"
+        like = "postgresql://HOST/DATABASE"
+        scheme, who, servers, parts = parted(_ADDRESS, address, "PostgreSQL", like)
+        user, colon, password = who.partition(":")
+        account = f"{_quoted(user)}{colon}{_quoted(password)}@" if who else ""
         place = f"postgresql://{servers}{parts.path}"
         given = dict(parse_qsl(parts.query, keep_blank_values=True))
         sync = given.pop("sync", "always")
@@ -78,20 +69,8 @@ class Address(msgspec.Struct, frozen=True):
         """
         given = dict(parse_qsl(urlsplit(self.url).query))
         for option in _FILES:
-            try:
-                if option in given:
-                    Path(given[option]).read_bytes()
-            except OSError as error:
-                raise SettingsError(
-                    f"{self.place}: {given[option]} cannot be read ({error.strerror}); correct"
-                    f" ?{option}= in the address"
-                ) from error
-
-
-def _has_hosts(parts: SplitResult) -> bool:
-    """Say whether hosts seem to be in the query: a password with a ? began it."""
-    before, at, _ = parts.query.partition("@")
-    return bool(at) and ("=" not in before or not parts.path)
+            if option in given:
+                check_file(given[option], option, self.place)
 
 
 def _quoted(text: str) -> str:
