@@ -88,9 +88,9 @@ def test_it_is_killed_again_and_again(server: PostgresServer, tmp_path: Path) ->
                 ended = busway("replay", "start", *asked, "--json", cwd=tmp_path)
                 ids.append(ended.json()["id"])
             until(partial(more_landed, server, sum(landed(server).values())), "some land")
-            assert replay(tmp_path, ids[-1])["state"] == "running"
             node.process.send_signal(signal.SIGKILL)
             node.process.wait()
+            assert sum(landed(server).values()) < EVENTS * len(ids), "it had ended by itself"
     with running("shop.py", cwd=tmp_path):
         for id in ids:
             until(partial(is_done, tmp_path, id), "the replay ends")
