@@ -171,7 +171,7 @@ def in_order(landed: Sequence[tuple[str | None, int]]) -> None:
     assert all(numbers == sorted(numbers) for numbers in seen.values()), seen
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(COMMANDS)
 def test_every_event_is_in_one_place_at_every_instant(
     commands: list[tuple[str, object]],

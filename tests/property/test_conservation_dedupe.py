@@ -23,7 +23,7 @@ def events(numbers: Sequence[int]) -> list[Event]:
     return [Event(type="t", source=f"/{n % 2}", id=str(n // 2), subject=f"k{n}") for n in numbers]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(STEPS)
 def test_what_is_stored_is_what_did_not_come_within_the_window(
     steps: list[tuple[float, list[list[int]]]],

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from busway import App, Backoff, Window
@@ -182,9 +182,7 @@ def held(machine: Machine, before: dict[str, FlowStatus], landed: dict[str, int]
             assert machine.landed(name) == landed[name], f"{name} is held"
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
-)
+@settings(max_examples=40, print_blob=True)
 @given(COMMANDS)
 def test_held_is_held_and_in_the_end_all_is_delivered_once(
     commands: list[tuple[str, object]],

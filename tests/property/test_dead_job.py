@@ -128,7 +128,7 @@ class World:
             await deal(self.control, [one], Order(action="redrive", who="bob"))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(troubles, selections, st.sampled_from(ACTIONS), meanwhile, st.integers(0, 1000))
 def test_each_letter_is_taken_once(
     given_: list[tuple[str, str | None, str, str]],

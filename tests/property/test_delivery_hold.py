@@ -57,7 +57,6 @@ def ends(record: Steering, at: datetime) -> list[datetime | None]:
     return found
 
 
-@settings(deadline=None)
 @given(records, times)
 def test_it_is_held_when_anything_holds_and_for_as_long_as_the_longest(
     given: Records, at: datetime
@@ -70,7 +69,6 @@ def test_it_is_held_when_anything_holds_and_for_as_long_as_the_longest(
         assert told(hold)
 
 
-@settings(deadline=None)
 @given(records, times, st.floats(0, 1))
 def test_nothing_changes_before_it_says(given: Records, at: datetime, part: float) -> None:
     now = stance(given, at)
@@ -83,7 +81,7 @@ def test_nothing_changes_before_it_says(given: Records, at: datetime, part: floa
     assert stance(given, later).hold == now.hold
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(records, times)
 def test_an_hour_from_edge_to_edge_is_the_hour_moment_by_moment(
     given: Records, at: datetime
@@ -97,7 +95,6 @@ def test_an_hour_from_edge_to_edge_is_the_hour_moment_by_moment(
         assert now.hold == stance(given, moment).hold
 
 
-@settings(deadline=None)
 @given(records, times)
 def test_a_drain_goes_as_far_as_the_nearer_goals(given: Records, at: datetime) -> None:
     goals = [one.drain.goals for one in given.values() if one.drain]
@@ -105,7 +102,6 @@ def test_a_drain_goes_as_far_as_the_nearer_goals(given: Records, at: datetime) -
     assert stance(given, at).goals == expected
 
 
-@settings(deadline=None)
 @given(records, times)
 def test_past_its_windows_only_pauses_hold(given: Records, at: datetime) -> None:
     until = windows_close_at(given, at)

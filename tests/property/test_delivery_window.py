@@ -6,7 +6,7 @@ from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from busway.delivery.window import Window
@@ -47,7 +47,6 @@ def starts_of(window: Window, at: time, near: datetime) -> list[datetime]:
     return [first_at(zone, day + timedelta(days=n), at) for n in range(-3, 4)]
 
 
-@settings(deadline=None)
 @given(changes, around, daily, lasting)
 def test_a_daily_window_is_what_a_clock_on_the_wall_says(
     change: tuple[str, datetime], off: timedelta, daily: tuple[int, int], minutes: int
@@ -62,7 +61,6 @@ def test_a_daily_window_is_what_a_clock_on_the_wall_says(
     assert window.next_start(at) == min(start for start in starts if start > at)
 
 
-@settings(deadline=None)
 @given(changes, around, lasting, st.sampled_from(["*/20 * * * *", "7 * * * *", "0 */6 * * *"]))
 def test_it_is_open_from_each_beginning_until_it_says_it_closes(
     change: tuple[str, datetime], off: timedelta, minutes: int, cron: str
@@ -80,7 +78,6 @@ def test_it_is_open_from_each_beginning_until_it_says_it_closes(
         assert window.open_until(start - timedelta(microseconds=1)) is None
 
 
-@settings(deadline=None)
 @given(changes, around, st.integers(16, 40))
 def test_beginnings_that_overlap_make_one_window(
     change: tuple[str, datetime], off: timedelta, minutes: int

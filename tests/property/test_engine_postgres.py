@@ -28,7 +28,6 @@ DELETE FROM batch; UPDATE partition SET base = 0, "end" = 0, size = 0;
 FEW = settings(
     max_examples=8,
     stateful_step_count=25,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 

@@ -129,4 +129,4 @@ class SharedLogMachine(RuleBasedStateMachine):
 
 
 TestSharedLogMachine = SharedLogMachine.TestCase
-TestSharedLogMachine.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+TestSharedLogMachine.settings = settings(max_examples=25, stateful_step_count=30)

@@ -49,6 +49,6 @@ class SqliteLogMachine(LogMachine):
 
 
 TestLedgerMachine = SqliteLedgerMachine.TestCase
-TestLedgerMachine.settings = settings(max_examples=40, stateful_step_count=50, deadline=None)
+TestLedgerMachine.settings = settings(max_examples=40, stateful_step_count=50)
 TestLogMachine = SqliteLogMachine.TestCase
-TestLogMachine.settings = settings(max_examples=30, stateful_step_count=50, deadline=None)
+TestLogMachine.settings = settings(max_examples=30, stateful_step_count=50)

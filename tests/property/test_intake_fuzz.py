@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import uvloop
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from busway.event import Event
@@ -32,8 +32,8 @@ from intake_client import (
     serving,
 )
 
-FEW = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-MANY = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(max_examples=120)
+MANY = settings(max_examples=400)
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n")
 NUMBER = r"-?(0|[1-9][0-9]{0,5})(\.[0-9]{1,3})?([eE][+-]?[0-9]{1,5})?"
 

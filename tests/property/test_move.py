@@ -84,9 +84,7 @@ def _at(one: Trouble, partition: int) -> Trouble:
 
 
 @given(st.lists(troubles, max_size=6), st.lists(audits, max_size=3), st.lists(changes, max_size=3))
-@settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_records_are_the_same_in_postgresql(
     server: PostgresServer, found: list[Trouble], trail: list[Audit], kept: list[Change]
 ) -> None:

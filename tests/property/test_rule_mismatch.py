@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from busway.rule import Pattern
@@ -25,7 +25,6 @@ values = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(sources, st.dictionaries(names, values))
 def test_an_explanation_is_there_when_there_is_no_match(
     source: dict[str, Any], event: dict[str, Any]

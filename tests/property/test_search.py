@@ -64,7 +64,7 @@ def fits(question: Question, one: dict[str, Any], at: datetime) -> bool:
 
 
 @given(appends, questions, st.integers(1, 4), st.sampled_from([0.0, 60.0]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_search_finds_what_is_there_newest_first(
     given_: list[tuple[int, list[dict[str, Any]]]], question: Question, limit: int, within_s: float
 ) -> None:

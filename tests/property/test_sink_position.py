@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from busway.ports import Load
@@ -114,7 +114,7 @@ class LaneModel:
         return done if step.commits and step.answers else None
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400)
 @given(start=st.integers(0, 5), story=st.lists(steps, max_size=25))
 def test_each_event_lands_exactly_once(start: int, story: list[Step]) -> None:
     lane = LaneModel(start)
