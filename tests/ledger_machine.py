@@ -271,10 +271,13 @@ class LedgerMachine(RuleBasedStateMachine):
         partition=lane_partitions,
         seen=st.integers(0, 4),
         worker=st.sampled_from([None, "w1", "w2"]),
+        made=changes,
     )
-    def lease(self, flow: str, partition: int, seen: int, worker: str | None) -> None:
+    def lease(
+        self, flow: str, partition: int, seen: int, worker: str | None, made: list[Change]
+    ) -> None:
         wanted = Lease(flow, partition, seen, worker)
-        expected, found = (self.runner.run(each.lease([wanted] * 2)) for each in self.both)
+        expected, found = (self.runner.run(each.lease([wanted] * 2, made)) for each in self.both)
         assert list(found) == list(expected)
 
     @rule(before=times)

@@ -38,8 +38,23 @@ async def bury(ledger: Ledger, worker: str) -> None:
 
 async def workers(ledger: Ledger) -> Mapping[str, WorkerRecord]:
     """Return what is kept of each worker, by its id; those that died are there for a minute."""
+    return decoded(await last_beats(ledger))
+
+
+async def last_beats(ledger: Ledger) -> Mapping[str, bytes]:
+    """Return what each worker told with its last beat, by its id, as it is kept."""
     found = await ledger.get(WORKER)
-    return {
-        name.removeprefix(WORKER): msgspec.json.decode(value, type=WorkerRecord)
-        for name, value in found.items()
-    }
+    return {name.removeprefix(WORKER): value for name, value in found.items()}
+
+
+def decoded(beats: Mapping[str, bytes]) -> Mapping[str, WorkerRecord]:
+    """Return what workers told with their last beats."""
+    return {id: msgspec.json.decode(value, type=WorkerRecord) for id, value in beats.items()}
+
+
+def still(worker: str, beats: Mapping[str, bytes]) -> Change:
+    """Return the change of nothing that is refused where a worker has beaten since these beats.
+
+    With it in the same transaction nothing is taken from one who comes back just then.
+    """
+    return Change(WORKER + worker, beats.get(worker), expected=beats.get(worker))

@@ -39,10 +39,14 @@ class Ledger(Protocol):
         """Return the lane, made at ``start`` when there is none."""
         ...
 
-    async def lease(self, leases: Sequence[Lease]) -> Sequence[int | None]:
+    async def lease(
+        self, leases: Sequence[Lease], changes: Sequence[Change] = ()
+    ) -> Sequence[int | None]:
         """Give each lane to its worker, where its epoch is as seen; return the new epochs.
 
-        ``None`` for a lane that somebody else leased meanwhile, or that is not there.
+        ``None`` for a lane that somebody else leased meanwhile, or that is not there. The
+        ``changes`` are made with them, however many were leased; where one is not as expected,
+        nothing is.
         """
         ...
 

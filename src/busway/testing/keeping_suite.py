@@ -195,6 +195,20 @@ class KeepingSuite(ABC):
         assert list(await ledger.lease([Lease("f", 0, 2, None)])) == [3]
         assert (await ledger.lanes())[0].worker is None
 
+    async def test_leases_carry_changes_and_hang_on_them(self, ledger: Ledger) -> None:
+        for partition in range(2):
+            await ledger.open_lane("f", partition, 0)
+        both = [Lease("f", partition, 0, "w1") for partition in (1, 0)]
+        await ledger.put("beat", b"7")
+        gone, seen = Change("beat", b"6", expected=b"6"), Change("beat", b"7", expected=b"7")
+        never = Change("no beat", None, expected=None)
+        assert list(await ledger.lease(both, [never, gone, Change("a", b"1")])) == [None, None]
+        assert [(one.worker, one.epoch) for one in await ledger.lanes()] == [(None, 0)] * 2
+        assert await ledger.get("") == {"beat": b"7"}
+        assert list(await ledger.lease(both[:1], [never, seen, Change("a", b"1")])) == [1]
+        assert list(await ledger.lease(both, [Change("a", b"2")])) == [None, 1]
+        assert await ledger.get("") == {"a": b"2", "beat": b"7"}
+
     async def test_one_of_many_gets_a_lease(self, ledger: Ledger) -> None:
         await ledger.open_lane("f", 0, 0)
         wanted = [Lease("f", 0, 0, f"w{n}") for n in range(8)]

@@ -48,7 +48,11 @@ class MemoryLedger:
     async def open_lane(self, flow: str, partition: int, start: int) -> Lane:
         return self._lanes.setdefault((flow, partition), Lane(flow, partition, start, start))
 
-    async def lease(self, leases: Sequence[Lease]) -> Sequence[int | None]:
+    async def lease(
+        self, leases: Sequence[Lease], changes: Sequence[Change] = ()
+    ) -> Sequence[int | None]:
+        if not self._change(changes):
+            return [None] * len(leases)
         return [self._lease(one) for one in leases]
 
     def _lease(self, wanted: Lease) -> int | None:

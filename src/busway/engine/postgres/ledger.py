@@ -7,10 +7,11 @@ from datetime import datetime
 
 from busway.conservation import check_settlement, check_verdict
 from busway.engine.postgres import keeping, settling
-from busway.engine.postgres.database import QUICK_S, Database, fetch
+from busway.engine.postgres.database import Database, fetch
 from busway.engine.postgres.group import GroupCommit
 from busway.engine.postgres.question import grouped, question
 from busway.engine.postgres.row import ROWS
+from busway.engine.postgres.silence import QUICK_S
 from busway.lane import (
     Audit,
     Change,
@@ -48,9 +49,15 @@ class PostgresLedger:
             if found:
                 return ROWS.lane(found[0])
 
-    async def lease(self, leases: Sequence[Lease]) -> Sequence[int | None]:
+    async def lease(
+        self, leases: Sequence[Lease], changes: Sequence[Change] = ()
+    ) -> Sequence[int | None]:
         epochs: list[int | None] = [None] * len(leases)
         async with self._vital.transaction(QUICK_S) as connection:
+            if changes:
+                await settling.lock(connection, leases)
+                if not await keeping.change(connection, changes):
+                    return epochs
             # in the order of all who lock several, so that nobody waits in a circle
             for number, one in sorted(enumerate(leases), key=_by_lane):
                 given = (one.flow, one.partition, one.epoch, one.worker)

@@ -9,7 +9,7 @@ from datetime import datetime
 from busway.conservation import moved, resolved
 from busway.engine.postgres.database import Connection, fetch, run_many
 from busway.engine.postgres.row import ROWS, columns
-from busway.lane import MERGED_WITHIN, Counts, Settlement, Trouble, Verdict
+from busway.lane import MERGED_WITHIN, Counts, Lease, Settlement, Trouble, Verdict
 
 Place = tuple[str, int, int]
 LaneName = tuple[str, int]
@@ -40,7 +40,7 @@ async def settle(connection: Connection, s: Settlement) -> bool:
     return bool(applied)
 
 
-async def lock(connection: Connection, changing: Sequence[Settlement | Verdict]) -> None:
+async def lock(connection: Connection, changing: Sequence[Settlement | Verdict | Lease]) -> None:
     """Lock the lanes that change, before anything else is, so that nobody waits in a circle."""
     lanes = sorted({(one.flow, one.partition) for one in changing})
     if lanes:

@@ -57,10 +57,15 @@ class SqliteLedger:
 
         return await self._writer.submit(work)
 
-    async def lease(self, leases: Sequence[Lease]) -> Sequence[int | None]:
-        return await self._writer.submit(
-            lambda connection: [settling.lease(connection, each) for each in leases]
-        )
+    async def lease(
+        self, leases: Sequence[Lease], changes: Sequence[Change] = ()
+    ) -> Sequence[int | None]:
+        def work(connection: apsw.Connection) -> list[int | None]:
+            if not keeping.change(connection, changes):
+                return [None] * len(leases)
+            return [settling.lease(connection, each) for each in leases]
+
+        return await self._writer.submit(work)
 
     async def rename_flow(self, old: str, new: str, audit: Sequence[Audit] = ()) -> bool:
         return await self._writer.submit(

@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from busway.clock import Clock
-from busway.control.worker import WORKER, WorkerRecord, workers
+from busway.control.worker import WORKER, WorkerRecord, decoded, last_beats, still
 from busway.delivery.share import DEAD_AFTER_S, Watched, alive, wanted, watched
 from busway.errors import StoreError
 from busway.lane import Change, Lane, Lease
@@ -117,10 +117,10 @@ class Shift:
                 lanes = await self._ledger.lanes()
                 await self.duties.review()
                 # last: who came meanwhile, and has some of that, is known
-                known = await workers(self._ledger)
+                found = await last_beats(self._ledger)
         except TimeoutError:
             raise StoreError("the ledger did not answer in time") from None
-        now = self._clock.monotonic()
+        known, now = decoded(found), self._clock.monotonic()
         self._seen = watched(self._seen, {id: one.beat for id, one in known.items()}, now)
         # what was read may be as old as the question: who has beaten since is not dead
         living = alive(self._seen, began, self.worker)
@@ -128,12 +128,12 @@ class Shift:
         self.beat.confirm(beat)
         if self._leaving_all or not self.sure():
             return
-        await self._deal(lanes, {id: known[id] for id in living if id in known})
+        await self._deal(lanes, {id: known[id] for id in living if id in known}, found)
         if self._leaving_all:
             return
-        await self.duties.take(self._wanted_duties(), living)
+        await self.duties.take(self._wanted_duties(), living, found)
         self._dealt_at = self._clock.monotonic()
-        await self._bury(living, known)
+        await self._bury(living, found)
 
     async def leave(self, within_s: float) -> bool:
         """Finish what is in hand and let others have it, lane by lane, at once."""
@@ -185,7 +185,12 @@ class Shift:
                 if key not in self._leaving:
                     self._leave(key, self._end(key, WITHIN_S))
 
-    async def _deal(self, lanes: Sequence[Lane], living: Mapping[str, WorkerRecord]) -> None:
+    async def _deal(
+        self,
+        lanes: Sequence[Lane],
+        living: Mapping[str, WorkerRecord],
+        beats: Mapping[str, bytes],
+    ) -> None:
         take: list[Lease] = []
         for group, who in self._groups(lanes, living):
             taken, given = wanted(group, who, self.worker)
@@ -201,7 +206,10 @@ class Shift:
                 take.append(Lease(*key, lane.epoch, self.worker))
         self._told(_holders(lanes, living.keys(), take), self.worker)
         if take:
-            await self._take(take, lanes)
+            before = {(one.flow, one.partition): one.worker for one in lanes}
+            had = {before[one.flow, one.partition] for one in take} - living.keys()
+            dead = [still(worker, beats) for worker in had if worker is not None]
+            await self._take(take, before, dead)
 
     def _groups(
         self, lanes: Sequence[Lane], living: Mapping[str, WorkerRecord]
@@ -223,9 +231,10 @@ class Shift:
                 groups[who].append(lane)
         return [(group, set(who)) for who, group in groups.items()]
 
-    async def _take(self, leases: Sequence[Lease], lanes: Sequence[Lane]) -> None:
-        before = {(one.flow, one.partition): one.worker for one in lanes}
-        epochs = await self._ledger.lease(leases)
+    async def _take(
+        self, leases: Sequence[Lease], before: Mapping[Key, str | None], dead: Sequence[Change]
+    ) -> None:
+        epochs = await self._ledger.lease(leases, dead)
         now = {(one.flow, one.partition): one for one in await self._ledger.lanes()}
         marks = await marked(self._ledger)
         if self._leaving_all:  # meanwhile: nobody would stop what began now
@@ -288,12 +297,13 @@ class Shift:
     def _wanted_duties(self) -> Sequence[str]:
         return [*DUTIES, *(REPLAY + name for name in self._teams)]
 
-    async def _bury(self, living: set[str], known: Mapping[str, WorkerRecord]) -> None:
+    async def _bury(self, living: set[str], beats: Mapping[str, bytes]) -> None:
         """Forget who has been dead for a while."""
         now = self._clock.monotonic()
-        dead = [id for id in known.keys() - living if now - self._seen[id].since > BURIED_AFTER_S]
+        dead = [id for id in beats.keys() - living if now - self._seen[id].since > BURIED_AFTER_S]
         if dead:
-            await self._ledger.change([Change(WORKER + id, None) for id in dead])
+            gone = [Change(WORKER + id, None, expected=beats[id]) for id in dead]
+            await self._ledger.change(gone)
 
 
 def new_worker() -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
 from busway.clock import Clock
-from busway.control.worker import DUTY
+from busway.control.worker import DUTY, still
 from busway.lane import Change
 from busway.ports import Ledger
 from busway.runtime.loop import Loop, Turn
@@ -46,8 +46,13 @@ class Duties:
         self._found = await self._ledger.get(DUTY)
         self._mine = {name for name in self._mine if self._found.get(DUTY + name) == self._worker}
 
-    async def take(self, wanted: Iterable[str], living: Set[str]) -> None:
-        """Take each wanted duty that at the last review nobody alive had."""
+    async def take(
+        self, wanted: Iterable[str], living: Set[str], beats: Mapping[str, bytes]
+    ) -> None:
+        """Take each wanted duty that at the last review nobody alive had.
+
+        ``beats`` are those by which who is not living was found dead.
+        """
         async with self._moving:
             for name in wanted:
                 holder = self._found.get(DUTY + name)
@@ -56,7 +61,8 @@ class Duties:
                 elif holder is None or holder.decode() not in living:
                     # noted first: it may be taken also where the ledger's answer is lost
                     (self._left.discard if holder is None else self._left.add)(name)
-                    if await self._change(name, holder, self._worker):
+                    dead = [] if holder is None else [still(holder.decode(), beats)]
+                    if await self._change(name, holder, self._worker, dead):
                         self._mine.add(name)
 
     async def release(self) -> None:
@@ -66,8 +72,10 @@ class Duties:
             for name in mine:
                 await self._change(name, self._worker, None)
 
-    async def _change(self, name: str, before: bytes | None, after: bytes | None) -> bool:
-        return await self._ledger.change([Change(DUTY + name, after, expected=before)])
+    async def _change(
+        self, name: str, before: bytes | None, after: bytes | None, others: Sequence[Change] = ()
+    ) -> bool:
+        return await self._ledger.change([Change(DUTY + name, after, expected=before), *others])
 
 
 def on_duty(

@@ -13,7 +13,7 @@ from busway.control.record import HAND
 from busway.control.worker import DUTY
 from busway.errors import StoreError
 from busway.flow import compile_app
-from busway.lane import Lane, Lease
+from busway.lane import Change, Lane, Lease
 from busway.outcome import Outcome
 from busway.ports import Draft, Load, Log, Sink, Supplies
 from busway.runtime.crew.crew import Crew, follow_for
@@ -38,8 +38,10 @@ class LateAnswers(MemoryLedger):
         self.leased = asyncio.Event()
         self.answering = asyncio.Event()
 
-    async def lease(self, leases: Sequence[Lease]) -> Sequence[int | None]:
-        found = await super().lease(leases)
+    async def lease(
+        self, leases: Sequence[Lease], changes: Sequence[Change] = ()
+    ) -> Sequence[int | None]:
+        found = await super().lease(leases, changes)
         self.leased.set()
         await self.answering.wait()
         return found
@@ -54,9 +56,11 @@ class Hiccup(MemoryLedger):
         self.leased = False
         self.marks: list[str] = []
 
-    async def lease(self, leases: Sequence[Lease]) -> Sequence[int | None]:
+    async def lease(
+        self, leases: Sequence[Lease], changes: Sequence[Change] = ()
+    ) -> Sequence[int | None]:
         self.leased = True
-        return await super().lease(leases)
+        return await super().lease(leases, changes)
 
     async def lanes(self) -> Sequence[Lane]:
         if self.leased and self.answers:
@@ -120,11 +124,13 @@ class NotNow(MemoryLedger):
 
     refused = 0
 
-    async def lease(self, leases: Sequence[Lease]) -> Sequence[int | None]:
+    async def lease(
+        self, leases: Sequence[Lease], changes: Sequence[Change] = ()
+    ) -> Sequence[int | None]:
         if not self.refused and any(one.worker is None for one in leases):
             self.refused += 1
             raise StoreError("not now")
-        return await super().lease(leases)
+        return await super().lease(leases, changes)
 
 
 async def test_a_lane_that_could_not_be_given_up_is_given_up_later() -> None:

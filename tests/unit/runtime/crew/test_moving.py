@@ -14,7 +14,7 @@ from busway import App
 from busway.control.worker import WORKER
 from busway.delivery.share import DEAD_AFTER_S
 from busway.flow import compile_app
-from busway.lane import Lane, Lease
+from busway.lane import Change, Lane, Lease
 from busway.runtime.crew.crew import Crew, follow_for
 from busway.runtime.crew.shift import Shift
 from busway.runtime.due import Dues
@@ -42,10 +42,12 @@ class SlowLeases(MemoryLedger):
         self.lease_s = 0.0
         self.beats: dict[str, list[float]] = {}
 
-    async def lease(self, leases: Sequence[Lease]) -> Sequence[int | None]:
+    async def lease(
+        self, leases: Sequence[Lease], changes: Sequence[Change] = ()
+    ) -> Sequence[int | None]:
         if self.lease_s:
             await self.clock.sleep(self.lease_s)
-        return await super().lease(leases)
+        return await super().lease(leases, changes)
 
     async def put(self, name: str, value: bytes) -> None:
         if name.startswith(WORKER):
@@ -125,6 +127,23 @@ async def test_lanes_of_one_that_stops_in_order_are_taken_in_time(lived_s: float
         while left.lanes < LANES:
             assert left.clock.monotonic() - began < STOPPED_S
             await pass_time(STEP_S, left)
+
+
+async def test_no_lane_is_taken_from_one_that_comes_back_just_then() -> None:
+    theirs, log = HandClock(), MemoryLog(LANES)
+    ledger = SlowLeases(theirs)
+    stalled, left = Worker(ledger, log, HandClock()), Worker(ledger, log, theirs)
+    async with working(stalled, left):
+        await pass_time(4.0, stalled, left)
+        ledger.lease_s = 2 * DEAD_AFTER_S
+        await pass_time(DEAD_AFTER_S + 2 * STEP_S + 0.5, left)  # it has asked for its lanes by now
+        await pass_time(1.0, stalled)
+        assert stalled.shift.sure()
+        for _ in range(round(3 * DEAD_AFTER_S / STEP_S)):
+            await pass_time(STEP_S, stalled, left)
+            assert stalled.lanes + left.lanes <= LANES
+        assert (stalled.lanes, left.lanes) == (LANES / 2, LANES / 2)
+        assert stalled.moves == {"taken": LANES, "given": LANES / 2}, "nothing moves for that"
 
 
 async def test_leases_that_take_long_make_no_beat_late_and_move_no_lane() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 import pytest
 
-from busway.control.worker import DUTY, workers
+from busway.control.worker import DUTY, WORKER, workers
 from busway.delivery.share import DEAD_AFTER_S
 from busway.errors import StoreError
 from busway.lane import Audit, Change, Lane
@@ -111,6 +112,26 @@ async def look(clock: HandClock, seconds: float, *shifts: Shift) -> None:
         await clock.turn(LOOK_EVERY_S)
 
 
+class Overtaken(MemoryLedger):
+    """A ledger at which something happens right before a named value is changed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = ""
+        self.happens: Callable[[], Awaitable[None]]
+
+    async def change(self, changes: Sequence[Change], audit: Sequence[Audit] = ()) -> bool:
+        if any(one.name == self.name for one in changes):
+            self.name = ""
+            await self.happens()
+        return await super().change(changes, audit)
+
+
+async def come_back(shift: Shift) -> None:
+    await shift.beat.tell()
+    await shift.look()
+
+
 def busy(shift: Shift) -> list[str]:
     return [name for name in DUTIES if shift.duties.has(name)]
 
@@ -163,6 +184,29 @@ async def test_nothing_is_taken_from_one_who_comes_while_another_looks(after: in
     assert busy(second) == list(DUTIES)
     await look(clock, LOOK_EVERY_S, first, second)
     assert (busy(first), busy(second)) == ([], list(DUTIES))
+
+
+async def test_no_duty_is_taken_from_one_who_comes_back_just_then() -> None:
+    clock, ledger = HandClock(), Overtaken()
+    first, second = Shift(ledger, clock), Shift(ledger, clock)
+    await look(clock, 2.0, first, second)
+    await look(clock, DEAD_AFTER_S - LOOK_EVERY_S, second)
+    ledger.name, ledger.happens = DUTY + "upkeep", partial(come_back, first)
+    await look(clock, LOOK_EVERY_S, second)
+    assert ledger.name == "", "it happened"
+    assert (busy(first), busy(second)) == (list(DUTIES), [])
+    await look(clock, 2.0, first, second)
+    assert (busy(first), busy(second)) == (list(DUTIES), []), "it stays where it is"
+
+
+async def test_one_who_comes_back_just_then_is_not_forgotten() -> None:
+    clock, ledger = HandClock(), Overtaken()
+    first, second = Shift(ledger, clock), Shift(ledger, clock)
+    await look(clock, 1.0, first, second)
+    ledger.name, ledger.happens = WORKER + first.worker, partial(come_back, first)
+    await look(clock, BURIED_AFTER_S + 1.0, second)
+    assert ledger.name == "", "it happened"
+    assert set(await workers(ledger)) == {first.worker, second.worker}
 
 
 async def test_a_duty_is_free_at_once_when_a_worker_stops_in_order() -> None:
