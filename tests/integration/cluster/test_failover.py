@@ -127,6 +127,7 @@ async def test_nothing_is_accepted_while_the_standby_is_away(
             standby.stop(immediate=True)
             until(lambda: producer.refused, "it refuses")
             assert producer.refused[0].status_code == 503
+            assert "may wait for a standby" in producer.refused[0].text
             stuck = await run(
                 primary, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
             )

@@ -9,10 +9,13 @@ import msgspec
 from busway.engine.postgres.address import SAFE_COMMITS, Address
 from busway.engine.postgres.database import NO_POOLER, fetch, told
 from busway.engine.postgres.schema import SCHEMA
+from busway.engine.postgres.silence import short_session
 from busway.engine.postgres.way import Way, session_settings
 from busway.errors import StoreUnfit
 
 OLDEST = 14
+_UNWAITING = ("off", "local")
+"""Commits that wait for no standby."""
 _ENCODINGS = ("UTF8", "SQL_ASCII")
 """The second one keeps whatever bytes it is given."""
 _UNSAFE = {
@@ -33,10 +36,14 @@ _DOUBTFUL = {
 
 
 class Promise(msgspec.Struct, frozen=True):
-    """How the sessions are to commit; how it could lose what it acknowledged, and the remedy."""
+    """How the sessions are to commit; how it could lose what it acknowledged, and the remedy.
+
+    ``hint`` says what a commit may wait for.
+    """
 
     commit: str
     cautions: Sequence[str] = ()
+    hint: str = ""
 
 
 async def check(way: Way) -> Promise:
@@ -46,14 +53,10 @@ async def check(way: Way) -> Promise:
     """
     way.address.check_files()
     with told(way.address.place):
-        given = session_settings(SCHEMA)
-        session = await way.connect(server_settings=given)
-        try:
-            rows = await fetch(session, "schema/promises", list(given))
+        async with short_session(way, SCHEMA) as session:
+            rows = await fetch(session, "schema/promises", list(session_settings(SCHEMA)))
             found = {str(name): str(setting) for name, setting in rows}
             ((standbys,),) = await fetch(session, "schema/standbys")
-        finally:
-            await session.close()
     return judged(way.address, found, int(standbys))
 
 
@@ -80,7 +83,8 @@ def judged(address: Address, found: Mapping[str, str], standbys: int) -> Promise
     if commit not in SAFE_COMMITS and not lazy:
         commit = "on"
     told = [*unsafe, *doubtful, *_lost_by_commit(commit), *_lost_by_failover(found, standbys)]
-    return Promise(commit, [f"{address.place}: {one}" for one in told])
+    cautions = [f"{address.place}: {one}" for one in told]
+    return Promise(commit, cautions, _waits(commit, found["synchronous_standby_names"]))
 
 
 def _check_version(address: Address, found: Mapping[str, str]) -> None:
@@ -109,6 +113,12 @@ def _check_sessions(address: Address, found: Mapping[str, str]) -> None:
             f"{address.place}: sessions are not set up as Busway asks ({', '.join(dropped)}), as"
             f" with a pooler between that ignores it; {NO_POOLER}"
         )
+
+
+def _waits(commit: str, standbys: str) -> str:
+    if not standbys or commit in _UNWAITING:
+        return ""
+    return f"; it may wait for a standby, as synchronous_standby_names is {standbys!r}"
 
 
 def _lost_by_commit(commit: str) -> Sequence[str]:

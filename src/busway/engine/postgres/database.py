@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import asyncpg
 
 from busway.engine.postgres.address import Address
+from busway.engine.postgres.silence import LOST, QUICK_S, hung_up_after
 from busway.engine.postgres.way import CONNECT_S, Session, Way, session_settings
 from busway.errors import StoreError, StoreFull, StoreTooNew, StoreUnfit
 
 STATEMENT_S = 60.0
 """How long a statement, or a transaction, may take."""
-QUICK_S = 15.0
-"""How long what others wait for may take: a server that is away may not say so."""
 CLOSE_S = 10.0
 CONNECTIONS = 9
 VITAL_CONNECTIONS = 3
@@ -54,13 +53,8 @@ _ADVICE = {
     ),
 }
 """What a person can do about what may pass."""
-_LOST = (
-    *(asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError),
-    *(OSError, EOFError),
-)
-"""The last of the driver's is what it comes to when a connection breaks inside an operation."""
 _UNFIT = asyncpg.TargetServerAttributeNotMatched
-EXPECTED = (asyncpg.PostgresError, *_LOST, _UNFIT, TimeoutError, ssl.SSLError)
+EXPECTED = (asyncpg.PostgresError, *LOST, _UNFIT, TimeoutError, ssl.SSLError)
 
 Row = tuple[Any, ...]
 if TYPE_CHECKING:
@@ -79,17 +73,26 @@ def sql(name: str) -> str:
 class Database:
     """Runs statements; each call takes a connection from the pool for as long as it needs one."""
 
-    def __init__(self, way: Way, pool: Pool) -> None:
+    def __init__(self, way: Way, pool: Pool, hint: str = "") -> None:
         self.way = way
         self.place = way.address.place
         self._pool = pool
+        self._hint = hint
         self._looking: set[asyncio.Task[None]] = set()
 
     @classmethod
     async def open(
-        cls, url: str, schema: str, commit: str = "on", connections: int = CONNECTIONS
+        cls,
+        url: str,
+        schema: str,
+        commit: str = "on",
+        connections: int = CONNECTIONS,
+        hint: str = "",
     ) -> Self:
-        """Make a pool; ``commit`` is the ``synchronous_commit`` of its sessions."""
+        """Make a pool; ``commit`` is the ``synchronous_commit`` of its sessions.
+
+        ``hint`` goes with the error where a statement takes too long: what it may wait for.
+        """
         way = Way(Address.of(url))
         pool = await asyncpg.create_pool(
             connect=way.connect,
@@ -99,7 +102,7 @@ class Database:
             reset=_as_it_is,
             server_settings={**session_settings(schema), "synchronous_commit": commit},
         )
-        return cls(way, pool)
+        return cls(way, pool, hint)
 
     async def rows(self, name: str, *values: object) -> list[Row]:
         """Run the statement of ``sql/<name>.sql``, a transaction by itself, and return its rows."""
@@ -117,21 +120,13 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def connection(self, within_s: float = STATEMENT_S) -> AsyncIterator[Connection]:
-        """Lend a connection, which is hung up when it is not given back in time.
-
-        Nothing is cancelled at the server: a commit that waits for a standby would be done then,
-        and seen, without being kept there.
-        """
+        """Lend a connection, which is hung up when it is not given back in time."""
         with told(self.place):
             try:
                 async with self._lent() as connection:
-                    end = asyncio.get_running_loop().call_later(within_s, connection.terminate)
-                    try:
-                        with self._looking_after():
-                            yield connection
-                    finally:
-                        end.cancel()
-            except (asyncpg.ReadOnlySQLTransactionError, *_LOST):
+                    with hung_up_after(within_s, connection, self._hint), self._looking_after():
+                        yield connection
+            except (asyncpg.ReadOnlySQLTransactionError, *LOST):
                 # after a failover the others of the pool are connected to a standby as well
                 await self._pool.expire_connections()
                 raise
@@ -232,6 +227,7 @@ def translated(error: BaseException, place: str) -> StoreError:
 
     Nothing was stored, but where the connection was lost or given up: then that is not known.
     """
+    error = _reason(error)
     code = str(getattr(error, "sqlstate", None) or "")
     if code in _FULL:
         return StoreFull(f"{place}: {error}; make room on the server")
@@ -250,6 +246,13 @@ def translated(error: BaseException, place: str) -> StoreError:
         return StoreError(f"{place}: {error}{advice}")
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return StoreError(f"{place} cannot be used now: {text}{advice}")
+
+
+def _reason(error: BaseException) -> BaseException:
+    """Return why a connection was lost where the driver only says that it cannot end on it."""
+    while isinstance(error, asyncpg.InterfaceError) and isinstance(error.__context__, EXPECTED):
+        error = error.__context__
+    return error
 
 
 def read_only(place: str) -> StoreError:

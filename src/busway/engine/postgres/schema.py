@@ -18,8 +18,10 @@ from functools import cache
 from importlib.resources import files
 
 from busway.engine.postgres.address import Address
+from busway.engine.postgres.attend import long_session
 from busway.engine.postgres.database import fetch, sql, told
-from busway.engine.postgres.way import Session, Way, session_settings
+from busway.engine.postgres.silence import short_session
+from busway.engine.postgres.way import Session, Way
 from busway.errors import StoreTooNew
 
 SCHEMA = "busway"
@@ -52,14 +54,11 @@ async def prepare(url: str, schema: str, partitions: int, version: int = VERSION
     """
     way = Way(Address.of(url))
     with told(way.address.place):
-        session = await way.connect(server_settings=session_settings(schema))
-        try:
+        async with long_session(way, schema) as session:
             while (meta := await _meta(session, schema)).get("version") != str(version):
                 _refuse_newer(meta, version, way.address.place)
                 await _take_forward(session, schema, meta)
             return meta.get("identity") or await _name(session, schema, partitions)
-        finally:
-            await session.close()
 
 
 async def is_made(url: str, schema: str = SCHEMA) -> bool:
@@ -71,11 +70,8 @@ async def is_made(url: str, schema: str = SCHEMA) -> bool:
     way = Way(Address.of(url))
     way.address.check_files()
     with told(way.address.place):
-        session = await way.connect(server_settings=session_settings(schema))
-        try:
+        async with short_session(way, schema) as session:
             return "identity" in await _meta(session, schema)
-        finally:
-            await session.close()
 
 
 async def _meta(session: Session, schema: str) -> dict[str, str]:

@@ -50,8 +50,9 @@ async def _opened(url: str, partitions: int) -> _Opened:
     try:
         promise = await check(Way(Address.of(url)))
         identity = await prepare(url, SCHEMA, partitions)
-        database = await Database.open(url, SCHEMA, promise.commit)
-        vital = await Database.open(url, SCHEMA, promise.commit, VITAL_CONNECTIONS)
+        commit, hint = promise.commit, promise.hint
+        database = await Database.open(url, SCHEMA, commit, hint=hint)
+        vital = await Database.open(url, SCHEMA, commit, VITAL_CONNECTIONS, hint)
         return _Opened(database, vital, identity, promise.cautions)
     except StoreError as error:
         if isinstance(error.__cause__, OSError):

@@ -14,6 +14,8 @@ IDLE_MS = 10_000
 """How long a transaction may wait for its next statement."""
 _EACH_S = 4.0
 """How long one of several servers may take to answer: one whose machine is away never does."""
+_ALL_S = 9.0
+"""How long all of them may take, so that the last one is reached while somebody still waits."""
 _PASSED_OVER = (
     *(OSError, TimeoutError),
     *(asyncpg.TargetServerAttributeNotMatched, asyncpg.CannotConnectNowError),
@@ -49,7 +51,7 @@ class Way:
     async def connect(self, *_: object, **given: Any) -> Session:
         """Connect to the first server that answers and takes writes; raises the driver's errors."""
         if len(self._hosts) > 1:
-            return await self._connect_to_one(given | {"timeout": _EACH_S})
+            return await self._connect_to_one(given)
         session: Session = await asyncpg.connect(
             self.address.url, **({"timeout": CONNECT_S} | given)
         )
@@ -57,6 +59,7 @@ class Way:
 
     async def _connect_to_one(self, given: dict[str, Any]) -> Session:
         failed: list[BaseException] = []
+        given = given | {"timeout": min(_EACH_S, _ALL_S / len(self._hosts))}
         for host in self._hosts:
             where: dict[str, Any] = {"host": host[0], "port": host[1]}
             try:

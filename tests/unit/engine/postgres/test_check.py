@@ -71,6 +71,14 @@ def test_a_standby_that_is_not_waited_for_is_told() -> None:
     assert "2 standbys follow without being waited for" in caution
 
 
+@pytest.mark.parametrize("commit", ["on", "remote_write", "local", "off"])
+def test_what_a_commit_may_wait_for_is_known(commit: str) -> None:
+    waited_for = SAFE | {"synchronous_standby_names": "b", "synchronous_commit": commit}
+    assert "synchronous_standby_names is 'b'" in judged(STRICT, waited_for, 1).hint
+    assert bool(judged(LAZY, waited_for, 1).hint) == (commit not in ("local", "off"))
+    assert judged(STRICT, SAFE, 1).hint == ""
+
+
 def test_an_old_server_is_refused() -> None:
     old = SAFE | {"server_version": "13.9", "server_version_num": "130009"}
     address = Address.of("postgresql://ann:s3cret@a:5433/shop")

@@ -1,0 +1,127 @@
+"""A server that goes silent after it was connected to: who asks it ends, and says so."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Iterator
+
+import asyncpg
+import pytest
+
+from busway.engine.postgres.address import Address
+from busway.engine.postgres.attend import long_session
+from busway.engine.postgres.check import check
+from busway.engine.postgres.database import Database
+from busway.engine.postgres.schema import is_made, prepare
+from busway.engine.postgres.silence import QUICK_S
+from busway.engine.postgres.way import CONNECT_S, Way
+from busway.errors import StoreError
+from nats_proxy import Proxy
+from postgres_server import PostgresServer, postgres_server
+
+IN_TIME_S = 2 * (QUICK_S + CONNECT_S)
+
+
+class Swallowing(Proxy):
+    """A way to the server that loses what is said from the first statement on."""
+
+    async def _back(self, answers: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        greeted = False
+        while data := await answers.read(65536):
+            if not greeted:
+                client.write(data)
+            greeted = greeted or b"Z\x00\x00\x00\x05I" in data
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    with postgres_server() as found:
+        yield found
+
+
+@pytest.fixture
+async def silent(server: PostgresServer) -> AsyncIterator[str]:
+    proxy = Swallowing(server.port)
+    await proxy.open()
+    yield f"postgresql://postgres@127.0.0.1:{proxy.port}/postgres?sslmode=disable"
+    await proxy.close()
+
+
+async def test_a_start_ends_where_the_server_goes_silent(silent: str) -> None:
+    asked: list[Awaitable[object]] = [
+        check(Way(Address.of(silent))),
+        is_made(silent),
+        prepare(silent, "silent", 4),
+    ]
+    async with asyncio.timeout(IN_TIME_S):
+        ended = await asyncio.gather(*asked, return_exceptions=True)
+    for one in ended:
+        assert isinstance(one, StoreError), one
+    assert "did not confirm within 15 seconds" in str(ended[0])
+    assert "says nothing of what it was asked to do" in str(ended[2])
+
+
+async def test_the_last_of_many_servers_is_reached_where_the_others_are_silent(
+    server: PostgresServer,
+) -> None:
+    doors = [socket.create_server(("127.0.0.1", 0)) for _ in range(5)]
+    ports = [*(door.getsockname()[1] for door in doors), server.port]
+    hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
+    database = await Database.open(f"postgresql://postgres@{hosts}/postgres", "public")
+    try:
+        assert await database.query("SELECT 1") == [(1,)]
+    finally:
+        await database.close()
+        for door in doors:
+            door.close()
+
+
+async def test_a_statement_that_takes_long_is_waited_for(server: PostgresServer) -> None:
+    way = Way(Address.of(server.dsn))
+    async with asyncio.timeout(60), long_session(way, "public", look_s=0.2) as session:
+        assert await session.fetchval("SELECT 1 FROM pg_sleep(1)") == 1
+
+
+async def test_why_a_transaction_could_not_end_is_told(server: PostgresServer) -> None:
+    database = await Database.open(server.dsn, "public")
+    asked = asyncio.Event()
+    pids: list[int] = []
+
+    async def sleep() -> None:
+        async with database.transaction() as connection:
+            pids.append(connection.get_server_pid())
+            asked.set()
+            await connection.fetch("SELECT pg_sleep(60)")
+
+    try:
+        sleeping = asyncio.create_task(sleep())
+        await asked.wait()
+        await hung_up(server, pids[0])
+        with pytest.raises(StoreError, match="terminating connection"):
+            await sleeping
+    finally:
+        await database.close()
+
+
+async def test_what_did_not_confirm_in_time_is_told(server: PostgresServer) -> None:
+    database = await Database.open(server.dsn, "public", hint="; it may wait for a standby")
+    try:
+        said = "did not confirm within 0.1 seconds; it may wait for a standby"
+        with pytest.raises(StoreError, match=said):
+            async with database.connection(0.1) as connection:
+                await connection.fetch("SELECT pg_sleep(60)")
+        with pytest.raises(StoreError, match=said):
+            async with database.transaction(0.1) as connection:
+                await connection.fetch("SELECT pg_sleep(60)")
+    finally:
+        await database.close()
+
+
+async def hung_up(server: PostgresServer, pid: int) -> None:
+    connection = await asyncpg.connect(server.dsn)
+    active = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND query LIKE '%sleep%'"
+    while not await connection.fetchval(f"{active} AND state = 'active'", pid):
+        pass
+    await connection.fetch("SELECT pg_terminate_backend($1, 10000)", pid)
+    await connection.close()
