@@ -33,6 +33,7 @@ from busway.api.head import heading
 from busway.api.openapi import PREFIX, config
 from busway.api.problem import HANDLERS
 from busway.api.query import body_given, known_parameters
+from busway.api.text import without_nul
 from busway.control.control import Control
 from busway.control.log.tail import Load
 
@@ -80,7 +81,7 @@ def routed(control: Callable[[], Control], stopping: asyncio.Event | None = None
             "who": Provide(who, sync_to_thread=False),
         },
         exception_handlers=HANDLERS,
-        guards=[known_parameters, body_given],
+        guards=[known_parameters, body_given, without_nul],
         logging_config=None,
         openapi_config=config(version("busway")),
     )

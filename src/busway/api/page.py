@@ -10,6 +10,7 @@ from typing import Annotated, Generic, TypeVar
 import msgspec
 from litestar.params import QueryParameter
 
+from busway.api.text import NUL
 from busway.errors import BuswayError
 
 T = TypeVar("T")
@@ -58,7 +59,7 @@ def place_in(cursor: str, kind: type[K]) -> K:
         padded = cursor + "=" * (-len(cursor) % 4)
         raw = base64.b64decode(padded, altchars=b"-_", validate=True)
         found = msgspec.json.decode(raw, type=kind)
-        _check_numbers(msgspec.json.decode(raw))
+        _check(msgspec.json.decode(raw))
     except (binascii.Error, ValueError, msgspec.MsgspecError, RecursionError) as error:
         raise BuswayError(
             f"the cursor {cursor[:100]!r} is not one of this list; take `next` of its page before"
@@ -66,13 +67,15 @@ def place_in(cursor: str, kind: type[K]) -> K:
     return found
 
 
-def _check_numbers(value: object) -> None:
-    """Raise :class:`ValueError` for a number of more than 64 bits: no store has such a place."""
+def _check(value: object) -> None:
+    """Raise :class:`ValueError` for a number of more than 64 bits, or NUL: no place has these."""
     match value:
+        case str() if NUL in value:
+            raise ValueError(value)
         case int() if not -(2**63) <= value < 2**63:
             raise ValueError(value)
         case list():
             for one in value:
-                _check_numbers(one)
+                _check(one)
         case dict():
-            _check_numbers(list(value.values()))
+            _check(list(value.values()))

@@ -162,10 +162,24 @@ def calling(command: Callable[Concatenate[Call, P], None]) -> Callable[..., None
 
     @functools.wraps(command)
     def closing(call: Call, *args: P.args, **kwargs: P.kwargs) -> None:
+        _check_texts(kwargs)
         with contextlib.closing(call):
             command(call, *args, **kwargs)
 
     return adding(_OPTIONS, lambda given: Call(**given))(closing)
+
+
+def _check_texts(given: Mapping[str, object]) -> None:
+    """Raise :class:`BuswayError` for a text that the shell did not give in UTF-8."""
+    for name, value in given.items():
+        for text in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(text, str) and not text.isascii():
+                try:
+                    text.encode()
+                except UnicodeEncodeError as error:
+                    raise BuswayError(
+                        f"{name}: {text!r} is not UTF-8; give text in UTF-8"
+                    ) from error
 
 
 def _texts(params: Mapping[str, Any]) -> dict[str, str | list[str]]:

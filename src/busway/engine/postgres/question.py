@@ -11,6 +11,8 @@ from busway.lane import Query
 
 _ORDER = 'flow, partition, "offset"'
 _EQUAL = ("state", "flow", "partition", "event_id", "event_key", "error", "fingerprint")
+_CASTS = {"partition": "::bigint"}
+"""A number that no partition has finds nothing; by itself it would have to be one of 32 bits."""
 
 
 def question(query: Query) -> tuple[str, list[object]]:
@@ -48,7 +50,7 @@ def _conditions(query: Query) -> Iterator[tuple[str, *tuple[object, ...]]]:
         yield "state = 'parked' AND due IS NOT NULL AND due <= {}", query.due_by
     for name in _EQUAL:
         if (value := getattr(query, name)) is not None:
-            yield f"{name} = {{}}", value
+            yield f"{name} = {{}}{_CASTS.get(name, '')}", value
     if query.partitions is not None:
         yield "partition = ANY({}::int[])", list(query.partitions)
     if query.keys is not None:
@@ -58,4 +60,4 @@ def _conditions(query: Query) -> Iterator[tuple[str, *tuple[object, ...]]]:
     if query.since_to is not None:
         yield "since < {}", query.since_to
     if query.after is not None:
-        yield f"({_ORDER}) > ({{}}, {{}}, {{}})", *query.after
+        yield f"({_ORDER}) > ({{}}, {{}}::bigint, {{}})", *query.after
