@@ -21,6 +21,7 @@ Doubt = Callable[[], str | None]
 class Readiness:
     """Asks the log again and again whether it is there; the rest it asks when it is asked.
 
+    The partitions take turns, one a second; one that does not answer is asked until it does.
     ``stage`` is what the process is at while it does not work: it starts, it stops.
     """
 
@@ -30,6 +31,7 @@ class Readiness:
         self._clock = clock
         self._doubts = doubts
         self._unanswered: str | None = None
+        self._partition = 0
 
     def why_not(self) -> str | None:
         """Return why the process is not ready, ``None`` when it is."""
@@ -45,9 +47,10 @@ class Readiness:
     async def _asked(self) -> str | None:
         try:
             async with asyncio.timeout(WITHIN_S):
-                await self._log.bounds(0)
+                await self._log.bounds(self._partition)
         except StoreError as error:
             return f"the log cannot be used: {error}"
         except TimeoutError:
             return "the log does not answer"
+        self._partition = (self._partition + 1) % self._log.partitions
         return None

@@ -21,9 +21,10 @@ class Failing(MemoryLog):
     """A log that can be out of reach, or full."""
 
     away = full = False
+    lost: int | None = None
 
     async def bounds(self, partition: int) -> tuple[int, int]:
-        if self.away:
+        if self.away or partition == self.lost:
             raise StoreError("no way there")
         return await super().bounds(partition)
 
@@ -52,6 +53,26 @@ async def test_it_is_ready_while_the_log_answers_and_nobody_doubts() -> None:
     assert readiness.why_not() is None
     readiness.stage = "stopping"
     assert readiness.why_not() == "stopping"
+    loop.stop()
+    assert await loop.join(1.0)
+
+
+async def test_it_is_not_ready_as_long_as_one_partition_does_not_answer() -> None:
+    clock, log = HandClock(), Failing(3)
+    readiness = Readiness(log, clock)
+    readiness.stage = None
+    loop = Loop("readiness", readiness.turn)
+    loop.start()
+    await clock.turn(2 * EVERY_S)
+    assert readiness.why_not() is None
+    log.lost = 1
+    await clock.turn(3 * EVERY_S)
+    for _ in range(6):
+        assert readiness.why_not() == "the log cannot be used: no way there"
+        await clock.turn(EVERY_S)
+    log.lost = None
+    await clock.turn(EVERY_S)
+    assert readiness.why_not() is None
     loop.stop()
     assert await loop.join(1.0)
 
