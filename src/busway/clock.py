@@ -20,12 +20,16 @@ class Clock(Protocol):
         ...
 
     def monotonic(self) -> float:
-        """Seconds since some fixed point; never goes back."""
+        """Seconds since some fixed point; never goes back, and counts a machine's sleep."""
         ...
 
     async def sleep(self, seconds: float) -> None:
         """Return after ``seconds``."""
         ...
+
+
+_SLEEP_COUNTS: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Linux has two clocks that never go back: the other one stands still while the machine sleeps."""
 
 
 class SystemClock:
@@ -35,7 +39,7 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        return time.clock_gettime(_SLEEP_COUNTS)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
