@@ -234,6 +234,7 @@ class Node:
         if self._shift is not None:
             duties = self._shift.duties
             replays.mine = lambda flow: duties.has(REPLAY + flow)
+            self._shift.replayed = replays.delivered
         return replays
 
     def _crew_for(self, program: Program) -> Crew:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -19,7 +19,8 @@ class WorkerRecord(msgspec.Struct, frozen=True):
     """One worker: its beat, which rises as long as it lives, and the flows that it can work.
 
     ``flows`` are their code versions by name, ``at`` is when it beat last, on its own clock.
-    ``leaving`` is one that finishes what it has in hand and takes nothing any more.
+    ``leaving`` is one that finishes what it has in hand and takes nothing any more. ``replays`` are
+    the flows to whose sinks it replays now, whether it has lanes of them or not.
     """
 
     beat: int
@@ -29,6 +30,7 @@ class WorkerRecord(msgspec.Struct, frozen=True):
     pid: int
     flows: Mapping[str, str] = {}
     leaving: bool = False
+    replays: Sequence[str] = ()
 
 
 async def bury(ledger: Ledger, worker: str) -> None:

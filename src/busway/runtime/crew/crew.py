@@ -143,10 +143,13 @@ class Crew:
         return all(ended) and left
 
     def share(self, holders: Holders, worker: str) -> None:
-        """Keep each rate to the part of this worker among those that have lanes that it is for."""
+        """Keep each rate to the part of this worker among those that it is for.
+
+        A flow's own rate is for its lanes, what its sink has is for its replays too.
+        """
         for flow in self.program.flows:
             pace = next(iter(self.assignments[flow.name].values())).pace
-            pace.share(len(holders.get(flow.name, set()) | {worker}))
+            pace.share(len(holders.lanes.get(flow.name, set()) | {worker}))
         for name, sinks in self._paces.items():
             flows = [one.name for one in self.program.flows if one.sink.name == name]
             sinks.share(_count(holders, flows, worker))
@@ -223,7 +226,8 @@ async def _opened(sink: Sink, supplies: Supplies) -> Opened:
 
 
 def _count(holders: Holders, flows: Sequence[str], worker: str) -> int:
-    return len({worker}.union(*(holders.get(flow, set()) for flow in flows)))
+    kinds = (holders.lanes, holders.replays)
+    return len({worker}.union(*(kind.get(flow, set()) for kind in kinds for flow in flows)))
 
 
 def follow_for(program: Program, log: Log) -> Follow:

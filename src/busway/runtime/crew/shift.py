@@ -35,7 +35,13 @@ DUTIES = ("upkeep", "redrive", "alerts")
 
 _log = structlog.get_logger("busway")
 Key = tuple[str, int]
-Holders = Mapping[str, set[str]]
+
+
+class Holders(msgspec.Struct, frozen=True):
+    """Who works lanes of each flow, and who replays to its sink."""
+
+    lanes: Mapping[str, set[str]]
+    replays: Mapping[str, set[str]]
 
 
 class ShiftObserver(Protocol):
@@ -68,6 +74,8 @@ class Shift:
         self._ledger = ledger
         self._clock = clock
         self._observer = observer or _Silent()
+        self.replayed: Callable[[], Collection[str]] = tuple
+        """Returns the flows to whose sinks something is replayed here now."""
         self._told: Callable[[Holders, str], None] = _nobody
         self._teams: Mapping[str, Team] = {}
         self._started_at = clock.now()
@@ -95,7 +103,7 @@ class Shift:
     def man(self, teams: Mapping[str, Team], told: Callable[[Holders, str], None]) -> None:
         """Work the lanes of these flows from the next look on.
 
-        ``told`` hears at each look who works lanes of each flow, and who this worker is.
+        ``told`` hears at each look who works each flow, and who this worker is.
         """
         self._teams, self._told = teams, told
         self._leaving_all = False
@@ -161,6 +169,7 @@ class Shift:
             pid=os.getpid(),
             flows={name: team.flow.version for name, team in self._teams.items()},
             leaving=self._leaving_all,
+            replays=sorted(self.replayed()),
         )
 
     def _tenures(self) -> Mapping[Key, Tenure]:
@@ -204,7 +213,7 @@ class Shift:
             key = (lane.flow, lane.partition)
             if lane.worker == self.worker and key not in held and key not in self._leaving:
                 take.append(Lease(*key, lane.epoch, self.worker))
-        self._told(_holders(lanes, living.keys(), take), self.worker)
+        self._told(_holders(lanes, living, take), self.worker)
         if take:
             before = {(one.flow, one.partition): one.worker for one in lanes}
             had = {before[one.flow, one.partition] for one in take} - living.keys()
@@ -315,13 +324,18 @@ def _nobody(_holders: Holders, _worker: str) -> None:
     """Nobody has to be told."""
 
 
-def _holders(lanes: Sequence[Lane], living: Collection[str], take: Sequence[Lease]) -> Holders:
-    """Return who works lanes of each flow."""
+def _holders(
+    lanes: Sequence[Lane], living: Mapping[str, WorkerRecord], take: Sequence[Lease]
+) -> Holders:
     found: defaultdict[str, set[str]] = defaultdict(set)
+    replays: defaultdict[str, set[str]] = defaultdict(set)
     for lane in lanes:
         if lane.worker is not None and lane.worker in living:
             found[lane.flow].add(lane.worker)
     for one in take:
         if one.worker is not None:
             found[one.flow].add(one.worker)
-    return found
+    for worker, record in living.items():
+        for flow in record.replays:
+            replays[flow].add(worker)
+    return Holders(found, replays)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 
@@ -54,6 +54,10 @@ class Replays:
         self.mine: Callable[[str], bool] = _every
         """Says of a flow whether its replays are worked here."""
         self._loop = Loop("replays", self.turn, hub.outage)
+
+    def delivered(self) -> Collection[str]:
+        """Return the flows to whose sinks something is replayed here now."""
+        return {one.flow for one in self._staffs.values() if one.delivers}
 
     def start(self) -> None:
         """Begin to look for replays."""

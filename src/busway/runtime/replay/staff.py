@@ -67,11 +67,17 @@ class Work:
 class Staff:
     """Works one replay until it is stopped."""
 
-    def __init__(self, loops: tuple[Loop, Loop], file: Gate | None) -> None:
+    def __init__(self, flow: str, loops: tuple[Loop, Loop], file: Gate | None) -> None:
+        self.flow = flow
         self._file = file
         self._loops = loops
         for loop in self._loops:
             loop.start()
+
+    @property
+    def delivers(self) -> bool:
+        """Whether it loads into the flow's own sink, under the rates of that."""
+        return self._file is None
 
     @property
     def held(self) -> str:
@@ -114,7 +120,7 @@ async def engage(ground: Ground, flow: Mapping[int, Assignment], job: Job) -> St
     name, outage = replay_name(job.flow, job.id), ground.hub.outage
     work = Loop(name, Work(lanes, ground.finished).turn, outage)
     retry = Loop(f"{name}/retry", Retrier(ground.hub, ways).turn, outage)
-    return Staff((work, retry), file)
+    return Staff(job.flow, (work, retry), file)
 
 
 async def _file(ground: Ground, request: Request) -> Gate | None:
