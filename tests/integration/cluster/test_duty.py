@@ -92,6 +92,17 @@ async def on_duty(cluster: Cluster, duty: str, *workers: Worker) -> Worker:
     return found[0]
 
 
+async def replaying(cluster: Cluster, flow: str) -> list[int]:
+    """Return the processes that told with their last beats that they replay a flow."""
+    rows = await cluster.rows(
+        """SELECT (beat->>'pid')::int FROM busway.kept,
+            LATERAL (SELECT convert_from(value, 'utf8')::jsonb) AS told (beat)
+        WHERE name LIKE 'worker/%' AND beat->'replays' ? $1""",
+        flow,
+    )
+    return [pid for (pid,) in rows]
+
+
 def ask(cluster: Cluster, *arguments: str, url: str = "") -> str:
     where = {"BUSWAY_URL": url} if url else {"BUSWAY_ENGINE": cluster.engine}
     done = busway(*arguments, cwd=cluster.cwd, **where)
@@ -164,6 +175,7 @@ async def test_a_replay_goes_on_when_its_worker_dies(cluster: Cluster) -> None:
         ask(cluster, "replay", "start", *wanted, url=server.url)
         await grown(cluster, "orders", 330)
         worker = await on_duty(cluster, "replay/orders", first, second)
+        assert await replaying(cluster, "orders") == [worker.process.pid]
         worker.signal(signal.SIGKILL)
         await grown(cluster, "orders", 600)
         pairs = await cluster.rows("SELECT number, count(*) FROM orders GROUP BY 1 ORDER BY 1")
