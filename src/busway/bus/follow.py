@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from busway.errors import EventError
-from busway.ports import Batch, Log
+from busway.ports import Batch, Log, Revocable
 
 KEPT_BYTES = 16 * 1024 * 1024
 
@@ -41,10 +41,17 @@ class Follow:
 
     def __init__(self, log: Log, matcher: Matcher) -> None:
         self._log = log
+        self._revocable = log if isinstance(log, Revocable) else None
+        self._kept_in = self.era
         self._matcher = matcher
         self._kept: OrderedDict[tuple[int, int], Matched] = OrderedDict()
         self._kept_bytes = 0
         self._reading: dict[tuple[int, int], asyncio.Event] = {}
+
+    @property
+    def era(self) -> int:
+        """Changes whenever what was read before may be lost, and its offsets another event's."""
+        return self._revocable.era if self._revocable is not None else 0
 
     async def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[Matched]:
         """Return matched batches from the one that holds ``offset``, none at the end of the log.
@@ -71,6 +78,7 @@ class Follow:
         done = self._reading[partition, offset] = asyncio.Event()
         try:
             found = await self._log.read(partition, offset, max_bytes)
+            self._forget_other_eras()
             return [self._matched(one) for one in found]
         finally:
             del self._reading[partition, offset]
@@ -82,6 +90,7 @@ class Follow:
 
     def _known(self, partition: int, offset: int, max_bytes: int) -> list[Matched]:
         """Return the batches from ``offset`` on that another lane has read."""
+        self._forget_other_eras()
         found: list[Matched] = []
         size = 0
         while (one := self._kept.get((partition, offset))) is not None:
@@ -92,6 +101,12 @@ class Follow:
             size += one.size_bytes
             offset = one.batch.end
         return found
+
+    def _forget_other_eras(self) -> None:
+        if self._kept_in != self.era:
+            self._kept_in = self.era
+            self._kept.clear()
+            self._kept_bytes = 0
 
     def _matched(self, batch: Batch) -> Matched:
         place = (batch.partition, batch.offset)

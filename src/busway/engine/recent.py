@@ -30,7 +30,7 @@ class Recent:
     def add(self, batch: Batch, size: int | None = None) -> None:
         """Keep the next batch, and let go of the oldest ones; ``size`` is that of its events."""
         if self._batches and self._batches[-1][0].end != batch.offset:
-            self.forget(batch.offset)
+            self.clear()
         kept = (batch, codec.size(batch.events) if size is None else size)
         self._batches.append(kept)
         self._bytes += _weight(kept)
@@ -49,6 +49,11 @@ class Recent:
         """Let go of what ends at or before ``offset``."""
         while self._batches and self._batches[0][0].end <= offset:
             self._drop()
+
+    def clear(self) -> None:
+        """Let go of all."""
+        self._batches.clear()
+        self._bytes = 0
 
     def _drop(self) -> None:
         self._bytes -= _weight(self._batches.popleft())

@@ -2,7 +2,7 @@
 
 from busway.ports.intake import Addressed, Appended, Intake
 from busway.ports.ledger import Ledger
-from busway.ports.log import Batch, Dated, Draft, Log
+from busway.ports.log import Batch, Dated, Draft, Log, Revocable
 from busway.ports.sink import (
     Destination,
     Item,
@@ -38,6 +38,7 @@ __all__ = [
     "Maintained",
     "Permits",
     "Places",
+    "Revocable",
     "Sharing",
     "Sink",
     "Standing",

@@ -92,6 +92,16 @@ class Log(Protocol):
 
 
 @runtime_checkable
+class Revocable(Protocol):
+    """A log that may lose what was read from it, and give the offsets to other events."""
+
+    @property
+    def era(self) -> int:
+        """Changes whenever what was read before may not be there, and before others are read."""
+        ...
+
+
+@runtime_checkable
 class Dated(Protocol):
     """A log that can tell at little cost when an event came."""
 

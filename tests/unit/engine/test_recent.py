@@ -45,3 +45,14 @@ def test_a_gap_makes_it_start_anew() -> None:
     recent.add(batch(2, b"c"))
     assert recent.read(0, 100) is None
     assert recent.read(2, 100) == [batch(2, b"c")]
+
+
+def test_what_comes_in_the_place_of_another_makes_it_start_anew() -> None:
+    recent = Recent(10_000)
+    for offset, event in enumerate((b"kept", b"lost", b"lost")):
+        recent.add(batch(offset, event))
+    recent.add(batch(1, b"new"))
+    assert recent.read(0, 100) is None
+    assert recent.read(1, 100) == [batch(1, b"new")]
+    recent.clear()
+    assert recent.read(1, 100) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import asyncpg
 
 from busway.engine.postgres.address import Address
+from busway.engine.postgres.era import Era
 from busway.engine.postgres.silence import LOST, QUICK_S, hung_up_after
 from busway.engine.postgres.way import CONNECT_S, Session, Way, session_settings
 from busway.errors import StoreError, StoreFull, StoreTooNew, StoreUnfit
@@ -73,11 +74,12 @@ def sql(name: str) -> str:
 class Database:
     """Runs statements; each call takes a connection from the pool for as long as it needs one."""
 
-    def __init__(self, way: Way, pool: Pool, hint: str = "") -> None:
+    def __init__(self, way: Way, pool: Pool, era: Era, hint: str = "") -> None:
         self.way = way
         self.place = way.address.place
         self._pool = pool
         self._hint = hint
+        self.era = era
         self._looking: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -94,15 +96,17 @@ class Database:
         ``hint`` goes with the error where a statement takes too long: what it may wait for.
         """
         way = Way(Address.of(url))
+        era = Era(way.address.place)
         pool = await asyncpg.create_pool(
             connect=way.connect,
             min_size=0,
             max_size=connections,
             timeout=CONNECT_S,
+            init=_noting(era),
             reset=_as_it_is,
             server_settings={**session_settings(schema), "synchronous_commit": commit},
         )
-        return cls(way, pool, hint)
+        return cls(way, pool, era, hint)
 
     async def rows(self, name: str, *values: object) -> list[Row]:
         """Run the statement of ``sql/<name>.sql``, a transaction by itself, and return its rows."""
@@ -120,10 +124,16 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def connection(self, within_s: float = STATEMENT_S) -> AsyncIterator[Connection]:
-        """Lend a connection, which is hung up when it is not given back in time."""
+        """Lend a connection, which is hung up when it is not given back in time.
+
+        Refused where another server has taken over since it was asked for: who asks for more must
+        not write what it made of events that may be lost.
+        """
+        era = self.era.number
         with told(self.place):
             try:
                 async with self._lent() as connection:
+                    self.era.check(era)
                     with hung_up_after(within_s, connection, self._hint), self._looking_after():
                         yield connection
             except (asyncpg.ReadOnlySQLTransactionError, *LOST):
@@ -206,6 +216,16 @@ async def fetch(connection: Connection | Session, name: str, *values: object) ->
 async def run_many(connection: Connection, name: str, rows: Sequence[Row]) -> None:
     """Run the statement of ``sql/<name>.sql`` for each row of values."""
     await connection.executemany(sql(name), rows)
+
+
+def _noting(era: Era) -> Callable[[Session], Coroutine[Any, Any, None]]:
+    async def note(session: Session) -> None:
+        # a standby has no timeline to tell yet, nor have some services: that changes nothing
+        with contextlib.suppress(asyncpg.PostgresError):
+            ((timeline,),) = await fetch(session, "timeline")
+            era.found(timeline)
+
+    return note
 
 
 async def _as_it_is(connection: object) -> None:

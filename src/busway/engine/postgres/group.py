@@ -22,6 +22,7 @@ _ABOUT_ONE = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)
 class _Asked(msgspec.Struct, frozen=True):
     settlement: Settlement
     applied: asyncio.Future[bool]
+    era: int
 
 
 class GroupCommit:
@@ -40,7 +41,7 @@ class GroupCommit:
     async def settle(self, settlement: Settlement) -> bool:
         """Settle what has no troubles; say whether it was applied."""
         applied: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Asked(settlement, applied))
+        self._waiting.append(_Asked(settlement, applied, self._database.era.number))
         if self._busy < AT_A_TIME:
             self._busy += 1
             task = asyncio.create_task(self._write_all())
@@ -74,6 +75,8 @@ class GroupCommit:
     async def _answer(self, group: list[_Asked]) -> None:
         """Write a group, and tell each what became of it, as if it had been alone."""
         try:
+            for one in group:
+                self._database.era.check(one.era)
             moved = await self._write([one.settlement for one in group])
         except Exception as error:
             if len(group) > 1 and isinstance(error.__cause__, _ABOUT_ONE):

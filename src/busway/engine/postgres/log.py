@@ -40,6 +40,7 @@ class PostgresLog:
         self._bases = [base for base, _ in bounds]
         self._tail = watch.tail
         self._recent = [Recent(_RECENT_BYTES // len(bounds)) for _ in bounds]
+        self._remembered = self.era
         self._turns = Turns(database)
         self._max_bytes = 0
         self._sweep = Sweep(database)
@@ -58,6 +59,10 @@ class PostgresLog:
         return self._identity
 
     @property
+    def era(self) -> int:
+        return self._database.era.number
+
+    @property
     def partitions(self) -> int:
         return len(self._bases)
 
@@ -69,6 +74,7 @@ class PostgresLog:
         return await asyncio.shield(appending)
 
     async def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[Batch]:
+        self._forget_other_eras()
         recent = self._recent[partition].read(offset, max_bytes)
         if recent:
             return recent
@@ -124,17 +130,26 @@ class PostgresLog:
                 f"{self._database.place}: the log has reached its limit of {self._max_bytes}"
                 " bytes; raise BUSWAY_MAX_LOG_BYTES, or have the flows catch up"
             )
+        era = self.era
         rows = await self._turns.take("log/append", at, *sheet.columns())
         found = {int(partition): int(offset) for partition, offset in rows}
         if not found:
             raise StoreError(f"{self._database.place}: the append came too late; send it again")
         firsts = sheet.placed(found)
+        self._forget_other_eras()
         for draft, size, offset in zip(sheet.drafts, sheet.sizes, firsts, strict=True):
             batch = Batch(draft.partition, offset, at, draft.events)
-            self._recent[draft.partition].add(batch, size)
+            if self.era == era:
+                self._recent[draft.partition].add(batch, size)
             self._tail.advance(draft.partition, offset + len(draft.events))
         self._watch.tell()
         return firsts
+
+    def _forget_other_eras(self) -> None:
+        if self._remembered != self.era:
+            self._remembered = self.era
+            for one in self._recent:
+                one.clear()
 
     def _batch(
         self, partition: int, offset: int, count: int, appended_at: datetime, body: bytes

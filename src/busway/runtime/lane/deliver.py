@@ -28,12 +28,15 @@ class Deliverer:
         self._stays = False
         """Whether nothing could be settled: an event behind may get through where this cannot."""
         self._fates = Fates()
+        self._era = assignment.hub.follow.era
 
     async def turn(self, loop: Loop) -> None:
         """Work one portion, or wait for one."""
         if self._to.tenure.lost:
             with loop.idle():
                 await asyncio.Event().wait()
+        if self._era != self._to.hub.follow.era:  # what it knows may be of events that are lost
+            self._era, self._known, self._fates = self._to.hub.follow.era, False, Fates()
         if not self._known:
             await self._catch_up()
             return
@@ -56,7 +59,7 @@ class Deliverer:
             portion = await self._careful.take(portion, self._fates)
         before, self._known = self._cursor, False
         try:
-            self._cursor = await Passage(self._to, portion, self._fates).run(loop)
+            self._cursor = await Passage(self._to, portion, self._fates, self._era).run(loop)
         except Stale:
             return
         self._known, self._stays = True, self._cursor == before

@@ -18,19 +18,21 @@ from busway.runtime.loop import Loop
 
 
 class Stale(Exception):
-    """Somebody else moved the lane's cursor; what was done is not settled."""
+    """What was done is not settled: somebody else moved the lane's cursor, or it may be lost."""
 
 
 class Passage:
     """Works one portion of a lane until it is settled.
 
     ``fates`` is what events of the lane have come to already: in an earlier passage that could not
-    settle them because an event before them found its destination down.
+    settle them because an event before them found its destination down. ``era`` is the log's, from
+    before the portion was read: in another one its events may be lost, and not be settled.
     """
 
-    def __init__(self, assignment: Assignment, portion: Portion, fates: Fates) -> None:
+    def __init__(self, assignment: Assignment, portion: Portion, fates: Fates, era: int) -> None:
         self._to = assignment
         self._portion = portion
+        self._era = era
         self._fates = fates
         self._fates.add(portion.decided)
         self._start = portion.start
@@ -149,6 +151,8 @@ class Passage:
             place = (self._to.partition, self._start, end)
             found = settlement(hub.terms(flow), place, decided, keys, landed)
             found = msgspec.structs.replace(found, epoch=self._to.tenure.epoch)
+            if hub.follow.era != self._era:
+                raise Stale
             (applied,) = await hub.ledger.settle([found], self._to.along(found))
         if not applied:
             raise Stale

@@ -52,6 +52,7 @@ class ReplayLane:
         self._cursor = -1
         self._known = False
         self._fates = Fates()
+        self._era = to.hub.follow.era
         self._read: Sequence[Matched] = ()
         self._ahead = Portion(-1, -1, (), ())
 
@@ -62,6 +63,13 @@ class ReplayLane:
 
     async def turn(self, loop: Loop) -> None:
         """Work one portion."""
+        if self._era != self._to.hub.follow.era:
+            self._era, self._known, self._cursor, self._read = (
+                self._to.hub.follow.era,
+                False,
+                -1,
+                (),
+            )
         if not self._known:
             await self._catch_up()
         if self.finished:
@@ -75,7 +83,7 @@ class ReplayLane:
             portion = await self._careful.take(portion, self._fates)
         self._known = False
         try:
-            self._cursor = await Passage(self._to, portion, self._fates).run(loop)
+            self._cursor = await Passage(self._to, portion, self._fates, self._era).run(loop)
         except Stale:
             return
         self._known = True
