@@ -118,8 +118,9 @@ async def _batches(log: Log, partition: int) -> list[Batch]:
     found: list[Batch] = []
     offset, end = await log.bounds(partition)
     while offset < end:
-        found += await log.read(partition, offset, 1 << 20)
-        offset = found[-1].end
+        read = await log.read(partition, offset, 1 << 20)
+        found += read
+        offset = read[-1].end if read else end  # a hole
     return found
 
 

@@ -72,6 +72,12 @@ class LogMachine(RuleBasedStateMachine):
         found = self.runner.run(self.log.read(partition, offset, max_bytes))
         assert plain(found) == plain(expected)
 
+    @rule(partition=partitions, beyond=st.integers(-2, 6))
+    def continue_at(self, partition: int, beyond: int) -> None:
+        offset = max(self.runner.run(self.model.bounds(partition))[1] + beyond, 0)
+        expected = self.runner.run(self.model.continue_at(partition, offset))
+        assert self.runner.run(self.log.continue_at(partition, offset)) == expected
+
     @rule(partition=partitions, offset=offsets)
     def trim(self, partition: int, offset: int) -> None:
         expected = self.runner.run(self.model.trim(partition, offset))

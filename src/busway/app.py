@@ -26,6 +26,7 @@ from busway.runtime.lane.careful import ended as orderly
 from busway.runtime.lease.duty import REPLAY, on_duty
 from busway.runtime.lease.inherit import inherit
 from busway.runtime.loop import Loop, Turn
+from busway.runtime.loss import go_on_behind
 from busway.runtime.observe.alert import Alerts
 from busway.runtime.observe.gauge import Gauges
 from busway.runtime.observe.observer import Observer
@@ -103,6 +104,7 @@ class Node:
         """Learn what came last, open lanes and sinks, then take events."""
         for caution in self._stores.cautions:
             _log.warning("what was acknowledged could be lost", how=caution)
+        await go_on_behind(self._stores.log, self._stores.ledger)
         if self.role != "work":  # which learns before it appends, should it ever do so
             await self._appender.rebuild()
         self._appending = asyncio.create_task(self._append_forever())

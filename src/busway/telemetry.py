@@ -110,6 +110,9 @@ class Metrics:
         self.fenced = self._counter(
             "fenced", "Loads and settlements refused under an old lease", "flow"
         )
+        self.missing = self._counter(
+            "missing_events", "Offsets that lanes passed where the log had lost the events", "flow"
+        )
         self.beat_age = self._gauge(
             "beat_age_seconds", "Since the last beat of a worker that shares; else 0"
         )

@@ -24,6 +24,9 @@ class TestSqliteLog(DurableLogSuite, FullLogSuite):
     async def open_log(self, place: Path, partitions: int) -> Log:
         return sqlite_log(place, partitions)
 
+    async def open_beside(self, place: Path, log: Log) -> None:
+        """Nobody else may have it open."""
+
     async def open_small_log(self, place: Path, max_bytes: int) -> Log:
         return sqlite_log(place, 1, max_bytes)
 

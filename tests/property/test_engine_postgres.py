@@ -110,7 +110,7 @@ class PostgresLogMachine(LogMachine):
     def both_see_all(self) -> None:
         for partition in range(PARTITIONS):
             base, _ = self.runner.run(self.model.bounds(partition))
-            expected = plain(self.runner.run(self.model.read(partition, base, ALL)))
+            expected = plain(self.runner.run(followed(self.model, partition, base)))
             for log in (self.log, self.other):
                 assert plain(self.runner.run(followed(log, partition, base))) == expected
 

@@ -104,6 +104,13 @@ class SharedLogMachine(RuleBasedStateMachine):
         expected = self.runner.run(self.model.trim(partition, offset))
         assert self.runner.run(self.log.trim(partition, offset)) == expected
 
+    @rule(partition=partitions, beyond=st.integers(-2, 6))
+    def continue_at(self, partition: int, beyond: int) -> None:
+        offset = max(self.runner.run(self.model.bounds(partition))[1] + beyond, 0)
+        expected = self.runner.run(self.model.continue_at(partition, offset))
+        self.runner.run(self.untrimmed.continue_at(partition, offset))
+        assert self.runner.run(self.log.continue_at(partition, offset)) == expected
+
     @rule()
     def reopen(self) -> None:
         number = self.logs.index(self.log)

@@ -123,9 +123,12 @@ class Appender:
             if partition in self._unfollowed:
                 await self._known.learn(partition)
                 self._unfollowed.discard(partition)
-            await self._log.wait(partition, self._known.end(partition))
+            before = self._known.end(partition)
+            await self._log.wait(partition, before)
             await self._clock.sleep(GATHER_S)
             await self._known.learn(partition)
+            if self._known.end(partition) == before:
+                await self._known.skip(partition)
         except StoreError:
             self._unfollowed.add(partition)
             raise

@@ -88,6 +88,10 @@ class Follow:
         """Return once there may be something at ``offset``."""
         await self._log.wait(partition, offset)
 
+    async def end(self, partition: int) -> int:
+        """Return where the log ends, by a look."""
+        return (await self._log.bounds(partition))[1]
+
     def _known(self, partition: int, offset: int, max_bytes: int) -> list[Matched]:
         """Return the batches from ``offset`` on that another lane has read."""
         self._forget_other_eras()

@@ -48,15 +48,12 @@ class Known:
         does not move it beyond now.
         """
         newest = [await self._last_append(p) for p in range(self._log.partitions)]
-        known = [at for at in newest if at is not None]
-        last = min(max(known), self._clock.now()) if known else None
-        since = None if last is None else last - timedelta(seconds=self._window_s)
+        now = self._clock.now()  # also where all end with what they have lost
+        last = min(max((at for at in newest if at is not None), default=now), now)
+        since = last - timedelta(seconds=self._window_s)
         for partition in range(self._log.partitions):
-            if since is None:
-                _, self._ends[partition] = await self._log.bounds(partition)
-            else:
-                self._ends[partition] = await self._log.offset_at(partition, since)
-                await self.learn(partition)
+            self._ends[partition] = await self._log.offset_at(partition, since)
+            await self.learn(partition)
 
     async def learn(self, partition: int) -> None:
         """Learn what others have appended to a partition."""
@@ -67,6 +64,12 @@ class Known:
                     known = digests_of(map(_decode_identity, batch.events))
                     self._recent.add(known, self._clock.monotonic())
             self._reached(partition, batches[-1].end)
+
+    async def skip(self, partition: int) -> None:
+        """Go on at the end of a partition that has nothing more before it: it has lost it."""
+        _, end = await self._log.bounds(partition)
+        if not await self._log.read(partition, self._ends[partition], 1):
+            self._reached(partition, end)
 
     def appended(self, drafts: Sequence[Draft], firsts: Sequence[int]) -> None:
         """Note what was appended here: that need not be learned."""

@@ -60,9 +60,11 @@ class Recent:
 
 
 def fitting(batches: Iterable[Sized], max_bytes: int) -> list[Batch]:
-    """Return the first batch and those after it that fit with it into ``max_bytes``."""
+    """Return the first batch and those that follow on it and fit with it into ``max_bytes``."""
     found: list[Batch] = []
     for batch, size in batches:
+        if found and found[-1].end != batch.offset:
+            break
         max_bytes -= size
         if max_bytes >= 0 or not found:
             found.append(batch)

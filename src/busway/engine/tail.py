@@ -13,6 +13,11 @@ class Tail:
         self._ends = list(ends)
         self._waiting: list[set[asyncio.Future[None]]] = [set() for _ in ends]
 
+    @property
+    def ends(self) -> Sequence[int]:
+        """All of them, as they are now."""
+        return tuple(self._ends)
+
     def end(self, partition: int) -> int:
         return self._ends[partition]
 
@@ -20,10 +25,6 @@ class Tail:
         """Move the end on and wake everybody who waits for that."""
         self._ends[partition] = max(end, self._ends[partition])
         self._wake(partition)
-
-    def correct(self, partition: int, end: int) -> None:
-        """Move the end back to where it is: what was behind it is lost."""
-        self._ends[partition] = end
 
     async def wait(self, partition: int, offset: int) -> None:
         """Return once the end is beyond ``offset``, or the log is closed."""

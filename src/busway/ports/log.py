@@ -34,7 +34,8 @@ class Log(Protocol):
     """Holds events, in batches, and nothing else. Safe for concurrent use by tasks of one loop.
 
     ``identity`` names this log for ever (a copy of its data has the same one); ``partitions`` is
-    fixed when the log is made. Offsets are dense: the n-th event of a partition has offset n.
+    fixed when the log is made. Offsets are dense: the n-th event of a partition has offset n. Only
+    ``continue_at`` leaves a hole, in the place of events that the log has lost.
     """
 
     @property
@@ -55,11 +56,12 @@ class Log(Protocol):
     async def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[Batch]:
         """Return whole batches from the one that holds ``offset``, at least one where there is one.
 
-        Further batches follow while they fit ``max_bytes`` (an engine may stop after a thousand).
-        A trimmed ``offset`` reads from the first kept one. The first batch may begin before
+        Further batches follow while they fit ``max_bytes`` (an engine may stop after a thousand)
+        and each begins where the one before ends: not beyond a hole. A trimmed ``offset``, or one
+        in a hole, reads from the first kept one after it. The first batch may begin before
         ``offset``; the caller cuts it. What another process appended may be left out until
         ``bounds`` or ``wait`` has told of it here, what it trimmed may be found until ``bounds``
-        has.
+        has. Where nothing is found before the end that ``bounds`` told, there is nothing.
         Raises :class:`StoreDamaged` when a stored batch is not what was written.
         """
         ...
@@ -69,7 +71,19 @@ class Log(Protocol):
         ...
 
     async def trim(self, partition: int, offset: int) -> int:
-        """Forget batches that end at or before ``offset``; return how many events went."""
+        """Forget batches that end at or before ``offset``.
+
+        Returns by how many offsets the first kept one moves on: what went, and holes.
+        """
+        ...
+
+    async def continue_at(self, partition: int, offset: int) -> int:
+        """Have the next event get ``offset`` where the partition ends before it, else do nothing.
+
+        Returns where the partition ended. What is kept stays, and has a hole behind it; where
+        nothing is kept, ``offset`` is the first kept one as well as the end. Durable when it
+        returns; others may append, or ask for the same, meanwhile.
+        """
         ...
 
     async def offset_at(self, partition: int, at: datetime) -> int:

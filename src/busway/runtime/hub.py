@@ -25,13 +25,15 @@ from busway.runtime.outage import Outage
 
 
 class DeliveryObserver(Protocol):
-    """Hears of each settled batch, each retry and each refusal of an old lease; for telemetry."""
+    """Hears of each settled batch, retry, hole and refusal of an old lease; for telemetry."""
 
     def settled(self, place: tuple[str, int, int, int], counts: Counts, times: Times) -> None: ...
 
     def retried(self, flow: str, fate: str, count: int = 1) -> None: ...
 
     def fenced(self, flow: str) -> None: ...
+
+    def missing(self, place: tuple[str, int, int, int]) -> None: ...
 
 
 class Times(msgspec.Struct, frozen=True):

@@ -21,7 +21,7 @@ import pytest
 import pytest_asyncio
 
 from busway.errors import StoreFull
-from busway.ports import Batch, Draft, Log
+from busway.ports import Batch, Dated, Draft, Log
 
 AT = datetime(2030, 1, 1, 12, 30, 15, 123456, tzinfo=UTC)
 PATIENCE_S = 10.0
@@ -136,6 +136,101 @@ class LogSuite(ABC):
         assert await log.offset_at(0, AT) == 2
         assert await log.offset_at(1, AT) == 0
 
+    async def test_a_log_goes_on_behind_what_it_has_lost(self, log: Log) -> None:
+        await log.append([Draft(0, [b"a", b"b"])], AT)
+        assert await log.continue_at(0, 5) == 2
+        assert await log.bounds(0) == (0, 5)
+        assert list(await log.append([Draft(0, [b"c"]), Draft(1, [b"x"])], AT)) == [5, 0]
+        assert list(await log.append([Draft(0, [b"d"])], AT)) == [6]
+        assert await log.bounds(0) == (0, 7)
+        for offset in (0, 1):
+            assert (
+                events_of(await log.read(0, offset, _MANY_BYTES), offset) == [b"a", b"b"][offset:]
+            )
+        for offset in (2, 3, 4, 5):
+            for max_bytes in (0, _MANY_BYTES):
+                assert (await log.read(0, offset, max_bytes))[0].offset == 5
+            assert events_of(await log.read(0, offset, _MANY_BYTES)) == [b"c", b"d"]
+        if isinstance(log, Dated):
+            found = [await log.appended_at(0, offset) for offset in range(8)]
+            assert found == [AT, AT, None, None, None, AT, AT, None]
+
+    async def test_a_log_that_is_as_far_does_not_go_on_elsewhere(self, log: Log) -> None:
+        await log.append([Draft(0, [b"a", b"b"])], AT)
+        for offset in (0, 1, 2):
+            assert await log.continue_at(0, offset) == 2
+        assert await log.bounds(0) == (0, 2)
+        assert await log.continue_at(0, 3) == 2
+        assert await log.continue_at(0, 3) == 3
+        assert [await log.bounds(partition) for partition in (0, 1)] == [(0, 3), (0, 0)]
+        assert list(await log.append([Draft(0, [b"c"])], AT)) == [3]
+
+    async def test_a_log_without_events_begins_where_it_goes_on(self, log: Log) -> None:
+        await log.append([Draft(1, [b"a"])], AT)
+        await log.trim(1, 1)
+        for partition, before in ((0, 0), (1, 1)):
+            assert await log.continue_at(partition, 5) == before
+            assert await log.bounds(partition) == (5, 5)
+            assert list(await log.read(partition, 0, _MANY_BYTES)) == []
+            assert list(await log.append([Draft(partition, [b"b"])], AT)) == [5]
+            assert events_of(await log.read(partition, 0, _MANY_BYTES)) == [b"b"]
+            assert await log.bounds(partition) == (5, 6)
+
+    async def test_a_hole_at_the_end_holds_nothing(self, log: Log) -> None:
+        await log.append([Draft(0, [b"a"])], AT)
+        waiting = asyncio.create_task(log.wait(0, 1))
+        await asyncio.sleep(0)
+        await log.continue_at(0, 3)
+        async with asyncio.timeout(PATIENCE_S):
+            await waiting
+        await log.continue_at(0, 5)
+        for offset in (1, 2, 4, 5):
+            assert list(await log.read(0, offset, _MANY_BYTES)) == []
+        await log.append([Draft(0, [b"b"])], AT)
+        for offset in (1, 2, 4, 5):
+            assert events_of(await log.read(0, offset, 0)) == [b"b"]
+
+    async def test_offset_at_finds_what_is_behind_a_hole(self, log: Log) -> None:
+        minute = timedelta(minutes=1)
+        await log.append([Draft(0, [b"a"])], AT)
+        await log.append([Draft(0, [b"b"])], AT + minute)
+        await log.continue_at(0, 5)
+        assert await log.offset_at(0, AT + minute) == 1
+        assert await log.offset_at(0, AT + 2 * minute) == 5
+        await log.append([Draft(0, [b"c"])], AT + 3 * minute)
+        await log.append([Draft(0, [b"d"])], AT + 4 * minute)
+        found = [await log.offset_at(0, AT + number * minute) for number in range(6)]
+        assert found == [0, 1, 5, 5, 6, 7]
+        await log.trim(0, 2)
+        assert await log.offset_at(0, AT) == 5
+
+    async def test_a_trim_goes_over_a_hole(self, log: Log) -> None:
+        await log.append([Draft(0, [b"a", b"b"])], AT)
+        await log.append([Draft(0, [b"c"])], AT)
+        await log.continue_at(0, 5)
+        await log.append([Draft(0, [b"d"])], AT)
+        assert await log.trim(0, 2) == 2
+        assert await log.bounds(0) == (2, 6)
+        assert await log.trim(0, 4) == 3
+        assert await log.bounds(0) == (5, 6)
+        await log.continue_at(0, 9)
+        assert await log.trim(0, 7) == 4
+        assert await log.bounds(0) == (9, 9)
+        assert list(await log.append([Draft(0, [b"e"])], AT)) == [9]
+        assert events_of(await log.read(0, 0, _MANY_BYTES)) == [b"e"]
+
+    async def test_a_log_goes_on_while_events_are_appended(self, log: Log) -> None:
+        async def moved() -> list[int]:
+            return [await log.continue_at(0, 10 * n) for n in range(1, 11)]
+
+        async def appended() -> list[int]:
+            return [(await log.append([Draft(0, [b"%d" % n])], AT))[0] for n in range(30)]
+
+        (_, firsts) = await asyncio.gather(moved(), appended())
+        assert firsts == sorted(set(firsts))
+        for number, first in enumerate(firsts):
+            assert events_of(await log.read(0, first, 0), first) == [b"%d" % number]
+
     async def test_wait_returns_when_there_is_more_already(self, log: Log) -> None:
         await log.append([Draft(0, [b"a"])], AT)
         async with asyncio.timeout(PATIENCE_S):
@@ -202,6 +297,52 @@ class DurableLogSuite(LogSuite):
             assert list(await log.append([Draft(1, [b"c"])], AT)) == [2]
         finally:
             await log.close()
+
+    async def test_a_hole_is_there_when_it_is_opened_again(self, tmp_path: Path) -> None:
+        log = await self.open_log(tmp_path, 2)
+        await log.append([Draft(0, [b"a", b"b"])], AT)
+        for partition in (0, 1):
+            await log.continue_at(partition, 5)
+        await log.close()
+        log = await self.open_log(tmp_path, 2)
+        try:
+            assert [await log.bounds(partition) for partition in (0, 1)] == [(0, 5), (5, 5)]
+            drafts = [Draft(0, [b"c"]), Draft(1, [b"d"])]
+            assert list(await log.append(drafts, AT)) == [5, 5]
+        finally:
+            await log.close()
+        log = await self.open_log(tmp_path, 2)
+        try:
+            assert events_of(await log.read(0, 0, _MANY_BYTES)) == [b"a", b"b"]
+            assert events_of(await log.read(0, 2, _MANY_BYTES)) == [b"c"]
+            assert events_of(await log.read(1, 0, _MANY_BYTES)) == [b"d"]
+        finally:
+            await log.close()
+
+    async def test_what_others_append_goes_behind_a_hole(self, tmp_path: Path) -> None:
+        first = await self.open_log(tmp_path, 1)
+        second = await self.open_beside(tmp_path, first)
+        if second is None:
+            await first.close()
+            return
+        try:
+            await second.append([Draft(0, [b"a"])], AT)
+            assert await first.continue_at(0, 5) == 1
+            assert list(await second.append([Draft(0, [b"b"])], AT)) == [5]
+            assert await second.continue_at(0, 9) == 6
+            assert await first.continue_at(0, 9) == 9
+            assert list(await first.append([Draft(0, [b"c"])], AT)) == [9]
+            for log in (first, second):
+                assert await log.bounds(0) == (0, 10)
+                assert events_of(await log.read(0, 2, _MANY_BYTES)) == [b"b"]
+                assert events_of(await log.read(0, 6, _MANY_BYTES)) == [b"c"]
+        finally:
+            await first.close()
+            await second.close()
+
+    async def open_beside(self, place: Path, log: Log) -> Log | None:
+        """Open a log once more, as another process does; ``None`` where only one may."""
+        return await self.open_log(place, log.partitions)
 
     async def test_the_end_survives_a_trim_of_everything(self, tmp_path: Path) -> None:
         log = await self.open_log(tmp_path, 2)

@@ -50,7 +50,7 @@ class MemoryLog:
             if batch.end <= offset:
                 continue
             max_bytes -= codec.size(batch.events)
-            if found and max_bytes < 0:
+            if found and (max_bytes < 0 or found[-1].end != batch.offset):
                 break
             found.append(batch)
         return found
@@ -65,6 +65,14 @@ class MemoryLog:
         base = kept[0].offset if kept else end
         self._bounds[partition] = (base, end)
         return base - first
+
+    async def continue_at(self, partition: int, offset: int) -> int:
+        first, end = self._bounds[partition]
+        if end < offset:
+            self._bounds[partition] = (first if self._batches[partition] else offset, offset)
+            async with self._grown:
+                self._grown.notify_all()
+        return end
 
     async def offset_at(self, partition: int, at: datetime) -> int:
         for batch in self._batches[partition]:

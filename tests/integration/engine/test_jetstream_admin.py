@@ -88,6 +88,27 @@ async def test_a_stream_that_was_purged_is_damaged(server: NatsCluster, place: P
             await JetStreamLog.open(place, 2)
 
 
+async def test_a_process_under_which_a_partition_was_purged_works_no_more_of_it(
+    server: NatsCluster, place: Place
+) -> None:
+    async with opened(place) as log:
+        for number in range(5):
+            await log.append([Draft(0, [b"%d" % number]), Draft(1, [b"x"])], AT)
+        purged = {"filter": f"{place.name}.0"}
+        await request(server, f"$JS.API.STREAM.PURGE.{place.name}", purged)
+        with pytest.raises(StoreError, match="does not end where it did"):
+            await log.append([Draft(0, [b"x"])], AT)
+        async with opened(place) as fresh:
+            assert await fresh.bounds(0) == (0, 0)
+            assert await fresh.continue_at(0, 3) == 0
+            assert list(await fresh.append([Draft(0, [b"new"])], AT)) == [3]
+            for asked in (log.bounds(0), log.read(0, 3, 1), log.append([Draft(0, [b"x"])], AT)):
+                with pytest.raises(StoreDamaged, match=r"under this process.*start it anew"):
+                    await asked
+            assert list(await log.append([Draft(1, [b"y"])], AT)) == [5]
+            assert await fresh.bounds(0) == (3, 4)
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [

@@ -13,7 +13,7 @@ import pytest
 from busway.engine.postgres import PostgresLog
 from busway.engine.postgres.database import Database
 from busway.engine.postgres.schema import prepare
-from busway.errors import StoreError, StoreTooNew
+from busway.errors import StoreDamaged, StoreError, StoreTooNew
 from busway.ports import Draft
 from delivery_node import until
 from log_appenders import all_is_read, follow
@@ -135,23 +135,61 @@ async def test_a_restart_of_the_server_is_survived(server: PostgresServer) -> No
             assert (await following)[-1] == b"b"
 
 
-async def test_a_reader_waits_at_the_end_that_a_failover_left(server: PostgresServer) -> None:
+async def lose(server: PostgresServer, end: int) -> None:
+    """Have the log be as it was before, as a failover to a standby does that was behind."""
+    connection = await asyncpg.connect(server.dsn)
+    for schema in await connection.fetch(
+        "SELECT schemaname FROM pg_tables WHERE tablename = 'batch' AND schemaname LIKE 'lossy%'"
+    ):
+        name = schema["schemaname"]
+        await connection.execute(f'DELETE FROM {name}.batch WHERE "offset" >= {end}')
+        await connection.execute(f'UPDATE {name}.partition SET "end" = {end} WHERE partition = 0')
+    await connection.close()
+
+
+async def test_offsets_that_a_failover_took_back_are_not_given_to_readers_again(
+    server: PostgresServer,
+) -> None:
     async with log_of(server.dsn, "lossy") as log, log_of(server.dsn, "lossy") as reader:
         await log.append([Draft(0, [b"kept"])], AT)
         await log.append([Draft(0, [b"lost"])], AT)
         await reader.wait(0, 1)
-        connection = await asyncpg.connect(server.dsn)
-        await connection.execute('DELETE FROM lossy.batch WHERE "offset" = 1')
-        await connection.execute('UPDATE lossy.partition SET "end" = 1 WHERE partition = 0')
-        await connection.close()
+        await lose(server, 1)
         assert await reader.read(0, 1, 100) == []
-        waiting = asyncio.create_task(reader.wait(0, 1))
-        await asyncio.wait([waiting], timeout=0)
-        assert not waiting.done(), "it would ask again and again"
-        await log.append([Draft(0, [b"new"])], AT)
+        assert await reader.bounds(0) == (0, 2)
+        assert await log.append([Draft(0, [b"new"])], AT) == [2]
         async with asyncio.timeout(10):
-            await waiting
+            await reader.wait(0, 2)
         assert [list(one.events) for one in await reader.read(0, 1, 100)] == [[b"new"]]
+
+
+async def test_an_append_that_gets_offsets_which_were_given_before_is_refused(
+    server: PostgresServer,
+) -> None:
+    async with log_of(server.dsn, "lossy2") as log:
+        for event in (b"kept", b"lost", b"lost", b"lost"):
+            await log.append([Draft(0, [event])], AT)
+        await lose(server, 1)
+        with pytest.raises(StoreDamaged, match=r"has lost what it had acknowledged.*send it again"):
+            await log.append([Draft(0, [b"new"])], AT)
+        assert await log.append([Draft(0, [b"new"])], AT) == [4]
+        assert await log.bounds(0) == (0, 5)
+
+
+async def test_who_looks_on_notices_that_a_failover_lost_something(server: PostgresServer) -> None:
+    async with log_of(server.dsn, "lossy3") as log, log_of(server.dsn, "lossy3") as reader:
+        await log.append([Draft(0, [b"lost"] * 3)], AT)
+        await reader.wait(0, 2)
+        waiting = asyncio.create_task(reader.wait(0, 3))
+        await lose(server, 0)
+        async with asyncio.timeout(10), log_of(server.dsn, "lossy3") as fresh:
+
+            async def goes_on() -> bool:
+                return (await fresh.bounds(0))[1] == 3
+
+            await until(goes_on)
+            assert await fresh.append([Draft(0, [b"new"])], AT) == [3]
+            await waiting
 
 
 async def appended_in_the_end(log: PostgresLog) -> None:

@@ -44,3 +44,23 @@ async def test_a_time_in_which_nothing_ran_does_not_count() -> None:
     await log.append([Draft(0, [event.to_json()])], clock.now())
     await clock.turn(100 * WINDOW_S)
     assert await repeated(log, clock, [event]) == 1
+
+
+async def test_what_came_before_a_hole_at_the_end_is_recognised() -> None:
+    clock, log = HandClock(), MemoryLog(2)
+    event = Event(type="t", source="/s", id="1")
+    await log.append([Draft(0, [event.to_json()])], clock.now())
+    for partition in (0, 1):
+        await log.continue_at(partition, 5)
+    assert await repeated(log, clock, [event]) == 1
+
+
+async def test_who_follows_waits_behind_a_hole_at_the_end() -> None:
+    clock, log = HandClock(), MemoryLog(1)
+    appender = Appender(log, clock, WINDOW_S)
+    await appender.rebuild()
+    await log.continue_at(0, 5)
+    following = asyncio.create_task(appender.follow(0))
+    await clock.turn(1.0)
+    await following
+    assert appender._known.end(0) == 5

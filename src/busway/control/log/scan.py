@@ -85,8 +85,8 @@ class Backward:
         """Look at one page more."""
         start = max(self.stretch.first, self.end - self._events)
         page = await self._page(start)
-        if not page:  # it was trimmed meanwhile
-            self.end = self.stretch.first
+        if not page:
+            await self._pass(start)
             return
         first = max(self.stretch.first, page[0].offset)
         found = await asyncio.to_thread(_matching, page, (first, self.end), self._wanted)
@@ -95,6 +95,12 @@ class Backward:
         self.oldest = page[0].appended_at
         self._adapt(page)
         self.end = min(start, first)
+
+    async def _pass(self, start: int) -> None:
+        """Pass a page without anything: a hole, or what was trimmed meanwhile with all before."""
+        base, _ = await self._log.bounds(self.stretch.partition)
+        self.end = start if base < start else self.stretch.first
+        self._events = min(2 * self._events, _MOST_EVENTS)
 
     async def _page(self, start: int) -> list[Batch]:
         page: list[Batch] = []

@@ -192,7 +192,10 @@ class Tail:
         batches: list[Batch] = []
         for partition, offset in enumerate(list(self._next)):
             if offset < ends[partition]:
-                batches += await self._log.read(partition, offset, READ_BYTES)
+                found = await self._log.read(partition, offset, READ_BYTES)
+                batches += found
+                if not found:  # up to there it has lost all
+                    self._next[partition] = ends[partition]
         for batch in _as_they_came(batches):
             yield self._taken(batch, ends[batch.partition])
 

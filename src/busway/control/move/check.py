@@ -42,7 +42,7 @@ async def compare_events(origin: Log, target: Log, partition: int, counted: Coun
     digest = xxhash.xxh3_128()
     theirs = _Events(target, partition, base)
     async for batch in _batches(origin, partition, base, end):
-        events = await theirs.next(len(batch.events), batch.appended_at)
+        events = await theirs.next(batch)
         if events != list(batch.events):
             raise _damaged(partition, f"{batch.offset}..{batch.end} is not the same")
         digest.update(b"".join(events))
@@ -85,7 +85,7 @@ async def _batches(log: Log, partition: int, base: int, end: int) -> AsyncIterat
     while base < end:
         found = await log.read(partition, base, READ_BYTES)
         if not found:
-            raise _damaged(partition, f"nothing is at offset {base}")
+            return  # what is left is a hole
         for batch in found:
             yield batch
         base = found[-1].end
@@ -100,18 +100,22 @@ class _Events:
         self._left: list[bytes] = []
         self._at: datetime | None = None
 
-    async def next(self, count: int, at: datetime) -> list[bytes]:
-        """Return the next events; all of them came ``at`` that time."""
+    async def next(self, wanted: Batch) -> list[bytes]:
+        """Return as many events as a batch has, which have its offsets and its time."""
         found: list[bytes] = []
-        while len(found) < count:
+        while len(found) < len(wanted.events):
             if not self._left:
-                batch = await anext(self._batches)
+                batch = await anext(self._batches, None)
+                offset = wanted.offset + len(found)
+                if batch is None or batch.offset != offset:
+                    raise _damaged(self._partition, f"nothing begins at offset {offset}")
                 self._left, self._at = list(batch.events), batch.appended_at
-            if self._at != at:
-                raise _damaged(self._partition, f"an event of {at} came at {self._at}")
-            wanted = count - len(found)
-            found += self._left[:wanted]
-            self._left = self._left[wanted:]
+            if self._at != wanted.appended_at:
+                what = f"an event of {wanted.appended_at} came at {self._at}"
+                raise _damaged(self._partition, what)
+            left = len(wanted.events) - len(found)
+            found += self._left[:left]
+            self._left = self._left[left:]
         return found
 
 

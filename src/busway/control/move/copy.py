@@ -31,8 +31,12 @@ async def copy_events(origin: Log, receiving: Receiving, reached: Reached) -> No
         while offset < end:
             reached(before + offset - base)
             batches = await _several(origin, partition, offset)
-            await receiving.append(batches)
-            offset = batches[-1].end
+            following = batches[0].offset if batches else end
+            if following > offset:  # a hole
+                await receiving.log.continue_at(partition, following)
+            if batches:
+                await receiving.append(batches)
+            offset = batches[-1].end if batches else end
         if kept < base:
             await receiving.log.trim(partition, base)
         before += end - base
@@ -80,7 +84,7 @@ async def _several(log: Log, partition: int, offset: int) -> Sequence[Batch]:
     left = PORTION_BYTES
     while left > 0 and len(found) < _MOST_BATCHES:
         read = await log.read(partition, offset, left)
-        if not read:
+        if not read or (found and read[0].offset > offset):
             break
         found += [_behind(one, offset) for one in read]
         left -= sum(sum(map(len, one.events)) for one in read)

@@ -12,11 +12,15 @@ _KEPT = 2_048
 
 
 class Chart:
-    """Takes in every batch that is seen; nothing in it goes backwards."""
+    """Takes in every batch that is seen; nothing in it goes backwards.
+
+    Where the stream has, all that is known of the partition here is in doubt.
+    """
 
     def __init__(self, partitions: int) -> None:
         self.partitions = partitions
         self.tail = Tail([0] * partitions)
+        self._went_back: set[int] = set()
         self._last: list[Spot | None] = [None] * partitions
         self._kept: list[_Kept] = [_Kept() for _ in range(partitions)]
 
@@ -24,12 +28,18 @@ class Chart:
         """Return the last batch of a partition, ``None`` while none was seen."""
         return self._last[partition]
 
+    def went_back(self, partition: int) -> bool:
+        """Say whether a batch was seen behind the last one, at an offset that was given before."""
+        return partition in self._went_back
+
     def note(self, partition: int, spot: Spot) -> None:
         """Take in where a batch is; a later one than was known moves the end on."""
         if spot.count:
             self._kept[partition].add(spot)
         last = self._last[partition]
         if last is None or spot.seq > last.seq:
+            if last is not None and spot.offset < last.end:
+                self._went_back.add(partition)
             self._last[partition] = spot
             self.tail.advance(partition, spot.end)
 

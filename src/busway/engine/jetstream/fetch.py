@@ -43,8 +43,12 @@ class Fetch:
             if not got or not pending or left <= 0:
                 break
             seq = found[-1].spot.seq + 1
-        if not found and (message := await self._stream.next(partition, seq)):
-            found.append(message)  # the replica that answered has not come as far
+        while not found or not found[-1].spot.count:
+            # the replica that answered may not have come as far
+            message = await self._stream.next(partition, found[-1].spot.seq + 1 if found else seq)
+            if message is None:
+                break
+            found.append(message)
         for message in found:
             self._chart.note(partition, message.spot)
         return found

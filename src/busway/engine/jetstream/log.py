@@ -99,31 +99,38 @@ class JetStreamLog:
         for draft in drafts:
             if not 0 <= draft.partition < self.partitions or not draft.events:
                 raise ValueError(f"no events, or no such partition: {draft.partition}")
+            self._make_sure_of(draft.partition)
         if not drafts:
             return []
         # it goes on, also when its caller does not: what it stores must be known here
         return await asyncio.shield(asyncio.ensure_future(self._append(drafts, at)))
 
     async def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[Batch]:
-        if offset >= self._chart.tail.end(partition):
+        self._make_sure_of(partition)
+        end = self._chart.tail.end(partition)
+        if offset >= end:
             return ()
         recent = self._recent[partition].read(offset, max_bytes)
         if recent:
             return recent
         seq = await self._fetch.holding(partition, max(offset, 0))
         messages = await self._fetch.several(partition, seq, max_bytes)
-        joined = await self._joined(partition, offset, messages)
+        joined = await self._joined(partition, (offset, end), messages)
         return self._fitting(partition, joined, max_bytes)
 
     async def bounds(self, partition: int) -> tuple[int, int]:
         state = await self._watch.look()
+        self._make_sure_of(partition)
         if state.gone != self._gone:
             self._gone = state.gone
             self._bases.clear()
         base = self._bases.get(partition)
         if base is None:
-            base = self._bases[partition] = await self._base(partition)
+            begun = self._chart.last(partition) is not None
+            base = await self._base(partition)
             self._recent[partition].forget(base)  # others may have trimmed
+            if begun:
+                self._bases[partition] = base
         return base, self._chart.tail.end(partition)
 
     async def trim(self, partition: int, offset: int) -> int:
@@ -132,8 +139,20 @@ class JetStreamLog:
         self._recent[partition].forget(after)
         return max(after - before, 0)
 
+    async def continue_at(self, partition: int, offset: int) -> int:
+        await self._watch.look()
+        async with self._lock:
+            before = await self._publisher.continue_at(partition, offset)
+        first = await self._fetch.first(partition) if before < offset else None
+        if first is not None and not first.count and first.end == before:
+            await self._trim_to(partition, before)  # nothing was kept: no hole
+        return before
+
     async def offset_at(self, partition: int, at: datetime) -> int:
-        found = await self._fetch.search(partition, lambda spot: bool(spot.count) and spot.at >= at)
+        # one without events is as old as what is before it; what it says begins behind it
+        found = await self._fetch.search(partition, lambda spot: spot.at >= at)
+        while found is not None and not found.count:
+            found = await self._fetch.search(partition, lambda spot: spot.at >= at, found.seq + 1)
         return self._chart.tail.end(partition) if found is None else found.offset
 
     async def appended_at(self, partition: int, offset: int) -> datetime | None:
@@ -216,18 +235,24 @@ class JetStreamLog:
         return 0
 
     async def _joined(
-        self, partition: int, offset: int, messages: Sequence[Message]
+        self, partition: int, place: tuple[int, int], messages: Sequence[Message]
     ) -> Sequence[Message]:
-        """Return the messages up to where one is missing, as happens while they are trimmed.
+        """Return the messages with events up to where one is missing: at a hole, or as happens
+        while they are trimmed.
 
-        Raises :class:`StoreDamaged` when one is missing before the first of them.
+        Raises :class:`StoreDamaged` when one is missing before the first of them. ``place`` is the
+        offset that was asked for, and where the partition ended then.
         """
-        begins = messages[0].spot.offset if messages else self._chart.tail.end(partition)
-        if begins > offset:
+        offset, end = place
+        ahead = list(itertools.takewhile(lambda one: not one.spot.count, messages))
+        found = messages[len(ahead) :]
+        goes_on = max(offset, ahead[-1].spot.end) if ahead else offset
+        begins = found[0].spot.offset if found else end
+        if begins > goes_on:
             await self._make_sure_of_trim(partition, begins)
-        pairs = enumerate(itertools.pairwise(messages), 1)
+        pairs = enumerate(itertools.pairwise(found), 1)
         gap = (n for n, (before, after) in pairs if before.spot.end != after.spot.offset)
-        return messages[: next(gap, len(messages))]
+        return found[: next(gap, len(found))]
 
     async def _make_sure_of_trim(self, partition: int, offset: int) -> None:
         for pause_s in _LAG_S:
@@ -235,6 +260,14 @@ class JetStreamLog:
             if await self._base(partition) >= offset:
                 return
         raise self._missing(partition, offset)
+
+    def _make_sure_of(self, partition: int) -> None:
+        """Raise :class:`StoreDamaged` where offsets were given again that are known here."""
+        if self._chart.went_back(partition):
+            raise StoreDamaged(
+                f"{self._place}, partition {partition}: events were deleted under this process,"
+                " and others append in their place; start it anew"
+            )
 
     def _missing(self, partition: int, offset: int) -> StoreDamaged:
         return StoreDamaged(

@@ -12,7 +12,7 @@ import msgspec
 from busway.engine.jetstream.check import check_server
 from busway.engine.jetstream.link import Link, Unanswered
 from busway.engine.jetstream.log import JetStreamLog
-from busway.engine.jetstream.parcel import Sent, marker, packed, parcels, room_for
+from busway.engine.jetstream.parcel import Sent, packed, parcels, room_for
 from busway.engine.jetstream.patience import Patience
 from busway.engine.jetstream.place import Place
 from busway.engine.jetstream.prepare import adopt, holds, open_up, standing, used
@@ -72,7 +72,7 @@ class JetStreamTarget:
             limits = (0, self._settings.max_event_bytes)
             log = await ReceivingLog.open(self._place, len(bases), *limits)
             try:
-                await log.begin_at(bases, move)
+                await log.begin_at(bases)
             except BaseException:
                 await log.close()
                 raise
@@ -114,15 +114,11 @@ class JetStreamReceiving:
 class ReceivingLog(JetStreamLog):
     """A log into which batches are put at their places, many at a time on their way."""
 
-    async def begin_at(self, bases: Sequence[int], move: Move) -> None:
+    async def begin_at(self, bases: Sequence[int]) -> None:
         """Have each partition that ends before its base begin there, anew."""
         for partition, base in enumerate(bases):
-            _, end = await self.bounds(partition)
-            if end < base:
-                name = f"{uuid.uuid4().hex}.0"
-                await self._store([Sent(marker(partition), base, 0, name, move.begun_at)])
-                if (last := self._chart.last(partition)) is not None:
-                    await self._stream.purge(partition, last.seq)
+            if await self.continue_at(partition, base) < base:
+                await self.trim(partition, base)
 
     async def place(self, batches: Sequence[Batch]) -> None:
         """Store batches of one partition behind each other."""

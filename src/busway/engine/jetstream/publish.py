@@ -9,20 +9,22 @@ the memory that the servers have of message ids, which ends, only saves the look
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 
 from busway.engine.jetstream.chart import Chart
 from busway.engine.jetstream.link import TooLarge, Unanswered
 from busway.engine.jetstream.message import Spot
-from busway.engine.jetstream.parcel import Parcel, Sent
+from busway.engine.jetstream.parcel import Parcel, Sent, marker
 from busway.engine.jetstream.patience import PATIENCE_S, Patience
 from busway.engine.jetstream.stream import Fault, Refused, Stream, refusal
 from busway.errors import StoreError, StoreFull
 
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _UNKNOWN = "it is not known whether the events were stored"
 _MESSAGE_ID = "Nats-Msg-Id"
 _BATCH = "Nats-Batch-Id"
@@ -71,6 +73,30 @@ class Publisher:
         if len(parcels) == 1 or (self.atomic and len(parcels) <= _BATCH_MESSAGES):
             return await self._whole(parcels, at, patience)
         return await self._apart(parcels, at, patience)
+
+    async def continue_at(self, partition: int, offset: int) -> int:
+        """Have a partition that ends before an offset go on there; return where it ended.
+
+        Only a message that follows the one that was last can say so, so that nothing that others
+        append comes between.
+        """
+        patience = Patience("it is not known where the partition goes on", self.patience_s)
+        while True:
+            last = self._chart.last(partition)
+            end = last.end if last else 0
+            if end >= offset:
+                return end
+            name, at = f"{uuid.uuid4().hex}.0", last.at if last else _LONG_AGO
+            one = Sent(marker(partition), offset, last.seq if last else 0, name, at)
+            try:
+                (spot,) = await self._send([one])
+            except (_Raced, Unanswered) as error:
+                await patience.pause(error)
+                with contextlib.suppress(Unanswered):
+                    await self._learn([one])
+            else:
+                self._chart.note(partition, spot)
+                return end
 
     async def _apart(
         self, parcels: Sequence[Parcel], at: datetime, patience: Patience

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Self
 
@@ -80,11 +80,11 @@ class PostgresLog:
             return recent
         await self._turns.make_certain()
         found = await self._database.rows("log/read", partition, offset, max_bytes, _READ_ROWS)
-        batches = [one for row in found if (one := self._batch(partition, *row)).end > offset]
+        batches = _joined(self._batch(partition, *row) for row in found)
         if batches:
             self._tail.advance(partition, batches[-1].end)
-        elif self._tail.end(partition) > offset:  # a failover has lost it
-            self._tail.correct(partition, (await self.bounds(partition))[1])
+        elif (known := self._tail.end(partition)) > offset:
+            await self.continue_at(partition, known)  # where a failover has lost it
         return batches
 
     async def bounds(self, partition: int) -> tuple[int, int]:
@@ -99,6 +99,12 @@ class PostgresLog:
             self._sweep.trimmed(gone[0][1])
         self._recent[partition].forget(offset)
         return trimmed
+
+    async def continue_at(self, partition: int, offset: int) -> int:
+        await self._turns.make_certain()
+        ((before,),) = await self._database.rows("log/continue_at", partition, offset)
+        self._tail.advance(partition, max(before, offset))
+        return int(before)
 
     async def maintain(self) -> None:
         """Make what was trimmed room for what comes, when it is worth it."""
@@ -130,11 +136,13 @@ class PostgresLog:
                 f"{self._database.place}: the log has reached its limit of {self._max_bytes}"
                 " bytes; raise BUSWAY_MAX_LOG_BYTES, or have the flows catch up"
             )
+        ends = {partition: self._tail.end(partition) for partition in sheet.totals}
         era = self.era
         rows = await self._turns.take("log/append", at, *sheet.columns())
         found = {int(partition): int(offset) for partition, offset in rows}
         if not found:
             raise StoreError(f"{self._database.place}: the append came too late; send it again")
+        await self._make_sure_of(ends, found)
         firsts = sheet.placed(found)
         self._forget_other_eras()
         for draft, size, offset in zip(sheet.drafts, sheet.sizes, firsts, strict=True):
@@ -151,6 +159,21 @@ class PostgresLog:
             for one in self._recent:
                 one.clear()
 
+    async def _make_sure_of(self, ends: Mapping[int, int], found: Mapping[int, int]) -> None:
+        """Raise :class:`StoreDamaged` where what was seen before is lost, and go on behind it.
+
+        Lanes may have read what had these offsets before, and would take what has them now for it.
+        """
+        lost = [partition for partition, first in found.items() if first < ends[partition]]
+        for partition in lost:
+            await self.continue_at(partition, ends[partition])
+        if lost:
+            raise StoreDamaged(
+                f"{self._database.place}: the server has lost what it had acknowledged, as a"
+                f" failover to a standby does that was behind; partitions {lost} go on behind it:"
+                " send it again"
+            )
+
     def _batch(
         self, partition: int, offset: int, count: int, appended_at: datetime, body: bytes
     ) -> Batch:
@@ -159,6 +182,16 @@ class PostgresLog:
         if len(events) != count:
             raise StoreDamaged(f"{place}: {len(events)} events, not {count}; restore a backup")
         return Batch(partition, offset, appended_at, events)
+
+
+def _joined(batches: Iterable[Batch]) -> list[Batch]:
+    """Return batches up to a hole."""
+    found: list[Batch] = []
+    for batch in batches:
+        if found and found[-1].end != batch.offset:
+            break
+        found.append(batch)
+    return found
 
 
 class _Sheet(msgspec.Struct, frozen=True):

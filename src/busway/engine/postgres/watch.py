@@ -66,8 +66,11 @@ class Watch:
                     await self._woken.wait()
 
     async def _look_once(self) -> None:
+        known = self.tail.ends
         for partition, _, end in await self._database.quick("log/bounds"):
             self.tail.advance(partition, end)
+            if end < known[partition]:  # a failover has lost something
+                await self._database.quick("log/continue_at", partition, known[partition])
 
     async def _listen(self) -> None:
         while True:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import apsw
 
@@ -42,7 +43,8 @@ class SqliteLog:
         self._recent = [Recent(_RECENT_BYTES // len(bounds)) for _ in bounds]
         self._checkpointer = Checkpointer(path)
         self._writer = Writer(connect(path), path)
-        self._appending: asyncio.Future[list[int]] | None = None
+        self._appending: asyncio.Future[Any] | None = None
+        """What moves ends on; one at a time, as an append is placed by where they are."""
 
     @property
     def identity(self) -> str:
@@ -53,8 +55,7 @@ class SqliteLog:
         return len(self._bases)
 
     async def append(self, drafts: Sequence[Draft], at: datetime) -> Sequence[int]:
-        while self._appending is not None and not self._appending.done():
-            await asyncio.wait((self._appending,))  # it goes on, also when its caller does not
+        await self._appended()
         if not drafts:
             return []
         batches = list(map(_row, drafts, self._offsets(drafts), repeat(moment.stored(at))))
@@ -64,8 +65,8 @@ class SqliteLog:
                 self._keep(Batch(draft.partition, offset, at, draft.events))
 
         work = self._append(self._room, batches)
-        self._appending = self._writer.submit(work, landed, single=True)
-        return await asyncio.shield(self._appending)
+        self._appending = appending = self._writer.submit(work, landed, single=True)
+        return await asyncio.shield(appending)
 
     async def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[Batch]:
         if offset >= self._tail.end(partition):
@@ -77,10 +78,20 @@ class SqliteLog:
         return self._bases[partition], self._tail.end(partition)
 
     async def trim(self, partition: int, offset: int) -> int:
-        trimmed = 0
-        while gone := await self._writer.submit(_Trim(partition, offset), self._trimmed):
-            trimmed += gone[1]
-        return trimmed
+        before, _ = await self.bounds(partition)
+        while await self._writer.submit(_Trim(partition, offset), self._trimmed) is not None:
+            pass
+        return self._bases[partition] - before
+
+    async def continue_at(self, partition: int, offset: int) -> int:
+        def moved(bounds: tuple[int, int, int]) -> None:
+            _, self._bases[partition], end = bounds
+            self._tail.advance(partition, end)
+
+        await self._appended()
+        self._appending = moving = self._writer.submit(_Continue(partition, offset), moved)
+        before, *_ = await asyncio.shield(moving)
+        return before
 
     async def offset_at(self, partition: int, at: datetime) -> int:
         found = self._reader.first_since(partition, at)
@@ -104,6 +115,11 @@ class SqliteLog:
         await self._writer.close()
         await self._checkpointer.close()
 
+    async def _appended(self) -> None:
+        """Wait for what moves ends on: it goes on, also when its caller does not."""
+        while self._appending is not None and not self._appending.done():
+            await asyncio.wait((self._appending,))
+
     def _offsets(self, drafts: Sequence[Draft]) -> list[int]:
         ends = [self._tail.end(partition) for partition in range(self.partitions)]
         offsets = []
@@ -118,9 +134,9 @@ class SqliteLog:
         self._recent[batch.partition].add(batch)
         self._tail.advance(batch.partition, batch.end)
 
-    def _trimmed(self, gone: tuple[int, int] | None) -> None:
-        if gone:
-            partition, base = gone[0] >> 48, gone[0] & OFFSET
+    def _trimmed(self, begins: int | None) -> None:
+        if begins is not None:
+            partition, base = begins >> 48, begins & OFFSET
             self._bases[partition] = base
             self._recent[partition].forget(base)
 
@@ -136,16 +152,37 @@ class _Trim:
         self._partition = partition
         self._offset = min(max(offset, 0), OFFSET)
 
-    def __call__(self, connection: apsw.Connection) -> tuple[int, int] | None:
-        """Return the id up to which it is gone and the number of events, ``None`` for nothing."""
+    def __call__(self, connection: apsw.Connection) -> int | None:
+        """Return the id at which the partition begins now, ``None`` where nothing was to go."""
         found = (self._partition, self._offset, _TRIM_ROWS)
-        upto, events, left = 0, 0, _TRIM_BYTES
+        upto, left = 0, _TRIM_BYTES
         for key, count, size in rows(connection, "log/trimmable", found):
-            upto, events, left = key + count, events + count, left - size
+            upto, left = key + count, left - size
             if left < 0:
                 break
-        if not events:
+        if not upto:
             return None
         connection.execute(sql("log/trim"), (self._partition, upto))
         connection.execute(sql("log/set_base"), (self._partition, upto))
-        return upto, events
+        ((begins, _),) = rows(connection, "log/bound", (self._partition,))
+        return int(begins)
+
+
+class _Continue:
+    """Has a partition that ends before an offset go on there."""
+
+    def __init__(self, partition: int, offset: int) -> None:
+        self._partition = partition
+        self._offset = offset
+
+    def __call__(self, connection: apsw.Connection) -> tuple[int, int, int]:
+        """Return where the partition ended, and where it begins and ends now."""
+        _, before = self._bounds(connection)
+        if before < self._offset:
+            base = self._partition << 48 | self._offset
+            connection.execute(sql("log/set_base"), (self._partition, base))
+        return before, *self._bounds(connection)
+
+    def _bounds(self, connection: apsw.Connection) -> tuple[int, int]:
+        ((base, end),) = rows(connection, "log/bound", (self._partition,))
+        return base & OFFSET, end - (self._partition << 48)

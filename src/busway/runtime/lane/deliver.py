@@ -9,7 +9,7 @@ from busway.runtime.hub import Assignment
 from busway.runtime.lane.careful import Careful
 from busway.runtime.lane.fate import Fates
 from busway.runtime.lane.passage import Passage, Stale
-from busway.runtime.lane.portion import cut, ended, shortened
+from busway.runtime.lane.portion import Portion, cut, ended, shortened
 from busway.runtime.loop import Loop
 
 READ_BYTES = 1024 * 1024
@@ -50,6 +50,9 @@ class Deliverer:
         read = follow.read_further if self._stays else follow.read
         matched = await read(partition, self._cursor, READ_BYTES)
         portion = cut(matched, self._to.rule, self._cursor, MOST_EVENTS)
+        hole = not matched or matched[0].batch.offset > self._cursor
+        if portion is None:
+            portion = await self._nothing()
         if portion is None:
             return
         portion = shortened(portion, self._to.pace.most)
@@ -63,7 +66,17 @@ class Deliverer:
         except Stale:
             return
         self._known, self._stays = True, self._cursor == before
+        if hole:
+            self._to.hub.observer.missing((self._to.flow.name, partition, before, self._cursor))
         await self._passed()
+
+    async def _nothing(self) -> Portion | None:
+        """Return the hole from the cursor up to the end of the log, if that is one."""
+        follow, partition = self._to.hub.follow, self._to.partition
+        end = await follow.end(partition)
+        if end <= self._cursor or await follow.read(partition, self._cursor, READ_BYTES):
+            return None
+        return Portion(self._cursor, end, (), ())
 
     async def _passed(self) -> None:
         if self._careful is not None:

@@ -21,11 +21,18 @@ class Portion(msgspec.Struct, frozen=True):
 
 
 def cut(matched: Sequence[Matched], rule: int, cursor: int, most: int) -> Portion | None:
-    """Return what a rule wants from ``cursor`` on, of about ``most`` events, or ``None``."""
+    """Return what a rule wants from ``cursor`` on, of about ``most`` events, or ``None``.
+
+    A hole in the log is a portion by itself, without anything in it.
+    """
+    if matched and matched[0].batch.offset > cursor:
+        return Portion(cursor, matched[0].batch.offset, (), ())
     wanted: list[tuple[int, Event]] = []
     decided: list[Decided] = []
     end = cursor
     for one in matched:
+        if one.batch.offset > end:
+            break
         if one.batch.end <= end or (end > cursor and one.batch.end - cursor > most):
             continue
         _take(one, rule, cursor, wanted)

@@ -57,6 +57,19 @@ class Observer:
             ms=round((times.step + times.sink + times.settle) * 1000, 1),
         )
 
+    def missing(self, place: tuple[str, int, int, int]) -> None:
+        """A lane passed ``place`` (flow, partition, start, end), where the log has nothing."""
+        flow, partition, start, end = place
+        self._metrics.missing.labels(_label(flow)).inc(end - start)
+        _log.error(
+            "events are missing in the log: the flow cannot have them, and they count as filtered",
+            flow=flow,
+            partition=partition,
+            start=start,
+            end=end,
+            count=end - start,
+        )
+
     def fenced(self, flow: str) -> None:
         """A load or a settlement was refused, because somebody else has the lane by now."""
         self._metrics.fenced.labels(_label(flow)).inc()

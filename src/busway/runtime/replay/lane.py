@@ -117,10 +117,15 @@ class ReplayLane:
             batches = await self._log.read(self._to.partition, position, READ_BYTES)
             # matching is a second's work for a large batch, so not on the loop
             self._read = [await asyncio.to_thread(match, self._matcher, one) for one in batches]
-        found = cut(self._read, 0, position, MOST_EVENTS)
-        if found is None:
-            raise LookupError(f"the log ends before {position}, where a replay goes on")
+        found = cut(self._read, 0, position, MOST_EVENTS) or await self._nothing(position)
         return self._selected(ended(found, self._end))
+
+    async def _nothing(self, position: int) -> Portion:
+        """Return the hole from a position up to the end of the log."""
+        _, end = await self._log.bounds(self._to.partition)
+        if end <= position or await self._log.read(self._to.partition, position, 1):
+            raise LookupError(f"the log ends before {position}, where a replay goes on")
+        return Portion(position, end, (), ())
 
     def _holds(self, position: int) -> bool:
         return self._read[0].batch.offset <= position < self._read[-1].batch.end

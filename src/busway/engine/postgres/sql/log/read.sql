@@ -4,6 +4,7 @@ SELECT "offset", count, appended_at, body FROM (
         SELECT "offset", count, size, appended_at, body FROM batch
         WHERE partition = $1 AND "offset" >= coalesce(
             (SELECT max("offset") FROM batch WHERE partition = $1 AND "offset" <= $2), $2)
+            AND "offset" + count > $2
         ORDER BY "offset" LIMIT $4
     ) AS next
 ) AS fitting

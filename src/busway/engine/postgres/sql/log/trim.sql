@@ -1,12 +1,19 @@
--- A bounded piece of what ends at or before an offset.
-WITH gone AS (
+-- A bounded piece of what ends at or before an offset. What is left begins with the next batch,
+-- which a hole may be before; without one it begins where it ended as this began.
+WITH before AS (
+    SELECT base, "end" FROM partition WHERE partition = $1
+), gone AS (
     DELETE FROM batch WHERE partition = $1 AND "offset" IN (
         SELECT "offset" FROM batch
         WHERE partition = $1 AND "offset" + count <= $2 ORDER BY "offset" LIMIT $3)
     RETURNING "offset", count, size
 ), total AS (
-    SELECT max("offset" + count) AS base, sum(count) AS count, sum(size) AS size FROM gone
+    SELECT max("offset" + count) AS upto, sum(size) AS size FROM gone
+), left_over AS (
+    SELECT min("offset") AS base FROM batch, total WHERE partition = $1 AND "offset" >= total.upto
 )
-UPDATE partition SET base = greatest(partition.base, total.base), size = partition.size - total.size
-FROM total WHERE partition.partition = $1 AND total.base IS NOT NULL
-RETURNING total.count, total.size;
+UPDATE partition SET
+    base = greatest(partition.base, coalesce(left_over.base, before."end")),
+    size = partition.size - total.size
+FROM total, left_over, before WHERE partition.partition = $1 AND total.upto IS NOT NULL
+RETURNING partition.base - before.base, total.size;

@@ -1,7 +1,15 @@
-SELECT partition, base, coalesce(
-    (SELECT id + count FROM batch
-        WHERE id BETWEEN partition << 48 AND (partition + 1 << 48) - 1
-        ORDER BY id DESC LIMIT 1),
-    base
-)
+SELECT
+    partition,
+    coalesce(
+        (SELECT id FROM batch
+            WHERE id BETWEEN partition << 48 AND (partition + 1 << 48) - 1
+            ORDER BY id LIMIT 1),
+        base
+    ),
+    max(base, coalesce(
+        (SELECT id + count FROM batch
+            WHERE id BETWEEN partition << 48 AND (partition + 1 << 48) - 1
+            ORDER BY id DESC LIMIT 1),
+        base
+    ))
 FROM partition ORDER BY partition;
