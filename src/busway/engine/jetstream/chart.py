@@ -29,7 +29,7 @@ class Chart:
         return self._last[partition]
 
     def went_back(self, partition: int) -> bool:
-        """Say whether a batch was seen behind the last one, at an offset that was given before."""
+        """Say whether what was seen cannot all be there: offsets, or places, were given again."""
         return partition in self._went_back
 
     def note(self, partition: int, spot: Spot) -> None:
@@ -37,9 +37,9 @@ class Chart:
         if spot.count:
             self._kept[partition].add(spot)
         last = self._last[partition]
+        if last is not None and not _fit(spot, last):
+            self._went_back.add(partition)
         if last is None or spot.seq > last.seq:
-            if last is not None and spot.offset < last.end:
-                self._went_back.add(partition)
             self._last[partition] = spot
             self.tail.advance(partition, spot.end)
 
@@ -50,6 +50,14 @@ class Chart:
         otherwise it is between them, the upper one included; 0 is "not known" for the upper one.
         """
         return self._kept[partition].around(offset)
+
+
+def _fit(one: Spot, other: Spot) -> bool:
+    """Say whether two messages of a partition can both be in the stream."""
+    if one.seq == other.seq:
+        return one.id == other.id
+    before, after = (one, other) if one.seq < other.seq else (other, one)
+    return before.end <= after.offset
 
 
 class _Kept:

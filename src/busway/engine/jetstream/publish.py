@@ -231,7 +231,8 @@ class Publisher:
         if ack.error.err_code in _RACED:
             raise _Raced(
                 f"{place}: {ack.error.description}: the partition does not end where it did; if"
-                " that stays so, messages were deleted: restore the stream from a backup"
+                " that stays so, messages were deleted: restore the stream from a backup, or start"
+                " Busway anew to go on without them"
             )
         if ack.error.err_code in _UNSURE:
             raise Unanswered(f"{place}: {ack.error.description}")
