@@ -13,7 +13,7 @@ import pytest
 from busway.engine.postgres import PostgresLog
 from busway.engine.postgres.database import Database
 from busway.engine.postgres.schema import prepare
-from busway.errors import StoreDamaged, StoreError, StoreTooNew
+from busway.errors import StoreError, StoreTooNew
 from busway.ports import Draft
 from delivery_node import until
 from log_appenders import all_is_read, follow
@@ -170,7 +170,7 @@ async def test_an_append_that_gets_offsets_which_were_given_before_is_refused(
         for event in (b"kept", b"lost", b"lost", b"lost"):
             await log.append([Draft(0, [event])], AT)
         await lose(server, 1)
-        with pytest.raises(StoreDamaged, match=r"has lost what it had acknowledged.*send it again"):
+        with pytest.raises(StoreError, match=r"has lost what it had acknowledged.*send it again"):
             await log.append([Draft(0, [b"new"])], AT)
         assert await log.append([Draft(0, [b"new"])], AT) == [4]
         assert await log.bounds(0) == (0, 5)

@@ -160,7 +160,7 @@ class PostgresLog:
                 one.clear()
 
     async def _make_sure_of(self, ends: Mapping[int, int], found: Mapping[int, int]) -> None:
-        """Raise :class:`StoreDamaged` where what was seen before is lost, and go on behind it.
+        """Raise :class:`StoreError` where what was seen before is lost, and go on behind it.
 
         Lanes may have read what had these offsets before, and would take what has them now for it.
         """
@@ -168,7 +168,7 @@ class PostgresLog:
         for partition in lost:
             await self.continue_at(partition, ends[partition])
         if lost:
-            raise StoreDamaged(
+            raise StoreError(
                 f"{self._database.place}: the server has lost what it had acknowledged, as a"
                 f" failover to a standby does that was behind; partitions {lost} go on behind it:"
                 " send it again"
