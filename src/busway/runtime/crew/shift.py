@@ -187,12 +187,14 @@ class Shift:
         """Stop to work what somebody else has by now, also what is being given up."""
         mine = {(one.flow, one.partition): one.epoch for one in lanes if one.worker == self.worker}
         for key, tenure in self._tenures().items():
-            if mine.get(key) != tenure.epoch and not tenure.lost:
-                _log.warning("a lane was taken away", flow=key[0], partition=key[1])
-                tenure.lose()
-                self._observer.moved(key[0], "lost")
-                if key not in self._leaving:
-                    self._leave(key, self._end(key, WITHIN_S))
+            leaving = key in self._leaving
+            if mine.get(key) == tenure.epoch or (leaving and tenure.lost):
+                continue
+            _log.warning("a lane was taken away", flow=key[0], partition=key[1])
+            tenure.lose()
+            self._observer.moved(key[0], "lost")
+            if not leaving:
+                self._leave(key, self._end(key, WITHIN_S))
 
     async def _deal(
         self,

@@ -188,6 +188,25 @@ async def test_what_is_taken_from_one_while_it_gives_it_up_is_not_its_own() -> N
     assert moves.all == ["taken", "lost"]
 
 
+async def test_a_lane_that_has_noticed_itself_that_it_was_taken_away_ends() -> None:
+    ledger, log, clock, moves = MemoryLedger(), MemoryLog(1), HandClock(), Moves()
+    crew = crew_of(ledger, log, clock, moves=moves)
+    await ledger.open_lane("f", 0, 0)
+    await crew.start(NoBus())
+    while not crew.held["f"]:
+        await clock.turn(0.1)
+    (lane,) = await ledger.lanes()
+    await ledger.lease([Lease("f", 0, lane.epoch, "dead")])
+    await log.append([Draft(0, [Event(type="t", source="/s").to_json()])], clock.now())
+    for _ in range(100):  # it settles under its old lease, between two looks
+        await asyncio.sleep(0)
+    assert moves.all == ["taken"]
+    while moves.all.count("taken") < 2:
+        await clock.turn(0.1)
+    assert moves.all == ["taken", "lost", "taken"]
+    await crew.stop(10.0)
+
+
 async def test_a_lane_of_one_that_died_is_taken_with_care_also_where_that_fails_at_first() -> None:
     ledger, log, clock = Hiccup(), MemoryLog(1), HandClock()
     crew = crew_of(ledger, log, clock)
