@@ -53,7 +53,7 @@ class Deliverer:
         hole = not matched or matched[0].batch.offset > self._cursor
         if portion is None:
             portion = await self._nothing()
-        if portion is None:
+        if portion is None or not valve.takes(partition, self._cursor):  # it was turned meanwhile
             return
         portion = shortened(portion, self._to.pace.most)
         goal = valve.goal(partition)
