@@ -113,6 +113,7 @@ class Installation:
         """Stop all in order."""
         codes = await asyncio.gather(*(one.terminate(within_s) for one in self.members))
         assert set(codes) == {0}, (codes, self.log)
+        assert [bug for one in self.members for bug in one.bugs] == []
 
     async def lanes_of(self, worker: Member) -> int:
         """Return how many lanes a worker has."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 READY_S = 60.0
 INFO = '"level":"info"'
+BUGS = ("loop failed", "was destroyed but it is pending", "was never awaited")
 
 
 class Member:
@@ -30,6 +31,11 @@ class Member:
         """What it wrote to stderr so far, apart from what is just for information."""
         text = self._log.read_text() if self._log.exists() else ""
         return "\n".join(line for line in text.splitlines() if INFO not in line)
+
+    @property
+    def bugs(self) -> list[str]:
+        """What it wrote that it never should, whatever goes wrong around it."""
+        return [line for line in self.log.splitlines() if any(bug in line for bug in BUGS)]
 
     @property
     def url(self) -> str:

@@ -159,6 +159,7 @@ async def crash_again_and_again(world: World) -> Sent:
     print(f"the operator was answered: {operator.done}")
     assert len(operator.done) == len(set(Operator._deeds)) or not MANY
     assert await server.terminate(15) == 0, server.log[-4000:]
+    assert server.bugs == []
     await console.check()
     repeated = world.producers.repeated
     print(f"{len(sent.acknowledged)} of {len(sent.every)} acknowledged, {repeated} repeats")
