@@ -30,22 +30,31 @@ def of_held(folder: Path) -> list[int]:
     return [one for (one,) in select(folder / "held.db", "SELECT id FROM held ORDER BY id")]
 
 
+def keep_copy(folder: Path) -> None:
+    """Keep the log of a data directory that is not in use as it is."""
+    shutil.copy(folder / ".busway" / "log.db", folder / "older.db")
+
+
+def restore_copy(folder: Path) -> None:
+    """Put the log that was kept in place of the one that is there by now."""
+    for name in ("log.db", "log.db-wal", "log.db-shm"):
+        (folder / ".busway" / name).unlink(missing_ok=True)
+    shutil.copy(folder / "older.db", folder / ".busway" / "log.db")
+
+
 def test_an_older_copy_of_the_log_file_takes_no_new_events_for_settled(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(FLOWS)
-    data = tmp_path / ".busway"
     with running("shop.py", cwd=tmp_path, BUSWAY_PARTITIONS="1") as server:
         assert busway("pause", "held", cwd=tmp_path).code == 0
         post(server, 0, 10)
         until(lambda: kept(tmp_path) == list(range(10)), "they have a row")
         server.stop()
-    shutil.copy(data / "log.db", tmp_path / "older.db")
+    keep_copy(tmp_path)
     with running("shop.py", cwd=tmp_path) as server:
         post(server, 10, 30)
         until(lambda: kept(tmp_path) == list(range(30)), "they have a row")
         server.stop()
-    for name in ("log.db", "log.db-wal", "log.db-shm"):
-        (data / name).unlink(missing_ok=True)
-    shutil.copy(tmp_path / "older.db", data / "log.db")
+    restore_copy(tmp_path)
     with running("shop.py", cwd=tmp_path) as server:
         assert "the log has lost events that flows had read" in server.log
         post(server, 30, 40)
@@ -67,18 +76,15 @@ def test_an_older_copy_of_the_log_file_takes_no_new_events_for_settled(tmp_path:
 
 def test_a_flow_passes_a_hole_that_nothing_is_behind(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(FLOWS)
-    data = tmp_path / ".busway"
     with running("shop.py", cwd=tmp_path, BUSWAY_PARTITIONS="1") as server:
         assert busway("pause", "held", cwd=tmp_path).code == 0
         server.stop()
-    shutil.copy(data / "log.db", tmp_path / "older.db")
+    keep_copy(tmp_path)
     with running("shop.py", cwd=tmp_path) as server:
         post(server, 0, 10)
         until(lambda: kept(tmp_path) == list(range(10)), "they have a row")
         server.stop()
-    for name in ("log.db", "log.db-wal", "log.db-shm"):
-        (data / name).unlink(missing_ok=True)
-    shutil.copy(tmp_path / "older.db", data / "log.db")
+    restore_copy(tmp_path)
     with running("shop.py", cwd=tmp_path) as server:
         assert busway("resume", "held", cwd=tmp_path).code == 0
 
