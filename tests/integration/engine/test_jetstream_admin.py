@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -24,15 +24,9 @@ from nats_cluster import NatsCluster, nats_cluster
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[NatsCluster]:
-    with nats_cluster() as found:
-        yield found
-
-
 @pytest.fixture
-def place(server: NatsCluster) -> Place:
-    return Place.of(server.address(f"log{uuid.uuid4().hex}"))
+def place(nats: NatsCluster) -> Place:
+    return Place.of(nats.address(f"log{uuid.uuid4().hex}"))
 
 
 @asynccontextmanager
@@ -46,23 +40,23 @@ async def opened(place: Place) -> AsyncIterator[JetStreamLog]:
 
 
 async def test_another_stream_that_has_its_subjects_takes_no_events(
-    server: NatsCluster, place: Place
+    nats: NatsCluster, place: Place
 ) -> None:
     async with opened(place) as log:
-        await request(server, f"$JS.API.STREAM.DELETE.{place.name}", {})
+        await request(nats, f"$JS.API.STREAM.DELETE.{place.name}", {})
         other = {"name": "other", "subjects": [f"{place.name}.>"], "allow_atomic": True}
-        await request(server, "$JS.API.STREAM.CREATE.other", other)
+        await request(nats, "$JS.API.STREAM.CREATE.other", other)
         for drafts in ([Draft(0, [b"a"])], [Draft(0, [b"a"]), Draft(1, [b"b"])]):
             with pytest.raises(StoreError, match="another one has its subjects"):
                 await log.append(drafts, AT)
-        found = await request(server, "$JS.API.STREAM.INFO.other", {})
+        found = await request(nats, "$JS.API.STREAM.INFO.other", {})
         assert found["state"]["messages"] == 0
 
 
-async def test_a_stream_that_was_deleted_is_said(server: NatsCluster, place: Place) -> None:
+async def test_a_stream_that_was_deleted_is_said(nats: NatsCluster, place: Place) -> None:
     async with opened(place) as log:
         await log.append([Draft(0, [b"a"])], AT)
-        await request(server, f"$JS.API.STREAM.DELETE.{place.name}", {})
+        await request(nats, f"$JS.API.STREAM.DELETE.{place.name}", {})
         with pytest.raises(StoreError, match="somebody deleted it, restore it"):
             await log.bounds(0)
         async with opened(place) as other:
@@ -71,12 +65,12 @@ async def test_a_stream_that_was_deleted_is_said(server: NatsCluster, place: Pla
             await log.bounds(0)
 
 
-async def test_a_stream_that_was_purged_is_damaged(server: NatsCluster, place: Place) -> None:
+async def test_a_stream_that_was_purged_is_damaged(nats: NatsCluster, place: Place) -> None:
     async with opened(place) as log, opened(place) as reader:
         for number in range(5):
             await log.append([Draft(0, [b"%d" % number])], AT)
         assert await reader.bounds(0) == (0, 5)
-        await request(server, f"$JS.API.STREAM.PURGE.{place.name}", {})
+        await request(nats, f"$JS.API.STREAM.PURGE.{place.name}", {})
         with pytest.raises(StoreDamaged, match="events before offset 5 are missing"):
             await reader.read(0, 2, 1)
         with pytest.raises(StoreDamaged, match="events before offset 5 are missing"):
@@ -89,13 +83,13 @@ async def test_a_stream_that_was_purged_is_damaged(server: NatsCluster, place: P
 
 
 async def test_a_process_under_which_a_partition_was_purged_works_no_more_of_it(
-    server: NatsCluster, place: Place
+    nats: NatsCluster, place: Place
 ) -> None:
     async with opened(place) as log:
         for number in range(5):
             await log.append([Draft(0, [b"%d" % number]), Draft(1, [b"x"])], AT)
         purged = {"filter": f"{place.name}.0"}
-        await request(server, f"$JS.API.STREAM.PURGE.{place.name}", purged)
+        await request(nats, f"$JS.API.STREAM.PURGE.{place.name}", purged)
         with pytest.raises(StoreError, match="does not end where it did"):
             await log.append([Draft(0, [b"x"])], AT)
         async with opened(place) as fresh:
@@ -119,33 +113,33 @@ async def test_a_process_under_which_a_partition_was_purged_works_no_more_of_it(
     ],
 )
 async def test_a_stream_that_cannot_hold_a_log_any_more_is_said(
-    server: NatsCluster, place: Place, changes: dict[str, Any], text: str
+    nats: NatsCluster, place: Place, changes: dict[str, Any], text: str
 ) -> None:
     async with opened(place) as log:
         await log.append([Draft(0, [b"a"])], AT)
-        await edit(server, place.name, **changes)
+        await edit(nats, place.name, **changes)
         with pytest.raises(StoreError, match=text):
             await log.bounds(0)
 
 
 async def test_a_stream_that_takes_no_more_messages_is_full(
-    server: NatsCluster, place: Place
+    nats: NatsCluster, place: Place
 ) -> None:
     async with opened(place) as log:
         await log.append([Draft(0, [b"a"])], AT)
-        await edit(server, place.name, max_msgs=1)
+        await edit(nats, place.name, max_msgs=1)
         for drafts in ([Draft(0, [b"b"])], [Draft(0, [b"b"]), Draft(1, [b"c"])]):
             with pytest.raises(StoreFull, match="maximum messages exceeded"):
                 await log.append(drafts, AT)
 
 
 async def test_servers_that_take_smaller_messages_now_say_so(place: Place) -> None:
-    with nats_cluster() as server:
-        async with opened(Place.of(server.address(place.name, compress=False))) as log:
-            (node,) = server.nodes
+    with nats_cluster() as nats:
+        async with opened(Place.of(nats.address(place.name, compress=False))) as log:
+            (node,) = nats.nodes
             node.stop()
             node.configure("", {"max_payload": 200_000})
-            server.start()
+            nats.start()
 
             async def noticed() -> bool:
                 return log._stream.link.max_payload == 200_000
@@ -164,10 +158,10 @@ async def test_what_a_user_may_not_do_is_said(place: Place) -> None:
       { user: mute, password: x, permissions: { publish: "$JS.API.>", subscribe: ">" } }
       { user: deaf, password: x, permissions: { publish: ">", subscribe: "other" } }
     ] }"""
-    with nats_cluster(extra=extra) as server:
+    with nats_cluster(extra=extra) as nats:
 
         def of(user: str) -> Place:
-            return Place.of(f"nats://{user}:x@{server.servers}/{place.name}")
+            return Place.of(f"nats://{user}:x@{nats.servers}/{place.name}")
 
         async with opened(of("all")):
             pass

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Iterator
 from datetime import timedelta
 
-import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule, run_state_machine_as_test
@@ -15,15 +13,9 @@ from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 from busway.engine.jetstream import JetStreamLog, Place
 from busway.ports import Draft
 from log_machine import PARTITIONS, LogMachine, offsets, partitions, plain, steps
-from nats_cluster import NatsCluster, nats_cluster
+from nats_cluster import NatsCluster
 
 large = st.lists(st.binary(max_size=2_000), min_size=1, max_size=5)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[NatsCluster]:
-    with nats_cluster() as found:
-        yield found
 
 
 class JetStreamLogMachine(LogMachine):
@@ -71,7 +63,7 @@ class JetStreamLogMachine(LogMachine):
         self.runner.close()
 
 
-def test_it_does_what_the_one_in_memory_does(server: NatsCluster) -> None:
-    machine = type("Machine", (JetStreamLogMachine,), {"address": server.address("NAME")})
+def test_it_does_what_the_one_in_memory_does(nats: NatsCluster) -> None:
+    machine = type("Machine", (JetStreamLogMachine,), {"address": nats.address("NAME")})
     limits = settings(max_examples=15, stateful_step_count=40, deadline=None)
     run_state_machine_as_test(machine, settings=limits)

@@ -8,7 +8,6 @@ import importlib
 import json
 import os
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,12 +27,6 @@ nkeys = importlib.import_module("nkeys")
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[NatsCluster]:
-    with nats_cluster() as found:
-        yield found
-
-
 @pytest.fixture
 def name() -> str:
     return f"log{uuid.uuid4().hex}"
@@ -45,15 +38,15 @@ async def works(place: Place) -> None:
     await log.close()
 
 
-def limits(server: NatsCluster) -> dict[str, int]:
+def limits(nats: NatsCluster) -> dict[str, int]:
     """Return what each stream may have, in bytes."""
-    found = server.nodes[0].ask("jsz?streams=true&config=true")["account_details"]
+    found = nats.nodes[0].ask("jsz?streams=true&config=true")["account_details"]
     streams = [stream for one in found for stream in one.get("stream_detail", [])]
     return {stream["name"]: stream["config"]["max_bytes"] for stream in streams}
 
 
-async def test_many_open_at_once(server: NatsCluster, name: str) -> None:
-    places = [Place.of(server.address(name)) for _ in range(6)]
+async def test_many_open_at_once(nats: NatsCluster, name: str) -> None:
+    places = [Place.of(nats.address(name)) for _ in range(6)]
     logs = await asyncio.gather(*(JetStreamLog.open(place, 3) for place in places))
     assert len({log.identity for log in logs}) == 1
     for log in logs:
@@ -71,66 +64,64 @@ async def test_many_open_at_once(server: NatsCluster, name: str) -> None:
     ],
 )
 async def test_a_stream_with_other_settings_is_refused(
-    server: NatsCluster, name: str, wrong: dict[str, Any], message: str
+    nats: NatsCluster, name: str, wrong: dict[str, Any], message: str
 ) -> None:
-    place = Place.of(server.address(name))
+    place = Place.of(nats.address(name))
     await works(place)
-    await edit(server, name, **wrong)
+    await edit(nats, name, **wrong)
     with pytest.raises(StoreError, match=message):
         await JetStreamLog.open(place, 2)
 
 
-async def test_a_stream_in_memory_is_refused(server: NatsCluster, name: str) -> None:
-    place = Place.of(server.address(name))
+async def test_a_stream_in_memory_is_refused(nats: NatsCluster, name: str) -> None:
+    place = Place.of(nats.address(name))
     await works(place)
-    found = await request(server, f"$JS.API.STREAM.INFO.{name}", {})
-    await request(server, f"$JS.API.STREAM.DELETE.{name}", {})
+    found = await request(nats, f"$JS.API.STREAM.INFO.{name}", {})
+    await request(nats, f"$JS.API.STREAM.DELETE.{name}", {})
     config = found["config"] | {"storage": "memory"}
-    await request(server, f"$JS.API.STREAM.CREATE.{name}", config)
+    await request(nats, f"$JS.API.STREAM.CREATE.{name}", config)
     with pytest.raises(StoreError, match="storage is 'memory' and must be 'file'"):
         await JetStreamLog.open(place, 2)
 
 
-async def test_a_stream_of_somebody_else_is_left_alone(server: NatsCluster, name: str) -> None:
-    await request(
-        server, f"$JS.API.STREAM.CREATE.{name}", {"name": name, "subjects": [f"{name}.x"]}
-    )
+async def test_a_stream_of_somebody_else_is_left_alone(nats: NatsCluster, name: str) -> None:
+    await request(nats, f"$JS.API.STREAM.CREATE.{name}", {"name": name, "subjects": [f"{name}.x"]})
     with pytest.raises(StoreError, match="was not made by Busway"):
-        await JetStreamLog.open(Place.of(server.address(name)), 2)
+        await JetStreamLog.open(Place.of(nats.address(name)), 2)
 
 
-async def test_a_log_of_a_newer_format_is_left_alone(server: NatsCluster, name: str) -> None:
-    place = Place.of(server.address(name))
+async def test_a_log_of_a_newer_format_is_left_alone(nats: NatsCluster, name: str) -> None:
+    place = Place.of(nats.address(name))
     await works(place)
-    found = await request(server, f"$JS.API.STREAM.INFO.{name}", {})
-    await edit(server, name, metadata=found["config"]["metadata"] | {"busway.format": "99"})
+    found = await request(nats, f"$JS.API.STREAM.INFO.{name}", {})
+    await edit(nats, name, metadata=found["config"]["metadata"] | {"busway.format": "99"})
     with pytest.raises(StoreTooNew, match="format 99"):
         await JetStreamLog.open(place, 2)
 
 
-async def test_replicas_that_cannot_be_had_are_refused(server: NatsCluster, name: str) -> None:
+async def test_replicas_that_cannot_be_had_are_refused(nats: NatsCluster, name: str) -> None:
     with pytest.raises(StoreError, match=r"cannot get its replicas.*\?replicas=1"):
-        await JetStreamLog.open(Place.of(server.address(name, replicas=3)), 2)
+        await JetStreamLog.open(Place.of(nats.address(name, replicas=3)), 2)
 
 
-async def test_other_replicas_than_asked_for_are_refused(server: NatsCluster, name: str) -> None:
-    await works(Place.of(server.address(name)))
+async def test_other_replicas_than_asked_for_are_refused(nats: NatsCluster, name: str) -> None:
+    await works(Place.of(nats.address(name)))
     with pytest.raises(StoreError, match="num_replicas is 1 and 3 is asked for"):
-        await JetStreamLog.open(Place.of(server.address(name, replicas=3)), 2)
+        await JetStreamLog.open(Place.of(nats.address(name, replicas=3)), 2)
 
 
-async def test_the_limit_of_a_log_can_be_changed(server: NatsCluster, name: str) -> None:
-    place = Place.of(server.address(name))
+async def test_the_limit_of_a_log_can_be_changed(nats: NatsCluster, name: str) -> None:
+    place = Place.of(nats.address(name))
     await works(place)
     for max_bytes, expected in ((5_000_000, 5_000_000), (0, -1)):
         log = await JetStreamLog.open(place, 2, max_bytes)
         await log.close()
-        found = await request(server, f"$JS.API.STREAM.INFO.{name}", {})
+        found = await request(nats, f"$JS.API.STREAM.INFO.{name}", {})
         assert found["config"]["max_bytes"] == expected
 
 
-async def test_one_copy_is_cautioned_against(server: NatsCluster, name: str) -> None:
-    log = await JetStreamLog.open(Place.of(server.address(name)), 2)
+async def test_one_copy_is_cautioned_against(nats: NatsCluster, name: str) -> None:
+    log = await JetStreamLog.open(Place.of(nats.address(name)), 2)
     await log.close()
     assert [caution for caution in log.cautions if "keeps 1 copy" in caution]
     assert not [caution for caution in log.cautions if "sync" in caution]
@@ -241,15 +232,15 @@ async def test_servers_without_jetstream_are_told_to_have_it(name: str) -> None:
 
 @pytest.mark.parametrize("made", [False, True])
 async def test_only_the_log_that_is_meant_is_opened(
-    server: NatsCluster, name: str, made: bool
+    nats: NatsCluster, name: str, made: bool
 ) -> None:
-    place = Place.of(server.address(name))
+    place = Place.of(nats.address(name))
     if made:
         await works(place)
-    before = limits(server)
+    before = limits(nats)
     with pytest.raises(StoreDamaged, match="this ledger belongs to the log meant"):
         await JetStreamLog.open(place, 2, 5_000_000, identity="meant")
-    assert limits(server) == before
+    assert limits(nats) == before
     assert (name in before) == made
 
 
