@@ -21,7 +21,7 @@ from play import Play
 from server import BUSWAY, Failure, Server
 
 EVENTS = 100_000
-LIMIT_S = 45
+LIMIT_S = 600
 FOLDER = Path(".demo")
 SHOP = Path(os.path.relpath(Path(__file__).parents[1] / "shop" / "shop.py"))
 COLUMNS = ["flow", "accepted", "delivered", "filtered", "dead", "parked", "backlog"]

@@ -58,7 +58,7 @@ class Play:
         self._posted = True
 
     async def _outage(self) -> None:
-        await self.crm.half_done.wait()
+        await self.crm.part_done.wait()
         await self.crm.stop()
         self._display.say("[red]the CRM went down[/]; the other flows go on")
         await asyncio.sleep(DOWN_S)
@@ -104,8 +104,8 @@ class Play:
         ]
 
     async def _at_rest(self, server: Server) -> list[dict[str, Any]]:
-        """Return the status of each flow once no event waits for another attempt."""
+        """Return the status of each flow once no event waits, for its first attempt or another."""
         while True:
             flows: list[dict[str, Any]] = (await server.ask("status"))[1]["flows"]
-            if not any(flow["parked"] for flow in flows):
+            if not any(flow["backlog"] or flow["parked"] for flow in flows):
                 return flows

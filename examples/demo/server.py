@@ -15,7 +15,8 @@ from typing import Any
 BUSWAY = Path(sys.executable).with_name("busway")
 METRIC = re.compile(r'^busway_events_total\{flow="(\w+)",outcome="(\w+)"\} (\S+)', re.MULTILINE)
 OPEN = re.compile(r'^busway_breaker_open\{destination="http [^"]*"\} 1', re.MULTILINE)
-START_S = 20
+START_S = 120
+STOP_S = 120
 
 
 class Failure(Exception):
@@ -62,10 +63,10 @@ class Server:
         if self._process.returncode is None:
             self._process.send_signal(signal.SIGTERM)
         try:
-            return await asyncio.wait_for(self._process.wait(), 15)
+            return await asyncio.wait_for(self._process.wait(), STOP_S)
         except TimeoutError:
             self._process.kill()
-            raise Failure("busway did not end within 15 s of SIGTERM") from None
+            raise Failure(f"busway did not end within {STOP_S} s of SIGTERM") from None
 
     def check_alive(self) -> None:
         """Raise when it has ended by itself."""
