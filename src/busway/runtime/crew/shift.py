@@ -29,6 +29,7 @@ from busway.runtime.loop import Loop
 
 LOOK_EVERY_S = 0.5
 BURIED_AFTER_S = 60.0
+_NEVER = float("-inf")
 WITHIN_S = 10.0
 """How long the portion in hand of a lane that is given up may take."""
 DUTIES = ("upkeep", "redrive", "alerts")
@@ -81,7 +82,7 @@ class Shift:
         self._started_at = clock.now()
         self._leaving_all = False
         self._seen: Mapping[str, Watched] = {}
-        self._dealt_at = float("-inf")
+        self._dealt_at = _NEVER
         self._leaving: dict[Key, asyncio.Task[None]] = {}
 
     def sure(self) -> bool:
@@ -94,6 +95,10 @@ class Shift:
 
     def doubt(self) -> str | None:
         """Return why it does not work as it should, ``None`` when it has the lanes that it can."""
+        if self._leaving_all:
+            return "its flows are being changed"
+        if self._dealt_at == _NEVER:
+            return "it has not looked yet which lanes it may take"
         if not self.sure():
             return "the last beat is too old: the ledger does not answer"
         if self._clock.monotonic() - self._dealt_at > DEAD_AFTER_S:
@@ -106,7 +111,7 @@ class Shift:
         ``told`` hears at each look who works each flow, and who this worker is.
         """
         self._teams, self._told = teams, told
-        self._leaving_all = False
+        self._leaving_all, self._dealt_at = False, _NEVER
 
     async def turn(self, loop: Loop) -> None:
         """Look once, and wait."""

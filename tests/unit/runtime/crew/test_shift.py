@@ -16,6 +16,8 @@ from busway.runtime.crew.shift import BURIED_AFTER_S, DUTIES, LOOK_EVERY_S, Shif
 from busway.runtime.lease.beat import SURE_S
 from busway.testing import HandClock, MemoryLedger
 
+NOT_YET = "it has not looked yet which lanes it may take"
+
 
 class CutOff(MemoryLedger):
     """A ledger that can be out of reach."""
@@ -157,6 +159,29 @@ async def test_it_is_sure_only_while_the_others_must_take_it_for_alive() -> None
     await shift.look()
     assert shift.sure()
     assert busy(shift) == list(DUTIES)
+
+
+async def test_it_is_ready_once_it_has_looked_and_says_why_before_and_after() -> None:
+    clock, ledger = HandClock(), CutOff()
+    shift = Shift(ledger, clock)
+    for _ in range(2):  # the second time it works other flows than before
+        shift.man({}, lambda *_: None)
+        assert shift.doubt() == NOT_YET
+        await shift.beat.tell()
+        assert shift.doubt() == NOT_YET
+        await shift.look()
+        assert shift.doubt() is None
+        await clock.turn(SURE_S)
+        assert shift.doubt() == "the last beat is too old: the ledger does not answer"
+        await come_back(shift)
+        assert shift.doubt() is None
+        await clock.turn(DEAD_AFTER_S / 2)
+        await shift.beat.tell()
+        await clock.turn(DEAD_AFTER_S / 2 + 0.1)
+        assert shift.doubt() == "lanes cannot be taken"
+        assert await shift.leave(1.0)
+        await shift.go()
+        assert shift.doubt() == "its flows are being changed"
 
 
 async def test_a_duty_has_one_worker_and_moves_when_that_one_dies() -> None:
