@@ -15,6 +15,8 @@ from nats_cluster import nats_cluster
 from postgres_server import PostgresServer
 from shop_flows import PRINTED
 
+WAITS = "waiting for a store"
+
 
 def value(url: str, metric: str) -> float:
     """Return the value of a metric with its labels, 0 where it is not told."""
@@ -27,8 +29,8 @@ def test_a_worker_with_a_port_tells_its_health_and_takes_nothing(cluster: Cluste
     with cluster.working("shop.py", BUSWAY_PORT="0") as worker:
         url = worker.url
         assert get(f"{url}/healthz").status_code == 200
-        until(lambda: value(url, 'busway_lanes_held{flow="orders"}') == 4, "it has its lanes")
-        assert get(f"{url}/readyz").text == "ready\n"
+        until(lambda: get(f"{url}/readyz").text == "ready\n", "it has its lanes")
+        assert value(url, 'busway_lanes_held{flow="orders"}') == 4
         assert value(url, 'busway_lane_moves_total{flow="orders",move="taken"}') == 4
         assert value(url, "busway_beat_age_seconds") < 60
         event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "order.created"}
@@ -64,6 +66,7 @@ def test_nobody_is_ready_while_the_database_is_away(
         try:
             until(lambda: readiness() == (503, 503), "none is ready")
             assert "the log" in get(f"{intake.url}/readyz").text
+            until(lambda: all(WAITS in each.log for each in (intake, worker)), "both say it")
             assert "busway_" in get(f"{worker.url}/metrics").text
             assert get(f"{worker.url}/healthz").status_code == 200
         finally:
@@ -71,7 +74,7 @@ def test_nobody_is_ready_while_the_database_is_away(
         until(lambda: readiness() == (200, 200), "both are ready again")
         until(lambda: "the stores answer again" in worker.log, "it says that they are back")
     for each in (intake, worker):
-        assert 1 <= each.log.count("waiting for a store") <= 20, "a few lines, not one for each try"
+        assert each.log.count(WAITS) <= 20, "a few lines, not one for each try"
 
 
 def test_one_that_slept_tells_that_its_lanes_were_lost(cluster: Cluster) -> None:
@@ -85,7 +88,7 @@ def test_one_that_slept_tells_that_its_lanes_were_lost(cluster: Cluster) -> None
         until(lambda: value(first.url, held) == 4, "the other one has them")
         second.signal(signal.SIGCONT)
         lost = 'busway_lane_moves_total{flow="orders",move="lost"}'
-        until(lambda: value(second.url, lost) == 2, "it noticed")
+        until(lambda: value(second.url, lost) >= 2, "it noticed")
         until(lambda: (value(first.url, held), value(second.url, held)) == (2, 2), "shared")
         given = 'busway_lane_moves_total{flow="orders",move="given"}'
         until(lambda: value(first.url, given) >= 2, "they were given back")
@@ -122,8 +125,8 @@ def test_an_intake_on_jetstream_goes_on_while_the_ledger_is_away(
             until(lambda: get(f"{worker.url}/readyz").status_code == 200, "it works")
             server.stop(immediate=True)
             try:
-                until(lambda: get(f"{worker.url}/readyz").status_code == 503, "it does not")
-                assert "the last beat is too old" in get(f"{worker.url}/readyz").text
+                old = "the last beat is too old"
+                until(lambda: old in get(f"{worker.url}/readyz").text, "it does not")
                 assert get(f"{intake.url}/readyz").status_code == 200
                 assert intake.post(event).status_code == 202
             finally:
