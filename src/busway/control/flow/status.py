@@ -70,6 +70,8 @@ async def flow_statuses(
     Without ``rates`` there are none in it. ``at`` is the time to tell their state at, now unless
     given.
     """
+    # before the lanes: a flow that is paused since it has drained has drained in its counts too
+    asked, breakers = await steerings(ledger), await breaker_records(ledger)
     by_flow: defaultdict[str, list[Lane]] = defaultdict(list)
     for lane in await ledger.lanes():
         if not is_replay(lane.flow):
@@ -78,10 +80,10 @@ async def flow_statuses(
     known = _Known(
         ends=ends,
         flows=await flow_records(ledger),
-        breakers=await breaker_records(ledger),
+        breakers=breakers,
         waiting=await _waiting_since(log, by_flow, ends),
         rates=rates or {},
-        steerings=await steerings(ledger),
+        steerings=asked,
         at=at or datetime.now(UTC),
     )
     return [_status(name, lanes, known) for name, lanes in by_flow.items()]

@@ -1,0 +1,37 @@
+"""The status of a flow is taken in steps: what moves between them must not make it untrue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from busway.control.flow.status import flow_statuses
+from busway.control.steer.record import Target
+from busway.delivery.hold import Drain, Pause, Steering
+from busway.lane import Counts, Lane, Settlement
+from busway.ports import Draft
+from busway.testing import MemoryLedger, MemoryLog
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+KEY = Target("flow", "f").key
+
+
+class Drained(MemoryLedger):
+    """Its flow does what it was asked to drain, and pauses, right after a look at the lanes."""
+
+    async def lanes(self) -> Sequence[Lane]:
+        found = await super().lanes()
+        await self.settle([Settlement("f", 0, 0, 1, NOW, "a", Counts(1))])
+        await self.put(KEY, msgspec.json.encode(Steering(pause=Pause(NOW, "ann", "drained"))))
+        return found
+
+
+async def test_a_flow_that_says_it_is_drained_has_nothing_left() -> None:
+    log, ledger = MemoryLog(1), Drained()
+    await ledger.open_lane("f", 0, 0)
+    await log.append([Draft(0, [b"{}"])], NOW)
+    await ledger.put(KEY, msgspec.json.encode(Steering(drain=Drain(NOW, "ann", (1,)))))
+    found = [(one.state, one.backlog) for _ in range(2) for one in await flow_statuses(log, ledger)]
+    assert found == [("draining", 1), ("paused", 0)]
