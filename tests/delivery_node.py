@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import apsw
 import msgspec
 
 from busway.app import Node
-from busway.clock import Clock
+from busway.clock import Clock, SystemClock
 from busway.control.check import check
 from busway.control.flow.status import FlowStatus, flow_statuses
 from busway.delivery.backoff import Backoff
@@ -45,6 +46,20 @@ def event(number: int, key: str | None = None, **more: Any) -> dict[str, Any]:
     found = {"specversion": "1.0", "id": f"e{number}", "source": "/test", "type": "made"}
     found |= {"data": {"n": number} | more.pop("data", {})}
     return found | ({} if key is None else {"partitionkey": key}) | more
+
+
+class Shifted(SystemClock):
+    """The machine's clock, put to another time of day."""
+
+    def __init__(self, start: datetime) -> None:
+        self.by = start - super().now()
+
+    def now(self) -> datetime:
+        return super().now() + self.by
+
+    def put(self, at: datetime) -> None:
+        """Make it a time."""
+        self.by += at - self.now()
 
 
 class Running:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -56,7 +57,7 @@ class HttpTarget:
         self.decide: Decide = lambda call: OK
         self._gate = asyncio.Event()
         self._gate.set()
-        self._opens_at = 0
+        self._opens_at = 0.0
         self._busy = 0
         self._server: asyncio.Server | None = None
         self._serving: set[asyncio.Task[None]] = set()
@@ -70,10 +71,19 @@ class HttpTarget:
         """The calls that got a 2xx answer."""
         return [call for call, answer in self.done if 200 <= answer.status < 300]
 
-    def hold_until_busy(self, requests: int) -> None:
+    def hold_until_busy(self, requests: float) -> None:
         """Answer nobody until so many requests are in hand."""
         self._opens_at = requests
         self._gate.clear()
+
+    def hold(self) -> None:
+        """Answer nobody until ``let_go``."""
+        self.hold_until_busy(math.inf)
+
+    def let_go(self) -> None:
+        """Answer everybody again."""
+        self.hold_until_busy(0)
+        self._gate.set()
 
     async def start(self) -> None:
         """Listen, always on the same port."""
