@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import aiohttp
 import msgspec
@@ -44,10 +45,10 @@ class HttpDestination:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        timeout = endpoint.timeout_s
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
-            timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=timeout * 0.9),
+            timeout=aiohttp.ClientTimeout(total=endpoint.timeout_s),
+            trace_configs=[_tracing()],
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": "busway"},
         )
@@ -60,21 +61,27 @@ class HttpDestination:
 
     async def send(self, request: Request) -> Answered:
         """Send a request and judge the answer; once more when a kept connection was gone."""
+        way, timeout_s = _Way(), self.endpoint.timeout_s
         try:
             try:
-                return await self._sent(request)
+                return await self._sent(request, way)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
                 if isinstance(error, aiohttp.ClientConnectorError):
                     raise
-                return await self._sent(request)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            return Down(f"{self.endpoint.name} cannot be reached: {_cause(error)}")
+                return await self._sent(request, way)
+        except aiohttp.ClientConnectorError as error:
+            return self._unreached(_cause(error))
         except TimeoutError:
-            return Unavailable("timeout", f"no answer within {self.endpoint.timeout_s} s")
+            if not way.connected:
+                return self._unreached(f"no connection within {timeout_s} s")
+            return Unavailable("timeout", f"no answer within {timeout_s} s")
         except (aiohttp.ClientError, OSError, ssl.SSLError) as error:
             return Unavailable("no answer", f"the connection broke: {_cause(error)}")
 
-    async def _sent(self, request: Request) -> Verdict:
+    def _unreached(self, why: str) -> Down:
+        return Down(f"{self.endpoint.name} cannot be reached: {why}")
+
+    async def _sent(self, request: Request, way: _Way) -> Verdict:
         headers = {"Content-Type": request.media_type, **self.endpoint.headers}
         headers["Idempotency-Key"] = request.key
         if self.endpoint.signer is not None:
@@ -86,6 +93,7 @@ class HttpDestination:
             data=request.body,
             headers=headers,
             allow_redirects=False,
+            trace_request_ctx=way,
         ) as response:
             body = await response.content.read(_BODY_READ)
             location = response.headers.get("Location")
@@ -96,6 +104,27 @@ class HttpDestination:
                 without_secrets(location) if location else None,
             )
         return judged(answer, datetime.now(UTC))
+
+
+class _Way:
+    """Whether a request has a connection, or waits for a name, a server or a handshake."""
+
+    connected = True
+
+
+def _tracing() -> aiohttp.TraceConfig:
+    """Return what keeps the ``_Way`` of each request; it is told of new connections only."""
+
+    async def begins(_: aiohttp.ClientSession, of: SimpleNamespace, __: object) -> None:
+        of.trace_request_ctx.connected = False
+
+    async def is_there(_: aiohttp.ClientSession, of: SimpleNamespace, __: object) -> None:
+        of.trace_request_ctx.connected = True
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_connection_create_start.append(begins)
+    tracing.on_connection_create_end.append(is_there)
+    return tracing
 
 
 class Writing:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -21,7 +23,9 @@ from busway.ports import Destination, Item
 from busway.runtime.hold.permit import Slots
 from busway.settings import env
 from busway.sinks import http
+from delivery_node import DEADLINE_S
 from http_target import Answer, Call, HttpTarget, http_target
+from service import LOOPBACK
 from sink_load import KeptEvents, an_item, fresh
 
 
@@ -45,7 +49,7 @@ async def write(
 ) -> Sequence[Outcome]:
     async with opened(target, **options) as destination:
         load = msgspec.structs.replace(fresh(items), ordered=ordered)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_S):
             return await destination.write(load)
 
 
@@ -159,8 +163,8 @@ async def test_one_event_that_is_refused_is_retried_when_others_land(target: Htt
 
 async def test_one_event_at_which_it_hangs_is_retried_when_others_land(target: HttpTarget) -> None:
     target.decide = lambda call: Answer(hang=order(call) == 3)
-    outcomes = await write(target, orders(20), timeout="1s")
-    assert outcomes[3] == Retry("timeout", "no answer within 1.0 s")
+    outcomes = await write(target, orders(20), timeout="4s")  # others are not to be late as well
+    assert outcomes[3] == Retry("timeout", "no answer within 4.0 s")
     assert outcomes.count(DELIVERED) == 19
 
 
@@ -175,8 +179,8 @@ async def test_when_it_refuses_all_the_rest_is_not_tried(target: HttpTarget) -> 
 
 async def test_when_it_hangs_at_all_it_is_down(target: HttpTarget) -> None:
     target.decide = lambda call: Answer(hang=True)
-    outcomes = await write(target, orders(50), timeout="200ms", concurrency=3)
-    late = Down("timeout: no answer within 0.2 s", reachable=True)
+    outcomes = await write(target, orders(50), timeout="4s", concurrency=3)  # it is to connect
+    late = Down("timeout: no answer within 4.0 s", reachable=True)
     assert {named(outcome) for outcome in outcomes} == {late}
     assert len(target.calls) <= 6
 
@@ -213,13 +217,42 @@ async def test_an_unknown_host_is_down() -> None:
     assert outcome.reason.startswith("http://busway.invalid/x cannot be reached")
 
 
-async def test_a_tls_failure_is_down(target: HttpTarget) -> None:
-    url = target.url.replace("http:", "https:")
-    destination = await http(url, timeout="2s").open(KeptEvents())
-    (outcome,) = await destination.write(fresh(orders(1)))
-    await destination.close()
+async def test_a_tls_failure_is_down() -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 This Is No TLS\r\n\r\n")
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, LOOPBACK, 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        destination = await http(f"https://{LOOPBACK}:{port}/x").open(KeptEvents())
+        (outcome,) = await destination.write(fresh(orders(1)))
+        await destination.close()
     assert isinstance(outcome, Down)
     assert not outcome.reachable
+
+
+async def unconnected(url: str) -> None:
+    """Write to where no connection comes about in time."""
+    destination = await http(url, timeout="1s").open(KeptEvents())
+    (outcome,) = await destination.write(fresh(orders(1)))
+    await destination.close()
+    assert outcome == Down(f"{url} cannot be reached: no connection within 1.0 s")
+
+
+async def test_a_handshake_without_an_end_is_down(target: HttpTarget) -> None:
+    await unconnected(target.url.replace("http:", "https:"))
+
+
+async def test_a_name_that_is_not_found_in_time_is_down(target: HttpTarget) -> None:
+    with ThreadPoolExecutor(1) as resolvers:
+        asyncio.get_running_loop().set_default_executor(resolvers)
+        busy = threading.Event()
+        resolvers.submit(busy.wait)
+        try:
+            await unconnected(target.url.replace(LOOPBACK, "localhost"))
+        finally:
+            busy.set()
 
 
 async def test_a_connection_that_breaks_is_tried_once_more(target: HttpTarget) -> None:
