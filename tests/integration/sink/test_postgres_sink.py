@@ -443,10 +443,13 @@ async def test_a_statement_that_takes_too_long_is_down(server: PostgresServer, d
     assert await ids(db) == [0, 1]
 
 
-async def _kill_others(db: Db) -> int:
-    killed = await db.fetch(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'busway'"
-    )
+ALL = "application_name = 'busway'"
+WAITING = f"{ALL} AND wait_event_type = 'Lock'"
+
+
+async def _kill(db: Db, which: str) -> int:
+    """End connections; those of an earlier sink may be there for a while after it is closed."""
+    killed = await db.fetch(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {which}")
     return len(killed)
 
 
@@ -460,7 +463,7 @@ async def test_a_connection_killed_in_mid_transaction_loses_and_repeats_nothing(
         await db.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
         writing = asyncio.create_task(destination.write(fresh(rows(10, 1010))))
         await _until_waiting(db)
-        assert await _kill_others(db) == 1
+        assert await _kill(db, WAITING) == 1
         outcomes = await writing
         assert {type(outcome) for outcome in outcomes} == {Down}
         assert "terminating connection" in reason(outcomes[0])
@@ -470,13 +473,8 @@ async def test_a_connection_killed_in_mid_transaction_loses_and_repeats_nothing(
 
 
 async def _until_waiting(db: Db) -> None:
-    waiting = (
-        "SELECT count(*) FROM pg_stat_activity"
-        " WHERE application_name = 'busway' AND wait_event_type = 'Lock'"
-    )
-
     async def found() -> bool:
-        return bool(await db.fetchval(waiting))
+        return bool(await db.fetchval(f"SELECT count(*) FROM pg_stat_activity WHERE {WAITING}"))
 
     await until(found, "it waits for a lock")
 
@@ -545,7 +543,7 @@ async def test_100_000_rows_exactly_once_with_repeats_and_kills(
             )
             if turn % 5 == 0:
                 await asyncio.sleep(0)
-                await _kill_others(db)
+                await _kill(db, ALL)
             outcomes = await writing
             if set(outcomes) == {DELIVERED}:
                 at = max(at, min(total, back + size))

@@ -31,7 +31,7 @@ async def target(tmp_path: Path) -> AsyncIterator[SmtpTarget]:
 
 @asynccontextmanager
 async def opened(target: SmtpTarget, **options: Any) -> AsyncIterator[Destination]:
-    given: dict[str, Any] = {"tls": "none", "to": TO, "port": target.port, "timeout": "5s"}
+    given: dict[str, Any] = {"tls": "none", "to": TO, "port": target.port, "timeout": "60s"}
     given |= {"sender": "Busway <busway@shop.example>", **options}
     destination = await smtp("localhost", **given).open(KeptEvents())
     try:
