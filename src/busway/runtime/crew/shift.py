@@ -195,7 +195,8 @@ class Shift:
             leaving = key in self._leaving
             if mine.get(key) == tenure.epoch or (leaving and tenure.lost):
                 continue
-            _log.warning("a lane was taken away", flow=key[0], partition=key[1])
+            silent_s = round(self.beat.silent_s(), 1)
+            _log.warning("a lane was taken away", flow=key[0], partition=key[1], silent_s=silent_s)
             tenure.lose()
             self._observer.moved(key[0], "lost")
             if not leaving:

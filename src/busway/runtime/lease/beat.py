@@ -41,6 +41,7 @@ class Beat:
         self._number = 0
         self._sure_since = self._began_at = self._told_at = _NEVER
         self._was_blind = False
+        self._silent_s = 0.0
         self._telling = asyncio.Lock()
 
     def sure(self) -> bool:
@@ -50,6 +51,11 @@ class Beat:
     def age_s(self) -> float:
         """Return how long ago the last beat was that arrived, in seconds."""
         return self._clock.monotonic() - self._began_at
+
+    def silent_s(self) -> float:
+        """Return how long the last time was in which others could take it for dead; 0: none yet."""
+        silent_s = 0.0 if self._began_at == _NEVER else self.age_s()
+        return silent_s if silent_s >= DEAD_AFTER_S else self._silent_s
 
     @property
     def last(self) -> float:
@@ -75,6 +81,7 @@ class Beat:
             if self.sure():  # else somebody may have taken it for dead before this arrived
                 self._sure_since = began
             self._was_blind |= self._is_blind()
+            self._silent_s = self.silent_s()
             self._began_at, self._told_at = began, self._clock.monotonic()
 
     async def begin(self) -> None:

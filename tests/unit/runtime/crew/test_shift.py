@@ -184,6 +184,19 @@ async def test_it_is_ready_once_it_has_looked_and_says_why_before_and_after() ->
         assert shift.doubt() == "its flows are being changed"
 
 
+async def test_it_knows_how_long_it_was_silent_when_it_could_be_taken_for_dead() -> None:
+    clock = HandClock()
+    beat = Shift(MemoryLedger(), clock).beat
+    assert beat.silent_s() == 0
+    for seconds, silent_s in ((0.5, 0), (DEAD_AFTER_S - 0.1, 0), (4.0, 4.0), (0.5, 4.0)):
+        await beat.tell()
+        await clock.turn(seconds)
+        assert beat.silent_s() == silent_s
+    await beat.tell()
+    await beat.end()
+    assert beat.silent_s() == 4.0
+
+
 async def test_a_duty_has_one_worker_and_moves_when_that_one_dies() -> None:
     clock, ledger = HandClock(), CutOff()
     first, second = Shift(ledger, clock), Shift(ledger, clock)
