@@ -30,13 +30,15 @@ async def test_too_few_connections_are_told_with_what_to_raise(server: PostgresS
 async def test_connections_that_are_all_busy_are_told_and_kept(
     server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("busway.engine.postgres.database.CONNECT_S", 0.5)
     database = await Database.open(server.dsn, SCHEMA, connections=1)
     try:
         async with database.connection() as connection:
             pid = connection.get_server_pid()
-            with pytest.raises(StoreError, match=r": 1 connections were busy for 0\.5 seconds"):
-                await database.query("SELECT 1")
+            with monkeypatch.context() as impatient:
+                impatient.setattr("busway.engine.postgres.database.CONNECT_S", 0.5)
+                said = r": 1 connections were busy for 0\.5 seconds"
+                with pytest.raises(StoreError, match=said):
+                    await database.query("SELECT 1")
         assert await database.query("SELECT pg_backend_pid()") == [(pid,)]
     finally:
         await database.close()

@@ -15,7 +15,7 @@ from busway.engine.postgres.database import Database, fetch
 from busway.engine.postgres.group import AT_A_TIME
 from busway.engine.postgres.schema import SCHEMA, prepare
 from busway.lane import Counts, Settlement
-from delivery_node import until
+from delivery_node import DEADLINE_S, until
 from postgres_server import PostgresServer
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
@@ -80,7 +80,7 @@ async def test_a_lane_that_settles_again_while_all_others_end_is_not_forgotten(
     await asyncio.sleep(0)
     _stand_still()
     await ending
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_S):
         for name, task in working.items():
             assert await task == [True] * (1 + (name in again))
     assert len(again) == 1

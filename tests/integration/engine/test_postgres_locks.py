@@ -8,11 +8,13 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TypeVar
 
+import asyncpg
 import pytest
 
 from busway.engine.postgres import PostgresLedger
 from busway.engine.postgres.database import Database, fetch
 from busway.engine.postgres.schema import SCHEMA, prepare
+from busway.engine.postgres.way import Session
 from busway.lane import Change, Counts, Lease, Settlement, Trouble, Verdict
 from delivery_node import until
 from postgres_server import PostgresServer
@@ -109,7 +111,7 @@ async def test_settling_and_judging_with_the_same_value_wait_in_one_order(
     await ledger.settle([Settlement("a", 0, 0, 1, AT, "v", Counts(dead=1), (dead,))])
     following = Settlement("a", 0, 1, 2, AT, "v", Counts(delivered=1))
     verdict = Verdict("a", 0, 0, 1, "dead", "discarded", AT)
-    async with database.transaction() as connection:
+    async with transaction(database) as connection:
         await fetch(connection, "ledger/lock_name", "n")
         judging = await begun(database, ledger.judge([verdict], (), [Change("n", b"1")]), AT_A_NAME)
         settling = asyncio.create_task(ledger.settle([following], [Change("n", b"2")]))
@@ -121,7 +123,7 @@ async def test_settling_and_judging_with_the_same_value_wait_in_one_order(
 async def test_a_value_is_not_put_in_the_middle_of_a_comparison(database: Database) -> None:
     ledger = PostgresLedger(database)
     await ledger.put("name", b"1")
-    async with database.transaction() as connection:  # as far as a change has compared
+    async with transaction(database) as connection:  # as far as a change has compared
         await fetch(connection, "ledger/lock_name", "name")
         putting = asyncio.create_task(ledger.put("name", b"2"))
         await until(lambda: _waits(database))
@@ -141,9 +143,21 @@ async def opened(ledger: PostgresLedger, flow: str, partition: int) -> Settlemen
 @asynccontextmanager
 async def holding(database: Database, flow: str) -> AsyncIterator[None]:
     """Keep others from the first lane of a flow."""
-    async with database.transaction() as connection:
+    async with transaction(database) as connection:
         await fetch(connection, "ledger/lock_lanes", [flow], [0])
         yield
+
+
+@asynccontextmanager
+async def transaction(database: Database) -> AsyncIterator[Session]:
+    """Lend a transaction of no worker: one that stands still in its own is hung up."""
+    url = database.way.address.url
+    session: Session = await asyncpg.connect(url, server_settings={"search_path": SCHEMA})
+    try:
+        async with session.transaction():
+            yield session
+    finally:
+        await session.close()
 
 
 async def begun(

@@ -11,11 +11,11 @@ import asyncpg
 import pytest
 
 from busway.engine.postgres import PostgresLog
-from busway.engine.postgres.database import Database
+from busway.engine.postgres.database import CONNECTIONS, Database
 from busway.engine.postgres.schema import prepare
 from busway.errors import StoreError, StoreTooNew
 from busway.ports import Draft
-from delivery_node import until
+from delivery_node import DEADLINE_S, until
 from log_appenders import all_is_read, follow
 from postgres_server import PostgresServer
 
@@ -24,10 +24,12 @@ PARTITIONS = 2
 
 
 @asynccontextmanager
-async def log_of(url: str, schema: str) -> AsyncIterator[PostgresLog]:
+async def log_of(
+    url: str, schema: str, connections: int = CONNECTIONS
+) -> AsyncIterator[PostgresLog]:
     """Open a log as one process of many does."""
     identity = await prepare(url, schema, PARTITIONS)
-    database = await Database.open(url, schema)
+    database = await Database.open(url, schema, connections=connections)
     log = await PostgresLog.open(database, identity)
     try:
         yield log
@@ -65,12 +67,8 @@ async def test_an_append_that_was_given_up_cannot_land_later(server: PostgresSer
         blocker = await asyncpg.connect(server.dsn)
         await blocker.execute("BEGIN; SELECT * FROM late.partition FOR UPDATE")
         given_up = asyncio.create_task(log.append([Draft(0, [b"old"])], AT))
-        await waiting_for_a_lock(server)
-        pids = await blocker.fetch(
-            "SELECT pid FROM pg_stat_activity"
-            " WHERE query LIKE '%noted%' AND pid <> pg_backend_pid()"
-        )
-        await blocker.execute("SELECT pg_terminate_backend($1)", pids[0]["pid"])
+        pid = await waiting_for_a_lock(server)
+        await blocker.execute("SELECT pg_terminate_backend($1)", pid)
         with pytest.raises(StoreError, match="terminating connection"):
             await given_up
         await blocker.execute("COMMIT")
@@ -82,7 +80,9 @@ async def test_an_append_that_was_given_up_cannot_land_later(server: PostgresSer
 async def test_what_was_given_up_and_landed_is_known_before_more_is_read(
     server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with log_of(server.dsn, "certain") as log:
+    # over its only connection a second append is sent at once: the first has prepared it
+    async with log_of(server.dsn, "certain", connections=1) as log:
+        await log.append([Draft(0, [b"quick"])], AT)
         blocker = await asyncpg.connect(server.dsn)
         await blocker.execute("BEGIN; SELECT * FROM certain.partition FOR UPDATE")
         with monkeypatch.context() as impatient:
@@ -90,13 +90,13 @@ async def test_what_was_given_up_and_landed_is_known_before_more_is_read(
             with pytest.raises(StoreError, match="cannot be used now"):
                 await log.append([Draft(0, [b"slow"])], AT)
         await waiting_for_a_lock(server)  # nothing was cancelled at the server
-        reading = [asyncio.create_task(log.read(0, 0, 100)) for _ in range(3)]
+        reading = [asyncio.create_task(log.read(0, 1, 100)) for _ in range(3)]
         await waiting_for_a_lock(server, "%INTO appender%now()%")
         await blocker.execute("COMMIT")
         await blocker.close()
         for found in await asyncio.gather(*reading):
             assert [list(batch.events) for batch in found] == [[b"slow"]]
-        assert list(await log.append([Draft(0, [b"next"])], AT)) == [1]
+        assert list(await log.append([Draft(0, [b"next"])], AT)) == [2]
 
 
 async def test_an_older_turn_finds_nothing_to_do(server: PostgresServer) -> None:
@@ -124,27 +124,35 @@ async def test_many_prepare_at_once(server: PostgresServer) -> None:
 
 async def test_a_restart_of_the_server_is_survived(server: PostgresServer) -> None:
     async with log_of(server.dsn, "restart") as log, log_of(server.dsn, "restart") as reader:
-        following = asyncio.create_task(follow(reader, 0, 2))
         await log.append([Draft(0, [b"a"])], AT)
+        assert await follow(reader, 0, 1) == [b"a"]
+        waiting = asyncio.create_task(reader.wait(0, 1))
         server.stop(immediate=True)
         with pytest.raises(StoreError, match="cannot be used now"):
             await log.append([Draft(0, [b"lost"])], AT)
         server.start()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE_S):
             await appended_in_the_end(log)
-            assert (await following)[-1] == b"b"
+            await waiting
+            assert (await follow(reader, 0, 2))[-1] == b"b"
 
 
-async def lose(server: PostgresServer, end: int) -> None:
-    """Have the log be as it was before, as a failover to a standby does that was behind."""
+@asynccontextmanager
+async def losing(server: PostgresServer, schema: str, end: int) -> AsyncIterator[None]:
+    """Have a log be as it was before, as a failover to a standby does that was behind.
+
+    So it is once the block has ended; what is appended before that waits for it.
+    """
     connection = await asyncpg.connect(server.dsn)
-    for schema in await connection.fetch(
-        "SELECT schemaname FROM pg_tables WHERE tablename = 'batch' AND schemaname LIKE 'lossy%'"
-    ):
-        name = schema["schemaname"]
-        await connection.execute(f'DELETE FROM {name}.batch WHERE "offset" >= {end}')
-        await connection.execute(f'UPDATE {name}.partition SET "end" = {end} WHERE partition = 0')
-    await connection.close()
+    try:
+        async with connection.transaction():
+            await connection.execute(f'DELETE FROM {schema}.batch WHERE "offset" >= {end}')
+            await connection.execute(
+                f'UPDATE {schema}.partition SET "end" = {end} WHERE partition = 0'
+            )
+            yield
+    finally:
+        await connection.close()
 
 
 async def test_offsets_that_a_failover_took_back_are_not_given_to_readers_again(
@@ -154,11 +162,12 @@ async def test_offsets_that_a_failover_took_back_are_not_given_to_readers_again(
         await log.append([Draft(0, [b"kept"])], AT)
         await log.append([Draft(0, [b"lost"])], AT)
         await reader.wait(0, 1)
-        await lose(server, 1)
+        async with losing(server, "lossy", 1):
+            pass
         assert await reader.read(0, 1, 100) == []
         assert await reader.bounds(0) == (0, 2)
         assert await log.append([Draft(0, [b"new"])], AT) == [2]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             await reader.wait(0, 2)
         assert [list(one.events) for one in await reader.read(0, 1, 100)] == [[b"new"]]
 
@@ -169,9 +178,11 @@ async def test_an_append_that_gets_offsets_which_were_given_before_is_refused(
     async with log_of(server.dsn, "lossy2") as log:
         for event in (b"kept", b"lost", b"lost", b"lost"):
             await log.append([Draft(0, [event])], AT)
-        await lose(server, 1)
+        async with losing(server, "lossy2", 1):  # before it is noticed by looking
+            appending = asyncio.create_task(log.append([Draft(0, [b"new"])], AT))
+            await waiting_for_a_lock(server)
         with pytest.raises(StoreError, match=r"has lost what it had acknowledged.*send it again"):
-            await log.append([Draft(0, [b"new"])], AT)
+            await appending
         assert await log.append([Draft(0, [b"new"])], AT) == [4]
         assert await log.bounds(0) == (0, 5)
 
@@ -181,8 +192,9 @@ async def test_who_looks_on_notices_that_a_failover_lost_something(server: Postg
         await log.append([Draft(0, [b"lost"] * 3)], AT)
         await reader.wait(0, 2)
         waiting = asyncio.create_task(reader.wait(0, 3))
-        await lose(server, 0)
-        async with asyncio.timeout(10), log_of(server.dsn, "lossy3") as fresh:
+        async with losing(server, "lossy3", 0):
+            pass
+        async with asyncio.timeout(DEADLINE_S), log_of(server.dsn, "lossy3") as fresh:
 
             async def goes_on() -> bool:
                 return (await fresh.bounds(0))[1] == 3
@@ -202,17 +214,19 @@ async def appended_in_the_end(log: PostgresLog) -> None:
             return
 
 
-async def waiting_for_a_lock(server: PostgresServer, statement: str = "%noted%") -> None:
+async def waiting_for_a_lock(server: PostgresServer, statement: str = "%noted%") -> int:
+    """Wait until a statement waits for a lock; return the process at the server."""
     connection = await asyncpg.connect(server.dsn)
+    pids: list[int] = []
 
     async def waits() -> bool:
-        return bool(
-            await connection.fetchval(
-                "SELECT count(*) FROM pg_stat_activity"
-                " WHERE wait_event_type = 'Lock' AND query LIKE $1",
-                statement,
-            )
+        rows = await connection.fetch(
+            "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1",
+            statement,
         )
+        pids[:] = [row["pid"] for row in rows]
+        return bool(pids)
 
     await until(waits)
     await connection.close()
+    return pids[0]

@@ -47,7 +47,8 @@ async def test_what_was_settled_without_an_answer_does_not_go_again(
         return bool(await direct.fetchval(CURSORS, cursor) == FLOWS)
 
     async with proxy_to(server.port) as proxy:
-        database = await Database.open(url.replace(str(server.port), str(proxy.port)), SCHEMA)
+        there = url.replace(f":{server.port}/", f":{proxy.port}/")
+        database = await Database.open(there, SCHEMA)
         ledger = PostgresLedger(database)
         observer, dues = Observer(metrics), Dues(ledger, clock)
         hub = Hub(follow_for(program, log), ledger, clock, log.identity, observer, dues)

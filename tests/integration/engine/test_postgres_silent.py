@@ -17,6 +17,7 @@ from busway.engine.postgres.schema import is_made, prepare
 from busway.engine.postgres.silence import QUICK_S
 from busway.engine.postgres.way import CONNECT_S, Way
 from busway.errors import StoreError
+from delivery_node import DEADLINE_S, until
 from nats_proxy import Proxy
 from postgres_server import PostgresServer, postgres_server
 
@@ -69,8 +70,16 @@ async def test_the_last_of_many_servers_is_reached_where_the_others_are_silent(
     ports = [*(door.getsockname()[1] for door in doors), server.port]
     hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
     database = await Database.open(f"postgresql://postgres@{hosts}/postgres", "public")
+
+    async def reached() -> bool:
+        """Ask; each time begins anew, and is given up after ``CONNECT_S``."""
+        try:
+            return await database.query("SELECT 1") == [(1,)]
+        except StoreError:
+            return False
+
     try:
-        assert await database.query("SELECT 1") == [(1,)]
+        await until(reached)
     finally:
         await database.close()
         for door in doors:
@@ -79,8 +88,9 @@ async def test_the_last_of_many_servers_is_reached_where_the_others_are_silent(
 
 async def test_a_statement_that_takes_long_is_waited_for(server: PostgresServer) -> None:
     way = Way(Address.of(server.dsn))
-    async with asyncio.timeout(60), long_session(way, "public", look_s=0.2) as session:
-        assert await session.fetchval("SELECT 1 FROM pg_sleep(1)") == 1
+    look_s = 4.0  # as long as an answer to a look may take
+    async with asyncio.timeout(DEADLINE_S), long_session(way, "public", look_s) as session:
+        assert await session.fetchval("SELECT 1 FROM pg_sleep($1)", look_s + 1) == 1
 
 
 async def test_why_a_transaction_could_not_end_is_told(server: PostgresServer) -> None:
@@ -120,8 +130,11 @@ async def test_what_did_not_confirm_in_time_is_told(server: PostgresServer) -> N
 
 async def hung_up(server: PostgresServer, pid: int) -> None:
     connection = await asyncpg.connect(server.dsn)
-    active = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND query LIKE '%sleep%'"
-    while not await connection.fetchval(f"{active} AND state = 'active'", pid):
-        pass
+    asleep = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'"
+
+    async def sleeps() -> bool:
+        return bool(await connection.fetchval(asleep, pid))
+
+    await until(sleeps)
     await connection.fetch("SELECT pg_terminate_backend($1, 10000)", pid)
     await connection.close()
