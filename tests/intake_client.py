@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from busway.clock import Clock, SystemClock
 from busway.ports import Addressed, Appended
 from busway.source.http import IntakeConfig, IntakeServer, Limits, Observer
 from busway.source.http.config import Unobserved
@@ -25,7 +26,8 @@ SMALL = Limits(
     max_in_flight_requests=8,
     max_head_bytes=2048,
 )
-HASTY = Limits(head_timeout_s=0.2, body_timeout_s=0.2, min_bytes_per_s=100_000, idle_timeout_s=0.4)
+HASTY = Limits(head_timeout_s=0.2, body_timeout_s=0.2, min_bytes_per_s=100_000)
+IDLE_S = 0.4
 
 
 class ListIntake:
@@ -156,6 +158,7 @@ async def serving(
     limits: Limits | None = None,
     observer: Observer | None = None,
     fallback: Callable[[], asyncio.Protocol] | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Desk]:
     """Run an intake server on a free port."""
     intake = ListIntake()
@@ -168,6 +171,7 @@ async def serving(
         ready=lambda: desks[0].reason,
         observer=observer or Unobserved(),
         fallback=fallback,
+        clock=clock or SystemClock(),
     )
     server = IntakeServer(config)
     desks.append(Desk(server, intake, await server.start()))

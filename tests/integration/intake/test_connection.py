@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
 from busway.source.http import Limits
+from busway.testing import HandClock
 from intake_client import (
+    IDLE_S,
     NDJSON,
     PATIENCE_S,
     STRUCTURED,
@@ -148,9 +152,11 @@ async def test_large_body_of_a_refused_request_is_read_over(desk: Desk) -> None:
 
 async def test_too_large_a_body_gets_its_answer_while_it_is_sent(desk: Desk) -> None:
     client = await desk.connect()
-    await client.send(request(bytes(17_000_000), NDJSON)[:3_000_000])
+    sending = asyncio.create_task(client.send(request(bytes(17_000_000), NDJSON)[:3_000_000]))
     assert (await client.answer()).status == 413
     assert await client.ended()
+    with suppress(ConnectionError):  # it is not read for ever
+        await sending
 
 
 async def test_empty_lines_between_requests(desk: Desk) -> None:
@@ -215,22 +221,34 @@ async def test_trickling_request_is_given_up(hasty: Desk) -> None:
     trickling.cancel()
 
 
-async def test_idle_connections_are_closed(hasty: Desk) -> None:
-    fresh, used = await hasty.connect(), await hasty.connect()
-    assert (await used.ask(request(event(1)))).status == 202
-    assert await fresh.ended()
-    assert await used.ended()
+@asynccontextmanager
+async def idling() -> AsyncIterator[tuple[Desk, HandClock]]:
+    """Run a server that waits ``IDLE_S`` for a request, by a clock of its own."""
+    clock = HandClock()
+    async with serving(Limits(idle_timeout_s=IDLE_S), clock=clock) as desk:
+        yield desk, clock
 
 
-async def test_waiting_for_the_bus_is_not_idle(hasty: Desk) -> None:
-    hasty.intake.hold = True
-    client = await hasty.connect()
-    await client.send(request(event(1)))
-    await _held(hasty, 1)
-    idle = await hasty.connect()
-    assert await idle.ended()
-    hasty.intake.release()
-    assert (await client.answer()).status == 202
+async def test_idle_connections_are_closed() -> None:
+    async with idling() as (desk, clock):
+        fresh, used = await desk.connect(), await desk.connect()
+        await _answered(used)  # which came after the other one
+        await clock.turn(IDLE_S + 0.1)
+        assert await fresh.ended()
+        assert await used.ended()
+
+
+async def test_waiting_for_the_bus_is_not_idle() -> None:
+    async with idling() as (desk, clock):
+        desk.intake.hold = True
+        client, idle = await desk.connect(), await desk.connect()
+        await client.send(request(event(1)))
+        await _held(desk, 1)
+        await _answered(idle)
+        await clock.turn(IDLE_S + 0.1)
+        assert await idle.ended()
+        desk.intake.release()
+        assert (await client.answer()).status == 202
 
 
 class Ledger:
@@ -261,7 +279,7 @@ async def test_drain_finishes_what_is_in_flight(desk: Desk) -> None:
     await _answered(idle)
     await busy.send(request(event(1)))
     body = event(2)
-    await sending.send(request(body)[: -len(body)])
+    await _answered(sending, request(body)[: -len(body)])
     await _held(desk, 1)
     async with asyncio.timeout(PATIENCE_S):
         draining = asyncio.create_task(desk.server.drain())
@@ -281,8 +299,9 @@ async def test_drain_finishes_what_is_in_flight(desk: Desk) -> None:
         await desk.connect()
 
 
-async def _answered(client: Client) -> None:
-    assert (await client.ask(request(line="GET /healthz HTTP/1.1"))).status == 200
+async def _answered(client: Client, more: bytes = b"") -> None:
+    """Have a request answered, and have come what is sent along with it."""
+    assert (await client.ask(request(line="GET /healthz HTTP/1.1") + more)).status == 200
 
 
 async def test_ready_says_that_it_is_draining(desk: Desk) -> None:
@@ -291,7 +310,7 @@ async def test_ready_says_that_it_is_draining(desk: Desk) -> None:
     await busy.send(request(event(1)))
     await _held(desk, 1)
     ready = request(line="GET /readyz HTTP/1.1")
-    assert (await client.ask(request(line="GET /healthz HTTP/1.1") + ready[:9])).status == 200
+    await _answered(client, ready[:9])
     draining = asyncio.create_task(desk.server.drain())
     await asyncio.sleep(0)
     answer = await client.ask(ready[9:])
