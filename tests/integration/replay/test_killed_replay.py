@@ -64,7 +64,7 @@ def replay(folder: Path, id: str) -> dict[str, Any]:
 
 
 def more_landed(server: PostgresServer, before: int) -> bool:
-    return sum(landed(server).values()) > before + 500
+    return sum(landed(server).values()) > before + 200
 
 
 def is_done(folder: Path, id: str) -> bool:
@@ -84,7 +84,7 @@ def test_it_is_killed_again_and_again(server: PostgresServer, tmp_path: Path) ->
     for kill in range(4):
         with running("shop.py", cwd=tmp_path) as node:
             if kill in (0, 2):
-                asked = ["late", "--rate", "1500/s", *(["--force"] if kill else [])]
+                asked = ["late", "--rate", "1000/s", *(["--force"] if kill else [])]
                 ended = busway("replay", "start", *asked, "--json", cwd=tmp_path)
                 ids.append(ended.json()["id"])
             until(partial(more_landed, server, sum(landed(server).values())), "some land")

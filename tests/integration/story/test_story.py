@@ -324,7 +324,8 @@ async def test_what_caused_it_and_what_it_caused(tmp_path: Path) -> None:
     app.flow("print", when={"type": ["billed"]}, to=jsonl(str(tmp_path / "bills.jsonl")))
     async with running(app, tmp_path / "bus") as on:
         await on.post(event(1, "k"), event(2, "k"))
-        await on.until("print", delivered=2)
+        for flow in ("check", "bill", "print"):
+            await on.until(flow, delivered=2)
         story = await told(on, "e1")
         (checked,) = story["caused"]
         (billed,) = checked["caused"]
