@@ -13,6 +13,7 @@ from busway.errors import StoreError
 from busway.runtime.loop import Loop
 from busway.runtime.outage import MOST_TEXTS, QUIET_S, TELL_EVERY_S, Outage
 from busway.testing import HandClock
+from command import DEADLINE_S
 
 Lines = list[MutableMapping[str, Any]]
 AWAY, BACK = "waiting for a store", "the stores answer again"
@@ -127,7 +128,7 @@ async def test_loops_share_an_outage(lines: Lines) -> None:
     for _ in range(15):  # more than once for each
         await store.answered.acquire()
     store.away = False
-    async with asyncio.timeout(20.0):
+    async with asyncio.timeout(DEADLINE_S):
         while told(lines)[-1] != BACK:
             await store.answered.acquire()
     for loop in loops:

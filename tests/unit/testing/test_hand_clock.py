@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 
 from busway.testing import HandClock
+from command import DEADLINE_S
 
 
 async def test_it_stands_still() -> None:
@@ -48,5 +49,5 @@ async def test_a_loop_runs_once_a_turn() -> None:
 
 async def test_no_time_is_no_wait() -> None:
     clock = HandClock()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE_S):
         await clock.sleep(0)

@@ -30,6 +30,7 @@ from busway.lane import Change, Counts, Lane, Query, Settlement, Trouble
 from busway.ports import Draft
 from busway.sinks import console
 from busway.testing import HandClock, MemoryLedger, MemoryLog
+from command import DEADLINE_S
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 CLOCK = HandClock(AT)
@@ -375,7 +376,7 @@ async def test_nobody_waits_for_a_beat_where_it_does_not_matter(stand: Stand) ->
     await stand.fill()
     await tell(stand.ledger, "sales", behind=HOUR)
     began = CLOCK.monotonic()
-    async with asyncio.timeout(20.0):
+    async with asyncio.timeout(DEADLINE_S):
         await take_census(stand.ledger, program("old", "sales"), CLOCK)
         await rename(replace(stand.control, clock=CLOCK), "old", "new", "ada")
     assert CLOCK.monotonic() == began

@@ -13,6 +13,7 @@ import pytest
 from busway.engine.sqlite.database import connect
 from busway.engine.sqlite.writer import Work, Writer
 from busway.errors import StoreError
+from command import DEADLINE_S
 
 
 @pytest.fixture
@@ -52,10 +53,10 @@ async def held_back(writer: Writer) -> threading.Event:
 
     def work(connection: apsw.Connection) -> None:
         started.set()
-        go.wait(10)
+        go.wait(DEADLINE_S)
 
     writer.submit(work)
-    await asyncio.to_thread(started.wait, 10)
+    assert await asyncio.to_thread(started.wait, DEADLINE_S)
     return go
 
 
