@@ -24,6 +24,7 @@ from service import free_ports, not_installed
 
 READY_S = 60.0
 _LOOK_S = 0.02
+_ROUTES = 2
 _CONFIG = """
 server_name: {name}
 listen: "127.0.0.1:{port}"
@@ -37,7 +38,10 @@ jetstream {{
 {extra}
 """
 _CLUSTER = """
-cluster {{ name: busway, listen: "127.0.0.1:{port}", routes: [{routes}], pool_size: 1 }}
+cluster {{
+  name: busway, listen: "127.0.0.1:{port}", routes: [{routes}], pool_size: 1
+  no_advertise: true  # a client goes nowhere but where it is told to
+}}
 """
 
 
@@ -172,7 +176,7 @@ class NatsCluster:
     def wait_until_healthy(self) -> None:
         """Return once every server takes part."""
         deadline = time.monotonic() + READY_S
-        while not all(node.healthy for node in self.nodes) or not self._led():
+        while not (all(node.healthy for node in self.nodes) and self._led() and self._joined()):
             if time.monotonic() > deadline:
                 raise RuntimeError("\n".join(node.log() for node in self.nodes))
             time.sleep(_LOOK_S)
@@ -183,7 +187,8 @@ class NatsCluster:
         while time.monotonic() < deadline:
             for node in self.nodes:
                 with contextlib.suppress(OSError, ValueError, KeyError):
-                    if name := _leader(node.ask("jsz?streams=true"), stream):
+                    details = _details(node.ask("jsz?streams=true"), stream)
+                    if name := (details.get("cluster") or {}).get("leader"):
                         return next(one for one in self.nodes if one.name == name)
             time.sleep(_LOOK_S)
         raise RuntimeError(f"nobody leads {stream}")
@@ -192,6 +197,23 @@ class NatsCluster:
         """Return a node that keeps a copy of a stream and does not lead it."""
         leader = self.leader(stream)
         return next(node for node in self.nodes if node is not leader)
+
+    def keep(self, stream: str, messages: int) -> bool:
+        """Return whether each node has that many messages of a stream."""
+        told = [_details(node.ask("jsz?streams=true"), stream) for node in self.nodes]
+        return all(one and one["state"]["messages"] == messages for one in told)
+
+    def _joined(self) -> bool:
+        """Return whether each node has all its routes to each other: one is the system's own."""
+        every = sorted(node.name for node in self.nodes for _ in range(_ROUTES))
+        try:
+            told = [(one.name, one.ask("routez")["routes"]) for one in self.nodes]
+        except (OSError, ValueError):
+            return False
+        return all(
+            sorted([*(one["remote_name"] for one in routes), *[name] * _ROUTES]) == every
+            for name, routes in told
+        )
 
     def _led(self) -> bool:
         if len(self.nodes) == 1:
@@ -203,12 +225,15 @@ class NatsCluster:
         return bool(meta.get("leader")) and meta.get("cluster_size") == len(self.nodes)
 
 
-def _leader(told: Any, stream: str) -> str:
-    for account in told.get("account_details", []):
-        for detail in account.get("stream_detail", []):
-            if detail["name"] == stream:
-                return str((detail.get("cluster") or {}).get("leader", ""))
-    return ""
+def _details(told: Any, stream: str) -> dict[str, Any]:
+    """Return what a node tells of a stream, nothing where it does not have it."""
+    found = (
+        detail
+        for account in told.get("account_details", [])
+        for detail in account.get("stream_detail", [])
+        if detail["name"] == stream
+    )
+    return next(found, {})
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from busway.errors import StoreFull
 from busway.ports import Batch, Dated, Draft, Log
 
 AT = datetime(2030, 1, 1, 12, 30, 15, 123456, tzinfo=UTC)
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 PARTITIONS = 3
 _MANY_BYTES = 1 << 30
 

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 import pytest
 
 from busway.engine.jetstream import JetStreamLog, Place
-from busway.engine.jetstream.patience import PATIENCE_S
 from busway.errors import StoreError
 from busway.ports import Draft
+from delivery_node import DEADLINE_S
 from nats_cluster import NatsCluster, nats_cluster
 
 pytestmark = [
@@ -98,7 +98,7 @@ class Appender:
     async def more(self, count: int = 40) -> None:
         """Return once this many more events were acknowledged."""
         wanted = len(self.acknowledged) + count
-        async with asyncio.timeout(60), self._grown:
+        async with asyncio.timeout(DEADLINE_S), self._grown:
             await self._grown.wait_for(lambda: len(self.acknowledged) >= wanted)
 
 
@@ -190,8 +190,8 @@ async def test_without_a_quorum_nothing_is_acknowledged_and_who_waits_goes_on_wa
     cluster: NatsCluster, place: Place
 ) -> None:
     async with opened(place) as log, opened(place) as reader:
-        log._publisher.patience_s = 1.0
         await log.append([Draft(0, [b"before"])], AT)
+        log._publisher.patience_s = 1.0
         waiting = asyncio.create_task(reader.wait(1, 0))
         for node in cluster.nodes[:2]:
             node.kill()
@@ -199,8 +199,8 @@ async def test_without_a_quorum_nothing_is_acknowledged_and_who_waits_goes_on_wa
             await log.append([Draft(0, [b"during"])], AT)
         cluster.nodes[2].kill()
         await asyncio.to_thread(cluster.start)
-        log._publisher.patience_s = PATIENCE_S
-        async with asyncio.timeout(60):
+        log._publisher.patience_s = DEADLINE_S
+        async with asyncio.timeout(DEADLINE_S):
             offsets = await log.append([Draft(0, [b"after"]), Draft(1, [b"x"])], AT)
             await waiting
         found = await contents(log)
@@ -219,7 +219,7 @@ async def test_a_log_is_closed_while_nobody_answers(cluster: NatsCluster, place:
         appending = asyncio.create_task(log.append([Draft(0, [b"a"])], AT))
         waiting = asyncio.create_task(log.wait(0, 0))
         await asyncio.sleep(0)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(DEADLINE_S):
             await log.close()
             await waiting
             with pytest.raises(StoreError, match="closed"):

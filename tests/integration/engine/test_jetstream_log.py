@@ -19,10 +19,11 @@ from nats.aio.msg import Msg
 from busway.engine.jetstream import JetStreamLog, Place
 from busway.errors import StoreDamaged, StoreError, StoreFull
 from busway.ports import Draft
-from delivery_node import until
+from delivery_node import DEADLINE_S, until
 from log_appenders import all_is_read
 from nats_cluster import NatsCluster, nats_cluster
 from nats_proxy import Proxy, proxy_to
+from service import free_ports
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 PARTITIONS = 2
@@ -173,7 +174,7 @@ async def test_an_append_whose_acknowledgement_is_lost_is_stored_once(
             await forgotten(cluster, place)
         assert not appending.done()
         proxy.cut()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE_S):
             assert list(await appending) == [1] * len(partitions)
             assert list(await log.append([Draft(0, [b"after"])], AT)) == [3]
         assert await contents(reader) == [b"before", b"once", b"only", b"after"]
@@ -191,7 +192,7 @@ async def test_a_copy_that_comes_late_is_not_stored(
         appending = asyncio.create_task(log.append(drafts, AT))
         await until(lambda: proxy.holds(b"Busway-Id"))
         proxy.cut()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE_S):
             assert list(await appending) == [1, 0][: len(partitions)]
         if window_s < 1:
             await forgotten(cluster, place)
@@ -250,6 +251,7 @@ async def test_a_message_that_was_deleted_is_noticed(cluster: NatsCluster, place
             await log.append([Draft(0, [b"%d" % number])], AT)
     async with client_of(cluster) as client:
         await client.jetstream().delete_msg(place.name, 3)
+    await until(lambda: cluster.keep(place.name, 4))  # any server may be asked
     async with opened(place) as log:
         batches = await log.read(0, 0, EVERYTHING)
         assert [batch.offset for batch in batches] == [0, 1]
@@ -270,7 +272,8 @@ async def test_a_log_without_a_connection_says_so(cluster: NatsCluster, place: P
     async with through_proxy(cluster, place, 120.0) as (proxy, log):
         await log.append([Draft(0, [b"a"])], AT)
         await proxy.close()
-    nowhere = msgspec.structs.replace(place, servers=(f"127.0.0.1:{proxy.port}",))
+    (port,) = free_ports(1)
+    nowhere = msgspec.structs.replace(place, servers=(f"127.0.0.1:{port}",))
     with pytest.raises(StoreError, match="cannot be used now"):
         await JetStreamLog.open(nowhere, PARTITIONS)
     with pytest.raises(StoreError, match="closed"):

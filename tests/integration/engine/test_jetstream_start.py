@@ -333,7 +333,7 @@ async def test_tls_with_a_certificate_of_the_client(name: str, tmp_path: Path) -
     extra = f"""
       tls {{
         cert_file: "{tmp_path}/server.pem", key_file: "{tmp_path}/server.key"
-        ca_file: "{tmp_path}/ca.pem", verify: true
+        ca_file: "{tmp_path}/ca.pem", verify: true, timeout: 60
       }}
     """
     with nats_cluster(extra=extra) as guarded:

@@ -16,6 +16,7 @@ from nats_proxy import proxy_to
 _TLS = """
 tls {{
   cert_file: "{folder}/server.pem", key_file: "{folder}/server.key", ca_file: "{folder}/ca.pem"
+  timeout: 60
 }}
 """
 
