@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from busway.engine.sqlite import open_stores
-from busway.engine.sqlite.shared import LOOK_EVERY_S
 from busway.errors import StoreLocked
 from busway.lane import Change
 from busway.ports import Draft, Hints, Maintained, Sharing, Stores
@@ -73,14 +72,13 @@ async def test_no_batch_is_missed_while_all_append(settings: Settings) -> None:
 
 
 async def test_a_hint_wakes_who_waits(settings: Settings) -> None:
-    times = 60
     async with opened(settings, 2) as (first, second):
-        async with asyncio.timeout(times * LOOK_EVERY_S / 2):  # as it looks by itself it needs more
-            for offset in range(times):
-                waiting = asyncio.create_task(second.log.wait(1, offset))
-                await asyncio.sleep(0)
-                await first.log.append([Draft(1, [b"a"])], AT)
-                await waiting
+        for offset in range(60):
+            waiting = asyncio.create_task(second.log.wait(1, offset))
+            await asyncio.sleep(0)
+            await first.log.append([Draft(1, [b"a"])], AT)
+            await asyncio.sleep(0)
+            assert waiting.done(), "it looks by itself, later"
         assert [one.events for one in await second.log.read(1, 0, 1)] == [[b"a"]]
 
 
