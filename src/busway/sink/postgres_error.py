@@ -88,4 +88,6 @@ def _first(error: BaseException) -> BaseException:
 
 
 def _text(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename} cannot be read ({error.strerror}); set HOME to where it can be"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

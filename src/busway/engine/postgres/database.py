@@ -35,6 +35,7 @@ _READ_ONLY = "25006"
 _OTHER_TABLES = ("42P01", "42703", "42883", "42P10", "23502")
 """A table, a column, a function or a constraint is missing, or a column is not given."""
 _ACCOUNT = "look at the user and the password in the address, and at pg_hba.conf of the server"
+_HOME = "the driver looks there for certificates: set HOME to a directory that may be read"
 _REMEDIES = {
     "28000": _ACCOUNT,
     "28P01": _ACCOUNT,
@@ -253,8 +254,9 @@ def translated(error: BaseException, place: str) -> StoreError:
         return StoreFull(f"{place}: {error}; make room on the server")
     if code == _READ_ONLY or isinstance(error, _UNFIT):
         return read_only(place)
-    if code in _REMEDIES:
-        return StoreUnfit(f"{place}: {error}; {_REMEDIES[code]}")
+    remedy = _HOME if isinstance(error, OSError) and error.filename else _REMEDIES.get(code)
+    if remedy is not None:
+        return StoreUnfit(f"{place}: {error}; {remedy}")
     if code in _OTHER_TABLES:
         return StoreTooNew(
             f"{place}: {error}: the tables are of another version than this Busway; run the newest"

@@ -13,7 +13,7 @@ from busway.engine.postgres.ledger import PostgresLedger
 from busway.engine.postgres.log import PostgresLog
 from busway.engine.postgres.schema import SCHEMA, prepare
 from busway.engine.postgres.way import Way
-from busway.errors import StoreError
+from busway.errors import StoreError, StoreUnfit
 from busway.ports import Stores
 from busway.settings import Settings
 
@@ -55,7 +55,7 @@ async def _opened(url: str, partitions: int) -> _Opened:
         vital = await Database.open(url, SCHEMA, commit, VITAL_CONNECTIONS, hint)
         return _Opened(database, vital, identity, promise.cautions)
     except StoreError as error:
-        if isinstance(error.__cause__, OSError):
+        if isinstance(error.__cause__, OSError) and not isinstance(error, StoreUnfit):
             raise type(error)(f"{error}; is it running, is the address right?") from error
         raise
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+
 import asyncpg
 import pytest
 
 from busway.engine.postgres.database import told
-from busway.errors import StoreError
+from busway.errors import StoreError, StoreUnfit
 from busway.outcome import Down
 from busway.sink.postgres_error import EXPECTED, down
 
@@ -25,3 +27,12 @@ def test_a_broken_way_is_no_bug(error: Exception) -> None:
         raise error
     assert isinstance(error, EXPECTED)
     assert isinstance(down(error, "db.example"), Down)
+
+
+def test_a_file_that_the_driver_may_not_read_is_named() -> None:
+    key = "/home/busway/.postgresql/postgresql.key"
+    error = PermissionError(errno.EACCES, "Permission denied", key)
+    said = rf"db\.example: .*Permission denied: '{key}'; .* set HOME"
+    with pytest.raises(StoreUnfit, match=said), told("db.example"):
+        raise error
+    assert key in down(error, "db.example").reason
