@@ -32,6 +32,7 @@ from busway.runtime.observe.observer import Observer
 from busway.sinks import console
 from busway.telemetry import Metrics
 from busway.testing import HandClock, MemoryLedger, MemoryLog
+from hand_loop import HandLoop
 from listed_sink import NoBus
 
 T = TypeVar("T")
@@ -176,17 +177,6 @@ class Worker:
     def duties(self) -> set[str]:
         """The duties of which it is sure now."""
         return {name for name in ALL_DUTIES if self.shift.duties.has(name)}
-
-
-class HandLoop(asyncio.SelectorEventLoop):
-    """A loop whose timers go by a clock that is turned by hand."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.hand = HandClock()
-
-    def time(self) -> float:
-        return self.hand.monotonic()
 
 
 which = st.integers(0, MOST_WORKERS - 1)

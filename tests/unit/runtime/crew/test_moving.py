@@ -25,6 +25,7 @@ from busway.runtime.observe.record import Recorder
 from busway.sinks import console
 from busway.telemetry import Metrics
 from busway.testing import HandClock, MemoryLedger, MemoryLog
+from hand_loop import by_hand
 
 LANES = 8
 STEP_S = 0.1
@@ -177,23 +178,25 @@ class LateLanes(SlowLeases):
         return await super().lanes()
 
 
-async def test_a_beat_that_came_while_it_was_looked_is_not_missed() -> None:
-    clock = HandClock()
-    ledger = LateLanes(clock)
-    late, looking = Shift(ledger, clock), Shift(ledger, clock)
-    await late.look()
-    await looking.look()
-    assert late.duties.has("upkeep")
-    await clock.turn(DEAD_AFTER_S / 3)
-    await looking.beat.tell()
-    await clock.turn(DEAD_AFTER_S / 3)
-    await looking.beat.tell()
-    ledger.lanes_s = DEAD_AFTER_S / 2
-    look = asyncio.create_task(looking.look())
-    await clock.turn(SURE_S - 2 * DEAD_AFTER_S / 3 - 0.1)
-    await late.beat.tell()
-    assert late.sure()
-    await clock.turn(DEAD_AFTER_S / 2)
-    await look
-    assert late.duties.has("upkeep")
-    assert not looking.duties.has("upkeep")
+def test_a_beat_that_came_while_it_was_looked_is_not_missed() -> None:
+    async def play(clock: HandClock) -> None:
+        ledger = LateLanes(clock)
+        late, looking = Shift(ledger, clock), Shift(ledger, clock)
+        await late.look()
+        await looking.look()
+        assert late.duties.has("upkeep")
+        await clock.turn(DEAD_AFTER_S / 3)
+        await looking.beat.tell()
+        await clock.turn(DEAD_AFTER_S / 3)
+        await looking.beat.tell()
+        ledger.lanes_s = DEAD_AFTER_S / 2
+        look = asyncio.create_task(looking.look())
+        await clock.turn(SURE_S - 2 * DEAD_AFTER_S / 3 - 0.1)
+        await late.beat.tell()
+        assert late.sure()
+        await clock.turn(DEAD_AFTER_S / 2)
+        await look
+        assert late.duties.has("upkeep")
+        assert not looking.duties.has("upkeep")
+
+    by_hand(play)

@@ -15,6 +15,7 @@ from busway.lane import Audit, Change, Lane
 from busway.runtime.crew.shift import BURIED_AFTER_S, DUTIES, LOOK_EVERY_S, Shift
 from busway.runtime.lease.beat import SURE_S
 from busway.testing import HandClock, MemoryLedger
+from hand_loop import by_hand
 
 NOT_YET = "it has not looked yet which lanes it may take"
 
@@ -260,21 +261,23 @@ async def test_a_duty_is_free_at_once_when_a_worker_stops_in_order() -> None:
 
 
 @pytest.mark.parametrize("late", ["get", "change"])
-async def test_a_duty_is_free_also_where_it_is_looked_at_while_the_worker_stops(late: str) -> None:
-    ledger = LateAnswer("")
-    shift = Shift(ledger, HandClock())
-    if late == "get":
-        await shift.look()
-    ledger.late = late
-    looking = asyncio.create_task(shift.look())
-    await ledger.asked.wait()
-    leaving = asyncio.create_task(shift.leave(1.0))
-    for _ in range(100):  # it comes as far as it can without the answer
-        await asyncio.sleep(0)
-    ledger.answering.set()
-    await asyncio.gather(looking, leaving)
-    assert busy(shift) == []
-    assert not await ledger.get(DUTY)
+def test_a_duty_is_free_also_where_it_is_looked_at_while_the_worker_stops(late: str) -> None:
+    async def play(clock: HandClock) -> None:
+        ledger = LateAnswer("")
+        shift = Shift(ledger, clock)
+        if late == "get":
+            await shift.look()
+        ledger.late = late
+        looking = asyncio.create_task(shift.look())
+        await ledger.asked.wait()
+        leaving = asyncio.create_task(shift.leave(1.0))
+        await clock.turn(0.1)  # it comes as far as it can without the answer
+        ledger.answering.set()
+        await asyncio.gather(looking, leaving)
+        assert busy(shift) == []
+        assert not await ledger.get(DUTY)
+
+    by_hand(play)
 
 
 async def test_who_was_taken_for_dead_has_no_duty_of_before_at_any_time() -> None:
