@@ -88,6 +88,12 @@ async def test_a_list_comes_in_pages(tmp_path: Path) -> None:
 
 async def test_who_has_it_already_is_told_so(tmp_path: Path) -> None:
     async with running(app(), tmp_path / "data") as node, api_of(node) as api:
+
+        async def noted() -> bool:
+            found = (await api.get("/destinations")).json()["items"]
+            return all(one["since"] is not None for one in found)
+
+        await until(noted, "how they do is kept")
         first = await api.get("/destinations")
         tag = first.headers["etag"]
         for known in (tag, f'"other", {tag}', "*", f"W/{tag}"):

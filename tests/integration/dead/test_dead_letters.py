@@ -11,6 +11,9 @@ import asyncpg
 import pytest
 
 from busway import App, Event
+from busway.control.job import job as job_of
+from busway.engine.sqlite import open_stores
+from busway.settings import Settings
 from busway.sinks import http, postgres
 from delivery_node import QUICK, Running, event, running, until
 from http_target import HttpTarget, http_target
@@ -198,7 +201,7 @@ async def test_a_redrive_is_stopped_and_goes_on_where_it_was(
         await node.post(*(event(n) for n in range(60)))
         await node.until("ship", dead=60, parked=0)
         broken["now"] = False
-        taken = await api.post("/dead/redrive", selection={"flow": "ship"}, rate="50/s")
+        taken = await api.post("/dead/redrive", selection={"flow": "ship"}, rate="20/s")
         id = taken["job"]["id"]
         await api.begun(id, 10)
         stopped = await api.post(f"/jobs/{id}/stop")
@@ -224,22 +227,30 @@ async def test_a_redrive_survives_a_restart_in_the_middle_of_it(
         app = shipping(target, broken)
         async with running(app, tmp_path / "d") as node:
             api = Api(node)
-            await node.post(*(event(n) for n in range(80)))
-            await node.until("ship", dead=80, parked=0)
+            await node.post(*(event(n) for n in range(70)))
+            await node.until("ship", dead=70, parked=0)
             broken["now"] = False
-            taken = await api.post(
-                "/dead/redrive", selection={"error": "RuntimeError"}, rate="60/s"
-            )
+            selection = {"error": "RuntimeError"}
+            taken = await api.post("/dead/redrive", selection=selection, rate="80/m burst 40")
             id = taken["job"]["id"]
-            await api.begun(id, 6)
+            await api.begun(id, 1)
+        assert await left(tmp_path / "d", id) == ("running", 40), "its burst, and then it waits"
         async with running(app, tmp_path / "d") as node:
             api = Api(node)
-            assert (await api.job(id))["state"] == "running"
-            assert (await api.job(id))["done"] < 80
             job = await api.ended(id)
-            assert (job["state"], job["done"]) == ("done", 80)
-            await node.until("ship", delivered=80, dead=0, parked=0)
-        assert shipped(target) == list(range(80))
+            assert (job["state"], job["done"]) == ("done", 70)
+            await node.until("ship", delivered=70, dead=0, parked=0)
+        assert shipped(target) == list(range(70))
+
+
+async def left(data: Path, id: str) -> tuple[str, int]:
+    """Return the state of a job in a directory that nobody has open, and how many it has done."""
+    stores = await open_stores(Settings(data=data))
+    try:
+        found = await job_of(stores.ledger, id)
+    finally:
+        await stores.close()
+    return found.state, found.done
 
 
 async def test_what_dies_again_is_left_for_the_next_one(
