@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -71,6 +72,11 @@ class Server:
     def log(self) -> str:
         return self._log.read_text("utf-8")
 
+    @property
+    def told(self) -> list[dict[str, Any]]:
+        """What it has logged, of all its processes; a line that is being written is left out."""
+        return [json.loads(line) for line in self.log.splitlines(True) if line.endswith("\n")]
+
     def post(self, *events: dict[str, Any]) -> httpx.Response:
         """Post events as NDJSON; each has ``EVENT``'s members unless it says otherwise."""
         body = b"\n".join(json.dumps(EVENT | event).encode() for event in events)
@@ -118,13 +124,27 @@ def select(database: Path, statement: str) -> list[tuple[Any, ...]]:
     """Return the rows of a SQLite database; none while it, or the table, is not there yet."""
     if not database.exists():
         return []
-    with closing(sqlite3.connect(database)) as connection:
+    with closing(sqlite3.connect(database, timeout=DEADLINE_S)) as connection:
         try:
             return connection.execute(statement).fetchall()
         except sqlite3.OperationalError as error:
             if "no such table" not in str(error):
                 raise
             return []
+
+
+def copy_directory(data: Path, to: Path) -> None:
+    """Copy a data directory that a server has open, each database as it is at one instant."""
+    to.mkdir()
+    for path in data.iterdir():
+        if path.suffix == ".db":
+            with (
+                closing(sqlite3.connect(path)) as found,
+                closing(sqlite3.connect(to / path.name)) as made,
+            ):
+                found.backup(made)
+        elif not path.name.endswith(("-wal", "-shm")):
+            shutil.copy(path, to)
 
 
 def get(url: str, headers: Mapping[str, str] | None = None) -> httpx.Response:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import stat
 import subprocess
@@ -14,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from command import BUSWAY, DEADLINE_S, Server, busway, environment, running, until
+from command import BUSWAY, DEADLINE_S, Server, busway, copy_directory, environment, running, until
 
 FLOWS = """
 from busway import App
@@ -64,7 +63,7 @@ def test_where_it_is_can_be_read_by_its_user_alone(server: Server) -> None:
 
 def test_a_copy_of_its_directory_is_another_one(server: Server, tmp_path: Path) -> None:
     """A copy names the server too, but no server has it open."""
-    shutil.copytree(server.cwd / ".busway", tmp_path / ".busway")
+    copy_directory(server.cwd / ".busway", tmp_path / ".busway")
     answer = busway("status", "--json", cwd=tmp_path).json()
     assert (answer["started_at"], answer["flows"][0]["delivered"]) == (None, 10)
     assert busway("status", "--json", cwd=server.cwd).json()["started_at"] is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import apsw
 import pytest
 
-from command import Server, busway, running, until
+from command import Server, busway, copy_directory, running, until
 
 FLOWS = """
 from busway import App, Backoff
@@ -37,7 +36,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (folder / "shop.py").write_text(FLOWS)
     with running("shop.py", cwd=folder) as found:
         found.post(*({"id": str(n), "data": {"id": n}} for n in range(10)))
-        until(lambda: "destination is down" in found.log, "the destination is down")
+        until(lambda: flow(folder, "to_the_crm")["breaker"] == "open", "the destination is down")
         until(lambda: flow(folder, "orders")["backlog"] == 0, "orders are settled")
         yield found
 
@@ -85,7 +84,7 @@ def test_check_says_yes_with_0(server: Server) -> None:
 
 def test_check_says_what_is_off_with_1(server: Server, tmp_path: Path) -> None:
     """A dead letter that somebody took out by hand is missed."""
-    shutil.copytree(server.cwd / ".busway", tmp_path / "data")
+    copy_directory(server.cwd / ".busway", tmp_path / "data")
     with apsw.Connection(str(tmp_path / "data" / "ledger.db")) as database:
         database.execute("DELETE FROM trouble")
     ended = busway("check", "--json", "--data", "data", cwd=tmp_path)
