@@ -18,7 +18,7 @@ from busway.cli.sse import lines_of
 from busway.errors import BuswayError, StoreError, StoreLocked
 from busway.settings import Settings
 
-PATIENCE_S = 5.0
+PATIENCE_S = 30.0
 _LOOK_EVERY_S = 0.05
 
 
