@@ -7,12 +7,13 @@ from typing import Any
 
 import nats
 
+from delivery_node import DEADLINE_S
 from nats_cluster import NatsCluster
 
 
 async def request(server: NatsCluster, subject: str, body: dict[str, Any]) -> Any:
     client = await nats.connect(f"nats://{server.servers}")
-    answer = json.loads((await client.request(subject, json.dumps(body).encode(), 5)).data)
+    answer = json.loads((await client.request(subject, json.dumps(body).encode(), DEADLINE_S)).data)
     await client.close()
     assert "error" not in answer, answer
     return answer

@@ -152,7 +152,7 @@ async def forgotten(cluster: NatsCluster, place: Place) -> None:
             headers["Nats-Msg-Id"] = stored.headers["Nats-Msg-Id"]
 
         async def refused() -> bool:
-            answer = await client.request(f"{place.name}.0", b"", 5, headers=headers)
+            answer = await client.request(f"{place.name}.0", b"", DEADLINE_S, headers=headers)
             return "error" in json.loads(answer.data)
 
         await until(refused)
