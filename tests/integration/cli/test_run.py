@@ -46,6 +46,13 @@ def rows(path: Path) -> list[int]:
     return [row[0] for row in select(path, "SELECT id FROM orders ORDER BY id")]
 
 
+def save(folder: Path, text: str) -> None:
+    """Change the flows file at once, so that nobody finds it half written."""
+    new = folder / "shop.new"
+    new.write_text(text)
+    new.rename(folder / "shop.py")
+
+
 def lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
@@ -81,13 +88,13 @@ def test_it_takes_up_changes_of_the_file(folder: Path) -> None:
     with running("shop.py", "--reload", cwd=folder) as server:
         server.post({"id": "1", "data": {"id": 1}})
         until(lambda: rows(folder / "shop.db") == [1], "the row")
-        (folder / "shop.py").write_text(FLOWS + "\napp.flow(3)\n")
+        save(folder, FLOWS + "\napp.flow(3)\n")
         until(lambda: server.log.count("the flows stay as they were") == 1, "the refusal")
-        (folder / "shop.py").write_text(FLOWS.replace('"shop.db"', '":memory:"'))
+        save(folder, FLOWS.replace('"shop.db"', '":memory:"'))
         until(lambda: server.log.count("the flows stay as they were") == 2, "of a sink as well")
         server.post({"id": "2", "data": {"id": 2}})
         until(lambda: rows(folder / "shop.db") == [1, 2], "the old flows go on")
-        (folder / "shop.py").write_text(FLOWS.replace('data["id"]}', 'data["id"] * 10}'))
+        save(folder, FLOWS.replace('data["id"]}', 'data["id"] * 10}'))
         until(lambda: "flows reloaded" in server.log, "the reload")
         server.post({"id": "3", "data": {"id": 3}})
         until(lambda: rows(folder / "shop.db") == [1, 2, 30], "the new flow")
