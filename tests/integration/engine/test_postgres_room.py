@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
@@ -19,7 +19,7 @@ from busway.engine.postgres.sweep import Sweep
 from busway.engine.postgres.way import Session as Connection
 from busway.lane import Counts, Query, Settlement, Trouble, Verdict
 from busway.ports import Draft
-from postgres_server import PostgresServer
+from postgres_server import PostgresServer, postgres_server
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 MB = 1024 * 1024
@@ -30,6 +30,17 @@ PER_ROUND = 16
 ROUND_BYTES = 2 * MB
 COUNT = 2_000
 TABLES = ("lane", "settled", "kept", "partition", "appender")
+
+
+@pytest.fixture(scope="module")
+def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
+    """Only where a test asks for it the server vacuums, and looks at its tables, by itself.
+
+    What it has in view while it looks at one keeps room from being used again.
+    """
+    vacuums = getattr(request, "param", "off")
+    with postgres_server(autovacuum=vacuums, autovacuum_naptime="1") as found:
+        yield found
 
 
 @pytest.fixture
@@ -117,8 +128,6 @@ async def test_rows_that_change_all_the_time_stay_on_their_pages(
     server: PostgresServer, schema: str, session: Connection
 ) -> None:
     times = 400
-    for table in TABLES:  # they are not to need it
-        await session.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
     database = await Database.open(server.dsn, schema, commit="off")
     log, ledger = await PostgresLog.open(database, "x"), PostgresLedger(database)
     await ledger.open_lane("f", 0, 0)
@@ -135,11 +144,10 @@ async def test_rows_that_change_all_the_time_stay_on_their_pages(
     await database.close()
 
 
+@pytest.mark.parametrize("server", ["on"], indirect=True)
 async def test_dead_letters_that_go_make_room_for_others(
     database: Database, session: Connection
 ) -> None:
-    await session.execute("ALTER SYSTEM SET autovacuum_naptime = 1")
-    await session.execute("SELECT pg_reload_conf()")
     ledger = PostgresLedger(database)
     await ledger.open_lane("f", 0, 0)
     sizes: list[int] = []
