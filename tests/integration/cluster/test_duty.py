@@ -28,7 +28,7 @@ def orders(event):
         sleep(0.01)
     return {"number": event.data["n"]}
 
-@app.flow(when={"type": ["slow"]}, to=postgres(env("TARGET"), "slow"), rate="100/s")
+@app.flow(when={"type": ["slow"]}, to=postgres(env("TARGET"), "slow"), rate="100/s burst 40")
 def slow(event):
     return {"number": event.data["n"]}
 
@@ -131,13 +131,13 @@ async def test_a_rate_holds_for_two_workers_together(cluster: Cluster) -> None:
         assert server.post(*events).status_code == 202
         await grown(cluster, "slow", 600)
     ((took,),) = await cluster.rows("SELECT extract(epoch FROM max(at) - $1) FROM slow", began)
-    most = 100 * (float(took) + UNKNOWN_S) + 2 * 10 + 2
+    most = 100 * (float(took) + UNKNOWN_S) + 2 * 40 + 2
     assert most >= 600, f"600 at 100/s took {took} s"
     ((fastest,),) = await cluster.rows(
         """SELECT extract(epoch FROM min(until - at))
-        FROM (SELECT at, lead(at, 100) OVER (ORDER BY at) AS until FROM slow) AS stretch"""
+        FROM (SELECT at, lead(at, 300) OVER (ORDER BY at) AS until FROM slow) AS stretch"""
     )
-    alone_s = (100 - 5 - 10) / 50  # at half of the rate, after a burst and what was on its way
+    alone_s = (300 - 20 - 40) / 50  # at half of the rate, after a burst and what was on its way
     assert float(fastest) < alone_s, "both together come near to the rate"
 
 
