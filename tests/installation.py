@@ -74,7 +74,7 @@ def make_installation(folder: Path, *, killed: bool = False) -> list[int]:
     (folder / "shop.py").write_text(FLOWS)
     with running("shop.py", cwd=folder, BUSWAY_RETENTION_AGE_S="0") as server:
         server.post(*orders(*range(100))).raise_for_status()
-        until(lambda: len(rows(folder, "copies")) == 100 and any(_bases(folder)), "it is trimmed")
+        until(lambda: len(rows(folder, "copies")) == 100 and all(_bases(folder)), "it is trimmed")
     with running("shop.py", cwd=folder) as server:
         _work(server, folder)
         if killed:
@@ -90,11 +90,16 @@ def _work(server: Server, folder: Path) -> None:
     landed = ORDERS - len(TROUBLED)
     until(lambda: len(rows(folder, "orders")) == landed, "orders land")
     until(lambda: len(rows(folder, "copies")) == ORDERS, "copies land")
+    until(lambda: not _backlog(server, "orders", "copies"), "both are settled")
     ask(server, "POST", "/dead/discard", {"places": ["o0"], "reason": "a test order"})
     wanted = {"flow": "copies", "into": "replayed.jsonl", "rate": "80/s"}
     ask(server, "POST", "/replays", wanted)
     replayed = folder / "replayed.jsonl"
     until(lambda: replayed.exists() and replayed.read_bytes().count(b"\n") > 20, "a replay goes")
+
+
+def _backlog(server: Server, *flows: str) -> int:
+    return sum(int(ask(server, "GET", f"/flows/{one}")["status"]["backlog"]) for one in flows)
 
 
 def _bases(folder: Path) -> list[int]:
