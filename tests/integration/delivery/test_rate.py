@@ -17,10 +17,14 @@ PER_S = 100
 
 async def test_the_rate_holds_over_partitions_and_retries(tmp_path: Path) -> None:
     arrived: list[float] = []
+    failed: set[str] = set()
 
-    def decide(_: Call) -> Answer:
+    def decide(call: Call) -> Answer:
         arrived.append(time.monotonic())
-        return Answer(500 if len(arrived) % 10 == 0 else 200)
+        if len(arrived) % 10 or call.key in failed:
+            return Answer()
+        failed.add(call.key)
+        return Answer(500)
 
     app = App("rates")
     async with http_target() as target:
