@@ -29,9 +29,10 @@ def taken(target: HttpTarget) -> set[int]:
     return {number(call) for call in target.taken}
 
 
-def an_app(target: HttpTarget, *, ordered: bool) -> App:
+def an_app(target: HttpTarget, answer: Answer, *, ordered: bool) -> App:
+    """Return an app that waits for a short time only where the target hangs."""
     app = App("t")
-    to = http(target.url, timeout="300ms", concurrency=2)
+    to = http(target.url, timeout="300ms" if answer.hang else "20s", concurrency=2)
     app.flow("f", to=to, retry=QUICK, ordered=ordered)
     return app
 
@@ -55,7 +56,7 @@ async def feed_until_dead(busway: Running, first: int) -> int:
 async def test_it_comes_with_others(tmp_path: Path, answer: Answer, ordered: bool) -> None:
     async with http_target() as target:
         target.decide = poisoned(answer)
-        app = an_app(target, ordered=ordered)
+        app = an_app(target, answer, ordered=ordered)
         async with running(app, tmp_path, partitions=1) as busway:
             await busway.post(*[event(n, key=f"k{n % 2}") for n in range(20)])
             await until(lambda: {n for n in range(20) if n % 2 == 0} <= taken(target))
@@ -72,7 +73,8 @@ async def test_it_comes_with_others(tmp_path: Path, answer: Answer, ordered: boo
 async def test_it_comes_first_and_alone(tmp_path: Path, answer: Answer) -> None:
     async with http_target() as target:
         target.decide = poisoned(answer)
-        async with running(an_app(target, ordered=False), tmp_path, partitions=1) as busway:
+        app = an_app(target, answer, ordered=False)
+        async with running(app, tmp_path, partitions=1) as busway:
             await busway.post(event(BAD, key="k0"))
             await until(lambda: len(target.calls) > 0)
             await busway.until("f", breaker="open")

@@ -47,6 +47,12 @@ async def nothing_moves(busway: Running, target: HttpTarget, probes: int) -> Non
     await until(nothing_moved, f"{probes} probes change nothing")
 
 
+async def failed_probes(busway: Running, least: int) -> bool:
+    """Say whether the ledger tells of so many probes in a row, beside what opened the breaker."""
+    (record,) = (await breaker_records(busway.stores.ledger)).values()
+    return record.failures > least
+
+
 async def test_500_to_all_opens_it_and_parks_no_more(tmp_path: Path) -> None:
     async with http_target() as target:
         target.decide = lambda call: Answer(500, body=b"no disk")
@@ -58,8 +64,7 @@ async def test_500_to_all_opens_it_and_parks_no_more(tmp_path: Path) -> None:
             assert 20 <= status.parked <= 2 * (20 + 2 * 4)
             assert status.dead == 0
             assert "http 500: no disk" in status.breaker_reason
-            (record,) = (await breaker_records(busway.stores.ledger)).values()
-            assert record.failures >= 3
+            await until(lambda: failed_probes(busway, 3), "the probes are known")
             target.decide = lambda call: Answer()
             await busway.until("f", delivered=COUNT, parked=0, breaker="closed")
     assert max(Counter(number(call) for call in target.taken).values()) == 1
