@@ -142,12 +142,14 @@ async def test_a_failed_step_tells_how_long_it_took(tmp_path: Path, asynchronous
         raise ValueError("late")
 
     app = App("t")
+    began = time.perf_counter()
     steps = [coroutine if asynchronous else step]
     app.flow("f", to=http("http://127.0.0.1:9"), steps=steps, retry=Backoff(attempts=1))
     async with running(app, tmp_path) as busway:
         await busway.post(event(0))
         await busway.until("f", dead=1)
         (letter,) = await busway.troubles("f", state="dead")
+    most_ms = (time.perf_counter() - began) * 1000
     took_ms = letter.failures[0].took_ms
     assert took_ms is not None
-    assert 49 <= took_ms < 5_000
+    assert 49 <= took_ms < most_ms

@@ -117,16 +117,14 @@ async def test_the_check_finds_nothing_in_a_busy_server(tmp_path: Path) -> None:
     app.flow("f", to=jsonl(str(tmp_path / "out.jsonl")), steps=[lambda event: 1 // event.data["n"]])
     app.flow("g", to=jsonl(str(tmp_path / "out2.jsonl")))
     async with running(app, tmp_path / "data") as busway:
-        done = asyncio.Event()
 
         async def load() -> None:
             for n in range(200):
                 await busway.post(event(n), event(n + 1000))
-            done.set()
 
         task = asyncio.create_task(load())
         async with api_of(busway) as api:
-            while not done.is_set():
+            while not task.done():
                 assert (await api.get("/check")).json() == {"ok": True, "faults": []}
         await task
 

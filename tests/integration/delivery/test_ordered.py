@@ -21,7 +21,7 @@ from http_target import Answer, Call, http_target
 
 COUNT = 400
 KEYS = 5
-PATIENT = Backoff(first=0.01, factor=1.0, attempts=1000)
+PATIENT = Backoff(first=0.01, factor=1.0, attempts=1_000_000)
 Step = Callable[[Event], dict[str, Any]]
 
 
