@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from busway.control.worker import WorkerRecord
 from command import Server, busway, running, select, until
 
 LEDGER = Path(".busway") / "ledger.db"
+LOG = Path(".busway") / "log.db"
 
 
 class Family:
@@ -89,6 +91,28 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+def stop_outside_of_transactions(pid: int, *databases: Path) -> None:
+    """Stop a process where it locks nothing: what it locks nobody else can have."""
+
+    def stopped() -> bool:
+        os.kill(pid, signal.SIGSTOP)
+        if all(_is_free(one) for one in databases):
+            return True
+        os.kill(pid, signal.SIGCONT)
+        return False
+
+    until(stopped, "it was stopped between two transactions")
+
+
+def _is_free(database: Path) -> bool:
+    with closing(sqlite3.connect(database, timeout=0.2, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        return True
+
+
 @contextmanager
 def family(cwd: Path, *arguments: str, workers: int = 2, **more: str) -> Iterator[Family]:
     """Run ``shop.py`` with workers until the end of the block."""
@@ -100,7 +124,7 @@ def family(cwd: Path, *arguments: str, workers: int = 2, **more: str) -> Iterato
             yield found
         finally:
             for pid in {*pids, *(found.pids if server.process.poll() is None else ())}:
-                if is_alive(pid):
+                with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
 
 

@@ -5,16 +5,25 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sqlite3
 from collections import Counter
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
-from command import DEADLINE_S, busway, running, select, until
-from family_process import Family, all_is_well, family, is_alive
+from busway.delivery.share import DEAD_AFTER_S
+from command import DEADLINE_S, Server, busway, running, select, until
+from family_process import (
+    LEDGER,
+    LOG,
+    Family,
+    all_is_well,
+    family,
+    is_alive,
+    stop_outside_of_transactions,
+)
 from http_target import http_target
 
 FLOWS = """
@@ -29,6 +38,7 @@ def orders(event):
 
 app.flow("lines", when={"type": ["order.created"]}, to=jsonl("lines.jsonl"))
 """
+TAKEN_AWAY = "a lane was taken away"
 TOLD_S = 30.0
 """Half of what others take to forget the beats of one that died, where nobody tells them."""
 SLOW = "import time\n" + FLOWS.replace("    return", "    time.sleep(0.002)\n    return")
@@ -75,9 +85,11 @@ def numbers(folder: Path) -> list[int]:
 
 
 def lines(folder: Path) -> list[int]:
+    """Return what is in the file, without a line that is being written."""
     path = folder / "lines.jsonl"
     text = path.read_bytes() if path.exists() else b""
-    return sorted(msgspec.json.decode(one)["data"]["n"] for one in text.splitlines())
+    whole = text[: text.rfind(b"\n") + 1]
+    return sorted(msgspec.json.decode(one)["data"]["n"] for one in whole.splitlines())
 
 
 def rows_landed(folder: Path, count: int) -> None:
@@ -92,6 +104,15 @@ def all_landed_once(folder: Path, count: int) -> None:
     all_is_well(folder)
 
 
+def told(server: Server, event: str) -> list[dict[str, Any]]:
+    return [one for one in server.told if one["event"] == event]
+
+
+def lost_without_silence(server: Server) -> list[dict[str, Any]]:
+    """Return what was taken from a worker that others must have taken for alive."""
+    return [one for one in told(server, TAKEN_AWAY) if one["silent_s"] < DEAD_AFTER_S]
+
+
 def end_of_the_log(folder: Path) -> int:
     """Return how many events the log has, after a look at how its batches join."""
     expected: dict[int, int] = {}
@@ -104,43 +125,14 @@ def end_of_the_log(folder: Path) -> int:
     return sum(end & ((1 << 48) - 1) for end in expected.values())
 
 
-def stop_outside_of_transactions(folder: Path, pid: int) -> None:
-    """Stop a process where it locks nothing: what it locks nobody else can have."""
-    databases = [folder / name for name in ("shop.db", "lines.jsonl.busway")]
-    databases += [folder / ".busway" / name for name in ("log.db", "ledger.db")]
-
-    def stopped() -> bool:
-        os.kill(pid, signal.SIGSTOP)
-        if all(is_free(one) for one in databases):
-            return True
-        os.kill(pid, signal.SIGCONT)
-        return False
-
-    until(stopped, "it was stopped between two transactions")
-
-
-def is_free(database: Path) -> bool:
-    with closing(sqlite3.connect(database, timeout=0.2, isolation_level=None)) as connection:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError:
-            return False
-        return True
-
-
 def test_workers_share_the_lanes_and_deliver_each_event_once(folder: Path) -> None:
     with family(folder) as found:
         found.spread("orders", 2)
         found.send(0, 5_000)
         all_landed_once(folder, 5_000)
-        settled = Counter(
-            line["flow"]
-            for line in map(msgspec.json.decode, found.server.log.splitlines())
-            if line["event"] == "settled"
-        )
-        assert settled.keys() == {"orders", "lines"}
         assert found.server.stop() == 0
-    assert "taken away" not in found.server.log
+    assert {one["flow"] for one in told(found.server, "settled")} == {"orders", "lines"}
+    assert not lost_without_silence(found.server)
     assert "ended" not in found.server.log
     assert {one.name for one in (folder / ".busway").iterdir()} == {"lock", "log.db", "ledger.db"}
     assert select(folder / ".busway" / "ledger.db", "SELECT DISTINCT worker FROM lane") == [(None,)]
@@ -152,15 +144,22 @@ async def test_a_destination_over_http_gets_what_all_of_them_have(folder: Path) 
         flows = flows.replace('jsonl("lines.jsonl")', f'http("{target.url}")')
         (folder / "shop.py").write_text(flows)
 
-        def sent() -> None:
+        def sent_numbers() -> list[int]:
+            return [msgspec.json.decode(call.body)["data"]["n"] for call in list(target.taken)]
+
+        def sent() -> Server:
             with family(folder) as found:
                 found.send(0, 300)
-                until(lambda: len(target.taken) >= 300, "all are sent")
+                until(lambda: len(set(sent_numbers())) == 300, "all are sent")
                 assert found.server.stop() == 0
+            return found.server
 
-        await asyncio.to_thread(sent)
-        taken = Counter(msgspec.json.decode(call.body)["data"]["n"] for call in target.taken)
-        assert taken == Counter(range(300))
+        server = await asyncio.to_thread(sent)
+        assert not lost_without_silence(server)
+        taken = Counter(sent_numbers())
+        assert taken.keys() == set(range(300))
+        if not told(server, TAKEN_AWAY):
+            assert set(taken.values()) == {1}
 
 
 def test_the_lanes_of_a_killed_worker_move_and_it_is_replaced(folder: Path) -> None:
@@ -206,15 +205,17 @@ def test_one_that_slept_past_its_lease_settles_nothing(folder: Path) -> None:
         found.spread("orders", 2)
         found.send(0, 1_000)
         sleeper = found.pids[0]
-        stop_outside_of_transactions(folder, sleeper)
+        databases = ("shop.db", "lines.jsonl.busway", LOG, LEDGER)
+        stop_outside_of_transactions(sleeper, *(folder / one for one in databases))
         found.send(1_000, 2_000)
         until(lambda: sleeper not in found.holders("orders").values(), "the others have its lanes")
         with suppress(ProcessLookupError):
             os.kill(sleeper, signal.SIGCONT)
         all_landed_once(folder, 2_000)
         found.spread("orders", 2)
-        fenced = "taken away" in found.server.log
+        fenced = told(found.server, TAKEN_AWAY)
         assert fenced or "it said nothing for" in found.server.log  # as where all took very long
+        assert not lost_without_silence(found.server)
         found.send(2_000, 3_000)
         all_landed_once(folder, 3_000)
 
@@ -260,14 +261,17 @@ def test_it_takes_up_changes_of_the_file(folder: Path) -> None:
         found.send(0, 100)
         rows_landed(folder, 100)
         (folder / "shop.py").write_text(FLOWS + "\napp.flow(3)\n")
-        until(lambda: found.server.log.count("the flows stay as they were") == 1, "the refusal")
+        refused = "the flows stay as they were"
+        until(lambda: told(found.server, refused), "the refusal")
         (folder / "shop.py").write_text(FLOWS.replace('data["n"]}', 'data["n"] + 0}'))
-        until(lambda: found.server.log.count("flows reloaded") == 3, "all take it up")
+
+        def who() -> set[int | None]:
+            return {one.get("worker") for one in told(found.server, "flows reloaded")}
+
+        until(lambda: who() == {None, 1, 2}, "all take it up, each says which worker it is")
         found.send(100, 200)
         all_landed_once(folder, 200)
-        told = map(msgspec.json.decode, found.server.log.splitlines())
-        who = {one.get("worker") for one in told if one["event"] == "flows reloaded"}
-        assert who == {None, 1, 2}, "each says which worker it is"
+        assert {one.get("worker") for one in told(found.server, refused)} == {None}
     versions = "SELECT DISTINCT version FROM settled WHERE flow = 'orders'"
     assert len(select(folder / ".busway" / "ledger.db", versions)) == 2
 

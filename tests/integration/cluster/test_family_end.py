@@ -10,7 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from command import BUSWAY, DEADLINE_S, busway, environment, running, until
-from family_process import children, family, is_alive
+from family_process import (
+    LEDGER,
+    LOG,
+    children,
+    family,
+    is_alive,
+    stop_outside_of_transactions,
+)
 
 FLOWS = """
 import os
@@ -83,7 +90,8 @@ def test_ctrl_c_is_for_the_parent_also_while_workers_start(tmp_path: Path) -> No
 def test_a_stop_of_all_at_once_while_workers_start_is_in_order(tmp_path: Path) -> None:
     with starting(tmp_path) as process:
         workers = children(process.pid)
-        process.send_signal(signal.SIGSTOP)
+        databases = (tmp_path / LOG, tmp_path / LEDGER)
+        stop_outside_of_transactions(process.pid, *databases)
         for pid in workers:
             os.kill(pid, signal.SIGTERM)
         until(lambda: not any(map(is_alive, workers)), "the workers end")
