@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import TypeVar
 
 from busway.control.check import check
 from busway.control.flow.status import flow_statuses
@@ -16,12 +14,11 @@ from busway.event import Event
 from busway.lane import Query
 from busway.ports import Log, Stores
 from busway.settings import load
+from crash.answer import answered
 from crash.progress import Progress
 
-ANSWERED_S = 60.0
 LOOK_EVERY_S = 0.5
 READ_BYTES = 1 << 22
-T = TypeVar("T")
 
 
 class Books:
@@ -32,12 +29,13 @@ class Books:
 
     async def check(self) -> None:
         """Verify that every event of every flow is in exactly one place."""
-        found = await _answered(lambda: check(self._stores.log, self._stores.ledger))
+        found = await answered(lambda: check(self._stores.log, self._stores.ledger), _passes)
         assert not found, found
 
     async def left(self) -> Mapping[str, tuple[int, int]]:
         """Return what each flow has before it: its backlog, and what is parked."""
-        found = await _answered(lambda: flow_statuses(self._stores.log, self._stores.ledger))
+        stores = self._stores
+        found = await answered(lambda: flow_statuses(stores.log, stores.ledger), _passes)
         return {one.name: (one.backlog, one.parked) for one in found}
 
     async def until_settled(
@@ -66,18 +64,8 @@ class Books:
         ]
 
 
-async def _answered(ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask until the stores answer: right after something was done to them they may not."""
-    deadline = time.monotonic() + ANSWERED_S
-    while True:
-        try:
-            return await ask()
-        except StoreDamaged:
-            raise
-        except StoreError:
-            if time.monotonic() > deadline:
-                raise
-            await asyncio.sleep(LOOK_EVERY_S)
+def _passes(error: Exception) -> bool:
+    return isinstance(error, StoreError) and not isinstance(error, StoreDamaged)
 
 
 async def _raws(log: Log, partition: int) -> list[bytes]:

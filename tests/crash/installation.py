@@ -109,9 +109,9 @@ class Installation:
         for one in self.members:
             await one.kill()
 
-    async def terminate(self, within_s: float) -> None:
+    async def terminate(self) -> None:
         """Stop all in order."""
-        codes = await asyncio.gather(*(one.terminate(within_s) for one in self.members))
+        codes = await asyncio.gather(*(one.terminate() for one in self.members))
         assert set(codes) == {0}, (codes, self.log)
         assert [bug for one in self.members for bug in one.bugs] == []
 
@@ -120,8 +120,9 @@ class Installation:
         return (await self._holders())[worker.pid]
 
     async def until_it_has_lanes(self, worker: Member) -> None:
+        """Return once it works lanes, and has not only leased them."""
         deadline = time.monotonic() + MOVED_S
-        while not await self.lanes_of(worker):
+        while worker.lanes <= 0 or not await self.lanes_of(worker):
             assert time.monotonic() < deadline, f"{worker.name} gets no lanes; {self.log}"
             await asyncio.sleep(0.1)
 

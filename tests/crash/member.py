@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 READY_S = 60.0
+ENDED_S = 60.0
 INFO = '"level":"info"'
 BUGS = ("loop failed", "was destroyed but it is pending", "was never awaited")
 
@@ -23,6 +24,7 @@ class Member:
         self._log = log
         self._environment = variables
         self._process: asyncio.subprocess.Process | None = None
+        self._began_at = 0
         self.name = log.stem
         self.port = 0
 
@@ -36,6 +38,13 @@ class Member:
     def bugs(self) -> list[str]:
         """What it wrote that it never should, whatever goes wrong around it."""
         return [line for line in self.log.splitlines() if any(bug in line for bug in BUGS)]
+
+    @property
+    def lanes(self) -> int:
+        """How many lanes it works, by what it said since it was started last."""
+        said = self._log.read_bytes()[self._began_at :]
+        left = said.count(b'"lane given up"') + said.count(b'"a lane was taken away"')
+        return said.count(b'"lane taken"') - left
 
     @property
     def url(self) -> str:
@@ -60,6 +69,7 @@ class Member:
 
     async def _started(self) -> bytes:
         with self._log.open("ab") as errors:
+            self._began_at = errors.tell()
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "busway", *self._arguments),
                 env=self._environment,
@@ -88,8 +98,8 @@ class Member:
     def thaw(self) -> None:
         os.killpg(self.pid, signal.SIGCONT)
 
-    async def terminate(self, within_s: float) -> int:
+    async def terminate(self) -> int:
         """Ask it to stop, and return its exit code."""
         assert self._process is not None
         self._process.terminate()
-        return await asyncio.wait_for(self._process.wait(), within_s)
+        return await asyncio.wait_for(self._process.wait(), ENDED_S)

@@ -11,8 +11,13 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from crash.answer import answered
+
 FLOWS = ("to_sqlite", "to_postgres", "to_jsonl", "to_http", "flaky", "flaky_postgres", "filtered")
 REPLAYED = ("to_sqlite", "to_postgres", "to_jsonl", "to_http", "flaky_postgres")
+
+
+_UNANSWERED = (aiohttp.ClientError, TimeoutError, ConnectionError)
 
 
 class Operator:
@@ -40,7 +45,7 @@ class Operator:
                 deed = self._chance.choice(self._deeds)
                 try:
                     await deed(self, session)
-                except (aiohttp.ClientError, TimeoutError, ConnectionError):
+                except _UNANSWERED:
                     return
                 self.done[deed.__name__] = self.done.get(deed.__name__, 0) + 1
                 await asyncio.sleep(self._chance.random() * self._pause_s)
@@ -48,6 +53,17 @@ class Operator:
     async def release(self, events_url: str) -> None:
         """Resume all that is paused or stopped."""
         self._base = events_url.removesuffix("/events")
+        await answered(self._release, _passes)
+
+    async def left(self, events_url: str) -> int:
+        """Return what jobs have left to do: each at least one, until it is done.
+
+        All is released before: what was asked for last, and not answered, may be done late.
+        """
+        await self.release(events_url)
+        return await answered(self._left, _passes)
+
+    async def _release(self) -> None:
         async with aiohttp.ClientSession() as session:
             for flow in FLOWS:
                 await self._send(session, "POST", f"flows/{flow}/resume")
@@ -56,9 +72,7 @@ class Operator:
                 if job["state"] in ("stopped", "failed"):
                     await self._send(session, "POST", f"jobs/{job['id']}/resume")
 
-    async def left(self, events_url: str) -> int:
-        """Return what jobs have left to do: each at least one, until it is done."""
-        self._base = events_url.removesuffix("/events")
+    async def _left(self) -> int:
         async with aiohttp.ClientSession() as session:
             going = [job for job in await self.jobs(session) if job["state"] != "done"]
         return sum(1 + max((job["total"] or 0) - job["done"], 0) for job in going)
@@ -137,3 +151,7 @@ class Operator:
             fine = answer.status < 300 or answer.status in (404, 409)
             assert fine or b"nothing to replay" in text, (method, path, text)
             return msgspec.json.decode(text) if text else None
+
+
+def _passes(error: Exception) -> bool:
+    return isinstance(error, _UNANSWERED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import random
 import time
@@ -87,16 +88,27 @@ class Producer:
             async with session.post(url, data=b"\n".join(lines), headers=headers) as answer:
                 body = await answer.read()
         except (aiohttp.ClientError, TimeoutError):
-            await self._move()
+            await self._move(session)
             return False
         assert answer.status in (202, 503), (answer.status, body)
         return answer.status == 202
 
-    async def _move(self) -> None:
+    async def _move(self, session: aiohttp.ClientSession) -> None:
         if len(self.urls()) > 1:
-            await asyncio.sleep(ELSEWHERE_AFTER_S)  # what is promised is about time
             self._place += 1
             self.moved += 1
+            await self._let_run(session, ELSEWHERE_AFTER_S)  # what is promised is about time
+
+    async def _let_run(self, session: aiohttp.ClientSession, seconds: float) -> None:
+        """Return when the next intake has run for so long, by the answers that it gave."""
+        while seconds > 0:
+            urls, began = self.urls(), time.monotonic()
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                url = urls[self._place % len(urls)].removesuffix("/events") + "/readyz"
+                async with session.get(url) as answer:
+                    await answer.read()
+            await asyncio.sleep(LOOK_EVERY_S)
+            seconds -= min(time.monotonic() - began, 2 * LOOK_EVERY_S)
 
     def _event(self, number: int) -> bytes:
         return msgspec.json.encode(
@@ -132,8 +144,12 @@ class Producers:
 
     async def until_answered(self) -> None:
         """Return once one of them has got a 202 from now on."""
-        before, deadline = self.acknowledged, time.monotonic() + ANSWERED_S
-        while self.acknowledged == before:
+        await self.until_acknowledged(self.acknowledged)
+
+    async def until_acknowledged(self, count: int) -> None:
+        """Return once more than so many events have got a 202."""
+        deadline = time.monotonic() + ANSWERED_S
+        while self.acknowledged <= count:
             assert time.monotonic() < deadline, f"nothing is taken at {self.all[0].urls()}"
             await asyncio.sleep(LOOK_EVERY_S)
 

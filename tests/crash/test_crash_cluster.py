@@ -96,7 +96,7 @@ async def crash_again_and_again(
     print(f"settled within {time.monotonic() - began:.1f} s")
     assert len(sent.acknowledged) > 10 * ROUNDS
     tell(sent, producers, operator)
-    await installation.terminate(30)
+    await installation.terminate()
     return sent
 
 
