@@ -78,8 +78,12 @@ def test_commands_reach_it_by_its_url_and_without_a_server(folder: Path, engine:
         until(lambda: len(kept(folder)) == 5, "all have a row")
         asked = busway("pause", "orders", "--url", node.url, cwd=folder)
         assert asked.code == 0, asked.err
-        shown = busway("flows", "--json", cwd=folder, BUSWAY_ENGINE=engine)
-        assert shown.json()["items"][0]["delivered"] == 5
+
+        def settled() -> bool:
+            shown = busway("flows", "--json", cwd=folder, BUSWAY_ENGINE=engine)
+            return bool(shown.json()["items"][0]["delivered"] == 5)
+
+        until(settled, "all are settled")
         resumed = busway("resume", "orders", cwd=folder, BUSWAY_ENGINE=engine)
         assert resumed.code == 0, resumed.err
         node.post(*orders(5, 6))

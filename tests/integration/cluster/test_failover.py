@@ -10,7 +10,8 @@ import asyncpg
 import httpx
 import pytest
 
-from command import EVENT, Server, busway, running, until
+from command import DEADLINE_S, EVENT, Server, busway, running, until
+from delivery_node import until as eventually
 from postgres_server import PostgresServer, postgres_server, standby_of
 from shop_flows import KEPT, kept
 
@@ -42,7 +43,7 @@ class Producer:
     """Posts events one after the other until it is stopped; knows which of them got a 202."""
 
     def __init__(self, node: Server) -> None:
-        self._client = httpx.Client(base_url=node.url, timeout=60)
+        self._client = httpx.Client(base_url=node.url, timeout=DEADLINE_S)
         self._thread = threading.Thread(target=self._run)
         self._stop = threading.Event()
         self.accepted: set[int] = set()
@@ -92,17 +93,24 @@ async def wait_for_the_standby(primary: PostgresServer) -> None:
         "ALTER SYSTEM SET synchronous_standby_names = 'standby'",
         "SELECT pg_reload_conf()",
     )
-    for _ in range(600):
-        found = await run(primary, "SELECT sync_state, pg_sleep(0.05) FROM pg_stat_replication")
-        if [row["sync_state"] for row in found] == ["sync"]:
-            return
-    pytest.fail("the standby does not follow")
+    await following(primary, "sync")
+
+
+async def following(primary: PostgresServer, state: str) -> None:
+    """Return once the primary knows of its standby, and waits for it or not."""
+
+    async def known() -> bool:
+        found = await run(primary, "SELECT sync_state FROM pg_stat_replication")
+        return [row["sync_state"] for row in found] == [state]
+
+    await eventually(known, f"the standby is {state}")
 
 
 async def test_a_standby_that_is_not_waited_for_is_told(
     folder: Path, primary: PostgresServer, standby: PostgresServer, engine: str
 ) -> None:
     assert standby.running
+    await following(primary, "async")
     with running("shop.py", "--engine", engine, cwd=folder) as node:
         assert "1 standby follows without being waited for" in node.log
 
@@ -128,10 +136,12 @@ async def test_nothing_is_accepted_while_the_standby_is_away(
             until(lambda: producer.refused, "it refuses")
             assert producer.refused[0].status_code == 503
             assert "may wait for a standby" in producer.refused[0].text
-            stuck = await run(
-                primary, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-            )
-            assert stuck[0]["count"] > 0
+
+            async def stuck() -> bool:
+                waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+                return bool(await run(primary, waits))
+
+            await eventually(stuck, "commits wait for the standby")
             standby.start(cluster_name="standby")
             producer.goes_on()
         until(lambda: set(kept(folder)) >= producer.accepted, "all that was accepted has a row")
