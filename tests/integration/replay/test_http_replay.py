@@ -123,8 +123,8 @@ async def test_it_goes_on_after_a_reload_and_waits_for_its_flow(
     other = App("test")
     other.flow("g", when={"type": ["made"]}, to=http(target.url))
     async with running(shop(target), tmp_path) as node:
-        await node.post(*(event(number) for number in range(30)))
-        await node.until("f", delivered=30)
+        await node.post(*(event(number) for number in range(60)))
+        await node.until("f", delivered=60)
         slow = await begun(node, force=True, rate="20/s")
         await reached(node, slow.id, lambda one: one.delivered > 2)
         await node.node.change(program(target, 2))
@@ -135,10 +135,10 @@ async def test_it_goes_on_after_a_reload_and_waits_for_its_flow(
         assert waiting.state == "running"
         await node.node.change(program(target, 3))
         done = await ended(node, slow.id)
-        assert (done.delivered, done.note) == (30, "")
-        versions = {msgspec.json.decode(call.body)["version"] for call in target.taken[30:]}
+        assert (done.delivered, done.note) == (60, "")
+        versions = {msgspec.json.decode(call.body)["version"] for call in target.taken[60:]}
         assert versions == {1, 2, 3}
-        assert len(target.taken) == 60
+        assert len(target.taken) == 120
 
 
 async def test_it_waits_while_its_flow_is_paused(target: HttpTarget, tmp_path: Path) -> None:

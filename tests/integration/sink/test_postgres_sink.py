@@ -428,7 +428,7 @@ async def test_a_read_only_server_is_down(server: PostgresServer, db: Db) -> Non
 
 
 async def test_a_statement_that_takes_too_long_is_down(server: PostgresServer, db: Db) -> None:
-    async with opened(server, timeout="300ms") as destination:
+    async with opened(server, timeout="1s") as destination:
 
         async def lands(number: int) -> bool:  # a busy machine may need several tries
             return await destination.write(fresh(rows(number, number + 1))) == [DELIVERED]
