@@ -7,13 +7,13 @@ import asyncio
 import pytest
 
 from busway.engine.choose import open_stores
-from busway.engine.postgres.database import Database, fetch
+from busway.engine.postgres.database import STATEMENT_S, Database, fetch
 from busway.engine.postgres.schema import SCHEMA
 from busway.lane import Lease
 from busway.settings import load
 
-PATIENCE_S = 20.0
-"""Where nothing ends the transaction the test would wait for ever."""
+PATIENCE_S = STATEMENT_S / 2
+"""Where nothing else ends the transaction, the one who stands still does that here, later."""
 
 
 @pytest.mark.parametrize("prepares", [False, True], ids=["between", "in-a-statement"])

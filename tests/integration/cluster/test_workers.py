@@ -37,11 +37,12 @@ def shown(cluster: Cluster) -> Any:
 def test_a_person_sees_who_works_what_and_what_nobody_works(cluster: Cluster) -> None:
     with cluster.serving("more.py") as server, cluster.working("shop.py") as worker:
 
-        def lanes() -> object:
+        def told(what: str) -> Any:
             found = get(f"{server.url}/api/v1/workers").json()["workers"]
-            return found[0]["lanes"] if found else {}
+            return found[0][what] if found else ()
 
-        until(lambda: lanes() == {"orders": [0, 1, 2, 3]}, "it has its lanes")
+        until(lambda: told("lanes") == {"orders": [0, 1, 2, 3]}, "it has its lanes")
+        until(lambda: "upkeep" in told("duties"), "it has duties, which it takes after lanes")
         found = shown(cluster)
         assert found["unworked"] == ["sales"]
         (one,) = found["workers"]
