@@ -13,6 +13,7 @@ from cluster_process import Cluster
 from command import busway
 from delivery_node import until
 from http_target import Answer, Call, http_target
+from lane_log import taken_away, taken_from_the_living
 
 COUNT = 200
 FLOWS = """
@@ -70,7 +71,9 @@ async def test_each_attempt_is_one_workers(cluster: Cluster, ending: signal.Sign
                 second.signal(ending)
             await until(lambda: delivered(cluster), "all are delivered")
             assert len(calls) == COUNT
-            if ending is not signal.SIGKILL:
+            log = first.log + second.log
+            assert not taken_from_the_living(log)
+            if ending is not signal.SIGKILL and not taken_away(log):
                 tried = {number: 4 if number % 10 == 0 else 1 for number in range(COUNT)}
                 assert calls == tried, "nothing is tried by both"
     checked = busway("check", cwd=cluster.cwd, BUSWAY_ENGINE=cluster.engine)
