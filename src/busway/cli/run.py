@@ -15,6 +15,7 @@ import structlog
 import uvloop
 
 from busway.app import Node, Role
+from busway.cli.edits import edits
 from busway.cli.serving import announced, keep_from_forks
 from busway.clock import SystemClock
 from busway.engine.choose import open_stores
@@ -55,6 +56,13 @@ def read_program(target: str) -> Program:
 
 async def run(target: str, settings: Settings, reload: bool, role: Role = "all") -> None:
     """Run until SIGTERM or SIGINT; raises a :class:`BuswayError` when it cannot start."""
+    folder = split_target(target)[0].parent
+    # from before the flows are read: what is edited while this starts is not missed
+    async with edits(folder) if reload else contextlib.nullcontext() as edited:
+        await _run(target, settings, edited, role)
+
+
+async def _run(target: str, settings: Settings, edited: asyncio.Event | None, role: Role) -> None:
     program = read_program(target)
     tune()
     stop = stop_signal()
@@ -73,10 +81,12 @@ async def run(target: str, settings: Settings, reload: bool, role: Role = "all")
         with _announced(stores, settings, node.port):
             place = stores.name or f"data in {settings.data}"
             _say_ready(node, settings, place + _staffed(family))
-            watching = asyncio.create_task(_reload(node, target, family)) if reload else None
-            await stop.wait()
-            if watching is not None:
-                watching.cancel()
+            if edited is None:
+                await stop.wait()
+            else:
+                reloading = asyncio.create_task(_reload(node, target, family, edited))
+                await stop.wait()
+                reloading.cancel()
     finally:
         ended = await _stop(node, settings, family)
     if not ended:
@@ -167,12 +177,13 @@ def _say_ready(node: Node, settings: Settings, place: str) -> None:
     print(line, flush=True)  # noqa: T201 - the one line that scripts wait for
 
 
-async def _reload(node: Node, target: str, family: Supervisor | None) -> None:
-    """Change to the new flows whenever a file beside the flows file changes."""
-    from watchfiles import awatch  # noqa: PLC0415 - what a run without --reload need not load
-
-    folder = split_target(target)[0].parent
-    async for _ in awatch(folder, watch_filter=_matters):
+async def _reload(
+    node: Node, target: str, family: Supervisor | None, edited: asyncio.Event
+) -> None:
+    """Change to the new flows whenever a file beside the flows file was edited."""
+    while True:
+        await edited.wait()
+        edited.clear()
         if await change(node, target) and family is not None:
             family.reload()
 
@@ -186,7 +197,3 @@ async def change(node: Node, target: str) -> bool:
         return False
     _log.info("flows reloaded", flows=[flow.name for flow in node.program.flows])
     return True
-
-
-def _matters(_: object, path: str) -> bool:
-    return path.endswith(".py")

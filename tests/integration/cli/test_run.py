@@ -101,6 +101,18 @@ def test_it_takes_up_changes_of_the_file(folder: Path) -> None:
         until(lambda: len(lines(folder / "archive.jsonl")) == 3, "the archive, each once")
 
 
+def test_it_takes_up_a_change_that_is_made_while_it_starts(folder: Path) -> None:
+    flows = FLOWS.replace('data["id"]}', 'data["id"] * 10}')
+    (folder / "next.txt").write_text(flows)
+    edit = 'from pathlib import Path\nPath("next.txt").replace("shop.py")\n'
+    (folder / "shop.py").write_text(FLOWS + edit)
+    with running("shop.py", "--reload", cwd=folder) as server:
+        until(lambda: "flows reloaded" in server.log, "the reload")
+        server.post({"id": "1", "data": {"id": 1}})
+        until(lambda: rows(folder / "shop.db") == [10], "the new flow")
+        assert server.stop() == 0
+
+
 def test_settings_come_from_the_env_file_beside_the_flows(folder: Path) -> None:
     flows = FLOWS.replace('"archive.jsonl"', 'env("ARCHIVE")').replace("App\n", "App, env\n")
     (folder / "shop.py").write_text(flows)
