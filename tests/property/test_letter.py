@@ -8,7 +8,7 @@ from email.message import EmailMessage
 from email.policy import default
 from typing import Any, cast
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from busway.outcome import Rejected
@@ -56,6 +56,8 @@ def test_no_header_comes_from_an_event(evil: str) -> None:
 
 
 @given(EVIL)
+@example("Bcc: x@evil.example" * 4)
+@example("Bcc: x@evil.example, ü" * 4)
 def test_a_recipient_from_data_is_one_address_or_none(evil: str) -> None:
     for to in ("{data[evil]}", "{data[evil]}@shop.example", "{data[evil]} <ada@shop.example>"):
         made = letters(to).of(an_item(0, {"evil": evil}), NOW)

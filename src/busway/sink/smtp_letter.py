@@ -23,6 +23,10 @@ from busway.sink.template import Filler, Template, Unfit, filler
 
 _POLICY = SMTP.clone(cte_type="7bit")
 _LONGEST_SUBJECT = 250
+_LONGEST_QUOTED = 60
+"""How long a name may be that needs quotes: the email package of Python 3.11 leaves them away where
+it breaks a line within them, and what they held becomes addresses."""
+_QUOTED = str.maketrans(dict.fromkeys('()<>[]:;@,."\\', " "))
 
 
 class Letter(msgspec.Struct, frozen=True):
@@ -124,11 +128,19 @@ def _address(text: str) -> Address | None:
             return None
         spec = spec[:-1]
     try:
-        found = Address(_one_line(name).strip('"'), addr_spec=spec)
+        found = Address(_name(name), addr_spec=spec)
     except (MessageError, ValueError, IndexError):
         return None
     plain = spec.isascii() and spec.isprintable() and not set(spec) & set(' ,;:<>()[]"\\')
     return found if plain and found.username and found.domain and name.isprintable() else None
+
+
+def _name(text: str) -> str:
+    """Return a name of an address; a long one, or one beyond ASCII, without what needs quotes."""
+    name = _one_line(text).strip('"')
+    if len(name) <= _LONGEST_QUOTED and name.isascii():
+        return name
+    return " ".join(name.translate(_QUOTED).split())
 
 
 def _one_line(text: str) -> str:
