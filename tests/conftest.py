@@ -1,4 +1,4 @@
-"""What holds for all tests: a property is not timed, and Ctrl-C reaches the processes they start."""
+"""What holds for all tests: no property is timed, and Ctrl-C reaches the processes they start."""
 
 from __future__ import annotations
 
