@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from busway.sink.postgres_error import EXPECTED
+from busway.sink.postgres_patience import Patience
 from busway.sink.statement import quoted, statement
 
 CONNECT_S = 10.0
@@ -75,6 +76,7 @@ class Sessions:
         self._timeout_s = timeout_s
         self._slots = asyncio.Semaphore(limit)
         self._idle: list[Session] = []
+        self._patience = Patience(self._connect)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
@@ -82,8 +84,9 @@ class Sessions:
         async with self._slots:
             session = await self._take()
             try:
-                async with session.connection.transaction(isolation="read_committed"):
-                    yield session
+                with self._patience.watching():
+                    async with session.connection.transaction(isolation="read_committed"):
+                        yield session
             except BaseException:
                 session.undone()
                 self._keep(session)
@@ -92,6 +95,7 @@ class Sessions:
             self._keep(session)
 
     async def close(self) -> None:
+        await self._patience.close()
         idle, self._idle = self._idle, []
         for session in idle:
             try:
@@ -104,16 +108,18 @@ class Sessions:
             session = self._idle.pop()
             if not session.connection.is_closed():
                 return session
+        return Session(await self._connect())
+
+    async def _connect(self) -> asyncpg.Connection[asyncpg.Record]:
         connection = await asyncpg.connect(
             self._dsn, timeout=CONNECT_S, command_timeout=self._timeout_s
         )
-        # A worker that is stopped in the middle must not keep its lane locked.
         limit_ms = int(self._timeout_s * 1000)
         await connection.execute(
             f"SET application_name = 'busway'; SET statement_timeout = {limit_ms};"
             f" SET idle_in_transaction_session_timeout = {limit_ms}"
         )
-        return Session(connection)
+        return connection
 
     def _keep(self, session: Session) -> None:
         connection = session.connection
