@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
+from busway.patience import Patience
 from busway.sink.postgres_error import EXPECTED
-from busway.sink.postgres_patience import Patience
 from busway.sink.statement import quoted, statement
 
 CONNECT_S = 10.0
@@ -76,7 +76,7 @@ class Sessions:
         self._timeout_s = timeout_s
         self._slots = asyncio.Semaphore(limit)
         self._idle: list[Session] = []
-        self._patience = Patience(self._connect)
+        self._patience = Patience(self._connect, EXPECTED)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from busway.engine.postgres.database import LATE_S, Database
+from busway.engine.postgres.database import Database
 from busway.errors import StoreError
+from busway.patience import LATE_S
 from delivery_node import until
 from nats_proxy import Proxy
 from postgres_server import postgres_server

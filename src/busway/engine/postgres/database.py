@@ -17,6 +17,7 @@ from busway.engine.postgres.era import Era
 from busway.engine.postgres.silence import LOST, QUICK_S, hung_up_after
 from busway.engine.postgres.way import CONNECT_S, Session, Way, session_settings
 from busway.errors import StoreError, StoreFull, StoreTooNew, StoreUnfit
+from busway.patience import Patience
 
 STATEMENT_S = 60.0
 """How long a statement, or a transaction, may take."""
@@ -26,10 +27,6 @@ VITAL_CONNECTIONS = 3
 """For what must not wait behind the work: beats and leases."""
 MOST_CONNECTIONS = CONNECTIONS + VITAL_CONNECTIONS + 3
 """Of a process: one that listens as well, and where much is late, a look of each of the pools."""
-STILL_S = 2.5
-"""How long it may be silent while others wait for the rows that it holds."""
-LATE_S = 1.0
-"""After so long, and again, it is looked whether what waits does so for one that stands still."""
 _FULL = ("53100", "53200")
 _READ_ONLY = "25006"
 _OTHER_TABLES = ("42P01", "42703", "42883", "42P10", "23502")
@@ -81,7 +78,7 @@ class Database:
         self._pool = pool
         self._hint = hint
         self.era = era
-        self._looking: set[asyncio.Task[None]] = set()
+        self._patience = Patience(way.connect, EXPECTED)
 
     @classmethod
     async def open(
@@ -135,7 +132,7 @@ class Database:
             try:
                 async with self._lent() as connection:
                     self.era.check(era)
-                    with hung_up_after(within_s, connection, self._hint), self._looking_after():
+                    with hung_up_after(within_s, connection, self._hint), self._patience.watching():
                         yield connection
             except (asyncpg.ReadOnlySQLTransactionError, *LOST):
                 # after a failover the others of the pool are connected to a standby as well
@@ -164,44 +161,8 @@ class Database:
         async with self.connection(within_s) as connection, connection.transaction():
             yield connection
 
-    @contextlib.contextmanager
-    def _looking_after(self) -> Iterator[None]:
-        """Look now and then who stands still, when something takes longer than it should."""
-        loop = asyncio.get_running_loop()
-        timer: asyncio.TimerHandle
-
-        def late() -> None:
-            nonlocal timer
-            if not self._looking:  # one for all: a server that is late is not to be overrun
-                task = loop.create_task(self._hang_up())
-                self._looking.add(task)
-                task.add_done_callback(self._looking.discard)
-            timer = loop.call_later(LATE_S, late)
-
-        timer = loop.call_later(LATE_S, late)
-        try:
-            yield
-        finally:
-            timer.cancel()
-
-    async def _hang_up(self) -> None:
-        """End the sessions of workers that stand still in a transaction that others wait for.
-
-        The server does that itself where it waits for another statement (``IDLE_MS``), later, but
-        not where it waits for the rest of one: the driver has each prepared first.
-        """
-        with contextlib.suppress(*EXPECTED):
-            async with asyncio.timeout(QUICK_S):  # the next look waits for this one
-                session = await self.way.connect()
-                try:
-                    await fetch(session, "hang_up", STILL_S)
-                finally:
-                    session.terminate()
-
     async def close(self) -> None:
-        for task in self._looking:
-            task.cancel()
-        await asyncio.gather(*self._looking, return_exceptions=True)
+        await self._patience.close()
         try:
             async with asyncio.timeout(CLOSE_S):
                 await self._pool.close()

@@ -1,0 +1,80 @@
+"""How long PostgreSQL waits for a worker that stands still in the middle of a transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
+from importlib.resources import files
+from typing import Protocol
+
+STILL_S = 2.5
+"""How long a session may be silent while others wait for what it has locked."""
+LATE_S = 1.0
+"""After so long, and again, it is looked whether what waits does so for one that stands still."""
+LOOK_S = 15.0
+"""How long a look may take: the next one waits for it."""
+
+
+class Session(Protocol):
+    """A connection of its own to the database, as asyncpg has it."""
+
+    async def execute(self, query: str, *args: object) -> str: ...
+
+    def terminate(self) -> None: ...
+
+
+class Patience:
+    """Ends the sessions of workers that stand still in a transaction that others wait for.
+
+    A worker that was stopped, or whose machine is paused, keeps its rows locked. The server ends
+    that by itself where it waits for another statement (``idle_in_transaction_session_timeout``),
+    later, but not where it waits for the rest of one: a ``COPY``, or one that is only prepared.
+    ``expected`` are the errors that a look may end with: the next one is soon.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Session]],
+        expected: tuple[type[BaseException], ...],
+    ) -> None:
+        self._connect = connect
+        self._expected = expected
+        self._looking: asyncio.Task[None] | None = None
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Look now and then who stands still, while this takes longer than it should."""
+        loop = asyncio.get_running_loop()
+        timer: asyncio.TimerHandle
+
+        def late() -> None:
+            nonlocal timer
+            # one for all: a server that is late is not to be overrun
+            if self._looking is None or self._looking.done():
+                self._looking = loop.create_task(self._look())
+            timer = loop.call_later(LATE_S, late)
+
+        timer = loop.call_later(LATE_S, late)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    async def close(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+
+    async def _look(self) -> None:
+        with contextlib.suppress(*self._expected):
+            async with asyncio.timeout(LOOK_S):
+                session = await self._connect()
+                try:
+                    await session.execute(_hang_up(), STILL_S)
+                finally:
+                    session.terminate()
+
+
+def _hang_up() -> str:
+    return files("busway").joinpath("hang_up.sql").read_text("utf-8").rstrip().rstrip(";")
