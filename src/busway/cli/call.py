@@ -9,18 +9,21 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec, TypeVar
 
-import httpx
 import msgspec
 import typer
 
 from busway.cli.ask import Ask, check
-from busway.cli.client import Client, connect
 from busway.cli.declare import Options, adding
 from busway.cli.show import as_json
 from busway.errors import BuswayError
 from busway.settings import load_env_file, placed
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from busway.cli.client import Client
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -44,7 +47,7 @@ _OPTIONS: Options = {
 class Answer:
     """What the API answered."""
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, response: httpx2.Response) -> None:
         self._response = response
 
     @property
@@ -123,6 +126,8 @@ class Call:
     @property
     def client(self) -> Client:
         if self._client is None:
+            from busway.cli.client import connect  # noqa: PLC0415 - what help need not load
+
             load_env_file(Path())
             self._client = connect(placed(data=self._data, url=self._url))
         return self._client

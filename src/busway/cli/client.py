@@ -10,9 +10,11 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
-import httpx
+import httpx2
 
-from busway.cli.ask import TIMEOUT, Ask, Unreachable, as_bytes, check, made
+from busway.cli.ask import Ask, check
+from busway.cli.failure import Unreachable
+from busway.cli.http_request import TIMEOUT, as_bytes, made
 from busway.cli.serving import is_open, server_of
 from busway.cli.sse import lines_of
 from busway.errors import BuswayError, StoreError, StoreLocked
@@ -28,7 +30,7 @@ class Client(Protocol):
     @property
     def live(self) -> bool: ...
 
-    def ask(self, request: Ask) -> httpx.Response:
+    def ask(self, request: Ask) -> httpx2.Response:
         """Return the answer, read to its end; raises :class:`Unreachable`."""
         ...
 
@@ -46,9 +48,9 @@ class Remote:
 
     def __init__(self, url: str, headers: Mapping[str, str], given: bool = False) -> None:
         self._url = url.rstrip("/")
-        self._http = httpx.Client(headers=as_bytes(headers), timeout=TIMEOUT, trust_env=given)
+        self._http = httpx2.Client(headers=as_bytes(headers), timeout=TIMEOUT, trust_env=given)
 
-    def ask(self, request: Ask) -> httpx.Response:
+    def ask(self, request: Ask) -> httpx2.Response:
         with self._told():
             return self._http.send(self._made(request))
 
@@ -56,7 +58,7 @@ class Remote:
     def lines(self, request: Ask) -> Iterator[Iterator[str]]:
         with self._told():
             made = self._made(request)
-            made.extensions["timeout"] = httpx.Timeout(TIMEOUT.connect, read=None).as_dict()
+            made.extensions["timeout"] = httpx2.Timeout(TIMEOUT.connect, read=None).as_dict()
             answer = self._http.send(made, stream=True)
             try:
                 if answer.status_code >= 400:
@@ -69,18 +71,18 @@ class Remote:
     def close(self) -> None:
         self._http.close()
 
-    def _made(self, request: Ask) -> httpx.Request:
+    def _made(self, request: Ask) -> httpx2.Request:
         return made(self._http, self._url, request)
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
+        except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError) as error:
             raise BuswayError(
                 f"{self._url!r} is no URL ({error}); give one like http://127.0.0.1:8400"
             ) from error
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             raise Unreachable(
                 f"no server answers at {self._url}: {error}; is it running, is the address right?"
             ) from error

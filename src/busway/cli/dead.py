@@ -10,10 +10,10 @@ import msgspec
 import typer
 
 from busway.cli import dead_deal
-from busway.cli.ask import Refused
 from busway.cli.call import Answer, Call, calling
 from busway.cli.dead_filter import Filter, filtering
 from busway.cli.edit import edited
+from busway.cli.failure import Refused
 from busway.cli.show import as_json, as_table
 from busway.control.dead.letter import Cause, Letter, LetterDetail, parse_place
 from busway.errors import BuswayError, NotFound

@@ -7,10 +7,11 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-import httpx
+import httpx2
 
 from busway.api.app import create
-from busway.cli.ask import TIMEOUT, Ask, as_bytes, check, made
+from busway.cli.ask import Ask, check
+from busway.cli.http_request import TIMEOUT, as_bytes, made
 from busway.cli.sse import lines_of
 from busway.control.control import Control
 from busway.engine.choose import open_existing
@@ -34,12 +35,12 @@ class Inside:
         stores = self._stores
         control = Control(log=stores.log, ledger=stores.ledger, shared=stores.shared)
         app = cast(Any, create(lambda: control))
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        self._http = httpx.AsyncClient(
+        transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+        self._http = httpx2.AsyncClient(
             transport=transport, headers=as_bytes(headers), timeout=TIMEOUT, trust_env=False
         )
 
-    def ask(self, request: Ask) -> httpx.Response:
+    def ask(self, request: Ask) -> httpx2.Response:
         return self._runner.run(self._http.send(made(self._http, _URL, request)))
 
     @contextlib.contextmanager

@@ -8,8 +8,6 @@ from typing import Literal
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from busway.errors import BuswayError
 
@@ -25,6 +23,9 @@ def as_json(value: object) -> None:
 
 def as_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows under their columns; numbers to the right, only the last column may be wrapped."""
+    from rich.console import Console  # noqa: PLC0415 - what JSON need not load
+    from rich.table import Table  # noqa: PLC0415
+
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     listed = list(rows)
     for index, column in enumerate(columns):
@@ -40,6 +41,8 @@ def as_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 def as_error(error: BuswayError) -> None:
     """Print what is wrong to standard error; several mistakes one below the other."""
+    from rich.console import Console  # noqa: PLC0415 - what a command that works need not load
+
     lines = str(error).splitlines()
     text = lines[0] if len(lines) == 1 else "\n  ".join((f"{len(lines)} mistakes", *lines))
     Console(stderr=True, soft_wrap=True, highlight=False).print(

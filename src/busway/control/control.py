@@ -9,7 +9,7 @@ import msgspec
 
 from busway.clock import Clock, SystemClock
 from busway.control.rate import Rates
-from busway.flow import Program
+from busway.flow.flow import Program
 from busway.ports import Destination, Ledger, Log
 
 

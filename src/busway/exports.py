@@ -1,0 +1,24 @@
+"""What ``import busway`` offers, imported when a name of it is used first."""
+
+from busway.concurrency import Adaptive
+from busway.delivery.backoff import Backoff
+from busway.delivery.trip import Trip
+from busway.delivery.window import Window
+from busway.errors import BuswayError, Reject
+from busway.event import Event
+from busway.flow import App
+from busway.settings import env
+from busway.step import Step
+
+__all__ = [
+    "Adaptive",
+    "App",
+    "Backoff",
+    "BuswayError",
+    "Event",
+    "Reject",
+    "Step",
+    "Trip",
+    "Window",
+    "env",
+]
