@@ -17,6 +17,30 @@ OPTIONAL_TEXT = ("subject", "dataschema", "datacontenttype")
 TEXT_EXTENSIONS = ("partitionkey", "traceparent", "tracestate", "causationid", "correlationid")
 """The extensions that Busway understands: strings, and a partition key is not empty."""
 MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+\s*(;.*)?", re.ASCII | re.DOTALL)
+LONGEST = {
+    "id": 1_024,
+    "source": 2_048,
+    "type": 1_024,
+    "subject": 1_024,
+    "datacontenttype": 1_024,
+    "dataschema": 2_048,
+    "partitionkey": 1_024,
+    "causationid": 1_024,
+    "correlationid": 1_024,
+}
+"""The most characters of an attribute that the intake and the bus accept."""
+LONGEST_EXTENSION = 4_096
+"""The most characters of any other extension's value."""
+LONGEST_NAME = 256
+"""The most characters of an extension's name."""
+RESERVED_TYPE = "busway."
+"""How the types of Busway's own events begin; nobody else publishes such an event."""
+RESERVED_SOURCE = "/busway"
+"""The source of events that Busway makes, with ``/`` and more behind it."""
+RESERVED_NAME = "busway"
+"""How the names of the extensions begin that Busway sets on events that it makes."""
+HOPS = "buswayhops"
+"""The extension that counts how many events led to this one, each caused by the one before."""
 _NAME = re.compile(r"[a-z0-9]+")
 _INT32 = range(-(2**31), 2**31)
 _decode_time = msgspec.json.Decoder(datetime).decode
@@ -44,6 +68,74 @@ def problems(members: Mapping[str, Any]) -> list[str]:
         if name != "data" and isinstance(value, str) and "\0" in value:
             found.append(f"{name} is {_shown(value)}; it must not have the character NUL in it")
     return found
+
+
+def refusals(members: Mapping[str, Any]) -> list[str]:
+    """Return why the intake refuses the members of an event; an empty list when it accepts them.
+
+    To what is not a valid CloudEvent this adds what is too long, and names that are Busway's own.
+    """
+    return [*problems(members), *_too_long(members), *_reserved(members)]
+
+
+def over_length(name: str, value: object) -> str:
+    """Return the reason if an attribute's value is too long, and else an empty text.
+
+    >>> over_length("id", "x" * 1025)
+    'id is 1025 characters long; at most 1024 are accepted'
+    """
+    most = LONGEST.get(name, LONGEST_EXTENSION)
+    if not isinstance(value, str) or len(value) <= most:
+        return ""
+    return f"{name} is {len(value)} characters long; at most {most} are accepted"
+
+
+def is_reserved_type(type_: object) -> bool:
+    """Say whether a type is Busway's own, in capital or small letters.
+
+    >>> is_reserved_type("busway.alert.raised"), is_reserved_type("Busway.x")
+    (True, True)
+    >>> is_reserved_type("buswayish"), is_reserved_type("com.busway.x")
+    (False, False)
+    """
+    return isinstance(type_, str) and type_[:16].casefold().startswith(RESERVED_TYPE)
+
+
+def is_reserved_source(source: object) -> bool:
+    """Say whether a source is that of events that Busway makes.
+
+    >>> is_reserved_source("/busway/alerts"), is_reserved_source("/buswayish")
+    (True, False)
+    """
+    return isinstance(source, str) and f"{source}/".startswith(f"{RESERVED_SOURCE}/")
+
+
+def _too_long(members: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in members.items():
+        if len(name) > LONGEST_NAME:
+            what = f"the attribute name {_shown(name)} is {len(name)} characters long"
+            yield f"{what}; at most {LONGEST_NAME} are accepted"
+        elif name not in ("data", "data_base64") and (reason := over_length(name, value)):
+            yield reason
+
+
+def _reserved(members: Mapping[str, Any]) -> Iterator[str]:
+    if is_reserved_type(members.get("type")):
+        yield (
+            f"type is {_shown(members['type'])}; types that begin with {RESERVED_TYPE!r} are"
+            " reserved for Busway's own events"
+        )
+    if is_reserved_source(members.get("source")):
+        yield (
+            f"source is {_shown(members['source'])}; {RESERVED_SOURCE!r} and what is below it are"
+            " reserved for events that Busway makes"
+        )
+    for name, value in members.items():
+        if value is not None and name.startswith(RESERVED_NAME):
+            yield (
+                f"the attribute name {_shown(name)} begins with {RESERVED_NAME!r}, which is"
+                " reserved for Busway's own attributes"
+            )
 
 
 def _required(members: Mapping[str, Any]) -> Iterator[str]:

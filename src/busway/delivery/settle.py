@@ -32,6 +32,11 @@ class Held(msgspec.Struct, frozen=True):
     """It waits behind an earlier event of its key; no attempt was made."""
 
 
+LONGEST_ERROR = 200
+LONGEST_TEXT = 4_000
+LONGEST_TRACEBACK = 20_000
+"""How many characters of a failure's name, reason and traceback are kept."""
+
 Fate = Literal["delivered", "filtered"] | Problem | Held
 
 
@@ -120,9 +125,9 @@ def failed_again(terms: Terms, trouble: Trouble, problem: Problem) -> Trouble:
         attempts,
         terms.at,
         problem.stage,
-        problem.error,
-        problem.reason,
-        problem.traceback,
+        storable(problem.error, LONGEST_ERROR),
+        storable(problem.reason, LONGEST_TEXT),
+        None if problem.traceback is None else storable(problem.traceback, LONGEST_TRACEBACK),
         terms.version,
         problem.took_ms,
     )
@@ -142,6 +147,18 @@ def failed_again(terms: Terms, trouble: Trouble, problem: Problem) -> Trouble:
         fingerprint=fingerprint(failure),
         begun_at=None,
     )
+
+
+def storable(text: str, longest: int) -> str:
+    r"""Return a text as every ledger can hold it: not too long, in UTF-8, and without NUL.
+
+    >>> storable("half a pair: \ud83d, NUL: \0, and much more", 24)
+    'half a pair: \\ud83d, NU…'
+    """
+    if len(text) > longest:
+        text = text[: longest - 1] + "…"
+    text = text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def kept_failures(failures: Sequence[Failure], most: int = 20) -> tuple[Failure, ...]:

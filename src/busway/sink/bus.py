@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from busway.errors import EventError, StoreFull
+from busway.attribute import HOPS, LONGEST, RESERVED_TYPE, is_reserved_type, over_length
+from busway.errors import EventError, SinkError, StoreFull
 from busway.event import Event
 from busway.lane import flow_of
 from busway.outcome import DELIVERED, Down, Outcome, Rejected
@@ -17,6 +18,8 @@ MAX_HOPS = 32
 
 _TRACE = ("correlationid", "traceparent", "tracestate")
 _KEY = ("partitionkey", "subject")
+_OWN = tuple(name for name in LONGEST if name not in ("causationid", "correlationid"))
+"""The attributes whose length is checked: the others are those of an event that was accepted."""
 
 
 class Bus(msgspec.Struct, frozen=True):
@@ -40,6 +43,14 @@ class Bus(msgspec.Struct, frozen=True):
         return Landing("event", f"the bus, as {self.type}" if self.type else "the bus")
 
     async def open(self, supplies: Supplies) -> BusDestination:
+        for name in ("type", "source"):
+            if reason := over_length(name, getattr(self, name)):
+                raise SinkError(f"bus({name}=…): {reason}")
+        if is_reserved_type(self.type):
+            raise SinkError(
+                f"bus(type={self.type!r}): types that begin with {RESERVED_TYPE!r} are reserved for"
+                " Busway's own events; give another type"
+            )
         return BusDestination(self, supplies)
 
 
@@ -80,13 +91,16 @@ class BusDestination:
                     f"{MAX_HOPS} events led to this one, each caused by the one before;"
                     " narrow the flow's rule so that it does not match what it publishes",
                 )
-            common = _inherited(item.event) | {"hops": hops}
-            return [
+            common = _inherited(item.event) | {HOPS: hops}
+            made = [
                 self._event(flow, result, key, common)
                 for result, key in zip(item.results, item.keys, strict=True)
             ]
+            for event in made:
+                _check(event, item.event)
         except EventError as error:
             return Rejected("EventError", str(error))
+        return made
 
     def _event(self, flow: str, result: object, key: str, common: Mapping[str, object]) -> Event:
         if not isinstance(result, Event):
@@ -97,7 +111,7 @@ class BusDestination:
                 data=result,
                 **common,
             )
-        own = {"id": key, "causationid": common["causationid"], "hops": common["hops"]}
+        own = {"id": key, "causationid": common["causationid"], HOPS: common[HOPS]}
         names = _TRACE if result.key else _TRACE + _KEY
         own |= {name: common[name] for name in names if getattr(result.envelope, name) is None}
         return result.replace(**own)
@@ -111,5 +125,22 @@ def _inherited(event: Event) -> dict[str, object]:
 
 
 def _hops(event: Event) -> int:
-    found = event.extensions.get("hops", 0)
+    found = event.extensions.get(HOPS, 0)
     return found if isinstance(found, int) else 0
+
+
+def _check(event: Event, cause: Event) -> None:
+    """Raise :class:`EventError` for what the bus does not accept, as the intake does not.
+
+    What an event has from its cause is in the log already, and may go on.
+    """
+    seen, before = event.envelope, cause.envelope
+    if is_reserved_type(seen.type):
+        raise EventError(
+            f"type is {seen.type[:60]!r}; types that begin with {RESERVED_TYPE!r} are reserved for"
+            " Busway's own events"
+        )
+    for name in _OWN:
+        value = getattr(seen, name)
+        if value != getattr(before, name) and (reason := over_length(name, value)):
+            raise EventError(reason)

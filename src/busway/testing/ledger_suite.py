@@ -11,6 +11,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import string
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ from busway.outcome import Failure
 from busway.ports import Ledger
 from busway.testing.keeping_suite import KeepingSuite, conserved
 from busway.testing.sample import AT, MINUTE, settlement, trouble, verdict
+
+_CHARACTERS = string.ascii_letters + string.digits
 
 __all__ = ["DurableLedgerSuite", "LedgerSuite", "conserved"]
 
@@ -119,6 +123,25 @@ class LedgerSuite(KeepingSuite):
         await ledger.open_lane("f", 0, 0)
         await ledger.settle([settlement(0, 1, kept)])
         assert list(await ledger.troubles(Query())) == [kept]
+
+    async def test_texts_may_be_long(self, ledger: Ledger) -> None:
+        # of random characters: a database may be able to pack others
+        long, longer = ("".join(random.Random(1).choices(_CHARACTERS, k=k)) for k in (5000, 5001))
+        same = {"event_id": long, "event_key": longer}
+        kept = [trouble(0, long, **same), trouble(1, long, due=None, **same), trouble(2, longer)]
+        await ledger.open_lane("f", 0, 0)
+        await ledger.settle([settlement(0, 3, *kept)])
+        assert list(await ledger.troubles(Query(event_id=long))) == kept[:2]
+        assert list(await ledger.troubles(Query(event_key=longer))) == kept[:2]
+        assert list(await ledger.troubles(Query(keys=(long,)))) == kept[:2]
+        assert list(await ledger.troubles(Query(event_id=long[:256]))) == []
+        assert await ledger.parked_keys("f", 0) == {long: 2, longer: 1}
+        failed = msgspec.structs.replace(kept[0], failures=(Failure(1, AT, "step", "E", long),))
+        assert list(await ledger.judge([verdict(kept[0], failed)])) == [True]
+        assert list(await ledger.judge([verdict(failed, "delivered")])) == [True]
+        assert [one.event_id for one in await ledger.resolved(long)] == [long]
+        (released,) = await ledger.troubles(Query(event_id=long))
+        assert released.due == AT
 
     async def test_verdicts_compare_and_set(self, ledger: Ledger) -> None:
         first, second, third = await _parked(ledger, None, None, None)

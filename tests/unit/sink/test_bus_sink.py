@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from busway.clock import derived_id
-from busway.errors import EventError, StoreFull
+from busway.errors import EventError, SinkError, StoreFull
 from busway.event import Event
 from busway.outcome import DELIVERED, Down, Outcome, Rejected
 from busway.sinks import bus
@@ -26,7 +26,7 @@ def cause(**attributes: Any) -> Event:
 
 async def test_a_dict_becomes_an_event_that_knows_its_cause() -> None:
     kept = KeptEvents()
-    event = cause(partitionkey="k", subject="s", traceparent="00-1-2-3", hops=2)
+    event = cause(partitionkey="k", subject="s", traceparent="00-1-2-3", buswayhops=2)
     assert await write(kept, {"n": 1}, {"n": 2}, event=event) == DELIVERED
     one, two = kept.events
     assert one == Event(
@@ -39,7 +39,7 @@ async def test_a_dict_becomes_an_event_that_knows_its_cause() -> None:
         causationid="c1",
         correlationid="c1",
         traceparent="00-1-2-3",
-        hops=3,
+        buswayhops=3,
     )
     assert (two.id, two.data) == (derived_id("orders", "/shop\0c1", 1), {"n": 2})
 
@@ -53,7 +53,7 @@ async def test_an_event_keeps_what_it_says_itself() -> None:
     (event,) = kept.events
     assert (event.type, event.source, event.key) == ("order.priced", "/prices", "mine")
     assert (event.id, event.causationid) == (derived_id("orders", "/shop\0c1", 0), "c1")
-    assert (event.correlationid, event.extensions["hops"]) == ("x", 1)
+    assert (event.correlationid, event.extensions["buswayhops"]) == ("x", 1)
 
 
 async def test_an_event_takes_key_and_correlation_of_its_cause_where_it_has_none() -> None:
@@ -72,8 +72,8 @@ async def test_type_and_source_can_be_given() -> None:
 
 async def test_a_loop_ends() -> None:
     kept = KeptEvents()
-    assert await write(kept, {"n": 1}, event=cause(hops=31)) == DELIVERED
-    outcome = await write(kept, {"n": 1}, event=cause(hops=32))
+    assert await write(kept, {"n": 1}, event=cause(buswayhops=31)) == DELIVERED
+    outcome = await write(kept, {"n": 1}, event=cause(buswayhops=32))
     assert isinstance(outcome, Rejected)
     assert outcome.error == "loop"
     assert len(kept.events) == 1
@@ -117,3 +117,46 @@ async def test_an_event_that_the_bus_refuses_is_rejected_alone(place: int) -> No
     expected[place] = Rejected("EventError", "the event is too large")
     assert outcomes == expected
     assert len(kept.events) == 2
+
+
+async def test_hops_of_a_producer_are_not_counted() -> None:
+    kept = KeptEvents()
+    assert await write(kept, {"n": 1}, event=cause(hops=64)) == DELIVERED
+    result = Event(type="t", source="/s", hops=99, buswayhops=-7)
+    assert await write(kept, result, event=cause(buswayhops=4)) == DELIVERED
+    first, second = kept.events
+    assert first.extensions["buswayhops"] == 1
+    assert (second.extensions["hops"], second.extensions["buswayhops"]) == (99, 5)
+
+
+@pytest.mark.parametrize("type_", ["busway.alert.raised", "Busway.x"])
+async def test_a_step_cannot_make_an_event_of_busway_itself(type_: str) -> None:
+    kept = KeptEvents()
+    outcome = await write(kept, Event(type=type_, source="/s"))
+    assert isinstance(outcome, Rejected)
+    assert f"type is '{type_}'; types that begin with 'busway.' are reserved" in outcome.reason
+    assert kept.events == []
+
+
+@pytest.mark.parametrize("name", ["type", "source", "subject", "partitionkey"])
+async def test_what_a_step_makes_too_long_is_that_events_dead_letter(name: str) -> None:
+    kept = KeptEvents()
+    made = Event(**{"type": "t", "source": "/s", name: "x" * 5_000})
+    outcome = await write(kept, made)
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason.startswith(f"{name} is 5000 characters long; at most ")
+    assert kept.events == []
+
+
+async def test_what_is_in_the_log_already_may_be_long() -> None:
+    kept = KeptEvents()
+    old = cause(partitionkey="k" * 5_000).replace(id="i" * 5_000)
+    assert await write(kept, {"n": 1}, event=old) == DELIVERED
+    assert (kept.events[0].causationid, kept.events[0].key) == ("i" * 5_000, "k" * 5_000)
+
+
+async def test_a_reserved_type_cannot_be_declared() -> None:
+    with pytest.raises(SinkError, match=r"types that begin with 'busway\.' are reserved"):
+        await bus(type="busway.x").open(KeptEvents())
+    with pytest.raises(SinkError, match="type is 5000 characters long"):
+        await bus(type="x" * 5_000).open(KeptEvents())

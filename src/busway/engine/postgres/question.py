@@ -11,6 +11,8 @@ from busway.lane import Query
 
 _ORDER = 'flow, partition, "offset"'
 _EQUAL = ("state", "flow", "partition", "event_id", "event_key", "error", "fingerprint")
+_BY_BEGINNING = ("event_id", "event_key")
+"""Indexed by their first characters: an index row holds no text of any length."""
 _CASTS = {"partition": "::bigint"}
 """A number that no partition has finds nothing; by itself it would have to be one of 32 bits."""
 
@@ -51,10 +53,13 @@ def _conditions(query: Query) -> Iterator[tuple[str, *tuple[object, ...]]]:
     for name in _EQUAL:
         if (value := getattr(query, name)) is not None:
             yield f"{name} = {{}}{_CASTS.get(name, '')}", value
+            if name in _BY_BEGINNING:
+                yield f"left({name}, 256) = left({{}}, 256)", value
     if query.partitions is not None:
         yield "partition = ANY({}::int[])", list(query.partitions)
     if query.keys is not None:
         yield "state = 'parked' AND key = ANY({}::text[])", list(query.keys)
+        yield "left(key, 256) = ANY({}::text[])", [key[:256] for key in query.keys]
     if query.since_from is not None:
         yield "since >= {}", query.since_from
     if query.since_to is not None:

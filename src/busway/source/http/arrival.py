@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from busway.attribute import problems
+from busway.attribute import (
+    LONGEST,
+    LONGEST_EXTENSION,
+    LONGEST_NAME,
+    RESERVED_NAME,
+    is_reserved_source,
+    is_reserved_type,
+    refusals,
+)
 from busway.errors import EventError
 from busway.event import Event
 from busway.ports import Addressed
@@ -17,7 +27,15 @@ from busway.ports import Addressed
 MAX_DEPTH = 256
 """How deep the objects and arrays of an event may be nested."""
 
-Text = Annotated[str, Meta(min_length=1)]
+Id = Annotated[str, Meta(min_length=1, max_length=LONGEST["id"])]
+Source = Annotated[str, Meta(min_length=1, max_length=LONGEST["source"])]
+Type = Annotated[str, Meta(min_length=1, max_length=LONGEST["type"])]
+Subject = Annotated[str, Meta(min_length=1, max_length=LONGEST["subject"])]
+Schema = Annotated[str, Meta(min_length=1, max_length=LONGEST["dataschema"])]
+Key = Annotated[str, Meta(min_length=1, max_length=LONGEST["partitionkey"])]
+Cause = Annotated[str, Meta(max_length=LONGEST["causationid"])]
+Correlation = Annotated[str, Meta(max_length=LONGEST["correlationid"])]
+Trace = Annotated[str, Meta(max_length=LONGEST_EXTENSION)]
 Moment = Annotated[datetime, Meta(tz=True)]
 PlainType = Literal[
     "application/json",
@@ -33,18 +51,18 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The attributes of an event that Busway knows; others are not looked at."""
 
     specversion: Literal["1.0"]
-    id: Text
-    source: Text
-    type: Text
-    subject: Text | None = None
+    id: Id
+    source: Source
+    type: Type
+    subject: Subject | None = None
     time: Moment | None = None
     datacontenttype: PlainType | None = None
-    dataschema: Text | None = None
-    partitionkey: Text | None = None
-    traceparent: str | None = None
-    tracestate: str | None = None
-    causationid: str | None = None
-    correlationid: str | None = None
+    dataschema: Schema | None = None
+    partitionkey: Key | None = None
+    traceparent: Trace | None = None
+    tracestate: Trace | None = None
+    causationid: Cause | None = None
+    correlationid: Correlation | None = None
     data: Raw | UnsetType = UNSET
 
 
@@ -61,7 +79,9 @@ NOT_PLAIN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _read_known = msgspec.json.Decoder(Arrival).decode
 _read_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _KNOWN = frozenset(Arrival.__struct_fields__)
-_EXTENSION = re.compile(r"[a-z0-9]+")
+_EXTENSION = re.compile(rf"(?!{RESERVED_NAME})[a-z0-9]{{1,{LONGEST_NAME}}}")
+_type_of = attrgetter("type")
+_source_of = attrgetter("source")
 _SIMPLE_VALUE = re.compile(rb'"|true$|false$|-?\d{1,9}$')
 _read_any = msgspec.json.Decoder().decode
 _SHAPE = bytes.maketrans(b"+123456789E", b"0000000000e")
@@ -90,6 +110,13 @@ def trusty(text: bytes) -> bool:
     return _LONG_NUMBER not in shape
 
 
+def reserves(envelopes: Sequence[Addressed]) -> bool:
+    """Say whether an event among these has a type or a source that is Busway's own."""
+    return any(map(is_reserved_type, set(map(_type_of, envelopes)))) or any(
+        map(is_reserved_source, set(map(_source_of, envelopes)))
+    )
+
+
 def too_deep(raw: bytes) -> bool:
     """Say whether objects and arrays are nested deeper than :data:`MAX_DEPTH`."""
     if len(raw) <= 2 * MAX_DEPTH or raw.count(b"{") + raw.count(b"[") <= MAX_DEPTH:
@@ -108,8 +135,12 @@ def read_extended(raw: bytes) -> Addressed | str:
         members = _read_members(raw)
     except NOT_PLAIN:
         return examine(raw)
+    if reserves([known]):
+        return examine(raw)
     for name in members.keys() - _KNOWN:
-        if not (_EXTENSION.fullmatch(name) and _SIMPLE_VALUE.match(members[name])):
+        value = members[name]
+        simple = len(value) <= LONGEST_EXTENSION and _SIMPLE_VALUE.match(value)
+        if not (simple and _EXTENSION.fullmatch(name)):
             return examine(raw)
     return known
 
@@ -124,7 +155,7 @@ def examine(raw: bytes) -> Addressed | str:
         return f"it is not valid JSON: {error}"
     if not isinstance(members, dict):
         return f"it is {_kind(members)}; a CloudEvent is a JSON object"
-    wrong = problems(members)
+    wrong = refusals(members)
     return "; ".join(wrong) if wrong else _opened(Event.from_json(raw))
 
 

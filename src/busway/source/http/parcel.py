@@ -15,6 +15,7 @@ from busway.source.http.arrival import (
     examine,
     read_extended,
     read_plain,
+    reserves,
     too_deep,
     trusty,
 )
@@ -99,9 +100,11 @@ def _checked(raws: list[bytes], body: bytes, max_event_bytes: int) -> Parcel | R
     shallow = longest <= 2 * MAX_DEPTH or not any(map(too_deep, raws))
     if shallow and trusty(body):
         try:
-            return Parcel(raws, list(map(read_plain, raws)))
+            envelopes = list(map(read_plain, raws))
         except NOT_PLAIN:
             return _sorted_out(raws, read_extended)
+        if not reserves(envelopes):
+            return Parcel(raws, envelopes)
     return _sorted_out(raws, examine)
 
 

@@ -7,7 +7,8 @@ FROM (
     CROSS JOIN LATERAL (
         SELECT trouble."offset" FROM trouble
         WHERE trouble.flow = given.flow AND trouble.partition = given.partition
-            AND trouble.key = given.key AND trouble.state = 'parked'
+            AND left(trouble.key, 256) = left(given.key, 256) AND trouble.key = given.key
+            AND trouble.state = 'parked'
         ORDER BY trouble."offset" LIMIT 1) AS earliest
 ) AS first
 WHERE (trouble.flow, trouble.partition, trouble."offset")

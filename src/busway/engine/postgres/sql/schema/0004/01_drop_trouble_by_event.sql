@@ -1,0 +1,1 @@
+DROP INDEX trouble_by_event;

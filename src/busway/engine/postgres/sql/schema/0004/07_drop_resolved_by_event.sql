@@ -1,0 +1,1 @@
+DROP INDEX resolved_by_event;

@@ -1,0 +1,1 @@
+CREATE INDEX resolved_by_event ON resolved (left(event_id, 256));
