@@ -43,7 +43,7 @@ _LETTER = Letter(
     error="KeyError",
     reason="'total'",
     fingerprint="5b1f0c9d2e7a",
-    cause="KeyError in shop.py:orders: …",
+    cause="KeyError in shop.py:orders: total",
 )
 _EVENT = Raw(b'{"specversion":"1.0","id":"order-17","source":"/shop","type":"order.created"}')
 _FAILURE = Failure(10, _AT, "step", "KeyError", "'total'", "Traceback …", "3f1c9a0be2d4", 0.2)
@@ -52,7 +52,7 @@ _CAUSE = Cause(
     flow="orders",
     state="dead",
     fingerprint="5b1f0c9d2e7a",
-    cause="KeyError in shop.py:orders: …",
+    cause="KeyError in shop.py:orders: total",
     error="KeyError",
     count=1_204,
     first_since=_AT,

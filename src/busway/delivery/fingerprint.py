@@ -7,6 +7,7 @@ import re
 from functools import lru_cache
 from pathlib import Path, PurePath
 
+from busway.error_text import is_code, told
 from busway.outcome import Failure
 
 VARIES = "…"
@@ -23,6 +24,23 @@ _CHAIN = re.compile(
 _FRAME = re.compile(r'^[ |+]*File "(.+)", line \d+, in (.+)$')
 _FOREIGN = re.compile(r"[/\\](?:site|dist)-packages[/\\]|[/\\]lib[/\\]python\d[\d.]*[/\\]|^<")
 
+_NAMING = frozenset(
+    "KeyError AttributeError NameError UnboundLocalError ModuleNotFoundError ImportError TypeError"
+    " FileNotFoundError FileExistsError PermissionError IsADirectoryError NotADirectoryError"
+    " FrozenInstanceError UndefinedError UndefinedColumnError UndefinedTableError".split()
+)
+"""Exceptions whose text names a part of the program: what it quotes is the cause itself."""
+_NAME = re.compile(r"(?<![\w\"'])[\"'`]([^\"'`\n]{1,200})[\"'`](?!\w)")
+_PART = re.compile(
+    r"\b((?i:constraint|column|relation|table|view|index|trigger|function|attribute|argument|field"
+    r"|parameter|property|module|method|schema|enum|sequence|role)) [\"'`]"
+    r"([A-Za-z_][\w.$]{0,62})[\"'`](?!\w)"
+)
+"""A part of a schema or a program, named in quotes."""
+_STATUS = re.compile(r"'([1-5]\d\d) ([A-Z][A-Za-z -]+)'")
+"""A status as httpx quotes it."""
+_OPAQUE = re.compile(r"(?=[\w+/-]*\d)(?=[\w+/-]*[A-Z])(?=[\w+/-]*[a-z])[\w+/-]{16,}={0,2}")
+"""An id in base64, or alike."""
 _DAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*"
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"
 _QUOTED = re.compile(
@@ -30,7 +48,8 @@ _QUOTED = re.compile(
 )
 _UNFINISHED = re.compile(r"(?<!\w)[bBfFrRuU]{0,2}[\"'“«‘](?:\\.|[^\\])*\Z", re.DOTALL)
 _VARIABLE = re.compile(
-    r"\b[A-Za-z][\w+.-]*://[^\s\"'<>)\]}]+"
+    r"\bcode=[\w.:/-]+"
+    r"|\b[A-Za-z][\w+.-]*://[^\s\"'<>)\]}]+"
     r"|[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
     rf"|\b(?:{_DAY},?\s+)?\d{{1,2}}[\s-]{_MONTH}[\s-]\d{{2,4}}\b"
     rf"|\b(?:{_DAY},?\s+)?{_MONTH}\s+\d{{1,2}}\b"
@@ -45,26 +64,56 @@ _SEVERAL = re.compile(rf"{VARIES}(?:[\s,;:|/=+-]*{VARIES})+")
 _SPACES = re.compile(r"\s+")
 
 
+class Causes:
+    """Gives failures their fingerprints, and keeps the number of groups in bounds.
+
+    Of one flow, type and place only the first ``most`` messages get a fingerprint of their own;
+    what comes then shares one, so that an API that echoes data makes no group of each event.
+    """
+
+    def __init__(self, most: int = 100) -> None:
+        self._most = most
+        self._known: dict[tuple[str, str, str], set[str]] = {}
+
+    def of(self, flow: str, failure: Failure) -> str:
+        """Return the fingerprint of a failure of a flow."""
+        found = fingerprint(failure)
+        known = self._known.setdefault((flow, failure.error, place_of(failure)), set())
+        if found not in known:
+            if len(known) >= self._most:
+                return _digest(failure, VARIES)
+            known.add(found)
+        return found
+
+
 def fingerprint(failure: Failure) -> str:
     """Return 12 hex digits for what a failure is: its type, its place, and what it says.
 
     Failures that differ only in values (numbers, quoted text, ids, times, addresses, JSON) have
-    the same one; so has the same failure after the code around it moved by some lines.
+    the same one; so has the same failure after the code around it moved by some lines. Names are
+    no values: that of a missing key or attribute, a column, a code or a message of an API's error.
     """
-    message = gist(failure.reason)
+    return _digest(failure, _message(failure))
+
+
+def _digest(failure: Failure, message: str) -> str:
     text = "\0".join((failure.error, place_of(failure), message))
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:12]
 
 
-def title(failure: Failure) -> str:
+def title(failure: Failure, group: str | None = None) -> str:
     """Return a failure's root cause for people, in one line.
+
+    ``group`` is the fingerprint of the group that it is in. Where that is not the failure's own
+    (there were too many, or an older version made it) only type and place are common to it.
 
     >>> from datetime import UTC, datetime
     >>> title(Failure(1, datetime.now(UTC), "sink", "http 422", 'no customer "c-17" (id 4711)'))
     'http 422 in sink: no customer … (id …)'
     """
     text = f"{failure.error} in {place_of(failure)}"
-    message = gist(failure.reason)
+    own = group is None or group == fingerprint(failure)
+    message = _message(failure) if own else VARIES
     text = f"{text}: {message}" if message else text
     return text if len(text) <= _TITLE_CHARS else text[: _TITLE_CHARS - 1] + "…"
 
@@ -74,18 +123,29 @@ def place_of(failure: Failure) -> str:
     return (failure.traceback and _innermost(failure.traceback)) or failure.stage
 
 
+def _message(failure: Failure) -> str:
+    """Return what a failure says, without what varies."""
+    reason = failure.reason
+    if failure.error.rpartition(".")[2] in _NAMING:
+        reason = _NAME.sub(r"\1", reason[:_MESSAGE_CHARS])
+    return gist(reason)
+
+
 @lru_cache(maxsize=4_096)
 def gist(message: str) -> str:
     """Return a message with ``…`` in place of all that varies.
 
     >>> gist("order 4711 of 2026-11-21T10:00:00Z: total {'net': -1.5} is below 'zero'")
     'order … of …: total … is below …'
+    >>> gist('{"error": {"code": 1024, "message": "no customer 17"}, "order": {"id": 4711}}')
+    'code=1024; no customer …'
     """
-    text = message[:_MESSAGE_CHARS]
+    text = told(message[:_MESSAGE_CHARS])
+    text = _STATUS.sub(r"code=\1 \2", _PART.sub(r"\1 \2", text))
     text = _QUOTED.sub(VARIES, text)
     if len(message) > _MESSAGE_CHARS:
         text = _UNFINISHED.sub(VARIES, text)
-    text = _VARIABLE.sub(_token, text)
+    text = _VARIABLE.sub(_token, _OPAQUE.sub(VARIES, text))
     text = _UNIT.sub(VARIES, text)
     before = ""
     while before != text:
@@ -97,6 +157,8 @@ def gist(message: str) -> str:
 def _token(found: re.Match[str]) -> str:
     """Keep a word; what has a digit, or is an address or a hash, varies."""
     text = found[0]
+    if is_code(text):
+        return text
     plain = not any(char.isdigit() for char in text) and "://" not in text and "@" not in text
     return text if plain and not _is_hex(text) else VARIES
 

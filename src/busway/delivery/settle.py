@@ -10,9 +10,9 @@ from typing import Literal
 import msgspec
 
 from busway.delivery.backoff import Backoff
-from busway.delivery.fingerprint import fingerprint
+from busway.delivery.fingerprint import Causes
 from busway.event import Event
-from busway.lane import Counts, Settlement, State, Trouble
+from busway.lane import Counts, Settlement, State, Trouble, flow_of
 from busway.outcome import Failure
 
 
@@ -43,7 +43,7 @@ Fate = Literal["delivered", "filtered"] | Problem | Held
 class Terms(msgspec.Struct, frozen=True):
     """What settling depends on beside the fates: flow, policy, time and chance.
 
-    ``chance`` is a random number from 0 up to 1, for jitter.
+    ``chance`` is a random number from 0 up to 1, for jitter, ``causes`` gives fingerprints.
     """
 
     flow: str
@@ -52,6 +52,7 @@ class Terms(msgspec.Struct, frozen=True):
     ordered: bool
     at: datetime
     chance: float
+    causes: Causes = msgspec.field(default_factory=Causes)
 
 
 class Decided(msgspec.Struct, frozen=True):
@@ -144,7 +145,7 @@ def failed_again(terms: Terms, trouble: Trouble, problem: Problem) -> Trouble:
         due=due,
         failures=failures,
         error=failure.error,
-        fingerprint=fingerprint(failure),
+        fingerprint=terms.causes.of(flow_of(terms.flow), failure),
         begun_at=None,
     )
 

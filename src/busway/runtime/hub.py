@@ -11,6 +11,7 @@ import msgspec
 
 from busway.bus.follow import Follow
 from busway.clock import Clock
+from busway.delivery.fingerprint import Causes
 from busway.delivery.settle import Terms
 from busway.flow import Flow
 from busway.lane import Change, Counts, Lane, Settlement
@@ -48,7 +49,7 @@ class Hub(msgspec.Struct, frozen=True):
     """The stores, the clock and the observer; ``identity`` is the log's.
 
     ``dues`` says for all flows together which of them have something to retry; ``outage`` is told
-    by all loops together when stores are away.
+    by all loops together when stores are away; ``causes`` gives failures their fingerprints.
     """
 
     follow: Follow
@@ -58,11 +59,18 @@ class Hub(msgspec.Struct, frozen=True):
     observer: DeliveryObserver
     dues: Dues
     outage: Outage = msgspec.field(default_factory=Outage)
+    causes: Causes = msgspec.field(default_factory=Causes)
 
     def terms(self, flow: Flow) -> Terms:
         """Return what settling a batch of a flow depends on, now."""
         return Terms(
-            flow.name, flow.version, flow.backoff, flow.ordered, self.clock.now(), random.random()
+            flow.name,
+            flow.version,
+            flow.backoff,
+            flow.ordered,
+            self.clock.now(),
+            random.random(),
+            self.causes,
         )
 
 

@@ -7,6 +7,7 @@ from email.utils import parsedate_to_datetime
 
 import msgspec
 
+from busway.error_text import said
 from busway.outcome import DELIVERED, Delivered, Down, Gone, Rejected, Retry
 
 EXCERPT = 300
@@ -66,10 +67,18 @@ def judged(answer: Answer, now: datetime) -> Verdict:
 
 
 def excerpt(body: bytes) -> str:
-    """Return the beginning of a body, as one line of text."""
+    """Return the beginning of a body, as one line of text; of a longer one first what it says.
+
+    >>> excerpt(b'{"request": "' + 300 * b"x" + b'", "error": "no stock"}')[:30]
+    'no stock: {"request": "xxxxxxx'
+    """
     text = " ".join(body.decode("utf-8", "replace").split())
     shown = "".join(c for c in text if c.isprintable())
-    return shown if len(shown) <= EXCERPT else shown[: EXCERPT - 1] + "…"
+    if len(shown) <= EXCERPT:
+        return shown
+    says = "; ".join(said(shown))
+    shown = f"{says}: {shown}" if says else shown
+    return shown[: EXCERPT - 1] + "…"
 
 
 def wait_s(retry_after: str | None, now: datetime) -> float | None:

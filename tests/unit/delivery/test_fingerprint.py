@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
+from importlib import import_module
+from itertools import product
+from pathlib import Path
 
 import pytest
 
-from busway.delivery.fingerprint import fingerprint, gist, place_of, title
+from busway import Event
+from busway.delivery.fingerprint import Causes, fingerprint, gist, place_of, title
 from busway.outcome import Failure
 from busway.step.result import failed
 
@@ -27,7 +33,27 @@ def failure(traceback: str | None, reason: str = "no", error: str = "ValueError"
         ("invalid literal for int() with base 10: 'abc'", "invalid literal for int() with base …"),
         ("can't decode byte 0xff in position 3", "can't decode byte … in position …"),
         ("Expected `int`, got `str` - at `$.total`",) * 2,
-        ('{"error":"x","ids":[1,[2]],"ok":true}', "…"),
+        ('{"ids":[1,[2]],"ok":true}', "…"),
+        ('{"error":"x","ids":[1,[2]],"ok":true}', "x"),
+        ('{"code":1024,"message":"no customer 17"}', "code=1024; no customer …"),
+        ("api: {'error': 'no_stock', 'at': datetime.date(2025, 1, 2)} of 7", "api: no_stock of …"),
+        ("bad order {'title': 'Dune', 'detail': 'signed'}", "bad order …"),
+        (
+            "Client error '422 Unprocessable' for url 'x'",
+            "Client error code=422 Unprocessable for url …",
+        ),
+        (
+            'null value in column "total" of relation "orders"',
+            "null value in column total of relation orders",
+        ),
+        (
+            'invalid input syntax for type integer: "abc"',
+            "invalid input syntax for type integer: …",
+        ),
+        (
+            "request Uuag1LuByRx9e6j5Onimru9pO4ZVKnJ2Qz7/C1NPcfTWAtRPfTaOFg== failed",
+            "request … failed",
+        ),
         ("no {'a': Decimal('1.5'), 'd': datetime.date(2025, 1, 2), 'x': None}", "no …"),
         ("late: Mon, 03 Feb 2025 10:00:00 GMT", "late: …"),
         ("late: 2025-02-03 10:00:00.5+02:00", "late: …"),
@@ -90,6 +116,58 @@ def test_of_what_a_step_really_raised() -> None:
             found.append(failure(made.traceback, made.reason, made.error))
     assert {place_of(one) for one in found} == {"test_fingerprint.py:orders"}
     assert fingerprint(found[0]) == fingerprint(found[1])
+
+
+def raised(step: Callable[[], object]) -> Failure:
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - any
+        step()
+    made = failed(caught.value)
+    return failure(made.traceback, made.reason, made.error)
+
+
+def test_pythons_own_exceptions_keep_the_name_that_is_missing() -> None:
+    event, data = Event(id="e", source="/s", type="t"), dict[str, object]()
+    steps: dict[str, Callable[[], object]] = {
+        "customer_id": lambda: data["customer_id"],
+        "total": lambda: data["total"],
+        "no attribute totl": lambda: event.totl,  # type: ignore[attr-defined]
+        "NoneType": lambda: None.total,  # type: ignore[attr-defined]
+        "name nowhere": lambda: nowhere,  # type: ignore[name-defined] # noqa: F821
+        "No module named nothing": lambda: import_module("nothing"),
+        "cannot import name": lambda: exec("from json import nothing"),
+        "/no/such/rates.csv": lambda: Path("/no/such/rates.csv").read_text(),
+        "keyword argument": lambda: sorted([], nope=1),  # type: ignore[call-overload]
+    }
+    titles = {name: title(raised(step)) for name, step in steps.items()}
+    for name, text in titles.items():
+        assert name in text
+    assert len({fingerprint(raised(step)) for step in steps.values()}) == len(steps)
+    one, other = (raised(partial(data.__getitem__, f"sku-{n}")) for n in (17, 4711))
+    assert title(one) == title(other) == "KeyError in test_fingerprint.py:raised: …"
+
+
+def test_four_errors_of_one_status_are_four_causes() -> None:
+    texts = ("no_stock", "card_declined", "unknown customer", "closed")
+    bodies = [
+        (f'{{"error":"{text}","id":{n}}}', f'{{"id":{n + 1},"error":"{text}"}}')
+        for n, text in enumerate(texts)
+    ]
+    for one, other in bodies:
+        first, second = (failure(None, body, "http 422") for body in (one, other))
+        assert fingerprint(first) == fingerprint(second)
+        assert title(first).startswith("http 422 in step: ")
+    assert len({fingerprint(failure(None, one, "http 422")) for one, _ in bodies}) == 4
+
+
+def test_an_api_that_echoes_data_makes_no_group_of_each_event() -> None:
+    causes, words = Causes(most=5), ["".join(word) for word in product("gklmnp", repeat=3)]
+    failures = [failure(None, f'{{"error":"no {one}"}}', "http 422") for one in words]
+    groups = [causes.of("orders", one) for one in failures]
+    assert len(set(groups)) == 6
+    assert groups[:5] == [causes.of("orders", one) for one in failures[:5]], "the first stay"
+    assert title(failures[-1], groups[-1]) == "http 422 in step: …"
+    assert causes.of("others", failures[-1]) == fingerprint(failures[-1])
+    assert title(failures[0], "made by an older version") == "http 422 in step: …"
 
 
 def test_the_title_says_type_place_and_message() -> None:

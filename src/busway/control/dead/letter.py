@@ -61,7 +61,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
             error=last.error if last else "",
             reason=last.reason if last else "",
             fingerprint=trouble.fingerprint,
-            cause=title(last) if last else "",
+            cause=title(last, trouble.fingerprint) if last else "",
         )
 
 
@@ -144,7 +144,7 @@ def _cause(group: Group, example: Trouble | None) -> Cause:
         flow=group.flow,
         state=group.state,
         fingerprint=group.fingerprint,
-        cause=title(last) if last else group.error,
+        cause=title(last, group.fingerprint) if last else group.error,
         error=group.error,
         count=group.count,
         first_since=group.first_since,
