@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import zlib
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -9,11 +11,15 @@ import msgspec
 
 from busway.error_text import said
 from busway.outcome import DELIVERED, Delivered, Down, Gone, Rejected, Retry
+from busway.sink.http_endpoint import without_secrets
 
 EXCERPT = 300
 """How many characters of an answer's body a reason shows."""
 _RETRIED = frozenset({408, 409, 425})
 _UNAVAILABLE = frozenset({429, 502, 503, 504})
+_STATUS = re.compile(rb"(?:\r?\n)*[A-Z]+/\d+(?:\.\d+)?[ \t]+(\d{3})(?!\d)[^\n]*\n", re.IGNORECASE)
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -51,10 +57,10 @@ Verdict = Delivered | Retry | Rejected | Gone | Unavailable
 def judged(answer: Answer, now: datetime) -> Verdict:
     """Return what an answer means (RFC 9110, section 15, and RFC 6585 for 429)."""
     status = answer.status
-    error, reason = f"http {status}", excerpt(answer.body)
-    after_s = wait_s(answer.retry_after, now)
     if 200 <= status < 300:
         return DELIVERED
+    error, reason = f"http {status}", excerpt(answer.body)
+    after_s = wait_s(answer.retry_after, now)
     if status in _UNAVAILABLE:
         return Unavailable(error, reason, after_s)
     if status in _RETRIED or status >= 500:
@@ -62,7 +68,8 @@ def judged(answer: Answer, now: datetime) -> Verdict:
     if status == 410:
         return Gone(f"{error}: {reason}", error)
     if 300 <= status < 400 and answer.location:
-        return Rejected(error, f"it redirects to {answer.location}; declare that URL instead")
+        place = excerpt(without_secrets(answer.location).encode("utf-8", "replace"))
+        return Rejected(error, f"it redirects to {place}; declare that URL instead")
     return Rejected(error, reason)
 
 
@@ -88,6 +95,38 @@ def wait_s(retry_after: str | None, now: datetime) -> float | None:
         return float(text[:12])
     try:
         at = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
+        return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds())
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds())
+
+
+def status_of(beginning: bytes) -> int | None:
+    """Return the status of the answer that begins so, ``None`` where there is no status line.
+
+    Interim answers (1xx but 101) before it are passed over (RFC 9110, section 15.2).
+
+    >>> status_of(b"HTTP/1.1 100 Continue\\r\\n\\r\\nHTTP/1.1 204 Fine\\r\\nnot a header")
+    204
+    """
+    at = 0
+    while line := _STATUS.match(beginning, at):
+        status = int(line[1])
+        end = _HEAD_END.search(beginning, line.start(1))
+        if not 100 <= status < 200 or status == 101:
+            return status
+        if end is None:
+            return None
+        at = end.end()
+    return None
+
+
+def inflated(body: bytes, encoding: str, most: int) -> bytes:
+    """Return at most so many bytes of a body for people to read, decompressed where that works."""
+    coding = encoding.strip().lower()
+    if not body or coding in ("", "identity"):
+        return body[:most]
+    try:
+        return zlib.decompressobj(_GZIP_OR_ZLIB).decompress(body, most)
+    except zlib.error:
+        named = coding[:40].encode("ascii", "replace")
+        return b"(a body that cannot be read, Content-Encoding " + named + b")"

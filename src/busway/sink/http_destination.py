@@ -7,7 +7,6 @@ import ssl
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from types import SimpleNamespace
 
 import aiohttp
 import msgspec
@@ -25,12 +24,12 @@ from busway.outcome import (
     Untried,
 )
 from busway.ports import Load
-from busway.sink.http_answer import Answer, Unavailable, Verdict, judged
-from busway.sink.http_endpoint import Endpoint, without_secrets
+from busway.sink.http_answer import Unavailable, Verdict, judged
+from busway.sink.http_connection import Exchange, session
+from busway.sink.http_endpoint import Endpoint
 from busway.sink.http_request import Part, Request, batches, chains, part_of, singles, together
 
 Answered = Verdict | Down | Untried
-_BODY_READ = 8192
 _SPLIT = ("http 400", "http 413", "http 422")
 """Refusals of a batch that one event in it may have caused."""
 _WORKERS = 64
@@ -45,13 +44,7 @@ class HttpDestination:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
-            timeout=aiohttp.ClientTimeout(total=endpoint.timeout_s),
-            trace_configs=[_tracing()],
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": "busway"},
-        )
+        self._session = session(endpoint.timeout_s)
 
     async def write(self, load: Load) -> Sequence[Outcome]:
         return await Writing(self, load).run()
@@ -61,18 +54,18 @@ class HttpDestination:
 
     async def send(self, request: Request) -> Answered:
         """Send a request and judge the answer; once more when a kept connection was gone."""
-        way, timeout_s = _Way(), self.endpoint.timeout_s
+        exchange, timeout_s = Exchange(), self.endpoint.timeout_s
         try:
             try:
-                return await self._sent(request, way)
+                return await self._sent(request, exchange)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
                 if isinstance(error, aiohttp.ClientConnectorError):
                     raise
-                return await self._sent(request, way)
+                return await self._sent(request, exchange)
         except aiohttp.ClientConnectorError as error:
             return self._unreached(_cause(error))
         except TimeoutError:
-            if not way.connected:
+            if not exchange.connected:
                 return self._unreached(f"no connection within {timeout_s} s")
             return Unavailable("timeout", f"no answer within {timeout_s} s")
         except (aiohttp.ClientError, OSError, ssl.SSLError) as error:
@@ -81,50 +74,30 @@ class HttpDestination:
     def _unreached(self, why: str) -> Down:
         return Down(f"{self.endpoint.name} cannot be reached: {why}")
 
-    async def _sent(self, request: Request, way: _Way) -> Verdict:
+    async def _sent(self, request: Request, exchange: Exchange) -> Verdict:
         headers = {"Content-Type": request.media_type, **self.endpoint.headers}
         headers["Idempotency-Key"] = request.key
         if self.endpoint.signer is not None:
             signed = self.endpoint.signer.headers(request.key, datetime.now(UTC), request.body)
             headers |= signed
-        async with self._session.request(
-            self.endpoint.method,
-            self.endpoint.url,
-            data=request.body,
-            headers=headers,
-            allow_redirects=False,
-            trace_request_ctx=way,
-        ) as response:
-            body = await response.content.read(_BODY_READ)
-            location = response.headers.get("Location")
-            answer = Answer(
-                response.status,
-                body,
-                response.headers.get("Retry-After"),
-                without_secrets(location) if location else None,
-            )
-        return judged(answer, datetime.now(UTC))
-
-
-class _Way:
-    """Whether a request has a connection, or waits for a name, a server or a handshake."""
-
-    connected = True
-
-
-def _tracing() -> aiohttp.TraceConfig:
-    """Return what keeps the ``_Way`` of each request; it is told of new connections only."""
-
-    async def begins(_: aiohttp.ClientSession, of: SimpleNamespace, __: object) -> None:
-        of.trace_request_ctx.connected = False
-
-    async def is_there(_: aiohttp.ClientSession, of: SimpleNamespace, __: object) -> None:
-        of.trace_request_ctx.connected = True
-
-    tracing = aiohttp.TraceConfig()
-    tracing.on_connection_create_start.append(begins)
-    tracing.on_connection_create_end.append(is_there)
-    return tracing
+        try:
+            async with self._session.request(
+                self.endpoint.method,
+                self.endpoint.url,
+                data=request.body,
+                headers=headers,
+                allow_redirects=False,
+                trace_request_ctx=exchange,
+            ) as response:
+                await exchange.receive(response)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            if isinstance(error, aiohttp.ClientResponseError):
+                exchange.fail(error)
+            if exchange.answer is None:  # what comes after its status changes nothing
+                raise
+        if exchange.answer is None:
+            raise AssertionError("a request ends with an answer or an error")
+        return judged(exchange.answer, datetime.now(UTC))
 
 
 class Writing:

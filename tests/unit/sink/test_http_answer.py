@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from busway.sink.http_answer import excerpt, wait_s
+from busway.sink.http_answer import Answer, excerpt, inflated, judged, status_of, wait_s
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 
@@ -35,3 +38,32 @@ def test_retry_after(text: str | None, expected: float | None) -> None:
 def test_an_excerpt_is_one_printable_line() -> None:
     assert excerpt(b" a\r\n\tb \x1b[1m \xff ") == "a b [1m \N{REPLACEMENT CHARACTER}"
     assert len(excerpt(b"x" * 1000)) == 300
+
+
+@given(st.text() | st.binary().map(lambda raw: raw.decode("utf-8", "surrogateescape")))
+def test_any_header_and_body_can_be_judged(text: str) -> None:
+    wait_s(text, NOW)
+    inflated(text.encode("utf-8", "surrogateescape"), text, 100)
+    for status in (200, 302, 410, 418, 429, 500, 503):
+        verdict = judged(Answer(status, b"", text, text), NOW)
+        msgspec.json.encode(verdict)
+
+
+@pytest.mark.parametrize(
+    ("beginning", "status"),
+    [
+        (b"HTTP/1.1 200 OK\r\n", 200),
+        (b"HTTP/1.1 200 OK", None),
+        (b"HTTP/1.0 503\n", 503),
+        (b"\r\nHTTP/2 204 \r\nx", 204),
+        (b"ICY 200 OK\r\n", None),
+        (b"HTTP/1.1 2000 OK\r\n", None),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404 No\r\n", 404),
+        (b"HTTP/1.1 100 Continue\r\nX: y\r\n", None),
+        (b"HTTP/1.1 101 Switching\r\n", 101),
+        (b"hello", None),
+        (b"", None),
+    ],
+)
+def test_the_status_of_an_answer_that_is_not_valid(beginning: bytes, status: int | None) -> None:
+    assert status_of(beginning) == status

@@ -1,0 +1,122 @@
+"""Connections of the ``http`` sink: the status of an answer is known also if the rest is bad."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import msgspec
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
+
+from busway.sink.http_answer import Answer, inflated, status_of
+
+_LONGEST = 65_536
+"""The longest line and field of an answer's head, in bytes."""
+_MOST_FIELDS = 1024
+_BODY_READ = 8192
+_BODY_S = 1.0
+"""How long the rest of an answer's body is waited for, in seconds."""
+
+
+class InvalidAnswer(HttpProcessingError):
+    """An answer that cannot be parsed; ``status`` is what its status line says, if it has one."""
+
+    status: int | None = None
+
+
+class _Connection(ResponseHandler):
+    """Keeps the beginning of each answer, in which its status is found when parsing fails."""
+
+    _beginning = b""
+
+    def set_response_params(self, **params: Any) -> None:
+        self._beginning = b""
+        super().set_response_params(**params)
+
+    def data_received(self, data: bytes) -> None:
+        if len(self._beginning) < _LONGEST:
+            self._beginning += data[:_LONGEST]
+        super().data_received(data)
+
+    def set_exception(self, exc: BaseException, *cause: Any) -> None:
+        if isinstance(exc, HttpProcessingError):
+            invalid = InvalidAnswer(code=exc.code, message=exc.message, headers=exc.headers)
+            invalid.status, exc = status_of(self._beginning), invalid
+        super().set_exception(exc, *cause)
+
+
+def connector() -> aiohttp.TCPConnector:
+    """Return a connector without a limit on connections."""
+    made = aiohttp.TCPConnector(limit=0)
+    made._factory = partial(_connection, loop=asyncio.get_running_loop())
+    return made
+
+
+def _connection(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
+    return _Connection(loop)
+
+
+def session(timeout_s: float) -> aiohttp.ClientSession:
+    """Return a session that takes answers as they come: nothing is decompressed or followed."""
+    return aiohttp.ClientSession(
+        connector=connector(),
+        timeout=aiohttp.ClientTimeout(total=timeout_s),
+        trace_configs=[_tracing()],
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": "busway", "Accept-Encoding": "identity"},
+        auto_decompress=False,
+        max_line_size=_LONGEST,
+        max_field_size=_LONGEST,
+        max_headers=_MOST_FIELDS,
+    )
+
+
+class Exchange:
+    """One request and its answer, as far as they got.
+
+    ``connected`` is false while the request waits for a name, a server or a handshake.
+    """
+
+    def __init__(self) -> None:
+        self.connected = True
+        self.answer: Answer | None = None
+
+    async def receive(self, response: aiohttp.ClientResponse) -> None:
+        """Note the status, then the beginning of the body if it comes soon."""
+        headers = response.headers
+        self.answer = Answer(
+            response.status, b"", headers.get("Retry-After"), headers.get("Location")
+        )
+        body = bytearray()
+        with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError, ValueError):
+            async with asyncio.timeout(_BODY_S):
+                while len(body) < _BODY_READ and (chunk := await response.content.readany()):
+                    body += chunk[:_BODY_READ]
+        shown = inflated(bytes(body), headers.get("Content-Encoding", ""), _BODY_READ)
+        self.answer = msgspec.structs.replace(self.answer, body=shown)
+
+    def fail(self, error: aiohttp.ClientResponseError) -> None:
+        """Note the status of an answer that cannot be parsed."""
+        invalid = error.__cause__
+        if isinstance(invalid, InvalidAnswer) and invalid.status is not None:
+            self.answer = Answer(invalid.status, b"(the answer is not valid HTTP)")
+
+
+def _tracing() -> aiohttp.TraceConfig:
+    """Return what notes in an ``Exchange`` if it has a connection; told of new ones only."""
+
+    async def begins(_: aiohttp.ClientSession, of: SimpleNamespace, __: object) -> None:
+        of.trace_request_ctx.connected = False
+
+    async def is_there(_: aiohttp.ClientSession, of: SimpleNamespace, __: object) -> None:
+        of.trace_request_ctx.connected = True
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_connection_create_start.append(begins)
+    tracing.on_connection_create_end.append(is_there)
+    return tracing
