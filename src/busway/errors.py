@@ -104,3 +104,7 @@ class StoreFull(StoreError):
 
 class SinkError(BuswayError):
     """A destination cannot be opened or used as it is declared."""
+
+
+class Interruption(BaseException):
+    """Ends what runs too long, from outside: whoever catches everything lets it pass."""

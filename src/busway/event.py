@@ -20,6 +20,7 @@ from msgspec.structs import force_setattr
 from busway.attribute import CORE, is_json_type, problems
 from busway.clock import new_id
 from busway.errors import EventError
+from busway.json_text import encode_json
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,11 +51,19 @@ class _Body(msgspec.Struct):
     datacontenttype: str | None = None
 
 
+class _Member(msgspec.Struct):
+    """The data as it is written."""
+
+    data: Raw | UnsetType = UNSET
+
+
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
 _decode_body = msgspec.json.Decoder(_Body).decode
+_decode_member = msgspec.json.Decoder(_Member).decode
 _decode_json = msgspec.json.Decoder().decode
-_encode_json = msgspec.json.Encoder(decimal_format="number").encode
+
 _NOT_READ: Any = object()
+_CHANGEABLE = frozenset({dict, list})
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, binascii.Error, RecursionError)
 
 
@@ -116,8 +125,15 @@ class Event(msgspec.Struct, frozen=True, gc=False, eq=False, metaclass=_EventTyp
         return event_of(raw, attempt)
 
     def to_json(self) -> bytes:
-        """Return the event in the CloudEvents JSON format, as it came where it came as that."""
-        return self._raw
+        """Return the event in the CloudEvents JSON format, as it came where it came as that.
+
+        Data that was changed where it stands (``event.data["total"] = 5``) is in it as it is now.
+        Raises :class:`EventError` where that cannot be written as JSON.
+        """
+        data = self._data
+        if type(data) not in _CHANGEABLE or not self._is_changed(data):
+            return self._raw
+        return self._with(data)
 
     @property
     def envelope(self) -> Envelope:
@@ -201,7 +217,7 @@ class Event(msgspec.Struct, frozen=True, gc=False, eq=False, metaclass=_EventTyp
 
     def replace(self, **changes: Any) -> Event:
         """Return an event like this one with some attributes, extensions or its data changed."""
-        members = _decode_json(self._raw)
+        members = _decode_json(self._raw if "data" in changes else self.to_json())
         if "data" in changes:
             members.pop("data", None)
             members.pop("data_base64", None)
@@ -212,10 +228,10 @@ class Event(msgspec.Struct, frozen=True, gc=False, eq=False, metaclass=_EventTyp
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Event):
             return NotImplemented
-        return bool(_decode_json(self._raw) == _decode_json(other._raw))
+        return bool(_decode_json(self.to_json()) == _decode_json(other.to_json()))
 
     def __reduce__(self) -> tuple[Callable[..., Event], tuple[bytes, int]]:
-        return event_of, (self._raw, self.attempt)
+        return event_of, (self.to_json(), self.attempt)
 
     def __hash__(self) -> int:
         return hash((self.source, self.id))
@@ -223,11 +239,34 @@ class Event(msgspec.Struct, frozen=True, gc=False, eq=False, metaclass=_EventTyp
     def __repr__(self) -> str:
         return f"Event(id={self.id!r}, source={self.source!r}, type={self.type!r})"
 
+    def _is_changed(self, data: Any) -> bool:
+        """Say whether the data is not what the event came with any more."""
+        encoded = _encoded({"data": data})
+        came = _decode_member(self._raw).data
+        if came is not UNSET and encoded == b'{"data":' + bytes(came) + b"}":
+            return False
+        body = _decode_body(self._raw)
+        return encoded != encode_json({"data": _binary(body) if came is UNSET else body.data})
+
+    def _with(self, data: Any) -> bytes:
+        return self.replace(data=data)._raw
+
 
 def event_of(raw: bytes, attempt: int = 1) -> Event:
     """Return the event of one JSON object; the fast way in, for batches."""
     event: Event = _record(Event, raw, attempt)
     return event
+
+
+def original(event: Event) -> bytes:
+    """Return the JSON format that an event came in, whatever was made of its data since."""
+    return event._raw
+
+
+def snapshot(event: Event) -> Event:
+    """Return an event as it is now: no change to the data of the given one reaches it."""
+    copy: Event = _record(Event, event.to_json(), event.attempt)
+    return copy
 
 
 def release(event: Event) -> None:
@@ -264,8 +303,12 @@ def encode_members(members: Mapping[str, Any]) -> bytes:
     wrong = problems(present)
     if wrong:
         raise EventError("; ".join(wrong))
+    return _encoded(present)
+
+
+def _encoded(members: Mapping[str, Any]) -> bytes:
     try:
-        return _encode_json(present)
+        return encode_json(members)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise EventError(f"the event cannot be written as JSON: {error}") from error
 

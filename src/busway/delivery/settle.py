@@ -11,7 +11,7 @@ import msgspec
 
 from busway.delivery.backoff import Backoff
 from busway.delivery.fingerprint import Causes
-from busway.event import Event
+from busway.event import Event, original
 from busway.lane import Counts, Settlement, State, Trouble, flow_of
 from busway.outcome import Failure
 
@@ -104,7 +104,7 @@ def _first_trouble(
         terms.flow,
         partition,
         one.offset,
-        one.event.to_json(),
+        original(one.event),
         one.event.id,
         "parked",
         terms.at,

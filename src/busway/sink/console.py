@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from busway.event import Event
+from busway.json_text import encode_json
 from busway.outcome import DELIVERED, Down, Outcome, Rejected
 from busway.ports import Item, Landing, Load, Supplies
-from busway.sink.row import encode_json
 
 
 class Console(msgspec.Struct, frozen=True):

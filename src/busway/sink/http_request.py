@@ -9,9 +9,9 @@ import msgspec
 
 from busway.errors import EventError
 from busway.event import Event
+from busway.json_text import encode_json
 from busway.outcome import Rejected
 from busway.ports import Item, Load
-from busway.sink.row import encode_json
 
 JSON = "application/json"
 CLOUDEVENT = "application/cloudevents+json"

@@ -13,6 +13,7 @@ import msgspec
 
 from busway.errors import SinkError
 from busway.event import Event
+from busway.json_text import encode_json
 from busway.outcome import DELIVERED, UNTRIED, Down, Outcome, Rejected
 from busway.ports import Landing, Load, Standing, Supplies
 from busway.settings import Env, resolve
@@ -20,7 +21,6 @@ from busway.sink import sqlite_position
 from busway.sink.declared import label
 from busway.sink.line_file import LineFile
 from busway.sink.position import Place, advance, missed_offsets
-from busway.sink.row import encode_json
 from busway.sink.sqlite_file import FILES, SqliteFile, down
 from busway.sink.statement import statement
 

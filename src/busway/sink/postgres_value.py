@@ -10,7 +10,8 @@ from uuid import UUID
 
 import msgspec
 
-from busway.sink.row import encode_json, shown
+from busway.json_text import encode_json
+from busway.sink.row import shown
 
 Convert = Callable[[object], object]
 

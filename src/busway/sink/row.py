@@ -15,15 +15,6 @@ from busway.outcome import Rejected
 from busway.ports import Item
 
 Row = dict[str, object]
-_encode = msgspec.json.Encoder(decimal_format="number").encode
-
-
-def encode_json(value: object) -> bytes:
-    """Return a value as JSON; raises ``TypeError`` or ``ValueError`` where that cannot be."""
-    try:
-        return _encode(value)
-    except RecursionError as error:
-        raise ValueError("it contains itself, or goes too deep") from error
 
 
 class Rows(msgspec.Struct, frozen=True):

@@ -15,10 +15,10 @@ import msgspec
 
 from busway.errors import SinkError
 from busway.event import Event
+from busway.json_text import encode_json
 from busway.outcome import Rejected
 from busway.ports import Item
 from busway.settings import Env, resolve
-from busway.sink.row import encode_json
 from busway.sink.template import Filler, Template, Unfit, filler
 
 _POLICY = SMTP.clone(cte_type="7bit")

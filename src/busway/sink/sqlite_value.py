@@ -9,7 +9,8 @@ from itertools import chain
 from typing import Any
 from uuid import UUID
 
-from busway.sink.row import Row, Run, encode_json, shown
+from busway.json_text import encode_json
+from busway.sink.row import Row, Run, shown
 
 AS_THEY_ARE = frozenset({int, float, str, bytes, bool, type(None)})
 _CONVERTERS: dict[type, Callable[[Any], str]] = {

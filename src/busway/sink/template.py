@@ -15,8 +15,8 @@ import msgspec
 
 from busway.errors import EventError, SinkError
 from busway.event import Event
+from busway.json_text import encode_json
 from busway.ports import Item
-from busway.sink.row import encode_json
 
 Text = str | Callable[[object], str]
 """A template, or a function of the result that returns the text."""

@@ -30,7 +30,7 @@ class TimeoutWatch:
     def pause(self) -> None:
         """Stop the time."""
         when = None if self.limit is None else self.limit.when()
-        if self.limit is not None and when is not None:
+        if self.limit is not None and when is not None and not self.limit.expired():
             self._left_s = when - asyncio.get_running_loop().time()
             self.limit.reschedule(None)
 

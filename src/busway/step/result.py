@@ -1,19 +1,32 @@
-"""What a step returned, as a list of results; and what it raised, as a record."""
+"""What a step returned, as a list of results; and what it raised, as a record.
+
+A result is taken when it is returned or yielded: what the step does to it later changes nothing.
+"""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-import traceback
 from collections.abc import Iterable, Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
 from busway.errors import EventError
-from busway.event import Event
+from busway.event import Event, snapshot
+from busway.exception_text import exception_text
 from busway.step.step import Failed, Produced, Results
 
-_LONGEST_TEXT = 4_000
+_FIXED = frozenset(
+    {str, int, float, bool, type(None), bytes, Decimal, datetime, date, time, timedelta, UUID}
+)
+"""Types whose values nobody can change."""
+_KEPT = (bytes, bytearray, datetime, date, time, timedelta, UUID, Decimal)
+_NOT_SEVERAL = str | bytes | bytearray | memoryview
+_OWN = "busway/step/"
 
 
 def produced(value: object) -> Produced:
@@ -21,23 +34,50 @@ def produced(value: object) -> Produced:
 
     Runs a generator to its end, so it may raise what the generator raises.
     """
-    kind = type(value)
-    if kind is dict or kind is Event:
-        return [value]
     if value is None:
         return []
-    single = _record(value)
+    try:
+        single = taken(value)
+    except EventError as error:
+        return failed(error)
     if single is not None:
         return [single]
-    if isinstance(value, Iterable) and not isinstance(value, str | bytes | bytearray | memoryview):
+    if isinstance(value, Iterable) and not isinstance(value, _NOT_SEVERAL):
         return _several(value)
     return _wrong(value)
+
+
+def aligned(values: object, expected: int) -> list[Produced] | Failed:
+    """Return what a whole-batch step gave for each event, or why it is not one value an event."""
+    single = isinstance(values, _NOT_SEVERAL | Mapping | Event | msgspec.Struct)
+    if single or not isinstance(values, Iterable):
+        kind = type(values).__name__
+        return Failed("WrongResult", f"a batch step must return a list, not {kind}; {_ONE_EACH}")
+    found: list[Produced] = []
+    for value in values:
+        if len(found) == expected:
+            return Failed("WrongResult", f"{_ONE_EACH}: {expected}, not more")
+        found.append(_one_of_batch(value))
+    if len(found) < expected:
+        return Failed("WrongResult", f"{_ONE_EACH}: {expected}, not {len(found)}")
+    return found
+
+
+_ONE_EACH = "a batch step must return one result an event"
+
+
+def _one_of_batch(value: object) -> Produced:
+    """Return one event's value as results; what is raised on the way is this event's failure."""
+    try:
+        return produced(value)
+    except Exception as error:
+        return failed(error)
 
 
 def _several(values: Iterable[object]) -> Produced:
     results: Results = []
     for value in values:
-        record = _record(value)
+        record = taken(value)
         if record is not None:
             results.append(record)
         elif value is not None:
@@ -45,16 +85,67 @@ def _several(values: Iterable[object]) -> Produced:
     return results
 
 
-def _record(value: Any) -> object | None:
-    if isinstance(value, Event | dict):
-        return value
+def taken(value: Any) -> object | None:
+    """Return a single result as it is now, ``None`` where the value is none.
+
+    Raises :class:`EventError` for one of which no copy can be made.
+    """
+    kind = type(value)
+    if kind is dict:
+        return own(value)
+    if isinstance(value, Event):
+        return snapshot(value)
     if isinstance(value, Mapping):
-        return dict(value)
+        return own(dict(value))
     if isinstance(value, msgspec.Struct):
-        return msgspec.structs.asdict(value)
+        return own(msgspec.structs.asdict(value))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
+        return own(dataclasses.asdict(value))
     return None
+
+
+def own(row: dict[Any, Any]) -> dict[Any, Any]:
+    """Return a copy of a dict that shares nothing with it that can be changed."""
+    try:
+        "".join(row)
+    except TypeError:
+        _check_keys(row)
+    if _FIXED.issuperset(map(type, row.values())):
+        return row.copy()
+    return {key: one if type(one) in _FIXED else _copied(key, one) for key, one in row.items()}
+
+
+def _check_keys(row: Mapping[Any, Any]) -> None:
+    """Refuse keys of which JSON would make the same text: one of the values would be lost."""
+    seen: dict[str, object] = {}
+    for key in row:
+        text = key if isinstance(key, str) else _as_key(key)
+        if text in seen:
+            raise EventError(f"the keys {seen[text]!r} and {key!r} are the same in JSON")
+        seen[text] = key
+
+
+def _as_key(key: object) -> str:
+    try:
+        (text,) = msgspec.json.decode(msgspec.json.encode({key: None}))
+    except (TypeError, ValueError) as error:
+        raise EventError(f"a key must be text, not {type(key).__name__}: {key!r}") from error
+    return str(text)
+
+
+def _copied(key: object, value: Any) -> object:
+    if type(value) is dict or type(value) is list:
+        try:
+            return msgspec.to_builtins(value, builtin_types=_KEPT)
+        except RecursionError as error:
+            raise EventError(f"{key!r} contains itself, or goes too deep") from error
+        except (TypeError, ValueError):
+            pass  # there is something in it that only Python has
+    try:
+        return copy.deepcopy(value)
+    except Exception as error:
+        what = f"{key!r} is of type {type(value).__name__}, which cannot be copied"
+        raise EventError(what) from error
 
 
 def _wrong(value: object) -> Failed:
@@ -68,30 +159,11 @@ def failed(error: BaseException, took_s: float | None = None) -> Failed:
 
     ``took_s`` is how long the call took, in seconds.
     """
-    frames = error.__traceback__
-    while frames is not None and "busway/step/" in frames.tb_frame.f_code.co_filename:
-        frames = frames.tb_next
-    try:
-        reason = str(error)
-    except Exception:
-        reason = "(its text cannot be shown)"
-    text = "".join(traceback.format_exception(type(error), error, frames))
-    name = type(error).__qualname__
+    text = exception_text(error, _OWN)
     took_ms = None if took_s is None else round(took_s * 1000, 3)
-    shown = _writable(reason[:_LONGEST_TEXT]), _writable(text[-_LONGEST_TEXT:])
-    return Failed(name, *shown, took_ms)
-
-
-def _writable(text: str) -> str:
-    """Return a text without what UTF-8 cannot say."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return Failed(text.name, text.reason, text.traceback, took_ms)
 
 
 def as_event(cause: Event, result: object) -> Event:
     """Return a result as the event that the next step gets: a dict replaces the data."""
-    if isinstance(result, Event):
-        return result
-    try:
-        return cause.replace(data=result)
-    except TypeError as error:
-        raise EventError(f"the result cannot be written as JSON: {error}") from error
+    return result if isinstance(result, Event) else cause.replace(data=result)

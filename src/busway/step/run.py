@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from busway.errors import EventError
-from busway.event import Event
-from busway.step.patience import TimeoutWatch, watching
-from busway.step.result import as_event, failed, produced
+from busway.event import Event, release
+from busway.step.coroutine import run_coroutines
+from busway.step.result import aligned, as_event, failed, produced
 from busway.step.step import Failed, Produced, Step
 from busway.step.thread import run_in_thread
 
@@ -26,12 +23,16 @@ async def run_steps(steps: Sequence[Step], events: Sequence[Event]) -> list[Prod
 
 
 async def run_step(step: Step, events: Sequence[Event]) -> list[Produced]:
-    """Return what one step made of each event, in order."""
+    """Return what one step made of each event, in order; what it did to their data is undone."""
+    if not events:
+        return []
     if step.batch:
         return await _run_batch(step, events)
-    if step.is_async:
-        return await _run_async(step, events)
-    return await run_in_thread(step.function, events, step.timeout_s)
+    if not step.is_async:
+        return await run_in_thread(step.function, events, step.timeout_s)
+    made = await run_coroutines(step, events, produced)
+    _release(events)
+    return made
 
 
 async def _next(step: Step, causes: Sequence[Event], found: Sequence[Produced]) -> list[Produced]:
@@ -65,83 +66,33 @@ def _joined(first: Produced, second: Produced) -> Produced:
     return second if isinstance(second, Failed) else first + second
 
 
-async def _run_async(step: Step, events: Sequence[Event]) -> list[Produced]:
-    """Call an ``async`` function for each event, ``concurrency`` of them at a time."""
-    results: list[Produced] = [[] for _ in events]
-    numbered = iter(enumerate(events))
-
-    async def work() -> None:
-        watch = TimeoutWatch()
-        watching.set(watch)
-        for index, event in numbered:
-            results[index] = await _call_async(step, event, watch)
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(max(step.concurrency, 1), len(events))):
-            group.create_task(work())
-    return results
-
-
-async def _call_async(step: Step, event: Event, watch: TimeoutWatch) -> Produced:
-    began = time.perf_counter()
-    try:
-        async with asyncio.timeout(step.timeout_s) as limit:
-            watch.limit = limit
-            return produced(await step.function(event))
-    except BaseException as error:
-        took_s = time.perf_counter() - began
-        return _raised(step, error, took_s, late=limit.expired())
-
-
-def _raised(step: Step, error: BaseException, took_s: float, *, late: bool) -> Failed:
-    """Return what an ``async`` step raised as a record, unless it is us who are cancelled."""
-    task = asyncio.current_task()
-    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-        raise error
-    if late:
-        took_ms = round(took_s * 1000, 3)
-        return Failed("StepTimeout", f"the step took over {step.timeout_s:g} s", None, took_ms)
-    return failed(error, took_s)
-
-
 async def _run_batch(step: Step, events: Sequence[Event]) -> list[Produced]:
-    """Call a whole-batch function; where it fails for all, each event gets a call of its own."""
+    """Call a whole-batch function; where it fails for all, it is called for each half."""
     made = await _call_batch(step, events)
+    _release(events)
     if isinstance(made, list):
         return made
     if len(events) == 1:
         return [made]
-    found = [await _call_batch(step, [event]) for event in events]
-    return [one if isinstance(one, Failed) else one[0] for one in found]
+    middle = len(events) // 2
+    first = await _run_batch(step, events[:middle])
+    return first + await _run_batch(step, events[middle:])
 
 
 async def _call_batch(step: Step, events: Sequence[Event]) -> list[Produced] | Failed:
-    if not step.is_async:
-        return await _batch_in_thread(step, events)
-    watch, began = TimeoutWatch(), time.perf_counter()
-    watching.set(watch)
-    try:
-        async with asyncio.timeout(step.timeout_s) as limit:
-            watch.limit = limit
-            return _aligned(await step.function(list(events)), len(events))
-    except BaseException as error:
-        return _raised(step, error, time.perf_counter() - began, late=limit.expired())
-
-
-async def _batch_in_thread(step: Step, events: Sequence[Event]) -> list[Produced] | Failed:
+    count = len(events)
+    if step.is_async:
+        (made,) = await run_coroutines(step, [list(events)], lambda value: aligned(value, count))
+        return made
     kept: list[list[Produced] | Failed] = []
 
     def call(_: Event) -> None:
-        kept.append(_aligned(step.function(list(events)), len(events)))
+        kept.append(aligned(step.function(list(events)), count))
 
-    outcome = await run_in_thread(call, events[:1], step.timeout_s)
-    return outcome[0] if isinstance(outcome[0], Failed) else kept[0]
+    (outcome,) = await run_in_thread(call, events[:1], step.timeout_s)
+    return outcome if isinstance(outcome, Failed) else kept[0]
 
 
-def _aligned(values: Iterable[Any], expected: int) -> list[Produced] | Failed:
-    """Check that a whole-batch step gave one value an event."""
-    listed = list(values)
-    if len(listed) != expected:
-        reason = f"a batch step must return one result an event: {expected}, not {len(listed)}"
-        return Failed("WrongResult", reason)
-    return [produced(value) for value in listed]
+def _release(events: Sequence[Event]) -> None:
+    for event in events:
+        release(event)

@@ -8,16 +8,22 @@ from typing import Any
 
 import msgspec
 
+from busway.errors import Interruption
+
 DEFAULT_TIMEOUT_S = 60.0
+
+
+class StepTimeout(Interruption):
+    """Raised inside a step that takes longer than its limit; ``except Exception`` lets it pass."""
 
 
 class Step(msgspec.Struct, frozen=True):
     """A plain function and how to run it.
 
     ``function`` takes an event, or the list of a whole batch's events where ``batch`` is set, and
-    returns for each event ``None`` (filtered), a dict or an event, or an iterable of them.
-    ``timeout_s`` limits one call, in seconds. ``concurrency`` is how many calls of an ``async``
-    function go on at a time.
+    returns for each event ``None`` (filtered), a dict or an event, or an iterable of them; an
+    ``async`` one may yield them. ``timeout_s`` limits one call, in seconds. ``concurrency`` is how
+    many calls of an ``async`` function go on at a time.
     """
 
     function: Callable[..., Any]
@@ -33,7 +39,10 @@ class Step(msgspec.Struct, frozen=True):
     @property
     def is_async(self) -> bool:
         called = getattr(self.function, "__call__", None)  # noqa: B004 - an object with async call
-        return inspect.iscoroutinefunction(self.function) or inspect.iscoroutinefunction(called)
+        return any(
+            inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one)
+            for one in (self.function, called)
+        )
 
 
 class Failed(msgspec.Struct, frozen=True):
@@ -51,3 +60,9 @@ class Failed(msgspec.Struct, frozen=True):
 Results = list[object]
 Produced = Results | Failed
 """What came of one event: its results (none: filtered), or why there are none."""
+
+
+def timed_out(timeout_s: float, took_s: float) -> Failed:
+    """Return the record of a call that took longer than its limit."""
+    took_ms = round(took_s * 1000, 3)
+    return Failed("StepTimeout", f"the step took over {timeout_s:g} s", None, took_ms)

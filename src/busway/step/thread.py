@@ -1,7 +1,8 @@
 """Ordinary functions run in a thread of their own, so that a slow one stops nobody else.
 
-A call that takes too long gets :class:`StepTimeout` raised inside it. Where that does not help
-(it is blocked in C), its thread is given up and the batch goes on in a new one.
+A call that takes too long gets :class:`StepTimeout` raised inside it. Where that does not help at
+once (it is blocked in C, it catches everything), its thread is left, and the rest of the batch goes
+on in a new one.
 """
 
 from __future__ import annotations
@@ -17,31 +18,38 @@ from typing import Any
 
 from busway.event import Event, release
 from busway.step.patience import watching
-from busway.step.result import failed, produced
-from busway.step.step import Failed, Produced
+from busway.step.result import failed, own, produced
+from busway.step.step import Failed, Produced, StepTimeout, timed_out
 
 _FEW = 64
 _QUICK_S = 0.0001
 """Up to so long a call is too quick to be measured by itself; so many are, together."""
-_LOOKS = 4
+_LOOKS = 20
 """How often the watcher looks at a call within its limit."""
-
-
-class StepTimeout(BaseException):
-    """Raised inside a step that takes longer than its limit; ``except Exception`` lets it pass."""
+_SHORTEST_LOOK_S = 0.005
+_GRACE_S = 0.05
+"""How long a thread has to end a call that was interrupted, before it is left."""
 
 
 class Run:
-    """One function over some events, in one thread; a watcher looks at ``index``."""
+    """One function over some events, in one thread; a watcher looks at ``index``.
+
+    It is interrupted once at most, and ends with the call that it is at then.
+    """
 
     def __init__(self, function: Callable[[Event], Any], events: Sequence[Event]) -> None:
         self.results: list[Produced] = []
-        self.given_up = False
-        self.paused = False
-        """Whether the call waits for something that is not its fault."""
+        self.interrupted: int | None = None
+        """At which event it was interrupted."""
+        self._left = False
+        self._ending = False
+        self._turn: list[None] = [None]
+        """Who takes it ends the run: the thread itself, or an interruption."""
+        self._sent = threading.Event()
+        self._paused_at: float | None = None
+        self._paused_s = 0.0
         self._function = function
         self._events = events
-        self._told = -1
         self._loop = asyncio.get_running_loop()
         self.done = self._loop.create_future()
         context = contextvars.copy_context()
@@ -55,34 +63,70 @@ class Run:
         """Which event it is at."""
         return len(self.results)
 
+    @property
+    def paused_s(self) -> float:
+        """How long its calls have waited for what is not their fault."""
+        at = self._paused_at
+        return self._paused_s + (0.0 if at is None else time.perf_counter() - at)
+
+    @property
+    def count(self) -> int:
+        """Over how many events it goes."""
+        return len(self._events)
+
     def start(self) -> None:
         self._thread.start()
 
     def pause(self) -> None:
-        self.paused = True
+        self._paused_at = time.perf_counter()
 
     def resume(self) -> None:
-        self.paused = False
+        self._paused_s, self._paused_at = self.paused_s, None
 
-    def tell(self, index: int) -> None:
-        """Raise :class:`StepTimeout` in the thread, which is at ``index`` for too long."""
-        self._told = index
+    def interrupt(self) -> None:
+        """Raise :class:`StepTimeout` in the thread, unless that is at its end or has had one.
+
+        It may arrive one call late. The run ends then all the same: it is not meant for that call,
+        which goes again in another run.
+        """
+        if not self._take_turn():
+            return
+        self.interrupted = self.index
+        self._ending = True
         thread_id = ctypes.c_ulong(self._thread.ident or 0)
         ctypes.pythonapi.PyThreadState_SetAsyncExc(thread_id, ctypes.py_object(StepTimeout))
+        self._sent.set()
+
+    def leave(self) -> None:
+        """Wait for it no more: it begins no other call, and keeps no result."""
+        self._left = self._ending = True
 
     def _work(self) -> None:
-        while True:
-            try:
-                self._pass()
-                self._finish()
-            except StepTimeout:
-                self._late()
-            else:
-                return
+        try:
+            self._pass()
+            if not self._take_turn():
+                self._await_interruption()
+        except StepTimeout:
+            self._take_turn()
+        with contextlib.suppress(RuntimeError):  # the loop has ended; nobody waits
+            self._loop.call_soon_threadsafe(self._set_done)
+
+    def _await_interruption(self) -> None:
+        """Have an interruption that is on its way arrive here, if the call did not catch it."""
+        self._sent.wait()
+        for _ in range(100):
+            time.sleep(0)
+
+    def _take_turn(self) -> bool:
+        try:
+            self._turn.pop()
+        except IndexError:
+            return False
+        return True
 
     def _pass(self) -> None:
         size = 1
-        while self.index < len(self._events) and not self.given_up:
+        while self.index < len(self._events) and not self._ending:
             began = time.perf_counter()
             self._few(self._events[self.index : self.index + size], began)
             quick = time.perf_counter() - began < size * _QUICK_S
@@ -94,25 +138,18 @@ class Run:
         for event in events:
             try:
                 value = function(event)
-                value = [value] if type(value) is dict else produced(value)
+                value = [own(value)] if type(value) is dict else produced(value)
             except StepTimeout:
                 raise
             except BaseException as error:
                 now = time.perf_counter()
                 value, began = failed(error, now - began), now
-            if self.given_up:
+            if self._left:
                 return
             append(value)
             release(event)
-
-    def _late(self) -> None:
-        """Record the timeout, or go on at the same event when it was meant for the one before."""
-        if self._told == self.index < len(self._events):
-            self.results.append(Failed("StepTimeout", "the step took too long"))
-
-    def _finish(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended; nobody waits
-            self._loop.call_soon_threadsafe(self._set_done)
+            if self._ending:
+                return
 
     def _set_done(self) -> None:
         if not self.done.done():
@@ -125,22 +162,44 @@ async def run_in_thread(
     """Return what the function made of each event; one call may take ``timeout_s`` seconds."""
     results: list[Produced] = []
     while len(results) < len(events):
-        run = Run(function, events[len(results) :])
+        rest = events[len(results) :]
+        release(rest[0])  # it may have been begun before
+        run = Run(function, rest)
         run.start()
-        results += await _watched(run, timeout_s)
+        try:
+            results += await _watched(run, timeout_s)
+        finally:
+            run.leave()
     return results
 
 
 async def _watched(run: Run, timeout_s: float) -> list[Produced]:
-    seen, looks = -1, 0
-    while not run.done.done():
-        await asyncio.wait((run.done,), timeout=timeout_s / _LOOKS)
-        looks = looks + 1 if run.index == seen and not run.paused else 0
-        seen = run.index
-        if looks == _LOOKS:
-            run.tell(seen)
-        elif looks >= 2 * _LOOKS:
-            run.given_up = True
-            late = Failed("StepTimeout", f"the step took over {2 * timeout_s:g} s and was left")
-            return [*run.results[:seen], late]
-    return run.results
+    """Return what a run made of its first events, one at least, or none where it is to go again."""
+    look_s = max(timeout_s / _LOOKS, _SHORTEST_LOOK_S)
+    at, spent_s = 0, 0.0
+    looked, paused_s = time.perf_counter(), 0.0
+    while not run.done.done() and run.index < run.count:
+        await asyncio.wait((run.done,), timeout=look_s)
+        now, paused = time.perf_counter(), run.paused_s
+        # so much at most: what the whole process stood still is not the step's time
+        spent_s += min(now - looked - (paused - paused_s), 2 * look_s)
+        looked, paused_s = now, paused
+        if run.index != at:
+            at, spent_s = run.index, 0.0
+        elif spent_s >= timeout_s and not run.done.done():
+            run.interrupt()
+            await asyncio.wait((run.done,), timeout=_GRACE_S)
+            if run.index == at:
+                run.leave()
+                return [*run.results[:at], timed_out(timeout_s, spent_s)]
+    return _ended(run, timeout_s, spent_s)
+
+
+def _ended(run: Run, timeout_s: float, spent_s: float) -> list[Produced]:
+    """Return the results of a run that ended, and the failure of the call that it ended with."""
+    results, told = run.results, run.interrupted
+    if told is None and len(results) < run.count:  # the step raised it by itself
+        return [*results, timed_out(timeout_s, spent_s)]
+    if told is not None and told < len(results) and isinstance(results[told], Failed):
+        results[told] = timed_out(timeout_s, spent_s)
+    return results

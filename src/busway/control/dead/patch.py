@@ -16,7 +16,7 @@ from busway.control.dead.edit import edited
 from busway.control.dead.letter import place_of
 from busway.control.dead.selection import Place, Selection, place_in, select
 from busway.errors import BuswayError, EventError
-from busway.event import Event
+from busway.event import Event, original
 from busway.lane import Trouble
 from busway.ports import Ledger
 from busway.step import Failed
@@ -148,7 +148,7 @@ def _changed(event: Event, found: object) -> bytes | None:
         kind = type(found).__name__
         raise EventError(f"a patch returns the new data (a dict), an Event, or None, not {kind}")
     raw = (found if isinstance(found, Event) else event.replace(data=found)).to_json()
-    return None if _canonical(raw) == _canonical(event.to_json()) else raw
+    return None if _canonical(raw) == _canonical(original(event)) else raw
 
 
 def _canonical(raw: bytes) -> bytes:
