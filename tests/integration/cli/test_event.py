@@ -93,7 +93,7 @@ def test_events_are_found_by_key_path_and_time(server: Server) -> None:
     none = busway("events", "--until", "1h", cwd=server.cwd)
     assert (none.code, none.out) == (0, "No such event is in the log.\n")
     wrong = busway("events", "--where", "data[?", cwd=server.cwd)
-    assert (wrong.code, "is no JSON path" in wrong.err) == (1, True)
+    assert (wrong.code, "is not a valid JSON path" in wrong.err) == (1, True)
 
 
 def test_a_running_flow_is_neither_renamed_nor_removed(server: Server) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -18,6 +19,8 @@ Place = tuple[str, int, int]
 MOST_LOOKED = 20_000
 """How many events one page looks at for a ``where`` that few of them match."""
 _PAGE = 500
+_LOOK_S = 1.0
+"""After how long a look at one page ends, wherever it is then."""
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -86,19 +89,38 @@ async def select(
     for _ in range(0, MOST_LOOKED, _PAGE):
         most = _PAGE if selection.where else min(_PAGE, limit - len(found))
         page = await _page(ledger, selection.query(after, most))
-        matching = page
+        matching, looked = page, len(page)
         if selection.where:
-            matching = await asyncio.to_thread(lambda: [one for one in page if wanted(one.event)])  # noqa: B023
+            matching, looked = await asyncio.to_thread(_matching, page, wanted)
         room = limit - len(found)
         found += matching[:room]
         if len(matching) > room:
             return Found(found, place_in(found[-1]))
+        if looked < len(page):
+            return Found(found, place_in(page[looked - 1]))
         if len(page) < most:
             return Found(found, None)
         after = place_in(page[-1])
         if len(found) == limit:
             break
     return Found(found, after)
+
+
+def _matching(
+    page: Sequence[Trouble], wanted: Callable[[bytes], bool], within_s: float = _LOOK_S
+) -> tuple[Sequence[Trouble], int]:
+    """Return what is wanted of a page, and how many were looked at.
+
+    It ends after ``within_s`` seconds, and one event at least: the test may be slow.
+    """
+    found: list[Trouble] = []
+    ends_at = time.monotonic() + within_s
+    for looked, one in enumerate(page, 1):
+        if wanted(one.event):
+            found.append(one)
+        if time.monotonic() > ends_at:
+            return found, looked
+    return found, len(page)
 
 
 async def _page(ledger: Ledger, query: Query) -> Sequence[Trouble]:

@@ -7,6 +7,7 @@ not felt by those who come in meanwhile.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -19,6 +20,8 @@ _READ_BYTES = 256 * 1024
 _PAGE_BYTES = 2 * 1024 * 1024
 _FIRST_EVENTS = 64
 _MOST_EVENTS = 20_000
+_LOOK_S = 1.0
+"""After how long a look at one page ends, wherever it is then."""
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -31,12 +34,9 @@ class Wanted(msgspec.Struct, frozen=True):
     near: Test
     exact: Test
 
-    def of(self, events: Sequence[bytes]) -> list[int]:
-        """Return the indexes of those that are wanted."""
-        if len(events) > 1 and not self.near(b"".join(events)):
-            return []
-        near, exact = self.near, self.exact
-        return [index for index, raw in enumerate(events) if near(raw) and exact(raw)]
+    def in_any(self, events: Sequence[bytes]) -> bool:
+        """Say quickly whether one of them may be wanted."""
+        return len(events) == 1 or self.near(b"".join(events))
 
 
 class Sighting(msgspec.Struct, frozen=True):
@@ -89,12 +89,14 @@ class Backward:
             await self._pass(start)
             return
         first = max(self.stretch.first, page[0].offset)
-        found = await asyncio.to_thread(_matching, page, (first, self.end), self._wanted)
+        found, reached, oldest = await asyncio.to_thread(
+            _matching, page, (first, self.end), self._wanted
+        )
         self.found = found + self.found
-        self.looked += self.end - first
-        self.oldest = page[0].appended_at
+        self.looked += self.end - reached
+        self.oldest = oldest
         self._adapt(page)
-        self.end = min(start, first)
+        self.end = reached if reached > first else min(start, first)
 
     async def _pass(self, start: int) -> None:
         """Pass a page without anything: a hole, or what was trimmed meanwhile with all before."""
@@ -123,14 +125,25 @@ class Backward:
         self._events = max(1, min(likely, 4 * count, _MOST_EVENTS))
 
 
-def _matching(page: Sequence[Batch], bounds: tuple[int, int], wanted: Wanted) -> list[Sighting]:
+def _matching(
+    page: Sequence[Batch], bounds: tuple[int, int], wanted: Wanted, within_s: float = _LOOK_S
+) -> tuple[list[Sighting], int, datetime]:
+    """Return what is wanted of a page, the newest last, and how far back the look came.
+
+    It ends after ``within_s`` seconds, and one event at least: the test may be slow.
+    """
     first, end = bounds
-    return [
-        Sighting(batch.partition, batch.offset + index, batch.appended_at, batch.events[index])
-        for batch in page
-        for index in wanted.of(batch.events)
-        if first <= batch.offset + index < end
-    ]
+    found: list[Sighting] = []
+    ends_at = time.monotonic() + within_s
+    for batch in reversed(page):
+        indexes = range(max(first - batch.offset, 0), min(end - batch.offset, len(batch.events)))
+        for index in reversed(indexes) if wanted.in_any(batch.events) else ():
+            raw, offset = batch.events[index], batch.offset + index
+            if wanted.near(raw) and wanted.exact(raw):
+                found.append(Sighting(batch.partition, offset, batch.appended_at, raw))
+            if time.monotonic() > ends_at:
+                return found[::-1], offset, batch.appended_at
+    return found[::-1], first, page[0].appended_at
 
 
 class Scan:

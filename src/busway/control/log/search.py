@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from busway.control.control import Control
 from busway.control.log.scan import Scan, Sighting, Stretch, Test, Wanted, stretches
-from busway.control.log.where import Where
+from busway.control.log.where import Where, check_count
 from busway.errors import SettingsError
 from busway.event import Event
 
@@ -107,6 +107,7 @@ async def search(
 
 def wanted_by(question: Question) -> Wanted:
     """Return the tests of the bytes of an event."""
+    check_count(question.where)
     names = ("id", "key", "type", "source")
     given = ((name, getattr(question, name)) for name in names)
     items = tuple((name, value) for name, value in given if value is not None)

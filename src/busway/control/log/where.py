@@ -14,6 +14,9 @@ from busway.event import Event
 _PLAIN = re.compile(r"\$?\.?([A-Za-z_][\w-]*)((?:\.[A-Za-z_][\w-]*)*)")
 _SURE = re.compile(r"-?[1-9]\d{0,14}|0|true|false|null")
 """Values that JSON writers write in one way; larger numbers may have an exponent."""
+MOST_CHARACTERS = 1_000
+"""How long a path may be that is more than names."""
+MOST_CONDITIONS = 20
 _decode = msgspec.json.Decoder().decode
 _Find = Callable[[Mapping[str, Any]], Sequence[object]]
 
@@ -30,7 +33,8 @@ class Where:
     >>> Where("data.lines[?@.quantity > 2]")(b'{"data": {"lines": [{"quantity": 1}]}}')
     False
 
-    Raises :class:`BuswayError` for a path that is none.
+    Raises :class:`BuswayError` for a path that is not valid; so does asking about an event in which
+    it would look at too much. One thread at a time may ask.
     """
 
     __slots__ = ("_find", "_wanted", "needle", "text")
@@ -62,7 +66,10 @@ class Where:
                 members["data"] = Event.from_json(raw).data
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, EventError):
             return False
-        found = self._find(members)
+        try:
+            found = self._find(members)
+        except BuswayError as error:
+            raise BuswayError(f"where: {self.text[:200]!r}: {error}") from error
         return bool(found) if self._wanted is None else any(map(self._equals, found))
 
     def _equals(self, value: object) -> bool:
@@ -74,8 +81,17 @@ class Where:
 
 def wheres(texts: Sequence[str]) -> Callable[[bytes], bool]:
     """Return a predicate for events that are wanted by all of some texts."""
+    check_count(texts)
     found = [Where(text) for text in texts]
     return lambda raw: all(where(raw) for where in found)
+
+
+def check_count(texts: Sequence[str]) -> None:
+    """Raise :class:`BuswayError` for more conditions than are taken together."""
+    if len(texts) > MOST_CONDITIONS:
+        raise BuswayError(
+            f"where: {len(texts):,} conditions; at most {MOST_CONDITIONS} are taken together"
+        )
 
 
 def _split(text: str) -> tuple[str, str | None]:
@@ -101,13 +117,18 @@ def _finder(path: str) -> _Find:
         return _walk(tuple((plain[1] + plain[2]).split(".")))
     if not path:
         raise BuswayError("where is empty; write it like data.customer.id=4711")
-    import jsonpath  # noqa: PLC0415 - a tenth of what a command takes to start
+    if len(path) > MOST_CHARACTERS:
+        raise BuswayError(
+            f"where: {path[:57]!r}... has {len(path):,} characters;"
+            f" a path has at most {MOST_CHARACTERS:,}"
+        )
+    from busway.control.log.json_path import JsonPath  # noqa: PLC0415 - a tenth of a start
 
     try:
-        return jsonpath.compile(path).findall
-    except jsonpath.JSONPathError as error:
-        what = str(error).splitlines()[0]
-        raise BuswayError(f"where: {path!r} is no JSON path: {what}; like $.data.total") from error
+        return JsonPath(path).find
+    except BuswayError as error:
+        what = f"where: {path!r} is not a valid JSON path: {error}"
+        raise BuswayError(f"{what}; write it like $.data.total") from error
 
 
 def _walk(names: tuple[str, ...]) -> _Find:

@@ -1,0 +1,238 @@
+"""JSON paths from outside (RFC 9535): what they find in an event, within a limit of work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import jsonpath
+from jsonpath.filter import BaseExpression, RegexLiteral, StringLiteral
+from jsonpath.function_extensions import ExpressionType, FilterFunction
+from jsonpath.parse import Parser
+from jsonpath.path import CompoundJSONPath
+from jsonpath.segments import (
+    JSONPathChildSegment,
+    JSONPathRecursiveDescentSegment,
+    JSONPathSegment,
+)
+from jsonpath.stream import TokenStream
+from jsonpath.token import TOKEN_RE_FLAGS, Token
+
+from busway.control.log.regular_expression import Regex
+from busway.errors import BuswayError
+
+MOST_WORK = 1_000_000
+"""How many values a path may look at in one event; comparisons and regular expressions count too,
+so that it is a second or two."""
+_KEPT_EXPRESSIONS = 100
+_FLAGS = "ims"
+
+
+class TooMuchWork(BuswayError):
+    """A path looks at more of an event than it may."""
+
+
+class JsonPath:
+    """A compiled path, for one thread at a time.
+
+    Raises :class:`BuswayError` for a path that is not valid; :meth:`find` raises it for an event in
+    which the path would look at too much.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._work = _Work()
+        try:
+            self._path = _Environment(self._work).compile(text)
+        except jsonpath.JSONPathError as error:
+            raise BuswayError(str(error).splitlines()[0]) from error
+        except RecursionError as error:
+            raise BuswayError("it is nested too deeply") from error
+        if isinstance(self._path, CompoundJSONPath) and _intersects(self._path):
+            raise BuswayError("RFC 9535 has no intersection (&); use && in a filter, or two wheres")
+
+    def find(self, members: Mapping[str, Any]) -> Sequence[object]:
+        """Return the values at the path in an event."""
+        self._work.left = MOST_WORK
+        try:
+            return self._path.findall(members)
+        except (jsonpath.JSONPathError, RecursionError) as error:
+            what = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise TooMuchWork(f"it cannot be looked for in an event: {what}") from error
+
+
+class _Work:
+    """What may be done still."""
+
+    def __init__(self) -> None:
+        self.left = MOST_WORK
+
+    def spend(self, units: int) -> None:
+        self.left -= units
+        if self.left < 0:
+            raise TooMuchWork("it looks at too much of one event; give a narrower path")
+
+
+class _Node(jsonpath.JSONPathMatch):
+    """A node that costs work, and keeps neither its path (as long as the keys on the way to it, for
+    each of them) nor its children."""
+
+    __slots__ = ("_spend",)
+
+    def __init__(
+        self, spend: Callable[[int], None], obj: object, above: jsonpath.JSONPathMatch
+    ) -> None:
+        spend(1)
+        self._spend = spend
+        super().__init__(
+            filter_context=above.filter_context(),
+            obj=obj,
+            parent=None,
+            parts=(),
+            path="",
+            root=above.root,
+        )
+
+    def new_child(self, obj: object, key: int | str) -> _Node:
+        return _Node(self._spend, obj, self)
+
+    def add_child(self, *children: jsonpath.JSONPathMatch) -> None:
+        pass
+
+
+_Nodes = Iterable[jsonpath.JSONPathMatch]
+
+
+class _Child(JSONPathChildSegment):
+    def resolve(self, nodes: _Nodes) -> _Nodes:
+        return super().resolve(_counted(nodes, self.env))
+
+
+class _Descendant(JSONPathRecursiveDescentSegment):
+    def resolve(self, nodes: _Nodes) -> _Nodes:
+        return super().resolve(_counted(nodes, self.env))
+
+    def _visit(self, node: jsonpath.JSONPathMatch, depth: int = 1) -> _Nodes:
+        """Yield a node and all below it: in a loop, not in generators as deep as the event is."""
+        rest = [node]
+        while rest:
+            one = rest.pop()
+            yield one
+            below: Iterable[tuple[int | str, object]] = ()
+            if isinstance(one.obj, dict):
+                below = one.obj.items()
+            elif isinstance(one.obj, list):
+                below = enumerate(one.obj)
+            inner = [one.new_child(v, key) for key, v in below if isinstance(v, dict | list)]
+            rest += reversed(inner)
+
+
+def _counted(nodes: _Nodes, env: jsonpath.JSONPathEnvironment) -> _Nodes:
+    spend = env.spend if isinstance(env, _Environment) else _Work().spend
+    for node in nodes:
+        yield node if isinstance(node, _Node) else _Node(spend, node.obj, node)
+
+
+class _Environment(jsonpath.JSONPathEnvironment):
+    def __init__(self, work: _Work) -> None:
+        self.spend = work.spend
+        self.parser_class = _Parser
+        super().__init__()
+
+    def setup_function_extensions(self) -> None:
+        super().setup_function_extensions()
+        self.function_extensions["match"] = _RegexFunction(self.spend, Regex.fullmatch)
+        self.function_extensions["search"] = _RegexFunction(self.spend, Regex.search)
+
+    def validate_function_extension_signature(self, token: Token, args: list[Any]) -> list[Any]:
+        """Refuse also a regular expression in the path itself that is not valid."""
+        found = super().validate_function_extension_signature(token, args)
+        function = self.function_extensions[token.value]
+        if isinstance(function, _RegexFunction) and isinstance(found[1], StringLiteral):
+            function.check(found[1].value)
+        return found
+
+    def compare(self, left: object, operator: str, right: object) -> bool:
+        self.spend(1)
+        if operator in ("in", "contains"):
+            self.spend(sum(map(_length, (left, right))))
+        elif _length(left) and _length(right):
+            self.spend(min(_size(left), _size(right)))
+        return super().compare(left, operator, right)
+
+
+class _Parser(Parser):
+    """Makes segments that count their work, and of ``/…/`` an expression of RE2."""
+
+    def parse_query(self, stream: TokenStream) -> tuple[JSONPathSegment, ...]:
+        kinds = {
+            JSONPathChildSegment: _Child,
+            JSONPathRecursiveDescentSegment: _Descendant,
+        }
+        return tuple(
+            kinds[type(one)](env=one.env, token=one.token, selectors=one.selectors)
+            for one in super().parse_query(stream)
+        )
+
+    def parse_regex(self, stream: TokenStream) -> BaseExpression:
+        pattern, flags = stream.current().value, ""
+        if stream.peek().kind == TOKEN_RE_FLAGS:
+            stream.next()
+            flags = "".join(sorted(set(stream.next().value) & set(_FLAGS)))
+        spend = self.env.spend if isinstance(self.env, _Environment) else _Work().spend
+        prefix = f"(?{flags})" if flags else ""
+        return RegexLiteral(value=Regex(pattern, spend, prefix))  # type: ignore[arg-type]
+
+
+class _RegexFunction(FilterFunction):
+    """``match`` and ``search``: an expression that is taken from the event itself and is not valid
+    matches nothing (RFC 9535, section 2.4.6)."""
+
+    arg_types = [ExpressionType.VALUE, ExpressionType.VALUE]  # noqa: RUF012 - as the base has it
+    return_type = ExpressionType.LOGICAL
+
+    def __init__(self, spend: Callable[[int], None], match: Callable[[Regex, str], bool]) -> None:
+        self._spend = spend
+        self._match = match
+        self._known: dict[str, Regex | None] = {}
+
+    def check(self, pattern: str) -> None:
+        """Raise :class:`BuswayError` for an expression that is not valid."""
+        self._known[pattern] = Regex(pattern, self._spend)
+
+    def __call__(self, value: object, pattern: object) -> bool:
+        if not isinstance(value, str) or not isinstance(pattern, str):
+            return False
+        if pattern not in self._known:
+            self._compile(pattern)
+        regex = self._known[pattern]
+        return regex is not None and self._match(regex, value)
+
+    def _compile(self, pattern: str) -> None:
+        self._spend(100 + len(pattern))
+        if len(self._known) >= _KEPT_EXPRESSIONS:
+            self._known.clear()
+        try:
+            self._known[pattern] = Regex(pattern, self._spend)
+        except BuswayError:
+            self._known[pattern] = None
+
+
+def _intersects(path: CompoundJSONPath) -> bool:
+    return any(operator == path.env.intersection_token for operator, _ in path.paths)
+
+
+def _length(value: object) -> int:
+    return len(value) if isinstance(value, list | dict) else 0
+
+
+def _size(value: object) -> int:
+    """Return how many values there are in a value."""
+    count, rest = 0, [value]
+    while rest:
+        one = rest.pop()
+        count += 1
+        if isinstance(one, dict):
+            rest += one.values()
+        elif isinstance(one, list):
+            rest += one
+    return count
