@@ -43,6 +43,7 @@ ROUTERS: tuple[Router, ...] = (
     flow.router,
     lifecycle.router,
     event.router,
+    event.stories,
     destination.router,
     steer.flows,
     steer.destinations,

@@ -136,6 +136,22 @@ async def show_event(
     return await story(control, _as_sent(request, id), source)
 
 
+@get("/", summary="Tell the story of an event of any id", opt=example(_STORY))
+async def show_story(
+    control: NamedDependency[Control],
+    id: Annotated[str, QueryParameter(description="Its id.")],
+    source: Annotated[
+        str | None, QueryParameter(description="Its source, where several have the id.")
+    ] = None,
+) -> Story:
+    """Return the same as `/events/{id}`, for every id.
+
+    Clients and proxies change a path before it is sent: they take out `.` and `..`, and some decode
+    `%2F`. In the query an id arrives as it is.
+    """
+    return await story(control, id, source)
+
+
 def _as_sent(request: Request[Any, Any, Any], id: str) -> str:
     """Return the id with its slashes as they came: the path that is routed by has fewer."""
     raw = request.scope.get("raw_path", b"").decode("ascii", "replace").partition("?")[0]
@@ -156,4 +172,5 @@ def _seen(one: Sighting) -> SeenEvent:
     return SeenEvent(one.partition, one.offset, one.came_at, Raw(one.raw))
 
 
+stories = Router("/story", route_handlers=[show_story], tags=["events"])
 router = Router("/events", route_handlers=[list_events, show_event], tags=["events"])

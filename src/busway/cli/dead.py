@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from busway.cli import dead_deal
+from busway.cli.ask import segment
 from busway.cli.call import Answer, Call, calling
 from busway.cli.dead_filter import Filter, filtering
 from busway.cli.edit import edited
@@ -116,7 +117,7 @@ def edit_command(
     if text is None:
         typer.echo("Nothing was changed.")
         return
-    put = call.put(f"/dead/{places[0]}/event", _compact(text), match=answer.etag)
+    put = call.put(f"{_path(places[0])}/event", _compact(text), match=answer.etag)
     if call.json:
         put.print()
     else:
@@ -152,8 +153,12 @@ def _is_there(call: Call, place: str) -> bool:
 
 
 def _read(call: Call, place: str) -> tuple[Answer, LetterDetail]:
-    answer = call.get(f"/dead/{place}")
+    answer = call.get(_path(place))
     return answer, answer.read(LetterDetail)
+
+
+def _path(place: str) -> str:
+    return "/dead/" + "/".join(segment("dead letter", one) for one in place.split("/"))
 
 
 def _edited(letter: LetterDetail) -> str | None:

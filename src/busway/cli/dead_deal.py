@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from busway.cli.ask import segment
 from busway.cli.call import Answer, Call, calling
 from busway.cli.dead_filter import Deal, dealing, patching
 from busway.cli.job import print_job
@@ -93,7 +94,7 @@ def stop(call: Call, job: Annotated[str, typer.Argument(help="The job's id.")]) 
 
     Example: `busway dead stop 01958f7e-2c00-7000-8000-000000000000`
     """
-    print_job(call, call.post(f"/jobs/{job}/stop"))
+    print_job(call, call.post(f"/jobs/{segment('job', job)}/stop"))
 
 
 @calling
@@ -102,7 +103,7 @@ def resume(call: Call, job: Annotated[str, typer.Argument(help="The job's id.")]
 
     Example: `busway dead resume 01958f7e-2c00-7000-8000-000000000000`
     """
-    print_job(call, call.post(f"/jobs/{job}/resume"))
+    print_job(call, call.post(f"/jobs/{segment('job', job)}/resume"))
 
 
 def _source(file: Path) -> str:

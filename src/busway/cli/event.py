@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import quote
 
 import msgspec
 import typer
@@ -40,11 +39,13 @@ def event(
 ) -> None:
     """Tell the story of an event: when it came, where it went, why not, what it caused.
 
+    Write `--` before an id that begins with a dash: `busway event -- -4711`.
+
     Example: `busway event order-4711`
     """
     if not id:
         raise BuswayError("the id is empty; `busway events` shows which there are")
-    answer = call.get(f"/events/{quote(id, safe='')}", source=source)
+    answer = call.get("/story", id=id, source=source)
     if call.json:
         answer.print()
     else:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import typer
 
+from busway.cli.ask import segment
 from busway.cli.call import Call, Every, calling
 from busway.cli.look import print_flows
 from busway.cli.show import as_json, as_table
@@ -66,7 +67,7 @@ def show_command(call: Call, name: str) -> None:
 
     Example: `busway flows show orders`
     """
-    answer = call.get(f"/flows/{name}")
+    answer = call.get(f"/flows/{segment('flow', name)}")
     if call.json:
         answer.print()
         return

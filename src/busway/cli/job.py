@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from busway.cli.ask import segment
 from busway.cli.call import Answer, Call, calling
 from busway.cli.show import as_json, as_table
 from busway.control.job import Job
@@ -41,7 +42,7 @@ def show_command(call: Call, id: Id) -> None:
 
     Example: `busway jobs show 01958f7e-2c00-7000-8000-000000000000 --json`
     """
-    print_job(call, call.get(f"/jobs/{id}"))
+    print_job(call, call.get(f"/jobs/{segment('job', id)}"))
 
 
 @app.command("stop")
@@ -51,7 +52,7 @@ def stop_command(call: Call, id: Id) -> None:
 
     Example: `busway jobs stop 01958f7e-2c00-7000-8000-000000000000`
     """
-    print_job(call, call.post(f"/jobs/{id}/stop"))
+    print_job(call, call.post(f"/jobs/{segment('job', id)}/stop"))
 
 
 @app.command("resume")
@@ -61,7 +62,7 @@ def resume_command(call: Call, id: Id) -> None:
 
     Example: `busway jobs resume 01958f7e-2c00-7000-8000-000000000000`
     """
-    print_job(call, call.post(f"/jobs/{id}/resume"))
+    print_job(call, call.post(f"/jobs/{segment('job', id)}/resume"))
 
 
 def print_job(call: Call, answer: Answer) -> None:

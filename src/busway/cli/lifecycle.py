@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from busway.cli.ask import segment
 from busway.cli.call import Call, calling
 from busway.control.flow.lifecycle import Removal, Renamed, Renaming
 
@@ -20,7 +21,7 @@ def rename(call: Call, old: str, new: str, reason: Reason = "") -> None:
 
     Example: `busway flows rename big_orders orders`
     """
-    answer = call.post(f"/flows/{old}/rename", Renaming(new, reason))
+    answer = call.post(f"/flows/{segment('flow', old)}/rename", Renaming(new, reason))
     if call.json:
         answer.print()
     else:
@@ -44,7 +45,7 @@ def remove(
 
     Example: `busway flows remove big_orders --discard --reason "the CRM is gone"`
     """
-    answer = call.delete(f"/flows/{name}", discard=discard, reason=reason or None)
+    answer = call.delete(f"/flows/{segment('flow', name)}", discard=discard, reason=reason or None)
     if call.json:
         answer.print()
         return

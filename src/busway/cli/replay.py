@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from busway.cli.ask import segment
 from busway.cli.call import Call, calling
 from busway.cli.replay_request import requesting
 from busway.cli.show import as_json, as_table
@@ -90,7 +91,7 @@ def show_command(call: Call, id: Id, follow: Follow = False) -> None:
 
     Example: `busway replay show r7c01e5a9 --follow`
     """
-    answer = call.get(f"/replays/{id}")
+    answer = call.get(f"/replays/{segment('replay', id)}")
     if follow:
         _follow(call, answer.read(Replay))
     elif call.json:
@@ -126,7 +127,7 @@ def forget_command(call: Call, id: Id) -> None:
 
     Example: `busway replay forget r7c01e5a9`
     """
-    call.delete(f"/replays/{id}")
+    call.delete(f"/replays/{segment('replay', id)}")
     if call.json:
         as_json({"forgotten": id})
     else:
@@ -134,7 +135,7 @@ def forget_command(call: Call, id: Id) -> None:
 
 
 def _change(call: Call, id: str, what: str) -> None:
-    answer = call.post(f"/replays/{id}/{what}")
+    answer = call.post(f"/replays/{segment('replay', id)}/{what}")
     if call.json:
         answer.print()
     else:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Concatenate, ParamSpec
-from urllib.parse import quote
 
 import msgspec
 import typer
 
+from busway.cli.ask import segment
 from busway.cli.call import Answer, Call, calling
 from busway.cli.declare import REQUIRED, Options, adding
 from busway.control.steer.view import Steered
@@ -39,7 +39,7 @@ class Way(msgspec.Struct, frozen=True):
 
     @property
     def path(self) -> str:
-        return "/destinations" if self.destination else f"/flows/{quote(self.name, safe='')}"
+        return "/destinations" if self.destination else f"/flows/{segment('flow', self.name)}"
 
     @property
     def params(self) -> dict[str, Any]:

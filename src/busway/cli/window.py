@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from busway.cli.ask import segment
 from busway.cli.call import Call
 from busway.cli.show import as_json, as_table
 from busway.cli.steer import Way, steering, tell
@@ -69,7 +70,8 @@ def remove_command(
 
     Example: `busway window remove orders 8966ca5e`
     """
-    tell(call, call.delete(f"{way.path}/windows/{id}", reason=way.reason, **way.params))
+    path = f"{way.path}/windows/{segment('window', id)}"
+    tell(call, call.delete(path, reason=way.reason, **way.params))
 
 
 @app.command("skip")

@@ -91,6 +91,8 @@ class _Compiler:
         good = isinstance(name, str) and name.strip() == name and name.isprintable()
         if not good or not name or len(str(name)) > _LONGEST_NAME or set(":/") & set(str(name)):
             self._wrong(f"its name must be one line of up to {_LONGEST_NAME} characters, no : or /")
+        elif name in (".", ".."):
+            self._wrong("its name is part of a URL, where . and .. mean something else; add a word")
 
     def _check_options(self) -> None:
         for option in self._declaration.options:

@@ -80,6 +80,23 @@ def test_an_event_that_is_not_there(server: Server) -> None:
     assert "there is no event 'nobody': it never came, or is trimmed" in ended.err
 
 
+def test_an_event_of_any_id_is_found(server: Server) -> None:
+    ids = [".", "..", "a//b/", "../flows?x=1&y#z", "%2F%2e", "--json", "é\n\U0001f600", "x" * 1024]
+    server.post(*({"id": id, "type": "odd", "data": {"id": 0}} for id in ids))
+    until(lambda: stands(server.cwd, ids[-1], "archive") == "delivered", "the last one is there")
+    for id in ids:
+        found = busway("event", "--json", "--", id, cwd=server.cwd)
+        assert found.code == 0, (id, found.err)
+        assert found.json()["event"]["id"] == id
+
+
+@pytest.mark.parametrize("name", [".", "..", "../status", "", "a/b", "?x=1", "#"])
+def test_a_name_does_not_lead_to_another_path(server: Server, name: str) -> None:
+    ended = busway("flows", "show", "--", name, cwd=server.cwd)
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith(f"busway: there is no flow {name!r}")
+
+
 def test_events_are_found_by_key_path_and_time(server: Server) -> None:
     ended = busway(
         "events", "--where", "data.id=4", "--where", "type=order.created", cwd=server.cwd

@@ -50,6 +50,7 @@ app.alert("destination", breaker_open(destination="consol"))
 app.alert("both", breaker_open(flow="orders", destination="console"))
 app.alert("twice", dead_letters())
 app.alert("twice", dead_letters())
+app.alert("..", dead_letters())
 """
 WANTED = {
     8: "its name must be one line of up to 100 characters",
@@ -71,6 +72,7 @@ WANTED = {
     24: "there is no destination 'consol'; did you mean 'console'?",
     25: "give a flow or a destination, not both",
     27: "the alert at line 26 has this name too",
+    28: "its name is part of a URL, where . and .. mean something else",
 }
 
 
