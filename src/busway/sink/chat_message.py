@@ -9,18 +9,32 @@ https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from functools import partial
 from typing import Literal
+
+from busway.sink.template import Escape
 
 Kind = Literal["slack", "mattermost", "discord", "teams"]
 
 _LONGEST = {"slack": 40_000, "mattermost": 16_383, "discord": 2_000, "teams": 20_000}
-_MENTION = re.compile(r"@(?=\w)")
+_APART = "\u200b"
+"""A space without width: what stands between the characters of markup is no markup."""
+_MARKUP = re.compile(r"(?<![^\W_])@(?=\w|$)|<(?=[!@#]|$)|\](?=[(\[:]|$)")
+"""Mentions, also Slack's, which Mattermost takes too, and links; at the end of data what follows
+might complete one. An ``@`` behind a letter or a digit is that of a mail address."""
+_COMPLETED = re.compile(r"(?:(?<![^\W_])@\w|<!\w|<[!@#]|\][(\[:])\Z")
+_SLACK_USER = re.compile(r"<@\w\Z")
+_UNSEEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Control characters except for line breaks and tabs, and what turns the direction of a text."""
 
 
-def escaped(kind: Kind) -> Callable[[str], str]:
-    """Return what keeps data from being taken for markup that calls people."""
-    return _escaped_for_slack if kind == "slack" else _without_mentions
+def escaped(kind: Kind) -> Escape:
+    """Return what keeps data from being taken for markup: it calls nobody, and hides no link.
+
+    >>> escaped("mattermost")("@all, <!here>, ann@shop.example", "").replace("\u200b", "|")
+    '@|all, <|!here>, ann@shop.example'
+    """
+    return partial(_escaped, kind)
 
 
 def message(kind: Kind, text: str) -> dict[str, object]:
@@ -48,9 +62,19 @@ def _card(text: str) -> dict[str, object]:
     }
 
 
-def _escaped_for_slack(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def _escaped(kind: Kind, text: str, before: str) -> str:
+    """Return data as it may stand behind a text, which may end with the beginning of markup."""
+    if not text:
+        return text
+    text = _UNSEEN.sub(_named, text.replace("\r\n", "\n"))
+    joint = before[-3:] + text[:1]
+    # <@{data[user]}> is how the author of a template has data name a person, and nobody else.
+    meant = kind == "slack" and _SLACK_USER.search(joint)
+    start = _APART if _COMPLETED.search(joint) and not meant else ""
+    if kind == "slack":
+        text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return start + _MARKUP.sub(rf"\g<0>{_APART}", text)
 
 
-def _without_mentions(text: str) -> str:
-    return _MENTION.sub("@\u200b", text)
+def _named(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()

@@ -72,7 +72,7 @@ class Letters(msgspec.Struct, frozen=True, kw_only=True):
         text = _as_json(result) if self.text is None else self.text.text_of(item, result)
         message.set_content(text)
         if self.html is not None:
-            message.add_alternative(self.html.text_of(item, result, html.escape), subtype="html")
+            message.add_alternative(self.html.text_of(item, result, _as_html), subtype="html")
         names = list(dict.fromkeys(address.addr_spec for address in to))
         return Letter(key, self.sender.addr_spec, names, message.as_bytes())
 
@@ -152,6 +152,10 @@ def _one_line(text: str) -> str:
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     line = line.replace("=?", "= ?")
     return line if len(line) <= _LONGEST_SUBJECT else line[: _LONGEST_SUBJECT - 1] + "…"
+
+
+def _as_html(text: str, _: str) -> str:
+    return html.escape(text)
 
 
 def _as_json(result: object) -> str:

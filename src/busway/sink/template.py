@@ -18,6 +18,9 @@ from busway.event import Event
 from busway.json_text import encode_json
 from busway.ports import Item
 
+Escape = Callable[[str, str], str]
+"""Returns what is filled in as it may stand in the text; the second is the text before it."""
+
 Text = str | Callable[[object], str]
 """A template, or a function of the result that returns the text."""
 
@@ -46,12 +49,18 @@ class Template(msgspec.Struct, frozen=True):
         """Whether it has no places, and is the same for every event."""
         return not any(part.path for part in self.parts)
 
-    def filled(self, values: Mapping[str, object], escape: Callable[[str], str] = str) -> str:
+    def filled(self, values: Mapping[str, object], escape: Escape | None = None) -> str:
         """Return the text with its places filled in, what is filled in being escaped.
 
         Raises :class:`Unfit` where the event lacks a value, or has one that cannot be formatted.
         """
-        return "".join(part.before + _shown(part, values, escape) for part in self.parts)
+        text = ""
+        for part in self.parts:
+            text += part.before
+            if part.path:
+                shown = _shown(part, values)
+                text += shown if escape is None else escape(shown, text)
+        return text
 
 
 class Filler(msgspec.Struct, frozen=True):
@@ -59,7 +68,7 @@ class Filler(msgspec.Struct, frozen=True):
 
     text: Template | Callable[[object], str]
 
-    def text_of(self, item: Item, result: object, escape: Callable[[str], str] = str) -> str:
+    def text_of(self, item: Item, result: object, escape: Escape | None = None) -> str:
         """Return the text for one result of an item. Raises :class:`Unfit`."""
         if isinstance(self.text, Template):
             return self.text.filled(_values(item, result), escape)
@@ -112,14 +121,12 @@ def _values(item: Item, result: object) -> Mapping[str, object]:
     return attributes | {"data": data, "flow": item.flow}
 
 
-def _shown(part: _Part, values: Mapping[str, object], escape: Callable[[str], str]) -> str:
-    if not part.path:
-        return ""
+def _shown(part: _Part, values: Mapping[str, object]) -> str:
     found: object = values
     for number, key in enumerate(part.path):
         found = _member(found, key, part.path[: number + 1])
     try:
-        return escape(format(found, part.spec) if part.spec else _plain(found))
+        return format(found, part.spec) if part.spec else _plain(found)
     except (TypeError, ValueError) as error:
         raise Unfit(f"{_name(part.path)} cannot be shown: {error}") from error
 

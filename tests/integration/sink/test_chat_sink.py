@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -65,19 +66,14 @@ async def test_teams_takes_a_card(target: HttpTarget) -> None:
     assert card["content"]["body"] == [{"type": "TextBlock", "text": "hello", "wrap": True}]
 
 
-@pytest.mark.parametrize(
-    ("kind", "shown"),
-    [
-        ("slack", "*&lt;!channel&gt; &amp; @all*"),
-        ("mattermost", "*<!channel> & @\u200ball*"),
-        ("discord", "*<!channel> & @\u200ball*"),
-    ],
-)
-async def test_data_calls_nobody(target: HttpTarget, kind: str, shown: str) -> None:
-    item = alert(0, "<!channel> & @all")
-    assert await write(target, item, kind=kind, text="*{data[text]}*") == [DELIVERED]
+@pytest.mark.parametrize("kind", ["slack", "mattermost", "discord", "teams"])
+async def test_data_calls_nobody(target: HttpTarget, kind: str) -> None:
+    item = alert(0, "<!channel> & @all, <!here> <@U1> <!subteam^S1> [bank](https://evil.example)")
+    assert await write(target, item, kind=kind, text="@ops: {data[text]}") == [DELIVERED]
     (message,) = said(target)
-    assert (message.get("text") or message["content"]) == shown
+    sent = msgspec.json.encode(message).decode()
+    assert "@ops: " in sent
+    assert not re.search(r"<[!@#]|@all|\]\(", sent)
 
 
 async def test_each_result_is_a_message_and_a_bad_one_is_alone(target: HttpTarget) -> None:
