@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import shlex
 import shutil
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,6 +55,28 @@ def busway(*arguments: str, cwd: Path, stdin: str = "", **more: str) -> Ended:
         check=False,
     )
     return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def in_a_terminal(answer: str, *arguments: str, cwd: Path) -> str:
+    """Run a command on a terminal, answer its question, and return all that it showed."""
+    ours, terminal = pty.openpty()
+    with subprocess.Popen(
+        [BUSWAY, *arguments],
+        cwd=cwd,
+        env=environment(),
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+    ) as process:
+        os.close(terminal)
+        os.write(ours, f"{answer}\n".encode())
+        shown = b""
+        with suppress(OSError):  # EIO: nobody has the terminal open any more
+            while part := os.read(ours, 4096):
+                shown += part
+        process.wait(DEADLINE_S)
+    os.close(ours)
+    return shown.decode()
 
 
 class Server:

@@ -11,7 +11,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, JSONBody
 from msgspec import Raw
 
-from busway.api.dead_query import DEPENDENCIES, Asked
+from busway.api.dead_query import DEPENDENCIES, Asked, Failed
 from busway.api.etag import check_match
 from busway.api.openapi import example
 from busway.api.page import Cursor, Limit, Page, cursor_of, place_in
@@ -54,10 +54,14 @@ _CAUSE = Cause(
     fingerprint="5b1f0c9d2e7a",
     cause="KeyError in shop.py:orders: total",
     error="KeyError",
-    count=1_204,
+    count=1_206,
+    dead=1_204,
+    parked=2,
     first_since=_AT,
     last_since=_AT,
     example="orders/2/4711",
+    example_id="order-17",
+    example_reason="'total'",
 )
 _PATCH = "def patch(event):\n    return event.data | {'total': 0}\n"
 
@@ -140,12 +144,18 @@ async def list_dead(
 
 @get("/groups", summary="Group by cause", dependencies=DEPENDENCIES, opt=example(Page([_CAUSE])))
 async def list_causes(
-    control: NamedDependency[Control], selection: NamedDependency[Selection], limit: Limit = 100
+    control: NamedDependency[Control],
+    selection: NamedDependency[Selection],
+    failed: NamedDependency[Failed],
+    limit: Limit = 100,
 ) -> Page[Cause]:
-    """Return dead letters by root cause, the largest group first; there is one page."""
+    """Return dead letters and parked events by root cause, the largest group first.
+
+    Without a `state` both together. There is one page.
+    """
     if selection.where:
         raise BuswayError("where: groups are counted without a look at events; leave where out")
-    return Page(await causes(control.ledger, selection, limit))
+    return Page(await causes(control.ledger, selection, limit, both=failed.state is None))
 
 
 class Lettered(msgspec.Struct, frozen=True):

@@ -43,8 +43,10 @@ class Asked(
         return found
 
 
-class _Failed(msgspec.Struct, frozen=True):
-    state: State
+class Failed(msgspec.Struct, frozen=True):
+    """What is asked of the failure; without a ``state`` it is that of whoever answers."""
+
+    state: State | None
     flow: str | None
     error: str | None
     fingerprint: str | None
@@ -60,15 +62,15 @@ class _About(msgspec.Struct, frozen=True):
 
 def failed(
     standing: Annotated[
-        State, QueryParameter(name="state", description="`dead`, or `parked`.")
-    ] = "dead",
+        State | None, QueryParameter(name="state", description="`dead`, or `parked`.")
+    ] = None,
     flow: Annotated[str | None, QueryParameter(description="Of this flow.")] = None,
     error: Annotated[
         str | None, QueryParameter(description="Whose last error is this class.")
     ] = None,
     fingerprint: Annotated[str | None, QueryParameter(description="Of this root cause.")] = None,
-) -> _Failed:
-    return _Failed(standing, flow, error, fingerprint)
+) -> Failed:
+    return Failed(standing, flow, error, fingerprint)
 
 
 def about(
@@ -88,9 +90,10 @@ def about(
     return _About(key, id, _time("since", since), _time("until", until), tuple(where or ()))
 
 
-def selection(failed: NamedDependency[_Failed], about: NamedDependency[_About]) -> Selection:
+def selection(failed: NamedDependency[Failed], about: NamedDependency[_About]) -> Selection:
     """Return what the query parameters ask for."""
     parts = msgspec.structs.asdict(failed) | msgspec.structs.asdict(about)
+    parts["state"] = failed.state or "dead"
     return Asked(**parts).selection()
 
 

@@ -13,6 +13,7 @@ from busway.cli import dead_deal
 from busway.cli.ask import segment
 from busway.cli.call import Answer, Call, calling
 from busway.cli.dead_filter import Filter, filtering
+from busway.cli.dead_show import print_causes, print_letter
 from busway.cli.edit import edited
 from busway.cli.failure import Refused
 from busway.cli.show import as_json, as_table
@@ -62,7 +63,9 @@ def list_command(call: Call, filter: Filter, limit: Limit = 100) -> None:
 @calling
 @filtering
 def groups_command(call: Call, filter: Filter, limit: Limit = 100) -> None:
-    """Group dead letters by root cause, the largest group first.
+    """Group dead letters and parked events by root cause, the largest group first.
+
+    Parked events have attempts left and are tried again; with --parked only they are shown.
 
     Example: `busway dead groups --flow orders`
     """
@@ -71,14 +74,10 @@ def groups_command(call: Call, filter: Filter, limit: Limit = 100) -> None:
         answer.print()
         return
     found = answer.read(_Causes).items
-    if not found:
-        typer.echo("No dead letters.")
-        return
-    rows = [
-        (one.count, one.fingerprint, one.flow, f"{one.last_since:%F %T}", one.example, one.cause)
-        for one in found
-    ]
-    as_table(("count", "fingerprint", "flow", "last", "example", "cause"), rows)
+    if found:
+        print_causes(found, cut=len(found) >= min(limit, 1_000))
+    else:
+        typer.echo("No dead letters and no parked events.")
 
 
 @app.command("show")
@@ -93,7 +92,7 @@ def show_command(call: Call, name: Name) -> None:
         as_json({"items": letters})
         return
     for letter in letters:
-        _print_whole(letter)
+        print_letter(letter)
 
 
 @app.command("edit")
@@ -186,18 +185,3 @@ def _compact(text: str) -> msgspec.Raw:
 
 def _error(letter: Letter) -> str:
     return f"{letter.error}: {letter.reason}" if letter.error else ""
-
-
-def _print_whole(found: LetterDetail) -> None:
-    letter = found.letter
-    typer.echo(f"{letter.place}  {letter.id}  {letter.state} since {letter.since:%F %T}")
-    if letter.fingerprint:
-        typer.echo(f"cause {letter.fingerprint}: {letter.cause}")
-    typer.echo(msgspec.json.format(bytes(found.event), indent=2).decode())
-    for failure in found.failures:
-        took = "" if failure.took_ms is None else f", {failure.took_ms:,.1f} ms"
-        typer.echo(
-            f"attempt {failure.attempt} at {failure.at:%F %T}, {failure.stage}{took}: ", nl=False
-        )
-        typer.echo(f"{failure.error}: {failure.reason} (code {failure.version})")
-    typer.echo(found.failures[-1].traceback or "" if found.failures else "", nl=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,7 @@ Patch = Annotated[
 ]
 File = Annotated[Path, typer.Argument(help="A Python file with def patch(event).")]
 Apply = Annotated[bool, typer.Option("--apply", help="Change them; else only show it.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 _SHOWN = typer.Option("--show", help="How many changes to show.")
 
 
@@ -57,11 +59,16 @@ def redrive(call: Call, deal: Deal, patch: Patch = None) -> None:
 
 @calling
 @dealing
-def discard(call: Call, deal: Deal) -> None:
+def discard(call: Call, deal: Deal, yes: Yes = False) -> None:
     """Give dead letters up for good, for a reason.
+
+    On a terminal it asks before it discards more than the named ones. Without a terminal, --all
+    needs --yes.
 
     Example: `busway dead discard orders/2/4711 --reason "a test order"`
     """
+    if "selection" in deal.body and deal.body["reason"].strip() and not yes:
+        _confirm(call, deal)
     _tell(call, call.post("/dead/discard", deal.body), "discarded", deal.wait)
 
 
@@ -104,6 +111,40 @@ def resume(call: Call, job: Annotated[str, typer.Argument(help="The job's id.")]
     Example: `busway dead resume 01958f7e-2c00-7000-8000-000000000000`
     """
     print_job(call, call.post(f"/jobs/{segment('job', job)}/resume"))
+
+
+class _Group(msgspec.Struct):
+    count: int
+
+
+class _Groups(msgspec.Struct):
+    items: list[_Group]
+
+
+def _confirm(call: Call, deal: Deal) -> None:
+    """Ask whether all of a selection is to be discarded; without a terminal refuse `--all`."""
+    terminal = sys.stdin.isatty() and sys.stderr.isatty()
+    if not terminal and not deal.every:
+        return
+    what = _counted(call, deal)
+    if not terminal:
+        raise BuswayError(
+            f"this discards {what} for good, and there is no terminal to ask;"
+            " add --yes, or name fewer (--flow, --fingerprint, event ids)"
+        )
+    if not typer.confirm(f"Discard {what} for good?", err=True):
+        raise BuswayError("nothing was discarded")
+
+
+def _counted(call: Call, deal: Deal) -> str:
+    selection = {"state": "dead"} | deal.selection
+    what = "dead letters" if selection["state"] == "dead" else "parked events"
+    if "where" in selection:
+        return f"all {what} that match"
+    groups = call.get("/dead/groups", limit=1_000, **selection).read(_Groups).items
+    count = sum(one.count for one in groups)
+    more = "at least " if len(groups) == 1_000 else ""
+    return f"{more}{count:,} {what[:-1] if count == 1 else what}"
 
 
 def _source(file: Path) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from busway.cli.call import Call
 from busway.cli.declare import adding
-from busway.cli.moment import moment
+from busway.cli.moment import BACK, moment
 from busway.errors import BuswayError
 
 P = ParamSpec("P")
@@ -27,7 +27,7 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
     "fingerprint": _option("fingerprint", "Of this root cause, as `dead groups` shows it."),
     "key": _option("key", "Of events with this key."),
     "id": _option("id", "Of the event with this id."),
-    "since": _option("since", "That failed at this time or later: a time, or 2h for 2 hours ago."),
+    "since": _option("since", f"That failed then or later: {BACK}."),
     "until": _option("until", "That failed before this time."),
     "where": (
         Annotated[
@@ -88,6 +88,7 @@ class Deal:
         if bool(names) + (found.named or every) != 1:
             raise BuswayError("say which: event ids, or a filter like --flow, or --all")
         self.selection = found.params
+        self.every: bool = every
         self.wait: bool = given["wait"]
         self.body: dict[str, Any] = {"places": names} if names else {"selection": self.selection}
         rate = given.get("rate")

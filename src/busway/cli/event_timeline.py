@@ -8,6 +8,8 @@ from datetime import datetime
 import msgspec
 import typer
 
+from busway.cli.dead_show import runs
+from busway.control.event.advice import NOTHING
 from busway.control.event.story import Deed, FlowStory, Landed, Relative, Story
 from busway.outcome import Failure
 
@@ -26,7 +28,7 @@ _MARKS = {
 
 def print_story(story: Story) -> None:
     """Print all of a story."""
-    for line in (*_head(story), *_flows(story.flows), *_family(story)):
+    for line in (*_head(story), *_flows(story.flows), *_family(story), *_now(story)):
         typer.echo(line)
 
 
@@ -79,7 +81,7 @@ def _about(flow: FlowStory) -> Iterator[str]:
 
 def _timeline(flow: FlowStory) -> list[tuple[datetime, str]]:
     """Return what happened when, in order."""
-    found = [(one.at, _failure(one)) for one in flow.failures]
+    found = [(run[0].at, _failures(run)) for run in runs(flow.failures)]
     found += [(one.at, _deed(one)) for one in flow.deeds]
     if flow.since is not None and flow.state in ("delivered", "filtered", "delivered_or_filtered"):
         code = f" by code {flow.version}" if flow.version else ""
@@ -88,10 +90,14 @@ def _timeline(flow: FlowStory) -> list[tuple[datetime, str]]:
     return sorted(found, key=lambda one: one[0])
 
 
-def _failure(one: Failure) -> str:
+def _failures(run: Sequence[Failure]) -> str:
+    first, one = run[0], run[-1]
     took = "" if one.took_ms is None else f", {one.took_ms:,.1f} ms"
     code = f" (code {one.version}{took})" if one.version else ""
-    lines = [f"attempt {one.attempt} failed in its {one.stage}: {one.error}: {one.reason}{code}"]
+    which = f"attempt {one.attempt}"
+    if len(run) > 1:
+        which = f"attempts {first.attempt} to {one.attempt}, the last at {_time(one.at)},"
+    lines = [f"{which} failed in its {one.stage}: {one.error}: {one.reason}{code}"]
     if one.traceback:
         lines += [f"      {line}" for line in one.traceback.rstrip().splitlines()]
     return "\n".join(lines)
@@ -124,6 +130,22 @@ def _family(story: Story) -> Iterator[str]:
         yield ""
         yield "caused"
         yield from _tree(story.caused, 1)
+
+
+def _now(story: Story) -> Iterator[str]:
+    """Yield what there is to do: of what is not done yet, or else of what no flow has delivered."""
+    yield ""
+    yield "now"
+    flows = [one for one in story.flows if one.state not in ("delivered", "filtered")]
+    if not flows and not any(one.state == "delivered" for one in story.flows):
+        flows = list(story.flows)
+    for flow in flows:
+        replay = f" (replay {flow.replay})" if flow.replay else ""
+        yield f"  {flow.flow}{replay}: {flow.advice}"
+    if not story.flows:
+        yield "  no flow has run here: nothing takes it; start one with `busway run`"
+    elif not flows:
+        yield f"  {NOTHING}: every flow that wanted it has delivered it"
 
 
 def _tree(relatives: Sequence[Relative], depth: int) -> Iterator[str]:

@@ -1,15 +1,32 @@
-"""Times as people give them to a command."""
+"""Times as people give them to a command: one parser for every option that takes a time."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import re
+from datetime import UTC, date, datetime, time, timedelta
 
 from busway import duration
 from busway.errors import BuswayError, SettingsError
 
+FORMS = "2026-03-01T12:00:00Z, 2026-03-01, 14:30, now, today, yesterday, 'monday 08:00', 2h"
+"""What an option takes, for errors; for help there is it in short: of a time before and ahead."""
+BACK = "a time, or like yesterday, 'monday 08:00', 2h ago"
+AHEAD = "a time, or like tomorrow, 'monday 08:00', 2h"
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_FILLERS = ("at", "last", "next", "on", "in")
+_LONG_UNIT = re.compile(r"\s*(second|minute|hour|day)s?\b")
+_CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
 
-def moment(text: str | None, now: datetime | None = None) -> datetime | None:
-    """Return a time: RFC 3339, or how long ago (``"2h"``); without a zone it is this machine's.
+
+def moment(
+    text: str | None, now: datetime | None = None, *, ahead: bool = False
+) -> datetime | None:
+    """Return a time; without a time zone it is on the clock of this machine.
+
+    It takes RFC 3339 (also a date alone: its beginning), ``now``, ``today``, ``yesterday``,
+    ``tomorrow`` and days of the week (their beginning, or with a time like ``monday 08:00``), a
+    time of today, and how long ago (``2h``, ``2h ago``). A day of the week is the latest one,
+    today included; with ``ahead`` it is the next one, and ``2h`` is in two hours.
 
     >>> moment("2026-03-01T12:00:00Z").isoformat()
     '2026-03-01T12:00:00+00:00'
@@ -20,17 +37,76 @@ def moment(text: str | None, now: datetime | None = None) -> datetime | None:
     """
     if text is None:
         return None
+    now = now or datetime.now(UTC)
+    given = text.strip().lower()
+    words = [word for word in given.split() if word not in _FILLERS]
+    try:
+        found = _said(words, now, ahead=ahead) or _written(text.strip())
+        found = found or _from_now(given, now, ahead=ahead)
+    except (OverflowError, ValueError) as error:  # a year that no calendar has
+        raise _wrong(text) from error
+    if found is None:
+        raise _wrong(text)
+    return found
+
+
+def _wrong(text: str) -> BuswayError:
+    return BuswayError(f"{text!r} is not a valid time; give one of: {FORMS}")
+
+
+def _said(words: list[str], now: datetime, *, ahead: bool) -> datetime | None:
+    """Return a time that is said by a day, a clock, or both."""
+    if words == ["now"]:
+        return now
+    today = now.astimezone().date()
+    day = _day(words[0], today, ahead=ahead) if words else None
+    if day is not None:
+        words = words[1:]
+    if not words:
+        return None if day is None else _local(day, time())
+    clock = _clock(words[0]) if len(words) == 1 else None
+    return None if clock is None else _local(day or today, clock)
+
+
+def _day(word: str, today: date, *, ahead: bool) -> date | None:
+    days = {"today": 0, "yesterday": -1, "tomorrow": 1}
+    if word in days:
+        return today + timedelta(days=days[word])
+    names = [name for name in _WEEKDAYS if word in (name, name[:3])]
+    if not names:
+        return None
+    back = (today.weekday() - _WEEKDAYS.index(names[0])) % 7
+    return today + timedelta(days=7 - back if ahead else -back)
+
+
+def _clock(word: str) -> time | None:
+    found = _CLOCK.fullmatch(word)
+    try:
+        return None if found is None else time(int(found[1]), int(found[2]), int(found[3] or 0))
+    except ValueError:
+        return None
+
+
+def _written(text: str) -> datetime | None:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        return _ago(text, now or datetime.now(UTC))
+        return None
     return found if found.tzinfo else found.astimezone()
 
 
-def _ago(text: str, now: datetime) -> datetime:
+def _from_now(text: str, now: datetime, *, ahead: bool) -> datetime | None:
+    """Return a time that is said by how long ago it was, or by how long it is until then."""
+    if text.endswith(" ago"):
+        text, ahead = text.removesuffix(" ago"), False
+    elif text.startswith("in "):
+        text, ahead = text.removeprefix("in "), True
     try:
-        return now - timedelta(seconds=duration.seconds(text))
-    except (SettingsError, OverflowError) as error:
-        raise BuswayError(
-            f"{text!r} is no time; write it like 2026-03-01T12:00:00Z, or like 2h for 2 hours ago"
-        ) from error
+        away = timedelta(seconds=duration.seconds(_LONG_UNIT.sub(lambda unit: unit[1][0], text)))
+    except SettingsError:
+        return None
+    return now + away if ahead else now - away
+
+
+def _local(day: date, clock: time) -> datetime:
+    return datetime.combine(day, clock).astimezone()

@@ -12,7 +12,7 @@ import typer
 
 from busway.cli.call import Call
 from busway.cli.declare import REQUIRED, Options, adding
-from busway.cli.moment import moment
+from busway.cli.moment import BACK, moment
 from busway.control.replay.operation import Request
 from busway.delivery.replay import Offsets, Selection
 from busway.errors import BuswayError
@@ -23,10 +23,15 @@ _Some = list[str] | None
 _OPTIONS: Options = {
     "flow": (Annotated[str, typer.Argument(help="The flow.")], REQUIRED),
     "since": (
-        Annotated[str | None, typer.Option("--from", help="Taken at or after: a time, or 2h ago.")],
+        Annotated[
+            str | None, typer.Option("--from", metavar="TIME", help=f"Taken then or later: {BACK}.")
+        ],
         None,
     ),
-    "until": (Annotated[str | None, typer.Option("--to", help="Taken before this time.")], None),
+    "until": (
+        Annotated[str | None, typer.Option("--to", metavar="TIME", help="Taken before this time.")],
+        None,
+    ),
     "offsets": (
         Annotated[_Some, typer.Option("--offsets", help="PARTITION:FROM-TO; give it repeatedly.")],
         None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Annotated, Any, Concatenate, ParamSpec
 
 import msgspec
@@ -12,6 +11,7 @@ import typer
 from busway.cli.ask import segment
 from busway.cli.call import Answer, Call, calling
 from busway.cli.declare import REQUIRED, Options, adding
+from busway.cli.moment import AHEAD, moment
 from busway.control.steer.view import Steered
 from busway.errors import BuswayError
 
@@ -57,9 +57,7 @@ def pause(
     call: Call,
     way: Way,
     lasts: Annotated[str | None, typer.Option("--for", help="For so long, like 2h.")] = None,
-    until: Annotated[
-        str | None, typer.Option("--until", help="Until then, like 2026-12-24T08:00+01:00.")
-    ] = None,
+    until: Annotated[str | None, typer.Option("--until", help=f"Until then: {AHEAD}.")] = None,
 ) -> None:
     """Stop delivering at once; events go on coming in, the backlog stays.
 
@@ -69,7 +67,8 @@ def pause(
     """
     body = {"reason": way.reason}
     body |= {} if lasts is None else {"for": lasts}
-    body |= {} if until is None else {"until": _time(until).isoformat()}
+    end = moment(until, ahead=True)
+    body |= {} if end is None else {"until": end.isoformat()}
     tell(call, call.post(f"{way.path}/pause", body, **way.params))
 
 
@@ -140,11 +139,3 @@ def tell(call: Call, answer: Answer) -> None:
 
 
 _WORDS = {"window": "in a maintenance window"}
-
-
-def _time(text: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise BuswayError(f"{text!r} is no time; write it like 2026-12-24T08:00+01:00") from error
-    return found if found.tzinfo else found.astimezone()

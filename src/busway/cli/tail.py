@@ -9,6 +9,7 @@ import msgspec
 import typer
 
 from busway.cli.call import Call, calling
+from busway.cli.moment import BACK, moment
 from busway.cli.sse import Message, messages
 from busway.control.log.tail import Skipped, Tailed
 from busway.event import event_of
@@ -16,7 +17,7 @@ from busway.event import event_of
 Pattern = Annotated[str | None, typer.Option("--pattern", help="An event pattern, as JSON.")]
 Type = Annotated[str | None, typer.Option("--type", help="Of this type.")]
 Flow = Annotated[str | None, typer.Option("--flow", help="That this flow's rule wants.")]
-From = Annotated[str, typer.Option("--from", help="now, beginning, or a time.")]
+From = Annotated[str, typer.Option("--from", metavar="TIME", help=f"now, beginning, {BACK}.")]
 Count = Annotated[int | None, typer.Option("-n", "--count", min=1, help="End after so many.")]
 
 
@@ -35,7 +36,8 @@ def tail(
 
     Example: `busway tail --flow orders -n 10`
     """
-    wanted = {"flow": flow, "pattern": pattern, "type": type, "from": begin, "limit": count}
+    first = begin if begin in ("now", "beginning") else moment(begin)
+    wanted = {"flow": flow, "pattern": pattern, "type": type, "from": first, "limit": count}
     for message in _followed(call, wanted):
         if call.json:
             typer.echo(message.data)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from command import Server, busway, running, until
+from command import Server, busway, in_a_terminal, running, until
 
 FLOWS = """
 from busway import App, Backoff
@@ -84,11 +84,26 @@ def test_they_are_grouped_by_root_cause(server: Server) -> None:
     groups = busway("dead", "groups", "--json", cwd=server.cwd).json()["items"]
     assert [(one["count"], one["cause"]) for one in groups] == [
         (2, "ZeroDivisionError in shop.py:orders: division by zero"),
-        (1, "KeyError in shop.py:orders: …"),
+        (1, "KeyError in shop.py:orders: id"),
     ]
+    assert [(one["dead"], one["parked"]) for one in groups] == [(2, 0), (1, 0)]
+    assert (groups[1]["example_id"], groups[1]["example_reason"]) == ("b", "'id'")
     assert dead(server.cwd, "--fingerprint", groups[0]["fingerprint"]) == ["a", "c"]
     text = busway("dead", "groups", "--flow", "orders", cwd=server.cwd).out
-    assert "KeyError in shop.py:orders: …" in text.splitlines()[2]
+    assert "KeyError in shop.py:orders: id" in text.splitlines()[2]
+    assert f"{groups[1]['example']}  KeyError: 'id'" in text
+    assert text.splitlines()[-1] == "3 dead, 0 parked"
+
+
+def test_all_are_discarded_only_after_a_yes(server: Server) -> None:
+    ended = busway("dead", "discard", "--all", "--reason", "x", cwd=server.cwd)
+    assert (ended.code, ended.out) == (1, "")
+    assert "this discards 3 dead letters for good" in ended.err
+    assert "add --yes" in ended.err
+    for answer in ("", "n"):
+        said = in_a_terminal(answer, "dead", "discard", "--all", "--reason", "x", cwd=server.cwd)
+        assert "Discard 3 dead letters for good? [y/N]" in said
+    assert dead(server.cwd) == ["a", "b", "c"]
 
 
 def test_one_is_shown_with_payload_error_and_attempts(server: Server) -> None:
@@ -99,7 +114,8 @@ def test_one_is_shown_with_payload_error_and_attempts(server: Server) -> None:
     assert "shop.py" in one["failures"][1]["traceback"]
     text = busway("dead", "show", one["letter"]["place"], cwd=server.cwd).out
     assert '"data": {}' in text
-    assert "attempt 2 at " in text
+    assert "attempts 1 to 2 from " in text
+    assert "(2 times)" in text
     assert text.count("Traceback") == 1
 
 
@@ -136,6 +152,16 @@ def test_a_patch_is_looked_at_first(server: Server) -> None:
 def test_they_are_discarded_and_redriven_to_the_mended_flow(tmp_path: Path) -> None:
     with with_dead_letters(tmp_path) as server:
         discard_and_redrive(server)
+
+
+def test_all_are_discarded_after_a_yes(tmp_path: Path) -> None:
+    with with_dead_letters(tmp_path) as server:
+        said = in_a_terminal("y", "dead", "discard", "--all", "--reason", "x", cwd=server.cwd)
+        assert "Discard 3 dead letters for good? [y/N]" in said
+        until(lambda: status(server.cwd)[-1] == 3, "they are discarded")
+        assert busway("dead", "groups", cwd=server.cwd).out.startswith("No dead letters")
+        ended = busway("dead", "discard", "--all", "--yes", "--reason", "x", cwd=server.cwd)
+        assert ended.code == 0, ended
 
 
 def discard_and_redrive(server: Server) -> None:

@@ -74,6 +74,37 @@ def test_a_dead_letter_for_people(server: Server) -> None:
     assert "Traceback" in out
 
 
+def test_a_story_ends_with_what_to_do_now(server: Server) -> None:
+    delivered = busway("event", "o-4", cwd=server.cwd).out
+    assert delivered.endswith(
+        "\nnow\n  nothing to do: every flow that wanted it has delivered it\n"
+    )
+    dead = busway("event", "o-3", cwd=server.cwd).out.splitlines()[-1]
+    place = busway("dead", "list", "--json", cwd=server.cwd).json()["items"][0]["place"]
+    assert dead == (
+        f"  checked: it is dead: mend what failed, then `busway dead redrive {place}`;"
+        f" or give it up: `busway dead discard {place} --reason …`"
+    )
+
+
+def test_an_event_is_found_by_what_is_in_it(server: Server) -> None:
+    by_data = ("event", "--where", "type=order.created", "--since", "yesterday")
+    one = busway(*by_data, "--where", "data.id=3", cwd=server.cwd)
+    assert one.out.startswith("o-3  order.created\n"), one
+    assert busway(*by_data, "--where", "data.id=3", "--json", cwd=server.cwd).json()["id"] == "o-3"
+    several = busway(*by_data, "--key", "ada", cwd=server.cwd)
+    assert "5 events fit: `busway event ID` tells the story of one" in several.out
+    assert len(busway(*by_data, "--json", cwd=server.cwd).json()["items"]) == 5
+    for wrong, says in (
+        (("event", "--where", "data.id=99"), "no such event is in the log"),
+        (("event", "o-3", "--where", "data.id=3"), "give either an id or what is in the event"),
+        (("event",), "give an event's id, or --where"),
+        (("event", "--since", "soon"), "'soon' is not a valid time"),
+    ):
+        ended = busway(*wrong, cwd=server.cwd)
+        assert (ended.code, ended.out, says in ended.err) == (1, "", True), ended
+
+
 def test_an_event_that_is_not_there(server: Server) -> None:
     ended = busway("event", "nobody", cwd=server.cwd)
     assert (ended.code, ended.out) == (1, "")

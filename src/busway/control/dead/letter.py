@@ -18,6 +18,8 @@ from busway.ports import Ledger
 
 _NO_NUMBER = 2**63
 """No partition and no offset is as large: what keeps them has 64 bits."""
+_MOST_GROUPS = 1_000
+_NO_FAILURE = "it waits behind an earlier event of its key"
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +81,12 @@ class LetterDetail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
-    """Dead letters of one flow with the same root cause: how many, since when, and one of them."""
+    """Failed events of one flow with the same root cause: how many, since when, and one of them.
+
+    ``count`` is ``dead`` and ``parked`` together; ``state`` is ``dead`` where one of them is.
+    ``example`` is the place of one, ``example_id`` its event's id, ``example_reason`` the text of
+    its last failure as it came.
+    """
 
     flow: str
     state: State
@@ -87,15 +94,30 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
     cause: str
     error: str
     count: int
+    dead: int = 0
+    parked: int = 0
     first_since: datetime
     last_since: datetime
     example: str
+    example_id: str = ""
+    example_reason: str = ""
 
 
-async def causes(ledger: Ledger, selection: Selection, limit: int = 100) -> Sequence[Cause]:
-    """Return a selection by root cause, the largest group first; its ``where`` is not looked at."""
-    groups = await ledger.groups(selection.query(limit=limit))
-    return [_cause(group, await _example(ledger, group)) for group in groups]
+async def causes(
+    ledger: Ledger, selection: Selection, limit: int = 100, *, both: bool = False
+) -> Sequence[Cause]:
+    """Return a selection by root cause, the largest group first; its ``where`` is not looked at.
+
+    ``both`` is for dead letters and parked events together.
+    """
+    query = selection.query(limit=limit)
+    if both:  # of a cause there is a group for each state: enough of them to add up
+        query = msgspec.structs.replace(query, state=None, limit=max(_MOST_GROUPS, 2 * limit))
+    found: dict[tuple[str, str], list[Group]] = {}
+    for group in await ledger.groups(query):
+        found.setdefault((group.flow, group.fingerprint), []).append(group)
+    merged = sorted(found.values(), key=lambda groups: -sum(one.count for one in groups))
+    return [_cause(groups, await _example(ledger, groups)) for groups in merged[:limit]]
 
 
 async def find(ledger: Ledger, name: str) -> Sequence[Trouble]:
@@ -134,20 +156,31 @@ def place_of(trouble: Trouble) -> str:
     return f"{trouble.flow}/{trouble.partition}/{trouble.offset}"
 
 
-async def _example(ledger: Ledger, group: Group) -> Trouble | None:
-    return await at_place(ledger, group.flow, group.partition, group.offset)
+async def _example(ledger: Ledger, groups: Sequence[Group]) -> Trouble | None:
+    one = _first(groups)
+    return await at_place(ledger, one.flow, one.partition, one.offset)
 
 
-def _cause(group: Group, example: Trouble | None) -> Cause:
+def _first(groups: Sequence[Group]) -> Group:
+    """Return the dead one of the groups of one cause, where there is one."""
+    return min(groups, key=lambda one: one.state)
+
+
+def _cause(groups: Sequence[Group], example: Trouble | None) -> Cause:
     last = example.failures[-1] if example and example.failures else None
+    group, counts = _first(groups), {one.state: one.count for one in groups}
     return Cause(
         flow=group.flow,
         state=group.state,
         fingerprint=group.fingerprint,
-        cause=title(last, group.fingerprint) if last else group.error,
+        cause=title(last, group.fingerprint) if last else group.error or _NO_FAILURE,
         error=group.error,
-        count=group.count,
-        first_since=group.first_since,
-        last_since=group.last_since,
+        count=sum(counts.values()),
+        dead=counts.get("dead", 0),
+        parked=counts.get("parked", 0),
+        first_since=min(one.first_since for one in groups),
+        last_since=max(one.last_since for one in groups),
         example=f"{group.flow}/{group.partition}/{group.offset}",
+        example_id=example.event_id if example else "",
+        example_reason=last.reason if last else "",
     )

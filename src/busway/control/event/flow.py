@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from busway.bus.follow import match
 from busway.clock import derived_id
 from busway.control.control import Control
+from busway.control.event.advice import advice
 from busway.control.event.fate import Evidence, Tally, fate, rule_of
 from busway.control.event.replay import Replayed, replayed
 from busway.control.event.story import NULL, Deed, FlowStory, Landed
@@ -54,11 +55,13 @@ async def flow_stories(control: Control, subject: Subject) -> Sequence[FlowStory
         await replayed(ledger),
     )
     lanes = [lane for lane in await ledger.lanes() if lane.partition == place.partition]
-    return [
+    stories = [
         await _flow_story(control, subject, lane, kept)
         for lane in lanes
         if not is_replay(lane.flow) or lane.start <= place.offset < lane.cursor
     ]
+    where, runs = f"{place.partition}/{place.offset}", control.program() is not None
+    return [replace(one, advice=advice(one, id, where, runs=runs)) for one in stories]
 
 
 async def _flow_story(control: Control, subject: Subject, lane: Lane, kept: _Kept) -> FlowStory:
@@ -81,7 +84,8 @@ async def _flow_story(control: Control, subject: Subject, lane: Lane, kept: _Kep
             return replace(story, landed=Landed(landing=Landing("file", replay.request.into)))
         return replace(story, landed=_landed(subject, evidence.version, record, lane))
     if story.state in ("waiting", "parked") and name in kept.statuses:
-        story = replace(story, held=await _held(control, kept.statuses[name]))
+        status = kept.statuses[name]
+        story = replace(story, held=await _held(control, status), held_state=status.state)
     if story.state == "parked" and story.due is None:
         story = replace(story, behind=await _behind(control.ledger, lane, subject))
     return story

@@ -67,7 +67,8 @@ class FlowStory(msgspec.Struct, frozen=True, kw_only=True):
     ``text`` says it in a sentence. ``matched`` is whether the flow's rule wants it (``null``: not
     known), ``why_not`` the clause that failed. ``since`` and ``until`` are between which times it
     happened; ``version`` is the code version that did it. ``ahead`` is how many events of the
-    backlog come before it, ``held`` what keeps the flow from delivering now. ``failures`` are the
+    backlog come before it, ``held`` what keeps the flow from delivering now (``held_state``:
+    ``paused``, ``down``, …). ``advice`` is what there is to do about it now. ``failures`` are the
     attempts that failed, ``due`` is when a parked event is tried next, ``behind`` the id of the
     event of its key that it waits for.
     """
@@ -86,11 +87,13 @@ class FlowStory(msgspec.Struct, frozen=True, kw_only=True):
     landed: Landed | None = None
     ahead: int | None = None
     held: str = ""
+    held_state: str = ""
     attempts: int = 0
     failures: tuple[Failure, ...] = ()
     due: datetime | None = None
     behind: str | None = None
     deeds: tuple[Deed, ...] = ()
+    advice: str = ""
 
 
 class Place(msgspec.Struct, frozen=True):

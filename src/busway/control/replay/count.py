@@ -11,7 +11,7 @@ from busway.bus.follow import Matched, match
 from busway.control.control import Control
 from busway.control.replay.landed import Landings, Live
 from busway.control.replay.match import Selected
-from busway.control.replay.operation import Request, flow_for, spans_of
+from busway.control.replay.operation import Request, flow_for, landed_before, spans_of
 from busway.delivery.replay import Selection, Span, mode
 from busway.event import Event, event_of
 from busway.flow import Flow
@@ -101,13 +101,16 @@ class _Look:
     def counted(self, total: int) -> Counted:
         """Return what was found."""
         skipped = 0 if self._note or self._request.force else self._landed
+        note = self._note
+        if skipped and skipped == self._selected:
+            note = f"nothing would be delivered: {landed_before(skipped)}"
         return Counted(
             flow=self._flow.name,
             total=total,
             selected=self._selected,
             landed=None if self._note else self._landed,
             going=self._selected - skipped,
-            note=self._note,
+            note=note,
         )
 
 

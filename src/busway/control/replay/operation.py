@@ -308,7 +308,8 @@ async def _standing(ledger: Ledger, job: Job, lanes: Mapping[str, Sequence[Lane]
     own = lanes.get(replay_name(job.flow, job.id), ())
     counts = sum((lane.counts for lane in own), Counts())
     jumped, done, total = await skipped(ledger, job.id), passed(own), job.total or 0
-    per_s = progress_of(job).per_s
+    per_s, request = progress_of(job).per_s, request_of(job)
+    told = _nothing_went(job, request, counts, jumped)
     return Replay(
         id=job.id,
         flow=job.flow,
@@ -316,7 +317,7 @@ async def _standing(ledger: Ledger, job: Job, lanes: Mapping[str, Sequence[Lane]
         who=job.who,
         created_at=job.created_at,
         changed_at=job.changed_at,
-        request=request_of(job),
+        request=request,
         total=total,
         done=done,
         delivered=counts.delivered,
@@ -326,5 +327,22 @@ async def _standing(ledger: Ledger, job: Job, lanes: Mapping[str, Sequence[Lane]
         dead=counts.dead,
         discarded=counts.discarded,
         left_s=(total - done) / per_s if job.state == "running" and per_s else None,
-        note=job.error,
+        note=job.error or told,
     )
+
+
+def _nothing_went(job: Job, request: Request, counts: Counts, skipped: int) -> str:
+    """Return why a replay that is done has given no event to its flow, if that is so."""
+    if job.state != "done" or counts.total > counts.filtered:
+        return ""
+    if skipped:
+        return f"nothing was delivered: {landed_before(skipped)}"
+    return "nothing was delivered: no event there fits the selection and the flow's rule"
+
+
+def landed_before(count: int) -> str:
+    """Return in a sentence that events are skipped, and what loads them again."""
+    events = (
+        "the only event that it selects" if count == 1 else f"all {count:,} events that it selects"
+    )
+    return f"{events} had landed before; --force loads what has landed again"

@@ -1,0 +1,90 @@
+"""Dead letters as people read them: by root cause, and one whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import typer
+
+from busway.cli.show import as_table
+from busway.control.dead.letter import Cause, LetterDetail
+from busway.outcome import Failure
+
+_REASON = 200
+
+
+def print_causes(causes: Sequence[Cause], *, cut: bool) -> None:
+    """Print groups, an example of each as it came, and how many they are together."""
+    rows = [
+        (
+            one.dead,
+            one.parked,
+            one.fingerprint or "-",
+            one.flow,
+            f"{one.last_since:%F %T}",
+            one.cause,
+        )
+        for one in causes
+    ]
+    as_table(("dead", "parked", "fingerprint", "flow", "last", "cause"), rows)
+    typer.echo()
+    examples = [(one.fingerprint or "-", one.example, _reason(one)) for one in causes]
+    as_table(("fingerprint", "example", "its last failure"), examples)
+    typer.echo()
+    dead, parked = sum(one.dead for one in causes), sum(one.parked for one in causes)
+    first = f"The first {len(causes):,} groups: " if cut else ""
+    typer.echo(f"{first}{dead:,} dead, {parked:,} parked{_ADVICE if parked else ''}")
+
+
+_ADVICE = " (parked events have attempts left and are tried again)"
+
+
+def _reason(cause: Cause) -> str:
+    text = f"{cause.error}: {cause.example_reason}" if cause.example_reason else cause.error or "-"
+    return text if len(text) <= _REASON else text[: _REASON - 1] + "…"
+
+
+def print_letter(found: LetterDetail) -> None:
+    """Print a dead letter whole: its payload, and every attempt."""
+    letter = found.letter
+    typer.echo(f"{letter.place}  {letter.id}  {letter.state} since {letter.since:%F %T}")
+    if letter.fingerprint:
+        typer.echo(f"cause {letter.fingerprint}: {letter.cause}")
+    typer.echo(msgspec.json.format(bytes(found.event), indent=2).decode())
+    for run in runs(found.failures):
+        typer.echo(_attempts(run))
+        typer.echo(run[-1].traceback or "", nl=False)
+
+
+def runs(failures: Sequence[Failure]) -> Iterator[Sequence[Failure]]:
+    """Yield failures that follow one another and say the same, so that each is shown once.
+
+    A run ends where the attempts begin anew, and where an error, its text, its traceback or the
+    code version is another one.
+    """
+    begin = 0
+    for end in range(1, len(failures) + 1):
+        if end == len(failures) or not _alike(failures[end - 1], failures[end]):
+            yield failures[begin:end]
+            begin = end
+
+
+def _alike(one: Failure, other: Failure) -> bool:
+    return _says(one) == _says(other) and other.attempt > one.attempt
+
+
+def _says(one: Failure) -> tuple[object, ...]:
+    return one.stage, one.error, one.reason, one.traceback, one.version
+
+
+def _attempts(run: Sequence[Failure]) -> str:
+    first, last = run[0], run[-1]
+    took = "" if last.took_ms is None else f", {last.took_ms:,.1f} ms"
+    which = f"attempt {first.attempt} at {first.at:%F %T}"
+    if len(run) > 1:
+        which = (
+            f"attempts {first.attempt} to {last.attempt} from {first.at:%F %T} to {last.at:%F %T}"
+            f" ({len(run)} times)"
+        )
+    return f"{which}, {last.stage}{took}: {last.error}: {last.reason} (code {last.version})"

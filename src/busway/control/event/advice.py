@@ -1,0 +1,82 @@
+"""What there is to do about an event now, from where it stands in a flow. Pure."""
+
+from __future__ import annotations
+
+from shlex import quote
+
+from busway.control.event.story import FlowStory
+from busway.lane import REPLAYS
+
+NOTHING = "nothing to do"
+
+
+def advice(story: FlowStory, id: str, place: str, *, runs: bool) -> str:
+    """Return what to do about an event in one flow; ``place`` is ``partition/offset``.
+
+    ``runs`` is whether something works the flows now.
+    """
+    if story.state in ("parked", "waiting"):
+        return _waits(story, _letter(story, place), runs=runs)
+    past = f"busway replay start {quote(story.flow)} --id {quote(id)}"
+    if story.why_not is not None and story.state == "filtered":
+        rule = story.why_not.text
+        return f"the rule filtered it: {rule}; to have it, change when= and `{past} --force`"
+    return _TEXTS.get(story.state, _UNKNOWN).format(
+        past=past,
+        letter=_letter(story, place),
+        destination=story.destination or "its destination",
+    )
+
+
+_TEXTS = {
+    "dead": "it is dead: mend what failed, then `busway dead redrive {letter}`;"
+    " or give it up: `busway dead discard {letter} --reason …`",
+    "filtered": "it was filtered; to have it, change the rule or the step and `{past} --force`",
+    "before_start": "it came before the flow began; to have it: `{past}`",
+    "discarded": "it was discarded; to have it nevertheless: `{past} --force`",
+    "delivered": NOTHING,
+}
+_UNKNOWN = "what became of it is not known exactly: look at {destination}"
+
+
+def _letter(story: FlowStory, place: str) -> str:
+    name = f"{story.flow}{REPLAYS}{story.replay}" if story.replay else story.flow
+    return quote(f"{name}/{place}")
+
+
+def _waits(story: FlowStory, letter: str, *, runs: bool) -> str:
+    if not story.declared:
+        return f"it waits, and no program has flow {story.flow} now: start one that has it"
+    if not runs:
+        return "it waits, and no server runs here: start it with `busway run`"
+    held = _held(story)
+    if held:
+        return held
+    if story.behind is not None:
+        return f"it waits for an earlier event of its key: see `busway event {quote(story.behind)}`"
+    if story.state == "parked":
+        at = f"at {story.due:%F %T} UTC" if story.due else "soon"
+        return f"it is tried again {at}; at once: `busway dead redrive {letter}`"
+    return (
+        "it waits for its turn in the backlog: nothing to do; `busway status` shows how far it is"
+    )
+
+
+def _held(story: FlowStory) -> str:
+    """Return what ends a hold of the flow, if there is one."""
+    word, text, flow = story.held_state, story.held, quote(story.flow)
+    match word:
+        case "paused":
+            whose = " --destination" if "destination paused" in text else ""
+            return f"it waits ({text}); to go on: `busway resume {flow}{whose}`"
+        case "window":
+            return f"it waits until the window closes ({text}); or `busway window skip {flow}`"
+        case "gone":
+            where = f"`busway resume {flow} --destination`"
+            return (
+                f"it waits for {story.destination} ({text}); when that takes events again: {where}"
+            )
+        case "down":
+            return f"it waits for {story.destination} ({text}), which is called again by itself"
+        case _:
+            return ""
