@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from busway.errors import SettingsError
+from busway.parameter import Declarable
 
 
-class Adaptive(msgspec.Struct, frozen=True):
+class Adaptive(Declarable, frozen=True):
     """As many at a time as the destination takes well: from ``least`` up to ``most``.
 
     It rises while answers stay as quick as they were with few requests, and falls when they become

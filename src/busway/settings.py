@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
 import msgspec
 from dotenv import load_dotenv
 
 from busway.errors import SettingsError
+from busway.parameter import checked
 
 PREFIX = "BUSWAY_"
 NO_PORT = -1
@@ -30,6 +31,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 class Env(msgspec.Struct, frozen=True):
     """A value that is taken from the environment when Busway starts, never at import."""
 
+    shown: ClassVar[str] = 'env("NAME")'
     name: str
     default: str | None = None
 
@@ -37,6 +39,7 @@ class Env(msgspec.Struct, frozen=True):
         return f"env({self.name!r})"
 
 
+@checked
 def env(name: str, default: str | None = None) -> Env:
     """Stand for the environment variable ``name`` in a declaration."""
     return Env(name, default)

@@ -10,6 +10,8 @@ from typing import Annotated
 from litestar import Litestar, Router
 from litestar.di import Provide
 from litestar.params import HeaderParameter
+from litestar.plugins import PluginProtocol
+from litestar.plugins.core import MsgspecDIPlugin
 from litestar.types import ASGIApp
 
 from busway.api import (
@@ -73,7 +75,7 @@ def create(
 def routed(control: Callable[[], Control], stopping: asyncio.Event | None = None) -> Litestar:
     """Return the routes alone, open to everybody."""
     end, load = stopping or asyncio.Event(), Load()
-    return Litestar(
+    return _Routes(
         [Router(PREFIX, route_handlers=ROUTERS)],
         dependencies={
             "control": Provide(control, sync_to_thread=False),
@@ -86,6 +88,14 @@ def routed(control: Callable[[], Control], stopping: asyncio.Event | None = None
         logging_config=None,
         openapi_config=config(version("busway")),
     )
+
+
+class _Routes(Litestar):
+    """Without what Litestar adds for Pydantic and takes long to import: our types are msgspec's."""
+
+    @staticmethod
+    def _get_default_plugins(plugins: list[PluginProtocol]) -> list[PluginProtocol]:
+        return [*plugins, MsgspecDIPlugin()]
 
 
 def who(

@@ -44,7 +44,8 @@ def as_error(error: BuswayError) -> None:
     from rich.console import Console  # noqa: PLC0415 - what a command that works need not load
 
     lines = str(error).splitlines()
-    text = lines[0] if len(lines) == 1 else "\n  ".join((f"{len(lines)} mistakes", *lines))
+    count = sum(not line.startswith(" ") for line in lines)
+    text = "\n".join(lines) if count <= 1 else "\n  ".join((f"{count} mistakes", *lines))
     Console(stderr=True, soft_wrap=True, highlight=False).print(
         f"busway: {text}", markup=False, style="red"
     )

@@ -11,6 +11,7 @@ import msgspec
 
 from busway.duration import seconds
 from busway.errors import SettingsError
+from busway.parameter import Declarable
 
 LONGEST_ASKED_S = 86_400.0
 ATTEMPTS = 10
@@ -18,7 +19,7 @@ Kind = Literal["exponential", "linear", "fixed"]
 Treatment = Literal["dead", "down", "retried"]
 
 
-class Backoff(msgspec.Struct, frozen=True, kw_only=True):
+class Backoff(Declarable, frozen=True, kw_only=True):
     """How long an event waits after each failed attempt, and when it is given up.
 
     Waits are ``exponential`` (``first``, then ``factor`` times longer each), ``linear`` (``first``,

@@ -6,11 +6,12 @@ import msgspec
 
 from busway.duration import seconds
 from busway.errors import SettingsError
+from busway.parameter import Declarable
 
 _SLICES = 10
 
 
-class Trip(msgspec.Struct, frozen=True, kw_only=True):
+class Trip(Declarable, frozen=True, kw_only=True):
     """When a breaker opens, beside at once for a destination that is down.
 
     It opens when ``ratio`` of the first attempts ``within`` a time failed (an answer like 500, not

@@ -12,12 +12,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import msgspec
 from cronsim import CronSim, CronSimError
 
 from busway.clock import derived_id
 from busway.duration import seconds
 from busway.errors import SettingsError
+from busway.parameter import Declarable
 
 LONGEST_S = 31 * 86_400.0
 _SHIFT = timedelta(hours=3)
@@ -27,7 +27,7 @@ _MOST_STARTS = 1_500
 _SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-class Window(msgspec.Struct, frozen=True):
+class Window(Declarable, frozen=True):
     """A recurring time in which a flow or a destination rests.
 
     >>> window = Window("0 2 * * SUN", "2h", "Europe/Berlin")

@@ -12,6 +12,7 @@ import msgspec
 from busway.engine import sqlite
 from busway.errors import SettingsError, StoreDamaged, StoreMoved
 from busway.lane import Change
+from busway.package import installing
 from busway.ports import Ledger, Sharing, Stores
 from busway.ports.moving import BELONGS_TO, MOVE, Move
 from busway.settings import Settings
@@ -175,7 +176,7 @@ def scheme_of(address: str) -> str:
 async def need(package: str, extra: str) -> None:
     """Raise :class:`SettingsError` when an engine's package is missing."""
     if await asyncio.to_thread(find_spec, package) is None:
-        raise SettingsError(f"this engine needs {package}: pip install 'busway[{extra}]'")
+        raise SettingsError(f"this engine needs {package}; {installing(package)}")
 
 
 _POSTGRES = ("postgresql", "postgres")

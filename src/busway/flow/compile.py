@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
-
-import msgspec
+from typing import Any, cast
 
 from busway.delivery.backoff import Backoff
 from busway.delivery.throttle import Rate
@@ -19,15 +17,17 @@ from busway.errors import FlowError, PatternError, SettingsError
 from busway.flow.beginning import Beginning, beginning
 from busway.flow.compile_alert import compile_alerts
 from busway.flow.compile_limit import compile_limits, limits_named
+from busway.flow.compile_sink import sink_mistakes
+from busway.flow.compile_step import step_mistakes
 from busway.flow.flow import Flow, Program
 from busway.flow.limit import Limit
 from busway.flow.option_delivery import breaker_of, disputes, retry_of
 from busway.flow.renaming import rename_mistakes
 from busway.flow.spec import App, Declaration
 from busway.flow.version import version_of
+from busway.parameter import holds_invalid
 from busway.ports import Sink
 from busway.rule import Pattern
-from busway.settings import Env, resolve
 from busway.step import Step
 
 OPTIONS = (
@@ -45,7 +45,7 @@ def compile_app(app: App) -> Program:
 
     Raises :class:`FlowError` whose text has one line a mistake: ``file:line: flow: what; fix``.
     """
-    mistakes: list[str] = []
+    mistakes = list(app.mistakes)
     limits = compile_limits(app.limits, mistakes)
     flows = [_Compiler(one, mistakes, app.limits).flow() for one in app.declarations]
     mistakes += _name_clashes(app.declarations)
@@ -99,7 +99,10 @@ class _Compiler:
         self._declaration = declaration
         self._mistakes = mistakes
         self._known = limits
-        self._given = declaration.options
+        given = declaration.options
+        self._broken = {name for name, value in given.items() if holds_invalid(value)}
+        """Options with a call that was wrong, as was noted when it was made."""
+        self._given = {name: given[name] for name in given if name not in self._broken}
 
     def flow(self) -> Flow | None:
         """Return the flow, or ``None`` when a mistake was noted."""
@@ -108,7 +111,7 @@ class _Compiler:
         name, pattern, sink = self._name(), self._pattern(), self._sink()
         steps, backoff, start = self._steps(), self._backoff(), self._start()
         rate, windows, trip, limits = self._rate(), self._windows(), self._trip(), self._limits()
-        if len(self._mistakes) > before or pattern is None or sink is None:
+        if len(self._mistakes) > before or self._broken or pattern is None or sink is None:
             return None
         return Flow(
             name=name,
@@ -136,12 +139,25 @@ class _Compiler:
                 near = difflib.get_close_matches(option, OPTIONS, 1)
                 fix = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(OPTIONS)}"
                 self._wrong(f"there is no option {option!r}; {fix}")
+        for option in ("ordered", "batch"):
+            value = self._given.get(option, False)
+            if not isinstance(value, bool):
+                self._wrong(f"{option} is {value!r}; give True or False")
+        if self._declaration.function is None:
+            for option in set(self._given) & {"timeout", "concurrency", "batch"}:
+                fix = "decorate one, or give steps=[Step(function, …)] with it"
+                self._wrong(f"{option} is for a decorated function, and there is none; {fix}")
 
     def _name(self) -> str:
         name = self._declaration.name
         if isinstance(name, str) and is_flow_name(name):
             return name
-        if name is None:
+        if callable(name):
+            called = getattr(name, "__name__", "…")
+            self._declaration.name = called
+            self._broken.add("to")
+            self._wrong("it decorates without parentheses; write @app.flow(to=…)")
+        elif name is None:
             self._wrong('it has no name; decorate a function, or call app.flow("name", …)')
         else:
             self._wrong("its name must begin with a letter and have letters, digits, _ . - only")
@@ -158,23 +174,13 @@ class _Compiler:
         return None
 
     def _sink(self) -> Sink | None:
+        if "to" in self._broken:
+            return None
         sink = self._given.get("to")
-        if isinstance(sink, Sink) and not isinstance(sink, type):
-            self._check_variables(sink)
-            return sink
-        what = "it has no sink" if sink is None else f"to is {type(sink).__name__}, not a sink"
-        self._wrong(f"{what}; give one of busway.sinks, like to=jsonl('out.jsonl')")
-        return None
-
-    def _check_variables(self, sink: object) -> None:
-        if not isinstance(sink, msgspec.Struct):
-            return
-        for field, value in msgspec.structs.asdict(sink).items():
-            for variable in _variables(value):
-                try:
-                    resolve(variable)
-                except SettingsError as error:
-                    self._wrong(f"to.{field}: {error}; set it, or put it into .env")
+        mistakes = list(sink_mistakes(sink))
+        for what in mistakes:
+            self._wrong(what)
+        return None if mistakes else cast(Sink, sink)
 
     def _steps(self) -> tuple[Step, ...]:
         given = self._given.get("steps", ())
@@ -187,12 +193,11 @@ class _Compiler:
         return tuple(step for step in steps if step is not None)
 
     def _step(self, one: object, number: int) -> Step | None:
-        if isinstance(one, Step):
-            return one
-        if callable(one):
-            return Step(one)
-        self._wrong(f"steps[{number}] is {type(one).__name__}; give a function or a Step")
-        return None
+        step = one if isinstance(one, Step) else Step(one) if callable(one) else None
+        if step is None:
+            self._wrong(f"steps[{number}] is {type(one).__name__}; give a function or a Step")
+            return None
+        return self._callable(step, f"steps[{number}]: ")
 
     def _decorated(self, function: Callable[..., Any]) -> Step | None:
         timeout_s = self._timeout_s()
@@ -200,7 +205,17 @@ class _Compiler:
         if not isinstance(concurrency, int) or concurrency < 1:
             self._wrong(f"concurrency is {concurrency!r}; give a whole number from 1")
             return None
-        return Step(function, timeout_s, bool(self._given.get("batch", False)), concurrency)
+        if not callable(function):
+            self._wrong(f"it decorates {type(function).__name__}; decorate a function")
+            return None
+        batch = bool(self._given.get("batch", False))
+        return self._callable(Step(function, timeout_s, batch, concurrency), "")
+
+    def _callable(self, step: Step, where: str) -> Step | None:
+        mistakes = list(step_mistakes(step))
+        for what in mistakes:
+            self._wrong(where + what)
+        return None if mistakes else step
 
     def _timeout_s(self) -> float:
         given = self._given.get("timeout", "60s")
@@ -261,12 +276,3 @@ class _Compiler:
         declared = repr((pattern.source, sink, shape))
         functions = [step.function for step in steps]
         return version_of(functions, declared, Path(self._declaration.file).resolve().parent)
-
-
-def _variables(value: object) -> Iterator[Env]:
-    """Yield what stands for environment variables in a field of a sink, in lists of them too."""
-    if isinstance(value, Env):
-        yield value
-    elif isinstance(value, tuple):
-        for one in value:
-            yield from _variables(one)

@@ -14,6 +14,7 @@ from busway.errors import SettingsError
 from busway.flow import condition as c
 from busway.flow.alert import Alert, AlertDeclaration, Kind, Unit
 from busway.flow.size import size_bytes
+from busway.parameter import holds_invalid
 from busway.ports import Sink
 
 OPTIONS = ("hold", "clear_below", "clear_above", "clear_hold")
@@ -64,6 +65,8 @@ class _Compiler:
         before, one = len(self._mistakes), self._declaration
         self._check_name()
         self._check_options()
+        if holds_invalid(one.condition):
+            return None
         if not isinstance(one.condition, c.Condition):
             what = f"its condition is {type(one.condition).__name__}"
             self._wrong(f"{what}; give one of busway.alerts, like dead_letters(flow='orders')")

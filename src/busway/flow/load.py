@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-import traceback
 from pathlib import Path
 from types import ModuleType
 
 from busway.errors import FlowError
+from busway.flow.load_error import is_own, load_error
 from busway.flow.spec import App
+from busway.parameter import noting
 
 
 def load_app(target: str) -> App:
@@ -21,7 +22,13 @@ def load_app(target: str) -> App:
     file, name = split_target(target)
     if not file.is_file():
         raise FlowError(f"{file}: there is no such file; give the path of a flows file")
-    return _app_of(_run(file.resolve()), file, name)
+    with noting() as mistakes:
+        try:
+            app = _app_of(_run(file.resolve()), file, name)
+        except FlowError as error:
+            raise FlowError("\n".join([*mistakes, str(error)])) from error
+    app.mistakes = mistakes
+    return app
 
 
 def split_target(target: str) -> tuple[Path, str]:
@@ -44,10 +51,8 @@ def _run(file: Path) -> ModuleType:
     sys.modules[file.stem] = module
     try:
         spec.loader.exec_module(module)
-    except SyntaxError as error:
-        raise FlowError(f"{error.filename}:{error.lineno}: {error.msg}") from error
     except (Exception, SystemExit) as error:  # a file that ends the process runs none
-        raise FlowError(_where(error, file)) from error
+        raise FlowError(load_error(error, file)) from error
     return module
 
 
@@ -55,20 +60,8 @@ def forget(home: Path) -> None:
     """Forget the modules that were loaded from a folder, so that they are read again."""
     for name, module in list(sys.modules.items()):
         origin = getattr(module, "__file__", None)
-        if origin and name != "__main__" and _belongs(Path(origin), home):
+        if origin and name != "__main__" and is_own(Path(origin), home):
             del sys.modules[name]
-
-
-def _belongs(origin: Path, home: Path) -> bool:
-    installed = {"site-packages", "dist-packages", ".venv", "busway"} & set(origin.parts)
-    return not installed and origin.resolve().is_relative_to(home)
-
-
-def _where(error: Exception | SystemExit, file: Path) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if Path(frame.filename).resolve().is_relative_to(file.parent)]
-    place = f"{own[-1].filename}:{own[-1].lineno}" if own else str(file)
-    return f"{place}: {type(error).__name__}: {error}; it must run without errors when loaded"
 
 
 def _app_of(module: ModuleType, file: Path, name: str) -> App:

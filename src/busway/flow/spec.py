@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import msgspec
 
 from busway.flow.alert import AlertDeclaration
 from busway.flow.limit import Limit
+from busway.parameter import caller, checked
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,12 +36,23 @@ class App:
     ['orders']
     """
 
+    declarations: list[Declaration]
+    alerts: list[AlertDeclaration]
+    limits: list[Limit]
+    mistakes: list[str]
+    """Calls in the flows file that were wrong."""
+
+    def __new__(cls, *_: object, **__: object) -> Self:
+        made = super().__new__(cls)
+        made.name, made.declarations, made.alerts = "", [], []
+        made.limits, made.mistakes = [], []
+        return made
+
+    @checked
     def __init__(self, name: str) -> None:
         self.name = name
-        self.declarations: list[Declaration] = []
-        self.alerts: list[AlertDeclaration] = []
-        self.limits: list[Limit] = []
 
+    @checked
     def flow(
         self,
         name: str | None = None,
@@ -65,9 +76,8 @@ class App:
         (``"5s"``), ``concurrency`` (of an ``async`` one, in each worker) and ``batch`` (it takes a
         list of events and returns a list of as many results).
         """
-        frame = sys._getframe(1)
         given = {"when": when, "to": to, "steps": steps, **options}
-        declaration = Declaration(frame.f_code.co_filename, frame.f_lineno, given, name)
+        declaration = Declaration(*caller(), given, name)
         self.declarations.append(declaration)
 
         def attach(function: F) -> F:
@@ -78,6 +88,7 @@ class App:
 
         return attach
 
+    @checked
     def limit(self, name: str, *, rate: object = None, concurrency: object = None) -> Limit:
         """Declare a limit that flows and steps can share.
 
@@ -86,11 +97,12 @@ class App:
         is for each of them. Flows deliver under it with the option ``limit``; in a step
         ``with crm:`` holds it.
         """
-        frame = sys._getframe(1)
-        place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        file, line = caller()
+        place = f"{file}:{line}"
         self.limits.append(Limit(name, rate, concurrency, place))
         return self.limits[-1]
 
+    @checked
     def alert(self, name: str, condition: object, **options: Any) -> None:
         """Declare an alert: events on the bus when a condition of :mod:`busway.alerts` holds.
 
@@ -98,6 +110,4 @@ class App:
         ``clear_below`` (``clear_above`` where less is worse: a second threshold, for clearing) and
         ``clear_hold`` (for how long, the same as ``hold`` unless given).
         """
-        frame = sys._getframe(1)
-        place = (frame.f_code.co_filename, frame.f_lineno)
-        self.alerts.append(AlertDeclaration(*place, name, condition, options))
+        self.alerts.append(AlertDeclaration(*caller(), name, condition, options))

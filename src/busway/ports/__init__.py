@@ -4,6 +4,7 @@ from busway.ports.intake import Addressed, Appended, Intake
 from busway.ports.ledger import Ledger
 from busway.ports.log import Batch, Dated, Draft, Log, Revocable
 from busway.ports.sink import (
+    Checkable,
     Destination,
     Item,
     KeepsPositions,
@@ -23,6 +24,7 @@ __all__ = [
     "Addressed",
     "Appended",
     "Batch",
+    "Checkable",
     "Dated",
     "Destination",
     "Draft",

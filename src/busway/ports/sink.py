@@ -138,6 +138,17 @@ class Sink(Protocol):
         ...
 
 
+@runtime_checkable
+class Checkable(Protocol):
+    """A sink that can be checked before it is opened: a start reports all mistakes at once."""
+
+    def check(self) -> None:
+        """Raise :class:`SinkError` for a configuration that can never work. No I/O over a network.
+
+        Called when the flows are compiled, with all variables set."""
+        ...
+
+
 class Landing(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where a sink's results are to be found: a row of a table (by its ``key`` columns, where it
     has some), a line of a file, a request, an event on the bus, a line of output."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import msgspec
-
 from busway.attribute import HOPS, LONGEST, RESERVED_TYPE, is_reserved_type, over_length
 from busway.errors import EventError, SinkError, StoreFull
 from busway.event import Event
 from busway.lane import flow_of
 from busway.outcome import DELIVERED, Down, Outcome, Rejected
+from busway.parameter import DeclarableFunction
 from busway.ports import Item, Landing, Load, Supplies
 
 MAX_HOPS = 32
@@ -22,7 +21,7 @@ _OWN = tuple(name for name in LONGEST if name not in ("causationid", "correlatio
 """The attributes whose length is checked: the others are those of an event that was accepted."""
 
 
-class Bus(msgspec.Struct, frozen=True):
+class Bus(DeclarableFunction, frozen=True):
     """The bus itself: how flows are chained.
 
     A result that is no event gets ``type`` (the flow's name when not given) and ``source``
@@ -43,6 +42,10 @@ class Bus(msgspec.Struct, frozen=True):
         return Landing("event", f"the bus, as {self.type}" if self.type else "the bus")
 
     async def open(self, supplies: Supplies) -> BusDestination:
+        self.check()
+        return BusDestination(self, supplies)
+
+    def check(self) -> None:
         for name in ("type", "source"):
             if reason := over_length(name, getattr(self, name)):
                 raise SinkError(f"bus({name}=…): {reason}")
@@ -51,7 +54,6 @@ class Bus(msgspec.Struct, frozen=True):
                 f"bus(type={self.type!r}): types that begin with {RESERVED_TYPE!r} are reserved for"
                 " Busway's own events; give another type"
             )
-        return BusDestination(self, supplies)
 
 
 class BusDestination:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import get_args
 from urllib.parse import urlsplit
 
 import msgspec
 
 from busway.errors import SinkError
 from busway.outcome import Outcome, Rejected
+from busway.parameter import DeclarableFunction
 from busway.ports import Destination, Landing, Load, Supplies
 from busway.settings import Env, resolve
 from busway.sink.chat_message import Kind, escaped, message
@@ -22,7 +22,7 @@ _REQUESTS = 1
 """How many messages are on their way at a time: chats want them one after the other."""
 
 
-class Chat(msgspec.Struct, frozen=True):
+class Chat(DeclarableFunction, frozen=True):
     """The incoming webhook of a chat: ``kind`` is ``slack``, ``mattermost``, ``discord`` or
     ``teams``.
 
@@ -53,10 +53,12 @@ class Chat(msgspec.Struct, frozen=True):
 
         return ChatDestination(self.kind, text, HttpDestination(endpoint))
 
+    def check(self) -> None:
+        self.endpoint()
+        filler("chat", "text", self.text)
+
     def endpoint(self) -> Endpoint:
         """Return where messages are posted. Raises :class:`SinkError` for what never works."""
-        if self.kind not in get_args(Kind):
-            raise SinkError(f"chat(kind={self.kind!r}): give one of {', '.join(get_args(Kind))}")
         url = resolve(self.url)
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 
-import msgspec
-
 from busway.event import Event
 from busway.json_text import encode_json
 from busway.outcome import DELIVERED, Down, Outcome, Rejected
+from busway.parameter import DeclarableFunction
 from busway.ports import Item, Landing, Load, Supplies
 
 
-class Console(msgspec.Struct, frozen=True):
+class Console(DeclarableFunction, frozen=True):
     """Standard output: the flow, the type of the event, and each result as JSON.
 
     >>> Console().name

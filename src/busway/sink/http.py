@@ -11,6 +11,7 @@ import msgspec
 
 from busway.concurrency import Concurrency, concurrency
 from busway.errors import SettingsError, SinkError
+from busway.parameter import DeclarableFunction
 from busway.ports import Destination, Landing, Supplies
 from busway.settings import Env, resolve
 from busway.sink.declared import check_count, label, seconds
@@ -22,7 +23,7 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
-class Http(msgspec.Struct, frozen=True):
+class Http(DeclarableFunction, frozen=True):
     """An HTTP endpoint that takes each result in a request of its own, or ``batch`` in one.
 
     >>> Http("https://user:password@crm.example/orders?token=1").name
@@ -66,6 +67,9 @@ class Http(msgspec.Struct, frozen=True):
 
         return HttpDestination(self.endpoint())
 
+    def check(self) -> None:
+        self.endpoint()
+
     def endpoint(self) -> Endpoint:
         """Return this with its variables filled in.
 
@@ -77,8 +81,6 @@ class Http(msgspec.Struct, frozen=True):
             raise SinkError(f"http({without_secrets(url)!r}): give a URL like https://host/path")
         if not _TOKEN.fullmatch(self.method):
             raise SinkError(f"http(method={self.method!r}): give a method like POST or PUT")
-        if self.batch_format not in ("json", "ndjson"):
-            raise SinkError(f"http(batch_format={self.batch_format!r}): give json or ndjson")
         for name, value in headers:
             if not _TOKEN.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
                 raise SinkError(f"http(headers=…): {name!r} is not a header, or its value is not")

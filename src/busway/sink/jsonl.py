@@ -15,6 +15,7 @@ from busway.errors import SinkError
 from busway.event import Event
 from busway.json_text import encode_json
 from busway.outcome import DELIVERED, UNTRIED, Down, Outcome, Rejected
+from busway.parameter import DeclarableFunction
 from busway.ports import Landing, Load, Standing, Supplies
 from busway.settings import Env, resolve
 from busway.sink import sqlite_position
@@ -25,7 +26,7 @@ from busway.sink.sqlite_file import FILES, SqliteFile, down
 from busway.sink.statement import statement
 
 
-class Jsonl(msgspec.Struct, frozen=True):
+class Jsonl(DeclarableFunction, frozen=True):
     """A file of JSON lines that holds each event's results exactly once.
 
     What is committed of it is kept in ``<path>.busway``; whatever is behind that in the file is
@@ -49,12 +50,16 @@ class Jsonl(msgspec.Struct, frozen=True):
         return Landing("file", label(self.path))
 
     async def open(self, supplies: Supplies) -> JsonlDestination:
+        self.check()
         path = resolve(self.path)
-        if not path or path.endswith("/"):
-            raise SinkError(f"jsonl({path!r}): give the path of a file")
         destination = JsonlDestination(Path(path), FILES.take(f"{path}.busway"))
         await destination.restore()
         return destination
+
+    def check(self) -> None:
+        path = resolve(self.path)
+        if not path or path.endswith("/"):
+            raise SinkError(f"jsonl({path!r}): give the path of a file")
 
 
 class JsonlDestination:

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from busway.errors import SinkError
+from busway.package import installing
+from busway.parameter import DeclarableFunction
 from busway.ports import Destination, Landing, Supplies
 from busway.settings import Env, resolve
 from busway.sink.declared import (
@@ -24,7 +26,7 @@ from busway.sink.declared import (
 from busway.sink.postgres_relation import Relation
 
 
-class Postgres(msgspec.Struct, frozen=True):
+class Postgres(DeclarableFunction, frozen=True):
     """A table of a PostgreSQL database that each event's rows are in exactly once.
 
     >>> Postgres("postgresql://me:secret@db.example/shop", table="orders", key="order_id").name
@@ -69,11 +71,14 @@ class Postgres(msgspec.Struct, frozen=True):
 
     async def open(self, supplies: Supplies) -> Destination:
         if find_spec("asyncpg") is None:
-            raise SinkError("the postgres sink needs asyncpg: pip install 'busway[postgres]'")
+            raise SinkError(f"the postgres sink needs asyncpg; {installing('asyncpg')}")
         # asyncpg is an extra: who does not use this sink need not have it.
         from busway.sink.postgres_destination import PostgresDestination  # noqa: PLC0415
 
         return PostgresDestination(self.relation())
+
+    def check(self) -> None:
+        self.relation()
 
     def relation(self) -> Relation:
         """Return this with its variables filled in.

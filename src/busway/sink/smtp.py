@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Sequence
-from typing import get_args
 
 import msgspec
 
 from busway.errors import SinkError
+from busway.parameter import DeclarableFunction
 from busway.ports import Destination, Landing, Supplies
 from busway.settings import Env, resolve
 from busway.sink.declared import check_count, label, seconds
@@ -19,7 +19,7 @@ from busway.sink.template import Text, filler
 _PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
 
-class Smtp(msgspec.Struct, frozen=True):
+class Smtp(DeclarableFunction, frozen=True):
     """A mail server that takes each result as a message of its own.
 
     >>> Smtp("mail.example", sender="busway@shop.example", to="ops@shop.example").name
@@ -68,22 +68,27 @@ class Smtp(msgspec.Struct, frozen=True):
         # aiosmtplib takes its time to import, which only a flow that uses it should pay.
         from busway.sink.smtp_destination import SmtpDestination  # noqa: PLC0415
 
-        letters = Letters(
+        return SmtpDestination(self.server(), self.letters())
+
+    def check(self) -> None:
+        self.server()
+        self.letters()
+
+    def letters(self) -> Letters:
+        """Return how mails are written. Raises :class:`SinkError` for what can never work."""
+        return Letters(
             sender=addresses("sender", resolve(self.sender))[0],
             to=recipients(self.to),
             subject=filler("smtp", "subject", self.subject),
             text=None if self.text is None else filler("smtp", "text", self.text),
             html=None if self.html is None else filler("smtp", "html", self.html),
         )
-        return SmtpDestination(self.server(), letters)
 
     def server(self) -> Server:
         """Return the server with its variables filled in.
 
         Raises :class:`SinkError` for what can never work.
         """
-        if self.tls not in get_args(Tls):
-            raise SinkError(f"smtp(tls={self.tls!r}): give one of {', '.join(get_args(Tls))}")
         check_count("smtp", "connections", self.connections)
         port = _PORTS[self.tls] if self.port is None else self.port
         check_count("smtp", "port", port)

@@ -12,6 +12,7 @@ import msgspec
 
 from busway.errors import SinkError
 from busway.outcome import DELIVERED, UNTRIED, Down, Outcome
+from busway.parameter import DeclarableFunction
 from busway.ports import Landing, Load, Standing, Supplies
 from busway.settings import Env, resolve
 from busway.sink import sqlite_position
@@ -23,7 +24,7 @@ from busway.sink.sqlite_file import FILES, SqliteFile, down
 from busway.sink.sqlite_table import NoTable, SqliteTable
 
 
-class Sqlite(msgspec.Struct, frozen=True):
+class Sqlite(DeclarableFunction, frozen=True):
     """A table of a SQLite database that each event's rows are in exactly once.
 
     >>> sqlite = Sqlite
@@ -57,14 +58,17 @@ class Sqlite(msgspec.Struct, frozen=True):
         return Landing("table", f"{self.table} of sqlite {label(self.path)}", key_columns(self.key))
 
     async def open(self, supplies: Supplies) -> SqliteDestination:
-        path = resolve(self.path)
-        key = key_columns(self.key)
-        if not path or path.startswith((":memory:", "file:")):
-            raise SinkError(f"sqlite({path!r}): give the path of a database file")
-        check_table("sqlite", self.table, key)
+        self.check()
+        path, key = resolve(self.path), key_columns(self.key)
         shapes = Shapes(self.table, key, self.create, str.lower)
         table = SqliteTable(shapes, dict(column_types(self.columns)))
         return SqliteDestination(FILES.take(path), table)
+
+    def check(self) -> None:
+        path = resolve(self.path)
+        if not path or path.startswith((":memory:", "file:")):
+            raise SinkError(f"sqlite({path!r}): give the path of a database file")
+        check_table("sqlite", self.table, key_columns(self.key))
 
 
 class SqliteDestination:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from busway.errors import Interruption
+from busway.parameter import Declarable
 
 DEFAULT_TIMEOUT_S = 60.0
 
@@ -17,7 +18,7 @@ class StepTimeout(Interruption):
     """Raised inside a step that takes longer than its limit; ``except Exception`` lets it pass."""
 
 
-class Step(msgspec.Struct, frozen=True):
+class Step(Declarable, frozen=True):
     """A plain function and how to run it.
 
     ``function`` takes an event, or the list of a whole batch's events where ``batch`` is set, and

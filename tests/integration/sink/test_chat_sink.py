@@ -111,7 +111,6 @@ async def test_the_url_is_a_secret(target: HttpTarget) -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"kind": "irc"}, "give one of slack, mattermost, discord, teams"),
         ({"text": "{data.text}"}, "there is no {data.text}"),
         ({"timeout": 0}, "give a time like"),
     ],

@@ -398,7 +398,6 @@ async def test_variables_are_taken_when_it_is_opened(
         ("http://x/", {"timeout": 0}),
         ("http://x/", {"concurrency": 0}),
         ("http://x/", {"batch": 0}),
-        ("http://x/", {"batch_format": "xml"}),
         ("http://x/", {"headers": {"a b": "c"}}),
         ("http://x/", {"headers": {"a": "b\nc"}}),
     ],

@@ -110,8 +110,8 @@ def test_what_is_declared_is_what_runs() -> None:
     ("text", "reason"),
     [
         ("x = (", r"flows.py:1: "),
-        ("\n1 / 0", r"flows.py:2: ZeroDivisionError: .*; it must run"),
-        ("\nimport sys; sys.exit(3)", r"flows.py:2: SystemExit: 3; it must run"),
+        ("\n1 / 0", r"flows.py:2: ZeroDivisionError: .*; a flows file must load"),
+        ("\nimport sys; sys.exit(3)", r"flows.py:2: it ends the process \(SystemExit: 3\)"),
         ("x = 1", "it has no App; add app"),
         ("from busway import App\na, b = App('a'), App('b')", r"several Apps \(a, b\); name one"),
     ],

@@ -1,0 +1,59 @@
+"""What is wrong with the sink of a flow: found before anything is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from busway.errors import BuswayError, SettingsError
+from busway.parameter import DeclarableFunction, brace_mistake, takes_template
+from busway.ports import Checkable, Sink
+from busway.settings import Env, resolve
+
+
+def sink_mistakes(sink: object) -> Iterator[str]:
+    """Yield what is wrong: no sink at all, unset variables, what its kind can never work with."""
+    if not isinstance(sink, Sink) or isinstance(sink, type):
+        yield f"{_not_a_sink(sink)}; give one of busway.sinks, like to=jsonl('out.jsonl')"
+        return
+    mistakes = list(_variable_mistakes(sink))
+    yield from mistakes
+    if not mistakes and isinstance(sink, Checkable):
+        try:
+            sink.check()
+        except BuswayError as error:
+            yield f"to: {error}"
+
+
+def _not_a_sink(given: object) -> str:
+    if given is None:
+        return "it has no sink"
+    if isinstance(given, type) or callable(given):
+        name = getattr(given, "__name__", type(given).__name__).lower()
+        return f"to is {name}, which was not called: write to={name}(…)"
+    return f"to is {type(given).__name__}, not a sink"
+
+
+def _variable_mistakes(sink: object) -> Iterator[str]:
+    fields = msgspec.structs.asdict(sink) if isinstance(sink, msgspec.Struct) else {}
+    for field, value in fields.items():
+        for variable in _variables(value):
+            try:
+                found = resolve(variable)
+            except SettingsError as error:
+                yield f"to.{field}: {error}; set it, or put it into .env"
+                continue
+            if isinstance(sink, DeclarableFunction) and not takes_template(type(sink), field):
+                what = brace_mistake(field, found)
+                if what:
+                    yield f"to.{field}: in the environment variable {variable.name}: {what}"
+
+
+def _variables(value: object) -> Iterator[Env]:
+    """Yield what stands for environment variables in a field of a sink, in lists of them too."""
+    if isinstance(value, Env):
+        yield value
+    elif isinstance(value, tuple):
+        for one in value:
+            yield from _variables(one)

@@ -1,0 +1,51 @@
+"""Whether a function can be a step: how it will be called is tried before the first event."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from busway.step import Step
+
+_ONE = object()
+
+
+def step_mistakes(step: Step) -> Iterator[str]:
+    """Yield why a step can never be called with an event, or with the events of a batch."""
+    function, takes = step.function, "the list of events" if step.batch else "the event"
+    if inspect.isclass(function):
+        yield f"{step.name} is a class; give a function, or an object that can be called"
+    elif not callable(function):
+        yield f"{type(function).__name__} is not callable; give a function"
+    else:
+        yield from _call_mistakes(function, step.name, takes)
+
+
+def _call_mistakes(function: Callable[..., Any], name: str, takes: str) -> Iterator[str]:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some functions in C do not say what they take
+        return
+    try:
+        signature.bind(_ONE)
+    except TypeError:
+        parameters = list(signature.parameters.values())
+        last = name.rpartition(".")[2]
+        called = last if last.isidentifier() else "step"
+        example = f"def {called}({'events' if takes[4] == 'l' else 'event'}): …"
+        yield f"{name} takes {_listed(parameters)}; a step takes one: {takes}, like {example}"
+
+
+def _listed(parameters: list[inspect.Parameter]) -> str:
+    if not parameters:
+        return "no parameter"
+    named = [one.name for one in parameters if one.kind is one.KEYWORD_ONLY]
+    if len(named) == len(parameters):
+        return f"its parameters by name only ({', '.join(named)})"
+    needed = [
+        one.name
+        for one in parameters
+        if one.default is one.empty and one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)
+    ]
+    return f"{len(needed)} parameters ({', '.join(needed)})"

@@ -1,0 +1,109 @@
+"""Whether a value has the type that a parameter declares, and what to give if it has not.
+
+Only what annotations of declarations use is known: anything else is taken as it is.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+WORDS: Mapping[Any, str] = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "True or False",
+    NoneType: "None",
+}
+_LONGEST_SHOWN = 60
+
+
+def fits(value: object, kind: Any) -> bool:
+    """Say whether a value is of a type.
+
+    >>> fits("orders", str | None), fits(True, int), fits("ab", Iterable[str])
+    (True, False, False)
+    """
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return any(fits(value, one) for one in arguments)
+    if origin is Literal:
+        return any(value == one and type(value) is type(one) for one in arguments)
+    if origin is Callable:
+        return callable(value)
+    if isinstance(origin, type):
+        return isinstance(value, origin) and _has_items(value, origin, arguments)
+    return not isinstance(kind, type) or _is_a(value, kind)
+
+
+def _is_a(value: object, kind: type) -> bool:
+    if kind in (int, float) and isinstance(value, bool):
+        return False
+    return kind is Any or isinstance(value, int | float if kind is float else kind)
+
+
+def _has_items(value: object, origin: type, arguments: tuple[Any, ...]) -> bool:
+    if isinstance(value, Mapping):
+        key, item = arguments
+        return all(fits(one, key) and fits(of, item) for one, of in value.items())
+    if isinstance(value, tuple) and origin is tuple and Ellipsis not in arguments:
+        pairs = zip(value, arguments, strict=False)
+        return len(value) == len(arguments) and all(fits(one, of) for one, of in pairs)
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(fits(one, arguments[0]) for one in value)
+    return not isinstance(value, str | bytes)
+
+
+def wanted(kind: Any) -> str:
+    """Say what a parameter takes.
+
+    >>> wanted(int | None), wanted(Literal["json", "ndjson"] | float)
+    ('a whole number or None', "'json', 'ndjson' or a number")
+    """
+    found = list(dict.fromkeys(_words(kind)))
+    return ", ".join(found[:-1]) + " or " + found[-1] if len(found) > 1 else found[0]
+
+
+def _words(kind: Any) -> Iterator[str]:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        for one in arguments:
+            yield from _words(one)
+    elif origin is Literal:
+        yield from map(repr, arguments)
+    elif origin is Callable:
+        yield "a function"
+    elif isinstance(origin, type) and issubclass(origin, Mapping):
+        yield "a dict"
+    elif isinstance(origin, type) and issubclass(origin, Iterable):
+        yield "a list"
+    elif kind in WORDS:
+        yield WORDS[kind]
+    elif getattr(kind, "__name__", "") != "UnsetType":
+        name = str(getattr(kind, "__name__", kind))
+        yield getattr(kind, "shown", f"{'an' if name[0] in 'AEIO' else 'a'} {name}")
+
+
+def likely(value: object, kind: Any) -> str:
+    """Return the choice of a type that a text was meant to be, or an empty text.
+
+    >>> likely("slak", Literal["slack", "teams"])
+    'slack'
+    """
+    if get_origin(kind) in (Union, UnionType):
+        return next(filter(None, (likely(value, one) for one in get_args(kind))), "")
+    if get_origin(kind) is not Literal or not isinstance(value, str):
+        return ""
+    choices = [one for one in get_args(kind) if isinstance(one, str)]
+    near = difflib.get_close_matches(value.lower(), choices, 1)
+    return near[0] if near else ""
+
+
+def shown(value: object) -> str:
+    """Return a value for a person, with its type where the value does not show it."""
+    text = repr(value)
+    if isinstance(value, str | int | float | bool | None) and len(text) <= _LONGEST_SHOWN:
+        return text
+    return f"a {type(value).__name__}"
