@@ -25,9 +25,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from busway.redact import redacted
+
 
 class BuswayError(Exception):
-    """The root: ``except BuswayError`` catches what Busway says about your input or set-up."""
+    """The root: ``except BuswayError`` catches what Busway says about your input or set-up.
+
+    Its text often holds what a library said, so that no secret of an address is in it.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(redacted(one) if isinstance(one, str) else one for one in args))
 
 
 class PatternError(BuswayError):

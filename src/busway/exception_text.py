@@ -48,15 +48,15 @@ def exception_text(error: BaseException, own: str = "") -> ExceptionText:
 
     Frames of files with ``own`` in their path, which lead to the code that failed, are left out.
     """
-    reason = redacted(_message(error)[:_LONGEST_REASON])
+    reason = redacted(_message(error))[:_LONGEST_REASON]
     shown = _or_nothing(lambda: "".join(_story(error, own)))
-    tail = redacted(_writable(shown)[-_LONGEST_TRACEBACK:])
+    tail = redacted(_writable(shown))[-_LONGEST_TRACEBACK:]
     return ExceptionText(_name(error), reason, tail)
 
 
 def exception_line(error: BaseException) -> str:
     """Return an exception's name and message in one line of text."""
-    return ExceptionText(_name(error), redacted(_message(error)[:_LONGEST_REASON]), "").line
+    return ExceptionText(_name(error), redacted(_message(error))[:_LONGEST_REASON], "").line
 
 
 def _name(error: BaseException) -> str:

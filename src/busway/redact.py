@@ -1,8 +1,180 @@
-"""Take secrets out of a text that a library, a destination or the user's code has made. Pure."""
+"""Take secrets out of a text that a library, a destination or the user's code has made. Pure.
+
+What looks like a secret goes from every text: user and password of a URL, the values of its query,
+long mixed parts of its path, all of the path at webhooks that are known for it, and values of names
+like ``token``. What is known to be a secret goes wherever it stands, also
+percent-encoded, quoted, or cut off at the end of a text (:class:`Redactor`).
+"""
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterable
+from urllib.parse import quote, quote_plus, unquote
+
+MASK = "***"
+_LEAST = 4
+"""Shorter texts are no secrets: they would be found in every other word."""
+_TAIL = 6
+"""How much of a secret at the end of a text that was cut off is taken for one."""
+
+_URL = re.compile(
+    r"\b(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{1,30})://"
+    r"(?P<authority>[^\s\"'<>\\/?#(){}\[\]|,]*(?:\[[0-9A-Fa-f:.]+\](?::\d+)?)?)"
+    r"(?P<rest>(?:(?!,?[A-Za-z][A-Za-z0-9+.-]*://)[^\s\"'<>\\(){}\[\]|])*)"
+)
+_HOOKS = re.compile(
+    r"(?:^|\.)(?:hooks\.slack\.com|hooks\.zapier\.com|webhook\.site|chat\.googleapis\.com"
+    r"|api\.telegram\.org|(?:webhook\.)?office\.com|logic\.azure\.com|maker\.ifttt\.com"
+    r"|hook\.[\w.]*make\.com|hooks\.[\w.-]+)(?::\d+)?$|discord(?:app)?\.com(?::\d+)?$",
+    re.IGNORECASE,
+)
+_ANY_NAME = (
+    r"[\w.-]*(?:password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key"
+    r"|signature|credentials?|authorization|cookie)[\w-]*|pwd|pass|sig|auth|jwt"
+)
+SECRET_NAME = re.compile(_ANY_NAME, re.IGNORECASE)
+_VALUE = r"(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[^\s\"'&,;<>(){}\[\]|]+)"
+_ASSIGNED = re.compile(rf"(?<![\w.-])(?P<name>{_ANY_NAME})=(?P<value>{_VALUE})", re.IGNORECASE)
+_QUOTED = re.compile(
+    rf"(?P<name>(?P<quote>\\?[\"'])(?:{_ANY_NAME})(?P=quote)\s*[:,]\s*[bBrRuU]?)"
+    r"(?P<value>(?P<open>\\?[\"'])(?:(?!(?P=open)).)*(?P=open)?)",
+    re.IGNORECASE,
+)
+_HEADER = re.compile(
+    rf"(?<![\w.-])(?P<name>(?:{_ANY_NAME}):\s+(?:(?:Bearer|Basic|Token|Digest)\s+)?)"
+    r"(?P<value>(?=[^\s,;]*\d)[^\s\"',;<>]{8,})",
+    re.IGNORECASE,
+)
+_SCHEME = re.compile(
+    r"\b(?P<name>(?:Bearer|Basic)\s+)(?P<value>(?=[^\s\"']*[\d=.])[\w.~+/=-]{8,})", re.IGNORECASE
+)
+_WELL_KNOWN = re.compile(
+    r"\b(?:xox[a-z]-[\w-]{8,}|gh[a-z]_\w{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}"
+    r"|[sr]k_(?:live|test)_\w{8,}|sk-[\w-]{20,}|whsec_[\w+/=]{16,}|AKIA[0-9A-Z]{12,}"
+    r"|AIza[\w-]{30,}|SG\.[\w-]{16,}\.[\w-]{16,}|eyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*)?)"
+)
+_MIXED = re.compile(r"(?=[^\d]*\d)(?=[^A-Za-z]*[A-Za-z])[\w.~%+=:@!$*-]{16,}|[\w~%+=-]{24,}")
+
+
+_ANY = re.compile(
+    r"://|passw|passphr|secret|token|key|signature|credential|authorization|cookie|pwd|pass|sig|auth"
+    r"|jwt|bearer|basic|xox|gh[a-z]_|github_|glpat|sk-|[sr]k_|whsec|akia|aiza|sg\.|eyj",
+    re.IGNORECASE,
+)
+"""What there is of all this in a text that has any of it."""
+
 
 def redacted(text: str) -> str:
-    """Return a text without the secrets in it."""
-    return text
+    """Return a text without what looks like a secret.
+
+    >>> redacted("GET https://ann:pw@api.example/v1/orders?token=abc failed")
+    'GET https://***@api.example/v1/orders?token=*** failed'
+    >>> redacted("connect(host=db.example, password='hunter2')")
+    'connect(host=db.example, password=***)'
+    """
+    if _ANY.search(text) is None:
+        return text
+    if "://" in text:
+        text = _URL.sub(_url, text)
+    text = _ASSIGNED.sub(rf"\g<name>={MASK}", text)
+    if ":" in text or "," in text:
+        text = _QUOTED.sub(_quoted, text)
+        text = _HEADER.sub(rf"\g<name>{MASK}", text)
+    text = _SCHEME.sub(rf"\g<name>{MASK}", text)
+    return _WELL_KNOWN.sub(MASK, text)
+
+
+def _quoted(found: re.Match[str]) -> str:
+    return f"{found['name']}{found['open']}{MASK}{found['open']}"
+
+
+def _url(found: re.Match[str]) -> str:
+    scheme, host, rest = found["scheme"], found["authority"], found["rest"]
+    user, at, host = host.rpartition("@")
+    if "@" in rest and _is_userinfo(scheme, host):  # a password with a slash in it
+        before, at, after = rest.rpartition("@")
+        user, (host, slash, path) = before or user, after.partition("/")
+        rest = slash + path
+    shown = f"{scheme}://{MASK + '@' if at else ''}{host}"
+    if _HOOKS.search(host):
+        return shown + (f"/{MASK}" if len(rest) > 1 else rest)
+    before, mark, fragment = rest.partition("#")
+    path, asked, query = before.partition("?")
+    shown += "/".join(map(_segment, path.split("/")))
+    if asked:
+        shown += asked + "&".join(_parameter(one) for one in query.split("&"))
+    return shown + mark + (MASK if "=" in fragment else _segment(fragment))
+
+
+def _is_userinfo(scheme: str, host: str) -> bool:
+    """Say whether what follows a host is the rest of a password: no port is like this one."""
+    port = host.rpartition(":")[2] if ":" in host else ""
+    return not scheme.lower().startswith("http") or not (port.isdigit() or ":" not in host)
+
+
+def _segment(text: str) -> str:
+    return MASK if _MIXED.fullmatch(text) else text
+
+
+def _parameter(text: str) -> str:
+    name, equals, value = text.partition("=")
+    if not equals:
+        return MASK if name else ""
+    return f"{name}={MASK if value else ''}"
+
+
+class Redactor:
+    """Takes known secrets out of a text, and then what looks like one.
+
+    >>> Redactor(["S3CRET/token"])("Cannot POST /hooks/S3CRET%2Ftoken")
+    'Cannot POST /hooks/***'
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._secrets: frozenset[str] = frozenset()
+        self._pattern: re.Pattern[str] | None = None
+        self.learn(secrets)
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """What it knows."""
+        return self._secrets
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """Know more secrets."""
+        fresh = frozenset(one for one in secrets if len(one) >= _LEAST)
+        if fresh <= self._secrets:
+            return
+        self._secrets |= fresh
+        variants = {form for one in self._secrets for form in _forms(one) if len(form) >= _LEAST}
+        self._variants = sorted(variants, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, self._variants)), re.IGNORECASE)
+
+    def __call__(self, text: str) -> str:
+        """Return a text without secrets."""
+        if self._pattern is not None:
+            text = self._cut_off(self._pattern.sub(MASK, text))
+        return redacted(text)
+
+    def _cut_off(self, text: str) -> str:
+        """Take out the beginning of a secret at the end of a text."""
+        body = text.rstrip("…. ")
+        for secret in self._variants:
+            for length in range(min(len(secret) - 1, len(body)), _TAIL - 1, -1):
+                if body.endswith(secret[:length]):
+                    return body[:-length] + MASK + text[len(body) :]
+        return text
+
+
+def _forms(secret: str) -> Iterable[str]:
+    """Return a secret as libraries write it: encoded, decoded, quoted."""
+    yield secret
+    for plain in {secret, unquote(secret)}:
+        yield from (plain, quote(plain), quote(plain, safe=""), quote_plus(plain))
+        yield plain.replace(" ", "+")
+        yield repr(plain)[1:-1]
+        yield repr(plain.encode("utf-8", "replace"))[2:-1]
+        yield json.dumps(plain)[1:-1]
+        yield json.dumps(plain, ensure_ascii=False)[1:-1]

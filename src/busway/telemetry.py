@@ -4,46 +4,105 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TextIO
 
 import msgspec
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
+
+from busway.exception_text import exception_line, exception_text
+from busway.redact import Redactor
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 EVENTS = (1, 5, 10, 50, 100, 500, 1_000, 5_000, 10_000)
 
 
 def configure_log(log_format: str = "", level: str = "info", stream: TextIO | None = None) -> None:
-    """Write log lines to ``stream`` (stderr): text on a terminal, JSON elsewhere, or as asked."""
+    """Write log lines to ``stream`` (stderr): text on a terminal, JSON elsewhere, or as asked.
+
+    What libraries log is written the same way. No line has a secret that is known
+    (:func:`hide_in_log`) or looks like one.
+    """
     target = stream or sys.stderr
     text = log_format == "text" or (not log_format and target.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _exception,
+        _Redaction(),
     ]
     plain = structlog.dev.plain_traceback  # no local variables: they may hold secrets
     tail: list[Processor] = [
         structlog.dev.ConsoleRenderer(colors=target.isatty(), exception_formatter=plain)
     ]
     if not text:
-        tail = [
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(serializer=_to_json),
-        ]
+        tail = [structlog.processors.JSONRenderer(serializer=_to_json)]
     structlog.configure(
         processors=[*shared, *tail],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
         logger_factory=structlog.PrintLoggerFactory(target),
         cache_logger_on_first_use=False,
     )
+    root = logging.getLogger()
+    root.handlers = [one for one in root.handlers if not isinstance(one, _Foreign)]
+    root.addHandler(_Foreign(logging.WARNING))
+
+
+def hide_in_log(secrets: Iterable[str]) -> None:
+    """Keep secrets out of the log from now on, wherever they stand in a line."""
+    for processor in structlog.get_config()["processors"]:
+        if isinstance(processor, _Redaction):
+            processor.redact.learn(secrets)
+
+
+class _Redaction:
+    """The log's edge: takes secrets out of every text of a line."""
+
+    def __init__(self) -> None:
+        self.redact = Redactor()
+
+    def __call__(self, _logger: object, _method: str, line: EventDict) -> EventDict:
+        return {name: self._shown(value) for name, value in line.items()}
+
+    def _shown(self, value: object) -> object:
+        if isinstance(value, str):
+            return self.redact(value)
+        if isinstance(value, list | tuple):
+            return [self._shown(one) for one in value]
+        plain = value is None or isinstance(value, bool | int | float)
+        return value if plain else self.redact(_to_text(value))
+
+
+def _exception(_logger: object, _method: str, line: EventDict) -> EventDict:
+    """Put the traceback of ``exc_info`` into a line, whatever the exception is."""
+    found = line.pop("exc_info", None)
+    error = sys.exception() if found is True else found[1] if isinstance(found, tuple) else found
+    if isinstance(error, BaseException):
+        line["exception"] = exception_text(error).traceback
+    return line
+
+
+class _Foreign(logging.Handler):
+    """Writes what libraries log as lines of ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            message = record.getMessage()
+        except Exception as error:
+            message = f"{record.msg!r} cannot be shown: {exception_line(error)}"
+        line = structlog.get_logger("busway").bind(logger=record.name)
+        line.log(record.levelno, message, exc_info=record.exc_info)
 
 
 def _to_json(value: object, **_: object) -> str:
     return msgspec.json.encode(value, enc_hook=repr).decode()
+
+
+def _to_text(value: object) -> str:
+    return value if isinstance(value, str) else repr(value)
 
 
 ALONE = ("busway_backlog_events", "busway_trouble_events", "busway_log_bytes")

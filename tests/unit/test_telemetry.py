@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import logging
+from collections.abc import Iterator
+from io import StringIO
+
+import pytest
+import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
-from busway.telemetry import Metrics, merged
+from busway.telemetry import Metrics, configure_log, hide_in_log, merged
 
 
 def test_metrics_of_others_have_their_name_and_stand_with_their_family() -> None:
@@ -35,3 +42,42 @@ def test_metrics_of_others_have_their_name_and_stand_with_their_family() -> None
 def test_alone_its_metrics_are_as_they_were() -> None:
     own = Metrics().render()
     assert merged(own, {}) == own
+
+
+class Unshowable(Exception):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[StringIO]:
+    """What is logged, as JSON."""
+    root = logging.getLogger()
+    before, handlers = structlog.get_config(), list(root.handlers)
+    stream = StringIO()
+    configure_log("json", "info", stream)
+    yield stream
+    root.handlers = handlers
+    structlog.configure(**before)
+
+
+def test_no_line_of_the_log_has_a_secret(log: StringIO) -> None:
+    hide_in_log(["/in/S3CRET"])
+    logger = structlog.get_logger("busway")
+    logger.warning(
+        "down", reason="GET /in/S3CRET", url="https://h/x?token=S3CRET", list=["/in/S3CRET"]
+    )
+    error = ValueError("https://u:S3CRET@h/in/S3CRET")
+    logger.error("failed", error=repr(error), exc_info=error)
+    logging.getLogger("somebody").error("no %s", "/in/S3CRET", exc_info=error)
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert len(lines) == 3
+    assert "S3CRET" not in log.getvalue()
+    assert "ValueError: https://***@h***" in lines[1]["exception"]
+    assert lines[2]["event"] == "no ***"
+    assert lines[2]["logger"] == "somebody"
+
+
+def test_an_exception_that_cannot_be_shown_is_logged(log: StringIO) -> None:
+    structlog.get_logger("busway").error("failed", exc_info=Unshowable())
+    assert "Unshowable" in json.loads(log.getvalue())["exception"]

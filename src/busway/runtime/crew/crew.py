@@ -12,9 +12,11 @@ from busway.control.record import breaker_records
 from busway.control.steer.record import Target
 from busway.delivery.care import Mark
 from busway.errors import BuswayError, SinkError
+from busway.exception_text import exception_line
 from busway.flow import Flow, Program
 from busway.lane import Lane
 from busway.ports import Destination, Log, Sink, Supplies
+from busway.redact import Redactor
 from busway.rule import RuleIndex
 from busway.runtime.crew.call_up import called_up
 from busway.runtime.crew.shift import LOOK_EVERY_S, Holders, Shift
@@ -30,6 +32,8 @@ from busway.runtime.lane.careful import Careful
 from busway.runtime.lease.tenure import Tenure
 from busway.runtime.loop import Loop
 from busway.runtime.observe.record import Recorder
+from busway.secret import secrets_of
+from busway.telemetry import hide_in_log
 
 
 class Crew:
@@ -89,6 +93,7 @@ class Crew:
 
     async def _prepared(self, supplies: Supplies) -> Sequence[Lane]:
         """Have everything be there that the loops need, and return the lanes."""
+        hide_in_log(secret for flow in self.program.flows for secret in secrets_of(flow.sink))
         self._limits = limits_of(self.program.limits, self._hub.clock)
         for flow in self.program.flows:
             await self._open(flow.sink, supplies)
@@ -219,10 +224,13 @@ async def _opened(sink: Sink, supplies: Supplies) -> Opened:
     """Open a sink; a bug in one ends nothing but the program that has it."""
     try:
         return Opened(sink, await sink.open(supplies))
+    except SinkError as error:
+        raise SinkError(Redactor(secrets_of(sink))(str(error))) from None
     except BuswayError:
         raise
     except Exception as error:
-        raise SinkError(f"{sink.name} cannot be opened: {type(error).__name__}: {error}") from error
+        what = Redactor(secrets_of(sink))(exception_line(error))
+        raise SinkError(f"{sink.name} cannot be opened: {what}") from None
 
 
 def _count(holders: Holders, flows: Sequence[str], worker: str) -> int:

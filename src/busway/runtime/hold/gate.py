@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from busway.clock import Clock
 from busway.concurrency import Concurrency, concurrency
@@ -14,6 +15,7 @@ from busway.delivery.backoff import Backoff
 from busway.delivery.breaker import Breaker
 from busway.delivery.treat import failures, treated
 from busway.delivery.trip import Tally, Trip
+from busway.exception_text import exception_line
 from busway.outcome import (
     DELIVERED,
     HELD,
@@ -26,9 +28,11 @@ from busway.outcome import (
     Retry,
 )
 from busway.ports import Destination, KeepsPositions, Load, Sink, TakesPermits
+from busway.redact import Redactor
 from busway.runtime.hold.permit import Slots
 from busway.runtime.hold.suspect import Suspects
 from busway.runtime.signal import Signal
+from busway.secret import secrets_of
 
 T = TypeVar("T")
 USUAL_POLICY = Backoff()
@@ -67,6 +71,8 @@ class Gate:
         trip: Trip = USUAL_TRIP,
     ) -> None:
         self.opened = opened
+        self.redact = Redactor(secrets_of(opened.sink))
+        """Takes the secrets of its declaration out of a text."""
         self.breaker = Breaker(trip=trip)
         self._tally = Tally(trip)
         self.suspects = Suspects()
@@ -145,7 +151,8 @@ class Gate:
                 self._lift_probe("the probe was cut off")
                 raise
             # a bug in a sink must not lose an event
-            outcomes = [Down(f"{type(error).__name__}: {error}")] * (len(load.items) or 1)
+            outcomes = [Down(exception_line(error))] * (len(load.items) or 1)
+        outcomes = discreet(outcomes, self.redact)
         self._count(load, outcomes)
         self._learn(outcomes, probing=probing, resumed=resumed)
         return outcomes
@@ -160,7 +167,9 @@ class Gate:
             if not isinstance(error, Exception):
                 self._lift_probe("the probe was cut off")
                 raise
-            found = Down(f"{type(error).__name__}: {error}")
+            found = Down(exception_line(error))
+        if isinstance(found, Down):
+            found = replace(found, reason=self.redact(found.reason))
         told = [found if isinstance(found, Down) else DELIVERED]
         self._learn(told, probing=probing, resumed=resumed)
         return found
@@ -245,6 +254,17 @@ class Gate:
         self._changed.give()
         if changed and self._on_change is not None:
             self._on_change(self)
+
+
+def discreet(outcomes: Sequence[Outcome], redact: Callable[[str], str]) -> Sequence[Outcome]:
+    """Return what a destination answered without secrets: the one exit for its texts."""
+    if outcomes.count(DELIVERED) == len(outcomes):
+        return outcomes
+    told: dict[Outcome, Outcome] = {}
+    for one in outcomes:
+        if isinstance(one, Retry | Rejected | Down | Gone) and one not in told:
+            told[one] = replace(one, error=redact(one.error), reason=redact(one.reason))
+    return [told.get(one, one) for one in outcomes]
 
 
 def _still_failing(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:

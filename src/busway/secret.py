@@ -1,0 +1,109 @@
+"""Which texts of a declaration are secrets, so that they can be taken out of what is shown.
+
+A declaration may be anybody's: a record with fields. A value from the environment is a secret
+unless its field says a place or a person; one that stands in the flows file is a secret where its
+name says so. Of a URL it is the password, the values of the query and the fragment, and the path
+where the declaration does not show that itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from urllib.parse import urlsplit
+
+import msgspec
+
+from busway.errors import SettingsError
+from busway.redact import SECRET_NAME
+from busway.settings import Env, resolve
+
+_WEB = ("http", "https")
+_PLAIN = frozenset("host port path ca sender to username user table schema key name".split())
+_HEADERS = re.compile(r"key|auth|sig|session", re.IGNORECASE)
+_PIECE = re.compile(r"(?=.*\d|.*[a-z].*[A-Z]|.*[A-Z].*[a-z]).{6,}|.{16,}", re.DOTALL)
+"""What is a secret also alone; a word like ``services`` is not."""
+
+
+def secrets_of(declared: object) -> frozenset[str]:
+    """Return the secrets of a declaration, such as a sink.
+
+    >>> class Hook(msgspec.Struct):
+    ...     url: str
+    ...     name: str = "hook api.example"
+    >>> sorted(secrets_of(Hook("https://api.example/in/S3CRET-HOOK?sign=A1b2C3d4")))
+    ['/in/S3CRET-HOOK', 'A1b2C3d4', 'S3CRET-HOOK', 'sign=A1b2C3d4']
+    """
+    shown = str(getattr(declared, "name", ""))
+    return frozenset(
+        secret
+        for name, value in _fields(declared)
+        for text, hidden in _texts(value)
+        for secret in _secrets(name, text, shown, hidden=hidden)
+        if len(secret) >= 4
+    )
+
+
+def _fields(declared: object) -> Iterator[tuple[str, object]]:
+    if isinstance(declared, msgspec.Struct):
+        names: Iterable[str] = declared.__struct_fields__
+    elif dataclasses.is_dataclass(declared):
+        names = [field.name for field in dataclasses.fields(declared)]
+    else:
+        names = list(getattr(declared, "__dict__", ()))
+    for name in names:
+        yield from _named(name, getattr(declared, name, None))
+
+
+def _named(name: str, value: object) -> Iterator[tuple[str, object]]:
+    """Yield a field's value; of pairs, as headers are, each value by its own name."""
+    pairs = value.items() if isinstance(value, Mapping) else value
+    if isinstance(pairs, Iterable) and not isinstance(pairs, str | bytes):
+        for one in pairs:
+            if isinstance(one, tuple) and len(one) == 2 and isinstance(one[0], str):
+                yield (f"{one[0]} authorization" if _HEADERS.search(one[0]) else one[0]), one[1]
+            else:
+                yield name, one
+    else:
+        yield name, value
+
+
+def _texts(value: object) -> Iterator[tuple[str, bool]]:
+    """Yield a text, and whether it is from the environment."""
+    if isinstance(value, Env):
+        with contextlib.suppress(SettingsError):
+            yield resolve(value), True
+    elif isinstance(value, str):
+        yield value, False
+
+
+def _secrets(name: str, text: str, shown: str, *, hidden: bool) -> Iterator[str]:
+    if "://" in text:
+        yield from _of_url(text, shown)
+    elif SECRET_NAME.search(name) or name == "sign" or (hidden and name not in _PLAIN):
+        yield text
+        yield from (one for one in text.split() if _PIECE.fullmatch(one))
+
+
+def _of_url(url: str, shown: str) -> Iterator[str]:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        yield url.partition("://")[2]
+        return
+    whole = parts.netloc if parts.scheme in _WEB else url.partition("://")[2]
+    user, at, _ = whole.rpartition("@")  # a password may have a slash in it where no path has an @
+    if at:
+        yield user
+        yield user.partition(":")[2] or user
+        yield from re.split(r"[@:/]", user.partition(":")[2])
+    yield from (parts.query, parts.fragment)
+    for one in parts.query.split("&"):
+        parameter, _, value = one.partition("=")
+        if _PIECE.fullmatch(value) or SECRET_NAME.search(parameter):
+            yield value
+    if parts.scheme in _WEB and parts.path.strip("/") and parts.path not in shown:
+        yield parts.path
+        yield from (one for one in parts.path.split("/") if _PIECE.fullmatch(one))
