@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 import structlog
-from process import HERE, load, started
+from process import HERE, TOKEN, load, started
 
 from busway.control.control import Control
 from busway.control.dead.job import Spec, begin_job
@@ -200,7 +200,11 @@ class Side:
     def __init__(self, port: int, *, looks: bool = False, redrives: bool = False) -> None:
         self.port = port
         self.looks = looks
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1", timeout=60)
+        self.client = httpx.Client(
+            base_url=f"http://127.0.0.1:{port}/api/v1",
+            headers={"authorization": f"Bearer {TOKEN}"},
+            timeout=60,
+        )
         self.job = ""
         if redrives:
             body = {"selection": {"flow": FLOW}, "rate": RATE}

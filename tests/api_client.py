@@ -8,26 +8,29 @@ from typing import Any, cast
 
 import httpx
 
+from busway.api.access import Access
 from busway.api.app import create
 from busway.control.control import Control
 from delivery_node import DEADLINE_S, Running
+from proof import PROOF
 
 PREFIX = "/api/v1"
+OPEN = Access(open=True)
 
 
 @asynccontextmanager
 async def api_of(running: Running) -> AsyncIterator[httpx.AsyncClient]:
-    """Talk to a running node over its port; paths are below ``/api/v1``."""
+    """Talk to a running node over its port, with its token; paths are below ``/api/v1``."""
     base = f"http://127.0.0.1:{running.node.port}{PREFIX}"
-    given: dict[str, Any] = {"trust_env": False, "timeout": DEADLINE_S}
+    given: dict[str, Any] = {"trust_env": False, "timeout": DEADLINE_S, "headers": PROOF}
     async with httpx.AsyncClient(base_url=base, **given) as client:
         yield client
 
 
 @asynccontextmanager
-async def api_on(control: Control, token: str = "") -> AsyncIterator[httpx.AsyncClient]:
+async def api_on(control: Control, access: Access = OPEN) -> AsyncIterator[httpx.AsyncClient]:
     """Talk to the API in this process, on a Control without a node; paths as above."""
-    transport = httpx.ASGITransport(cast(Any, create(lambda: control, token)))
+    transport = httpx.ASGITransport(cast(Any, create(lambda: control, access)))
     base = f"http://127.0.0.1{PREFIX}"
     async with httpx.AsyncClient(transport=transport, base_url=base, trust_env=False) as client:
         yield client

@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from proof import PROOF, TOKEN
+
 BUSWAY = str(Path(sys.executable).with_name("busway"))
 DEADLINE_S = 60.0
 EVENT = {"specversion": "1.0", "source": "/shop", "type": "order.created"}
@@ -37,9 +39,13 @@ class Ended(NamedTuple):
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return this process's environment without any setting of Busway's."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("BUSWAY_")}
-    return kept | {"COLUMNS": "100"} | more
+    """Return this process's environment without any setting of Busway's but the API's token.
+
+    What is given as an empty text is not set.
+    """
+    found = {name: value for name, value in os.environ.items() if not name.startswith("BUSWAY_")}
+    found |= {"COLUMNS": "100", "BUSWAY_API_TOKEN": TOKEN} | more
+    return {name: value for name, value in found.items() if value or name not in more}
 
 
 def busway(*arguments: str, cwd: Path, stdin: str = "", **more: str) -> Ended:
@@ -172,7 +178,7 @@ def copy_directory(data: Path, to: Path) -> None:
 
 def get(url: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
     """Get what a server tells, however slow the machine is."""
-    return httpx.get(url, headers=headers, timeout=DEADLINE_S)
+    return httpx.get(url, headers=PROOF | dict(headers or {}), timeout=DEADLINE_S)
 
 
 def curl(command: str, url: str) -> httpx.Response:

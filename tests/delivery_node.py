@@ -24,6 +24,7 @@ from busway.flow import App, compile_app
 from busway.lane import Query, Trouble
 from busway.ports import Stores
 from busway.settings import Settings
+from proof import PROOF, TOKEN
 
 DEADLINE_S = 60.0
 LOOK_EVERY_S = 0.01
@@ -117,13 +118,14 @@ async def running(
     app: App, data: Path, clock: Clock | None = None, **settings: Any
 ) -> AsyncIterator[Running]:
     """Run an app; in the end it stops in good order, and all adds up."""
-    given: dict[str, Any] = {"partitions": 2, "port": 0, "drain_s": 5.0} | settings
+    given: dict[str, Any] = {"partitions": 2, "port": 0, "drain_s": 5.0, "api_token": TOKEN}
+    given |= settings
     chosen = Settings(data=data, **given)
     stores = await open_stores(chosen)
     node = Node(compile_app(app), chosen, stores, clock)
     try:
         await node.start()
-        async with aiohttp.ClientSession() as session:
+        async with aiohttp.ClientSession(headers=PROOF) as session:
             found = Running(node, stores, session)
             yield found
             await found.check()

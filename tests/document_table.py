@@ -49,6 +49,8 @@ def _exposed(metric: Metric) -> str:
 
 
 def _shown(default: object) -> str:
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
     if default == "":
         return ""
     if isinstance(default, float) and default.is_integer():

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from command import DEADLINE_S, Server, running, select, until
+from proof import PROOF
 
 FLOWS = """
 from pathlib import Path
@@ -58,7 +59,8 @@ def rows(folder: Path, table: str, database: str = "shop.db") -> list[int]:
 
 def ask(server: Server, method: str, path: str, body: object = None) -> Any:
     """Ask a server's API, and return what it answers."""
-    answer = httpx.request(method, f"{server.url}/api/v1{path}", json=body, timeout=DEADLINE_S)
+    url = f"{server.url}/api/v1{path}"
+    answer = httpx.request(method, url, json=body, headers=PROOF, timeout=DEADLINE_S)
     assert answer.is_success, answer.text
     return answer.json()
 

@@ -211,10 +211,12 @@ class Node:
         )
 
     def _mounted(self) -> Mount:
-        from busway.api.app import create  # noqa: PLC0415 - a fifth of a worker's start
+        from busway.api.access import Access  # noqa: PLC0415 - a fifth of a worker's start
+        from busway.api.app import create  # noqa: PLC0415
         from busway.api.mount import Mount  # noqa: PLC0415
 
-        api = create(lambda: self._control, self._settings.api_token, self._stopping)
+        access = Access(self._settings.api_token, self._settings.api_open)
+        api = create(lambda: self._control, access, self._stopping)
         return Mount(api, self._stopping)
 
     def _destination(self, flow: str) -> Destination | None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 import msgspec
 from dotenv import load_dotenv
 
+from busway.credential import strong_secret
 from busway.errors import SettingsError
 from busway.parameter import checked
 
@@ -83,7 +84,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     drain_s: Seconds = 10.0
     """How long a stop waits for the batches in hand, in seconds."""
     api_token: str = ""
-    """What the API asks of every caller; without one it answers only to this machine."""
+    """What the API asks of every caller; if it is not set, one is made at the first start."""
+    api_open: bool = False
+    """For development: answer API calls without a token, on loopback only."""
     url: str = ""
     """The server that commands talk to; by itself the one that has the data directory open."""
     log_format: LogFormat = ""
@@ -105,6 +108,8 @@ def load(environment: Mapping[str, str] | None = None, **given: Any) -> Settings
             values[field.name] = _converted(field.name, given[field.name], field.type)
         elif variable in source:
             values[field.name] = _converted(variable, source[variable], field.type)
+    if "api_token" in values:
+        values["api_token"] = strong_secret(f"{PREFIX}API_TOKEN", str(values["api_token"]))
     return Settings(**values)
 
 
@@ -157,6 +162,8 @@ def _wanted(kind: Any) -> str:
     if get_origin(kind) is Literal:
         *others, last = filter(None, arguments)
         return f"{', '.join(others)} or {last}"
+    if kind is bool:
+        return "true or false"
     number, limits = arguments
     most = "" if limits.le is None else f" to {limits.le:.0f}"
     return f"a {'whole ' * (number is int)}number from {limits.ge}{most}"
@@ -165,6 +172,18 @@ def _wanted(kind: Any) -> str:
 def load_env_file(folder: Path) -> None:
     """Take the variables of a ``.env`` file into the environment; what is set already wins."""
     load_dotenv(folder / ".env")
+
+
+def state_folder(environment: Mapping[str, str] | None = None) -> Path | None:
+    """Return where this user's programs keep what they know between runs; ``None`` if nowhere."""
+    source = os.environ if environment is None else environment
+    given = Path(source.get("XDG_STATE_HOME") or "")
+    if given.is_absolute():
+        return given / "busway"
+    try:
+        return Path.home() / ".local" / "state" / "busway"
+    except RuntimeError:
+        return None
 
 
 def editor(environment: Mapping[str, str] | None = None) -> str:

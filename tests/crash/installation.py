@@ -21,6 +21,7 @@ from crash.member import Member
 from crash.wire import Wire, wire_to
 from nats_cluster import NatsCluster, nats_cluster
 from postgres_server import PostgresServer, postgres_server
+from proof import TOKEN
 
 INTAKES = 2
 WORKERS = 3
@@ -158,6 +159,7 @@ async def installed(
     """Have an installation, and nothing of it left at the end."""
     common = {**os.environ, **variables, **servers.engine()}
     common |= {"BUSWAY_LOG_LEVEL": "info", "BUSWAY_PARTITIONS": str(PARTITIONS)}
+    common["BUSWAY_API_TOKEN"] = TOKEN
     async with AsyncExitStack() as stack:
         intakes = [_intake(n, flows, home, common) for n in range(INTAKES)]
         workers: list[Member] = []

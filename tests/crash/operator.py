@@ -12,6 +12,7 @@ import aiohttp
 import msgspec
 
 from crash.answer import answered
+from proof import PROOF
 
 FLOWS = ("to_sqlite", "to_postgres", "to_jsonl", "to_http", "flaky", "flaky_postgres", "filtered")
 REPLAYED = ("to_sqlite", "to_postgres", "to_jsonl", "to_http", "flaky_postgres")
@@ -40,7 +41,7 @@ class Operator:
         """Ask until cancelled, or until nobody answers."""
         self._base = events_url.removesuffix("/events")
         timeout = aiohttp.ClientTimeout(total=5)
-        async with aiohttp.ClientSession(timeout=timeout) as session:
+        async with aiohttp.ClientSession(timeout=timeout, headers=PROOF) as session:
             while True:
                 deed = self._chance.choice(self._deeds)
                 try:
@@ -64,7 +65,7 @@ class Operator:
         return await answered(self._left, _passes)
 
     async def _release(self) -> None:
-        async with aiohttp.ClientSession() as session:
+        async with aiohttp.ClientSession(headers=PROOF) as session:
             for flow in FLOWS:
                 await self._send(session, "POST", f"flows/{flow}/resume")
                 await self._send(session, "DELETE", f"flows/{flow}/throttle")
@@ -73,7 +74,7 @@ class Operator:
                     await self._send(session, "POST", f"jobs/{job['id']}/resume")
 
     async def _left(self) -> int:
-        async with aiohttp.ClientSession() as session:
+        async with aiohttp.ClientSession(headers=PROOF) as session:
             going = [job for job in await self.jobs(session) if job["state"] != "done"]
         return sum(1 + max((job["total"] or 0) - job["done"], 0) for job in going)
 

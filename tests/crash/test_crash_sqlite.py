@@ -35,6 +35,7 @@ from crash.operator import Operator
 from crash.producer import Producers, producing
 from http_target import Answer, HttpTarget, http_target
 from postgres_server import PostgresServer, postgres_server
+from proof import TOKEN
 
 FLOWS = Path(__file__).with_name("flows.py")
 ROUNDS = int(os.environ.get("BUSWAY_CRASH_ROUNDS", "4"))
@@ -57,6 +58,7 @@ class World:
         producers: Producers,
     ) -> None:
         where = {"CRASH_HOME": str(home), "CRASH_URL": target.url, "CRASH_DSN": postgres.dsn}
+        where["BUSWAY_API_TOKEN"] = TOKEN
         variables = os.environ | where | {"BUSWAY_DATA": str(home / "data")}
         variables |= {"BUSWAY_LOG_LEVEL": "warning"}
         how = ("--port", "0", *(("--workers", str(workers)) if workers else ()))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from busway.errors import SettingsError
-from busway.settings import Settings, environment, load
+from busway.settings import Settings, environment, load, state_folder
 
 
 @pytest.mark.parametrize(
@@ -28,6 +30,7 @@ from busway.settings import Settings, environment, load
         ("dedupe_window_s", "inf", "a number from 0 to 3162240000"),
         ("log_level", "loud", "debug, info, warning or error"),
         ("log_format", "yaml", "text or json"),
+        ("api_open", "perhaps", "true or false"),
     ],
 )
 def test_what_makes_no_sense_is_refused(name: str, value: str, wanted: str) -> None:
@@ -54,3 +57,30 @@ def test_a_level_may_be_written_in_capitals() -> None:
 def test_the_defaults_are_what_is_taken() -> None:
     assert load({}) == Settings()
     assert load(environment(Settings())) == Settings(), "as a worker gets them"
+
+
+@pytest.mark.parametrize("given", [{"BUSWAY_API_TOKEN": "T0KEN\n"}, {"BUSWAY_API_TOKEN": "ü" * 40}])
+def test_a_weak_token_is_refused_without_being_shown(given: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match="BUSWAY_API_TOKEN is refused") as refused:
+        load(given)
+    assert given["BUSWAY_API_TOKEN"].strip() not in str(refused.value)
+
+
+def test_a_token_is_taken_without_the_newline_of_its_file() -> None:
+    assert load({"BUSWAY_API_TOKEN": "4tKp9_wzQ-rB7xYd2mLs\n"}).api_token == "4tKp9_wzQ-rB7xYd2mLs"
+    assert load({"BUSWAY_API_TOKEN": "\n"}).api_token == ""
+
+
+@pytest.mark.parametrize(
+    ("found", "folder"),
+    [
+        ({"XDG_STATE_HOME": "/state"}, "/state/busway"),
+        ({"XDG_STATE_HOME": "state"}, None),
+        ({}, None),
+    ],
+)
+def test_what_a_user_keeps_between_runs_has_a_folder(
+    found: dict[str, str], folder: str | None
+) -> None:
+    wanted = Path(folder) if folder else Path.home() / ".local/state/busway"
+    assert state_folder(found) == wanted

@@ -27,9 +27,10 @@ from busway.api import (
     status,
     steer,
     tail,
+    welcome,
     worker,
 )
-from busway.api.access import guarded
+from busway.api.access import Access, guarded
 from busway.api.etag import tagging
 from busway.api.head import heading
 from busway.api.openapi import PREFIX, config
@@ -62,21 +63,25 @@ _WHO_CHARACTERS = 200
 
 
 def create(
-    control: Callable[[], Control], token: str = "", stopping: asyncio.Event | None = None
+    control: Callable[[], Control], access: Access, stopping: asyncio.Event | None = None
 ) -> ASGIApp:
-    """Return the API on what ``control`` returns, for whoever may call.
+    """Return the API on what ``control`` returns, for whoever has ``access``.
 
-    With a ``token`` every caller has to bring it, without one only this machine is answered.
     ``stopping`` ends what would go on for ever, like a live tail.
     """
-    return guarded(heading(tagging(routed(control, stopping))), token)
+    return guarded(heading(tagging(routed(control, stopping))), access)
+
+
+def inside(control: Callable[[], Control]) -> ASGIApp:
+    """Return the API for callers in this process, which has the stores open itself."""
+    return heading(tagging(routed(control)))
 
 
 def routed(control: Callable[[], Control], stopping: asyncio.Event | None = None) -> Litestar:
     """Return the routes alone, open to everybody."""
     end, load = stopping or asyncio.Event(), Load()
     return _Routes(
-        [Router(PREFIX, route_handlers=ROUTERS)],
+        [welcome.welcome, Router(PREFIX, route_handlers=ROUTERS)],
         dependencies={
             "control": Provide(control, sync_to_thread=False),
             "load": Provide(lambda: load, sync_to_thread=False),

@@ -75,7 +75,7 @@ def _completed(app: Litestar) -> dict[str, Any]:
         [Problem], ref_template="#/components/schemas/{name}"
     )
     components.setdefault("schemas", {}).update(schemas)
-    found["security"] = [{"token": []}, {}]
+    found["security"] = [{"token": []}]
     for path, method, handler in _operations(app):
         operation = found["paths"].get(path, {}).get(method)
         if operation is not None:

@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Protocol
 
 import httpx2
@@ -15,8 +16,10 @@ import httpx2
 from busway.cli.ask import Ask, check
 from busway.cli.failure import Unreachable
 from busway.cli.http_request import TIMEOUT, as_bytes, made
+from busway.cli.registry import found_at
 from busway.cli.serving import is_open, server_of
 from busway.cli.sse import lines_of
+from busway.cli.token_file import kept_token
 from busway.errors import BuswayError, StoreError, StoreLocked
 from busway.settings import Settings
 
@@ -92,13 +95,12 @@ def connect(settings: Settings) -> Client:
     """Return who answers: the server at a URL, the one that has the directory open, or nobody else.
 
     In the last case the API runs in this process, and the directory is its own meanwhile. So it
-    does on an engine that processes share.
+    does on an engine that processes share. The token is the one that is set, or else the one that
+    the server has made, where this user runs it on this machine.
     """
     headers = {"busway-actor": actor()}
-    if settings.api_token:
-        headers["authorization"] = f"Bearer {settings.api_token}"
     if settings.url:
-        return Remote(settings.url, headers, given=True)
+        return _at_url(settings, headers)
     if settings.engine:
         return _inside(settings, headers)
     if not settings.data.joinpath("log.db").exists():
@@ -125,10 +127,25 @@ def actor() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
+def _at_url(settings: Settings, headers: Mapping[str, str]) -> Client:
+    if settings.api_token:
+        return Remote(settings.url, _proving(headers, settings.api_token), given=True)
+    found = found_at(settings.url)
+    token = None if found is None else kept_token(Path(found.data))
+    if found is None or token is None:
+        return Remote(settings.url, headers, given=True)
+    return Remote(found.url, _proving(headers, token))  # at its own address, and by no proxy
+
+
 def _of_directory(settings: Settings, headers: Mapping[str, str]) -> Client | None:
     if is_open(settings.data) and (serving := server_of(settings.data)) is not None:
-        return Remote(serving.url, headers)
+        token = settings.api_token or kept_token(settings.data)
+        return Remote(serving.url, _proving(headers, token) if token else headers)
     return _inside(settings, headers)
+
+
+def _proving(headers: Mapping[str, str], token: str) -> Mapping[str, str]:
+    return {**headers, "authorization": f"Bearer {token}"}
 
 
 def _inside(settings: Settings, headers: Mapping[str, str]) -> Client:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import httpx2
 
-from busway.api.app import create
+from busway.api.app import inside
 from busway.cli.ask import Ask, check
 from busway.cli.http_request import TIMEOUT, as_bytes, made
 from busway.cli.sse import lines_of
@@ -34,7 +34,7 @@ class Inside:
             raise
         stores = self._stores
         control = Control(log=stores.log, ledger=stores.ledger, shared=stores.shared)
-        app = cast(Any, create(lambda: control))
+        app = cast(Any, inside(lambda: control))
         transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
         self._http = httpx2.AsyncClient(
             transport=transport, headers=as_bytes(headers), timeout=TIMEOUT, trust_env=False

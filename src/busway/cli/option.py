@@ -24,6 +24,10 @@ _OPTIONS: Mapping[str, Any] = {
         int | None, typer.Option(min=0, help="How many processes deliver, beside this one. [0]")
     ],
     "host": Annotated[str | None, typer.Option(help="The address to listen on. [127.0.0.1]")],
+    "api_open": Annotated[
+        bool | None,
+        typer.Option("--api-open", help="Answer API calls without a token, for development."),
+    ],
     "port": Annotated[int | None, typer.Option(help="The port; 0 takes a free one. [8400]")],
 }
 

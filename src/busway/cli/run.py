@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 from typing import Any
 
 import msgspec
@@ -16,11 +16,14 @@ import uvloop
 
 from busway.app import Node, Role
 from busway.cli.edits import edits
-from busway.cli.serving import announced, keep_from_forks
+from busway.cli.registry import registered
+from busway.cli.serving import announced, keep_from_forks, local_url
+from busway.cli.token_file import NAME, Token, kept_or_made
 from busway.clock import SystemClock
 from busway.engine.choose import open_stores
 from busway.errors import BuswayError, SettingsError
 from busway.flow import Program, compile_app, load_app, split_target
+from busway.network import listens_on_loopback
 from busway.ports import Sharing, Stores
 from busway.runtime.process.interpreter import tune
 from busway.runtime.process.supervise import Launch, Supervisor
@@ -64,6 +67,7 @@ async def run(target: str, settings: Settings, reload: bool, role: Role = "all")
 
 async def _run(target: str, settings: Settings, edited: asyncio.Event | None, role: Role) -> None:
     program = read_program(target)
+    _check_access(settings)
     tune()
     stop = stop_signal()
     family = _family(target, settings) if role == "all" and settings.workers else None
@@ -71,6 +75,12 @@ async def _run(target: str, settings: Settings, edited: asyncio.Event | None, ro
     if family is None and stores.lock is not None:
         keep_from_forks(stores.lock)
     _tell_of_partitions(settings, stores)
+    try:
+        token = Token(settings.api_token) if role == "work" else token_of(settings)
+    except BaseException:
+        await stores.close()
+        raise
+    settings = msgspec.structs.replace(settings, api_token=token.value)
     node = Node(program, settings, stores, role=role if family is None else "serve")
     if family is not None:
         node.others = family.metrics
@@ -78,9 +88,11 @@ async def _run(target: str, settings: Settings, edited: asyncio.Event | None, ro
         await _start(node, settings)
         if family is not None:
             await unless(stop, family.start(stores.ledger, stores.lock))
-        with _announced(stores, settings, node.port):
+        with _announced(stores, settings, node, token):
             place = stores.name or f"data in {settings.data}"
             _say_ready(node, settings, place + _staffed(family))
+            if token.made:
+                _say_token(node, settings)
             if edited is None:
                 await stop.wait()
             else:
@@ -151,13 +163,37 @@ def stop_signal() -> asyncio.Event:
     return stop
 
 
-def _announced(
-    stores: Stores, settings: Settings, port: int
-) -> contextlib.AbstractContextManager[None]:
-    """Let commands find the server in its data directory, where it has one."""
-    if stores.place is None:
-        return contextlib.nullcontext()
-    return announced(stores.place, settings.host, port)
+def _check_access(settings: Settings) -> None:
+    """Raise :class:`SettingsError` where calls without a token would be answered to strangers."""
+    if not settings.api_open:
+        return
+    if not listens_on_loopback(settings.host):
+        raise SettingsError(
+            f"BUSWAY_API_OPEN answers calls without a token, and {settings.host or 'every address'}"
+            " is reached from other machines: listen on 127.0.0.1, or leave it out"
+        )
+    if settings.api_token:
+        raise SettingsError("BUSWAY_API_OPEN asks for no token, and BUSWAY_API_TOKEN sets one")
+    _log.warning("the API asks for no token: every user of this machine is an administrator")
+
+
+def token_of(settings: Settings) -> Token:
+    """Return the token that the API asks for: the one that is set, or else the one that is kept."""
+    if settings.api_open or settings.api_token:
+        return Token(settings.api_token)
+    return kept_or_made(settings.data)
+
+
+@contextlib.contextmanager
+def _announced(stores: Stores, settings: Settings, node: Node, token: Token) -> Iterator[None]:
+    """Let commands find the server in its data directory, and its token by its URL."""
+    with contextlib.ExitStack() as stack:
+        if stores.place is not None:
+            stack.enter_context(announced(stores.place, settings.host, node.port))
+        if token.kept:
+            url = local_url(settings.host, node.port)
+            stack.enter_context(registered(url, settings.data))
+        yield
 
 
 def _staffed(family: Supervisor | None) -> str:
@@ -175,6 +211,12 @@ def _say_ready(node: Node, settings: Settings, place: str) -> None:
         return
     line = f"busway is ready on http://{host}:{node.port} ({what})"
     print(line, flush=True)  # noqa: T201 - the one line that scripts wait for
+
+
+def _say_token(node: Node, settings: Settings) -> None:
+    url = f"{local_url(settings.host, node.port)}/#token={settings.api_token}"
+    where = f"the API's token; printed only now, kept in {settings.data / NAME}"
+    print(f"open {url} ({where})", flush=True)  # noqa: T201 - for people
 
 
 async def _reload(

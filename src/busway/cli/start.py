@@ -11,7 +11,7 @@ from busway.cli.option import Given, taking
 Target = Annotated[str, typer.Argument(metavar="FILE[:APP]", help="The flows file.")]
 
 
-@taking("data", "engine", "ledger", "host", "port", "workers")
+@taking("data", "engine", "ledger", "host", "port", "workers", "api_open")
 def run(
     given: Given,
     target: Target,
@@ -28,7 +28,7 @@ def run(
     running.serve(target, reload, **given)
 
 
-@taking("engine", "ledger", "host", "port")
+@taking("engine", "ledger", "host", "port", "api_open")
 def serve(given: Given, target: Target) -> None:
     """Take events and answer the API; others deliver (`busway work`).
 

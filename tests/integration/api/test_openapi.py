@@ -54,7 +54,8 @@ def test_every_route_is_described() -> None:
     }
     described = {(path, method) for path, method, _ in OPERATIONS}
     assert {one for one in served if one[1] in METHODS} - described == {
-        ("/api/v1/openapi.json", "get")
+        ("/", "get"),
+        ("/api/v1/openapi.json", "get"),
     }
 
 

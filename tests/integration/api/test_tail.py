@@ -21,6 +21,7 @@ from busway.flow import App, compile_app
 from busway.settings import Settings
 from busway.sinks import console
 from delivery_node import DEADLINE_S, Running, event, running
+from proof import PROOF, TOKEN
 
 ALL = {"from": "beginning", "follow": False}
 
@@ -158,11 +159,14 @@ async def test_what_is_asked_wrongly_is_told(tmp_path: Path) -> None:
 
 
 async def test_a_stop_ends_it_at_once(tmp_path: Path) -> None:
-    chosen = Settings(data=tmp_path / "data", port=0, drain_s=120.0)
+    chosen = Settings(data=tmp_path / "data", port=0, drain_s=120.0, api_token=TOKEN)
     stores = await open_stores(chosen)
     node = Node(compile_app(app()), chosen, stores)
     await node.start()
-    async with aiohttp.ClientSession() as session, tail(Running(node, stores, session)) as reader:
+    async with (
+        aiohttp.ClientSession(headers=PROOF) as session,
+        tail(Running(node, stores, session)) as reader,
+    ):
         began = time.monotonic()
         stopping = asyncio.create_task(node.stop())
         assert await reader.ended()

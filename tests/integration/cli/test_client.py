@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from busway.credential import new_secret
 from command import BUSWAY, DEADLINE_S, Server, busway, copy_directory, environment, running, until
 
 FLOWS = """
@@ -119,14 +120,16 @@ def test_a_process_that_was_killed_leaves_nothing_in_the_way(tmp_path: Path) -> 
 
 def test_with_a_token_the_command_brings_its_own(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(FLOWS)
-    with running("shop.py", cwd=tmp_path, BUSWAY_API_TOKEN="t0p") as server:
+    token = new_secret()
+    with running("shop.py", cwd=tmp_path, BUSWAY_API_TOKEN=token) as server:
         ended = busway("status", cwd=tmp_path)
         assert ended.code == 1
         assert "BUSWAY_API_TOKEN" in ended.err
-        assert busway("status", "--url", server.url, cwd=tmp_path, BUSWAY_API_TOKEN="t0p").code == 0
-        (tmp_path / ".env").write_text("BUSWAY_API_TOKEN=t0p\n")
-        assert busway("status", cwd=tmp_path).code == 0
-        assert "t0p" not in (tmp_path / ".busway" / "server.json").read_text()
+        assert busway("status", "--url", server.url, cwd=tmp_path, BUSWAY_API_TOKEN=token).code == 0
+        (tmp_path / ".env").write_text(f"BUSWAY_API_TOKEN={token}\n")
+        assert busway("status", cwd=tmp_path, BUSWAY_API_TOKEN="").code == 0
+        assert token not in (tmp_path / ".busway" / "server.json").read_text()
+        assert not (tmp_path / ".busway" / "api-token").exists()
 
 
 def test_flows_are_listed_and_shown(server: Server) -> None:

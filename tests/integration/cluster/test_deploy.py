@@ -19,9 +19,11 @@ import httpx
 import pytest
 
 from busway.cli.run import WORKER_STOP
-from busway.settings import Settings
+from busway.errors import SettingsError
+from busway.settings import Settings, load
 from command import BUSWAY, DEADLINE_S, environment, get, until
 from document import ROOT, blocks
+from proof import TOKEN
 from service import free_ports
 
 DEPLOY = ROOT / "deploy"
@@ -118,8 +120,14 @@ def test_a_unit_gives_a_stop_the_time_that_it_may_take(name: str) -> None:
     assert signal.Signals[service["KillSignal"]] == signal.SIGTERM
 
 
+def test_the_token_of_the_file_is_refused_until_it_is_replaced() -> None:
+    with pytest.raises(SettingsError, match=r"BUSWAY_API_TOKEN is refused: .*make a good one"):
+        load(variables())
+
+
 def test_the_units_run_as_they_stand_there(folder: Path, engine: str) -> None:
     given = variables() | {"BUSWAY_ENGINE": engine, "BUSWAY_HOST": "127.0.0.1"}
+    given["BUSWAY_API_TOKEN"] = TOKEN
     ports = dict(zip(("8400", "8401", "8402"), free_ports(3), strict=True))
     lines = [Unit(name)["Service"]["ExecStart"] for name in UNITS]
     lines = [lines[0], lines[1].replace("%i", "1"), lines[1].replace("%i", "2")]
@@ -133,9 +141,9 @@ def test_the_units_run_as_they_stand_there(folder: Path, engine: str) -> None:
             until(partial(ready, url), f"{url} is ready")
         assert httpx.post(f"{urls[0]}/events", json=EVENT, timeout=DEADLINE_S).status_code == 202
         until((folder / "orders.jsonl").exists, "it is delivered")
-        assert get(f"{urls[0]}/api/v1/status").status_code == 401
-        who = {"authorization": f"Bearer {given['BUSWAY_API_TOKEN']}"}
-        workers = get(f"{urls[0]}/api/v1/workers", headers=who).json()["workers"]
+        nobody = {"authorization": ""}
+        assert get(f"{urls[0]}/api/v1/status", headers=nobody).status_code == 401
+        workers = get(f"{urls[0]}/api/v1/workers").json()["workers"]
         assert {one["pid"] for one in workers} == {one.pid for one in running[1:]}
         for one in reversed(running):
             one.send_signal(signal.SIGTERM)

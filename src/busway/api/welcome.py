@@ -1,0 +1,21 @@
+"""``/``: what a browser shows that opens the URL which the first start prints."""
+
+from __future__ import annotations
+
+from litestar import MediaType, get
+
+TEXT = """Busway is running.
+
+What comes behind #token= in the address of this page is the token of its API. Commands find it by
+themselves on the machine of the server (busway status); others take it from BUSWAY_API_TOKEN:
+
+    curl -H "Authorization: Bearer $BUSWAY_API_TOKEN" http://127.0.0.1:8400/api/v1/status
+
+/api/v1/openapi.json describes the API. Events go to POST /events.
+"""
+
+
+@get("/", include_in_schema=False, sync_to_thread=False, media_type=MediaType.TEXT)
+def welcome() -> str:
+    """Return the same text to everybody: it has nothing of this server's."""
+    return TEXT

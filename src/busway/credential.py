@@ -1,0 +1,54 @@
+"""Secrets that callers prove themselves with: how they are made, and which are too weak."""
+
+from __future__ import annotations
+
+import hmac
+import re
+import secrets
+
+from busway.errors import SettingsError
+
+MIN_CHARACTERS = 20
+_MIN_DISTINCT = 8
+_PRINTABLE = re.compile(r"[!-~]+")
+_PLACEHOLDERS = (
+    *("changeme", "changethis", "replaceme", "replacethis", "placeholder", "yourtoken"),
+    *("yoursecret", "password", "12345678", "abcdefgh", "qwertyui"),
+)
+HOW_TO_MAKE = "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+
+
+def new_secret() -> str:
+    """Return a new random secret of 256 bits."""
+    return secrets.token_urlsafe(32)
+
+
+def strong_secret(name: str, text: str) -> str:
+    """Return a secret without the white space around it, empty where there is nothing else.
+
+    Raises :class:`SettingsError` that names the setting and what is weak, and never the secret.
+    """
+    secret = text.strip()
+    why = _weakness(secret) if secret else None
+    if why is not None:
+        raise SettingsError(f"{name} is refused: {why}; make a good one with: {HOW_TO_MAKE}")
+    return secret
+
+
+def is_same_secret(given: str, secret: str) -> bool:
+    """Compare in a time that does not depend on where they differ; nothing equals no secret."""
+    same = hmac.compare_digest(given.encode("utf-8", "surrogatepass"), secret.encode())
+    return same and bool(secret)
+
+
+def _weakness(secret: str) -> str | None:
+    if not _PRINTABLE.fullmatch(secret):
+        return "it has characters other than printable ASCII, or white space inside"
+    if len(secret) < MIN_CHARACTERS:
+        return f"it has {len(secret)} characters, and at least {MIN_CHARACTERS} are needed"
+    plain = re.sub(r"[^a-z0-9]", "", secret.lower())
+    if any(word in plain for word in _PLACEHOLDERS):
+        return "it is a placeholder, or easy to guess"
+    if len(set(secret)) < _MIN_DISTINCT or secret in (secret + secret)[1:-1]:
+        return "it repeats itself"
+    return None

@@ -1,0 +1,74 @@
+"""What an address or a header of a request says about where the request comes from."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address, ip_address
+
+_OWN_SITES = ("", "none", "same-origin")
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
+def is_loopback(address: str | None) -> bool:
+    """Say whether an IP address is one of this machine alone.
+
+    >>> [is_loopback(one) for one in ("127.8.8.8", "::1", "::ffff:127.0.0.1", "10.0.0.7", "")]
+    [True, True, True, False, False]
+    """
+    try:
+        found = ip_address(address or "")
+    except ValueError:
+        return False
+    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
+    return (mapped or found).is_loopback
+
+
+def listens_on_loopback(host: str) -> bool:
+    """Say whether a server that listens on this host is reached from this machine only.
+
+    >>> [listens_on_loopback(one) for one in ("localhost", "127.0.0.1", "0.0.0.0", "")]
+    [True, True, False, False]
+    """
+    return host.lower() == "localhost" or is_loopback(host)
+
+
+def is_own_name(host: str | None) -> bool:
+    """Say whether a ``Host`` header cannot be a foreign name that was bound to this address.
+
+    >>> [is_own_name(one) for one in ("localhost:8400", "[::1]:8400", "10.0.0.7", "evil.example")]
+    [True, True, True, False]
+    """
+    name = _without_port(host or "").lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def is_cross_site(fetch_site: str, origin: str | None, host: str | None) -> bool:
+    """Say whether a web page of another origin had a browser send a request.
+
+    ``fetch_site`` is its ``Sec-Fetch-Site``. Who is not a browser sends neither header.
+
+    >>> is_cross_site("", None, "shop.example"), is_cross_site("cross-site", None, "shop.example")
+    (False, True)
+    >>> is_cross_site("", "https://shop.example", "shop.example"), is_cross_site("", "null", "x")
+    (False, True)
+    """
+    if fetch_site.strip().lower() not in _OWN_SITES:
+        return True  # same-site as well: another port of localhost is of the same site
+    if origin is None:
+        return False
+    scheme, separator, place = origin.strip().lower().partition("://")
+    default = _DEFAULT_PORTS.get(scheme)
+    if not separator or default is None:
+        return True
+    return place.removesuffix(default) != (host or "").strip().lower().removesuffix(default)
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
