@@ -59,9 +59,8 @@ def read_program(target: str) -> Program:
 
 async def run(target: str, settings: Settings, reload: bool, role: Role = "all") -> None:
     """Run until SIGTERM or SIGINT; raises a :class:`BuswayError` when it cannot start."""
-    folder = split_target(target)[0].parent
     # from before the flows are read: what is edited while this starts is not missed
-    async with edits(folder) if reload else contextlib.nullcontext() as edited:
+    async with edits(target) if reload else contextlib.nullcontext() as edited:
         await _run(target, settings, edited, role)
 
 

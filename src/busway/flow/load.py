@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import importlib.util
 import sys
+from collections.abc import Set
 from pathlib import Path
 from types import ModuleType
 
@@ -11,6 +14,9 @@ from busway.errors import FlowError
 from busway.flow.load_error import is_own, load_error
 from busway.flow.spec import App
 from busway.parameter import noting
+
+_HOME = "__busway_home__"
+"""Names in a flows file's module the folder that its other modules came from."""
 
 
 def load_app(target: str) -> App:
@@ -39,15 +45,30 @@ def split_target(target: str) -> tuple[Path, str]:
     return (Path(file), name) if file else (Path(target), "")
 
 
+def sources(file: Path) -> list[Path]:
+    """Return a flows file, the Python files beside it, and those that were loaded for it.
+
+    They are named as they are reached: what is a link, or behind one, stays so.
+    """
+    main = sys.modules.get(file.stem)
+    homes = {file.absolute().parent, file.resolve().parent, getattr(main, _HOME, file.parent)}
+    loaded = [Path(origin) for _, origin in _modules_of(homes)]
+    return sorted({file.absolute(), *file.absolute().parent.glob("*.py"), *loaded})
+
+
 def _run(file: Path) -> ModuleType:
-    home = str(file.parent)
-    if home not in sys.path:
-        sys.path.insert(0, home)
-    forget(file.parent)
+    home = file.parent
+    last = getattr(sys.modules.get(file.stem), _HOME, home)
+    if last != home and str(last) in sys.path:
+        sys.path.remove(str(last))  # a link led there that leads here now
+    if str(home) not in sys.path:
+        sys.path.insert(0, str(home))
+    forget(home, last)
     spec = importlib.util.spec_from_file_location(file.stem, file)
     if spec is None or spec.loader is None:
         raise FlowError(f"{file}: not a Python file; a flows file ends in .py")
     module = importlib.util.module_from_spec(spec)
+    setattr(module, _HOME, home)
     sys.modules[file.stem] = module
     try:
         spec.loader.exec_module(module)
@@ -56,12 +77,26 @@ def _run(file: Path) -> ModuleType:
     return module
 
 
-def forget(home: Path) -> None:
-    """Forget the modules that were loaded from a folder, so that they are read again."""
+def forget(*homes: Path) -> None:
+    """Forget the modules that were loaded from folders, so that they are read again.
+
+    So is their compiled form: it is taken for that of any source of the same size and second.
+    """
+    for name, origin in _modules_of(set(homes)):
+        del sys.modules[name]
+        with contextlib.suppress(OSError, NotImplementedError):
+            Path(importlib.util.cache_from_source(origin)).unlink(missing_ok=True)
+    importlib.invalidate_caches()
+
+
+def _modules_of(homes: Set[Path]) -> list[tuple[str, str]]:
+    """Return the names and files of the modules that were loaded from folders, or below."""
+    found = []
     for name, module in list(sys.modules.items()):
         origin = getattr(module, "__file__", None)
-        if origin and name != "__main__" and is_own(Path(origin), home):
-            del sys.modules[name]
+        if origin and name != "__main__" and any(is_own(Path(origin), home) for home in homes):
+            found.append((name, str(origin)))
+    return found
 
 
 def _app_of(module: ModuleType, file: Path, name: str) -> App:

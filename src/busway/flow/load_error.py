@@ -21,11 +21,12 @@ _NAME_FROM = re.compile(r"cannot import name '([^']+)' from '([^']+)'")
 
 def is_own(file: Path, home: Path) -> bool:
     """Say whether a file is one of the folder's own, not of a package that is installed in it."""
-    try:
-        inside = file.resolve().relative_to(home)
-    except ValueError:
+    if file.is_relative_to(_PACKAGE):
         return False
-    return not _INSTALLED & set(inside.parts) and not file.is_relative_to(_PACKAGE)
+    for place in (file, file.resolve()):  # it may be reached by a link, and lead elsewhere
+        if place.is_relative_to(home):
+            return not _INSTALLED & set(place.relative_to(home).parts)
+    return False
 
 
 _PACKAGE = Path(__file__).parents[1]

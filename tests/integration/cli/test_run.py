@@ -113,6 +113,25 @@ def test_it_takes_up_a_change_that_is_made_while_it_starts(folder: Path) -> None
         assert server.stop() == 0
 
 
+def test_it_takes_up_a_mounted_folder_that_is_swapped(folder: Path) -> None:
+    for name, flows in (
+        ("..v1", FLOWS),
+        ("..v2", FLOWS.replace('data["id"]}', 'data["id"] * 10}')),
+    ):
+        (folder / name).mkdir()
+        save(folder / name, flows)
+    (folder / "..data").symlink_to("..v1")
+    (folder / "shop.py").unlink(missing_ok=True)
+    (folder / "shop.py").symlink_to("..data/shop.py")
+    with running("shop.py", "--reload", cwd=folder) as server:
+        (folder / "..new").symlink_to("..v2")
+        (folder / "..new").replace(folder / "..data")
+        until(lambda: "flows reloaded" in server.log, "the reload")
+        server.post({"id": "1", "data": {"id": 1}})
+        until(lambda: rows(folder / "shop.db") == [10], "the new flow")
+        assert server.stop() == 0
+
+
 def test_settings_come_from_the_env_file_beside_the_flows(folder: Path) -> None:
     flows = FLOWS.replace('"archive.jsonl"', 'env("ARCHIVE")').replace("App\n", "App, env\n")
     (folder / "shop.py").write_text(flows)
