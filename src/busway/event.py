@@ -21,6 +21,7 @@ from busway.attribute import CORE, is_json_type, problems
 from busway.clock import new_id
 from busway.errors import EventError
 from busway.json_text import encode_json
+from busway.number import exact_decoder
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,9 +59,9 @@ class _Member(msgspec.Struct):
 
 
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
-_decode_body = msgspec.json.Decoder(_Body).decode
+_decode_body = exact_decoder(_Body)
 _decode_member = msgspec.json.Decoder(_Member).decode
-_decode_json = msgspec.json.Decoder().decode
+_decode_json: Callable[[bytes], Any] = exact_decoder(object)
 
 _NOT_READ: Any = object()
 _CHANGEABLE = frozenset({dict, list})

@@ -22,7 +22,8 @@ from busway.sink import sqlite_position
 from busway.sink.declared import label
 from busway.sink.line_file import LineFile
 from busway.sink.position import Place, advance, missed_offsets
-from busway.sink.sqlite_file import FILES, SqliteFile, down
+from busway.sink.sqlite_error import down
+from busway.sink.sqlite_file import FILES, SqliteFile
 from busway.sink.statement import statement
 
 

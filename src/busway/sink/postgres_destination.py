@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import asyncpg
-
 from busway.outcome import DELIVERED, UNTRIED, Down, Outcome
 from busway.ports import Load, Standing
 from busway.sink import postgres_position
-from busway.sink.position import Place, advance, missed_offsets
-from busway.sink.postgres_error import CONFLICT, EXPECTED, STALE, code, down, is_data
+from busway.sink.bisect import Blame
+from busway.sink.position import advance, missed_offsets
+from busway.sink.postgres_error import CONFLICT, EXPECTED, STALE, blame, code, down
 from busway.sink.postgres_relation import Relation
 from busway.sink.postgres_session import Session, Sessions
 from busway.sink.postgres_table import PostgresTable
+from busway.sink.postgres_value import LONGEST_NAME, SYSTEM_COLUMNS
 from busway.sink.row import item_rows, plain_rows
-from busway.sink.shape import Shapes
+from busway.sink.shape import Naming, Problems, Shapes
 
 ATTEMPTS = 4
 
@@ -26,7 +26,8 @@ class PostgresDestination:
     def __init__(self, to: Relation) -> None:
         self._place = to.place
         self._schema = to.schema
-        shapes = Shapes(to.table, to.key, to.create)
+        naming = Naming("PostgreSQL", longest=LONGEST_NAME, reserved=SYSTEM_COLUMNS)
+        shapes = Shapes(to.table, to.key, to.create, naming)
         self._table = PostgresTable(to.schema, shapes, to.columns)
         self._sessions = Sessions(to.dsn, to.connections, to.timeout_s)
         self._prepared = False
@@ -34,7 +35,7 @@ class PostgresDestination:
     async def write(self, load: Load) -> Sequence[Outcome]:
         try:
             return await self._attempts(load)
-        except EXPECTED as error:
+        except Exception as error:
             self._prepared = False
             self._table.forget()
             return [down(error, self._place)] * (len(load.items) or 1)
@@ -54,36 +55,36 @@ class PostgresDestination:
     async def _attempts(self, load: Load) -> Sequence[Outcome]:
         """Try with all rows at once, then looking for the bad ones; again after a conflict."""
         careful = False
-        for attempt in range(1, ATTEMPTS + 1):
+        for _ in range(1, ATTEMPTS):
             try:
                 return await self._attempt(load, careful=careful)
-            except asyncpg.PostgresError as error:
-                if code(error) in CONFLICT and attempt == ATTEMPTS and load.items:
-                    reason = f"{type(error).__name__}: {error}"
-                    return [Down(reason, reachable=True)] * (len(load.items) or 1)
-                if not self._may_help(error, careful=careful) or attempt == ATTEMPTS:
-                    raise
-                careful = careful or is_data(error)
-        raise AssertionError("the last attempt returns or raises")
+            except Exception as error:
+                state = code(error)
+                if state in STALE:
+                    self._table.forget()
+                    self._prepared = False
+                elif state not in CONFLICT:
+                    if careful or blame(error) is Blame.DESTINATION:
+                        raise
+                    careful = True
+        return await self._attempt(load, careful=True, final=True)
 
-    def _may_help(self, error: asyncpg.PostgresError, *, careful: bool) -> bool:
-        """Say whether trying again may help."""
-        if is_data(error):
-            return not careful
-        if code(error) in STALE:
-            self._table.forget()
-            self._prepared = False
-            return True
-        return code(error) in CONFLICT
-
-    async def _attempt(self, load: Load, *, careful: bool) -> Sequence[Outcome]:
+    async def _attempt(
+        self, load: Load, *, careful: bool, final: bool = False
+    ) -> Sequence[Outcome]:
         async with self._sessions.transaction() as session:
             if not self._prepared:
                 await postgres_position.prepare(session.connection, self._schema)
             place = await postgres_position.read(session.connection, self._schema, load)
             if place.refuses(load):
                 return [UNTRIED] * (len(load.items) or 1)
-            outcomes = await self._rows(session, load, place, careful=careful)
+            outcomes: list[Outcome] = [DELIVERED] * len(load.items)
+            pending = place.pending(load)
+            if pending:
+                for index, problem in (
+                    await self._land(session, load, pending, careful=careful, final=final)
+                ).items():
+                    outcomes[index] = problem
             change = advance(place, load, missed_offsets(load, outcomes))
             moved = change.inserts or change.deletes or change.position != place.position
             if moved or load.epoch > place.epoch:
@@ -91,18 +92,17 @@ class PostgresDestination:
         self._prepared = True
         return outcomes
 
-    async def _rows(
-        self, session: Session, load: Load, place: Place, *, careful: bool
-    ) -> list[Outcome]:
-        outcomes: list[Outcome] = [DELIVERED] * len(load.items)
-        pending = place.pending(load)
-        if not pending:
-            return outcomes
+    async def _land(
+        self,
+        session: Session,
+        load: Load,
+        pending: Sequence[int],
+        *,
+        careful: bool,
+        final: bool,
+    ) -> Problems:
         plain = None if careful else plain_rows(load.items, pending)
         if plain is not None and await self._table.land_whole(session, plain):
-            return outcomes
-        batch, problems = item_rows(load.items, pending)
-        problems |= await self._table.land(session, batch)
-        for index, problem in problems.items():
-            outcomes[index] = problem
-        return outcomes
+            return {}
+        batch, refused = item_rows(load.items, pending)
+        return refused | await self._table.land(session, batch, final=final)

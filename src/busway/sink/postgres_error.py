@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
 
 import asyncpg
 
 from busway.outcome import Down, Rejected
+from busway.sink.bisect import Blame, Refusal
+from busway.sink.postgres_convert import BadValue
+from busway.sink.row import Row, shown_row
 
-DATA = ("21", "22", "23", "44", "54", "P0")
+_ROW = ("21", "22", "23", "44", "54", "P0")
 """Classes of errors that a row is to blame for (54: it is too big; P0: a trigger raised)."""
 CONFLICT = ("40001", "40P01", "55P03")
 """Another transaction was in the way: serialization, deadlock, lock not available."""
 STALE = ("42P01", "42703", "42804", "42P07", "42701", "0A000")
 """The table may not be what it was when it was last looked at."""
+_TIMEOUT = "57014"
+_DESTINATION = ("08", "25", "28", "3D", "53100", "53300", "57P", "58030", "XX001", "XX002")
+"""Nothing can be written now, whatever it is."""
+_SET_UP = ("3F000", "42501", "42P01", "42P10")
+"""Something that the table needs is not there, or not allowed."""
+_ELSEWHERE = ("53", "58", "F0")
+"""The server, or something on it, has not what it needs for this."""
+_RAISES = frozenset({"exec_stmt_raise", "PLy_elog_impl", "plperl_croak", "pltcl_elog"})
+"""Where in the server an error comes from that a function raises on purpose."""
+_ROW_POLICY = "ExecWithCheckOptions"
 _HINTS = {
     "42P01": "create the table or set create=True",
     "3F000": "create the schema",
@@ -31,9 +45,56 @@ class NoTable(Exception):
     """The table is not there, and the sink was not asked to create it."""
 
 
-def is_data(error: asyncpg.PostgresError) -> bool:
-    """Say whether a row is to blame."""
-    return code(error).startswith(DATA)
+class RowDropped(Exception):
+    """The table took a row without an error, and did not keep it."""
+
+
+def blame(error: BaseException) -> Blame:
+    """Return whose fault an error is that a row, or several, ended with.
+
+    A function may raise whatever it likes, also what the server says when it is going down: that
+    is told by where the error comes from.
+    """
+    error = first_cause(error)
+    if isinstance(error, BadValue | RowDropped):
+        return Blame.ROW
+    if is_lost(error) or isinstance(error, NoTable):
+        return Blame.DESTINATION
+    return _told(error) if isinstance(error, asyncpg.PostgresError) else Blame.UNCLEAR
+
+
+def _told(error: asyncpg.PostgresError) -> Blame:
+    """Return whose fault it is by what the server says."""
+    state, routine = code(error), getattr(error, "server_source_function", None)
+    if state in CONFLICT:
+        return Blame.PASSING
+    if state.startswith(_ROW) or routine in _RAISES or routine == _ROW_POLICY:
+        return Blame.ROW
+    if state == _TIMEOUT:
+        return Blame.PASSING
+    inside = "function" in (getattr(error, "context", None) or "")
+    if state.startswith(_DESTINATION) or (state in _SET_UP and not inside):
+        return Blame.DESTINATION
+    return Blame.ELSEWHERE if state.startswith((*_SET_UP, *_ELSEWHERE)) else Blame.UNCLEAR
+
+
+def may_pass(error: BaseException) -> bool:
+    """Say whether the same may succeed in another transaction."""
+    return code(error) in (*CONFLICT, *STALE)
+
+
+def is_lost(error: BaseException) -> bool:
+    """Say whether an error is that of a connection, which is of no use any more."""
+    if isinstance(error, asyncpg.PostgresConnectionError) and not _severity(error):
+        return True  # the driver says so, not the server
+    if isinstance(error, asyncpg.PostgresError):
+        return _severity(error) in ("FATAL", "PANIC")
+    return isinstance(error, OSError | EOFError | asyncpg.InternalClientError)
+
+
+def _severity(error: BaseException) -> str:
+    found = getattr(error, "severity_en", None) or getattr(error, "severity", None)
+    return str(found or "")
 
 
 def code(error: BaseException) -> str:
@@ -41,17 +102,20 @@ def code(error: BaseException) -> str:
     return str(getattr(error, "sqlstate", None) or "")
 
 
-def rejected(error: Exception) -> Rejected:
-    """Return why the one row that an error is about was refused."""
+def refusal(error: Exception, rows: Sequence[Row], column: str = "") -> Refusal:
+    """Return why the rows of one item could not be written; ``column`` says where, if known."""
     detail = getattr(error, "detail", None)
     if code(error) in ("22021", "22P05"):
         detail = "PostgreSQL takes no text with a NUL character or half a surrogate pair"
-    return Rejected(type(error).__name__, f"{error} ({detail})" if detail else str(error))
+    text = f"{error} ({detail})" if detail else str(error)
+    where = column or f"the row is {shown_row(rows)}"
+    outcome = Rejected(type(error).__name__, f"{text}; {where}")
+    return Refusal(blame(error), error, outcome)
 
 
 def down(error: BaseException, place: str) -> Down:
     """Return what an error that concerns the whole database means; ``place`` names it."""
-    error = _first(error)
+    error = first_cause(error)
     if isinstance(error, NoTable):
         return Down(f"{place}: {error}", reachable=True)
     if isinstance(error, TimeoutError) and not isinstance(error, ConnectionError):
@@ -61,6 +125,8 @@ def down(error: BaseException, place: str) -> Down:
         return Down(f"{place}: {error}" + (f"; {hint}" if hint else ""), reachable=True)
     if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
         return Down(f"{place}: {error}", reachable=True)
+    if not isinstance(error, EXPECTED):
+        return Down(f"{place}: {type(error).__name__} while rows were written: {error}")
     lost = isinstance(error, ConnectionResetError | BrokenPipeError | EOFError)
     return Down(f"{place} cannot be reached: {_text(error)}", reachable=lost)
 
@@ -78,7 +144,7 @@ EXPECTED = (
 """What can go wrong that is no bug."""
 
 
-def _first(error: BaseException) -> BaseException:
+def first_cause(error: BaseException) -> BaseException:
     """Return the cause of an error that came up when its transaction was rolled back."""
     while isinstance(error, asyncpg.InterfaceError | asyncpg.PostgresConnectionError):
         if not isinstance(error.__context__, EXPECTED):

@@ -13,6 +13,8 @@ from busway.sink.postgres_error import EXPECTED
 from busway.sink.statement import quoted, statement
 
 CONNECT_S = 10.0
+LATE_S = 5.0
+"""How much later a server is given up that does not end a statement which takes too long."""
 _ENCODING = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What the driver raises for a value in a COPY; for an argument it raises a DataError itself."""
 
@@ -59,7 +61,6 @@ class Session:
 
     def undone(self) -> None:
         """A rollback may have taken the staging table with it."""
-        self.staging = None
         self._staged_for = -1
         self._filled = False
 
@@ -112,7 +113,7 @@ class Sessions:
 
     async def _connect(self) -> asyncpg.Connection[asyncpg.Record]:
         connection = await asyncpg.connect(
-            self._dsn, timeout=CONNECT_S, command_timeout=self._timeout_s
+            self._dsn, timeout=CONNECT_S, command_timeout=self._timeout_s + LATE_S
         )
         limit_ms = int(self._timeout_s * 1000)
         await connection.execute(

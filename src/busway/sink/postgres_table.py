@@ -6,33 +6,27 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 
-import asyncpg
-import msgspec
+from asyncpg import Record
 
 from busway.outcome import Rejected
-from busway.sink.postgres_error import NoTable, is_data, rejected
+from busway.sink.bisect import Bisection, Blame, Refusal, judged
+from busway.sink.postgres_convert import BadValue
+from busway.sink.postgres_error import NoTable, RowDropped, blame, may_pass, refusal
 from busway.sink.postgres_session import Session
-from busway.sink.postgres_value import BadValue, Column, column_type, converted, needs_numeric
+from busway.sink.postgres_statement import (
+    DIRECT,
+    Chunk,
+    from_arrays,
+    from_staging,
+    from_values,
+    insert,
+    rows_kept,
+)
+from busway.sink.postgres_value import Column, Sent, column_type, converted, needs_numeric
 from busway.sink.row import Row, Rows, Run, flat
 from busway.sink.shape import Problems, Shapes, without
 from busway.sink.statement import listed, quoted, statement
 from busway.sink.upsert import layers
-
-DIRECT = 500
-"""Up to so many rows go with the statement that inserts them; more are copied first."""
-
-
-class Chunk(msgspec.Struct, frozen=True):
-    """A run of rows as the driver sends it: the values of each column."""
-
-    columns: Sequence[Column]
-    values: Sequence[Sequence[object]]
-    size: int
-
-    @property
-    def direct(self) -> bool:
-        """Say whether the rows can go with the statement: ``unnest`` would flatten arrays."""
-        return self.size <= DIRECT and all(column.element is None for column in self.columns)
 
 
 class PostgresTable:
@@ -43,6 +37,7 @@ class PostgresTable:
         self._shapes = shapes
         self._types = types
         self._columns: dict[str, Column] = {}
+        self._filled: dict[str, str] = {}
         self._version = 0
 
     def forget(self) -> None:
@@ -52,7 +47,7 @@ class PostgresTable:
     async def land_whole(self, session: Session, rows: Sequence[Row]) -> bool:
         """Write rows that are all in order; say no, and write none, when some are not.
 
-        Raises :class:`asyncpg.PostgresError` when the server finds something, too.
+        Raises what the server, or the driver, finds.
         """
         if not self._columns:
             await self._look(session)
@@ -65,37 +60,77 @@ class PostgresTable:
         await self._write(session, chunks)
         return True
 
-    async def land(self, session: Session, batch: Sequence[Rows]) -> Problems:
+    async def land(self, session: Session, batch: Sequence[Rows], *, final: bool) -> Problems:
         """Write the rows of each item, all or none; return why items are not in it.
 
-        Raises :class:`NoTable`, and :class:`asyncpg.PostgresError` for what is no row's fault.
+        Raises what shows that nothing can be written now and, unless this is the ``final`` attempt,
+        what may be over at another one.
         """
         await self._look(session)
-        problems = self._shapes.unfit(batch)
-        fit = without(batch, problems)
-        if self._shapes.create:
-            await self._grow(session, fit)
-        elif not self._columns:
+        if not self._columns and not self._shapes.create:
             raise NoTable(f"the table {self.place} does not exist; create it or set create=True")
-        problems |= self._shapes.unknown(fit, self._columns)
-        problems |= self._unsuitable(without(fit, problems))
-        fit = without(fit, problems)
+        problems = self._shapes.unfit(batch, self._filled)
         await session.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        if sum(len(rows.rows) for rows in fit) > DIRECT or self._has_arrays():
-            await session.stage(self.place, self._version)
-        return problems | await self._search(session, fit)
+        search = Bisection(without(batch, problems))
+        refusals: dict[int, Refusal] = {}
+        for part in search:
+            version = self._version
+            try:
+                async with session.connection.transaction():
+                    problems |= await self._part(session, part)
+            except Exception as error:
+                if session.connection.is_closed() or (not final and may_pass(error)):
+                    raise
+                session.undone()
+                await self._refused(session, error, looks=self._version != version)
+                search.refused(part, error)
+                if len(part) == 1:
+                    refusals[part[0].index] = refusal(error, part[0].rows)
+        landed = len(problems) + len(refusals) < len(batch)
+        return problems | judged(refusals, landed=landed, sound=True)
+
+    async def _refused(self, session: Session, error: Exception, *, looks: bool) -> None:
+        """Raise an error that is not to be looked for among the rows."""
+        fault = blame(error)
+        if fault is Blame.DESTINATION:
+            raise error
+        if looks:
+            await self._look(session)
+        if fault in (Blame.UNCLEAR, Blame.PASSING):
+            await self._probe(session, error)
+
+    async def _probe(self, session: Session, error: Exception) -> None:
+        """Raise an error when no row at all can be written now."""
+        if not self._columns:
+            return
+        if await session.connection.fetchval(statement("postgres", "probe"), self.place, 5.0):
+            raise error
+        names = self._shapes.key or [next(iter(self._columns))]
+        columns = [self._columns[name] for name in names if name in self._columns]
+        chunk = Chunk(columns, [Sent([]) for _ in columns], 0)
+        sql = insert(self.place, self._shapes.key, chunk.names, from_arrays(chunk))
+        async with session.connection.transaction():
+            await session.connection.execute(f"EXPLAIN {sql}", *chunk.values)
+
+    async def _part(self, session: Session, part: Sequence[Rows]) -> Problems:
+        if self._shapes.create:
+            await self._grow(session, part)
+        problems = self._shapes.unknown(part, self._columns)
+        problems |= self._unsuitable(without(part, problems))
+        await self._write(session, self._chunks(flat(without(part, problems))))
+        return problems
 
     async def _look(self, session: Session) -> None:
         found = await session.connection.fetch(statement("postgres", "columns"), self.place)
         columns = {
-            row["name"]: Column(
-                row["name"],
-                row["type_name"],
-                row["type_schema"],
-                row["shown"],
-                row["element_name"] if row["is_array"] else None,
-            )
+            row["name"]: _column(row)
             for row in found
+            if not row["is_generated"] and not row["is_identity"]
+        }
+        self._filled = {
+            row["name"]: "is generated" if row["is_generated"] else "is an identity of its own"
+            for row in found
+            if row["name"] not in columns
         }
         if columns != self._columns:
             self._columns = columns
@@ -155,72 +190,52 @@ class PostgresTable:
                 problems[rows.index] = Rejected("bad value", str(error))
         return problems
 
-    async def _search(self, session: Session, batch: Sequence[Rows]) -> Problems:
-        """Write a batch as one; where a row in it is bad, halve the batch to find it."""
-        if not batch:
-            return {}
-        try:
-            async with session.connection.transaction():
-                await self._write(session, self._chunks(flat(batch)))
-        except asyncpg.PostgresError as error:
-            if not is_data(error):
-                raise
-            if len(batch) == 1:
-                return {batch[0].index: rejected(error)}
-        else:
-            return {}
-        middle = len(batch) // 2
-        found = await self._search(session, batch[:middle])
-        return found | await self._search(session, batch[middle:])
-
     def _chunks(self, rows: Iterable[Row]) -> list[Chunk]:
         return [self._chunk(run) for run in layers(rows, self._shapes.key)]
 
     def _chunk(self, run: Run) -> Chunk:
         columns = [self._columns[name] for name in run.columns if name in self._columns]
-        values = [converted(c, list(map(itemgetter(c.name), run.rows))) for c in columns]
-        return Chunk(columns, values, len(run.rows))
+        sent = [converted(c, list(map(itemgetter(c.name), run.rows))) for c in columns]
+        return Chunk(columns, sent, len(run.rows))
 
     async def _write(self, session: Session, chunks: Sequence[Chunk]) -> None:
         for chunk in chunks:
-            names = [column.name for column in chunk.columns]
-            if chunk.direct:
-                sql = self._insert(names, _from_arrays(chunk.columns))
-                await session.connection.execute(sql, *chunk.values)
-                continue
-            await session.stage(self.place, self._version)
-            await session.copy(names, list(zip(*chunk.values, strict=True)))
-            await session.connection.execute(self._insert(names, _from_staging(session, names)))
+            if chunk.has_arrays and chunk.has_text:
+                rows = from_values(chunk)
+                for values in zip(*chunk.values, strict=True):
+                    await self._insert(session, chunk, 1, rows, values)
+            elif not chunk.has_arrays and (chunk.has_text or chunk.size <= DIRECT):
+                await self._insert(session, chunk, chunk.size, from_arrays(chunk), chunk.values)
+            else:
+                await session.stage(self.place, self._version)
+                await session.copy(chunk.names, list(zip(*chunk.values, strict=True)))
+                rows = from_staging(session.staging or "", chunk.names)
+                await self._insert(session, chunk, chunk.size, rows, ())
 
-    def _insert(self, names: Sequence[str], rows: str) -> str:
-        key = self._shapes.key
-        others = [quoted(name) for name in names if name not in key]
-        kind = "insert" if not key else "upsert" if others else "upsert_key_only"
-        return statement("postgres", kind).format(
-            table=self.place,
-            columns=listed(names),
-            rows=rows,
-            key=listed(key),
-            changes=", ".join(f"{name} = excluded.{name}" for name in others),
-        )
+    async def _insert(
+        self, session: Session, chunk: Chunk, size: int, rows: str, values: Iterable[object]
+    ) -> None:
+        """Write rows; raises :class:`RowDropped` when not all of them are in the table then."""
+        values = list(values)
+        sql = insert(self.place, self._shapes.key, chunk.names, rows)
+        status = await session.connection.execute(sql, *values)
+        if int(status.rpartition(" ")[2]) == size:
+            return
+        sql = rows_kept(self.place, chunk.columns, rows)
+        if await session.connection.fetchval(sql, *values) < size:
+            raise RowDropped("a trigger or a rule of the table left it out")
 
     async def _change(self, session: Session, name: str, **parts: str) -> None:
         sql = statement("postgres", name).format(table=self.place, **parts)
         await session.connection.execute(sql)
 
-    def _has_arrays(self) -> bool:
-        return any(column.element for column in self._columns.values())
 
-
-def _from_arrays(columns: Sequence[Column]) -> str:
-    arrays = ", ".join(
-        f"${place}::{quoted(column.schema)}.{quoted(column.kind)}[]"
-        for place, column in enumerate(columns, 1)
-    )
-    return statement("postgres", "from_arrays").format(arrays=arrays)
-
-
-def _from_staging(session: Session, names: Sequence[str]) -> str:
-    return statement("postgres", "from_staging").format(
-        columns=listed(names), staging=quoted(session.staging or "")
+def _column(row: Record) -> Column:
+    return Column(
+        row["name"],
+        row["type_name"],
+        row["type_schema"],
+        row["shown"],
+        row["element_name"] if row["is_array"] else None,
+        row["modifier"],
     )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from enum import Enum
 from itertools import groupby
+from math import isfinite
 from operator import itemgetter
 from typing import cast
 
@@ -86,28 +89,44 @@ def lacks_key(rows: Sequence[Row], key: Sequence[str]) -> bool:
     return any(None in map(itemgetter(name), rows) for name in key)
 
 
-def shape_problem(columns: tuple[object, ...], key: Sequence[str]) -> Rejected | None:
-    """Return why rows with these columns can never be rows of a table with that key."""
-    if not columns:
-        return Rejected("empty row", "the row has no columns; return None to filter an event out")
-    for name in columns:
-        if not isinstance(name, str) or not name or "\0" in name:
-            return Rejected("column name", f"the column name {name!r} is not a non-empty string")
-    for name in key:
-        if name not in columns:
-            return Rejected("no key", f"the row has no {name!r}, which is the key of the table")
-    return None
+def as_plain(value: object) -> object:
+    """Return the value of a member of an enum, and that of a subclass of a plain type."""
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, Enum):
+        return as_plain(value.value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int.__index__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    return bytes(value) if isinstance(value, bytes | bytearray | memoryview) else value
 
 
-def key_problem(row: Mapping[str, object], key: Sequence[str]) -> Rejected | None:
-    """Return why a row cannot be told from others by its key."""
-    for name in key:
-        if row[name] is None:
-            return Rejected("no key", f"the key column {name!r} is null; give every row a key")
-    return None
+_PLAIN = frozenset({str, int, float, bool, bytes, type(None)})
 
 
-def shown(value: object) -> str:
+def is_float(value: int | Decimal) -> bool:
+    """Say whether a float, as it is written, has all the digits of a number."""
+    try:
+        found = float(value)
+    except OverflowError:
+        return False
+    return isfinite(found) and Decimal(repr(found)) == value
+
+
+def shown(value: object, most: int = 60) -> str:
     """Return a value as a reason shows it: at most 60 characters."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    try:
+        text = repr(value[:most] if isinstance(value, str | bytes) else value)
+    except Exception:
+        text = f"<{type(value).__name__}>"
+    if len(text) <= most and not (isinstance(value, str | bytes) and len(value) > most):
+        return text
+    return text[: most - 3] + "..."
+
+
+def shown_row(rows: Sequence[Row]) -> str:
+    """Return the first row of an item as a reason shows it."""
+    return shown(rows[0], 120)

@@ -16,12 +16,15 @@ from busway.parameter import DeclarableFunction
 from busway.ports import Landing, Load, Standing, Supplies
 from busway.settings import Env, resolve
 from busway.sink import sqlite_position
+from busway.sink.bisect import Span
 from busway.sink.declared import Columns, Key, check_table, column_types, key_columns, label
 from busway.sink.position import Place, advance, missed_offsets
 from busway.sink.row import item_rows, plain_rows
-from busway.sink.shape import Shapes
-from busway.sink.sqlite_file import FILES, SqliteFile, down
-from busway.sink.sqlite_table import NoTable, SqliteTable
+from busway.sink.shape import Naming, Shapes
+from busway.sink.sqlite_error import RolledBack, down
+from busway.sink.sqlite_file import FILES, SqliteFile
+from busway.sink.sqlite_table import SqliteTable
+from busway.sink.statement import ascii_lower
 
 
 class Sqlite(DeclarableFunction, frozen=True):
@@ -60,7 +63,7 @@ class Sqlite(DeclarableFunction, frozen=True):
     async def open(self, supplies: Supplies) -> SqliteDestination:
         self.check()
         path, key = resolve(self.path), key_columns(self.key)
-        shapes = Shapes(self.table, key, self.create, str.lower)
+        shapes = Shapes(self.table, key, self.create, Naming("SQLite", ascii_lower))
         table = SqliteTable(shapes, dict(column_types(self.columns)))
         return SqliteDestination(FILES.take(path), table)
 
@@ -81,9 +84,7 @@ class SqliteDestination:
     async def write(self, load: Load) -> Sequence[Outcome]:
         try:
             return await self._file.run(partial(self._land, load))
-        except NoTable as error:
-            state = Down(f"{self._file.path}: {error}", reachable=True)
-        except apsw.Error as error:
+        except Exception as error:
             state = down(error, self._file.path)
         return [state] * (len(load.items) or 1)
 
@@ -99,23 +100,41 @@ class SqliteDestination:
         await asyncio.to_thread(FILES.give_back, self._file)
 
     def _land(self, load: Load, connection: apsw.Connection) -> Sequence[Outcome]:
+        """Land a load; again, without what it was that made SQLite undo the transaction."""
+        failed: dict[Span, Exception] | None = None
+        while True:
+            try:
+                return self._land_once(load, connection, failed)
+            except RolledBack:
+                failed = {} if failed is None else failed
+                connection.execute("BEGIN IMMEDIATE")
+
+    def _land_once(
+        self, load: Load, connection: apsw.Connection, failed: dict[Span, Exception] | None
+    ) -> Sequence[Outcome]:
         sqlite_position.prepare(connection)
         place = sqlite_position.read(connection, load)
         if place.refuses(load):
             return [UNTRIED] * (len(load.items) or 1)
-        outcomes = self._rows(load, place, connection)
+        outcomes = self._rows(load, place, connection, failed)
         missed = missed_offsets(load, outcomes)
         sqlite_position.store(connection, load, advance(place, load, missed))
         return outcomes
 
-    def _rows(self, load: Load, place: Place, connection: apsw.Connection) -> list[Outcome]:
+    def _rows(
+        self,
+        load: Load,
+        place: Place,
+        connection: apsw.Connection,
+        failed: dict[Span, Exception] | None,
+    ) -> list[Outcome]:
         outcomes: list[Outcome] = [DELIVERED] * len(load.items)
         pending = place.pending(load)
-        plain = plain_rows(load.items, pending)
+        plain = plain_rows(load.items, pending) if failed is None else None
         if plain is not None and self._table.land_whole(connection, plain):
             return outcomes
-        batch, problems = item_rows(load.items, pending)
-        problems |= self._table.land(connection, batch)
+        batch, refused = item_rows(load.items, pending)
+        problems = refused | self._table.land(connection, batch, {} if failed is None else failed)
         for index, problem in problems.items():
             outcomes[index] = problem
         return outcomes

@@ -12,19 +12,9 @@ from typing import TypeVar
 
 import apsw
 
-from busway.outcome import Down
-
 T = TypeVar("T")
 Work = Callable[[apsw.Connection], T]
 BUSY_MS = 5_000
-_UNREACHABLE = (apsw.CantOpenError, apsw.IOError, apsw.PermissionsError, apsw.AuthError)
-
-_MEANINGS: tuple[tuple[tuple[type[apsw.Error], ...], str], ...] = (
-    ((apsw.BusyError, apsw.LockedError), "is locked by another program"),
-    ((apsw.FullError,), "has no room left: the disk is full"),
-    ((apsw.ReadOnlyError,), "is read-only"),
-    ((apsw.NotADBError, apsw.CorruptError), "is not a sound SQLite database"),
-)
 
 
 class SqliteFile:
@@ -99,18 +89,6 @@ class SqliteFiles:
 
 FILES = SqliteFiles()
 """Sinks are opened one by one and must still share the thread of a file."""
-
-
-def down(error: apsw.Error, path: Path) -> Down:
-    """Return what an error that concerns the whole database means."""
-    if isinstance(error, apsw.CantOpenError) and not path.parent.is_dir():
-        return Down(f"the directory {path.parent} does not exist; make it")
-    for kinds, text in _MEANINGS:
-        if isinstance(error, kinds):
-            return Down(f"{path} {text} ({error})", reachable=True)
-    if "ON CONFLICT clause" in str(error):
-        return Down(f"{path}: the key is not unique; make a unique index on it", reachable=True)
-    return Down(f"{path}: {error}", reachable=not isinstance(error, _UNREACHABLE))
 
 
 def _connect(path: Path) -> apsw.Connection:

@@ -7,23 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 import apsw
 
 from busway.outcome import Rejected
-from busway.sink.row import Row, Rows, flat, runs, shown
+from busway.sink.bisect import Bisection, Blame, Span, judged
+from busway.sink.row import Row, Rows, flat, runs
 from busway.sink.shape import Problems, Shapes, without
-from busway.sink.sqlite_value import INT64, column_type, tuples
+from busway.sink.sqlite_error import NoTable, RolledBack, RowDropped, blame, refusal
+from busway.sink.sqlite_value import BadValue, Column, affinity, column_type, held, tuples
 from busway.sink.statement import listed, quoted, statement
 
-_DATA_ERRORS = (
-    apsw.ConstraintError,
-    apsw.MismatchError,
-    apsw.TooBigError,
-    OverflowError,
-    ValueError,
-    TypeError,
-)
-
-
-class NoTable(Exception):
-    """The table is not there, and the sink was not asked to create it."""
+_GENERATED = {2: "is generated", 3: "is generated"}
 
 
 class SqliteTable:
@@ -33,47 +24,116 @@ class SqliteTable:
         self.name = shapes.table
         self.key = shapes.key
         self._shapes = shapes
+        self._fold = shapes.fold
         self._types = types
-        self._columns: dict[str, str] = {}
+        self._columns: dict[str, Column] = {}
+        self._filled: dict[str, str] = {}
         self._inserts: dict[tuple[str, ...], str] = {}
+        self._triggers = self._counted = False
 
     def land_whole(self, connection: apsw.Connection, rows: Sequence[Row]) -> bool:
-        """Write rows that are all in order, or none and say so: then :meth:`land` finds out why."""
-        self._read_columns(connection)
-        return self._shapes.fit(rows, self._columns) and self._try(connection, rows) is None
+        """Write rows that are all in order, or none and say so: then :meth:`land` finds out why.
 
-    def land(self, connection: apsw.Connection, batch: Sequence[Rows]) -> Problems:
-        """Write the rows of each item, all or none, in order; return why items are not in it.
-
-        Raises :class:`NoTable`, and :class:`apsw.Error` for what concerns the whole database.
+        Raises :class:`RolledBack` when SQLite has undone the transaction.
         """
         self._read_columns(connection)
-        problems = self._shapes.unfit(batch)
-        fit = without(batch, problems)
-        if self._shapes.create:
-            self._grow(connection, fit)
-        elif not self._columns:
+        if not self._shapes.fit(rows, self._columns):
+            return False
+        connection.execute("SAVEPOINT busway")
+        try:
+            self._write(connection, rows)
+        except Exception as error:
+            _undo(connection, error)
+            return False
+        connection.execute("RELEASE busway")
+        return True
+
+    def land(
+        self, connection: apsw.Connection, batch: Sequence[Rows], failed: dict[Span, Exception]
+    ) -> Problems:
+        """Write the rows of each item, all or none, in order; return why items are not in it.
+
+        ``failed`` is what could not be written before :class:`RolledBack` was raised, which it is
+        when SQLite has undone the transaction. Raises what shows that nothing can be written now.
+        """
+        self._read_columns(connection)
+        if not self._columns and not self._shapes.create:
             raise NoTable(f"the table {self.name!r} does not exist; create it or set create=True")
-        problems |= self._shapes.unknown(fit, self._columns)
-        return problems | self._write(connection, without(fit, problems))
+        problems = self._shapes.unfit(batch, self._filled)
+        fit = without(batch, problems)
+        search = Bisection(fit, failed)
+        for part in search:
+            try:
+                problems |= self._part(connection, part)
+            except Exception as error:
+                self._refused(connection, search, part, error)
+        alone = {rows.index: rows.rows for rows in fit}
+        refusals = {
+            span[0]: refusal(error, alone[span[0]])
+            for span, error in search.failed.items()
+            if span[2] == 1
+        }
+        landed = len(problems) + len(refusals) < len(batch)
+        return problems | judged(refusals, landed=landed, sound=True)
+
+    def _refused(
+        self, connection: apsw.Connection, search: Bisection, part: Sequence[Rows], error: Exception
+    ) -> None:
+        """Undo a part and look for the cause in it, unless it is that of the whole database."""
+        search.refused(part, error)
+        _undo(connection, error)
+        self._read_columns(connection)
+        if blame(error) is Blame.DESTINATION:
+            raise error
+        if blame(error) is Blame.UNCLEAR:
+            self._probe(connection)
+
+    def _part(self, connection: apsw.Connection, part: Sequence[Rows]) -> Problems:
+        connection.execute("SAVEPOINT busway")
+        if self._shapes.create:
+            self._grow(connection, part)
+        problems = self._shapes.unknown(part, self._columns)
+        problems |= self._unsuitable(without(part, problems))
+        self._write(connection, flat(without(part, problems)))
+        connection.execute("RELEASE busway")
+        return problems
+
+    def _probe(self, connection: apsw.Connection) -> None:
+        """Raise an error when no row at all can be written."""
+        columns = [name for name in self.key if self._fold(name) in self._columns]
+        if self._columns and len(columns) == len(self.key):
+            first = columns or [next(iter(self._columns.values())).name]
+            connection.execute(f"EXPLAIN {self._insert(tuple(first))}", [None] * len(first))
 
     def _read_columns(self, connection: apsw.Connection) -> None:
         """Look again each time: other programs may change the table between two transactions."""
-        rows = connection.execute(statement("sqlite", "columns"), (self.name,))
-        columns = {name.lower(): name for (name,) in rows}
+        found = list(connection.execute(statement("sqlite", "columns"), (self.name,)))
+        columns = {
+            self._fold(name): Column(name, declared, affinity(declared, strict=bool(strict)))
+            for name, declared, hidden, strict, _ in found
+            if hidden not in _GENERATED
+        }
         if columns != self._columns:
             self._columns = columns
             self._inserts.clear()
+        self._filled = {
+            self._fold(name): _GENERATED[hidden]
+            for name, _, hidden, *_ in found
+            if hidden in _GENERATED
+        }
+        self._counted = any(kind == "table" for *_, kind in found)
+        triggers = connection.execute(statement("sqlite", "triggers"), (self.name,)).get
+        self._triggers = bool(triggers)
 
     def _grow(self, connection: apsw.Connection, batch: Sequence[Rows]) -> None:
         """Create the table, or add the columns that it lacks, with types from their values."""
-        new: dict[str, str] = {}
+        new: dict[str, tuple[str, str]] = {}
         for name, value in self._shapes.unheard(batch, self._columns):
-            if name.lower() not in map(str.lower, new):
-                new[name] = self._types.get(name) or column_type(value)
+            if self._fold(name) not in new:
+                new[self._fold(name)] = name, self._types.get(name) or column_type(value)
         if not new:
             return
-        definitions = [f"{quoted(name)} {kind}" for name, kind in new.items()]
+        definitions = [f"{quoted(name)} {kind}" for name, kind in new.values()]
         if self._columns:
             for definition in definitions:
                 self._execute(connection, "column_add", definition=definition)
@@ -83,30 +143,55 @@ class SqliteTable:
             self._execute(connection, "table_create", definitions=", ".join(definitions))
         self._read_columns(connection)
 
-    def _write(self, connection: apsw.Connection, batch: Sequence[Rows]) -> Problems:
-        """Write a batch as one; where a row in it is bad, halve the batch to find it."""
-        if not batch:
-            return {}
-        error = self._try(connection, flat(batch))
-        if error is None:
-            return {}
-        if len(batch) == 1:
-            return {batch[0].index: _fault(error, batch[0].rows)}
-        middle = len(batch) // 2
-        return self._write(connection, batch[:middle]) | self._write(connection, batch[middle:])
+    def _unsuitable(self, batch: Sequence[Rows]) -> Problems:
+        """Return the items with values that their columns would not hold as they are."""
+        problems: Problems = {}
+        for rows in batch:
+            try:
+                for row in rows.rows:
+                    for name, value in row.items():
+                        if column := self._columns.get(self._fold(name)):
+                            held(column, [value])
+            except BadValue as error:
+                problems[rows.index] = Rejected(error.error, str(error))
+        return problems
 
-    def _try(self, connection: apsw.Connection, rows: Iterable[Row]) -> Exception | None:
-        connection.execute("SAVEPOINT busway")
-        try:
-            for run in runs(rows):
-                columns = tuple(name for name in run.columns if name.lower() in self._columns)
-                connection.executemany(self._insert(columns), tuples(run, columns))
-        except _DATA_ERRORS as error:
-            connection.execute("ROLLBACK TO busway")
-            connection.execute("RELEASE busway")
-            return error
-        connection.execute("RELEASE busway")
-        return None
+    def _write(self, connection: apsw.Connection, rows: Iterable[Row]) -> None:
+        for run in runs(rows):
+            names = [name for name in run.columns if self._fold(name) in self._columns]
+            columns = [self._columns[self._fold(name)] for name in names]
+            self._insert_all(connection, tuple(names), tuples(run, columns, names))
+
+    def _insert_all(
+        self,
+        connection: apsw.Connection,
+        names: tuple[str, ...],
+        values: Sequence[Sequence[object]],
+    ) -> None:
+        """Write rows of the same columns; raises :class:`RowDropped` when one is not in the table.
+
+        What triggers write is in the count of all changes, so that with them each row is counted.
+        """
+        sql = self._insert(names)
+        suspects: Sequence[Sequence[object]]
+        if self._triggers:
+            suspects = [row for row in values if not _changes(connection, sql, row)]
+        else:
+            before = connection.total_changes()
+            connection.executemany(sql, values)
+            suspects = values if connection.total_changes() - before < len(values) else ()
+        if self._counted and not all(self._exists(connection, names, row) for row in suspects):
+            raise RowDropped("a trigger, or a constraint with ON CONFLICT IGNORE, left it out")
+
+    def _exists(
+        self, connection: apsw.Connection, names: tuple[str, ...], row: Sequence[object]
+    ) -> bool:
+        """Say whether a row is in the table, as it is."""
+        sql = statement("sqlite", "row_exists").format(
+            table=quoted(self.name),
+            conditions=" AND ".join(f"{quoted(name)} IS ?" for name in names),
+        )
+        return bool(connection.execute(sql, row).get)
 
     def _insert(self, columns: tuple[str, ...]) -> str:
         if columns not in self._inserts:
@@ -114,8 +199,8 @@ class SqliteTable:
         return self._inserts[columns]
 
     def _insert_sql(self, columns: tuple[str, ...]) -> str:
-        key = [name.lower() for name in self.key]
-        others = [quoted(name) for name in columns if name.lower() not in key]
+        key = [self._fold(name) for name in self.key]
+        others = [quoted(name) for name in columns if self._fold(name) not in key]
         name = "insert" if not key else "upsert" if others else "upsert_key_only"
         return statement("sqlite", name).format(
             table=quoted(self.name),
@@ -129,13 +214,15 @@ class SqliteTable:
         connection.execute(statement("sqlite", name).format(table=quoted(self.name), **parts))
 
 
-def _fault(error: Exception, rows: Sequence[Row]) -> Rejected:
-    if isinstance(error, OverflowError):
-        for row in rows:
-            for name, value in row.items():
-                if isinstance(value, int) and value not in INT64:
-                    return Rejected(
-                        "out of range",
-                        f"column {name!r}: {shown(value)} does not fit 64 bits; give it as a str",
-                    )
-    return Rejected(type(error).__name__, str(error))
+def _undo(connection: apsw.Connection, error: Exception) -> None:
+    """Undo what was written since the savepoint."""
+    if not connection.in_transaction:
+        raise RolledBack from error
+    connection.execute("ROLLBACK TO busway")
+    connection.execute("RELEASE busway")
+
+
+def _changes(connection: apsw.Connection, sql: str, row: Sequence[object]) -> int:
+    """Write one row; return how many rows of its table that changed, without what triggers did."""
+    connection.execute(sql, row)
+    return connection.changes()

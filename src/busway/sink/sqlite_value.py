@@ -1,61 +1,188 @@
-"""Python values as SQLite holds them."""
+"""Python values as SQLite holds them: exactly, or not at all."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
-from itertools import chain
-from typing import Any
+from math import isnan
+from operator import itemgetter
+from typing import Any, Literal, cast
 from uuid import UUID
 
-from busway.json_text import encode_json
-from busway.sink.row import Row, Run, shown
+import msgspec
 
-AS_THEY_ARE = frozenset({int, float, str, bytes, bool, type(None)})
+from busway.json_text import encode_json
+from busway.sink.row import Run, as_plain, is_float, shown
+
+Affinity = Literal["INTEGER", "NUMERIC", "REAL", "TEXT", "BLOB"]
+INT64 = range(-(2**63), 2**63)
+_NONE = type(None)
+_SAFE: dict[Affinity, frozenset[type]] = {
+    "INTEGER": frozenset({int, bool, bytes, _NONE}),
+    "NUMERIC": frozenset({int, bool, bytes, _NONE}),
+    "REAL": frozenset({bytes, _NONE}),
+    "TEXT": frozenset({str, int, bytes, _NONE}),
+    "BLOB": frozenset({str, int, bool, bytes, _NONE}),
+}
+"""Types whose every value is stored as it is (an int beyond 64 bits is refused by the driver)."""
+_KINDS: tuple[tuple[Affinity, tuple[str, ...]], ...] = (
+    ("INTEGER", ("INT",)),
+    ("TEXT", ("CHAR", "CLOB", "TEXT")),
+    ("BLOB", ("BLOB",)),
+    ("REAL", ("REAL", "FLOA", "DOUB")),
+)
+_COLUMN_TYPES: dict[type, str] = {bool: "INTEGER", int: "INTEGER", float: "REAL", bytes: "BLOB"}
+_NUMERIC_TEXT = re.compile(r"[ \t-\r]*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[ \t-\r]*", re.ASCII)
+
+
+class BadValue(Exception):
+    """A value that its column would not hold as it is; the text says which and why.
+
+    ``error`` names the kind of trouble.
+    """
+
+    def __init__(self, reason: str = "", error: str = "bad value") -> None:
+        super().__init__(reason)
+        self.error = error
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A column: its name, its declared type, and what SQLite makes of values in it."""
+
+    name: str
+    declared: str
+    affinity: Affinity
+
+
+def affinity(declared: str, *, strict: bool = False) -> Affinity:
+    """Return the affinity of a declared type (https://sqlite.org/datatype3.html, section 3.1)."""
+    name = declared.upper()
+    if not name or (strict and name == "ANY"):
+        return "BLOB"
+    return next((kind for kind, parts in _KINDS if any(map(name.count, parts))), "NUMERIC")
+
+
+def column_type(value: object) -> str:
+    """Return the type that a new column gets from its first value."""
+    return _COLUMN_TYPES.get(type(as_plain(value)), "TEXT")
+
+
+def tuples(run: Run, columns: Sequence[Column], names: Sequence[str]) -> Sequence[Sequence[object]]:
+    """Return the values of a run as SQLite holds them, ``names`` being those of its columns in it.
+
+    Raises :class:`BadValue` that names the column of a value which it would change.
+    """
+    found = [
+        held(column, list(map(itemgetter(name), run.rows)))
+        for column, name in zip(columns, names, strict=True)
+    ]
+    return list(zip(*found, strict=True))
+
+
+def held(column: Column, values: Sequence[object]) -> Sequence[object]:
+    """Return the values of one column as SQLite holds them."""
+    kinds = set(map(type, values))
+    if kinds <= _SAFE[column.affinity]:
+        return values
+    if (
+        kinds == {float}
+        and column.affinity != "TEXT"
+        and not isnan(sum(cast("list[float]", values)))
+    ):
+        return values
+    return [_checked(column, value) for value in values]
+
+
+def _checked(column: Column, value: object) -> object:
+    name = "bad value"
+    try:
+        return _held(column.affinity, as_plain(value))
+    except BadValue as error:
+        reason = f": {error}" if str(error) else ""
+    except Exception as error:
+        name, reason = type(error).__name__, f": {error}"
+    kind = column.declared or "of any type"
+    raise BadValue(
+        f"column {column.name!r} is {kind} and cannot hold {shown(value)}"
+        f" ({type(value).__name__}){reason}",
+        name,
+    )
+
+
+def _held(kind: Affinity, value: object) -> object:
+    if type(value) in _SAFE[kind]:
+        return value
+    if isinstance(value, bool):
+        raise BadValue(f"true would become {'1.0' if kind == 'REAL' else 'the text 1'}")
+    if isinstance(value, float):
+        return _float(kind, value)
+    if isinstance(value, int):
+        return _whole(value)
+    if isinstance(value, Decimal) and kind not in ("TEXT", "BLOB"):
+        return _decimal(kind, value)
+    text = value if isinstance(value, str) else _text(value)
+    return text if kind in ("TEXT", "BLOB") else _unchanged(kind, text)
+
+
+def _float(kind: Affinity, value: float) -> object:
+    if isnan(value):
+        raise BadValue("SQLite would store null")
+    if kind != "TEXT":
+        return value
+    if value in (float("inf"), -float("inf")):
+        raise BadValue
+    return repr(value)
+
+
+def _whole(value: int) -> int:
+    """Return a whole number for a column of floats."""
+    if not is_float(value):
+        raise BadValue("a float would lose digits of it; give it as a str to a column of text")
+    return value
+
+
+def _decimal(kind: Affinity, value: Decimal) -> object:
+    if not value.is_finite():
+        raise BadValue
+    if kind != "REAL" and value.adjusted() < 19 and value == value.to_integral_value():
+        whole = int(value)
+        if whole in INT64:
+            return whole
+    if not is_float(value):
+        raise BadValue("a float would lose digits of it; use a column of text")
+    return float(value)
+
+
+def _unchanged(kind: Affinity, text: str) -> str:
+    """Return text that a column of numbers keeps, or makes a number that is shown as that text."""
+    if not _NUMERIC_TEXT.fullmatch(text):
+        return text
+    if kind != "REAL" and len(text) <= 20 and text.lstrip("-").isdecimal():
+        whole = int(text)
+        if whole in INT64 and str(whole) == text:
+            return text
+    number = float(text)
+    if repr(number) == text and (kind == "REAL" or not number.is_integer()):
+        return text
+    raise BadValue("SQLite would store it as another text or number; use a column of text")
+
+
+def _text(value: object) -> str:
+    for kind in type(value).__mro__:
+        if convert := _CONVERTERS.get(kind):
+            return convert(value)
+    raise TypeError("it is of no type that can be stored")
+
+
 _CONVERTERS: dict[type, Callable[[Any], str]] = {
     datetime: datetime.isoformat,
-    date: str,
-    time: str,
+    date: date.isoformat,
+    time: time.isoformat,
     Decimal: str,
     UUID: str,
     dict: lambda value: encode_json(value).decode(),
     list: lambda value: encode_json(value).decode(),
     tuple: lambda value: encode_json(value).decode(),
 }
-_COLUMN_TYPES: dict[type, str] = {bool: "INTEGER", int: "INTEGER", float: "REAL", bytes: "BLOB"}
-INT64 = range(-(2**63), 2**63)
-
-
-def column_type(value: object) -> str:
-    """Return the type that a new column gets from its first value."""
-    return _COLUMN_TYPES.get(type(value), "TEXT")
-
-
-def tuples(run: Run, columns: tuple[str, ...]) -> Sequence[Sequence[object]]:
-    """Return the values of a run as SQLite holds them.
-
-    Raises :class:`TypeError` that names the column of a value that it cannot hold.
-    """
-    if columns == run.columns:
-        values: list[tuple[object, ...]] = [tuple(row.values()) for row in run.rows]
-    else:
-        values = [tuple(map(row.__getitem__, columns)) for row in run.rows]
-    kinds = set(map(type, chain.from_iterable(values)))
-    return values if kinds <= AS_THEY_ARE else [_converted(row, columns) for row in run.rows]
-
-
-def _converted(row: Row, columns: tuple[str, ...]) -> tuple[object, ...]:
-    return tuple(_plain(row[name], name) for name in columns)
-
-
-def _plain(value: object, column: str) -> object:
-    if type(value) in AS_THEY_ARE:
-        return value
-    for kind in type(value).__mro__:
-        if kind in AS_THEY_ARE:
-            return kind(value)
-        convert = _CONVERTERS.get(kind)
-        if convert:
-            return convert(value)
-    raise TypeError(f"column {column!r}: a {type(value).__name__} cannot be stored: {shown(value)}")

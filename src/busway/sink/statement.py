@@ -25,3 +25,15 @@ def quoted(name: str) -> str:
 def listed(names: Iterable[str]) -> str:
     """Return identifiers in double quotes, with commas between them."""
     return ", ".join(map(quoted, names))
+
+
+def ascii_lower(name: str) -> str:
+    """Return a name as SQLite compares names: only ASCII letters have no case.
+
+    >>> ascii_lower("Übersicht")
+    'Übersicht'
+    """
+    return name.lower() if name.isascii() else name.translate(_LOWER)
+
+
+_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}

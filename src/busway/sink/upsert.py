@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
+from uuid import UUID
 
 from busway.sink.row import Row, Run
 
@@ -19,16 +20,29 @@ def layers(rows: Iterable[Row], key: Sequence[str]) -> list[Run]:
     rows = list(rows)
     if not key:
         return _by_shape(rows)
-    key_of: KeyOf = itemgetter(*key)
-    try:
-        unique = dict(zip(map(key_of, rows), rows, strict=True))
-    except TypeError:
-        return _layered(rows, lambda row: repr(key_of(row)))
+    key_of = _key_of(rows, key)
+    unique = dict(zip(map(key_of, rows), rows, strict=True))
     if len(unique) == len(rows):
         return _by_shape(rows)
     if len(set(map(tuple, rows))) == 1:
         return _by_shape(list(unique.values()))
     return _layered(rows, key_of)
+
+
+def _key_of(rows: Sequence[Row], key: Sequence[str]) -> KeyOf:
+    """Return what tells keys apart that a table may tell apart: ``True`` is not ``1``, nor ``1.0``.
+
+    Where that finds keys to differ which the table finds equal, the table says so.
+    """
+    found: KeyOf = itemgetter(*key)
+    kinds = (set(map(type, map(itemgetter(name), rows))) for name in key)
+    if all(len(types) == 1 and types <= _ALIKE for types in kinds):
+        return found
+    return lambda row: repr([(type(row[name]).__name__, row[name]) for name in key])
+
+
+_ALIKE = frozenset({int, str, bytes, UUID})
+"""Types whose values are equal to Python only if they are written alike."""
 
 
 def _by_shape(rows: Sequence[Row]) -> list[Run]:

@@ -115,10 +115,10 @@ async def test_rejects_the_bad_rows_only(server: PostgresServer, db: Db, count: 
     bad: dict[int, tuple[dict[str, object], str]] = {
         7: ({"id": 7, "name": "x", "total": None}, "NotNullViolationError"),
         20: ({"id": 20, "name": "x", "total": -1}, "CheckViolationError"),
-        21: ({"id": 21, "name": "x" * 21, "total": 1}, "StringDataRightTruncationError"),
+        21: ({"id": 21, "name": "x" * 21, "total": 1}, "bad value"),
         50: ({"id": 50, "name": "a\0b", "total": 1}, "CharacterNotInRepertoireError"),
         51: ({"id": 2**40, "name": "x", "total": 1}, "bad value"),
-        52: ({"id": 52, "name": "x", "total": 10**10}, "NumericValueOutOfRangeError"),
+        52: ({"id": 52, "name": "x", "total": 10**10}, "bad value"),
         53: ({"id": 53, "name": "x", "total": "much"}, "bad value"),
         54: ({"id": 54, "nmae": "x", "total": 1}, "unknown column"),
         55: ({"id": None, "name": "x", "total": 1}, "no key"),
@@ -341,7 +341,7 @@ async def test_a_trigger_that_raises_rejects_its_row(server: PostgresServer, db:
     items = [an_item(n, {"id": n}) for n in range(4)]
     async with opened(server, create=False) as destination:
         outcomes = await destination.write(fresh(items))
-    assert outcomes[2] == Rejected("RaiseError", "not number two")
+    assert outcomes[2] == Rejected("RaiseError", "not number two; the row is {'id': 2}")
     assert await ids(db) == [0, 1, 3]
 
 

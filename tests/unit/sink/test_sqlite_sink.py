@@ -94,8 +94,14 @@ async def test_rejects_the_bad_rows_only(path: Path) -> None:
         outcomes = await destination.write(fresh(items))
         bad = {n: outcome for n, outcome in enumerate(outcomes) if outcome is not DELIVERED}
         assert bad == {
-            7: Rejected("ConstraintError", "NOT NULL constraint failed: orders.total"),
-            60: Rejected("ConstraintError", "CHECK constraint failed: total >= 0"),
+            7: Rejected(
+                "ConstraintError",
+                "NOT NULL constraint failed: orders.total; the row is {'id': 7, 'total': None}",
+            ),
+            60: Rejected(
+                "ConstraintError",
+                "CHECK constraint failed: total >= 0; the row is {'id': 60, 'total': -1}",
+            ),
             61: Rejected(
                 "out of range",
                 "column 'id': 1180591620717411303424 does not fit 64 bits; give it as a str",

@@ -18,6 +18,7 @@ from busway.control.dead.selection import Place, Selection, place_in, select
 from busway.errors import BuswayError, EventError
 from busway.event import Event, original
 from busway.lane import Trouble
+from busway.number import exact_decoder
 from busway.ports import Ledger
 from busway.step import Failed
 from busway.step.thread import run_in_thread
@@ -27,6 +28,8 @@ CALL_TIMEOUT_S = 5.0
 PREVIEW_S = 1.0
 """For how long one look goes on with a slow patch."""
 _FEW = 16
+_decode = exact_decoder(object)
+_sorted = msgspec.json.Encoder(decimal_format="number", order="sorted").encode
 _FILE = "<patch>"
 _LINE = re.compile(rf'File "{_FILE}", line (\d+)')
 _NOTHING = Event(type="busway.patch", source="/busway", id="patch")
@@ -152,7 +155,7 @@ def _changed(event: Event, found: object) -> bytes | None:
 
 
 def _canonical(raw: bytes) -> bytes:
-    return msgspec.json.encode(msgspec.json.decode(raw), order="sorted")
+    return _sorted(_decode(raw))
 
 
 def _shown(one: Patched) -> Preview:

@@ -1,1 +1,1 @@
-SELECT * FROM unnest({arrays})
+SELECT {columns} FROM unnest({arrays}) AS sent ({names})

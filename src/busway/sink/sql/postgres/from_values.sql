@@ -1,0 +1,1 @@
+SELECT {columns} FROM (VALUES ({values})) AS sent ({names})

@@ -1,0 +1,2 @@
+SELECT count(*) FROM ({rows}) AS sent
+WHERE EXISTS (SELECT FROM {table} AS kept WHERE {conditions})
