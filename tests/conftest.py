@@ -1,10 +1,12 @@
-"""What holds for all tests: no property is timed, and Ctrl-C reaches the processes they start."""
+"""What holds for all tests: no property is timed, and what they start ends with them."""
 
 from __future__ import annotations
 
 import signal
 
 from hypothesis import HealthCheck, settings
+
+pytest_plugins = ["watchdog"]
 
 # the machine may be busy
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
