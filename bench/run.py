@@ -21,6 +21,7 @@ import ordered
 import pipeline
 import rules
 import sinks
+import startup
 from engine import ENGINES, Engine, chosen
 from rich.console import Console
 from rich.table import Table
@@ -29,9 +30,9 @@ HEAD = ("what", "floor", "measured", "ratio", "at least", "")
 COST_HEAD = ("what", "Busway", "servers", "load", "together")
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"
-_EMBEDDED = (intake, deliver, pipeline, rules, many_flows, ordered, sinks, dead)
+_EMBEDDED = (intake, deliver, pipeline, rules, many_flows, ordered, sinks, dead, startup)
 _CLUSTER = (intake, pipeline, deliver, many_flows, ordered, dead_cluster)
-_WITHOUT_ENGINE = (rules, sinks, dead)
+_WITHOUT_ENGINE = (rules, sinks, dead, startup)
 
 
 def cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -8,14 +8,12 @@ import stat
 from pathlib import Path
 
 import msgspec
-import structlog
 
 from busway.credential import new_secret, strong_secret
 from busway.errors import SettingsError
 
 NAME = "api-token"
 _MOST_BYTES = 4096
-_log = structlog.get_logger("busway")
 
 
 class Token(msgspec.Struct, frozen=True):
@@ -94,7 +92,9 @@ def _keep_from_others(descriptor: int, path: Path) -> None:
     if found.st_uid != os.geteuid() or not found.st_mode & 0o077:
         return
     os.fchmod(descriptor, 0o600)
-    _log.warning(
+    import structlog  # noqa: PLC0415 - what few commands need, and takes long to import
+
+    structlog.get_logger("busway").warning(
         "others could read the API's token; from now on they cannot",
         file=str(path),
         fix="if somebody may have: remove the file and start again, and a new one is made",
