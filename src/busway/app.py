@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Self
 
 import structlog
@@ -78,7 +78,7 @@ class Node:
         self._metrics = Metrics()
         self._observer = Observer(self._metrics)
         self._appender = Appender(stores.log, self._clock, settings.dedupe_window_s, self._observer)
-        self._recorder = Recorder(stores.ledger, self._clock, self._metrics)
+        self._recorder = Recorder(stores.ledger, self._clock, self._metrics, self._outage.stuck)
         works = stores.shared and role != "serve"
         self._shift = Shift(stores.ledger, self._clock, self._observer, worker) if works else None
         if self._shift is not None:
@@ -294,11 +294,22 @@ class Node:
             limits=Limits.of(self._settings),
             metrics=self.metrics,
             ready=self._readiness.why_not,
+            remarks=self._remarks,
             observer=self._observer,
             takes_events=self.role != "work",
             fallback=None if self._api is None else self._api.protocol,
         )
         return IntakeServer(config)
+
+    def _remarks(self) -> Sequence[str]:
+        """Return what does not get on though events are taken: flows anywhere, loops of here."""
+        flows = [
+            f"flow {one.name} is stuck: {one.state_reason}"
+            for one in self._gauges.flows
+            if one.state == "stuck"
+        ]
+        records = self._outage.stuck.records.values()
+        return [*flows, *(one.text for one in records if not one.flow)]
 
     def metrics(self) -> bytes:
         """Return the metrics as text, with those of others that are told of here."""
@@ -310,6 +321,7 @@ class Node:
             try:
                 await self._appender.run()
             except Exception as error:
-                _log.error("appending failed", error=repr(error), exc_info=error)
+                self._outage.tell("append", error)
+                await self._clock.sleep(AGAIN_S)
             else:
                 return

@@ -161,6 +161,7 @@ class Metrics:
         self.backlog = self._gauge("backlog_events", "Events not read yet", "flow")
         self.standing = self._gauge("trouble_events", "Troubled events", "flow", "state")
         self.breaker = self._gauge("breaker_open", "1 while it takes nothing", "destination")
+        self.stuck = self._gauge("loop_stuck", "1 while a loop fails again and again", "loop")
         self.alert = self._gauge("alert_raised", "1 while an alert is raised", "alert")
         self.lanes = self._gauge("lanes_held", "Lanes that this process works", "flow")
         self.lane_moves = self._counter(

@@ -15,6 +15,7 @@ from busway.bus.recent import Recent, digests_of
 from busway.clock import Clock
 from busway.errors import StoreError, StoreFull
 from busway.event import Event
+from busway.exception_text import exception_line
 from busway.ports import Addressed, Appended, Draft, Log
 
 GROUP_BYTES = 8 * 1024 * 1024
@@ -172,8 +173,9 @@ class Appender:
             self._failed = (self._clock.monotonic(), str(error))
             _refuse(group, error)
             return
-        except BaseException:
+        except BaseException as error:
             self._uncertain = True
+            self._failed = (self._clock.monotonic(), exception_line(error))
             _refuse(group, StoreError("the log failed; it is not known whether it was stored"))
             raise
         self._failed = None

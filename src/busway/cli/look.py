@@ -33,6 +33,9 @@ def _show_status(call: Call) -> None:
     else:
         found = answer.read(Overview)
         print_flows(found.flows)
+        for one in found.stuck:
+            if not one.flow:
+                typer.echo(f"\nstuck: {one.text}")
         if found.workforce != Workforce():
             typer.echo()
             print_workforce(found.workforce)

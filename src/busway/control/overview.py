@@ -11,6 +11,7 @@ import msgspec
 from busway.control.check import check
 from busway.control.control import Control
 from busway.control.flow.status import FlowStatus, flow_statuses
+from busway.control.record import StuckRecord, stuck_records
 from busway.control.workforce import Workforce, workforce
 
 
@@ -31,7 +32,10 @@ class LogStatus(msgspec.Struct, frozen=True):
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
-    """What runs here and since when (``null``: nothing runs), the log, the flows, and who works."""
+    """What runs here and since when (``null``: nothing runs), the log, the flows, and who works.
+
+    ``stuck`` are the loops that fail again and again, of flows and of Busway itself.
+    """
 
     version: str
     at: datetime
@@ -40,6 +44,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     log: LogStatus
     flows: Sequence[FlowStatus]
     workforce: Workforce = Workforce()
+    stuck: Sequence[StuckRecord] = ()
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -62,6 +67,7 @@ async def overview(control: Control) -> Overview:
         log=LogStatus(log.identity, await log.size_bytes(), partitions),
         flows=await flow_statuses(log, control.ledger, control.rates(), control.clock.now()),
         workforce=await workforce(control),
+        stuck=await stuck_records(control.ledger),
     )
 
 

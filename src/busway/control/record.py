@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from busway.ports import Landing, Ledger
 FLOW = "flow/"
 BREAKER = "breaker/"
 VERSION = "version/"
+STUCK = "stuck/"
 HAND = "hand/"
 """Before a lane's name: what it had in hand when the process ended."""
 RUNNING = "running"
@@ -66,6 +67,32 @@ class BreakerRecord(msgspec.Struct, frozen=True):
     since: datetime
     failures: int = 0
     probe_at: datetime | None = None
+
+
+class StuckRecord(msgspec.Struct, frozen=True):
+    """A loop that does not get on: its turns fail, ``failures`` in a row ``since`` the first one.
+
+    ``flow`` is the flow that it is for, where it is for one.
+    """
+
+    loop: str
+    flow: str
+    error: str
+    reason: str
+    since: datetime
+    failures: int = 0
+
+    @property
+    def text(self) -> str:
+        """What there is to say about it, for people."""
+        why = f"{self.error}: {self.reason}" if self.reason else self.error
+        return f"{self.loop} cannot go on: {why} ({self.failures} times since {self.since:%F %T})"
+
+
+async def stuck_records(ledger: Ledger) -> Sequence[StuckRecord]:
+    """Return the loops that do not get on, in any process, by name."""
+    found = await ledger.get(STUCK)
+    return [msgspec.json.decode(found[name], type=StuckRecord) for name in sorted(found)]
 
 
 async def flow_records(ledger: Ledger) -> Mapping[str, FlowRecord]:

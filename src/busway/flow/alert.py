@@ -19,9 +19,12 @@ Kind = Literal[
     "disk_free",
     "log_size",
     "gone",
+    "stuck",
 ]
-Unit = Literal["events", "destinations", "seconds", "ratio", "percent", "bytes"]
+Unit = Literal["events", "destinations", "loops", "seconds", "ratio", "percent", "bytes"]
 
+OF_ITSELF = frozenset({"gone", "stuck"})
+"""Kinds of alerts that nobody declares."""
 GONE_CLEAR_HOLD_S = 60.0
 """How long a destination must be taken for well after it was resumed: it may say so again."""
 
@@ -62,3 +65,9 @@ def gone(flow: str, destination: str) -> Alert:
         flow=flow,
         destination=destination,
     )
+
+
+def stuck(flow: str | None) -> Alert:
+    """Return the alert that each flow has by itself, and Busway for the rest: it cannot go on."""
+    name = "stuck" if flow is None else f"stuck:{flow}"
+    return Alert(name=name, kind="stuck", unit="loops", band=Band(0.0, 0.0), flow=flow)

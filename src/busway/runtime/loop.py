@@ -6,13 +6,10 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 
-import structlog
-
-from busway.errors import StoreError
+from busway.runtime.ending import is_ending
 from busway.runtime.outage import Outage
 
 _PAUSES_S = (0.1, 0.5, 1.0, 5.0)
-_log = structlog.get_logger("busway")
 
 Turn = Callable[["Loop"], Awaitable[None]]
 
@@ -21,7 +18,8 @@ class Loop:
     """One task that takes turns. A turn waits only inside ``with loop.idle():``.
 
     ``stop`` ends a loop at once where it is idle; otherwise its turn is finished first. Loops that
-    share an ``outage`` tell of stores that are away together.
+    share an ``outage`` tell of what fails together. Nothing that a turn raises ends a loop: it
+    pauses, longer from time to time, and takes another one. ``flow`` is the flow that it is for.
     """
 
     def __init__(
@@ -30,8 +28,10 @@ class Loop:
         turn: Turn,
         outage: Outage | None = None,
         longest_pause_s: float = _PAUSES_S[-1],
+        flow: str = "",
     ) -> None:
         self.name = name
+        self._flow = flow
         self._outage = outage or Outage()
         self._longest_pause_s = longest_pause_s
         self._turn = turn
@@ -80,11 +80,10 @@ class Loop:
     async def _take_turn(self) -> None:
         try:
             await self._turn(self)
-        except StoreError as error:
-            self._outage.failed(self.name, str(error))
-            await self._pause()
-        except Exception as error:
-            _log.error("loop failed", loop=self.name, error=repr(error), exc_info=error)
+        except BaseException as error:
+            if is_ending(error) or (self._stopping and isinstance(error, asyncio.CancelledError)):
+                raise
+            self._outage.failed(self.name, error, self._flow)
             await self._pause()
         else:
             self._failures = 0

@@ -1,15 +1,23 @@
-"""An outage of the stores, as all loops of a process find it: told once, and again now and then."""
+"""What fails in the loops of a process: told once, and again now and then.
+
+An outage of the stores is one thing for all loops; any other exception is one of its loop.
+"""
 
 from __future__ import annotations
 
 import structlog
 
 from busway.clock import Clock, SystemClock
+from busway.errors import StoreError
+from busway.exception_text import exception_text
+from busway.runtime.stuck import StuckLoops
 
 TELL_EVERY_S = 60.0
 """How often the same error is told while an outage lasts."""
 MOST_TEXTS = 8
 """How many different errors are told in that time: a text may name what each loop was about."""
+MOST_DEFECTS = 100
+"""How many different exceptions of loops are known, so that each is told once."""
 QUIET_S = 30.0
 """So long after the last failure it is over, also for loops that only wait since."""
 
@@ -28,9 +36,39 @@ class Outage:
         """When a turn went well for the first time since the last one that failed."""
         self._recovered = False
         """Whether that is known of a loop that had failed: others may not need what is away."""
+        self.stuck = StuckLoops(self._clock)
+        self._defects: dict[tuple[str, str], tuple[float, int]] = {}
+        """When an exception of a loop was told last, and how often it came since."""
 
-    def failed(self, loop: str, error: str) -> None:
+    def failed(self, loop: str, error: BaseException | str, flow: str = "") -> None:
         """A turn of a loop failed; it is going to try again."""
+        if isinstance(error, str):
+            self._away(loop, error)
+            return
+        text, away = exception_text(error), isinstance(error, StoreError)
+        self.stuck.failed(loop, flow, text, away=away)
+        if away:
+            self._away(loop, text.reason)
+        else:
+            self.tell(loop, error)
+
+    def tell(self, loop: str, error: BaseException) -> None:
+        """Log an exception with its traceback, and then once a minute how often it came again."""
+        text, now = exception_text(error), self._clock.monotonic()
+        key = (loop, text.line)
+        if key not in self._defects:
+            if len(self._defects) >= MOST_DEFECTS:
+                self._defects.clear()
+            self._defects[key] = (now, 0)
+            _log.error("loop failed", loop=loop, error=text.line, exc_info=error)
+            return
+        told_at, again = self._defects[key]
+        self._defects[key] = (told_at, again + 1)
+        if now - told_at >= TELL_EVERY_S:
+            self._defects[key] = (now, 0)
+            _log.error("loop still fails", loop=loop, error=text.line, times=again + 1)
+
+    def _away(self, loop: str, error: str) -> None:
         now = self._clock.monotonic()
         if not self._failing:
             self._began_at = now
@@ -41,6 +79,7 @@ class Outage:
 
     def passed(self, loop: str) -> None:
         """A turn of a loop went well."""
+        self.stuck.passed(loop)
         if not self._failing:
             return
         now = self._clock.monotonic()
@@ -52,6 +91,7 @@ class Outage:
 
     def left(self, loop: str) -> None:
         """A loop has ended."""
+        self.stuck.left(loop)
         if self._failing == {loop} and self._recovered:
             self._end()
         self._failing.discard(loop)

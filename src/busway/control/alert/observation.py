@@ -8,6 +8,7 @@ from datetime import datetime
 import msgspec
 
 from busway.control.flow.status import FlowStatus
+from busway.control.record import StuckRecord
 from busway.flow.alert import Alert, Kind
 
 
@@ -31,6 +32,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     disk: Disk | None = None
     silent_s: Mapping[str, float] = {}
     failing: Mapping[str, float] = {}
+    stuck: Sequence[StuckRecord] = ()
 
 
 class Observed(msgspec.Struct, frozen=True):
@@ -89,6 +91,12 @@ def _gone(alert: Alert, reading: Reading) -> Observed:
     return Observed(len(gone), "; ".join(one.breaker_reason for one in gone))
 
 
+def _stuck(alert: Alert, reading: Reading) -> Observed:
+    """Count the loops that fail again and again, of a flow or of none."""
+    found = [one for one in reading.stuck if one.flow == (alert.flow or "")]
+    return Observed(len(found), "; ".join(one.text for one in found))
+
+
 def _silence(alert: Alert, reading: Reading) -> Observed:
     return Observed(reading.silent_s.get(alert.source or ""))
 
@@ -117,6 +125,7 @@ _OBSERVERS: Mapping[Kind, Callable[[Alert, Reading], Observed]] = {
     "backlog_age": _backlog_age,
     "breaker_open": _breaker_open,
     "gone": _gone,
+    "stuck": _stuck,
     "silence": _silence,
     "error_ratio": _error_ratio,
     "disk_free": _disk_free,

@@ -14,7 +14,7 @@ from busway.control.alert.sentence import sentence
 from busway.delivery.alert import Watch
 from busway.errors import NotFound
 from busway.event import Event
-from busway.flow.alert import Alert
+from busway.flow.alert import OF_ITSELF, Alert
 from busway.ports import Ledger
 
 ALERT = "alert/"
@@ -136,7 +136,7 @@ async def alert_statuses(ledger: Ledger) -> Sequence[AlertStatus]:
     records = [
         one
         for one in (await alert_records(ledger)).values()
-        if one.watched and (one.watch.raised or one.about.kind != "gone")
+        if one.watched and (one.watch.raised or one.about.kind not in OF_ITSELF)
     ]
     records.sort(key=lambda one: (not one.watch.raised, one.about.name))
     return [_status(one) for one in records]

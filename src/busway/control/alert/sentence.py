@@ -20,7 +20,7 @@ def sentence(alert: Alert, value: float | None, detail: str = "") -> str:
     shown = "an unknown number" if value is None else amount(alert.unit, value)
     text = _SENTENCES[alert.kind](alert, shown)
     limit = f"raised {'below' if alert.band.falling else 'above'} {threshold(alert)}"
-    if alert.kind in ("breaker_open", "gone"):
+    if alert.kind in ("breaker_open", "gone", "stuck"):
         limit = ""
     more = "; ".join(part for part in (detail, limit) if part)
     return f"{text} ({more})" if more else text
@@ -95,6 +95,11 @@ def _gone(alert: Alert, shown: str) -> str:
     )
 
 
+def _stuck(alert: Alert, shown: str) -> str:
+    what = "Busway itself" if alert.flow is None else f"flow {alert.flow!r}"
+    return f"{what} goes on again" if shown == "0" else f"{what} cannot go on"
+
+
 _SENTENCES: Mapping[Kind, Callable[[Alert, str], str]] = {
     "dead_letters": lambda alert, shown: f"{_counted(shown, 'dead letter')} of {_of(alert)}",
     "parked": lambda alert, shown: f"{_counted(shown, 'parked event')} of {_of(alert)}",
@@ -104,6 +109,7 @@ _SENTENCES: Mapping[Kind, Callable[[Alert, str], str]] = {
     "backlog_age": lambda alert, shown: f"the backlog of {_of(alert)} is {shown} old",
     "breaker_open": _takes_nothing,
     "gone": _gone,
+    "stuck": _stuck,
     "silence": lambda alert, shown: f"no event from {alert.source} for {shown}",
     "error_ratio": lambda alert, shown: (
         f"{shown} of the events of {_of(alert)} failed within {amount('seconds', alert.over_s)}"

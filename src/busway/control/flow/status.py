@@ -9,7 +9,14 @@ from datetime import UTC, datetime
 import msgspec
 
 from busway.control.rate import Rates
-from busway.control.record import BreakerRecord, FlowRecord, breaker_records, flow_records
+from busway.control.record import (
+    BreakerRecord,
+    FlowRecord,
+    StuckRecord,
+    breaker_records,
+    flow_records,
+    stuck_records,
+)
 from busway.control.steer.record import Target, records_of, steerings
 from busway.control.steer.standing import Standing, Word, standing
 from busway.delivery.hold import Steering
@@ -57,6 +64,7 @@ class _Known(msgspec.Struct, frozen=True):
     rates: Mapping[str, Rates]
     steerings: Mapping[Target, Steering]
     at: datetime
+    stuck: Mapping[str, StuckRecord]
 
 
 async def flow_statuses(
@@ -85,6 +93,7 @@ async def flow_statuses(
         rates=rates or {},
         steerings=asked,
         at=at or datetime.now(UTC),
+        stuck={one.flow: one for one in await stuck_records(ledger)},
     )
     return [_status(name, lanes, known) for name, lanes in by_flow.items()]
 
@@ -115,7 +124,11 @@ def _standing(name: str, lanes: Sequence[Lane], record: FlowRecord, known: _Know
     if not record.declared:
         return Standing("undeclared", "no program that runs here has this flow")
     records = records_of(name, record.destination, record.windows, known.steerings)
-    return standing(records, known.breakers.get(record.destination), lanes, known.at)
+    stands = standing(records, known.breakers.get(record.destination), lanes, known.at)
+    stuck = known.stuck.get(name)
+    if stuck is None or stands.state not in ("running", "draining"):
+        return stands
+    return Standing("stuck", stuck.text)
 
 
 async def _waiting_since(

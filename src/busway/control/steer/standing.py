@@ -13,14 +13,15 @@ from busway.control.steer.draining import backlog_of
 from busway.delivery.hold import Records, stance, told
 from busway.lane import Lane
 
-Word = Literal["running", "paused", "window", "draining", "down", "gone", "undeclared"]
+Word = Literal["running", "paused", "window", "draining", "down", "gone", "stuck", "undeclared"]
 
 
 class Standing(msgspec.Struct, frozen=True):
     """``running``, or what keeps it from that: why, and until when where that is known.
 
     ``paused`` by a person, in a maintenance ``window``, ``draining`` its backlog before it pauses;
-    its destination is ``down``, or asked never to be called again (``gone``); ``undeclared``: no
+    its destination is ``down``, or asked never to be called again (``gone``); it is ``stuck``: its
+    loop fails again and again; ``undeclared``: no
     program has it any more.
     """
 

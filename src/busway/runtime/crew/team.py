@@ -55,7 +55,7 @@ class Team:
         self._held[lane.partition] = to
         name = f"{lane.flow}/{lane.partition}"
         turn = Deliverer(to, lane, careful).turn
-        self._loops[lane.partition] = loop = Loop(name, turn, to.hub.outage)
+        self._loops[lane.partition] = loop = Loop(name, turn, to.hub.outage, flow=lane.flow)
         self._start(loop)
         if self._retrying is None:
             self._retry()
@@ -86,7 +86,8 @@ class Team:
             self._retried = dict(self._held)
             hub = next(iter(self._retried.values())).hub
             retrier = Retrier(hub, self._retried, leased=self._leased)
-            self._retrying = Loop(f"{self.flow.name}/retry", retrier.turn, hub.outage)
+            name = self.flow.name
+            self._retrying = Loop(f"{name}/retry", retrier.turn, hub.outage, flow=name)
             self._start(self._retrying)
 
     async def _stop_retrying(self, within_s: float) -> bool:

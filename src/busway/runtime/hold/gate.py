@@ -29,6 +29,7 @@ from busway.outcome import (
 )
 from busway.ports import Destination, KeepsPositions, Load, Sink, TakesPermits
 from busway.redact import Redactor
+from busway.runtime.hold.halves import Halves
 from busway.runtime.hold.permit import Slots
 from busway.runtime.hold.suspect import Suspects
 from busway.runtime.signal import Signal
@@ -76,6 +77,7 @@ class Gate:
         self.breaker = Breaker(trip=trip)
         self._tally = Tally(trip)
         self.suspects = Suspects()
+        self._halves = Halves(divisible=not opened.keeps_positions)
         self.since = clock.now()
         """When it was closed, or left being so."""
         self.landed_at: datetime | None = None
@@ -142,16 +144,13 @@ class Gate:
         probing, resumed = self.breaker.state == "half-open", self._resumed
         try:
             turn = self.suspects.set_out()
-            outcomes = treated(policy, _checked(load, await self._written(load)))
+            outcomes = treated(policy, await self._halves.written(self._written, load))
             if probing and self.breaker.failing:
                 outcomes = _still_failing(outcomes)
             outcomes = self.suspects.judged(turn, load, outcomes)
-        except BaseException as error:
-            if not isinstance(error, Exception):
-                self._lift_probe("the probe was cut off")
-                raise
-            # a bug in a sink must not lose an event
-            outcomes = [Down(exception_line(error))] * (len(load.items) or 1)
+        except BaseException:
+            self._lift_probe("the probe was cut off")
+            raise
         outcomes = discreet(outcomes, self.redact)
         self._count(load, outcomes)
         self._learn(outcomes, probing=probing, resumed=resumed)
@@ -282,9 +281,3 @@ def _still_failing(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
 def _takes(outcomes: Sequence[Outcome]) -> bool:
     """Say whether any of the answers is one of a destination that does its work."""
     return any(isinstance(one, Delivered | Rejected) for one in outcomes)
-
-
-def _checked(load: Load, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
-    if load.items and len(outcomes) != len(load.items):
-        raise ValueError(f"the sink gave {len(outcomes)} outcomes for {len(load.items)} items")
-    return outcomes

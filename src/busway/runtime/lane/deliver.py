@@ -8,7 +8,8 @@ from busway.lane import Lane
 from busway.runtime.hub import Assignment
 from busway.runtime.lane.careful import Careful
 from busway.runtime.lane.fate import Fates
-from busway.runtime.lane.passage import Passage, Stale
+from busway.runtime.lane.isolation import Isolation
+from busway.runtime.lane.passage import Passage
 from busway.runtime.lane.portion import Portion, cut, ended, shortened
 from busway.runtime.loop import Loop
 
@@ -28,6 +29,7 @@ class Deliverer:
         self._stays = False
         """Whether nothing could be settled: an event behind may get through where this cannot."""
         self._fates = Fates()
+        self._isolation = Isolation()
         self._era = assignment.hub.follow.era
 
     async def turn(self, loop: Loop) -> None:
@@ -39,6 +41,7 @@ class Deliverer:
             self._era, self._known, self._fates = self._to.hub.follow.era, False, Fates()
         if not self._known:
             await self._catch_up()
+        if not self._known:
             return
         follow, partition = self._to.hub.follow, self._to.partition
         valve = self._to.valve
@@ -58,16 +61,21 @@ class Deliverer:
         portion = shortened(portion, self._to.pace.most)
         goal = valve.goal(partition)
         portion = portion if goal is None else ended(portion, goal)
+        await self._work(loop, self._isolation.narrowed(portion), hole=hole)
+
+    async def _work(self, loop: Loop, portion: Portion, *, hole: bool) -> None:
+        """Work a portion, from the cursor on."""
         if self._careful is not None:
             portion = await self._careful.take(portion, self._fates)
         before, self._known = self._cursor, False
-        try:
-            self._cursor = await Passage(self._to, portion, self._fates, self._era).run(loop)
-        except Stale:
+        passage = Passage(self._to, portion, self._fates, self._era).run(loop)
+        cursor = await self._isolation.worked(passage, portion, self._fates)
+        if cursor is None:
             return
-        self._known, self._stays = True, self._cursor == before
+        self._cursor, self._known, self._stays = cursor, True, cursor == before
         if hole:
-            self._to.hub.observer.missing((self._to.flow.name, partition, before, self._cursor))
+            place = (self._to.flow.name, self._to.partition, before, cursor)
+            self._to.hub.observer.missing(place)
         await self._passed()
 
     async def _nothing(self) -> Portion | None:

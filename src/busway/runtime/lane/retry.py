@@ -13,11 +13,14 @@ from typing import Literal
 import msgspec
 
 from busway.delivery.settle import Decided, Held, Problem, failed_again
+from busway.errors import StoreError
 from busway.event import Event
+from busway.exception_text import exception_text
 from busway.lane import Query, Trouble, Verdict
 from busway.ports import Item, Load
 from busway.runtime.hub import Assignment, Hub, Leave
 from busway.runtime.lane.claim import Claims
+from busway.runtime.lane.isolation import problem_of
 from busway.runtime.lane.order import Runs, held_back, in_turn
 from busway.runtime.lane.produce import fate_of, produce
 from busway.runtime.loop import Loop
@@ -119,8 +122,31 @@ class Retrier:
             troubles = await self._with_followers(to, troubles)
         try:
             await self._try(loop, to, await self._claims.begin(troubles))
+        except StoreError:
+            raise
+        except Exception as error:
+            failure = error
+        else:
+            return
         finally:  # also of a beginning that was cut off: it may have landed
             await self._claims.end()
+        await self._isolate(loop, to, troubles, failure)
+
+    async def _isolate(
+        self, loop: Loop, to: Assignment, troubles: Sequence[Trouble], error: Exception
+    ) -> None:
+        """Retry the halves of what raised an exception; a single event failed by it."""
+        if len(troubles) > 1:
+            middle = len(troubles) // 2
+            await self._retry(loop, to, troubles[:middle])
+            await self._retry(loop, to, troubles[middle:])
+            return
+        begun = await self._claims.begin(troubles)
+        at, problem = self._hub.clock.now(), problem_of(exception_text(error))
+        verdicts = [self._verdict(one, problem, at) for one in begun]
+        self._tell(verdicts)
+        async with to.lock:
+            await self._claims.judge(verdicts)
 
     async def _try(self, loop: Loop, to: Assignment, troubles: Sequence[Trouble]) -> None:
         """Take troubles through their flow, and judge what became of each."""

@@ -20,7 +20,7 @@ from busway.control.alert.record import (
 )
 from busway.errors import StoreError
 from busway.flow import Program
-from busway.flow.alert import Alert, gone
+from busway.flow.alert import OF_ITSELF, Alert, gone, stuck
 from busway.lane import Change
 from busway.ports import Ledger, Supplies
 from busway.runtime.loop import Loop
@@ -130,12 +130,17 @@ class Alerts:
 
 
 def _watched(program: Program) -> Sequence[Alert]:
-    """Return what is declared, and that a destination of a flow is gone."""
-    return [*program.alerts, *(gone(flow.name, flow.sink.name) for flow in program.flows)]
+    """Return what is declared, and what each flow has by itself."""
+    of_flows = [
+        alert
+        for flow in program.flows
+        for alert in (gone(flow.name, flow.sink.name), stuck(flow.name))
+    ]
+    return [*program.alerts, *of_flows, stuck(None)]
 
 
 def _needs_no_record(alert: Alert, found: Observed) -> bool:
-    return alert.kind == "gone" and not (found.value and alert.band.over(found.value))
+    return alert.kind in OF_ITSELF and not (found.value and alert.band.over(found.value))
 
 
 def _worth(before: AlertRecord | None, after: AlertRecord) -> bool:

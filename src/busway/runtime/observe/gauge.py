@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from busway.clock import Clock
+from busway.control.flow.status import FlowStatus
 from busway.control.rate import Rates
 from busway.ports import Log
 from busway.runtime.loop import Loop
@@ -24,6 +25,8 @@ class Gauges:
         self._clock = clock
         self._metrics = metrics
         self._meter = Meter()
+        self.flows: Sequence[FlowStatus] = ()
+        """The status of each flow, as it was measured last."""
 
     @property
     def rates(self) -> Mapping[str, Rates]:
@@ -32,7 +35,7 @@ class Gauges:
 
     async def turn(self, loop: Loop) -> None:
         """Measure, then wait."""
-        statuses = await self._survey.flows()
+        self.flows = statuses = await self._survey.flows()
         self._meter.note(self._clock.monotonic(), statuses)
         self._metrics.backlog.clear()  # a flow that was removed or renamed is not told any more
         self._metrics.standing.clear()

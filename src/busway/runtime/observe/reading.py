@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from busway.clock import Clock
 from busway.control.alert.observation import Disk, Reading
 from busway.control.flow.status import FlowStatus
+from busway.control.record import stuck_records
 from busway.delivery.failing import Failing
 from busway.flow.alert import Alert
 from busway.ports import Stores
@@ -36,6 +37,7 @@ class Reader:
             log_bytes=await self._stores.log.size_bytes() if "log_size" in kinds else 0,
             disk=self._disk() if "disk_free" in kinds else None,
             silent_s=self._seen.silent_s(),
+            stuck=await stuck_records(self._stores.ledger),
             failing=self._ratios([one for one in alerts if one.kind == "error_ratio"], flows),
         )
 

@@ -11,8 +11,10 @@ from busway.clock import Clock
 from busway.control.record import (
     BREAKER,
     FLOW,
+    STUCK,
     BreakerRecord,
     FlowRecord,
+    StuckRecord,
     VersionRecord,
     version_name,
 )
@@ -21,6 +23,7 @@ from busway.lane import Change
 from busway.ports import Ledger, Places
 from busway.runtime.hold.gate import Gate
 from busway.runtime.loop import Loop
+from busway.runtime.stuck import StuckLoops
 from busway.telemetry import Metrics
 
 _log = structlog.get_logger("busway")
@@ -29,12 +32,17 @@ _log = structlog.get_logger("busway")
 class Recorder:
     """Writes to the ledger what changed."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self, ledger: Ledger, clock: Clock, metrics: Metrics, stuck: StuckLoops | None = None
+    ) -> None:
         self._ledger = ledger
         self._clock = clock
         self._metrics = metrics
         self._changed: dict[str, BreakerRecord] = {}
         self._wake = asyncio.Event()
+        self._stuck = stuck or StuckLoops(clock)
+        self._stuck.on_change = self._wake.set
+        self._unkept: dict[str, StuckRecord | None] = {}
 
     def changed(self, gate: Gate) -> None:
         """Note the state of a breaker; called whenever it changes."""
@@ -83,9 +91,27 @@ class Recorder:
 
     async def turn(self, loop: Loop) -> None:
         """Write what changed, or wait for a change."""
+        self._wake.clear()
+        await self._keep_stuck()
         while self._changed:
             name, record = self._changed.popitem()
             await self._ledger.put(BREAKER + name, msgspec.json.encode(record))
-        self._wake.clear()
         with loop.idle():
             await self._wake.wait()
+
+    async def _keep_stuck(self) -> None:
+        """Keep which loops do not get on, and forget which do."""
+        self._unkept |= self._stuck.news()
+        if not self._unkept:
+            return
+        for name, record in self._unkept.items():
+            self._metrics.stuck.labels(name).set(record is not None)
+        kept = await self._ledger.get(STUCK)
+        changes = [
+            Change(STUCK + name, None if record is None else msgspec.json.encode(record))
+            for name, record in self._unkept.items()
+            if record is not None or STUCK + name in kept
+        ]
+        if changes:
+            await self._ledger.change(changes)
+        self._unkept.clear()

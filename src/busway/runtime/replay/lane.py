@@ -15,7 +15,8 @@ from busway.outcome import Down
 from busway.ports import Log
 from busway.runtime.lane.careful import Careful
 from busway.runtime.lane.fate import Fates
-from busway.runtime.lane.passage import Passage, Stale
+from busway.runtime.lane.isolation import Isolation
+from busway.runtime.lane.passage import Passage
 from busway.runtime.lane.portion import Portion, cut, ended, shortened
 from busway.runtime.loop import Loop
 from busway.runtime.replay.way import ReplayAssignment
@@ -52,6 +53,7 @@ class ReplayLane:
         self._cursor = -1
         self._known = False
         self._fates = Fates()
+        self._isolation = Isolation()
         self._era = to.hub.follow.era
         self._read: Sequence[Matched] = ()
         self._ahead = Portion(-1, -1, (), ())
@@ -78,15 +80,15 @@ class ReplayLane:
             with loop.idle():
                 await self._to.valve.opened()
         portion = await self._left_over(loop, await self._next())
-        portion = shortened(portion, self._to.pace.most)
+        portion = self._isolation.narrowed(shortened(portion, self._to.pace.most))
         if self._careful is not None:
             portion = await self._careful.take(portion, self._fates)
         self._known = False
-        try:
-            self._cursor = await Passage(self._to, portion, self._fates, self._era).run(loop)
-        except Stale:
+        passage = Passage(self._to, portion, self._fates, self._era).run(loop)
+        cursor = await self._isolation.worked(passage, portion, self._fates)
+        if cursor is None:
             return
-        self._known = True
+        self._cursor, self._known = cursor, True
         if self._careful is not None:
             await self._careful.passed(self._cursor)
             self._careful = None if self._careful.over else self._careful

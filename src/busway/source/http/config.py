@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, Self
 
 import msgspec
@@ -63,6 +63,10 @@ def _always_ready() -> str | None:
     return None
 
 
+def _no_remarks() -> Sequence[str]:
+    return ()
+
+
 class IntakeConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How one intake server runs."""
 
@@ -75,6 +79,8 @@ class IntakeConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Returns what ``GET /metrics`` says, in Prometheus's text format."""
     ready: Callable[[], str | None] = _always_ready
     """Returns ``None`` when events can be taken, or else the reason why not."""
+    remarks: Callable[[], Sequence[str]] = _no_remarks
+    """Returns what else there is to say when events can be taken, a line each."""
     observer: Observer = Unobserved()
     takes_events: bool = True
     """Whether events are taken at all; where not, only health and metrics are served."""

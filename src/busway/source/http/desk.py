@@ -130,4 +130,8 @@ class Desk:
         if head.route == "metrics":
             return text(200, self.config.metrics(), METRICS_TYPE)
         reason = "stopping" if self.draining else self.config.ready()
-        return text(200, b"ready\n") if reason is None else text(503, f"{reason}\n".encode())
+        if reason is not None:
+            return text(503, f"{reason}\n".encode())
+        return text(
+            200, "".join(f"{line}\n" for line in ("ready", *self.config.remarks())).encode()
+        )

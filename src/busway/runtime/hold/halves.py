@@ -1,0 +1,108 @@
+"""A sink that raises: is it the destination, or one event of the load?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+
+from msgspec.structs import replace
+
+from busway.exception_text import exception_text
+from busway.outcome import Delivered, Down, Outcome, Rejected, Retry
+from busway.ports import Load
+from busway.runtime.ending import is_ending
+
+Write = Callable[[Load], Awaitable[Sequence[Outcome]]]
+Place = tuple[tuple[str, str, int], int]
+TRIES = 3
+"""How often an event raises alone before it is to blame, where no other one lands meanwhile."""
+_MOST = 10_000
+_OF_CONNECTIONS = re.compile(
+    r"connect|time_?out|unavailab|unreach|network|transport|broken|closed|reset|endpoint",
+    re.IGNORECASE,
+)
+"""How libraries call what a connection raises, where it is no ``OSError``."""
+
+
+class Halves:
+    """Writes loads, and where that raises, their halves: what raises alone failed alone.
+
+    That is ``Retry`` for an event where another one of the load landed, or after some tries;
+    ``Down`` before that, and always where it is about the connection. A load that is not
+    ``divisible`` (it has positions, or an order) is ``Down`` as a whole.
+    """
+
+    def __init__(self, *, divisible: bool) -> None:
+        self._divisible = divisible
+        self._tries: dict[Place, int] = {}
+
+    async def written(self, write: Write, load: Load) -> Sequence[Outcome]:
+        """Return an outcome for each item of a load."""
+        raised: set[int] = set()
+        divisible = self._divisible and not load.ordered
+        outcomes = list(await _halved(write, load, raised, divisible=divisible))
+        if not raised:
+            return self._forgiven(load, outcomes)
+        landed = any(isinstance(one, Delivered | Rejected) for one in outcomes)
+        for index, outcome in enumerate(outcomes):
+            if index in raised and isinstance(outcome, Down):
+                again = self._again((load.lane, load.items[index].offset))
+                outcomes[index] = _alone(outcome) if landed or again else outcome
+        return outcomes
+
+    def _forgiven(self, load: Load, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        if self._tries:
+            for item in load.items:
+                self._tries.pop((load.lane, item.offset), None)
+        return outcomes
+
+    def _again(self, place: Place) -> bool:
+        """Count how often an event raised alone; say whether that is enough."""
+        tries = self._tries.pop(place, 0) + 1
+        if tries < TRIES:
+            self._tries[place] = tries
+        if len(self._tries) > _MOST:
+            del self._tries[next(iter(self._tries))]
+        return tries >= TRIES
+
+
+async def _halved(
+    write: Write, load: Load, raised: set[int], *, divisible: bool, first: int = 0
+) -> Sequence[Outcome]:
+    """Write a load that begins at ``first`` of the whole one; note in ``raised`` what did alone."""
+    count = len(load.items)
+    try:
+        return _checked(load, await write(load))
+    except BaseException as error:
+        if is_ending(error):
+            raise
+        connection = _is_of_connection(error)
+        if count < 2 or not divisible or connection:
+            if count == 1 and not connection:
+                raised.add(first)
+            return [_down(error, connection=connection)] * (count or 1)
+    found: list[Outcome] = []
+    for begin, end in ((0, count // 2), (count // 2, count)):
+        half = replace(load, items=load.items[begin:end])
+        found += await _halved(write, half, raised, divisible=True, first=first + begin)
+    return found
+
+
+def _is_of_connection(error: BaseException) -> bool:
+    names = (kind.__name__ for kind in type(error).__mro__)
+    return isinstance(error, OSError | EOFError) or any(map(_OF_CONNECTIONS.search, names))
+
+
+def _down(error: BaseException, *, connection: bool) -> Down:
+    text = exception_text(error)
+    return Down(text.line) if connection else Down(text.line, reachable=True, error=text.name)
+
+
+def _alone(outcome: Down) -> Retry:
+    return Retry(outcome.error, outcome.reason.removeprefix(f"{outcome.error}: "))
+
+
+def _checked(load: Load, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    if load.items and len(outcomes) != len(load.items):
+        raise ValueError(f"the sink gave {len(outcomes)} outcomes for {len(load.items)} items")
+    return outcomes
