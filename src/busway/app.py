@@ -12,6 +12,7 @@ import structlog
 from busway.bus.append import Appender
 from busway.clock import Clock, SystemClock
 from busway.control.control import Control
+from busway.control.timekeeping import continue_in_time
 from busway.delivery.care import Mark
 from busway.errors import StoreError
 from busway.flow import Program
@@ -34,6 +35,7 @@ from busway.runtime.observe.reading import Reader
 from busway.runtime.observe.record import Recorder
 from busway.runtime.observe.seen import Seen
 from busway.runtime.observe.survey import Survey
+from busway.runtime.observe.timekeeper import Timekeeper
 from busway.runtime.outage import Outage
 from busway.runtime.process.readiness import Readiness
 from busway.runtime.redrive import Redriver
@@ -104,6 +106,7 @@ class Node:
         """Learn what came last, open lanes and sinks, then take events."""
         for caution in self._stores.cautions:
             _log.warning("what was acknowledged could be lost", how=caution)
+        await continue_in_time(self._stores.ledger, self._clock)
         await go_on_behind(self._stores.log, self._stores.ledger)
         if self.role != "work":  # which learns before it appends, should it ever do so
             await self._appender.rebuild()
@@ -257,8 +260,9 @@ class Node:
         log, ledger, settings = self._stores.log, self._stores.ledger, self._settings
         away = self._outage
         retention = Retention(settings.retention_age_s, settings.retention_bytes)
-        turns = (self._recorder.turn, self._gauges.turn, self._readiness.turn)
-        names = ("record", "gauges", "readiness")
+        keeper = Timekeeper(ledger, self._clock, self._keeps_time)
+        turns = (self._recorder.turn, self._gauges.turn, self._readiness.turn, keeper.turn)
+        names = ("record", "gauges", "readiness", "clock")
         loops = [Loop(name, turn, away) for name, turn in zip(names, turns, strict=True)]
         if self.role != "work" and self._stores.shared:
             loops.append(Loop("seen", self._alerts.attend, away))
@@ -278,6 +282,11 @@ class Node:
             Loop(name, on_duty(name, duties, turn, rests.get(name)), away)
             for name, turn in once.items()
         ]
+
+    def _keeps_time(self) -> bool:
+        if self._shift is None:
+            return self.role == "all"
+        return self._shift.duties.has("upkeep")
 
     def _alerts_on(self, survey: Survey) -> Alerts:
         seen = Seen(self._stores.ledger, self._clock)

@@ -6,8 +6,10 @@ import asyncio
 import os
 import time
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
+
+import msgspec
 
 _ID_NAMESPACE = uuid.UUID("5f0a3c1e-7a3d-5b0e-9c55-62757377617a")
 
@@ -16,7 +18,22 @@ class Clock(Protocol):
     """What tells the time and waits; a test hands in one that is turned by hand."""
 
     def now(self) -> datetime:
-        """The wall-clock time, aware, in UTC."""
+        """The time, aware, in UTC; it advances with :meth:`monotonic`, also if the machine's clock
+        is set."""
+        ...
+
+    def ahead(self) -> timedelta:
+        """How far :meth:`now` is ahead of the machine's clock, which was set; below zero: behind.
+
+        What goes by the calendar takes it off.
+        """
+        ...
+
+    def continue_from(self, last: datetime) -> bool:
+        """Continue from a time that there was before, if the machine's clock was set back since.
+
+        Returns whether it does: not if that is further away than a clock is set by accident.
+        """
         ...
 
     def monotonic(self) -> float:
@@ -32,11 +49,64 @@ _SLEEP_COUNTS: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """Linux has two clocks that never go back: the other one stands still while the machine sleeps."""
 
 
+SLEW = 0.05
+"""How much faster or slower time may go until it is that of the machine's clock again."""
+AT_ONCE = timedelta(milliseconds=250)
+"""A difference that is so small is no clock that was set: it is followed at once, forwards."""
+LONGEST_SET = timedelta(days=1)
+"""How far a clock is set back by accident; beyond that it was wrong before."""
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What the time was ``at`` a number of monotonic seconds."""
+
+    at: float
+    time: datetime
+
+
+def advanced(last: Reading | None, at: float, wall: datetime) -> Reading:
+    """Return the time at a number of monotonic seconds, when the machine's clock shows ``wall``.
+
+    As many seconds have passed since the last reading as have by the monotonic clock. If the
+    machine's clock disagrees, it was set: the time approaches it, 3 seconds in a minute, so that
+    a wait takes at most that much more or less.
+    """
+    if last is None:
+        return Reading(at, wall)
+    passed = timedelta(seconds=max(at - last.at, 0.0))
+    expected, most = last.time + passed, passed * SLEW
+    gap = wall - expected
+    if -most <= gap <= max(most, AT_ONCE):
+        return Reading(at, wall)
+    return Reading(at, expected + (most if gap > timedelta(0) else -most))
+
+
 class SystemClock:
-    """The machine's own clock."""
+    """The machine's own clock; a clock that is set changes no wait that has begun."""
+
+    _last: Reading | None = None
 
     def now(self) -> datetime:
+        return self._read(self.wall()).time
+
+    def ahead(self) -> timedelta:
+        wall = self.wall()
+        return self._read(wall).time - wall
+
+    def continue_from(self, last: datetime) -> bool:
+        found = self._read(self.wall())
+        if not found.time < last <= found.time + LONGEST_SET:
+            return False
+        self._last = Reading(found.at, last)
+        return True
+
+    def wall(self) -> datetime:
+        """What the machine's clock shows."""
         return datetime.now(UTC)
+
+    def _read(self, wall: datetime) -> Reading:
+        self._last = found = advanced(self._last, self.monotonic(), wall)
+        return found
 
     def monotonic(self) -> float:
         return time.clock_gettime(_SLEEP_COUNTS)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from hypothesis import settings
@@ -59,6 +59,12 @@ class OwnClock:
 
     def now(self) -> datetime:
         return self._world.now()
+
+    def ahead(self) -> timedelta:
+        return self._world.ahead()
+
+    def continue_from(self, last: datetime) -> bool:
+        return self._world.continue_from(last)
 
     def monotonic(self) -> float:
         return self._world.monotonic()

@@ -121,7 +121,8 @@ async def pause(
 
     It ends at `until`, after `for`, or when it is resumed. It holds over restarts.
     """
-    until = steer.pause_end(asker.control.clock.now(), data.lasts, data.until)
+    clock = asker.control.clock
+    until = steer.pause_end(clock.now(), data.lasts, data.until, clock.ahead())
     found = await steer.pause(*asker.asks(data.reason), until)
     return await asker.steered(found)
 

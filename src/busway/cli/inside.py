@@ -13,7 +13,9 @@ from busway.api.app import inside
 from busway.cli.ask import Ask, check
 from busway.cli.http_request import TIMEOUT, as_bytes, made
 from busway.cli.sse import lines_of
+from busway.clock import SystemClock
 from busway.control.control import Control
+from busway.control.timekeeping import noted
 from busway.engine.choose import open_existing
 from busway.settings import Settings
 
@@ -33,7 +35,10 @@ class Inside:
             self._runner.close()
             raise
         stores = self._stores
-        control = Control(log=stores.log, ledger=stores.ledger, shared=stores.shared)
+        clock, last = SystemClock(), self._runner.run(noted(stores.ledger))
+        if last is not None:  # a pause for an hour ends by the clock of whoever obeys it
+            clock.continue_from(last)
+        control = Control(log=stores.log, ledger=stores.ledger, shared=stores.shared, clock=clock)
         app = cast(Any, inside(lambda: control))
         transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
         self._http = httpx2.AsyncClient(

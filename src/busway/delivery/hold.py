@@ -13,7 +13,7 @@ A flow obeys two records: its own, and its destination's.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import msgspec
@@ -95,33 +95,38 @@ class Stance(msgspec.Struct, frozen=True):
 
 
 Records = Mapping[Scope, Steering]
+IN_TIME = timedelta(0)
 
 
-def stance(records: Records, at: datetime) -> Stance:
-    """Return where a flow stands at a time; of several holds the one that lasts longest counts."""
-    found = [hold for scope, one in records.items() for hold in _holds(scope, one, at)]
+def stance(records: Records, at: datetime, ahead: timedelta = IN_TIME) -> Stance:
+    """Return where a flow stands at a time; of several holds the one that lasts longest counts.
+
+    ``ahead`` is how far that time is ahead of the calendar, which windows go by.
+    """
+    found = [hold for scope, one in records.items() for hold in _holds(scope, one, at, ahead)]
     hold = max(found, key=lambda one: one.until or FOREVER, default=None)
     drains = [one.drain.goals for one in records.values() if one.drain is not None]
-    edges = [edge for one in records.values() for edge in _edges(one, at)]
+    edges = [edge for one in records.values() for edge in _edges(one, at, ahead)]
     return Stance(hold, _least(drains), min(edges, default=None))
 
 
-def _holds(scope: Scope, record: Steering, at: datetime) -> Iterator[Hold]:
+def _holds(scope: Scope, record: Steering, at: datetime, ahead: timedelta) -> Iterator[Hold]:
     pause = record.pause
     if pause is not None and (pause.until is None or at < pause.until):
         yield Hold("paused", scope, pause.until, pause.who, pause.since, pause.reason)
     skipping = record.past_windows_until is not None and at < record.past_windows_until
     for window in () if skipping else record.windows:
-        until = window.open_until(at)
+        until = window.open_until(at - ahead)
         if until is not None:
-            yield Hold("window", scope, until, reason=window.reason, window=str(window))
+            yield Hold("window", scope, until + ahead, reason=window.reason, window=str(window))
 
 
-def _edges(record: Steering, at: datetime) -> Iterator[datetime]:
+def _edges(record: Steering, at: datetime, ahead: timedelta) -> Iterator[datetime]:
     """Yield the times after ``at`` when the answer may become another."""
     times = [record.past_windows_until, record.pause.until if record.pause else None]
     for window in record.windows:
-        times += [window.open_until(at), window.next_start(at)]
+        found = (window.open_until(at - ahead), window.next_start(at - ahead))
+        times += [time + ahead for time in found if time is not None]
     yield from (time for time in times if time is not None and time > at)
 
 
@@ -130,12 +135,12 @@ def _least(goals: Sequence[tuple[int, ...]]) -> tuple[int, ...] | None:
     return tuple(map(min, zip(*goals, strict=True))) if goals else None
 
 
-def windows_close_at(records: Records, at: datetime) -> datetime | None:
+def windows_close_at(records: Records, at: datetime, ahead: timedelta = IN_TIME) -> datetime | None:
     """Return when the last of the windows closes that are open now, ``None`` where none is."""
     found = [
         hold.until
         for scope, one in records.items()
-        for hold in _holds(scope, one, at)
+        for hold in _holds(scope, one, at, ahead)
         if hold.kind == "window"
     ]
     return max((until for until in found if until is not None), default=None)

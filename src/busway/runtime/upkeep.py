@@ -58,7 +58,9 @@ class Upkeep:
             await self._log.trim(partition, min(wanted, read))
 
     def _kept_since(self) -> datetime:
-        return self._clock.now() - timedelta(seconds=self._retention.age_s)
+        """Return since when events are kept, by whichever clock is behind if one was set."""
+        ahead = max(self._clock.ahead(), timedelta(0))
+        return self._clock.now() - ahead - timedelta(seconds=self._retention.age_s)
 
     async def _over_size(self) -> bool:
         limit = self._retention.size_bytes

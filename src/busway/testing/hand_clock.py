@@ -28,6 +28,12 @@ class HandClock:
     def now(self) -> datetime:
         return self._start + timedelta(seconds=self._seconds)
 
+    def ahead(self) -> timedelta:
+        return timedelta(0)
+
+    def continue_from(self, last: datetime) -> bool:
+        return False
+
     def monotonic(self) -> float:
         return self._seconds
 

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from busway.concurrency import concurrency as parse_concurrency
 from busway.control.control import Control
 from busway.control.steer.record import NOTHING, Target, decoded, own_records
-from busway.delivery.hold import Drain, Override, Pause, Steering, windows_close_at
+from busway.delivery.hold import IN_TIME, Drain, Override, Pause, Steering, windows_close_at
 from busway.delivery.throttle import Rate
 from busway.delivery.window import Window, window_of
 from busway.duration import seconds
@@ -53,15 +53,19 @@ async def pause(
     )
 
 
-def pause_end(now: datetime, lasts: str | None, until: datetime | None) -> datetime | None:
+def pause_end(
+    now: datetime, lasts: str | None, until: datetime | None, ahead: timedelta = IN_TIME
+) -> datetime | None:
     """Return when a pause ends that was asked for as a duration or as a time, if it was.
+
+    ``ahead`` is how far ``now`` is ahead of the machine's clock, which a time is meant by.
 
     Raises :class:`SettingsError` for both at once, or a duration that is none.
     """
     if lasts is None:
         if until is not None and until.tzinfo is None:
             raise SettingsError(f"{until} has no time zone; write it like 2026-12-24T08:00+01:00")
-        return until
+        return None if until is None else until + ahead
     if until is not None:
         raise SettingsError("give a duration or a time, not both")
     found = seconds(lasts)
@@ -177,7 +181,8 @@ async def skip_windows(control: Control, target: Target, order: Order) -> Steeri
     """
     now = control.clock.now()
     records = await own_records(control.ledger, target)
-    until = windows_close_at({target.kind: records[target.kind]}, now)
+    ahead = control.clock.ahead()
+    until = windows_close_at({target.kind: records[target.kind]}, now, ahead)
     if until is None:
         raise Conflict(f"{target.kind} {target.name!r} is in no window now")
     return await _alter(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 import msgspec
 
 from busway.control.record import BreakerRecord
 from busway.control.steer.draining import backlog_of
-from busway.delivery.hold import Records, stance, told
+from busway.delivery.hold import IN_TIME, Records, stance, told
 from busway.lane import Lane
 
 Word = Literal["running", "paused", "window", "draining", "down", "gone", "stuck", "undeclared"]
@@ -31,10 +31,14 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 def standing(
-    records: Records, breaker: BreakerRecord | None, lanes: Sequence[Lane], at: datetime
+    records: Records,
+    breaker: BreakerRecord | None,
+    lanes: Sequence[Lane],
+    at: datetime,
+    ahead: timedelta = IN_TIME,
 ) -> Standing:
     """Return how a flow with these lanes, or a destination, stands at a time."""
-    hold = stance(records, at).hold
+    hold = stance(records, at, ahead).hold
     if hold is not None:
         return Standing(hold.kind, told(hold), hold.until)
     if breaker is not None and breaker.state == "gone":

@@ -89,13 +89,14 @@ async def steered(control: Control, target: Target, found: Steering) -> Steered:
     lanes = [lane for lane in await ledger.lanes() if lane.flow in names]
     breaker = (await breaker_records(ledger)).get(destination)
     records = await own_records(ledger, target)
-    state = standing(records, breaker, lanes, control.clock.now())
+    state = standing(records, breaker, lanes, control.clock.now(), control.clock.ahead())
     return Steered(controls=controls(target, found), state=state)
 
 
 async def windows(control: Control, target: Target) -> Sequence[WindowStatus]:
     """Return the windows that hold a flow, its destination's too, or those of a destination."""
-    now, declared = control.clock.now(), await _declared(control, target)
+    declared = await _declared(control, target)
+    now = control.clock.now() - control.clock.ahead()  # windows go by the calendar
     records = await own_records(control.ledger, target)
     return [
         _status(scope, one, now, declared=scope == target.kind and one in declared)

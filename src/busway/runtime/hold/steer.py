@@ -120,10 +120,11 @@ class Steersman:
 
     def _turn_valves(self, now: datetime) -> None:
         edges = []
+        ahead = self._control.clock.ahead()
         for one in self._steered:
             flow = one.flow
             records = records_of(flow.name, flow.sink.name, flow.windows, self._records)
-            found = stance(records, now)
+            found = stance(records, now, ahead)
             one.valve.turn(found)
             edges.append(found.changes_at)
         self._edge = min((edge for edge in edges if edge is not None), default=None)

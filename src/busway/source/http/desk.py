@@ -64,7 +64,8 @@ class Desk:
     def tick(self) -> None:
         """Take the time: once a second is enough for dates and timeouts."""
         self.now = self.config.clock.monotonic()
-        self.date = http_date(self.config.clock.now())
+        clock = self.config.clock
+        self.date = http_date(clock.now() - clock.ahead())
         self._accepted_one = to_bytes(accepted(_ONE), self.date, None, silent=False)
         for guest in tuple(self.guests):
             guest.check(self.now)
