@@ -7,6 +7,14 @@ import struct
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
 from math import isfinite
 from typing import TypeVar
 from uuid import UUID
@@ -16,9 +24,13 @@ from busway.sink.row import is_float
 
 _T = TypeVar("_T")
 Convert = Callable[[object, int], object]
+_IPv4 = IPv4Address | IPv4Interface | IPv4Network
+_IPv6 = IPv6Address | IPv6Interface | IPv6Network
 INT64 = range(-(2**63), 2**63)
 INTS = {"int2": range(-(2**15), 2**15), "int4": range(-(2**31), 2**31), "int8": INT64}
-TEXTS = frozenset({"text", "varchar", "bpchar", "citext", "name", "char"})
+TEXTS = frozenset({"text", "varchar", "bpchar", "citext", "name"})
+_OIDS = frozenset({"oid", "xid", "cid"})
+_LONGEST_NAME = 63
 UNLIMITED = -1
 """The modifier of a type that was declared without one."""
 _WHOLE = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
@@ -44,10 +56,14 @@ def convert(kind: str, element: str | None, modifier: int, value: object) -> obj
         return _whole(value, INTS[kind])
     if kind in TEXTS:
         return _text(kind, modifier, value)
+    if kind not in _CONVERTERS and isinstance(value, int | float | Decimal) and kind not in _OIDS:
+        raise BadValue("it takes no numbers from here; give text")
     return _CONVERTERS.get(kind, _other)(value, modifier)
 
 
 def _element(kind: str, modifier: int, value: object) -> object:
+    if isinstance(value, list | tuple) and kind in TEXTS:
+        raise BadValue("an array in an array would become text")
     found = convert(kind, None, modifier, value)
     if is_infinite(found):
         raise BadValue("in an array the driver would send infinity")
@@ -102,9 +118,23 @@ def _text(kind: str, modifier: int, value: object) -> str:
         most = modifier - 4
         if len(text.rstrip(" ") if kind == "bpchar" else text) > most:
             raise BadValue(f"it has {len(text)} characters")
-    if kind in ("name", "char") and len(text.encode()) > {"name": 63, "char": 1}[kind]:
+    if kind == "name" and len(text.encode()) > _LONGEST_NAME:
         raise BadValue("it is too long")
     return text
+
+
+def _char(value: object, _: int) -> bytes:
+    """Return what the type ``"char"`` holds: one byte."""
+    found = value.encode() if isinstance(value, str) else b""
+    if len(found) != 1:
+        raise BadValue("it holds one byte")
+    return found
+
+
+def _address(value: object, _: int) -> object:
+    if isinstance(value, str | _IPv4 | _IPv6):
+        return value
+    raise BadValue("give an address as text")
 
 
 def _as_text(value: object) -> str:
@@ -318,4 +348,7 @@ _CONVERTERS: dict[str, Convert] = {
     "json": _json,
     "jsonb": _json,
     "money": _money,
+    "char": _char,
+    "inet": _address,
+    "cidr": _address,
 }

@@ -19,6 +19,8 @@ CONFLICT = ("40001", "40P01", "55P03")
 STALE = ("42P01", "42703", "42804", "42P07", "42701", "0A000")
 """The table may not be what it was when it was last looked at."""
 _TIMEOUT = "57014"
+NO_TYPE = ("42704", "42601")
+"""There is no such type, or it is not written like one."""
 _DESTINATION = ("08", "25", "28", "3D", "53100", "53300", "57P", "58030", "XX001", "XX002")
 """Nothing can be written now, whatever it is."""
 _SET_UP = ("3F000", "42501", "42P01", "42P10")
@@ -41,8 +43,8 @@ _HINTS = {
 }
 
 
-class NoTable(Exception):
-    """The table is not there, and the sink was not asked to create it."""
+class SetUpError(Exception):
+    """The table cannot be as the sink is declared; that loses nothing once it is mended."""
 
 
 class RowDropped(Exception):
@@ -58,7 +60,7 @@ def blame(error: BaseException) -> Blame:
     error = first_cause(error)
     if isinstance(error, BadValue | RowDropped):
         return Blame.ROW
-    if is_lost(error) or isinstance(error, NoTable):
+    if is_lost(error) or isinstance(error, SetUpError):
         return Blame.DESTINATION
     return _told(error) if isinstance(error, asyncpg.PostgresError) else Blame.UNCLEAR
 
@@ -76,6 +78,14 @@ def _told(error: asyncpg.PostgresError) -> Blame:
     if state.startswith(_DESTINATION) or (state in _SET_UP and not inside):
         return Blame.DESTINATION
     return Blame.ELSEWHERE if state.startswith((*_SET_UP, *_ELSEWHERE)) else Blame.UNCLEAR
+
+
+def is_of_value(error: BaseException) -> bool:
+    """Say whether an error is about a value that its type does not take."""
+    if isinstance(error, asyncpg.PostgresError):
+        state = code(error)
+        return state.startswith("22") or (state == "23514" and bool(error.data_type_name))
+    return isinstance(error, asyncpg.InterfaceError)
 
 
 def may_pass(error: BaseException) -> bool:
@@ -107,16 +117,17 @@ def refusal(error: Exception, rows: Sequence[Row], column: str = "") -> Refusal:
     detail = getattr(error, "detail", None)
     if code(error) in ("22021", "22P05"):
         detail = "PostgreSQL takes no text with a NUL character or half a surrogate pair"
-    text = f"{error} ({detail})" if detail else str(error)
-    where = column or f"the row is {shown_row(rows)}"
-    outcome = Rejected(type(error).__name__, f"{text}; {where}")
+    text = str(error.args[0]) if error.args else str(error)
+    text = f"{text} ({detail})" if detail else text
+    text = f"{column}: {text}" if column else f"{text}; the row is {shown_row(rows)}"
+    outcome = Rejected(type(error).__name__, text)
     return Refusal(blame(error), error, outcome)
 
 
 def down(error: BaseException, place: str) -> Down:
     """Return what an error that concerns the whole database means; ``place`` names it."""
     error = first_cause(error)
-    if isinstance(error, NoTable):
+    if isinstance(error, SetUpError):
         return Down(f"{place}: {error}", reachable=True)
     if isinstance(error, TimeoutError) and not isinstance(error, ConnectionError):
         return Down(f"{place} did not answer in time", reachable=True)
@@ -139,7 +150,7 @@ EXPECTED = (
     EOFError,
     TimeoutError,
     ssl.SSLError,
-    NoTable,
+    SetUpError,
 )
 """What can go wrong that is no bug."""
 

@@ -42,6 +42,11 @@ class Chunk(msgspec.Struct, frozen=True):
         """The values, column by column."""
         return [each.values for each in self.sent]
 
+    @property
+    def first(self) -> list[object]:
+        """The values of the first row."""
+        return [each.values[0] for each in self.sent]
+
 
 def from_arrays(chunk: Chunk) -> str:
     """Return the query for all rows of a chunk, given as an array for each column."""
@@ -51,10 +56,7 @@ def from_arrays(chunk: Chunk) -> str:
 
 def from_values(chunk: Chunk) -> str:
     """Return the query for one row of a chunk, given as its values."""
-    values = (
-        f"${place}::{_type(column, sent)}{'[]' if column.element else ''}"
-        for place, (column, sent) in _places(chunk)
-    )
+    values = (f"${place}::{_type(column, sent)}" for place, (column, sent) in _places(chunk))
     return _from(chunk, "from_values", values=", ".join(values))
 
 
@@ -82,6 +84,14 @@ def rows_kept(table: str, columns: Sequence[Column], rows: str) -> str:
     """Return the query that counts which rows of a query are in the table as they are."""
     return statement("postgres", "rows_kept").format(
         table=table, rows=rows, conditions=" AND ".join(map(_same, columns))
+    )
+
+
+def value_cast(chunk: Chunk) -> str:
+    """Return the query that makes one value the type of its column, and nothing else."""
+    (column,) = chunk.columns
+    return statement("postgres", "value_cast").format(
+        column=quoted(column.name), shown=column.shown, rows=from_values(chunk)
     )
 
 

@@ -6,12 +6,21 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 
-from asyncpg import Record
+from asyncpg import PostgresError, Record
 
 from busway.outcome import Rejected
 from busway.sink.bisect import Bisection, Blame, Refusal, judged
 from busway.sink.postgres_convert import BadValue
-from busway.sink.postgres_error import NoTable, RowDropped, blame, may_pass, refusal
+from busway.sink.postgres_error import (
+    NO_TYPE,
+    RowDropped,
+    SetUpError,
+    blame,
+    code,
+    is_of_value,
+    may_pass,
+    refusal,
+)
 from busway.sink.postgres_session import Session
 from busway.sink.postgres_statement import (
     DIRECT,
@@ -21,12 +30,15 @@ from busway.sink.postgres_statement import (
     from_values,
     insert,
     rows_kept,
+    value_cast,
 )
 from busway.sink.postgres_value import Column, Sent, column_type, converted, needs_numeric
 from busway.sink.row import Row, Rows, Run, flat
 from busway.sink.shape import Problems, Shapes, without
 from busway.sink.statement import listed, quoted, statement
 from busway.sink.upsert import layers
+
+_IDENTITY = "is GENERATED ALWAYS AS IDENTITY"
 
 
 class PostgresTable:
@@ -68,7 +80,7 @@ class PostgresTable:
         """
         await self._look(session)
         if not self._columns and not self._shapes.create:
-            raise NoTable(f"the table {self.place} does not exist; create it or set create=True")
+            raise SetUpError(f"the table {self.place} does not exist; create it or set create=True")
         problems = self._shapes.unfit(batch, self._filled)
         await session.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         search = Bisection(without(batch, problems))
@@ -85,7 +97,7 @@ class PostgresTable:
                 await self._refused(session, error, looks=self._version != version)
                 search.refused(part, error)
                 if len(part) == 1:
-                    refusals[part[0].index] = refusal(error, part[0].rows)
+                    refusals[part[0].index] = await self._refusal(session, error, part[0].rows)
         landed = len(problems) + len(refusals) < len(batch)
         return problems | judged(refusals, landed=landed, sound=True)
 
@@ -98,6 +110,21 @@ class PostgresTable:
             await self._look(session)
         if fault in (Blame.UNCLEAR, Blame.PASSING):
             await self._probe(session, error)
+
+    async def _refusal(self, session: Session, error: Exception, rows: Sequence[Row]) -> Refusal:
+        """Return why the rows of an item were refused, and for the value of which column."""
+        if not is_of_value(error):
+            return refusal(error, rows)
+        for row in rows[:1]:
+            for name in row.keys() & self._columns.keys():
+                chunk = self._chunk(Run((name,), [row]))
+                try:
+                    async with session.connection.transaction():
+                        await session.connection.fetchval(value_cast(chunk), *chunk.first)
+                except Exception as found:
+                    if is_of_value(found):
+                        return refusal(found, rows, self._columns[name].refusal(row[name]))
+        return refusal(error, rows)
 
     async def _probe(self, session: Session, error: Exception) -> None:
         """Raise an error when no row at all can be written now."""
@@ -128,7 +155,7 @@ class PostgresTable:
             if not row["is_generated"] and not row["is_identity"]
         }
         self._filled = {
-            row["name"]: "is generated" if row["is_generated"] else "is an identity of its own"
+            row["name"]: "is generated" if row["is_generated"] else _IDENTITY
             for row in found
             if row["name"] not in columns
         }
@@ -147,15 +174,15 @@ class PostgresTable:
             for name, values in self._lacks(batch).items()
         }
         if self._columns:
-            for definition in definitions.values():
-                await self._change(session, "column_add", definition=definition)
+            if definitions:
+                parts = ", ADD COLUMN ".join(definitions.values())
+                await self._change(session, "column_add", definition=parts)
             for name in self._wide(batch):
                 await self._change(session, "column_widen", column=quoted(name))
         elif definitions:
-            parts = [*definitions.values()]
-            if self._shapes.key:
-                parts.append(f"PRIMARY KEY ({listed(self._shapes.key)})")
-            await self._change(session, "table_create", definitions=", ".join(parts))
+            key = [f"PRIMARY KEY ({listed(self._shapes.key)})"] if self._shapes.key else []
+            parts = ", ".join([*definitions.values(), *key])
+            await self._change(session, "table_create", definitions=parts)
         await self._look(session)
 
     def _lacks(self, batch: Sequence[Rows]) -> dict[str, list[object]]:
@@ -227,7 +254,12 @@ class PostgresTable:
 
     async def _change(self, session: Session, name: str, **parts: str) -> None:
         sql = statement("postgres", name).format(table=self.place, **parts)
-        await session.connection.execute(sql)
+        try:
+            await session.connection.execute(sql)
+        except PostgresError as error:
+            if self._types and code(error) in NO_TYPE:
+                raise SetUpError(f"{error.args[0]}; mend columns={{…}} of the sink") from error
+            raise
 
 
 def _column(row: Record) -> Column:

@@ -42,6 +42,11 @@ class Column(msgspec.Struct, frozen=True):
     element: str | None = None
     modifier: int = UNLIMITED
 
+    def refusal(self, value: object) -> str:
+        """Return the beginning of the reason why it cannot hold a value."""
+        kind = type(value).__name__
+        return f"column {self.name!r} is {self.shown} and cannot hold {shown(value)} ({kind})"
+
 
 class Sent(msgspec.Struct, frozen=True):
     """The values of a column as the driver sends them; ``as_text``: as text, to be cast."""
@@ -138,7 +143,4 @@ def _checked(column: Column, value: object) -> object:
         reason = f": {error}" if str(error) else ""
     except Exception:
         reason = ""
-    raise BadValue(
-        f"column {column.name!r} is {column.shown} and cannot hold {shown(value)}"
-        f" ({type(value).__name__}){reason}"
-    )
+    raise BadValue(f"{column.refusal(value)}{reason}")

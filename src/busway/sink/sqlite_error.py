@@ -16,8 +16,8 @@ _UNREACHABLE = (apsw.CantOpenError, apsw.IOError, apsw.PermissionsError, apsw.Au
 _ROW = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, TypeError, ValueError)
 
 
-class NoTable(Exception):
-    """The table is not there, and the sink was not asked to create it."""
+class SetUpError(Exception):
+    """The table cannot be as the sink is declared; that loses nothing once it is mended."""
 
 
 class RolledBack(Exception):
@@ -29,7 +29,7 @@ class RowDropped(Exception):
 
 
 _DESTINATION = (
-    NoTable,
+    SetUpError,
     apsw.BusyError,
     apsw.LockedError,
     apsw.ProtocolError,
@@ -67,7 +67,7 @@ def down(error: Exception, path: Path) -> Down:
     """Return what an error that concerns the whole database means."""
     if isinstance(error, apsw.CantOpenError) and not path.parent.is_dir():
         return Down(f"the directory {path.parent} does not exist; make it")
-    if not isinstance(error, apsw.Error | NoTable):
+    if not isinstance(error, apsw.Error | SetUpError):
         return Down(f"{path}: {type(error).__name__} while rows were written: {error}")
     for kinds, text in _MEANINGS:
         if isinstance(error, kinds):

@@ -10,7 +10,7 @@ from busway.outcome import Rejected
 from busway.sink.bisect import Bisection, Blame, Span, judged
 from busway.sink.row import Row, Rows, flat, runs
 from busway.sink.shape import Problems, Shapes, without
-from busway.sink.sqlite_error import NoTable, RolledBack, RowDropped, blame, refusal
+from busway.sink.sqlite_error import RolledBack, RowDropped, SetUpError, blame, refusal
 from busway.sink.sqlite_value import BadValue, Column, affinity, column_type, held, tuples
 from busway.sink.statement import listed, quoted, statement
 
@@ -58,7 +58,9 @@ class SqliteTable:
         """
         self._read_columns(connection)
         if not self._columns and not self._shapes.create:
-            raise NoTable(f"the table {self.name!r} does not exist; create it or set create=True")
+            raise SetUpError(
+                f"the table {self.name!r} does not exist; create it or set create=True"
+            )
         problems = self._shapes.unfit(batch, self._filled)
         fit = without(batch, problems)
         search = Bisection(fit, failed)
@@ -133,6 +135,11 @@ class SqliteTable:
                 new[self._fold(name)] = name, self._types.get(name) or column_type(value)
         if not new:
             return
+        count, most = len(self._columns) + len(new), connection.limit(apsw.SQLITE_LIMIT_COLUMN)
+        if count > most:
+            name = [name for name, _ in new.values()][-1]
+            reason = f"with column {name!r} the table would have {count}; SQLite takes {most}"
+            raise BadValue(reason, "too many columns")
         definitions = [f"{quoted(name)} {kind}" for name, kind in new.values()]
         if self._columns:
             for definition in definitions:
@@ -211,7 +218,13 @@ class SqliteTable:
         )
 
     def _execute(self, connection: apsw.Connection, name: str, **parts: str) -> None:
-        connection.execute(statement("sqlite", name).format(table=quoted(self.name), **parts))
+        sql = statement("sqlite", name).format(table=quoted(self.name), **parts)
+        try:
+            connection.execute(sql)
+        except apsw.SQLError as error:
+            if self._types and "syntax error" in str(error):
+                raise SetUpError(f"{error}; mend columns={{…}} of the sink") from error
+            raise
 
 
 def _undo(connection: apsw.Connection, error: Exception) -> None:

@@ -1,0 +1,1 @@
+SELECT {column}::{shown} FROM ({rows}) AS sent
