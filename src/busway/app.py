@@ -17,6 +17,7 @@ from busway.delivery.care import Mark
 from busway.errors import StoreError
 from busway.flow import Program
 from busway.ports import Destination, Stores
+from busway.runtime.access.refusals import Refusals
 from busway.runtime.crew.crew import Crew, follow_for
 from busway.runtime.crew.shift import Shift
 from busway.runtime.due import Dues
@@ -95,6 +96,7 @@ class Node:
         doubts = [self._shift.doubt] if self._shift and role == "work" else [self._appender.failing]
         self._readiness = Readiness(stores.log, self._clock, doubts)
         self._stopping = asyncio.Event()
+        self._refusals = Refusals(self._clock, self._metrics)
         self._control = self._control_of()
         self._api = None if role == "work" else self._mounted()
         self._intake = self._intake_server()
@@ -138,6 +140,7 @@ class Node:
         if self._api is not None:
             await self._api.close()
         await self._intake.close()
+        self._refusals.close()
         ended = await self._replays.stop(within_s)
         ended = await self._crew.stop(within_s) and ended
         for loop in self._loops:
@@ -218,7 +221,7 @@ class Node:
         from busway.api.app import create  # noqa: PLC0415
         from busway.api.mount import Mount  # noqa: PLC0415
 
-        access = Access(self._settings.api_token, self._settings.api_open)
+        access = Access(self._settings.api_token, self._settings.api_open, self._refusals)
         api = create(lambda: self._control, access, self._stopping)
         return Mount(api, self._stopping)
 

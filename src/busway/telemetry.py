@@ -146,6 +146,9 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.requests = self._counter("requests", "HTTP requests by status", "status")
+        self.unauthorized = self._counter(
+            "unauthorized", "Requests without a valid token or key", "part", "reason"
+        )
         self.request_events = self._counter("request_events", "Events in requests that got a 202")
         self.request_bytes = self._counter("request_bytes", "Bytes of request bodies")
         self.request_seconds = self._histogram("request_seconds", "From request to answer", SECONDS)

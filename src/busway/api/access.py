@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal, Protocol, cast
+
 import msgspec
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from busway.actor import ANYBODY, API_TOKEN
 from busway.api.problem import PROBLEM_TYPE, Problem, problem
 from busway.credential import is_same_secret
 from busway.network import is_cross_site, is_loopback, is_own_name
 
 PREFIX = "/api/"
+_PROVEN = "busway.actor"
 _WITH_BODY = ("POST", "PUT", "PATCH")
 _BRING = (
     "send the server's token as Authorization: Bearer …; commands take it from BUSWAY_API_TOKEN."
     " The server keeps the one that it made as api-token in its data directory"
 )
+
+
+class Watch(Protocol):
+    """Is told of calls that are refused for want of a valid token, and holds their answers back."""
+
+    def count(self, part: Literal["api"], reason: Literal["missing", "wrong"], peer: str) -> float:
+        """Count one; return for how many seconds to hold its answer back."""
+        ...
+
+    async def hold(self, peer: str, delay_s: float) -> int:
+        """Wait; return 0, or without waiting after how many seconds the caller may come again."""
+        ...
 
 
 class Access(msgspec.Struct, frozen=True):
@@ -26,6 +42,7 @@ class Access(msgspec.Struct, frozen=True):
 
     token: str = ""
     open: bool = False
+    watch: Watch | None = None
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,11 +80,32 @@ def guarded(app: ASGIApp, access: Access) -> ASGIApp:
         if scope["type"] == ScopeType.HTTP and scope["path"].startswith(PREFIX):
             found = refusal(_caller(scope), access)
             if found is not None:
-                await _refuse(found, send)
+                await _refuse(await _slowed(found, scope, access.watch), send)
                 return
+            _prove(scope, ANYBODY if access.open else API_TOKEN)
         await app(scope, receive, send)
 
     return answer
+
+
+def proven_as(name: str, app: ASGIApp) -> ASGIApp:
+    """Return an app whose every caller is known under a name."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        _prove(scope, name)
+        await app(scope, receive, send)
+
+    return answer
+
+
+def proven_name(scope: Scope) -> str:
+    """Return the name that the caller has by its credential."""
+    return str(dict(scope)[_PROVEN])
+
+
+def _prove(scope: Scope, name: str) -> None:
+    # a key of its own, which ASGI allows and litestar's types do not know
+    cast(dict[str, Any], scope)[_PROVEN] = name
 
 
 def _unproven(caller: Caller) -> Problem | None:
@@ -82,12 +120,31 @@ def _unproven(caller: Caller) -> Problem | None:
 
 def _untold(authorization: str, token: str) -> Problem | None:
     """Say why a caller is not let in who has to bring the token."""
-    scheme, _, given = authorization.partition(" ")
-    if scheme.lower() != "bearer":
+    given = _bearer(authorization)
+    if not given:
         return problem(401, f"no token was sent; {_BRING}")
-    if not is_same_secret(given.strip(), token):
+    if not is_same_secret(given, token):
         return problem(401, f"the token that was sent is wrong; {_BRING}")
     return None
+
+
+async def _slowed(found: Problem, scope: Scope, watch: Watch | None) -> Problem:
+    """Return what to answer to a call that is not let in, after a wait where that is due."""
+    if watch is None or found.status != 401:
+        return found
+    caller = _caller(scope)
+    peer = caller.peer or ""
+    delay_s = watch.count("api", "wrong" if _bearer(caller.authorization) else "missing", peer)
+    later_s = await watch.hold(peer, delay_s)
+    if not later_s:
+        return found
+    return problem(429, f"too many wrong tokens come from here; try again in {later_s} s")
+
+
+def _bearer(authorization: str) -> str:
+    """Return the token that is sent, empty if there is none."""
+    scheme, _, given = authorization.partition(" ")
+    return given.strip() if scheme.lower() == "bearer" else ""
 
 
 async def _refuse(found: Problem, send: Send) -> None:
@@ -98,6 +155,8 @@ async def _refuse(found: Problem, send: Send) -> None:
     ]
     if found.status == 401:
         headers.append((b"www-authenticate", b'Bearer realm="busway"'))
+    if found.status == 429:
+        headers.append((b"retry-after", b"4"))
     await send({"type": "http.response.start", "status": found.status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
-from litestar import Litestar, Router
+from litestar import Litestar, Request, Router
 from litestar.di import Provide
 from litestar.params import HeaderParameter
 from litestar.plugins import PluginProtocol
 from litestar.plugins.core import MsgspecDIPlugin
 from litestar.types import ASGIApp
 
+from busway.actor import Actor
 from busway.api import (
     alert,
     audit,
@@ -30,7 +31,7 @@ from busway.api import (
     welcome,
     worker,
 )
-from busway.api.access import Access, guarded
+from busway.api.access import Access, guarded, proven_as, proven_name
 from busway.api.etag import tagging
 from busway.api.head import heading
 from busway.api.openapi import PREFIX, config
@@ -59,8 +60,6 @@ ROUTERS: tuple[Router, ...] = (
 )
 """Each resource's router; a new resource is a module with a ``router``, and a line here."""
 
-_WHO_CHARACTERS = 200
-
 
 def create(
     control: Callable[[], Control], access: Access, stopping: asyncio.Event | None = None
@@ -72,9 +71,9 @@ def create(
     return guarded(heading(tagging(routed(control, stopping))), access)
 
 
-def inside(control: Callable[[], Control]) -> ASGIApp:
-    """Return the API for callers in this process, which has the stores open itself."""
-    return heading(tagging(routed(control)))
+def inside(control: Callable[[], Control], user: str) -> ASGIApp:
+    """Return the API for the user of this process, which has the stores open itself."""
+    return proven_as(user, heading(tagging(routed(control))))
 
 
 def routed(control: Callable[[], Control], stopping: asyncio.Event | None = None) -> Litestar:
@@ -104,11 +103,14 @@ class _Routes(Litestar):
 
 
 def who(
+    request: Request[Any, Any, Any],
     actor: Annotated[
         str | None,
-        HeaderParameter(name="Busway-Actor", description="Who asks, for the audit trail."),
+        HeaderParameter(
+            name="Busway-Actor", description="A remark beside the credential in the audit trail."
+        ),
     ] = None,
 ) -> str:
     """Return who asks for a change, as the audit trail keeps it."""
-    name = (actor or "").encode("latin-1", "replace").decode("utf-8", "replace")
-    return "".join(one for one in name if one.isprintable())[:_WHO_CHARACTERS] or "api"
+    said = (actor or "").encode("latin-1", "replace").decode("utf-8", "replace")
+    return str(Actor.of(proven_name(request.scope), said))

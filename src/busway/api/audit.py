@@ -17,7 +17,8 @@ from busway.control.control import Control
 _ENTRY = Entry(
     seq=42,
     at=datetime(2026, 3, 1, 12, tzinfo=UTC),
-    who="ann@ops",
+    who="api-token",
+    remark="ann@ops",
     action="dead redrive",
     target="dead/orders/2/4711",
     before={"state": "dead", "attempts": 10, "error": "KeyError", "places": ["orders/2/4711"]},
@@ -32,7 +33,10 @@ async def list_audit(
     target: Annotated[
         str, QueryParameter(description="Of this and all below it: `dead/orders`.")
     ] = "",
-    by: Annotated[str | None, QueryParameter(name="who", description="By this caller.")] = None,
+    by: Annotated[
+        str | None,
+        QueryParameter(name="who", description="By this credential: `api-token`, or a key's name."),
+    ] = None,
     action: Annotated[
         str | None, QueryParameter(description="Of this action: `dead redrive`.")
     ] = None,

@@ -94,7 +94,7 @@ def _operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
 
 def _complete(operation: dict[str, Any], path: str, method: str) -> None:
     """Add the problems that an operation may answer."""
-    statuses = [400, 401, 403]
+    statuses = [400, 401, 403, 429]
     statuses += [404] if "{" in path else []
     statuses += [] if method == "get" else [409, 412, 415]
     for status in statuses:

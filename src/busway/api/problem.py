@@ -31,6 +31,7 @@ KINDS = {
     412: ("changed", "Changed meanwhile"),
     413: ("body-too-large", "Body too large"),
     415: ("unsupported-media", "Unsupported media type"),
+    429: ("too-many", "Too many requests"),
     500: ("internal", "Internal error"),
     503: ("store-failing", "The store cannot be used now"),
     507: ("store-full", "No room for more"),

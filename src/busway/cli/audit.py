@@ -16,7 +16,9 @@ _WIDTH = 80
 Target = Annotated[
     str, typer.Argument(help="Of this and all below it: dead/orders, job, flow/orders.")
 ]
-Who = Annotated[str | None, typer.Option("--who", help="By this caller.")]
+Who = Annotated[
+    str | None, typer.Option("--who", help="By this credential: api-token, a key's name.")
+]
 Action = Annotated[str | None, typer.Option("--action", help="Of this kind: dead, dead redrive.")]
 Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
 
@@ -27,7 +29,7 @@ def audit(
 ) -> None:
     """Show who changed what, the latest first; --json has all of before and after.
 
-    Example: `busway audit dead/orders --who ann@ops`
+    Example: `busway audit dead/orders --who api-token`
     """
     found = call.items("/audit", Entry, limit, target=target, who=who, action=action)
     if call.json:
@@ -40,6 +42,7 @@ def audit(
         (
             f"{one.at:%F %T}",
             one.who,
+            one.remark,
             one.action,
             one.target,
             _short(one.before),
@@ -48,7 +51,7 @@ def audit(
         )
         for one in found
     ]
-    as_table(("when", "who", "action", "target", "before", "after", "reason"), rows)
+    as_table(("when", "who", "remark", "action", "target", "before", "after", "reason"), rows)
 
 
 def _short(image: Any) -> str:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import httpx2
 
+from busway.actor import Actor
 from busway.cli.ask import Ask, check
 from busway.cli.failure import Unreachable
 from busway.cli.http_request import TIMEOUT, as_bytes, made
@@ -102,7 +103,7 @@ def connect(settings: Settings) -> Client:
     if settings.url:
         return _at_url(settings, headers)
     if settings.engine:
-        return _inside(settings, headers)
+        return _inside(settings)
     if not settings.data.joinpath("log.db").exists():
         raise StoreError(f"{settings.data} is not a data directory; start a server there first")
     deadline = time.monotonic() + PATIENCE_S
@@ -141,14 +142,14 @@ def _of_directory(settings: Settings, headers: Mapping[str, str]) -> Client | No
     if is_open(settings.data) and (serving := server_of(settings.data)) is not None:
         token = settings.api_token or kept_token(settings.data)
         return Remote(serving.url, _proving(headers, token) if token else headers)
-    return _inside(settings, headers)
+    return _inside(settings)
 
 
 def _proving(headers: Mapping[str, str], token: str) -> Mapping[str, str]:
     return {**headers, "authorization": f"Bearer {token}"}
 
 
-def _inside(settings: Settings, headers: Mapping[str, str]) -> Client:
+def _inside(settings: Settings) -> Client:
     from busway.cli.inside import Inside  # noqa: PLC0415 - what a server's client need not load
 
-    return Inside(settings, headers)
+    return Inside(settings, Actor.of(actor()).name)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, cast
 
 import httpx2
 
 from busway.api.app import inside
 from busway.cli.ask import Ask, check
-from busway.cli.http_request import TIMEOUT, as_bytes, made
+from busway.cli.http_request import TIMEOUT, made
 from busway.cli.sse import lines_of
 from busway.clock import SystemClock
 from busway.control.control import Control
@@ -27,7 +27,7 @@ class Inside:
 
     live = False
 
-    def __init__(self, settings: Settings, headers: Mapping[str, str]) -> None:
+    def __init__(self, settings: Settings, user: str) -> None:
         self._runner = asyncio.Runner()
         try:
             self._stores = self._runner.run(open_existing(settings))
@@ -39,11 +39,9 @@ class Inside:
         if last is not None:  # a pause for an hour ends by the clock of whoever obeys it
             clock.continue_from(last)
         control = Control(log=stores.log, ledger=stores.ledger, shared=stores.shared, clock=clock)
-        app = cast(Any, inside(lambda: control))
+        app = cast(Any, inside(lambda: control, user))
         transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
-        self._http = httpx2.AsyncClient(
-            transport=transport, headers=as_bytes(headers), timeout=TIMEOUT, trust_env=False
-        )
+        self._http = httpx2.AsyncClient(transport=transport, timeout=TIMEOUT, trust_env=False)
 
     def ask(self, request: Ask) -> httpx2.Response:
         return self._runner.run(self._http.send(made(self._http, _URL, request)))

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from busway.actor import Actor
 from busway.cli.client import actor
 from busway.cli.move_show import Shown, show_plan, show_report, shown
 from busway.cli.show import as_error
@@ -73,7 +74,7 @@ async def _moved(path: Path, settings: Settings, show: Shown, dry_run: bool) -> 
     origin = await open_origin(path)
     try:
         mover = Mover(origin, target, SystemClock(), show.tell)
-        return await (mover.plan() if dry_run else mover.move(actor()))
+        return await (mover.plan() if dry_run else mover.move(Actor.of(actor()).name))
     finally:
         await origin.close()
 

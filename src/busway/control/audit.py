@@ -9,6 +9,7 @@ from typing import Any, Self
 import msgspec
 from msgspec import Raw
 
+from busway.actor import Actor
 from busway.lane import Audit
 from busway.ports import Ledger
 
@@ -18,7 +19,7 @@ _MOST_LOOKED = 20_000
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody changed: ``who``, when (``at``), and how the ``target`` was ``before`` and is
-    ``after``; ``seq`` rises."""
+    ``after``; ``seq`` rises. ``who`` is the credential's name, ``remark`` what the caller said."""
 
     seq: int
     at: datetime
@@ -28,14 +29,17 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     before: Any = None
     after: Any = None
     reason: str = ""
+    remark: str = ""
 
     @classmethod
     def of(cls, audit: Audit) -> Self:
         """Return what people see of an entry of the ledger's."""
+        actor = Actor.parse(audit.who)
         return cls(
             seq=audit.seq,
             at=audit.at,
-            who=audit.who,
+            who=actor.name,
+            remark=actor.remark,
             action=audit.action,
             target=audit.target,
             before=_decoded(audit.before),
@@ -63,7 +67,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
         """Say whether an entry of the target is one of them."""
         action = self.action
         same = action in (None, entry.action) or entry.action.startswith(f"{action} ")
-        return self.who in (None, entry.who) and same
+        return self.who in (None, Actor.parse(entry.who).name) and same
 
 
 async def trail(ledger: Ledger, about: About, before: int | None, limit: int) -> Trail:

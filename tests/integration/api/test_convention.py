@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from msgspec.structs import replace
 from api_client import api_of, api_on, problem
 from busway.api.etag import check_match, etag
 from busway.api.page import cursor_of
+from busway.control.access.slowdown import FIRST_S, FREE
 from busway.control.control import Control
 from busway.control.job import begin
 from busway.control.job import job as job_of
@@ -258,7 +261,7 @@ async def test_who_asks_may_be_called_as_people_are(tmp_path: Path) -> None:
     ):
         headers = {b"busway-actor": "jörg".encode()}
         paused = await api.post("/flows/flow_1/pause", json={}, headers=headers)
-        assert paused.json()["controls"]["pause"]["who"] == "jörg"
+        assert paused.json()["controls"]["pause"]["who"] == "api-token (jörg)"
 
 
 @pytest.mark.parametrize("id", ["/a", "a//b/", "a/b", "a%2Fb ?#", "å"])
@@ -309,3 +312,20 @@ async def test_a_replay_says_why_its_file_takes_nothing(tmp_path: Path) -> None:
 
         await until(told, "the reason")
         assert (await api.post(f"/replays/{id}/stop", json={})).json()["state"] == "stopped"
+
+
+async def test_wrong_tokens_are_slowed_down_and_the_right_one_is_not(tmp_path: Path) -> None:
+    wrong, sent = {"authorization": "Bearer wr0ng-t0ken-which-nobody-has"}, FREE + 4
+    async with running(app(), tmp_path / "data") as node, api_of(node) as api:
+        began = time.monotonic()
+        answers = await asyncio.gather(*(api.get("/status", headers=wrong) for _ in range(sent)))
+        assert time.monotonic() - began >= FIRST_S * 2**3, "the last one is held back longest"
+        assert {problem(one, 401)[:27] for one in answers} == {"the token that was sent is "}
+        waiting = asyncio.create_task(api.get("/status", headers=wrong))
+        assert (await api.get("/status")).status_code == 200
+        assert not waiting.done(), "the right one overtakes"
+        waiting.cancel()
+        url = f"http://127.0.0.1:{node.node.port}/metrics"
+        told = (await api.get(url)).text
+    counted = f'busway_unauthorized_total{{part="api",reason="wrong"}} {sent}.0'
+    assert counted in told or counted.replace(f"{sent}.0", f"{sent + 1}.0") in told

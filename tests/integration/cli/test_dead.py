@@ -209,7 +209,8 @@ def edit_and_redrive(server: Server) -> None:
     assert '"share":0.25' in (server.cwd / "orders.jsonl").read_text().replace(" ", "")
     edit = busway("audit", "--action", "dead edit", "--json", cwd=server.cwd).json()["items"][0]
     assert (edit["before"]["data"], edit["after"]["data"]) == ({"id": 0}, {"id": 4})
-    assert "@" in edit["who"]
+    assert edit["who"] == "api-token"
+    assert "@" in edit["remark"]
 
 
 def test_without_a_server_a_job_is_recorded_and_begins_with_the_next(tmp_path: Path) -> None:

@@ -161,7 +161,10 @@ async def edited_and_redriven_singly(api: Api) -> None:
 async def trail_says_who(api: Api) -> None:
     edits = await api.all("/audit", action="dead edit", limit=20)
     assert len(edits) == len(BAD) - 2 + 2
-    assert {one["who"] for one in edits} == {"ann@ops", "bob@ops"}
+    assert {(one["who"], one["remark"]) for one in edits} == {
+        ("api-token", "ann@ops"),
+        ("api-token", "bob@ops"),
+    }
     assert all("total" not in one["before"]["data"] for one in edits)
     assert Counter(one["after"]["data"]["total"] for one in edits) == {1: len(BAD) - 2, 9: 2}
     redrives = await api.all("/audit", action="dead redrive", target="dead/orders")
@@ -169,7 +172,8 @@ async def trail_says_who(api: Api) -> None:
     assert len(set(places)) == len(BAD)
     assert len(places) == len(BAD) + 1, "one was given again as it was, and once more edited"
     (begun,) = await api.all("/audit", action="redrive begin")
-    assert (begun["who"], begun["after"]["patch"]) == ("ann@ops", MEND)
+    assert (begun["who"], begun["remark"]) == ("api-token", "ann@ops")
+    assert begun["after"]["patch"] == MEND
 
 
 @pytest.fixture

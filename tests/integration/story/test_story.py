@@ -190,7 +190,7 @@ async def test_parked_then_dead_then_edited_and_redriven_by_ada(tmp_path: Path) 
     assert done["state"] == "delivered"
     assert len(done["failures"]) == 3
     deeds = [(one["who"], one["action"], one["reason"]) for one in done["deeds"]]
-    assert deeds == [("ada", "dead edit", ""), ("ada", "dead redrive", "mended")]
+    assert deeds == [("ada", "dead edit", ""), ("api-token (ada)", "dead redrive", "mended")]
 
 
 async def test_redriven_through_mended_code_is_told_with_the_version_that_delivered_it(
