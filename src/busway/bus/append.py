@@ -19,6 +19,8 @@ from busway.exception_text import exception_line
 from busway.ports import Addressed, Appended, Draft, Log
 
 GROUP_BYTES = 8 * 1024 * 1024
+GROUP_EVENTS = 10_000
+"""What is sorted out on the event loop at a time; a request alone may have more."""
 GATHER_S = 0.1
 """How long more is gathered before it is learned: what is appended here is known by then."""
 FAILING_S = 5.0
@@ -151,9 +153,10 @@ class Appender:
         self._wake.set()
 
     def _next_group(self) -> list[_Request]:
-        size = count = 0
-        while count < len(self._waiting) and size < GROUP_BYTES:
+        size = events = count = 0
+        while count < len(self._waiting) and size < GROUP_BYTES and events < GROUP_EVENTS:
             size += self._waiting[count].size_bytes
+            events += len(self._waiting[count].raws)
             count += 1
         group, self._waiting = self._waiting[:count], self._waiting[count:]
         return group

@@ -9,6 +9,8 @@ from busway.source.http.problem import Refusal, bad_request, body_too_large
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(;.*)?")
 _MAX_LINE = 1024
 _MAX_TRAILERS = 8192
+_FEW_CHUNKS, _SMALLEST_CHUNK = 4096, 16
+"""So many chunks may be as small as they like, more of them have this size in bytes on average."""
 
 
 class SizedBody:
@@ -39,7 +41,17 @@ class ChunkedBody:
     """Takes chunks (RFC 9112, section 7.1) of ``limit`` bytes together; drops extensions and
     trailers."""
 
-    __slots__ = ("_at", "_complete", "_last", "_left", "_limit", "_received", "_rest", "_trailers")
+    __slots__ = (
+        "_at",
+        "_chunks",
+        "_complete",
+        "_last",
+        "_left",
+        "_limit",
+        "_received",
+        "_rest",
+        "_trailers",
+    )
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -50,7 +62,7 @@ class ChunkedBody:
         self._left = 0
         """Bytes of the current chunk and of the line end after it that are still to come."""
         self._last = self._complete = False
-        self._trailers = 0
+        self._trailers = self._chunks = 0
 
     @property
     def size(self) -> int:
@@ -98,6 +110,9 @@ class ChunkedBody:
         found = _SIZE.fullmatch(line)
         if found is None:
             return bad_request(f"a chunk begins with {line[:40]!r}, which is not its size")
+        self._chunks += 1
+        if self._chunks > _FEW_CHUNKS + len(self._received) // _SMALLEST_CHUNK:
+            return bad_request("the chunks of the body are too small; send larger ones")
         size = int(found[1], 16)
         if size + len(self._received) > self._limit:
             return body_too_large(self._limit)

@@ -1,8 +1,15 @@
-"""Content codings: bodies that came compressed, inflated up to a limit and never beyond it."""
+"""Content codings: bodies that came compressed, inflated up to a limit and never beyond it.
+
+The work is bounded by the size of the body: members and frames are read in pieces that grow with
+them, so that none is copied again for each that follows, and there may not be more of them than a
+sender who packs a file in blocks makes.
+"""
 
 from __future__ import annotations
 
+import re
 import zlib
+from collections.abc import Callable
 
 import zstandard
 
@@ -11,6 +18,16 @@ from busway.source.http.problem import Refusal, body_too_large, malformed
 ACCEPTED = "gzip, zstd, deflate"
 _MAX_WINDOW = 8 * 1024 * 1024
 """What RFC 9659 lets a zstd content coding ask for."""
+_FEW_MEMBERS, _SMALLEST_MEMBER = 1_000, 1_024
+"""So many members may be as small as they like, more of them have this size in bytes on average."""
+_FIRST_PIECE, _LARGEST_PIECE = 256, 1024 * 1024
+_PADDING = re.compile(rb"\0*")
+_ZSTD_FRAMES = (zstandard.FRAME_HEADER, b"\x2a\x4d\x18")
+"""What a frame, and one that is to be skipped, has at its beginning."""
+
+
+class _TooMany(Exception):
+    """There are more members than a body of its size has."""
 
 
 def inflate(coding: str, body: bytes, limit: int) -> bytes | Refusal:
@@ -20,23 +37,51 @@ def inflate(coding: str, body: bytes, limit: int) -> bytes | Refusal:
         plain = _zstd(body, limit) if coding == "zstd" else _zlib(coding, body, limit)
     except (zlib.error, zstandard.ZstdError, EOFError) as error:
         return malformed(f"the body is not valid {coding}: {error}")
+    except _TooMany:
+        return malformed(f"the body has too many {coding} members for its size; compress it as one")
     return body_too_large(limit, "the body, decompressed,") if plain is None else plain
+
+
+def _most_members(body: bytes) -> int:
+    return _FEW_MEMBERS + len(body) // _SMALLEST_MEMBER
 
 
 def _zlib(coding: str, body: bytes, limit: int) -> bytes | None:
     bits = 31 if coding == "gzip" else _deflate_bits(body)
     out = bytearray()
-    while body:
-        stream = zlib.decompressobj(bits)
-        out += stream.decompress(body, limit + 1 - len(out))
+    at = members = 0
+    while at < len(body):
+        members += 1
+        if members > _most_members(body):
+            raise _TooMany
+        found = _member(bits, body, at, limit + 1 - len(out))
+        if found is None:
+            return None
+        plain, at = found
+        out += plain
         if len(out) > limit:
             return None
-        if not stream.eof:
-            raise EOFError("it ends too early")
-        body = stream.unused_data.lstrip(b"\0")
-        if body and coding == "deflate":
+        at = _PADDING.match(body, at).end()  # type: ignore[union-attr]  # it always matches
+        if at < len(body) and coding == "deflate":
             raise EOFError("something follows it")
     return bytes(out)
+
+
+def _member(bits: int, body: bytes, at: int, room: int) -> tuple[bytes, int] | None:
+    """Return what one member holds and where it ends; ``None`` when it is more than ``room``."""
+    stream = zlib.decompressobj(bits)
+    out = bytearray()
+    size = _FIRST_PIECE
+    while not stream.eof:
+        piece = stream.unconsumed_tail or body[at : at + size]
+        at += 0 if stream.unconsumed_tail else len(piece)
+        if not piece:
+            raise EOFError("it ends too early")
+        out += stream.decompress(piece, room - len(out))
+        if len(out) >= room:
+            return None
+        size = min(2 * size, _LARGEST_PIECE)
+    return bytes(out), at - len(stream.unused_data)
 
 
 def _deflate_bits(body: bytes) -> int:
@@ -46,20 +91,27 @@ def _deflate_bits(body: bytes) -> int:
 
 
 def _zstd(body: bytes, limit: int) -> bytes | None:
+    if sum(map(body.count, _ZSTD_FRAMES)) > _most_members(body):
+        raise _TooMany
     engine = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW)
     with engine.stream_reader(body, read_across_frames=True) as reader:
         plain = reader.read(limit + 1)
     if len(plain) > limit:
         return None
-    _check_frames(engine, body)
+    _check_frames(engine.decompressobj, body)
     return plain
 
 
-def _check_frames(engine: zstandard.ZstdDecompressor, body: bytes) -> None:
+def _check_frames(begin: Callable[[], zstandard.ZstdDecompressionObj], body: bytes) -> None:
     """The reader takes a stream that stops in the middle for its end; this one notices."""
-    while body:
-        frame = engine.decompressobj()
-        frame.decompress(body)
-        if not frame.eof:
-            raise EOFError("it ends too early")
-        body = frame.unused_data
+    at = 0
+    while at < len(body):
+        frame, size = begin(), _FIRST_PIECE
+        while not frame.eof:
+            piece = body[at : at + size]
+            if not piece:
+                raise EOFError("it ends too early")
+            frame.decompress(piece)
+            at += len(piece)
+            size = min(2 * size, _LARGEST_PIECE)
+        at -= len(frame.unused_data)

@@ -18,16 +18,16 @@ from busway.source.http.answer import (
     to_bytes,
 )
 from busway.source.http.body import ChunkedBody, SizedBody, SkippedBody
-from busway.source.http.coding import inflate
 from busway.source.http.desk import Desk
-from busway.source.http.exchange import Exchange, Receiving, outcome
+from busway.source.http.exchange import Exchange, Receiving, Taken, outcome
 from busway.source.http.head import Head
-from busway.source.http.problem import Refusal, head_too_large, timed_out, too_busy
+from busway.source.http.problem import Refusal, bad_request, head_too_large, timed_out, too_busy
 
 MAX_PIPELINED = 64
 """How many requests of one connection are in flight at a time; more wait unread."""
 MAX_SKIPPED_BYTES = 1024 * 1024
 """How large the body of a refused request may be to be read over; beyond it the connection ends."""
+_MAX_BLANKS = 64
 LINGER_S = 2.0
 """How long a connection that was ended in the middle of a body goes on being read, so that its
 sender gets to see the answer."""
@@ -43,6 +43,8 @@ class Connection(asyncio.Protocol):
         self._rest = b""
         self._at = 0
         """What has come, and how far it has been read."""
+        self._blanks = 0
+        """Empty lines before the next head."""
         self._receiving: Receiving | None = None
         """The last one of the queue, while its body is incomplete."""
         self._since = self._touched = desk.now
@@ -167,6 +169,9 @@ class Connection(asyncio.Protocol):
         rest, at = self._rest, self._at
         while rest.startswith(b"\r\n", at):
             at = self._at = at + 2
+            self._blanks += 1
+            if self._blanks > _MAX_BLANKS:
+                return self._break_off(bad_request("there are only empty lines"))
         end = rest.find(b"\r\n\r\n", at) + 4
         limit = self._desk.limits.max_head_bytes
         if (end if end > 3 else len(rest)) - at > limit:
@@ -179,7 +184,7 @@ class Connection(asyncio.Protocol):
             return self._break_off(head)
         if head.route == "elsewhere" and self._desk.config.fallback and not self._desk.draining:
             return self._leave(head, raw)
-        self._at = end
+        self._at, self._blanks = end, 0
         return self._begin(head)
 
     def _begin(self, head: Head) -> bool:
@@ -264,28 +269,26 @@ class Connection(asyncio.Protocol):
             self._append(exchange, head, body)
 
     def _append(self, exchange: Exchange, head: Head, body: bytes) -> None:
-        plain = self._inflated(exchange, head.coding, body) if head.coding else body
-        found = plain if isinstance(plain, Refusal) else self._desk.parcel(head, plain)
+        large = self._desk.large
+        if large.is_large(head, body):
+            self._hand_over(exchange, large.append(exchange, head, body))
+            return
+        found = self._desk.parcel(head, body)
         if isinstance(found, Refusal):
             self._finish(exchange, refused(found))
         elif not found.raws:
             self._finish(exchange, accepted(Appended(accepted=0, duplicates=0)))
+        elif large.has_many(found):
+            self._hand_over(exchange, large.append_parcel(exchange, found))
         else:
             exchange.events = len(found.raws)
-            exchange.appending = True
-            future = self._desk.config.intake.append(found.raws, found.envelopes)
-            future.add_done_callback(partial(self._appended, exchange))
+            self._hand_over(exchange, self._desk.config.intake.append(found.raws, found.envelopes))
 
-    def _inflated(self, exchange: Exchange, coding: str, body: bytes) -> bytes | Refusal:
-        desk = self._desk
-        plain = inflate(coding, body, desk.limits.max_body_bytes)
-        if isinstance(plain, Refusal):
-            return plain
-        desk.held_bytes += len(plain) - exchange.size
-        exchange.size = len(plain)
-        return too_busy("bytes") if desk.crowded(exchange.size) else plain
+    def _hand_over(self, exchange: Exchange, future: asyncio.Future[Taken]) -> None:
+        exchange.appending = True
+        future.add_done_callback(partial(self._appended, exchange))
 
-    def _appended(self, exchange: Exchange, future: asyncio.Future[Appended]) -> None:
+    def _appended(self, exchange: Exchange, future: asyncio.Future[Taken]) -> None:
         exchange.appending = False
         if self._transport is None:
             self._desk.close_request(exchange.size)

@@ -11,6 +11,7 @@ from busway.source.http.answer import Answer, accepted, http_date, text, to_byte
 from busway.source.http.binary import read_binary
 from busway.source.http.config import IntakeConfig
 from busway.source.http.head import ALLOWED, Head, Heads
+from busway.source.http.large import Large
 from busway.source.http.parcel import Parcel, read_batch, read_either, read_lines, read_one
 from busway.source.http.problem import Refusal, body_too_large, draining, too_busy
 
@@ -57,6 +58,7 @@ class Desk:
         """Set while no request is in flight."""
         self.empty = asyncio.Event()
         """Set while there is no connection."""
+        self.large = Large(self)
         self.quiet.set()
         self.empty.set()
         self.tick()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TypeVar
 
 from busway.errors import StoreError, StoreFull
 from busway.ports import Appended
 from busway.source.http.body import Body
 from busway.source.http.head import Head
 from busway.source.http.problem import Refusal, failed, store_failing, store_full
+
+Taken = TypeVar("Taken", Appended, Appended | Refusal)
 
 
 class Exchange:
@@ -55,7 +58,7 @@ class Receiving:
         self.body = body
 
 
-def outcome(future: asyncio.Future[Appended]) -> Appended | Refusal:
+def outcome(future: asyncio.Future[Taken]) -> Taken | Refusal:
     """Return what the bus says of events that it was given."""
     if future.cancelled():
         return store_failing("the bus has stopped; send again")

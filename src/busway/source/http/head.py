@@ -14,6 +14,7 @@ from busway.source.http.problem import (
     no_events,
     not_allowed,
     not_found,
+    too_many_headers,
     unsupported,
 )
 
@@ -39,6 +40,7 @@ CODINGS = {"": "", "identity": "", "gzip": "gzip", "x-gzip": "gzip"} | {
 }
 _ORIGIN = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
 _CHARSET = re.compile(r"charset\s*=\s*\"?([^\s\";]+)", re.IGNORECASE)
+MAX_HEADERS = 256
 _REMEMBERED, _REMEMBERED_BYTES = 512, 1024
 
 
@@ -113,6 +115,8 @@ class Heads:
 
 def read_head(raw: bytes) -> Head | Refusal:
     """Parse a head that ends with its empty line; a refusal where it is not HTTP/1."""
+    if raw.count(b"\n") > MAX_HEADERS + 2:
+        return too_many_headers(MAX_HEADERS)
     seen = _Collector()
     try:
         seen.parser.feed_data(raw)

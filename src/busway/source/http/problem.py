@@ -129,6 +129,11 @@ def head_too_large(limit: int) -> Refusal:
     return Refusal(431, "head-too-large", "Head too large", detail, closes=True)
 
 
+def too_many_headers(limit: int) -> Refusal:
+    detail = f"there are more than {limit} headers"
+    return Refusal(431, "head-too-large", "Head too large", detail, closes=True)
+
+
 def failed() -> Refusal:
     detail = "a defect in the server; its log has more"
     return Refusal(500, "internal", "Internal error", detail)

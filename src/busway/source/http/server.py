@@ -62,6 +62,7 @@ class IntakeServer:
             for guest in tuple(self._desk.guests):
                 guest.abort()
             await self._desk.empty.wait()
+        self._desk.large.close()
         if self._timer is not None:
             self._timer.cancel()
 

@@ -104,3 +104,32 @@ def test_depth_counts_what_is_open_at_a_time_and_not_what_is_in_strings() -> Non
     assert not too_deep(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH + b" " * MAX_DEPTH)
     assert too_deep(b'[{"a":' * MAX_DEPTH + b"1" + b"}]" * MAX_DEPTH)
     assert "nested deeper" in str(examine(event(1).replace(b'{"n": 1}', b"[" * 999)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'"' + b"[{" * 500_000 + b'"',
+        b"[" * 200 + b'"' + b'\\"[' * 300_000,
+        b'["' + b'\\"[' * 300_000 + b'"]',
+        b'"' + b"\\\\" * 500_000 + b"[" * 300 + b'"',
+        b"[]" * 400_000,
+    ],
+    ids=["brackets in a string", "an open string", "escaped quotes", "backslashes", "side by side"],
+)
+def test_the_depth_of_a_large_event_is_told_in_linear_time(text: bytes) -> None:
+    assert not too_deep(text)
+    assert too_deep(b"[" * (MAX_DEPTH + 1) + text)
+
+
+def test_numbers_that_take_long_to_be_read_are_few_or_refused() -> None:
+    few, many = b",".join([b"1e300"] * 900), b",".join([b"1e300"] * 1_100)
+    assert not isinstance(examine(PLAIN % (b',"data":[' + few + b"]")), str)
+    assert "1e300" in str(examine(PLAIN % (b',"data":[' + many + b"]")))
+    assert not trusty(b"[" + b",".join([b"1e23"] * 1_100) + b"]")
+    assert "1e30" in str(examine(PLAIN % (b',"data":[' + b",".join([b"1e23"] * 20_100) + b"]")))
+
+
+def test_not_every_reason_of_many_is_told() -> None:
+    names = b"".join(b',"N%d":1' % n for n in range(10_000))
+    assert len(str(examine(PLAIN % names))) < 10_000
