@@ -70,9 +70,9 @@ def test_what_ends_too_early_is_refused(coding: str, body: bytes) -> None:
 @pytest.mark.parametrize("coding", ["gzip", "zstd", "deflate"])
 def test_a_bomb_is_never_inflated_beyond_the_limit(coding: str) -> None:
     packs: dict[str, Callable[[bytes], bytes]] = {
-        "gzip": lambda data: gzip.compress(data),
+        "gzip": gzip.compress,
         "zstd": zstd,
-        "deflate": lambda data: zlib.compress(data),
+        "deflate": zlib.compress,
     }
     pack = packs[coding]
     assert inflate(coding, pack(b"\n" * MIB), MIB) == b"\n" * MIB
