@@ -7,7 +7,9 @@ from busway.flow.condition import (
     DeadLetters,
     DiskFree,
     ErrorRatio,
+    Failing,
     LogSize,
+    NewDeadLetters,
     Parked,
     Silence,
 )
@@ -19,7 +21,9 @@ __all__ = [
     "dead_letters",
     "disk_free",
     "error_ratio",
+    "failing",
     "log_size",
+    "new_dead_letters",
     "parked",
     "silence",
 ]
@@ -30,6 +34,8 @@ breaker_open = BreakerOpen
 dead_letters = DeadLetters
 disk_free = DiskFree
 error_ratio = ErrorRatio
+failing = Failing
 log_size = LogSize
+new_dead_letters = NewDeadLetters
 parked = Parked
 silence = Silence

@@ -213,6 +213,7 @@ class Node:
             started_at=self._clock.now(),
             rates=lambda: self._gauges.rates,
             destination=self._destination,
+            publish=self._appender.publish,
             wake=self._wake,
         )
 

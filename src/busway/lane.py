@@ -84,7 +84,8 @@ class Lease(msgspec.Struct, frozen=True):
 class Trouble(msgspec.Struct, frozen=True):
     """An event that failed: a copy of it, where it stands, and every failed attempt at it.
 
-    Identified by flow, partition and offset. ``attempts`` is how many were used up; ``due`` is
+    Identified by flow, partition and offset. ``since`` is when it came to stand so: was parked
+    first (or redriven), or died. ``attempts`` is how many were used up; ``due`` is
     when a parked one is tried next, ``None`` while it waits behind an earlier event of its key
     (``key``, kept for ordered flows only). ``event_key`` is the event's key in any flow. ``error``
     and ``fingerprint`` are the class and the root cause of its last failure, to filter and group

@@ -95,6 +95,7 @@ def test_failing_again_and_again_ends_in_a_dead_letter(
         )
         over = number == policy.most or too_old
         assert (found.state == "dead") == over
+        assert found.since == (now if over else NOW), "dead since it died"
         if over:
             return
         assert found.due is not None

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from litestar import Router, get
+from litestar import Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from busway.api.openapi import example
 from busway.api.page import Cursor, Limit, Page, page_of, place_in
-from busway.control.alert.record import AlertStatus, alert_status, alert_statuses
+from busway.control.alert.record import STATES, AlertStatus, alert_status, alert_statuses
+from busway.control.alert.testing import Sent, send_test
 from busway.control.control import Control
 
 _AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 _STATUS = AlertStatus(
-    name="orders fail",
+    id="dead letters:orders",
+    name="dead letters",
     state="raised",
     since=_AT,
     pending_since=None,
@@ -31,18 +33,20 @@ _STATUS = AlertStatus(
     looked_at=_AT,
     place="shop.py:31",
 )
+_SENT = Sent("dead letters:orders", "01958f7e-2c00-7000-8000-000000000000", "RAISED (TEST) …")
 
 
 @get("/", summary="List alerts", opt=example(Page([_STATUS])))
 async def list_alerts(
     control: NamedDependency[Control], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[AlertStatus]:
-    """Return the alerts, raised ones first, each with what it found at its last look.
+    """Return the alerts, raised ones first, then pending ones, each with what it found last.
 
-    ``text`` says it for people. An alert that every flow has by itself (its destination answered
+    One that is declared without a flow or destination is there for each. ``text`` says it for
+    people. An alert that every flow has by itself (its destination answered
     410) is listed while it is raised.
     """
-    after = place_in(cursor, tuple[bool, str]) if cursor else None
+    after = place_in(cursor, tuple[int, str]) if cursor else None
     found = await alert_statuses(control.ledger)
     return page_of(
         [one for one in found if after is None or _place(one) > after][: limit + 1], limit, _place
@@ -51,12 +55,25 @@ async def list_alerts(
 
 @get("/{name:str}", summary="Show an alert", opt=example(_STATUS))
 async def show_alert(control: NamedDependency[Control], name: FromPath[str]) -> AlertStatus:
-    """Return one alert."""
+    """Return one alert; by the name of a declaration its first one, a raised one if any is."""
     return await alert_status(control.ledger, name)
 
 
-def _place(status: AlertStatus) -> tuple[bool, str]:
-    return (status.state != "raised", status.name)
+@post("/{name:str}/test", summary="Test an alert", status_code=202, opt=example(_SENT))
+async def send_alert_test(
+    control: NamedDependency[Control], name: FromPath[str], who: NamedDependency[str]
+) -> Sent:
+    """Send a message that is marked as a test where the alert's real ones go.
+
+    It is an event on the bus: what became of it in the flows is in the story of its `id`.
+    """
+    return await send_test(control, name, who)
 
 
-router = Router("/alerts", route_handlers=[list_alerts, show_alert], tags=["alerts"])
+def _place(status: AlertStatus) -> tuple[int, str]:
+    return (STATES.index(status.state), status.id)
+
+
+router = Router(
+    "/alerts", route_handlers=[list_alerts, show_alert, send_alert_test], tags=["alerts"]
+)

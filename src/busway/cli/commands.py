@@ -45,7 +45,7 @@ def _worker() -> Commands:
 def _alert() -> Commands:
     from busway.cli import alert
 
-    return {"alerts": alert.alerts}
+    return {"alerts": alert.app}
 
 
 def _tail() -> Commands:

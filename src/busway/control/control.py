@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
 
 from busway.clock import Clock, SystemClock
 from busway.control.rate import Rates
+from busway.event import Event
 from busway.flow.flow import Program
 from busway.ports import Destination, Ledger, Log
 
@@ -35,6 +36,7 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
     ``shared`` says that several processes may work on the stores.
     ``started_at`` is when it began to run, ``rates`` returns what was measured last of each flow.
     ``destination`` returns where a flow that runs here delivers to.
+    ``publish`` puts events on the bus, ``None`` where nothing could deliver them.
     ``wake`` is called after a change that running loops should notice now rather than at their
     next look.
     """
@@ -47,4 +49,5 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime | None = None
     rates: Callable[[], Mapping[str, Rates]] = _no_rates
     destination: Callable[[str], Destination | None] = _no_destination
+    publish: Callable[[Sequence[Event]], Awaitable[None]] | None = None
     wake: Callable[[], None] = _nobody

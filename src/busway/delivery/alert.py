@@ -13,7 +13,7 @@ Between the two thresholds a value is neither over nor calm: nothing changes the
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -43,6 +43,7 @@ class Band(msgspec.Struct, frozen=True):
 class Watch(msgspec.Struct, frozen=True):
     """How an alert stands: raised or not, ``since`` when, after how many ``changes``.
 
+    ``repeats`` is how often it was told again while raised, ``repeated_at`` when it was last.
     ``began`` is since when the value had been beyond the threshold when it changed; ``pending`` is
     since when it has been beyond the threshold for the next change.
     """
@@ -52,6 +53,8 @@ class Watch(msgspec.Struct, frozen=True):
     began: datetime | None = None
     pending: datetime | None = None
     changes: int = 0
+    repeats: int = 0
+    repeated_at: datetime | None = None
 
     def looked(self, band: Band, value: float | None, now: datetime) -> Watch:
         """Return how it stands after a look; ``None`` is a value that is not known, and tells
@@ -65,6 +68,21 @@ class Watch(msgspec.Struct, frozen=True):
         if (now - pending).total_seconds() < hold_s:
             return msgspec.structs.replace(self, pending=pending)
         return Watch(not self.raised, now, pending, None, self.changes + 1)
+
+    def again(self, every_s: float, now: datetime) -> Watch:
+        """Return how it stands when it is told again, where it is time to."""
+        last = self.repeated_at or self.since
+        if not (self.raised and every_s and last is not None):
+            return self
+        if (now - last).total_seconds() < every_s:
+            return self
+        return msgspec.structs.replace(self, repeats=self.repeats + 1, repeated_at=now)
+
+    def until(self, band: Band) -> datetime | None:
+        """Return when it changes if the value stays as it is, where it is about to."""
+        if self.pending is None:
+            return None
+        return self.pending + timedelta(seconds=band.clear_hold_s if self.raised else band.hold_s)
 
     def dropped(self, now: datetime) -> Watch:
         """Return how it stands when nobody watches it any more: not raised."""

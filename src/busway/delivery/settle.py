@@ -141,6 +141,7 @@ def failed_again(terms: Terms, trouble: Trouble, problem: Problem) -> Trouble:
     return msgspec.structs.replace(
         trouble,
         state=state,
+        since=terms.at if state != trouble.state else trouble.since,
         attempts=attempts,
         due=due,
         failures=failures,

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from busway.delivery.alert import Band
 
 Kind = Literal[
     "dead_letters",
+    "new_dead_letters",
     "parked",
     "backlog_age",
     "backlog_size",
     "breaker_open",
     "silence",
+    "failing",
     "error_ratio",
     "disk_free",
     "log_size",
@@ -29,10 +33,29 @@ GONE_CLEAR_HOLD_S = 60.0
 """How long a destination must be taken for well after it was resumed: it may say so again."""
 
 
+PER_FLOW: frozenset[Kind] = frozenset(
+    (
+        "dead_letters",
+        "new_dead_letters",
+        "parked",
+        "backlog_age",
+        "backlog_size",
+        "error_ratio",
+        "failing",
+    )
+)
+"""What is about one flow: declared without one, it is watched for each flow."""
+
+
 class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What one alert measures, in which unit, of which flow, destination or source (or all)."""
+    """What one alert measures, in which unit, of which flow, destination or source.
+
+    ``name`` is its own. Of a declaration that is watched for each flow or destination, ``declared``
+    is the declaration's name. While it is raised it is told again every ``again_s`` (0: never).
+    """
 
     name: str
+    declared: str = ""
     kind: Kind
     unit: Unit
     band: Band
@@ -41,8 +64,14 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: str | None = None
     over_s: float = 0.0
     least: int = 1
+    again_s: float = 0.0
     place: str = ""
     """Where it is declared, as ``file:line``."""
+
+    @property
+    def title(self) -> str:
+        """The name that its author gave it."""
+        return self.declared or self.name
 
 
 class AlertDeclaration(msgspec.Struct):
@@ -53,6 +82,26 @@ class AlertDeclaration(msgspec.Struct):
     name: object
     condition: object
     options: dict[str, Any]
+
+
+def each(alert: Alert, flows: Iterable[str], destinations: Iterable[str]) -> Sequence[Alert]:
+    """Return what is watched for a declared alert: one for each flow or destination it is about.
+
+    >>> parked = Alert(name="failed", kind="parked", unit="events", band=Band(0, 0))
+    >>> [(one.name, one.flow) for one in each(parked, ["orders", "mail"], [])]
+    [('failed:orders', 'orders'), ('failed:mail', 'mail')]
+    """
+    if alert.kind in PER_FLOW and alert.flow is None:
+        return [
+            replace(alert, name=f"{alert.name}:{flow}", declared=alert.name, flow=flow)
+            for flow in flows
+        ]
+    if alert.kind == "breaker_open" and alert.flow is None and alert.destination is None:
+        return [
+            replace(alert, name=f"{alert.name}:{one}", declared=alert.name, destination=one)
+            for one in destinations
+        ]
+    return [alert]
 
 
 def gone(flow: str, destination: str) -> Alert:

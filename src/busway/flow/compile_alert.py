@@ -17,7 +17,7 @@ from busway.flow.size import size_bytes
 from busway.parameter import holds_invalid
 from busway.ports import Sink
 
-OPTIONS = ("hold", "clear_below", "clear_above", "clear_hold")
+OPTIONS = ("hold", "clear_below", "clear_above", "clear_hold", "again")
 _LONGEST_NAME = 100
 
 Parse = Callable[[object], float]
@@ -74,6 +74,7 @@ class _Compiler:
         measure = _measure(one.condition)
         band = self._band(measure, one.condition)
         about = self._about(one.condition)
+        about["again_s"] = self._again_s()
         if len(self._mistakes) > before or band is None:
             return None
         return Alert(
@@ -114,6 +115,10 @@ class _Compiler:
             return None
         return Band(raise_at, clear_at, hold_s, clear_hold_s, measure.falling)
 
+    def _again_s(self) -> float | None:
+        again = self._declaration.options.get("again")
+        return 0.0 if again is None else self._read("again", again, _seconds_of_some)
+
     def _clear_at(self, measure: _Measure, raise_at: float | None) -> float | None:
         options = self._declaration.options
         right, wrong = ("clear_above", "clear_below")[:: 1 if measure.falling else -1]
@@ -150,7 +155,9 @@ class _Compiler:
             about["source"] = condition.source
             if not isinstance(condition.source, str) or not condition.source:
                 self._wrong("source: give the source of the events, like '/shop' or '/shop/*'")
-        elif isinstance(condition, c.ErrorRatio):
+        elif isinstance(condition, c.NewDeadLetters):
+            about["over_s"] = self._read("within", condition.within, _seconds_of_some)
+        elif isinstance(condition, c.ErrorRatio | c.Failing):
             about["over_s"] = self._read("over", condition.over, _seconds_of_some)
             about["least"] = self._read("least", condition.least, _count)
         return about
@@ -216,6 +223,8 @@ def _percent(given: object) -> float:
 
 _MEASURES: Mapping[type, _Measure] = {
     c.DeadLetters: _Measure("dead_letters", "events", "above", _number),
+    c.NewDeadLetters: _Measure("new_dead_letters", "events", "above", _number),
+    c.Failing: _Measure("failing", "ratio", "above", _ratio),
     c.Parked: _Measure("parked", "events", "above", _number),
     c.BacklogAge: _Measure("backlog_age", "seconds", "above", seconds),
     c.BacklogSize: _Measure("backlog_size", "events", "above", _number),

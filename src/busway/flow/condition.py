@@ -11,14 +11,23 @@ Size = str | int
 
 
 class DeadLetters(DeclarableFunction, frozen=True):
-    """More dead letters than ``above``, of one flow or of all together."""
+    """A flow (or any) has more dead letters than ``above``, however old they are."""
 
     flow: str | None = None
     above: float = 0
 
 
+class NewDeadLetters(DeclarableFunction, frozen=True):
+    """More than ``above`` events of a flow (or of any) became dead letters ``within`` a time, and
+    are still there."""
+
+    flow: str | None = None
+    above: float = 0
+    within: Time = "10m"
+
+
 class Parked(DeclarableFunction, frozen=True):
-    """More parked events than ``above``, of one flow or of all together."""
+    """A flow (or any) has more parked events than ``above``."""
 
     flow: str | None = None
     above: float = 0
@@ -32,7 +41,7 @@ class BacklogAge(DeclarableFunction, frozen=True):
 
 
 class BacklogSize(DeclarableFunction, frozen=True):
-    """More events not read yet than ``above``, of one flow or of all together."""
+    """A flow (or any) has more events not read yet than ``above``."""
 
     flow: str | None = None
     above: float = 10_000
@@ -53,8 +62,22 @@ class Silence(DeclarableFunction, frozen=True):
     after: Time = "10m"
 
 
+class Failing(DeclarableFunction, frozen=True):
+    """More than a share ``above`` of what a flow (or any) worked on lately stands as failed.
+
+    Parked events, and events that died ``over`` a time, compared with events delivered in that
+    time: so a step that fails is seen after its first attempts. It is 0 while fewer than ``least``
+    stand as failed.
+    """
+
+    flow: str | None = None
+    above: float = 0.5
+    over: Time = "5m"
+    least: int = 1
+
+
 class ErrorRatio(DeclarableFunction, frozen=True):
-    """More than a share ``above`` of the events of a flow (or of all) failed ``over`` a time.
+    """More than a share ``above`` of the events of a flow (or of any) failed ``over`` a time.
 
     It is 0 while fewer than ``least`` events were read in that time.
     """
@@ -79,11 +102,13 @@ class LogSize(DeclarableFunction, frozen=True):
 
 Condition = (
     DeadLetters
+    | NewDeadLetters
     | Parked
     | BacklogAge
     | BacklogSize
     | BreakerOpen
     | Silence
+    | Failing
     | ErrorRatio
     | DiskFree
     | LogSize

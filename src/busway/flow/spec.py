@@ -106,8 +106,9 @@ class App:
     def alert(self, name: str, condition: object, **options: Any) -> None:
         """Declare an alert: events on the bus when a condition of :mod:`busway.alerts` holds.
 
-        Options: ``hold`` (``"1m"``: for how long it must hold before the alert is raised),
-        ``clear_below`` (``clear_above`` where less is worse: a second threshold, for clearing) and
-        ``clear_hold`` (for how long, the same as ``hold`` unless given).
+        A condition without a flow or destination is watched for each. Options: ``hold`` (``"1m"``:
+        for how long it must hold before the alert is raised), ``clear_below`` (``clear_above``
+        where less is worse: a second threshold, for clearing), ``clear_hold`` (for how long, the
+        same as ``hold`` unless given) and ``again`` (``"1h"``: how often a raised one is repeated).
         """
         self.alerts.append(AlertDeclaration(*caller(), name, condition, options))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -42,6 +43,54 @@ def test_alerts_are_listed_and_the_exit_code_says_if_any_is_raised(tmp_path: Pat
     ended = busway("alerts", cwd=tmp_path)
     assert ended.code == 1, "it stays raised while nothing runs"
     assert "1 dead letter of flow 'orders' (raised above 0)" in ended.out
+
+
+TAKERS = """
+from busway.sinks import http
+TOLD = {"type": [{"prefix": "busway.alert."}]}
+app.flow("told", when=TOLD, to=jsonl("told.jsonl"))
+app.flow("refused", when={"type": ["busway.alert.raised"]}, to=http("http://127.0.0.1:9/"))
+"""
+
+
+def test_a_test_message_goes_where_the_real_ones_go(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(FLOWS + ALERT)
+    with running("shop.py", "--reload", cwd=tmp_path) as server:
+        alone = busway("alerts", "test", "orders fail", cwd=tmp_path)
+        assert (alone.code, "No flow takes it: declare one with" in alone.out) == (1, True), alone
+        wrong = busway("alerts", "test", "orders fails", cwd=tmp_path)
+        assert "there is no alert 'orders fails'; did you mean 'orders fail'?" in wrong.err
+        (tmp_path / "shop.py").write_text(FLOWS + ALERT + TAKERS)
+        until(lambda: "flows reloaded" in server.log, "the reload")
+        sent = busway("alerts", "test", "orders fail", "--wait", "2", "--json", cwd=tmp_path)
+        assert sent.code == 1, "one of two takers cannot be reached"
+        flows = {one["flow"]: one for one in sent.json()["flows"]}
+        assert flows["told"]["state"] == "delivered"
+        assert flows["refused"]["state"] == "waiting"
+        (line,) = (tmp_path / "told.jsonl").read_text().splitlines()
+        data = json.loads(line)["data"]
+        assert (data["alert"], data["state"], data["test"]) == ("orders fail", "raised", True)
+        assert data["text"].startswith("RAISED (TEST) orders fail: a test by ")
+        assert "0 dead letters of flow 'orders'" in data["text"]
+        assert busway("alerts", cwd=tmp_path).code == 0, "nothing is raised by a test"
+        text = busway("alerts", "test", "orders fail", "--wait", "1", cwd=tmp_path).out
+        assert text.startswith("RAISED (TEST) orders fail")
+    nobody = busway("alerts", "test", "orders fail", cwd=tmp_path)
+    assert (nobody.code, "start the server" in nobody.err) == (1, True)
+
+
+def test_an_alert_whose_hold_runs_is_pending(tmp_path: Path) -> None:
+    slow = ALERT.replace("above=0))", 'above=0), hold="1h")')
+    (tmp_path / "shop.py").write_text(FLOWS + slow)
+    with running("shop.py", cwd=tmp_path) as server:
+        server.post({"id": "1", "data": {"id": 1}})
+        until(lambda: "pending" in busway("alerts", cwd=tmp_path).out, "it is pending")
+        shown = busway("alerts", cwd=tmp_path)
+        assert shown.code == 0
+        assert re.search(r"; so since \d\d:\d\d:\d\d, raised at \d{4}-\d\d-\d\d", shown.out)
+        one = busway("alerts", "--json", cwd=tmp_path).json()["items"][0]
+        assert (one["name"], one["state"], one["since"]) == ("orders fail", "pending", None)
+        assert one["pending_since"] < one["pending_until"]
 
 
 def test_where_there_is_nothing_to_look_at(tmp_path: Path) -> None:

@@ -122,7 +122,10 @@ async def test_dead_letters_raise_an_alert_that_people_hear_of_once(
         await busway.until("chat", delivered=1)
         (letter,) = mail.mails
         assert letter.message["Subject"] == "raised: orders fail"
-        text = "orders fail: 1 dead letter of flow 'orders' (raised above 0)"
+        text = (
+            "RAISED orders fail: 1 dead letter of flow 'orders' (raised above 0);"
+            " root cause: Reject in test_alert.py:__call__: it is broken"
+        )
         assert letter.text.strip() == text
         (hook,) = posts(target, "/hook")
         assert Webhook(SECRET).verify(hook.body, hook.headers)["data"]["text"] == text
@@ -148,6 +151,7 @@ async def test_dead_letters_raise_an_alert_that_people_hear_of_once(
             "cleared: orders fail",
         ]
         assert mail.mails[1].message["Message-ID"] != mail.mails[0].message["Message-ID"]
+        assert mail.mails[1].text.startswith("CLEARED orders fail: 0 dead letters of flow")
         assert kinds(tmp_path / "told.jsonl") == [
             ("raised", "orders fail"),
             ("cleared", "orders fail"),

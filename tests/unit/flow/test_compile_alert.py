@@ -14,7 +14,9 @@ from busway.alerts import (
     dead_letters,
     disk_free,
     error_ratio,
+    failing,
     log_size,
+    new_dead_letters,
     silence,
 )
 from busway.delivery.alert import Band
@@ -114,6 +116,18 @@ def test_thresholds_have_units() -> None:
 def test_the_units_tell_a_share_of_the_disk_from_bytes() -> None:
     assert compiled(disk_free("10%")).unit == "percent"
     assert compiled(disk_free(10)).unit == "bytes"
+
+
+def test_it_is_told_again_where_that_is_asked_for() -> None:
+    assert compiled(dead_letters("orders"), again="1h").again_s == 3600.0
+    assert compiled(dead_letters("orders")).again_s == 0.0
+
+
+def test_new_dead_letters_and_what_fails_have_a_window() -> None:
+    fresh = compiled(new_dead_letters("orders", above=3, within="1h"))
+    assert (fresh.band.raise_at, fresh.over_s) == (3.0, 3600.0)
+    alert = compiled(failing("orders", above=0.2, over="1m", least=5))
+    assert (alert.band.raise_at, alert.over_s, alert.least) == (0.2, 60.0, 5)
 
 
 def test_a_ratio_has_a_window() -> None:

@@ -23,7 +23,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that conditions look at, at one time.
 
     ``silent_s`` has for each source how long nothing came from it, ``failing`` for each alert the
-    share of events that failed.
+    share of events that failed, ``fresh`` how many dead letters are new.
     """
 
     at: datetime
@@ -31,7 +31,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     log_bytes: int = 0
     disk: Disk | None = None
     silent_s: Mapping[str, float] = {}
-    failing: Mapping[str, float] = {}
+    failing: Mapping[str, float | None] = {}
+    fresh: Mapping[str, int | None] = {}
     stuck: Sequence[StuckRecord] = ()
 
 
@@ -105,6 +106,10 @@ def _error_ratio(alert: Alert, reading: Reading) -> Observed:
     return Observed(reading.failing.get(alert.name))
 
 
+def _new_dead_letters(alert: Alert, reading: Reading) -> Observed:
+    return Observed(reading.fresh.get(alert.name))
+
+
 def _disk_free(alert: Alert, reading: Reading) -> Observed:
     disk = reading.disk
     if disk is None:
@@ -120,6 +125,7 @@ def _log_size(alert: Alert, reading: Reading) -> Observed:
 
 _OBSERVERS: Mapping[Kind, Callable[[Alert, Reading], Observed]] = {
     "dead_letters": _sum_of("dead"),
+    "new_dead_letters": _new_dead_letters,
     "parked": _sum_of("parked"),
     "backlog_size": _sum_of("backlog"),
     "backlog_age": _backlog_age,
@@ -127,6 +133,7 @@ _OBSERVERS: Mapping[Kind, Callable[[Alert, Reading], Observed]] = {
     "gone": _gone,
     "stuck": _stuck,
     "silence": _silence,
+    "failing": _error_ratio,
     "error_ratio": _error_ratio,
     "disk_free": _disk_free,
     "log_size": _log_size,

@@ -10,7 +10,7 @@ import msgspec
 
 from busway.clock import derived_id
 from busway.control.alert.observation import Observed
-from busway.control.alert.sentence import sentence
+from busway.control.alert.sentence import message, sentence
 from busway.delivery.alert import Watch
 from busway.errors import NotFound
 from busway.event import Event
@@ -46,12 +46,20 @@ class AlertRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlertStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert for whoever looks. ``pending_since`` is since when it is about to change."""
+    """An alert for whoever looks.
 
+    It is ``pending`` while it is about to be raised: ``pending_since`` is since when its condition
+    holds (of a raised one: since when it is calm), ``pending_until`` when it changes if that stays
+    so. ``name`` is that of its declaration, which may be watched for each flow or destination;
+    ``id`` is its own.
+    """
+
+    id: str
     name: str
-    state: Literal["raised", "clear"]
+    state: Literal["raised", "pending", "clear"]
     since: datetime | None
     pending_since: datetime | None
+    pending_until: datetime | None = None
     condition: str
     value: float | None
     unit: str
@@ -71,37 +79,47 @@ def looked(before: AlertRecord | None, alert: Alert, found: Observed, now: datet
         return before
     watch = before.watch if before is not None else Watch()
     after = watch.looked(alert.band, found.value, now)
+    if after.changes == watch.changes:
+        after = after.again(alert.again_s, now)
     return AlertRecord(
         about=alert,
         watch=after,
         value=None if found.value is None else float(found.value),
         detail=found.detail,
         at=now,
-        told=after.changes == watch.changes,
+        told=(after.changes, after.repeats) == (watch.changes, watch.repeats),
     )
 
 
-def dropped(before: AlertRecord, now: datetime) -> AlertRecord:
-    """Return an alert that nobody declares any more: a raised one is cleared, and tells so."""
+def dropped(
+    before: AlertRecord, now: datetime, why: str = "it is not declared any more"
+) -> AlertRecord:
+    """Return an alert that nobody watches any more: a raised one is cleared, and tells so."""
     if not before.told:
         return before
     after = before.watch.dropped(now)
     return msgspec.structs.replace(
         before,
         watch=after,
-        detail="it is not declared any more",
+        detail=why,
         at=now,
         told=after.changes == before.watch.changes,
         watched=False,
     )
 
 
-def event_of(record: AlertRecord) -> Event:
-    """Return the event that tells of the last change of an alert: the same one each time."""
+def event_of(record: AlertRecord, cause: str = "") -> Event:
+    """Return the event that tells of the last change of an alert: the same one each time.
+
+    ``cause`` is what most of the failures have in common, where that is known.
+    """
     about, watch = record.about, record.watch
+    again = watch.repeats if watch.raised else 0
+    since = watch.since if again else None
     data = {
-        "alert": about.name,
+        "alert": about.title,
         "state": "raised" if watch.raised else "cleared",
+        "again": again or None,
         "condition": about.kind,
         "value": record.value,
         "unit": about.unit,
@@ -112,14 +130,16 @@ def event_of(record: AlertRecord) -> Event:
         "destination": about.destination,
         "source": about.source,
         "detail": record.detail or None,
-        "text": f"{about.name}: {record.text}",
+        "cause": cause or None,
+        "text": message(about, record.text, raised=watch.raised, since=since, cause=cause),
     }
+    which = f"{about.name}\0again {again}" if again else about.name
     return Event(
-        id=derived_id("busway.alert", about.name, watch.changes),
+        id=derived_id("busway.alert", which, watch.changes),
         type=RAISED if watch.raised else CLEARED,
         source=SOURCE,
-        subject=about.name,
-        time=watch.since,
+        subject=about.title,
+        time=watch.repeated_at if again else watch.since,
         data={name: value for name, value in data.items() if value is not None},
     )
 
@@ -138,25 +158,39 @@ async def alert_statuses(ledger: Ledger) -> Sequence[AlertStatus]:
         for one in (await alert_records(ledger)).values()
         if one.watched and (one.watch.raised or one.about.kind not in OF_ITSELF)
     ]
-    records.sort(key=lambda one: (not one.watch.raised, one.about.name))
-    return [_status(one) for one in records]
+    found = [_status(one) for one in records]
+    return sorted(found, key=lambda one: (STATES.index(one.state), one.id))
 
 
 async def alert_status(ledger: Ledger, name: str) -> AlertStatus:
-    """Return an alert. Raises :class:`NotFound` when there is none."""
-    record = (await alert_records(ledger)).get(name)
-    if record is None or not record.watched:
-        raise NotFound(f"there is no alert {name!r}")
-    return _status(record)
+    """Return an alert by its id, or the first one of a declaration that has several.
+
+    Raises :class:`NotFound` when there is none, with what may have been meant.
+    """
+    known = await alert_statuses(ledger)
+    for one in known:
+        if name == one.id:
+            return one
+    for one in known:
+        if name == one.name:
+            return one
+    raise NotFound.named("alert", name, sorted({one.name for one in known}))
+
+
+STATES = ("raised", "pending", "clear")
+"""How an alert can stand, as they are listed."""
 
 
 def _status(record: AlertRecord) -> AlertStatus:
     about, watch = record.about, record.watch
+    state: Literal["raised", "pending", "clear"] = "raised" if watch.raised else "clear"
     return AlertStatus(
-        name=about.name,
-        state="raised" if watch.raised else "clear",
+        id=about.name,
+        name=about.title,
+        state="pending" if state == "clear" and watch.pending is not None else state,
         since=watch.since,
         pending_since=watch.pending,
+        pending_until=watch.until(about.band),
         condition=about.kind,
         value=record.value,
         unit=about.unit,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 
 from busway.flow.alert import Alert, Kind, Unit
 
@@ -24,6 +25,25 @@ def sentence(alert: Alert, value: float | None, detail: str = "") -> str:
         limit = ""
     more = "; ".join(part for part in (detail, limit) if part)
     return f"{text} ({more})" if more else text
+
+
+def message(
+    alert: Alert, text: str, *, raised: bool, since: datetime | None = None, cause: str = ""
+) -> str:
+    """Return the message of a change; ``since`` is given where it was raised before already.
+
+    >>> from datetime import UTC
+    >>> from busway.delivery.alert import Band
+    >>> about = Alert(name="late", kind="backlog_age", unit="seconds", band=Band(300, 300))
+    >>> message(about, "the backlog is 5m old", raised=True)
+    'RAISED late: the backlog is 5m old'
+    >>> message(about, "it is old", raised=True, since=datetime(2030, 1, 1, 12, tzinfo=UTC))
+    'RAISED late: it is old; raised since 2030-01-01 12:00:00 UTC'
+    """
+    parts = [f"{'RAISED' if raised else 'CLEARED'} {alert.title}: {text}"]
+    parts += [f"root cause: {cause}"] if cause else []
+    parts += [f"raised since {since:%F %T} UTC"] if since is not None else []
+    return "; ".join(parts)
 
 
 def threshold(alert: Alert) -> str:
@@ -102,6 +122,10 @@ def _stuck(alert: Alert, shown: str) -> str:
 
 _SENTENCES: Mapping[Kind, Callable[[Alert, str], str]] = {
     "dead_letters": lambda alert, shown: f"{_counted(shown, 'dead letter')} of {_of(alert)}",
+    "new_dead_letters": lambda alert, shown: (
+        f"{_counted(shown, 'new dead letter')} of {_of(alert)}"
+        f" within {amount('seconds', alert.over_s)}"
+    ),
     "parked": lambda alert, shown: f"{_counted(shown, 'parked event')} of {_of(alert)}",
     "backlog_size": lambda alert, shown: (
         f"{_counted(shown, 'event')} in the backlog of {_of(alert)}"
@@ -111,6 +135,10 @@ _SENTENCES: Mapping[Kind, Callable[[Alert, str], str]] = {
     "gone": _gone,
     "stuck": _stuck,
     "silence": lambda alert, shown: f"no event from {alert.source} for {shown}",
+    "failing": lambda alert, shown: (
+        f"{shown} of what {_of(alert)} worked on within {amount('seconds', alert.over_s)}"
+        " stands as failed"
+    ),
     "error_ratio": lambda alert, shown: (
         f"{shown} of the events of {_of(alert)} failed within {amount('seconds', alert.over_s)}"
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 import structlog
@@ -18,10 +18,13 @@ from busway.control.alert.record import (
     event_of,
     looked,
 )
+from busway.control.dead.letter import causes
+from busway.control.dead.selection import Selection
+from busway.control.flow.status import FlowStatus
 from busway.errors import StoreError
 from busway.flow import Program
-from busway.flow.alert import OF_ITSELF, Alert, gone, stuck
-from busway.lane import Change
+from busway.flow.alert import OF_ITSELF, Alert, Kind, each, gone, stuck
+from busway.lane import Change, State
 from busway.ports import Ledger, Supplies
 from busway.runtime.loop import Loop
 from busway.runtime.observe.reading import Reader
@@ -67,7 +70,7 @@ class Alerts:
 
     async def attend(self, loop: Loop) -> None:
         """Keep only when events came of the sources that are watched, for whoever does the rest."""
-        await self._reader.attend(_watched(self._program()))
+        await self._reader.attend(self._program().alerts)
         with loop.idle():
             await self._clock.sleep(EVERY_S)
 
@@ -76,9 +79,10 @@ class Alerts:
         if self._kept is None:
             self._kept = await self._ledger.get(ALERT)
             self._records = {one.about.name: one for one in map(decode, self._kept.values())}
-        alerts = _watched(self._program())
+        program = self._program()
+        alerts = watched(program, await self._reader.flows())
         reading = await self._reader.read(alerts)
-        after = self._after(alerts, reading)
+        after = self._after(alerts, reading, {one.name for one in program.alerts})
         await self._keep(after)
         for record in after:
             self._metrics.alert.labels(record.about.name).set(record.watch.raised)
@@ -86,7 +90,9 @@ class Alerts:
             if not record.told:
                 await self._tell(record)
 
-    def _after(self, alerts: Sequence[Alert], reading: Reading) -> Sequence[AlertRecord]:
+    def _after(
+        self, alerts: Sequence[Alert], reading: Reading, declared: Collection[str]
+    ) -> Sequence[AlertRecord]:
         """Return the alerts as they are after this look."""
         now, known = self._clock.now(), self._records
         after = []
@@ -98,7 +104,10 @@ class Alerts:
             after.append(looked(before, alert, found, now))
         names = {alert.name for alert in alerts}
         gone_now = [one for name, one in known.items() if name not in names and one.watched]
-        return after + [dropped(one, now) for one in gone_now]
+        return after + [
+            dropped(one, now, _PARTED) if one.about.name in declared else dropped(one, now)
+            for one in gone_now
+        ]
 
     async def _keep(self, after: Sequence[AlertRecord]) -> None:
         """Keep what is worth it; where somebody else did so meanwhile, begin with that anew."""
@@ -117,26 +126,54 @@ class Alerts:
 
     async def _tell(self, record: AlertRecord) -> None:
         """Append the event of a change; when that cannot be done now, the next look does it."""
-        event = event_of(record)
         try:
+            event = event_of(record, await self._cause(record))
             await self._bus.publish([event])
         except StoreError as error:
             _log.warning("an alert is not told yet", alert=record.about.name, error=str(error))
             return
         level = _log.warning if record.watch.raised else _log.info
         what = "alert raised" if record.watch.raised else "alert cleared"
+        what += " again" if record.watch.raised and record.watch.repeats else ""
         level(what, alert=record.about.name, text=record.text)
         await self._keep([msgspec.structs.replace(record, told=True)])
 
+    async def _cause(self, record: AlertRecord) -> str:
+        """Return the root cause of most failures that a raised alert is about, if it is of some."""
+        state = _FAILED.get(record.about.kind)
+        if state is None or not record.watch.raised:
+            return ""
+        found = await causes(
+            self._ledger, Selection(state=state, flow=record.about.flow), 1, both=False
+        )
+        return found[0].cause if found and found[0].error else ""
 
-def _watched(program: Program) -> Sequence[Alert]:
-    """Return what is declared, and what each flow has by itself."""
+
+_FAILED: Mapping[Kind, State] = {
+    "dead_letters": "dead",
+    "new_dead_letters": "dead",
+    "parked": "parked",
+    "failing": "parked",
+    "error_ratio": "parked",
+}
+_PARTED = "it is watched for each flow or destination now"
+
+
+def watched(program: Program, statuses: Sequence[FlowStatus]) -> Sequence[Alert]:
+    """Return what is watched: what is declared, of each flow or destination that it is about, and
+    what each flow has by itself.
+
+    A flow that no program has any more is watched for what it has left.
+    """
+    flows = dict.fromkeys([one.name for one in program.flows] + [one.name for one in statuses])
+    destinations = dict.fromkeys(flow.sink.name for flow in program.flows)
+    declared = [one for alert in program.alerts for one in each(alert, flows, destinations)]
     of_flows = [
         alert
         for flow in program.flows
         for alert in (gone(flow.name, flow.sink.name), stuck(flow.name))
     ]
-    return [*program.alerts, *of_flows, stuck(None)]
+    return [*declared, *of_flows, stuck(None)]
 
 
 def _needs_no_record(alert: Alert, found: Observed) -> bool:

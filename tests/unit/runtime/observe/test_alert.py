@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,20 @@ import msgspec
 import pytest
 
 from busway import App
-from busway.alerts import dead_letters, disk_free, silence
-from busway.control.alert.record import ALERT, AlertRecord, alert_records
+from busway.alerts import (
+    breaker_open,
+    dead_letters,
+    disk_free,
+    failing,
+    new_dead_letters,
+    silence,
+)
+from busway.control.alert.record import ALERT, AlertRecord, alert_records, alert_statuses
 from busway.control.record import FLOW, FlowRecord
 from busway.errors import StoreFull
 from busway.event import Event
 from busway.flow import compile_app
-from busway.lane import Change, Counts, Query, Settlement, Trouble, Verdict
+from busway.lane import Change, Counts, Query, Settlement, State, Trouble, Verdict
 from busway.ports import Draft, Stores
 from busway.runtime.observe.alert import Alerts
 from busway.runtime.observe.reading import Reader
@@ -72,20 +80,27 @@ class World:
             await self.clock.turn(1.0)
             await loop.look()
 
-    async def fail(self, count: int) -> None:
-        """Let events of the flow become dead letters."""
+    async def fail(self, count: int, flow: str = "orders", state: State = "dead") -> None:
+        """Let events of a flow become dead letters, or be parked."""
         ledger, now = self.stores.ledger, self.clock.now()
-        lane = await ledger.open_lane("orders", 0, 0)
+        lane = await ledger.open_lane(flow, 0, 0)
         await self.stores.log.append([Draft(0, [b"{}"] * count)], now)
         end = lane.cursor + count
         troubles = tuple(
-            Trouble("orders", 0, offset, b"{}", f"e{offset}", "dead", now, 1)
+            Trouble(flow, 0, offset, b"{}", f"e{offset}", state, now, 1, due=_due(state, now))
             for offset in range(lane.cursor, end)
         )
-        made = Settlement(
-            "orders", 0, lane.cursor, end, now, "v", Counts(dead=count), troubles=troubles
-        )
+        counts = Counts(**{state: count})
+        made = Settlement(flow, 0, lane.cursor, end, now, "v", counts, troubles=troubles)
         assert await ledger.settle([made]) == [True]
+
+    async def deliver(self, count: int) -> None:
+        """Let events of the flow be delivered."""
+        ledger, now = self.stores.ledger, self.clock.now()
+        lane = await ledger.open_lane("orders", 0, 0)
+        await self.stores.log.append([Draft(0, [b"{}"] * count)], now)
+        place = ("orders", 0, lane.cursor, lane.cursor + count)
+        assert await ledger.settle([Settlement(*place, now, "v", Counts(count))]) == [True]
 
     async def discard(self) -> None:
         """Let an operator give up all dead letters."""
@@ -99,10 +114,14 @@ class World:
         return dict(await alert_records(self.stores.ledger))
 
 
+def _due(state: State, now: datetime) -> datetime | None:
+    return now if state == "parked" else None
+
+
 @pytest.fixture
 def world() -> World:
     found = World()
-    found.app.alert("a", dead_letters(above=2), hold="10s")
+    found.app.alert("a", dead_letters(flow="orders", above=2), hold="10s")
     return found
 
 
@@ -276,3 +295,122 @@ async def test_a_destination_that_is_gone_is_told_until_it_takes_events_again() 
     await breaker("closed")
     await world.looks(loop, 62)
     assert world.bus.told == ["raised", "cleared"]
+
+
+def texts(world: World) -> list[str]:
+    return [str(event.data["text"]) for event in world.bus.events]
+
+
+async def test_each_flow_is_raised_and_cleared_by_itself_and_named() -> None:
+    world = World()
+    world.app.flow("mail", to=console())
+    world.app.alert("letters", dead_letters())
+    loop = world.loop()
+    await world.fail(1, "orders")
+    await world.looks(loop, 1)
+    await world.fail(2, "mail")
+    await world.looks(loop, 1)
+    await world.discard()
+    await world.looks(loop, 1)
+    assert texts(world)[:2] == [
+        "RAISED letters: 1 dead letter of flow 'orders' (raised above 0)",
+        "RAISED letters: 2 dead letters of flow 'mail' (raised above 0)",
+    ]
+    assert sorted(texts(world)[2:]) == [
+        "CLEARED letters: 0 dead letters of flow 'mail' (raised above 0)",
+        "CLEARED letters: 0 dead letters of flow 'orders' (raised above 0)",
+    ]
+    assert {event.subject for event in world.bus.events} == {"letters"}
+    assert [event.data["flow"] for event in world.bus.events[:2]] == ["orders", "mail"]
+
+
+async def test_each_destination_is_watched_by_itself() -> None:
+    world = World()
+    world.app.alert("down", breaker_open())
+    await world.looks(world.loop(), 1)
+    (found,) = await alert_statuses(world.stores.ledger)
+    assert (found.id, found.name, found.destination) == ("down:console", "down", "console")
+
+
+async def test_new_dead_letters_are_those_of_late() -> None:
+    world = World()
+    await world.fail(5)
+    await world.clock.turn(700.0)
+    world.app.alert("new", new_dead_letters(above=1, within="10m"))
+    loop = world.loop()
+    await world.looks(loop, 2)
+    await world.fail(1)
+    await world.looks(loop, 2)
+    assert world.bus.told == [], "five are old, and one is not more than one"
+    await world.fail(1)
+    await world.looks(loop, 1)
+    says = "RAISED new: 2 new dead letters of flow 'orders' within 10m (raised above 1)"
+    assert texts(world) == [says]
+    await world.clock.turn(600.0)
+    await world.looks(loop, 1)
+    assert world.bus.told == ["raised", "cleared"], "the letters are there still, but not new"
+
+
+async def test_it_is_told_again_while_it_holds() -> None:
+    world = World()
+    world.app.alert("a", dead_letters("orders"), again="1h")
+    await world.fail(1)
+    await world.looks(world.loop(), 1)
+    for _ in range(3):
+        await world.clock.turn(1800.0)
+        await world.looks(world.loop(), 1)
+    assert world.bus.told == ["raised", "raised"]
+    first, again = world.bus.events
+    assert (again.data["again"], first.data.get("again")) == (1, None)
+    assert texts(world)[1].startswith("RAISED a: 1 dead letter of flow 'orders'")
+    assert texts(world)[1].endswith(f"; raised since {first.time:%F %T} UTC")
+    await world.discard()
+    loop = world.loop()
+    await world.looks(loop, 1)
+    await world.clock.turn(7200.0)
+    await world.looks(loop, 1)
+    assert world.bus.told == ["raised", "raised", "cleared"]
+
+
+async def test_a_step_that_fails_is_seen_while_its_events_are_parked() -> None:
+    world = World()
+    world.app.alert("step", failing(above=0.5, over="1m"))
+    loop = world.loop()
+    await world.deliver(100)
+    await world.looks(loop, 6)
+    await world.fail(50, state="parked")
+    await world.deliver(50)
+    await world.looks(loop, 1)
+    assert world.bus.told == [], "half of them is not more than half"
+    await world.fail(10, state="parked")
+    await world.looks(loop, 1)
+    (text,) = texts(world)
+    assert text.startswith("RAISED step: 54.5 % of what flow 'orders' worked on within 1m stands")
+    await world.deliver(100)
+    await world.looks(loop, 1)
+    assert world.bus.told == ["raised", "cleared"]
+
+
+async def test_an_alert_is_pending_while_its_hold_runs(world: World) -> None:
+    loop = world.loop()
+    await world.fail(3)
+    await world.looks(loop, 4)
+    (found,) = await alert_statuses(world.stores.ledger)
+    assert (found.state, found.since) == ("pending", None)
+    assert found.pending_since is not None
+    assert found.pending_until is not None
+    assert (found.pending_until - found.pending_since).total_seconds() == 10.0
+
+
+async def test_a_raised_alert_of_all_flows_together_is_cleared_by_an_upgrade() -> None:
+    world = World()
+    world.app.alert("a", dead_letters("orders"))
+    await world.fail(1)
+    await world.looks(world.loop(), 1)
+    world.app = App("t")
+    world.app.flow("orders", to=console())
+    world.app.alert("a", dead_letters())
+    await world.looks(world.loop(), 1)
+    assert sorted(world.bus.told[1:]) == ["cleared", "raised"]
+    (cleared,) = (text for text in texts(world) if text.startswith("CLEARED"))
+    assert "it is watched for each flow or destination now" in cleared
