@@ -15,7 +15,17 @@ from busway.delivery.treat import treated
 from busway.duration import seconds
 from busway.errors import SettingsError
 from busway.lane import Trouble
-from busway.outcome import DELIVERED, HELD, UNTRIED, Down, Gone, Outcome, Rejected, Retry
+from busway.outcome import (
+    DELIVERED,
+    HELD,
+    UNTRIED,
+    Down,
+    Gone,
+    Outcome,
+    RateLimited,
+    Rejected,
+    Retry,
+)
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 DURATIONS = st.one_of(st.floats(0, 1e5), st.sampled_from(["5s", "250ms", "1m", "1h30m"]))
@@ -40,6 +50,7 @@ POLICIES = st.builds(
 OUTCOMES: st.SearchStrategy[Outcome] = st.one_of(
     st.sampled_from([DELIVERED, HELD, UNTRIED, Down("refused")]),
     st.builds(Retry, ERRORS, st.just("why"), st.none() | st.floats(0, 100)),
+    st.builds(RateLimited, ERRORS, st.just("why"), st.none() | st.floats(0, 100)),
     st.builds(Rejected, ERRORS, st.just("why")),
     st.builds(Gone, st.just("http 410: why"), st.just("http 410")),
 )
@@ -115,6 +126,28 @@ def test_the_age_begins_anew_with_the_attempts() -> None:
     assert failed_again(late, once, Problem("sink", "timeout", "why")).state == "dead"
     redriven = Trouble("f", 0, 0, b"{}", "e", "parked", NOW, 0, NOW, failures=once.failures)
     assert failed_again(late, redriven, Problem("sink", "timeout", "why")).state == "parked"
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=40), st.none() | st.floats(0, 500))
+def test_an_attempt_that_is_not_counted_is_not_used_up(
+    counted: list[bool], asked_s: float | None
+) -> None:
+    """429 any number of times leaves all attempts; the age goes on."""
+    policy = Backoff(attempts=5, max_age="1h", first=1, jitter=0)
+    found, now, used = trouble(), NOW, 0
+    for counts in counted:
+        terms = Terms("f", "v", policy, ordered=False, at=now, chance=0.5)
+        problem = Problem("sink", "http 429", "slow", after_s=asked_s, counted=counts)
+        found = failed_again(terms, found, problem)
+        used += counts
+        too_old = now - NOW >= timedelta(hours=1)
+        assert (found.state == "dead") == (used == 5 or too_old)
+        assert found.failures[-1].counted == counts
+        if found.due is None:
+            return
+        assert found.attempts == used
+        assert (found.due - now).total_seconds() >= (asked_s or 0) - 1e-3
+        now = found.due
 
 
 @given(POLICIES, ERRORS)

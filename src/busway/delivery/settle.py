@@ -17,7 +17,10 @@ from busway.outcome import Failure
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """Why an event did not land: where, what, and whether trying again may help."""
+    """Why an event did not land: where, what, and whether trying again may help.
+
+    One that is not ``counted`` uses no attempt up.
+    """
 
     stage: Literal["rule", "step", "sink"]
     error: str
@@ -26,6 +29,7 @@ class Problem(msgspec.Struct, frozen=True):
     final: bool = False
     after_s: float | None = None
     took_ms: float | None = None
+    counted: bool = True
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -131,10 +135,11 @@ def failed_again(terms: Terms, trouble: Trouble, problem: Problem) -> Trouble:
         None if problem.traceback is None else storable(problem.traceback, LONGEST_TRACEBACK),
         terms.version,
         problem.took_ms,
+        problem.counted,
     )
     failures = kept_failures((*trouble.failures, failure))
-    age = terms.at - next(one.at for one in reversed(failures) if one.attempt == 1)
-    dead = problem.final or terms.backoff.exhausted(attempts, age)
+    age = terms.at - _first(failures).at
+    dead = problem.final or terms.backoff.exhausted(attempts if problem.counted else 0, age)
     after = (attempts, terms.chance, problem.after_s, age)
     due = None if dead else terms.backoff.due(terms.at, *after)
     state: State = "dead" if dead else "parked"
@@ -142,7 +147,7 @@ def failed_again(terms: Terms, trouble: Trouble, problem: Problem) -> Trouble:
         trouble,
         state=state,
         since=terms.at if state != trouble.state else trouble.since,
-        attempts=attempts,
+        attempts=attempts if problem.counted or dead else trouble.attempts,
         due=due,
         failures=failures,
         error=failure.error,
@@ -168,5 +173,13 @@ def kept_failures(failures: Sequence[Failure], most: int = 20) -> tuple[Failure,
     if len(failures) <= most:
         return tuple(failures)
     last = failures[1 - most :]
-    first = next((one for one in reversed(failures) if one.attempt == 1), failures[0])
+    first = _first(failures)
     return (failures[0] if first in last else first, *last)
+
+
+def _first(failures: Sequence[Failure]) -> Failure:
+    """Return the first failure since all attempts began anew."""
+    found = next((n for n in range(len(failures) - 1, 0, -1) if failures[n].attempt == 1), 0)
+    while found and failures[found - 1].attempt == 1 and not failures[found - 1].counted:
+        found -= 1
+    return failures[found]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from busway.delivery.backoff import Backoff
-from busway.outcome import DELIVERED, HELD, Down, Gone, Outcome, Rejected, Retry
+from busway.outcome import DELIVERED, HELD, Down, Gone, Outcome, RateLimited, Rejected, Retry
 
 
 def treated(policy: Backoff, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
@@ -17,7 +19,7 @@ def treated(policy: Backoff, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
 
 
 def _treated(policy: Backoff, outcome: Outcome) -> Outcome:
-    if not isinstance(outcome, Retry | Rejected | Down | Gone) or outcome is HELD:
+    if not isinstance(outcome, Retry | RateLimited | Rejected | Down | Gone) or outcome is HELD:
         return outcome
     error, reason, after_s = outcome.error, outcome.reason, getattr(outcome, "after_s", None)
     treatment = policy.treatment(error) if error else None
@@ -25,8 +27,10 @@ def _treated(policy: Backoff, outcome: Outcome) -> Outcome:
         return Rejected(error, reason)
     if treatment == "retried":
         return Retry(error, reason, after_s)
-    if treatment == "down" and not isinstance(outcome, Down):
-        return Down(f"{error}: {reason}", after_s, reachable=True, error=error)
+    if treatment == "down":
+        if isinstance(outcome, Down):
+            return msgspec.structs.replace(outcome, by_policy=True)
+        return Down(f"{error}: {reason}", after_s, reachable=True, error=error, by_policy=True)
     return outcome
 
 

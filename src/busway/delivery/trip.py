@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from busway.duration import seconds
 from busway.errors import SettingsError
 from busway.parameter import Declarable
 
-_SLICES = 10
-
 
 class Trip(Declarable, frozen=True, kw_only=True):
-    """When a breaker opens, beside at once for a destination that is down.
+    """When a breaker opens, in addition to a destination that is down.
 
     It opens when ``ratio`` of the first attempts ``within`` a time failed (an answer like 500, not
-    one like 422, which is about the event), of at least ``least`` attempts; ``ratio=None`` never.
-    It waits ``first_wait`` before it probes, twice as long after each probe that fails, up to
-    ``longest_wait``. Durations are like ``"30s"``, or numbers of seconds.
+    one like 422, which is about the event), of at least ``least`` attempts; with 1, the default,
+    when at least so many have failed in a row; with ``None`` never. It waits ``first_wait`` before
+    it probes, twice as long after each probe that fails, up to ``longest_wait``. Durations are like
+    ``"30s"``, or numbers of seconds.
     """
 
-    ratio: float | None = 0.5
+    ratio: float | None = 1.0
     least: int = 20
     within: str | float = 30.0
     first_wait: str | float = 0.5
@@ -47,35 +44,3 @@ def checked(trip: Trip) -> Trip:
         if not found:
             raise SettingsError(f"{name} is nothing; give a duration like '30s'")
     return trip
-
-
-class Tally(msgspec.Struct, frozen=True):
-    """What became of the latest attempts, in slices of time: (number, landed, failed)."""
-
-    trip: Trip = Trip()
-    slices: tuple[tuple[int, int, int], ...] = ()
-
-    def counted(self, now: float, landed: int, failed: int) -> Tally:
-        """Return the tally with some more attempts, without what is too old to count."""
-        number = int(now * _SLICES / seconds(self.trip.within))
-        kept = self.slices
-        if kept and kept[-1][0] == number:
-            landed, failed = landed + kept[-1][1], failed + kept[-1][2]
-            kept = kept[:-1]
-        kept = tuple(one for one in kept if one[0] > number - _SLICES)
-        return Tally(self.trip, (*kept, (number, landed, failed)))
-
-    @property
-    def landed(self) -> int:
-        return sum(one[1] for one in self.slices)
-
-    @property
-    def failed(self) -> int:
-        return sum(one[2] for one in self.slices)
-
-    @property
-    def trips(self) -> bool:
-        """Whether so many failed that the breaker opens."""
-        total = self.landed + self.failed
-        ratio, least = self.trip.ratio, self.trip.least
-        return ratio is not None and total >= least and self.failed >= ratio * total

@@ -176,4 +176,4 @@ def _stayed(outcome: Outcome) -> bool:
     """Say whether an event did not go: there was no leave, no turn, or nobody who answered."""
     if isinstance(outcome, Retry):
         return outcome.error == HELD.error
-    return isinstance(outcome, Untried) or (isinstance(outcome, Down) and not outcome.error)
+    return isinstance(outcome, Untried) or (isinstance(outcome, Down) and not outcome.reached)

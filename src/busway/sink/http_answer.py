@@ -10,13 +10,13 @@ from email.utils import parsedate_to_datetime
 import msgspec
 
 from busway.error_text import said
-from busway.outcome import DELIVERED, Delivered, Down, Gone, Rejected, Retry
+from busway.outcome import DELIVERED, Delivered, Down, Gone, RateLimited, Rejected, Retry
 from busway.sink.http_endpoint import without_secrets
 
 EXCERPT = 300
 """How many characters of an answer's body a reason shows."""
 _RETRIED = frozenset({408, 409, 425})
-_UNAVAILABLE = frozenset({429, 502, 503, 504})
+_UNAVAILABLE = frozenset({502, 503, 504})
 _STATUS = re.compile(rb"(?:\r?\n)*[A-Z]+/\d+(?:\.\d+)?[ \t]+(\d{3})(?!\d)[^\n]*\n", re.IGNORECASE)
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
@@ -42,16 +42,12 @@ class Unavailable(msgspec.Struct, frozen=True):
     after_s: float | None = None
 
     @property
-    def retry(self) -> Retry:
-        return Retry(self.error, self.reason, self.after_s)
-
-    @property
     def down(self) -> Down:
         reason = f"{self.error}: {self.reason}" if self.reason else self.error
         return Down(reason, self.after_s, reachable=True, error=self.error)
 
 
-Verdict = Delivered | Retry | Rejected | Gone | Unavailable
+Verdict = Delivered | Retry | RateLimited | Rejected | Gone | Unavailable
 
 
 def judged(answer: Answer, now: datetime) -> Verdict:
@@ -61,16 +57,22 @@ def judged(answer: Answer, now: datetime) -> Verdict:
         return DELIVERED
     error, reason = f"http {status}", excerpt(answer.body)
     after_s = wait_s(answer.retry_after, now)
+    if status == 429:
+        return RateLimited(error, reason, after_s)
     if status in _UNAVAILABLE:
         return Unavailable(error, reason, after_s)
     if status in _RETRIED or status >= 500:
         return Retry(error, reason, after_s)
     if status == 410:
         return Gone(f"{error}: {reason}", error)
-    if 300 <= status < 400 and answer.location:
-        place = excerpt(without_secrets(answer.location).encode("utf-8", "replace"))
-        return Rejected(error, f"it redirects to {place}; declare that URL instead")
-    return Rejected(error, reason)
+    return Rejected(error, _redirection(answer) or reason)
+
+
+def _redirection(answer: Answer) -> str:
+    if not (300 <= answer.status < 400 and answer.location):
+        return ""
+    place = excerpt(without_secrets(answer.location).encode("utf-8", "replace"))
+    return f"it redirects to {place}; declare that URL instead"
 
 
 def excerpt(body: bytes) -> str:

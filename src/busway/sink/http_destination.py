@@ -19,6 +19,7 @@ from busway.outcome import (
     Down,
     Gone,
     Outcome,
+    RateLimited,
     Rejected,
     Retry,
     Untried,
@@ -37,6 +38,7 @@ _FAILED_IN_A_ROW = 20
 """After how many failures in a row the rest of a load waits for what the breaker makes of them."""
 _PATIENCE = 8
 """After how many refusals in a row, at most, a load is stopped."""
+_LIMITED_IN_A_ROW = 3
 
 
 class HttpDestination:
@@ -72,7 +74,7 @@ class HttpDestination:
             return Unavailable("no answer", f"the connection broke: {_cause(error)}")
 
     def _unreached(self, why: str) -> Down:
-        return Down(f"{self.endpoint.name} cannot be reached: {why}")
+        return Down(f"{self.endpoint.name} cannot be reached: {why}", error="no connection")
 
     async def _sent(self, request: Request, exchange: Exchange) -> Verdict:
         headers = {"Content-Type": request.media_type, **self.endpoint.headers}
@@ -109,7 +111,7 @@ class Writing:
         self._patience = max(2, min(destination.endpoint.most, _PATIENCE))
         self._verdicts: list[Answered] = [HELD] * len(load.items)
         self._behind: dict[int, int] = {}
-        self._stopped: Down | Gone | Untried | None = None
+        self._stopped = False
         self._refused_in_a_row = self._failed_in_a_row = 0
         self._turn = self._last_landed = 0
         self._refused: dict[int, int] = {}
@@ -181,15 +183,15 @@ class Writing:
         """Send a group while a permit is held, unless the load has been stopped meanwhile."""
         permits = self._load.permits
         if permits is not None and not await permits.acquire():
-            self._stopped = self._stopped or UNTRIED
-            return self._stopped
+            self._stopped = True
+            return UNTRIED
         self._turn = turn = self._turn + 1
         began, verdict = time.perf_counter(), None
         try:
-            verdict = self._unsent() or await self._sent(group)
+            verdict = UNTRIED if self._stopped else await self._sent(group)
         finally:
             if permits is not None:
-                refused = isinstance(verdict, Unavailable)
+                refused = isinstance(verdict, Unavailable | RateLimited)
                 permits.release(_took_s(began, verdict), refused=refused)
         self._learn(verdict, turn, group)
         return verdict
@@ -206,25 +208,20 @@ class Writing:
                 return verdict
         return DELIVERED
 
-    def _unsent(self) -> Down | Untried | None:
-        """Return what becomes of what is not sent any more, once the load has been stopped."""
-        if isinstance(self._stopped, Down):
-            return msgspec.structs.replace(self._stopped, error="")
-        return None if self._stopped is None else UNTRIED
-
     def _learn(self, verdict: Answered, turn: int, group: Sequence[Part]) -> None:
-        """Stop when it is down, or after so many in a row that it cannot be the events."""
+        """Stop after so many failures in a row that the breaker has to decide what they mean."""
         if isinstance(verdict, Down | Gone):
-            self._stopped = self._stopped or verdict
-        elif isinstance(verdict, Unavailable):
+            self._stopped = True
+        elif isinstance(verdict, Unavailable | RateLimited):
             self._refused |= {part.index: turn for part in group}
             self._refused_in_a_row += 1
-            if self._refused_in_a_row >= self._patience:
-                self._stopped = self._stopped or verdict.down
+            most = self._patience
+            if isinstance(verdict, RateLimited):
+                most = _LIMITED_IN_A_ROW if self._last_landed else 1
+            self._stopped |= self._refused_in_a_row >= most
         elif isinstance(verdict, Retry):
             self._failed_in_a_row += 1
-            if self._failed_in_a_row >= _FAILED_IN_A_ROW:
-                self._stopped = self._stopped or UNTRIED
+            self._stopped |= self._failed_in_a_row >= _FAILED_IN_A_ROW
         elif isinstance(verdict, Delivered):
             self._refused_in_a_row = self._failed_in_a_row = 0
             self._last_landed = max(self._last_landed, turn)
@@ -235,11 +232,12 @@ class Writing:
     def _outcome(self, index: int) -> Outcome:
         if index in self._behind:
             first = self._outcome(self._behind[index])
-            return first if isinstance(first, Down | Gone | Untried) else HELD
+            return UNTRIED if isinstance(first, Down | Gone | Untried) else HELD
         verdict = self._verdicts[index]
-        if isinstance(verdict, Unavailable):
-            # it was about the event where one that set out after it landed
-            return verdict.retry if self._refused[index] < self._last_landed else verdict.down
+        if isinstance(verdict, Unavailable | RateLimited):
+            overtaken = self._refused[index] < self._last_landed
+            found = verdict.down if isinstance(verdict, Unavailable) else verdict
+            return msgspec.structs.replace(found, overtaken=overtaken)
         return verdict
 
 

@@ -151,8 +151,9 @@ async def test_429_is_waited_for_at_least_as_long_as_it_asks(
     target.decide = refuse
     async with running(an_app(target), tmp_path, partitions=1) as busway:
         await busway.post(*events(0, 30))
-        await busway.until("f", breaker="open")
+        await until(lambda: len(target.done) >= 5, "some refusals")
         await none_on_its_way(busway)
+        assert (await busway.status("f")).breaker == "closed"
         target.decide = take
         status = await busway.until("f", delivered=30)
         assert (status.parked, status.dead) == (0, 0)

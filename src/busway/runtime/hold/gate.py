@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -13,8 +13,10 @@ from busway.clock import Clock
 from busway.concurrency import Concurrency, concurrency
 from busway.delivery.backoff import Backoff
 from busway.delivery.breaker import Breaker
+from busway.delivery.failure_window import Answers, FailureWindow
+from busway.delivery.rate_limit import RateLimit
 from busway.delivery.treat import failures, treated
-from busway.delivery.trip import Tally, Trip
+from busway.delivery.trip import Trip
 from busway.exception_text import exception_line
 from busway.outcome import (
     DELIVERED,
@@ -24,6 +26,7 @@ from busway.outcome import (
     Down,
     Gone,
     Outcome,
+    RateLimited,
     Rejected,
     Retry,
 )
@@ -31,13 +34,14 @@ from busway.ports import Destination, KeepsPositions, Load, Sink, TakesPermits
 from busway.redact import Redactor
 from busway.runtime.hold.halves import Halves
 from busway.runtime.hold.permit import Slots
-from busway.runtime.hold.suspect import Suspects
+from busway.runtime.hold.suspect import Judged, Suspects
 from busway.runtime.signal import Signal
 from busway.secret import secrets_of
 
 T = TypeVar("T")
 USUAL_POLICY = Backoff()
 USUAL_TRIP = Trip()
+_ALMOST_S = 0.1
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -75,14 +79,19 @@ class Gate:
         self.redact = Redactor(secrets_of(opened.sink))
         """Takes the secrets of its declaration out of a text."""
         self.breaker = Breaker(trip=trip)
-        self._tally = Tally(trip)
+        self.window = FailureWindow(trip)
+        """What it answered lately, to all flows that deliver to it."""
+        self.limited = RateLimit()
+        self._pause_until = 0.0
+        self._probes = 0
+        """How many have failed since it was last found to be down."""
         self.suspects = Suspects()
         self._halves = Halves(divisible=not opened.keeps_positions)
         self.since = clock.now()
         """When it was closed, or left being so."""
         self.landed_at: datetime | None = None
         """When something landed last."""
-        self.slots = Slots(opened.concurrency, clock)
+        self.slots = Slots(opened.concurrency, clock, self._is_shut)
         self._takes_permits = opened.concurrency is not None
         self._resumed = 0
         """How often: what set out before says nothing of a destination that was mended since."""
@@ -123,15 +132,28 @@ class Gate:
 
     async def due(self) -> None:
         """Return when a write may go, be it as the probe, if nobody else is quicker."""
-        while (wait_s := self.breaker.wait_s(self._clock.monotonic())) != 0.0:
+        while (wait_s := self.wait_s()) != 0.0:
             await self._changed.within(wait_s)
+
+    def wait_s(self) -> float | None:
+        """Return how long to wait before a write: 0 now, ``None`` for no known time."""
+        now = self._clock.monotonic()
+        down_s = self.breaker.wait_s(now)
+        if down_s is None:
+            return None
+        return max(down_s, self.limited.wait_s(now), self._pause_until - now)
+
+    def _is_shut(self) -> bool:
+        """Say whether loads that are under way send no more."""
+        state = self.breaker.state
+        return state in ("open", "gone") or self.limited.wait_s(self._clock.monotonic()) > 0
 
     def enter(self) -> bool | None:
         """Say if a write may go now: true as the probe, which must be reported; ``None``: no."""
+        if self.wait_s() != 0.0:
+            return None
         if self.breaker.state == "closed":
             return False
-        if self.breaker.wait_s(self._clock.monotonic()) != 0.0:
-            return None
         self._set(self.breaker.probe())
         return True
 
@@ -147,14 +169,19 @@ class Gate:
             outcomes = treated(policy, await self._halves.written(self._written, load))
             if probing and self.breaker.failing:
                 outcomes = _still_failing(outcomes)
-            outcomes = self.suspects.judged(turn, load, outcomes)
+            judged = self.suspects.judged(turn, load, outcomes)
         except BaseException:
             self._lift_probe("the probe was cut off")
             raise
-        outcomes = discreet(outcomes, self.redact)
-        self._count(load, outcomes)
-        self._learn(outcomes, probing=probing, resumed=resumed)
-        return outcomes
+        judged = replace(judged, outcomes=discreet(judged.outcomes, self.redact))
+        if resumed == self._resumed or _takes(judged.outcomes):
+            self._count(load, judged)
+            judged = replace(judged, outcomes=self._kept_back(judged.outcomes))
+        if probing and judged.own == len(judged.outcomes) > 0:
+            self.pass_up()  # it is about that event, so that another one has to show
+        else:
+            self._learn(judged.outcomes, probing=probing, resumed=resumed)
+        return judged.outcomes
 
     async def ask(self, answer: Awaitable[T | Down]) -> T | Down:
         """Learn from what a destination answers to a question, as to a load, and return it."""
@@ -188,17 +215,37 @@ class Gate:
             took_s = self._clock.monotonic() - began if answered else None
             load.permits.release(took_s, refused=refused)
 
-    def _count(self, load: Load, outcomes: Sequence[Outcome]) -> None:
-        """Count first attempts; that an event fails again tells nothing of the destination."""
-        landed = len(outcomes) if outcomes.count(DELIVERED) == len(outcomes) else 0
-        failed = 0
-        if not landed:
-            landed = sum(isinstance(one, Delivered | Rejected) for one in outcomes)
-            failed = len(failures(outcomes)) if load.start is not None else 0
-        if landed:
+    def _count(self, load: Load, judged: Judged) -> None:
+        """Count what came back; that an event fails by itself again tells nothing new."""
+        outcomes, now = judged.outcomes, self._clock.monotonic()
+        answers = _answers(load, judged)
+        if answers.delivered:
             self.landed_at = self._clock.now()
-        if landed or failed:
-            self._tally = self._tally.counted(self._clock.monotonic(), landed, failed)
+        self.window = self.window.after(now, answers)
+        if answers.delivered or answers.unavailable:
+            self._pause_until = now + self.window.pause_s
+        refused = [one for one in outcomes if isinstance(one, RateLimited)]
+        if refused or self.limited.is_slow:
+            self._limit(now, refused, answers.delivered)
+
+    def _limit(self, now: float, refused: Sequence[RateLimited], delivered: int) -> None:
+        asked_s = max((one.after_s for one in refused if one.after_s is not None), default=None)
+        last = sum(not one.overtaken for one in refused)
+        self.limited = self.limited.after(now, delivered, last, asked_s)
+        self.slots.slow_down(self.limited.limit)
+        self._changed.give()
+
+    def _kept_back(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        """Return the outcomes; while nothing goes, what was over the limit stays where it is."""
+        wait_s = self.limited.wait_s(self._clock.monotonic())
+        if not wait_s or not any(isinstance(one, RateLimited) for one in outcomes):
+            return outcomes
+        return [
+            Down(one.reason, reachable=True, error=one.error)
+            if isinstance(one, RateLimited) and (one.after_s or 0.0) <= wait_s + _ALMOST_S
+            else one
+            for one in outcomes
+        ]
 
     def _learn(self, outcomes: Sequence[Outcome], *, probing: bool, resumed: int) -> None:
         found, now = self.breaker, self._clock.monotonic()
@@ -207,19 +254,37 @@ class Gate:
                 self.pass_up()
             return
         if outcomes and outcomes.count(UNTRIED) == len(outcomes):
-            self.pass_up()
+            if probing:
+                self.pass_up()
             return
         if outcomes.count(DELIVERED) < len(outcomes):
             gone = next((one for one in outcomes if isinstance(one, Gone)), None)
-            down = next((one for one in outcomes if isinstance(one, Down)), None)
+            down = next((one for one in outcomes if _is_certain(one)), None)
             if gone is not None:
                 self._set(found.on_gone(gone.reason))
                 return
             if down is not None:
                 self._set(found.on_down(now, down.reason, down.after_s))
                 return
+        if self._is_down(outcomes, probing=probing):
+            return
         if probing or not found.failing:
             self._answered(found, outcomes)
+
+    def _is_down(self, outcomes: Sequence[Outcome], *, probing: bool) -> bool:
+        """Say whether it is down by all that it answered lately; then the breaker is open."""
+        last = next((one for one in reversed(outcomes) if isinstance(one, Down)), None)
+        if last is None or _takes(outcomes):
+            return False
+        if probing and self._probes + 1 < self.window.probes:
+            self._probes += 1
+            self.pass_up()
+        elif probing or self.window.is_down:
+            self._probes = 0
+            in_a_row = self.window.in_a_row
+            reason = last.reason if in_a_row < 2 else f"{in_a_row:,} in a row: {last.reason}"
+            self._set(self.breaker.on_down(self._clock.monotonic(), reason, last.after_s))
+        return True
 
     def _answered(self, found: Breaker, outcomes: Sequence[Outcome]) -> None:
         """Learn from a load that was answered, event by event."""
@@ -227,11 +292,12 @@ class Gate:
             self.pass_up()  # it is about that event, so that another one has to show
             return
         if found.state != "closed":
-            self._tally = Tally(found.trip)
-        elif self._tally.trips:
-            tally, last = self._tally, failures(outcomes)[-1:]
+            self.window = self.window.reset(self._clock.monotonic())
+        elif self.window.is_failing:
+            last = failures(outcomes)[-1:]
             why = f", the last with {last[0].error}: {last[0].reason}" if last else ""
-            reason = f"{tally.failed} of {tally.landed + tally.failed} attempts failed{why}"
+            delivered, failed = self.window.counts
+            reason = f"{failed} of {delivered + failed} attempts failed{why}"
             self._set(found.on_failing(self._clock.monotonic(), reason))
             return
         self._set(found.on_success())
@@ -261,9 +327,24 @@ def discreet(outcomes: Sequence[Outcome], redact: Callable[[str], str]) -> Seque
         return outcomes
     told: dict[Outcome, Outcome] = {}
     for one in outcomes:
-        if isinstance(one, Retry | Rejected | Down | Gone) and one not in told:
+        if isinstance(one, Retry | RateLimited | Rejected | Down | Gone) and one not in told:
             told[one] = replace(one, error=redact(one.error), reason=redact(one.reason))
     return [told.get(one, one) for one in outcomes]
+
+
+def _answers(load: Load, judged: Judged) -> Answers:
+    """Return what a load says of its destination."""
+    outcomes = judged.outcomes
+    if outcomes.count(DELIVERED) == len(outcomes):
+        return Answers(len(outcomes))
+    delivered = sum(isinstance(one, Delivered | Rejected) for one in outcomes)
+    failed = len(failures(outcomes))
+    again = 0 if load.start is not None else failed + len(judged.undecided)
+    return Answers(delivered, failed, again, judged.undecided)
+
+
+def _is_certain(outcome: Outcome) -> TypeGuard[Down]:
+    return isinstance(outcome, Down) and not outcome.is_ambiguous
 
 
 def _still_failing(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:

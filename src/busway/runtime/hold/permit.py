@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from busway.clock import Clock
 from busway.concurrency import Adaptive, Concurrency
@@ -13,21 +13,37 @@ from busway.ports import Permits
 
 
 class Slots:
-    """The permits of one destination, or of one named limit."""
+    """The permits of one destination, or of one named limit; none while it is ``shut``."""
 
-    def __init__(self, declared: Concurrency | None, clock: Clock) -> None:
+    def __init__(
+        self,
+        declared: Concurrency | None,
+        clock: Clock,
+        shut: Callable[[], bool] | None = None,
+    ) -> None:
+        self._shut = shut
         self.declared = declared
         self.in_flight = 0
         self._clock = clock
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._fixed: int | None = None
         self._adapting: Adapting | None = None
+        self._slow: int | None = None
         self._hold(declared)
 
     @property
     def limit(self) -> int | None:
         """How many there are now; ``None`` for any number."""
-        return self._adapting.limit if self._adapting is not None else self._fixed
+        limit = self._adapting.limit if self._adapting is not None else self._fixed
+        if self._slow is None or limit is None:
+            return limit
+        return min(limit, self._slow)
+
+    def slow_down(self, limit: int | None) -> None:
+        """Have no more than so many for now, where the destination limits the rate of requests."""
+        if limit != self._slow:
+            self._slow = limit
+            self._wake()
 
     def change(self, concurrency: Concurrency | None) -> None:
         """Have so many from now on; ``None``: as many as are declared.
@@ -44,10 +60,10 @@ class Slots:
             self._adapting, self._fixed = None, concurrency
 
     async def acquire(self) -> bool:
-        """Return when one more request may go."""
+        """Return when one more request may go; false if it is shut by then."""
         if not self._waiting and self._is_free():
             self.in_flight += 1
-            return True
+            return self._still_open()
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
@@ -56,7 +72,13 @@ class Slots:
             if turn.done() and not turn.cancelled():
                 self._give_back()
             raise
-        return True
+        return self._still_open()
+
+    def _still_open(self) -> bool:
+        if self._shut is None or not self._shut():
+            return True
+        self._give_back()
+        return False
 
     def release(self, took_s: float | None = None, *, refused: bool = False) -> None:
         """Give one back, and learn from how its answer came."""

@@ -9,8 +9,8 @@ from busway.runtime.hub import Assignment
 from busway.runtime.lane.careful import Careful
 from busway.runtime.lane.fate import Fates
 from busway.runtime.lane.isolation import Isolation
-from busway.runtime.lane.passage import Passage
-from busway.runtime.lane.portion import Portion, cut, ended, shortened
+from busway.runtime.lane.passage import Passage, paced
+from busway.runtime.lane.portion import Portion, cut, ended
 from busway.runtime.loop import Loop
 
 READ_BYTES = 1024 * 1024
@@ -58,7 +58,7 @@ class Deliverer:
             portion = await self._nothing()
         if portion is None or not valve.takes(partition, self._cursor):  # it was turned meanwhile
             return
-        portion = shortened(portion, self._to.pace.most)
+        portion = paced(self._to, portion, self._fates)
         goal = valve.goal(partition)
         portion = portion if goal is None else ended(portion, goal)
         await self._work(loop, self._isolation.narrowed(portion), hole=hole)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from busway.delivery.settle import Decided
-from busway.outcome import DELIVERED, Outcome
+from busway.outcome import DELIVERED, Down, Outcome
 from busway.ports import Item
 from busway.runtime.lane.order import held_back
 from busway.runtime.lane.produce import fate_of
@@ -17,8 +17,10 @@ class Fates:
     def __init__(self) -> None:
         self._landed: set[int] = set()
         self._others: dict[int, Decided] = {}
+        self.undecided: set[int] = set()
+        """Offsets of events that failed, which may be about the event or its destination."""
 
-    def __contains__(self, offset: int) -> bool:
+    def __contains__(self, offset: object) -> bool:
         return offset in self._landed or offset in self._others
 
     def add(self, decided: Iterable[Decided]) -> None:
@@ -32,10 +34,14 @@ class Fates:
 
         What is to be tried again at once stays undecided.
         """
+        if self.undecided:
+            self.undecided.difference_update([item.offset for item in items])
         if outcomes.count(DELIVERED) == len(items):
             self._landed.update([item.offset for item in items])
             return
         for item, outcome in zip(items, outcomes, strict=True):
+            if isinstance(outcome, Down):
+                self.undecided.add(item.offset)
             fate = fate_of(item, outcome, took_s)
             if fate is not None and fate.fate == "delivered":
                 self._landed.add(item.offset)
@@ -64,5 +70,6 @@ class Fates:
 
     def forget(self, end: int) -> None:
         """Forget what is settled: everything before ``end``."""
+        self.undecided = {offset for offset in self.undecided if offset >= end}
         self._landed = {offset for offset in self._landed if offset >= end}
         self._others = {offset: one for offset, one in self._others.items() if offset >= end}

@@ -12,13 +12,21 @@ from busway.event import Event
 from busway.ports import Item, Load
 from busway.runtime.hub import Assignment, Leave, Times
 from busway.runtime.lane.fate import Fates
-from busway.runtime.lane.portion import Portion
+from busway.runtime.lane.portion import Portion, shortened
 from busway.runtime.lane.produce import produce
 from busway.runtime.loop import Loop
 
 
 class Stale(Exception):
     """What was done is not settled: somebody else moved the lane's cursor, or it may be lost."""
+
+
+def paced(to: Assignment, portion: Portion, fates: Fates) -> Portion:
+    """Return the part of a portion that may go at once, behind what has been tried already."""
+    most = to.pace.most
+    if most is None or to.gate.opened.keeps_positions:
+        return shortened(portion, most)
+    return shortened(portion, most + len(fates.undecided), fates)
 
 
 class Passage:
@@ -82,24 +90,48 @@ class Passage:
                 await self._to.valve.opened()
                 if self._too_many(items):
                     return items
-                leave = await self._to.clear(len(items))
+                leave = await self._to.clear(len(self._chosen(items)))
             left, refused = await self._write(items, leave, tries)
             if not left and not refused:
                 return []
             await self._settle_before(left)
-            if len(left) == 1 and refused and not self._keeps_positions:
+            if self._should_look_again(left, refused=refused):
                 return left
             items, tries = left, tries + 1
+
+    def _should_look_again(self, left: Sequence[Item], *, refused: bool) -> bool:
+        """Say whether events behind may show what no event that is left can."""
+        if not left or self._keeps_positions:
+            return False
+        if refused:
+            return len(left) == 1
+        return all(item.offset in self._fates.undecided for item in left)
 
     def _too_many(self, items: Sequence[Item]) -> bool:
         """Say whether the pace has become so slow that the lane has to cut a smaller portion."""
         most = self._to.pace.most
-        return most is not None and len(items) > most
+        return self._keeps_positions and most is not None and len(items) > most
+
+    def _chosen(self, items: list[Item]) -> list[Item]:
+        """Return what goes at once, rather not what failed with nothing delivered since then."""
+        most = self._to.pace.most
+        if most is None or len(items) <= most:
+            return items
+        lane, suspects = self._to.lane, self._to.gate.suspects
+        free: list[Item] = []
+        behind: set[str] = set()
+        for item in items:
+            key = item.event.key if self._to.flow.ordered else None
+            if key in behind or suspects.waits((lane, item.offset)):
+                behind |= set() if key is None else {key}
+            elif len(free) < most:
+                free.append(item)
+        return free or items[:most]
 
     async def _write(self, items: list[Item], leave: Leave, tries: int) -> tuple[list[Item], bool]:
         """Try the items, one of them when probing; return those undecided, and if it took none."""
         single = leave.probing and not self._keeps_positions
-        chosen = self._probe(items, tries) if single else items
+        chosen = self._probe(items, tries) if single else self._chosen(items)
         began = time.perf_counter()
         outcomes = await self._to.deliver(self._load_of(chosen), leave)
         took_s = time.perf_counter() - began

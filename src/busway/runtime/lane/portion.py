@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import msgspec
 
@@ -41,13 +41,19 @@ def cut(matched: Sequence[Matched], rule: int, cursor: int, most: int) -> Portio
     return Portion(cursor, end, wanted, decided) if end > cursor else None
 
 
-def shortened(portion: Portion, most: int | None) -> Portion:
-    """Return the part of a portion up to its ``most``-th wanted event."""
+def shortened(portion: Portion, most: int | None, known: Container[int] = ()) -> Portion:
+    """Return the part of a portion up to its ``most``-th wanted event that is not ``known``."""
     if most is None or len(portion.wanted) <= most:
         return portion
-    end = portion.wanted[most][0]
-    decided = [one for one in portion.decided if one.offset < end]
-    return Portion(portion.start, end, portion.wanted[:most], decided)
+    count = 0
+    for index, (offset, _) in enumerate(portion.wanted):
+        if offset in known:
+            continue
+        if count == most:
+            decided = [one for one in portion.decided if one.offset < offset]
+            return Portion(portion.start, offset, portion.wanted[:index], decided)
+        count += 1
+    return portion
 
 
 def ended(portion: Portion, end: int) -> Portion:

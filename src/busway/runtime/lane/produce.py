@@ -7,7 +7,17 @@ from collections.abc import Sequence
 from busway.delivery.settle import Decided, Held, Problem
 from busway.event import Event
 from busway.flow import Flow
-from busway.outcome import HELD, Delivered, Down, Gone, Outcome, Rejected, Retry, Untried
+from busway.outcome import (
+    HELD,
+    Delivered,
+    Down,
+    Gone,
+    Outcome,
+    RateLimited,
+    Rejected,
+    Retry,
+    Untried,
+)
 from busway.ports import Item
 from busway.step import Failed, run_steps
 
@@ -46,8 +56,20 @@ def fate_of(item: Item, outcome: Outcome, took_s: float | None = None) -> Decide
             return Decided(item.offset, item.event, "delivered")
         case Retry(error=error) if error == HELD.error:
             return Decided(item.offset, item.event, Held())
-        case Retry(error=error, reason=reason, after_s=after_s):
-            problem = Problem("sink", error, reason, after_s=after_s, took_ms=took_ms)
+        case Retry(error=error, reason=reason):
+            problem = Problem(
+                "sink",
+                error,
+                reason,
+                after_s=outcome.after_s,
+                took_ms=took_ms,
+                counted=outcome.counted,
+            )
+            return Decided(item.offset, item.event, problem)
+        case RateLimited(error=error, reason=reason, after_s=after_s):
+            problem = Problem(
+                "sink", error, reason, after_s=after_s, took_ms=took_ms, counted=False
+            )
             return Decided(item.offset, item.event, problem)
         case Rejected(error=error, reason=reason):
             problem = Problem("sink", error, reason, final=True, took_ms=took_ms)

@@ -88,7 +88,7 @@ class Retrier:
             heapq.heappop(self._dues)
             known = True
         self._found = False
-        if self._gate.breaker.wait_s(self._hub.clock.monotonic()) != 0.0:
+        if self._gate.wait_s() != 0.0:
             return ()
         if not known and not await self._hub.dues.has(self._flow.name):
             return ()

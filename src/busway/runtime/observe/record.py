@@ -18,6 +18,7 @@ from busway.control.record import (
     VersionRecord,
     version_name,
 )
+from busway.delivery.breaker import Breaker
 from busway.flow import Flow
 from busway.lane import Change
 from busway.ports import Ledger, Places
@@ -39,6 +40,7 @@ class Recorder:
         self._clock = clock
         self._metrics = metrics
         self._changed: dict[str, BreakerRecord] = {}
+        self._states: dict[str, str] = {}
         self._wake = asyncio.Event()
         self._stuck = stuck or StuckLoops(clock)
         self._stuck.on_change = self._wake.set
@@ -51,11 +53,18 @@ class Recorder:
             breaker.state, breaker.reason, gate.since, breaker.failures, gate.probe_at
         )
         self._metrics.breaker.labels(name).set(breaker.state != "closed")
-        if breaker.state in ("open", "gone"):
+        self._log_change(name, breaker)
+        self._wake.set()
+
+    def _log_change(self, name: str, breaker: Breaker) -> None:
+        """Log that a destination goes down or up, and not each probe that fails meanwhile."""
+        before, self._states[name] = self._states.get(name, "closed"), breaker.state
+        if breaker.state == "gone" or (breaker.state == "open" and before == "closed"):
             _log.warning(
                 "destination is down", destination=name, state=breaker.state, reason=breaker.reason
             )
-        self._wake.set()
+        elif breaker.state == "closed" and before != "closed":
+            _log.info("destination takes events again", destination=name)
 
     async def describe(self, flow: Flow) -> None:
         """Keep what a flow is."""

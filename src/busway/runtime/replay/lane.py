@@ -16,7 +16,7 @@ from busway.ports import Log
 from busway.runtime.lane.careful import Careful
 from busway.runtime.lane.fate import Fates
 from busway.runtime.lane.isolation import Isolation
-from busway.runtime.lane.passage import Passage
+from busway.runtime.lane.passage import Passage, paced
 from busway.runtime.lane.portion import Portion, cut, ended, shortened
 from busway.runtime.loop import Loop
 from busway.runtime.replay.way import ReplayAssignment
@@ -80,7 +80,7 @@ class ReplayLane:
             with loop.idle():
                 await self._to.valve.opened()
         portion = await self._left_over(loop, await self._next())
-        portion = self._isolation.narrowed(shortened(portion, self._to.pace.most))
+        portion = self._isolation.narrowed(paced(self._to, portion, self._fates))
         if self._careful is not None:
             portion = await self._careful.take(portion, self._fates)
         self._known = False

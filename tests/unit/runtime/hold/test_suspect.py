@@ -20,9 +20,9 @@ def load(offset: int) -> Load:
 @pytest.mark.parametrize("said", ["", "too many", "http 429: of mine"])
 def test_the_reason_of_the_event_that_is_the_cause_names_its_answer_once(said: str) -> None:
     suspects, busy = Suspects(), Unavailable("http 429", said).down
-    assert suspects.judged(suspects.set_out(), load(1), [busy]) == [busy]
+    assert suspects.judged(suspects.set_out(), load(1), [busy]).outcomes == [busy]
     suspects.judged(suspects.set_out(), load(2), [DELIVERED])
-    (found,) = suspects.judged(suspects.set_out(), load(1), [busy])
+    (found,) = suspects.judged(suspects.set_out(), load(1), [busy]).outcomes
     assert found == Retry("http 429", said)
 
 
