@@ -22,10 +22,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from busway.redact import redacted
+from busway.spelling import hint
 
 
 class BuswayError(Exception):
@@ -67,11 +67,9 @@ class NotFound(BuswayError):
     """What was named is not there."""
 
     @classmethod
-    def named(cls, kind: str, name: str, known: Iterable[str] = ()) -> NotFound:
+    def named(cls, kind: str, name: str, known: Iterable[str]) -> NotFound:
         """Say that there is no ``kind`` of this name, and which known one may have been meant."""
-        near = difflib.get_close_matches(name, list(known), 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        return cls(f"there is no {kind} {name!r}{hint}")
+        return cls(f"there is no {kind} {name!r}; {hint(name, known)}")
 
 
 class Conflict(BuswayError):

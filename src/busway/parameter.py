@@ -7,7 +7,6 @@ else, as in a test, the call raises :class:`CallError`.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import functools
 import inspect
 import re
@@ -22,6 +21,7 @@ from typing import Any, ClassVar, ParamSpec, TypeVar, cast
 import msgspec
 
 from busway.errors import FlowError
+from busway.spelling import hint, nearest
 from busway.value_type import fits, likely, shown, wanted
 
 P = ParamSpec("P")
@@ -210,10 +210,9 @@ def _named_mistakes(one: _Parameters) -> Iterator[str]:
             yield f"{name} is given twice, by place and by name"
         elif name not in one.known and not one.takes_any:
             free = [known for known in one.known if known not in {*one.named, *by_place}]
-            near = difflib.get_close_matches(name, free, 1) or _contained(name, free)
-            meant.update(near)
-            known = ", ".join(one.known) or "none"
-            fix = f"did you mean {near[0]!r}?" if near else f"there are: {known}"
+            near = nearest(name, free) or _contained(name, free)
+            meant.add(near)
+            fix = f"did you mean {near!r}?" if near else hint(name, one.known)
             yield f"there is no parameter {name!r}; {fix}"
     if one.count > len(one.positional):
         extra = f"{one.count} positional values" if one.count > 1 else "a positional value"
@@ -225,9 +224,9 @@ def _named_mistakes(one: _Parameters) -> Iterator[str]:
             yield f"{name} is missing; give {name}=…"
 
 
-def _contained(name: str, known: Sequence[str]) -> list[str]:
+def _contained(name: str, known: Sequence[str]) -> str | None:
     """Return the parameter that a name is a part of, or has as a part: timeout for timeout_s."""
-    return [one for one in known if len(one) > 2 and (one in name or name in one)][:1]
+    return next((one for one in known if len(one) > 2 and (one in name or name in one)), None)
 
 
 def _value_mistakes(kind: Callable[..., Any], given: Mapping[str, object]) -> Iterator[str]:

@@ -13,8 +13,11 @@ from dotenv import load_dotenv
 from busway.credential import strong_secret
 from busway.errors import SettingsError
 from busway.parameter import checked
+from busway.spelling import nearest
 
 PREFIX = "BUSWAY_"
+_NEAR = 0.8
+"""How alike names of variables must be for one to be taken for the other."""
 NO_PORT = -1
 """The port of one that does not listen."""
 _CENTURY_S = 100 * 366 * 86400.0
@@ -199,7 +202,22 @@ def resolve(value: str | Env, environment: Mapping[str, str] | None = None) -> s
     """
     if not isinstance(value, Env):
         return value
-    found = (os.environ if environment is None else environment).get(value.name, value.default)
+    source = os.environ if environment is None else environment
+    found = source.get(value.name, value.default)
     if found is None:
-        raise SettingsError(f"the environment variable {value.name} is not set")
+        near = nearest(value.name, source, _NEAR)
+        hint = f" ({near} is: did you mean that?)" if near else ""
+        raise SettingsError(f"the environment variable {value.name} is not set{hint}")
+    return found
+
+
+def unknown_settings(environment: Mapping[str, str] | None = None) -> list[str]:
+    """Say which variables of the environment look like settings and are none."""
+    source = os.environ if environment is None else environment
+    known = [PREFIX + name.upper() for name in Settings.__struct_fields__]
+    found = []
+    for name in sorted(one for one in source if one.startswith(PREFIX) and one not in known):
+        near = nearest(name.removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in known])
+        fix = f"did you mean {PREFIX}{near}?" if near else "docs/reference.md lists them"
+        found.append(f"{name} is not a setting of Busway; {fix}")
     return found

@@ -5,10 +5,11 @@ Only what annotations of declarations use is known: anything else is taken as it
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
+
+from busway.spelling import nearest
 
 WORDS: Mapping[Any, str] = {
     str: "a text",
@@ -97,8 +98,7 @@ def likely(value: object, kind: Any) -> str:
     if get_origin(kind) is not Literal or not isinstance(value, str):
         return ""
     choices = [one for one in get_args(kind) if isinstance(one, str)]
-    near = difflib.get_close_matches(value.lower(), choices, 1)
-    return near[0] if near else ""
+    return nearest(value, choices) or ""
 
 
 def shown(value: object) -> str:

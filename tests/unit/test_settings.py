@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from busway.errors import SettingsError
-from busway.settings import Settings, environment, load, state_folder
+from busway.settings import (
+    Settings,
+    env,
+    environment,
+    load,
+    resolve,
+    state_folder,
+    unknown_settings,
+)
 
 
 @pytest.mark.parametrize(
@@ -84,3 +92,22 @@ def test_what_a_user_keeps_between_runs_has_a_folder(
 ) -> None:
     wanted = Path(folder) if folder else Path.home() / ".local/state/busway"
     assert state_folder(found) == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("BUSWAY_PROT", "BUSWAY_PROT is not a setting of Busway; did you mean BUSWAY_PORT?"),
+        ("BUSWAY_API_TOKNE", "did you mean BUSWAY_API_TOKEN?"),
+        ("BUSWAY_ZZZZZZ", "docs/reference.md lists them"),
+    ],
+)
+def test_a_variable_that_is_nearly_a_setting_is_told(name: str, says: str) -> None:
+    (told,) = unknown_settings({name: "secret", "BUSWAY_PORT": "1", "OTHER_PROT": "2"})
+    assert says in told
+    assert "secret" not in told
+
+
+def test_an_unset_variable_names_the_one_that_is_set() -> None:
+    with pytest.raises(SettingsError, match=r"DATABSE_URL is not set \(DATABASE_URL is"):
+        resolve(env("DATABSE_URL"), {"DATABASE_URL": "x", "HOME": "y"})

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
+import re
 from collections.abc import Mapping
 from enum import Enum
 from http import HTTPStatus
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import structlog
@@ -17,7 +17,9 @@ from litestar.types import ExceptionHandlersMap
 
 from busway.api.query import shown_name
 from busway.errors import BuswayError, Conflict, NotFound, StoreError, StoreFull
+from busway.spelling import nearest
 
+_UNKNOWN_FIELD = re.compile(r"unknown field `([^`]+)`")
 PROBLEM_TYPE = "application/problem+json"
 _log = structlog.get_logger("busway")
 
@@ -114,8 +116,8 @@ def _detail(
 ) -> str:
     path = request.url.path
     if error.status_code == 404:
-        near = difflib.get_close_matches(path, [str(one.path) for one in request.app.routes], 1)
-        hint = f"did you mean {near[0]}?" if near else "/api/v1/openapi.json says what there is"
+        near = nearest(path, [str(one.path) for one in request.app.routes])
+        hint = f"did you mean {near}?" if near else "/api/v1/openapi.json says what there is"
         return f"there is nothing at {path[:200]!r}; events go to POST /events; {hint}"
     if error.status_code == 405:
         return f"{path} does not take {request.method}"
@@ -138,7 +140,28 @@ def _fault(one: dict[str, Any], handler: BaseRouteHandler | None) -> Fault:
     if source == "query" and handler is not None:
         key = shown_name(handler, key)
     place = ".".join(filter(None, (source, key)))
-    return Fault(place or "body", str(one.get("message", "it is not valid")))
+    message = str(one.get("message", "it is not valid"))
+    return Fault(place or "body", message + _field_hint(message, handler))
+
+
+def _field_hint(message: str, handler: BaseRouteHandler | None) -> str:
+    """Say which field of a body was probably meant by one that there is not."""
+    unknown = _UNKNOWN_FIELD.search(message)
+    body = handler.parsed_fn_signature.parameters.get("data") if handler is not None else None
+    near = nearest(unknown[1], _field_names(body.annotation)) if unknown and body else None
+    return f"; did you mean {near!r}?" if near else ""
+
+
+def _field_names(kind: Any) -> set[str]:
+    """Return the names of the fields of a record, and of the records in it."""
+    names: set[str] = set()
+    for one in (kind, *get_args(kind)):
+        if isinstance(one, type) and issubclass(one, msgspec.Struct):
+            for field in msgspec.structs.fields(one):
+                names |= {field.encode_name, *_field_names(field.type)}
+        elif one is not kind:
+            names |= _field_names(one)
+    return names
 
 
 def _plain(value: object) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -11,6 +10,8 @@ from litestar.connection import ASGIConnection
 from litestar.exceptions import ValidationException
 from litestar.handlers import BaseRouteHandler
 from litestar.params import ParameterKwarg
+
+from busway.spelling import nearest
 
 
 def known_parameters(
@@ -63,5 +64,5 @@ def _named(handler: BaseRouteHandler) -> Mapping[str, str]:
 
 
 def _hint(name: str, known: frozenset[str]) -> str:
-    near = difflib.get_close_matches(name, known, 1)
-    return f"there is no such parameter; did you mean {near[0]!r}?" if near else "unknown parameter"
+    near = nearest(name, known)
+    return f"there is no such parameter; did you mean {near!r}?" if near else "unknown parameter"

@@ -18,7 +18,7 @@ from busway.cli.ask import Ask, check
 from busway.cli.declare import Options, adding
 from busway.cli.show import as_json
 from busway.errors import BuswayError
-from busway.settings import load_env_file, placed
+from busway.settings import load_env_file, placed, unknown_settings
 
 if TYPE_CHECKING:
     import httpx2
@@ -129,6 +129,8 @@ class Call:
             from busway.cli.client import connect  # noqa: PLC0415 - what help need not load
 
             load_env_file(Path())
+            for what in unknown_settings():
+                typer.echo(f"busway: warning: {what}", err=True)
             self._client = connect(placed(data=self._data, url=self._url))
         return self._client
 

@@ -12,7 +12,7 @@ import typer
 from busway.cli import dead_deal
 from busway.cli.ask import segment
 from busway.cli.call import Answer, Call, calling
-from busway.cli.dead_filter import Filter, filtering
+from busway.cli.dead_filter import Filter, check_flow, filtering
 from busway.cli.dead_show import print_causes, print_letter
 from busway.cli.edit import edited
 from busway.cli.failure import Refused
@@ -50,6 +50,7 @@ def list_command(call: Call, filter: Filter, limit: Limit = 100) -> None:
         as_json({"items": letters})
         return
     if not letters:
+        check_flow(call, filter.params)
         typer.echo("No dead letters.")
         return
     rows = [
@@ -77,6 +78,7 @@ def groups_command(call: Call, filter: Filter, limit: Limit = 100) -> None:
     if found:
         print_causes(found, cut=len(found) >= min(limit, 1_000))
     else:
+        check_flow(call, filter.params)
         typer.echo("No dead letters and no parked events.")
 
 

@@ -11,7 +11,7 @@ import typer
 
 from busway.cli.ask import segment
 from busway.cli.call import Answer, Call, calling
-from busway.cli.dead_filter import Deal, dealing, patching
+from busway.cli.dead_filter import Deal, check_flow, dealing, patching
 from busway.cli.job import print_job
 from busway.cli.show import as_json
 from busway.control.dead.patch import Preview
@@ -54,6 +54,7 @@ def redrive(call: Call, deal: Deal, patch: Patch = None) -> None:
     Example: `busway dead redrive --fingerprint 5b1f0c9d2e7a --rate 100/s`
     """
     body = deal.body if patch is None else deal.body | {"patch": _source(patch)}
+    check_flow(call, deal.selection)
     _tell(call, call.post("/dead/redrive", body), "redriven", deal.wait)
 
 
@@ -67,6 +68,7 @@ def discard(call: Call, deal: Deal, yes: Yes = False) -> None:
 
     Example: `busway dead discard orders/2/4711 --reason "a test order"`
     """
+    check_flow(call, deal.selection)
     if "selection" in deal.body and deal.body["reason"].strip() and not yes:
         _confirm(call, deal)
     _tell(call, call.post("/dead/discard", deal.body), "discarded", deal.wait)
@@ -83,6 +85,7 @@ def patch(
 
     Example: `busway dead patch mend.py --fingerprint 5b1f0c9d2e7a`
     """
+    check_flow(call, deal.selection)
     source = _source(file)
     if apply:
         answer = call.post("/dead/patch", deal.body | {"patch": source})

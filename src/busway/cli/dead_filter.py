@@ -7,6 +7,7 @@ from typing import Annotated, Any, Concatenate, ParamSpec
 
 import typer
 
+from busway.cli.ask import segment
 from busway.cli.call import Call
 from busway.cli.declare import adding
 from busway.cli.moment import BACK, moment
@@ -77,6 +78,13 @@ class Filter:
             if name in wanted:
                 wanted[name] = moment(wanted[name])
         self.params = wanted | ({"state": "parked"} if given["parked"] else {})
+
+
+def check_flow(call: Call, selection: Mapping[str, Any]) -> None:
+    """Raise what the API says of a flow that there is not, with the likely one: else nothing would
+    be found, and nobody would know why."""
+    if "flow" in selection:
+        call.get(f"/flows/{segment('flow', selection['flow'])}")
 
 
 class Deal:

@@ -27,7 +27,15 @@ from busway.network import listens_on_loopback
 from busway.ports import Sharing, Stores
 from busway.runtime.process.interpreter import tune
 from busway.runtime.process.supervise import Launch, Supervisor
-from busway.settings import NO_PORT, Settings, environment, is_set, load_env_file, placed
+from busway.settings import (
+    NO_PORT,
+    Settings,
+    environment,
+    is_set,
+    load_env_file,
+    placed,
+    unknown_settings,
+)
 from busway.telemetry import configure_log
 
 _log = structlog.get_logger("busway")
@@ -42,6 +50,8 @@ def serve(target: str, reload: bool, role: Role = "all", **given: Any) -> None:
     if role == "work" and not is_set("port", **given):
         settings = msgspec.structs.replace(settings, port=NO_PORT)
     configure_log(settings.log_format, settings.log_level)
+    for what in unknown_settings():
+        _log.warning("a variable of the environment is not a setting", why=what)
     if role != "all" and not settings.engine:
         raise SettingsError(
             f"a data directory is for one busway run, which has several cores deliver with"
@@ -57,6 +67,11 @@ def read_program(target: str) -> Program:
     return compile_app(load_app(target))
 
 
+def _caution(program: Program) -> None:
+    for what in program.cautions:
+        _log.warning("a flow may not be what was meant", why=what)
+
+
 async def run(target: str, settings: Settings, reload: bool, role: Role = "all") -> None:
     """Run until SIGTERM or SIGINT; raises a :class:`BuswayError` when it cannot start."""
     # from before the flows are read: what is edited while this starts is not missed
@@ -66,6 +81,7 @@ async def run(target: str, settings: Settings, reload: bool, role: Role = "all")
 
 async def _run(target: str, settings: Settings, edited: asyncio.Event | None, role: Role) -> None:
     program = read_program(target)
+    _caution(program)
     _check_access(settings)
     tune()
     stop = stop_signal()
@@ -236,5 +252,6 @@ async def change(node: Node, target: str) -> bool:
     except BuswayError as error:
         _log.error("the flows stay as they were", mistakes=str(error))
         return False
+    _caution(node.program)
     _log.info("flows reloaded", flows=[flow.name for flow in node.program.flows])
     return True

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from cronsim import CronSim, CronSimError
 
@@ -18,6 +18,7 @@ from busway.clock import derived_id
 from busway.duration import seconds
 from busway.errors import SettingsError
 from busway.parameter import Declarable
+from busway.spelling import nearest
 
 LONGEST_S = 31 * 86_400.0
 _SHIFT = timedelta(hours=3)
@@ -141,4 +142,13 @@ def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise SettingsError(f"{name!r} is no time zone; give one like 'Europe/Berlin'") from error
+        near = nearest(name, available_timezones(), 0.7) or _city(name)
+        fix = f"did you mean {near!r}?" if near else "give one like 'Europe/Berlin'"
+        raise SettingsError(f"{name!r} is no time zone; {fix}") from error
+
+
+def _city(name: str) -> str | None:
+    """Return the time zone of a city that is named without its continent."""
+    cities = {one.rpartition("/")[2]: one for one in sorted(available_timezones()) if "/" in one}
+    near = nearest(name.rpartition("/")[2], cities, 0.7)
+    return cities[near] if near else None

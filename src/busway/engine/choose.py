@@ -16,6 +16,7 @@ from busway.package import installing
 from busway.ports import Ledger, Sharing, Stores
 from busway.ports.moving import BELONGS_TO, MOVE, Move
 from busway.settings import Settings
+from busway.spelling import nearest
 
 if TYPE_CHECKING:
     from busway.engine.jetstream.log import JetStreamLog
@@ -37,9 +38,9 @@ async def open_stores(settings: Settings, sharing: Sharing | None = None) -> Sto
     scheme = scheme_of(settings.engine)
     opening = _ENGINES.get(scheme)
     if opening is None:
-        raise SettingsError(
-            f"there is no engine {scheme or settings.engine!r}; give postgresql://… or nats://…"
-        )
+        near = nearest(scheme, _ENGINES)
+        fix = f"did you mean {near}://…?" if near else "give postgresql://… or nats://…"
+        raise SettingsError(f"there is no engine {scheme or settings.engine!r}; {fix}")
     return await opening(settings)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from busway.errors import FlowError, PatternError, SettingsError
 from busway.flow.beginning import Beginning, beginning
 from busway.flow.compile_alert import compile_alerts
 from busway.flow.compile_limit import compile_limits, limits_named
+from busway.flow.compile_rule import rule_cautions, rule_mistakes
 from busway.flow.compile_sink import sink_mistakes
 from busway.flow.compile_step import step_mistakes
 from busway.flow.flow import Flow, Program
@@ -28,6 +28,7 @@ from busway.flow.version import version_of
 from busway.parameter import holds_invalid
 from busway.ports import Sink
 from busway.rule import Pattern
+from busway.spelling import nearest
 from busway.step import Step
 
 OPTIONS = (
@@ -63,7 +64,12 @@ def compile_app(app: App) -> Program:
     ]
     if clashes:
         raise FlowError("\n".join(clashes))
-    return Program(app.name, found, alerts, limits)
+    cautions = [
+        f"{flow.place}: flow {flow.name!r}: {what}"
+        for flow in found
+        for what in rule_cautions(flow.pattern)
+    ]
+    return Program(app.name, found, alerts, limits, tuple(cautions))
 
 
 def is_flow_name(text: str) -> bool:
@@ -136,8 +142,8 @@ class _Compiler:
     def _check_options(self) -> None:
         for option in self._given:
             if option not in OPTIONS:
-                near = difflib.get_close_matches(option, OPTIONS, 1)
-                fix = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(OPTIONS)}"
+                near = nearest(option, OPTIONS)
+                fix = f"did you mean {near!r}?" if near else f"known are {', '.join(OPTIONS)}"
                 self._wrong(f"there is no option {option!r}; {fix}")
         for option in ("ordered", "batch"):
             value = self._given.get(option, False)
@@ -166,11 +172,15 @@ class _Compiler:
     def _pattern(self) -> Pattern | None:
         when = self._given.get("when")
         try:
-            return Pattern.parse(EVERYTHING if when is None else when)
+            pattern = Pattern.parse(EVERYTHING if when is None else when)
         except PatternError as error:
             self._wrong(f"when: {error}")
         except TypeError:
             self._wrong(f"when is {type(when).__name__}; give an event pattern as a dict or JSON")
+        else:
+            for what in rule_mistakes(pattern):
+                self._wrong(what)
+            return pattern
         return None
 
     def _sink(self) -> Sink | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from busway.flow.alert import Alert, AlertDeclaration, Kind, Unit
 from busway.flow.size import size_bytes
 from busway.parameter import holds_invalid
 from busway.ports import Sink
+from busway.spelling import hint, nearest
 
 OPTIONS = ("hold", "clear_below", "clear_above", "clear_hold", "again")
 _LONGEST_NAME = 100
@@ -101,8 +101,8 @@ class _Compiler:
     def _check_options(self) -> None:
         for option in self._declaration.options:
             if option not in OPTIONS:
-                near = difflib.get_close_matches(option, OPTIONS, 1)
-                fix = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(OPTIONS)}"
+                near = nearest(option, OPTIONS)
+                fix = f"did you mean {near!r}?" if near else f"known are {', '.join(OPTIONS)}"
                 self._wrong(f"there is no option {option!r}; {fix}")
 
     def _band(self, measure: _Measure, condition: c.Condition) -> Band | None:
@@ -175,9 +175,7 @@ class _Compiler:
         return str(name)
 
     def _unknown(self, what: str, given: object, known: Sequence[str]) -> None:
-        near = difflib.get_close_matches(str(given), known, 1)
-        fix = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known) or 'none'}"
-        self._wrong(f"there is no {what} {given!r}; {fix}")
+        self._wrong(f"there is no {what} {given!r}; {hint(str(given), known)}")
 
 
 def _measure(condition: c.Condition) -> _Measure:

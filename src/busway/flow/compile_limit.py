@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Sequence
 
 from busway.concurrency import Concurrency, concurrency
 from busway.delivery.throttle import Rate
 from busway.errors import SettingsError
 from busway.flow.limit import Limit, LimitRecord
+from busway.spelling import nearest
 
 
 def compile_limits(limits: Sequence[Limit], mistakes: list[str]) -> tuple[LimitRecord, ...]:
@@ -43,8 +43,8 @@ def limits_named(given: object, known: Sequence[Limit]) -> tuple[str, ...]:
 
 
 def _fix(name: str, names: Collection[str]) -> str:
-    near = difflib.get_close_matches(name, names, 1)
-    return f"did you mean {near[0]!r}?" if near else f'declare it: app.limit("{name}", rate=…)'
+    near = nearest(name, names)
+    return f"did you mean {near!r}?" if near else f'declare it: app.limit("{name}", rate=…)'
 
 
 def _mistakes(limit: Limit) -> list[str]:

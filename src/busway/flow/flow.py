@@ -51,6 +51,8 @@ class Program(msgspec.Struct, frozen=True):
     flows: tuple[Flow, ...]
     alerts: tuple[Alert, ...] = ()
     limits: tuple[LimitRecord, ...] = ()
+    cautions: tuple[str, ...] = ()
+    """What runs, and may not be what was meant; with its place."""
 
     def trip_of(self, sink: Sink) -> Trip:
         """Return when the breaker of a destination opens, as one of its flows says it."""

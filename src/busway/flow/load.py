@@ -14,6 +14,7 @@ from busway.errors import FlowError
 from busway.flow.load_error import is_own, load_error
 from busway.flow.spec import App
 from busway.parameter import noting
+from busway.spelling import hint, nearest
 
 _HOME = "__busway_home__"
 """Names in a flows file's module the folder that its other modules came from."""
@@ -27,7 +28,7 @@ def load_app(target: str) -> App:
     """
     file, name = split_target(target)
     if not file.is_file():
-        raise FlowError(f"{file}: there is no such file; give the path of a flows file")
+        raise FlowError(f"{file}: there is no such file; {_file_like(file)}")
     with noting() as mistakes:
         try:
             app = _app_of(_run(file.resolve()), file, name)
@@ -35,6 +36,14 @@ def load_app(target: str) -> App:
             raise FlowError("\n".join([*mistakes, str(error)])) from error
     app.mistakes = mistakes
     return app
+
+
+def _file_like(file: Path) -> str:
+    """Return what to do about a flows file that is not there."""
+    folder = file.parent
+    others = [one.name for one in folder.glob("*.py")] if folder.is_dir() else []
+    near = nearest(file.name, others)
+    return f"did you mean {folder / near}?" if near else "give the path of a flows file"
 
 
 def split_target(target: str) -> tuple[Path, str]:
@@ -103,8 +112,7 @@ def _app_of(module: ModuleType, file: Path, name: str) -> App:
     apps = {key: value for key, value in vars(module).items() if isinstance(value, App)}
     if name:
         if name not in apps:
-            known = ", ".join(apps) or "none"
-            raise FlowError(f"{file}: it has no App called {name!r}; it has: {known}")
+            raise FlowError(f"{file}: it has no App called {name!r}; {hint(name, apps)}")
         return apps[name]
     if len({id(app) for app in apps.values()}) != 1:
         count = "no App" if not apps else f"several Apps ({', '.join(apps)})"

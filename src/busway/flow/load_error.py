@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import difflib
 import linecache
 import os
 import re
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from busway.errors import BuswayError
 from busway.package import EXTRAS, missing_module
+from busway.spelling import nearest
 
 _INSTALLED = {"site-packages", "dist-packages", ".venv"}
 _NAME_FROM = re.compile(r"cannot import name '([^']+)' from '([^']+)'")
@@ -117,8 +117,7 @@ def _named(error: BaseException, near: str) -> str:
 
 
 def _near(name: str, known: Iterable[str]) -> str | None:
-    candidates = [one for one in known if one != name]
-    return next(iter(difflib.get_close_matches(name, candidates, 1)), None)
+    return nearest(name, [one for one in known if one != name])
 
 
 def _modules(name: str, home: Path) -> Iterator[str]:

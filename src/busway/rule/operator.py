@@ -25,6 +25,7 @@ from busway.rule.clause import (
     Wildcard,
     comparable,
 )
+from busway.spelling import nearest
 
 _LARGEST_WILDCARD: Final = 9
 
@@ -35,8 +36,10 @@ def clause(value: object, place: str) -> Clause:
         name, operand = _only_item(value, place)
         reader = _READERS.get(name)
         if reader is None:
+            near = nearest(name, _READERS)
             known = ", ".join(sorted(_READERS))
-            raise PatternError(place, f"there is no operator {name!r}; the operators are {known}")
+            fix = f"did you mean {near!r}?" if near else f"the operators are {known}"
+            raise PatternError(place, f"there is no operator {name!r}; {fix}")
         return reader(operand, f"{place}.{name}")
     if isinstance(value, list):
         raise PatternError(place, "a list inside a list; put its values into the outer one")

@@ -49,7 +49,9 @@ async def test_a_problem_says_what_is_wrong_and_what_was_meant(tmp_path: Path) -
         assert problem(await api.get("/flows/flow_x"), 404).startswith(
             "there is no flow 'flow_x'; did"
         )
-        assert problem(await api.get("/flows/zzz"), 404) == "there is no flow 'zzz'"
+        assert problem(await api.get("/flows/zzz"), 404).startswith(
+            "there is no flow 'zzz'; there are: flow_0, flow_1"
+        )
         answer = await api.post("/flows", json={})
         assert problem(answer, 405) == "/api/v1/flows does not take POST"
         assert "GET" in answer.headers["allow"]
@@ -234,7 +236,9 @@ async def test_a_mistake_is_told_in_the_words_of_the_request() -> None:
         body = await api.post("/dead/redrive", json={"plases": []})
         listed = await api.post("/dead/redrive", json=[])
     assert query.json()["errors"][0]["place"] == "query.state"
-    assert problem(body, 400) == "body: Object contains unknown field `plases`"
+    assert problem(body, 400) == (
+        "body: Object contains unknown field `plases`; did you mean 'places'?"
+    )
     assert problem(listed, 400).startswith("body: Expected `object`")
 
 

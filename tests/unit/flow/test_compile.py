@@ -126,7 +126,7 @@ def test_a_missing_file_and_a_missing_name_say_so(tmp_path: Path) -> None:
     with pytest.raises(FlowError, match="there is no such file"):
         load_app(str(tmp_path / "none.py"))
     (tmp_path / "flows.py").write_text("from busway import App\na, b = App('a'), App('b')")
-    with pytest.raises(FlowError, match="it has no App called 'c'; it has: a, b"):
+    with pytest.raises(FlowError, match="it has no App called 'c'; there are: a, b"):
         load_app(f"{tmp_path / 'flows.py'}:c")
     assert load_app(f"{tmp_path / 'flows.py'}:b").name == "b"
 

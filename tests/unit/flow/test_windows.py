@@ -26,7 +26,10 @@ def test_declared_windows_are_kept_and_are_no_part_of_the_code_version() -> None
         ("0 2 * * *", "give a list of windows"),
         (["0 2 * * *"], "str is no window; give Window("),
         ([Window("0 2 * *", "2h")], "five fields"),
-        ([Window("0 2 * * *", "2h", "Berlin")], "'Berlin' is no time zone"),
+        (
+            [Window("0 2 * * *", "2h", "Berlin")],
+            "zone; did you mean 'Europe/Berlin'?",
+        ),
     ],
 )
 def test_a_mistake_is_told_with_its_place(given: object, says: str) -> None:

@@ -126,8 +126,7 @@ def flow_for(control: Control, request: Request) -> Flow:
     for flow in program.flows:
         if flow.name == request.flow:
             return flow
-    known = ", ".join(one.name for one in program.flows)
-    raise NotFound(f"there is no flow {request.flow!r}; there are {known}")
+    raise NotFound.named("flow", request.flow, [one.name for one in program.flows])
 
 
 def _check(request: Request) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import ssl
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ import msgspec
 
 from busway.engine.address import check_file, parted
 from busway.errors import SettingsError
+from busway.spelling import hint
 
 PORT = 4222
 _ADDRESS = re.compile(r"(nats|tls)://([^/?#]+)(.*)", re.DOTALL)
@@ -148,9 +148,8 @@ def _check_option(kind: type[Place], option: str, value: str, address: str) -> N
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
     known = [name for name in fields if name not in _NO_OPTIONS]
     if option not in known:
-        near = difflib.get_close_matches(option, known, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-        raise SettingsError(f"the address of JetStream {address} has no option {option!r}; {hint}")
+        what = f"the address of JetStream {address} has no option {option!r}"
+        raise SettingsError(f"{what}; {hint(option, known)}")
     wanted = _WANTED.get(fields[option].type)
     try:
         if wanted:

@@ -70,7 +70,7 @@ def test_what_a_person_sees_has_no_secrets() -> None:
         ("nats://", "must be like nats://"),
         ("nats://one/a.b", "'a.b' must be of letters"),
         ("nats://one?replica=3", "no option 'replica'; did you mean 'replicas'"),
-        ("nats://one?servers=two", "no option 'servers'; there are user, password, token, tls"),
+        ("nats://one?servers=two", "no option 'servers'; there are: user, password, token, tls"),
         ("nats://one?replicas=many", "replicas is 'many'; give a whole number"),
         ("nats://one?compress=perhaps", "compress is 'perhaps'; give true or false"),
         ("nats://one?key=/etc/client.key", "key is given without its cert"),

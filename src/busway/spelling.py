@@ -1,0 +1,37 @@
+"""Names that are misspelt: which one was probably meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+MOST_LISTED = 15
+"""So many names are listed if none is near; of more, none is."""
+
+
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the known name that is nearest to a name, capitals aside; ``None`` if none is near.
+
+    >>> nearest("Ordrs", ["orders", "customers"])
+    'orders'
+    """
+    by_lower = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(name.lower(), by_lower, 1, cutoff)
+    return by_lower[near[0]] if near else None
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """Say which name was probably meant, or which there are.
+
+    >>> hint("ordrs", ["orders", "customers"]), hint("x", ["orders"]), hint("x", [])
+    ("did you mean 'orders'?", 'there is: orders', 'there are none')
+    """
+    listed = list(known)
+    near = nearest(name, listed)
+    if near is not None:
+        return f"did you mean {near!r}?"
+    if not listed:
+        return "there are none"
+    more = len(listed) - MOST_LISTED
+    shown = ", ".join(listed[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
+    return f"there {'is' if len(listed) == 1 else 'are'}: {shown}"
