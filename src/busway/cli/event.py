@@ -19,6 +19,7 @@ from busway.errors import BuswayError
 from busway.event import Event
 
 P = ParamSpec("P")
+_encode = msgspec.json.Encoder(decimal_format="number", enc_hook=str).encode
 Source = Annotated[
     str | None, typer.Option("--source", help="Its source, where several events have the id.")
 ]
@@ -143,5 +144,5 @@ def _row(one: SeenEvent) -> tuple[object, ...]:
 
 
 def _short(seen: Event) -> str:
-    text = msgspec.json.encode(seen.data, enc_hook=str).decode()
+    text = _encode(seen.data).decode()
     return text if len(text) <= 80 else text[:77] + "..."

@@ -13,6 +13,7 @@ from busway.cli.moment import BACK, moment
 from busway.cli.sse import Message, messages
 from busway.control.log.tail import Skipped, Tailed
 from busway.event import event_of
+from busway.json_text import encode_json
 
 Pattern = Annotated[str | None, typer.Option("--pattern", help="An event pattern, as JSON.")]
 Type = Annotated[str | None, typer.Option("--type", help="Of this type.")]
@@ -66,4 +67,4 @@ def _print(one: Tailed) -> None:
 
 
 def _data(data: object) -> str:
-    return f"{len(data)} bytes" if isinstance(data, bytes) else msgspec.json.encode(data).decode()
+    return f"{len(data)} bytes" if isinstance(data, bytes) else encode_json(data).decode()

@@ -63,6 +63,12 @@ class Bisection:
         if len(part) > 1:
             self._halve(part)
 
+    def rest(self) -> Sequence[Rows]:
+        """Return what was not tried, and try no more of it."""
+        found = [rows for part in self._parts for rows in part]
+        self._parts.clear()
+        return found
+
     def _halve(self, part: Sequence[Rows]) -> None:
         middle = len(part) // 2
         self._parts.extendleft([part[middle:], part[:middle]])

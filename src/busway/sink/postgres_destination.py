@@ -9,13 +9,13 @@ from busway.ports import Load, Standing
 from busway.sink import postgres_position
 from busway.sink.bisect import Blame
 from busway.sink.position import advance, missed_offsets
-from busway.sink.postgres_error import CONFLICT, EXPECTED, STALE, blame, code, down
+from busway.sink.postgres_error import CONFLICT, EXPECTED, STALE, blame, code, down, is_slow
 from busway.sink.postgres_relation import Relation
 from busway.sink.postgres_session import Session, Sessions
 from busway.sink.postgres_table import PostgresTable
 from busway.sink.postgres_value import LONGEST_NAME, SYSTEM_COLUMNS
 from busway.sink.row import item_rows, plain_rows
-from busway.sink.shape import Naming, Problems, Shapes
+from busway.sink.shape import Naming, Shapes
 
 ATTEMPTS = 4
 
@@ -54,24 +54,25 @@ class PostgresDestination:
 
     async def _attempts(self, load: Load) -> Sequence[Outcome]:
         """Try with all rows at once, then looking for the bad ones; again after a conflict."""
-        careful = False
+        failed: Exception | None = None
         for _ in range(1, ATTEMPTS):
             try:
-                return await self._attempt(load, careful=careful)
+                return await self._attempt(load, failed)
             except Exception as error:
                 state = code(error)
                 if state in STALE:
                     self._table.forget()
                     self._prepared = False
                 elif state not in CONFLICT:
-                    if careful or blame(error) is Blame.DESTINATION:
+                    if failed or blame(error) is Blame.DESTINATION:
                         raise
-                    careful = True
-        return await self._attempt(load, careful=True, final=True)
+                    failed = error
+        return await self._attempt(load, failed, final=True)
 
     async def _attempt(
-        self, load: Load, *, careful: bool, final: bool = False
+        self, load: Load, failed: Exception | None, *, final: bool = False
     ) -> Sequence[Outcome]:
+        """Land a load: all rows at once, or carefully after that has failed."""
         async with self._sessions.transaction() as session:
             if not self._prepared:
                 await postgres_position.prepare(session.connection, self._schema)
@@ -80,10 +81,11 @@ class PostgresDestination:
                 return [UNTRIED] * (len(load.items) or 1)
             outcomes: list[Outcome] = [DELIVERED] * len(load.items)
             pending = place.pending(load)
-            if pending:
-                for index, problem in (
-                    await self._land(session, load, pending, careful=careful, final=final)
-                ).items():
+            if pending and (failed or final or not await self._land_whole(session, load, pending)):
+                batch, refused = item_rows(load.items, pending)
+                slow = failed if failed and is_slow(failed) and not refused else None
+                problems = await self._table.land(session, batch, failed=slow, final=final)
+                for index, problem in (refused | problems).items():
                     outcomes[index] = problem
             change = advance(place, load, missed_offsets(load, outcomes))
             moved = change.inserts or change.deletes or change.position != place.position
@@ -92,17 +94,6 @@ class PostgresDestination:
         self._prepared = True
         return outcomes
 
-    async def _land(
-        self,
-        session: Session,
-        load: Load,
-        pending: Sequence[int],
-        *,
-        careful: bool,
-        final: bool,
-    ) -> Problems:
-        plain = None if careful else plain_rows(load.items, pending)
-        if plain is not None and await self._table.land_whole(session, plain):
-            return {}
-        batch, refused = item_rows(load.items, pending)
-        return refused | await self._table.land(session, batch, final=final)
+    async def _land_whole(self, session: Session, load: Load, pending: Sequence[int]) -> bool:
+        plain = plain_rows(load.items, pending)
+        return plain is not None and await self._table.land_whole(session, plain)

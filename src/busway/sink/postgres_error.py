@@ -88,6 +88,11 @@ def is_of_value(error: BaseException) -> bool:
     return isinstance(error, asyncpg.InterfaceError)
 
 
+def is_slow(error: BaseException) -> bool:
+    """Say whether a statement took too long."""
+    return code(error) == _TIMEOUT and blame(error) is Blame.PASSING
+
+
 def may_pass(error: BaseException) -> bool:
     """Say whether the same may succeed in another transaction."""
     return code(error) in (*CONFLICT, *STALE)

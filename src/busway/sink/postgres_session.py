@@ -22,8 +22,11 @@ _ENCODING = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError
 class Session:
     """A connection, and the staging table that it has."""
 
-    def __init__(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    def __init__(self, connection: asyncpg.Connection[asyncpg.Record], timeout_s: float) -> None:
         self.connection = connection
+        self.timeout_s = timeout_s
+        self.version = 0
+        """The version of its table before what was written last."""
         self.staging: str | None = None
         self._staged_for = -1
         self._made = 0
@@ -109,7 +112,7 @@ class Sessions:
             session = self._idle.pop()
             if not session.connection.is_closed():
                 return session
-        return Session(await self._connect())
+        return Session(await self._connect(), self._timeout_s)
 
     async def _connect(self) -> asyncpg.Connection[asyncpg.Record]:
         connection = await asyncpg.connect(

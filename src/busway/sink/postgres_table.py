@@ -9,18 +9,17 @@ from operator import itemgetter
 from asyncpg import PostgresError, Record
 
 from busway.outcome import Rejected
-from busway.sink.bisect import Bisection, Blame, Refusal, judged
+from busway.sink.bisect import Refusal
 from busway.sink.postgres_convert import BadValue
 from busway.sink.postgres_error import (
     NO_TYPE,
     RowDropped,
     SetUpError,
-    blame,
     code,
     is_of_value,
-    may_pass,
     refusal,
 )
+from busway.sink.postgres_search import Search
 from busway.sink.postgres_session import Session
 from busway.sink.postgres_statement import (
     DIRECT,
@@ -72,65 +71,62 @@ class PostgresTable:
         await self._write(session, chunks)
         return True
 
-    async def land(self, session: Session, batch: Sequence[Rows], *, final: bool) -> Problems:
+    async def land(
+        self,
+        session: Session,
+        batch: Sequence[Rows],
+        *,
+        failed: Exception | None = None,
+        final: bool = False,
+    ) -> Problems:
         """Write the rows of each item, all or none; return why items are not in it.
 
-        Raises what shows that nothing can be written now and, unless this is the ``final`` attempt,
-        what may be over at another one.
+        ``failed`` is what :meth:`land_whole` raised for all of them. Raises what shows that nothing
+        can be written now and, unless this is the ``final`` attempt, what may be over at another.
         """
         await self._look(session)
         if not self._columns and not self._shapes.create:
             raise SetUpError(f"the table {self.place} does not exist; create it or set create=True")
         problems = self._shapes.unfit(batch, self._filled)
         await session.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        search = Bisection(without(batch, problems))
-        refusals: dict[int, Refusal] = {}
-        for part in search:
-            version = self._version
-            try:
-                async with session.connection.transaction():
-                    problems |= await self._part(session, part)
-            except Exception as error:
-                if session.connection.is_closed() or (not final and may_pass(error)):
-                    raise
-                session.undone()
-                await self._refused(session, error, looks=self._version != version)
-                search.refused(part, error)
-                if len(part) == 1:
-                    refusals[part[0].index] = await self._refusal(session, error, part[0].rows)
-        landed = len(problems) + len(refusals) < len(batch)
-        return problems | judged(refusals, landed=landed, sound=True)
+        return problems | await Search(self, session, without(batch, problems), final).run(failed)
 
-    async def _refused(self, session: Session, error: Exception, *, looks: bool) -> None:
-        """Raise an error that is not to be looked for among the rows."""
-        fault = blame(error)
-        if fault is Blame.DESTINATION:
-            raise error
-        if looks:
+    async def write_part(self, session: Session, part: Sequence[Rows]) -> Problems:
+        """Write items; return those that were seen to be wrong before they were sent."""
+        session.version = self._version
+        if self._shapes.create:
+            await self._grow(session, part)
+        problems = self._shapes.unknown(part, self._columns)
+        problems |= self._unsuitable(without(part, problems))
+        await self._write(session, self._chunks(flat(without(part, problems))))
+        return problems
+
+    async def undone(self, session: Session) -> None:
+        """Learn that what was written last was undone: also columns that were added for it."""
+        session.undone()
+        if session.version != self._version:
             await self._look(session)
-        if fault in (Blame.UNCLEAR, Blame.PASSING):
-            await self._probe(session, error)
 
-    async def _refusal(self, session: Session, error: Exception, rows: Sequence[Row]) -> Refusal:
+    async def refusal(self, session: Session, error: Exception, rows: Sequence[Row]) -> Refusal:
         """Return why the rows of an item were refused, and for the value of which column."""
         if not is_of_value(error):
             return refusal(error, rows)
-        for row in rows[:1]:
-            for name in row.keys() & self._columns.keys():
-                chunk = self._chunk(Run((name,), [row]))
-                try:
-                    async with session.connection.transaction():
-                        await session.connection.fetchval(value_cast(chunk), *chunk.first)
-                except Exception as found:
-                    if is_of_value(found):
-                        return refusal(found, rows, self._columns[name].refusal(row[name]))
+        for name in rows[0].keys() & self._columns.keys():
+            chunk = self._chunk(Run((name,), rows[:1]))
+            try:
+                async with session.connection.transaction():
+                    await session.connection.fetchval(value_cast(chunk), *chunk.first)
+            except Exception as found:
+                if is_of_value(found):
+                    return refusal(found, rows, self._columns[name].refusal(rows[0][name]))
         return refusal(error, rows)
 
-    async def _probe(self, session: Session, error: Exception) -> None:
+    async def probe(self, session: Session, error: Exception) -> None:
         """Raise an error when no row at all can be written now."""
         if not self._columns:
             return
-        if await session.connection.fetchval(statement("postgres", "probe"), self.place, 5.0):
+        sql = statement("postgres", "probe")
+        if await session.connection.fetchval(sql, self.place, session.timeout_s):
             raise error
         names = self._shapes.key or [next(iter(self._columns))]
         columns = [self._columns[name] for name in names if name in self._columns]
@@ -138,14 +134,6 @@ class PostgresTable:
         sql = insert(self.place, self._shapes.key, chunk.names, from_arrays(chunk))
         async with session.connection.transaction():
             await session.connection.execute(f"EXPLAIN {sql}", *chunk.values)
-
-    async def _part(self, session: Session, part: Sequence[Rows]) -> Problems:
-        if self._shapes.create:
-            await self._grow(session, part)
-        problems = self._shapes.unknown(part, self._columns)
-        problems |= self._unsuitable(without(part, problems))
-        await self._write(session, self._chunks(flat(without(part, problems))))
-        return problems
 
     async def _look(self, session: Session) -> None:
         found = await session.connection.fetch(statement("postgres", "columns"), self.place)

@@ -7,11 +7,11 @@ from typing import cast
 
 import msgspec
 
-from busway.outcome import Rejected, Retry
+from busway.outcome import Rejected, Retry, Untried
 from busway.sink.row import Row, Rows, lacks_key, shown
 
 Columns = tuple[str, ...]
-Problems = dict[int, Rejected | Retry]
+Problems = dict[int, Rejected | Retry | Untried]
 
 
 class Naming(msgspec.Struct, frozen=True):

@@ -43,7 +43,7 @@ class Standing:
             async with connection.transaction():
                 await postgres_position.read(connection, "public", load)
                 if self._copies:
-                    session = Session(connection)
+                    session = Session(connection, 60.0)
                     await session.stage("public.orders", 0)
                     await connection.copy_to_table(session.staging or "", source=self._nothing())
                 self.locked.set()

@@ -10,6 +10,7 @@ import msgspec
 
 from busway.errors import BuswayError, EventError
 from busway.event import Event
+from busway.number import exact_decoder
 
 _PLAIN = re.compile(r"\$?\.?([A-Za-z_][\w-]*)((?:\.[A-Za-z_][\w-]*)*)")
 _SURE = re.compile(r"-?[1-9]\d{0,14}|0|true|false|null")
@@ -17,7 +18,7 @@ _SURE = re.compile(r"-?[1-9]\d{0,14}|0|true|false|null")
 MOST_CHARACTERS = 1_000
 """How long a path may be that is more than names."""
 MOST_CONDITIONS = 20
-_decode = msgspec.json.Decoder().decode
+_decode: Callable[[bytes], Any] = exact_decoder(object)
 _Find = Callable[[Mapping[str, Any]], Sequence[object]]
 
 
