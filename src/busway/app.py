@@ -12,7 +12,7 @@ import structlog
 from busway.bus.append import Appender
 from busway.clock import Clock, SystemClock
 from busway.control.control import Control
-from busway.control.timekeeping import continue_in_time
+from busway.control.timekeeping import boot_id, continue_in_time
 from busway.delivery.care import Mark
 from busway.errors import StoreError
 from busway.flow import Program
@@ -108,7 +108,7 @@ class Node:
         """Learn what came last, open lanes and sinks, then take events."""
         for caution in self._stores.cautions:
             _log.warning("what was acknowledged could be lost", how=caution)
-        await continue_in_time(self._stores.ledger, self._clock)
+        await continue_in_time(self._stores.ledger, self._clock, boot_id())
         await go_on_behind(self._stores.log, self._stores.ledger)
         if self.role != "work":  # which learns before it appends, should it ever do so
             await self._appender.rebuild()

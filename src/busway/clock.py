@@ -29,8 +29,8 @@ class Clock(Protocol):
         """
         ...
 
-    def continue_from(self, last: datetime) -> bool:
-        """Continue from a time that there was before, if the machine's clock was set back since.
+    def continue_from(self, time: datetime) -> bool:
+        """Continue from a time that it should be now, because the machine's clock was set.
 
         Returns whether it does: not if that is further away than a clock is set by accident.
         """
@@ -54,7 +54,7 @@ SLEW = 0.05
 AT_ONCE = timedelta(milliseconds=250)
 """A difference that is so small is no clock that was set: it is followed at once, forwards."""
 LONGEST_SET = timedelta(days=1)
-"""How far a clock is set back by accident; beyond that it was wrong before."""
+"""How far a clock is set by accident; beyond that it was wrong before."""
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -93,11 +93,11 @@ class SystemClock:
         wall = self.wall()
         return self._read(wall).time - wall
 
-    def continue_from(self, last: datetime) -> bool:
+    def continue_from(self, time: datetime) -> bool:
         found = self._read(self.wall())
-        if not found.time < last <= found.time + LONGEST_SET:
+        if abs(found.time - time) > LONGEST_SET:
             return False
-        self._last = Reading(found.at, last)
+        self._last = Reading(found.at, time)
         return True
 
     def wall(self) -> datetime:

@@ -63,8 +63,8 @@ class OwnClock:
     def ahead(self) -> timedelta:
         return self._world.ahead()
 
-    def continue_from(self, last: datetime) -> bool:
-        return self._world.continue_from(last)
+    def continue_from(self, time: datetime) -> bool:
+        return self._world.continue_from(time)
 
     def monotonic(self) -> float:
         return self._world.monotonic()

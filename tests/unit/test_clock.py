@@ -86,7 +86,7 @@ def test_how_far_it_is_ahead_of_the_calendar() -> None:
 
 def test_it_continues_from_before_a_restart() -> None:
     clock = SetClock()
-    assert not clock.continue_from(AT - timedelta(seconds=1))
+    assert not clock.continue_from(AT - DAY - timedelta(seconds=1))
     assert not clock.continue_from(AT + DAY + timedelta(seconds=1))
     assert clock.now() == AT
     assert clock.continue_from(AT + HOUR)

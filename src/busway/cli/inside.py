@@ -15,7 +15,7 @@ from busway.cli.http_request import TIMEOUT, made
 from busway.cli.sse import lines_of
 from busway.clock import SystemClock
 from busway.control.control import Control
-from busway.control.timekeeping import noted
+from busway.control.timekeeping import boot_id, expected_now
 from busway.engine.choose import open_existing
 from busway.settings import Settings
 
@@ -35,9 +35,10 @@ class Inside:
             self._runner.close()
             raise
         stores = self._stores
-        clock, last = SystemClock(), self._runner.run(noted(stores.ledger))
-        if last is not None:  # a pause for an hour ends by the clock of whoever obeys it
-            clock.continue_from(last)
+        clock = SystemClock()
+        time = self._runner.run(expected_now(stores.ledger, clock, boot_id()))
+        if time is not None:  # a pause for an hour ends by the clock of whoever obeys it
+            clock.continue_from(time)
         control = Control(log=stores.log, ledger=stores.ledger, shared=stores.shared, clock=clock)
         app = cast(Any, inside(lambda: control, user))
         transport = httpx2.ASGITransport(app, raise_app_exceptions=False)

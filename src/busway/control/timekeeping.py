@@ -1,49 +1,86 @@
-"""The time that the ledger has seen: where a process continues if the machine's clock was set back
+"""The time that the ledger has seen: where a process continues if the machine's clock was set
 while nothing ran.
 
-Due times are kept as times of day. So no process may begin earlier than the one before it ended:
-what waits for three seconds would wait for as long as the clock was set back.
+Due times are kept as times of day. So a process continues from the time of the one before it: what
+waits for three seconds would else wait for as long as the clock was set back.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
 
 import msgspec
 import structlog
 
-from busway.clock import LONGEST_SET, Clock
+from busway.clock import AT_ONCE, LONGEST_SET, Clock
 from busway.ports import Ledger
 
 CLOCK = "clock"
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _log = structlog.get_logger("busway")
-_decode = msgspec.json.Decoder(datetime).decode
 
 
-async def continue_in_time(ledger: Ledger, clock: Clock) -> None:
-    """Have a clock continue from the last time that is noted in a ledger, if it is behind that."""
-    last, now = await noted(ledger), clock.now()
-    if last is None or last <= now:
+class Note(msgspec.Struct, frozen=True):
+    """What ``time`` it was, ``at`` how many monotonic seconds since which ``boot``."""
+
+    time: datetime
+    at: float
+    boot: str
+
+
+def boot_id() -> str:
+    """Return what names this run of the machine, an empty text if it has no such name."""
+    with suppress(OSError):
+        return _BOOT_ID.read_text().strip()
+    return ""
+
+
+async def continue_in_time(ledger: Ledger, clock: Clock, boot: str) -> None:
+    """Have a clock continue from the time that is noted in a ledger, if it was set since."""
+    now, expected = clock.now(), await expected_now(ledger, clock, boot)
+    if expected is None:
         return
-    back = str(last - now).partition(".")[0]
-    if clock.continue_from(last):
-        _log.warning("the clock was set back: time continues from before", by=back)
+    forward_s = round((now - expected).total_seconds())
+    if clock.continue_from(expected):
+        _log.warning(
+            "the clock was set while nothing ran: time continues from before", forward_s=forward_s
+        )
     else:
         _log.error(
-            "the clock was set back by more than a day: what is parked may wait for as long;"
-            " redrive it",
-            by=back,
+            "the clock was set by more than a day: what is parked may be early or late by as much",
+            forward_s=forward_s,
         )
 
 
-async def note_time(ledger: Ledger, clock: Clock) -> None:
+async def expected_now(ledger: Ledger, clock: Clock, boot: str) -> datetime | None:
+    """Return what the time should be by the note in a ledger, ``None`` if it may be what it is.
+
+    On the machine that noted it, and has run since, the time that has passed is known. Elsewhere it
+    is only known not to be earlier.
+    """
+    note, now = await _noted(ledger), clock.now()
+    if note is None:
+        return None
+    if note.boot and note.boot == boot:
+        expected = note.time + timedelta(seconds=max(clock.monotonic() - note.at, 0.0))
+        return None if abs(now - expected) <= AT_ONCE else expected
+    return None if note.time <= now else note.time
+
+
+async def note_time(ledger: Ledger, clock: Clock, boot: str) -> None:
     """Note what time it is, unless a later one is noted that a clock may be set back from."""
-    last, now = await noted(ledger), clock.now()
-    if last is None or not now <= last <= now + LONGEST_SET:
-        await ledger.put(CLOCK, msgspec.json.encode(now))
+    note, now = await _noted(ledger), clock.now()
+    if note is None or note.boot == boot or not now <= note.time <= now + LONGEST_SET:
+        await ledger.put(CLOCK, msgspec.json.encode(Note(now, clock.monotonic(), boot)))
 
 
-async def noted(ledger: Ledger) -> datetime | None:
-    """Return the last time that is noted in a ledger, if there is one."""
+async def _noted(ledger: Ledger) -> Note | None:
     found = (await ledger.get(CLOCK)).get(CLOCK)
-    return None if found is None else _decode(found)
+    if found is None:
+        return None
+    try:
+        return msgspec.json.decode(found, type=Note)
+    except msgspec.MsgspecError:
+        return None  # what another version has noted

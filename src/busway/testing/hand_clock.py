@@ -31,7 +31,7 @@ class HandClock:
     def ahead(self) -> timedelta:
         return timedelta(0)
 
-    def continue_from(self, last: datetime) -> bool:
+    def continue_from(self, time: datetime) -> bool:
         return False
 
     def monotonic(self) -> float:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from busway.clock import SystemClock
-from busway.control.timekeeping import continue_in_time, note_time, noted
+from busway.control.timekeeping import continue_in_time, expected_now, note_time
 from busway.testing import MemoryLedger
 
 HOUR = timedelta(hours=1)
@@ -17,39 +17,60 @@ _NOW = datetime(2026, 3, 1, tzinfo=UTC)
 class Put(SystemClock):
     """The machine's clock, put ahead or back before the process starts."""
 
-    def __init__(self, by: timedelta) -> None:
+    def __init__(self, by: timedelta, passed_s: float = 0.0) -> None:
         self._by = by
+        self._passed_s = passed_s
         self._now = _NOW
 
     def wall(self) -> datetime:
-        return self._now + self._by
+        return self._now + self._by + timedelta(seconds=self._passed_s)
 
     def monotonic(self) -> float:
-        return 0.0
+        return 100.0 + self._passed_s
 
 
-@pytest.mark.parametrize(
-    ("by", "continues"), [(-HOUR, True), (HOUR, False), (-40 * HOUR, False), (0 * HOUR, False)]
-)
-async def test_a_process_does_not_begin_before_the_last_one_ended(
-    by: timedelta, continues: bool
-) -> None:
+async def started(by: timedelta, boot: str, passed_s: float = 10.0) -> Put:
+    """Return the clock of a process that starts after another one, when the clock was set."""
     ledger, before = MemoryLedger(), Put(timedelta(0))
-    await continue_in_time(ledger, before)
-    await note_time(ledger, before)
-    after = Put(by)
-    last = await noted(ledger)
-    assert last == before.now()
-    await continue_in_time(ledger, after)
-    assert after.now() == (last if continues else after.wall())
+    await continue_in_time(ledger, before, "a")
+    assert before.now() == _NOW
+    await note_time(ledger, before, "a")
+    after = Put(by, passed_s)
+    await continue_in_time(ledger, after, boot)
+    return after
+
+
+@pytest.mark.parametrize("by", [-HOUR, HOUR, -23 * HOUR, 23 * HOUR, timedelta(0)])
+async def test_on_a_machine_that_runs_on_it_is_known_what_has_passed(by: timedelta) -> None:
+    assert (await started(by, "a")).now() == _NOW + timedelta(seconds=10)
+
+
+@pytest.mark.parametrize("boot", ["a", "b", ""])
+@pytest.mark.parametrize("by", [-40 * HOUR, 10_000 * HOUR])
+async def test_a_clock_that_was_plainly_wrong_is_followed(by: timedelta, boot: str) -> None:
+    after = await started(by, boot)
+    assert after.now() == after.wall()
+
+
+@pytest.mark.parametrize("boot", ["b", ""])
+async def test_elsewhere_it_is_not_earlier_than_before(boot: str) -> None:
+    assert (await started(-HOUR, boot)).now() == _NOW
+    after = await started(HOUR, boot)
+    assert after.now() == after.wall()
 
 
 async def test_a_later_time_stays_noted_unless_a_clock_was_plainly_wrong() -> None:
-    ledger = MemoryLedger()
-    ahead, now, wrong = Put(HOUR), Put(timedelta(0)), Put(1000 * HOUR)
-    await note_time(ledger, ahead)
-    await note_time(ledger, now)
-    assert await noted(ledger) == ahead.now()
-    await note_time(ledger, wrong)
-    await note_time(ledger, now)
-    assert await noted(ledger) == now.now()
+    ledger, other = MemoryLedger(), Put(timedelta(0))
+    await note_time(ledger, Put(HOUR), "a")
+    await note_time(ledger, other, "b")
+    assert await expected_now(ledger, other, "b") == _NOW + HOUR
+    await note_time(ledger, Put(1_000 * HOUR), "a")
+    await note_time(ledger, other, "b")
+    assert await expected_now(ledger, other, "b") is None
+
+
+async def test_what_another_version_has_noted_is_passed_over() -> None:
+    ledger, clock = MemoryLedger(), Put(timedelta(0))
+    await ledger.put("clock", b'"2040-01-01T00:00:00Z"')
+    await continue_in_time(ledger, clock, "a")
+    assert clock.now() == _NOW

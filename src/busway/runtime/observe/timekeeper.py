@@ -8,7 +8,7 @@ from datetime import timedelta
 import structlog
 
 from busway.clock import Clock
-from busway.control.timekeeping import note_time
+from busway.control.timekeeping import boot_id, note_time
 from busway.ports import Ledger
 from busway.runtime.loop import Loop
 
@@ -25,6 +25,7 @@ class Timekeeper:
         self._clock = clock
         self._notes = notes
         self._ahead = timedelta(0)
+        self._boot = boot_id()
 
     async def turn(self, loop: Loop) -> None:
         """Look, note, and wait."""
@@ -36,6 +37,6 @@ class Timekeeper:
                 forward_s=round((before - ahead).total_seconds()),
             )
         if self._notes():
-            await note_time(self._ledger, self._clock)
+            await note_time(self._ledger, self._clock, self._boot)
         with loop.idle():
             await self._clock.sleep(EVERY_S)
