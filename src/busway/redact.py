@@ -67,13 +67,14 @@ _ANY = re.compile(
 
 
 def redacted(text: str) -> str:
-    """Return a text without what looks like a secret.
+    """Return a text without what looks like a secret, and without what no store can hold.
 
     >>> redacted("GET https://ann:pw@api.example/v1/orders?token=abc failed")
     'GET https://***@api.example/v1/orders?token=*** failed'
     >>> redacted("connect(host=db.example, password='hunter2')")
     'connect(host=db.example, password=***)'
     """
+    text = _writable(text)
     if _ANY.search(text) is None:
         return text
     if "://" in text:
@@ -84,6 +85,13 @@ def redacted(text: str) -> str:
         text = _HEADER.sub(rf"\g<name>{MASK}", text)
     text = _SCHEME.sub(rf"\g<name>{MASK}", text)
     return _WELL_KNOWN.sub(MASK, text)
+
+
+def _writable(text: str) -> str:
+    """Return a text without what UTF-8 or a database cannot hold."""
+    if not text.isascii():
+        text = text.encode("utf-8", "backslashreplace").decode()
+    return text.replace("\0", "\\x00") if "\0" in text else text
 
 
 def _quoted(found: re.Match[str]) -> str:

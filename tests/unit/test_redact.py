@@ -80,6 +80,11 @@ def test_where_it_went_stays() -> None:
     )
 
 
+def test_what_no_store_can_hold_is_written_out() -> None:
+    assert redacted("a\0b \ud800 é") == "a\\x00b \\ud800 é"
+    assert Redactor(["secret"])("a\0b") == "a\\x00b"
+
+
 KNOWN = "/services/T0/B0/s3cret Käse"
 
 

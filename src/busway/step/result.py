@@ -125,6 +125,18 @@ def _check_keys(row: Mapping[Any, Any]) -> None:
         seen[text] = key
 
 
+def _check_quickly(value: object) -> None:
+    """Do so at the price of writing it as JSON, where all keys are texts, as they mostly are."""
+    try:
+        _with_text_keys(value)
+    except (TypeError, ValueError):
+        _check_tree(value)
+
+
+_with_text_keys = msgspec.json.Encoder(order="deterministic").encode
+"""Fails where a key is no text, which it could not order."""
+
+
 def _as_key(key: object) -> str:
     try:
         (text,) = msgspec.json.decode(msgspec.json.encode({key: None}))
@@ -133,9 +145,20 @@ def _as_key(key: object) -> str:
     return str(text)
 
 
+def _check_tree(value: object) -> None:
+    """Refuse a dict anywhere in a value that has keys of which JSON would make the same text."""
+    if isinstance(value, dict):
+        _check_keys(value)
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for one in value:
+            _check_tree(one)
+
+
 def _copied(key: object, value: Any) -> object:
     if type(value) is dict or type(value) is list:
         try:
+            _check_quickly(value)
             return msgspec.to_builtins(value, builtin_types=_KEPT)
         except RecursionError as error:
             raise EventError(f"{key!r} contains itself, or goes too deep") from error

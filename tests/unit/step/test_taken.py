@@ -160,6 +160,7 @@ NOT_TAKEN: list[tuple[Callable[[], Any], str]] = [
     (circle, "'self' contains itself"),
     (lambda: {"x": (n for n in range(3))}, "'x' is of type generator"),
     (lambda: {1: "a", "1": "b"}, "the keys 1 and '1' are the same in JSON"),
+    (lambda: {"x": [{"y": {1.5: 1, "1.5": 2}}]}, "the keys 1.5 and '1.5' are the same in JSON"),
     (lambda: {(1, 2): "a"}, "a key must be text, not tuple"),
 ]
 

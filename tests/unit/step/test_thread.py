@@ -49,7 +49,8 @@ async def test_an_interruption_that_the_last_call_catches_ends_no_thread() -> No
         made = await run_in_thread(step, EVENTS, 0.3)
     finally:
         threading.excepthook = hook
-    assert made == [[{"n": n}] for n in range(4)]
+    assert made[:3] == [[{"n": n}] for n in range(3)]
+    assert made[3] == [{"n": 3}] or isinstance(made[3], Failed), "it may be too late"
     assert len(caught) == 1
     assert monitored == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -72,7 +73,7 @@ async def _halved(
     """Write a load that begins at ``first`` of the whole one; note in ``raised`` what did alone."""
     count = len(load.items)
     try:
-        return _checked(load, await write(load))
+        return _checked(load, await _apart(write, load))
     except BaseException as error:
         if is_ending(error):
             raise
@@ -86,6 +87,24 @@ async def _halved(
         half = replace(load, items=load.items[begin:end])
         found += await _halved(write, half, raised, divisible=True, first=first + begin)
     return found
+
+
+async def _apart(write: Write, load: Load) -> Sequence[Outcome]:
+    """Write in a task of its own: a sink that cancels the task it runs in ends nothing else."""
+    found = await asyncio.create_task(_caught(write, load))
+    if isinstance(found, BaseException):
+        raise found
+    return found
+
+
+async def _caught(write: Write, load: Load) -> Sequence[Outcome] | BaseException:
+    """Return what is raised too: a task that raises ``SystemExit`` ends the process."""
+    try:
+        return await write(load)
+    except BaseException as error:
+        if is_ending(error):
+            raise
+        return error
 
 
 def _is_of_connection(error: BaseException) -> bool:

@@ -94,6 +94,19 @@ async def test_what_must_stay_together_stays_together(divisible: bool, ordered: 
     assert sink.sizes == [4]
 
 
+async def test_a_sink_that_cancels_its_task_ends_no_other() -> None:
+    async def write(load: Load) -> Sequence[Outcome]:
+        task = asyncio.current_task()
+        if task is not None and any(item.offset == 2 for item in load.items):
+            task.cancel()
+        return [DELIVERED] * len(load.items)
+
+    outcomes = await Halves(divisible=True).written(write, load(4))
+    assert [one == DELIVERED for one in outcomes] == [True, True, False, True]
+    assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
+    await asyncio.sleep(0)
+
+
 async def test_a_load_that_is_cut_off_is_not_written_again() -> None:
     entered = asyncio.Event()
 
