@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from urllib.parse import quote, quote_plus, unquote
 
 MASK = "***"
@@ -18,6 +19,7 @@ _LEAST = 4
 """Shorter texts are no secrets: they would be found in every other word."""
 _TAIL = 6
 """How much of a secret at the end of a text that was cut off is taken for one."""
+_LONGEST_TAIL = 200
 
 _URL = re.compile(
     r"\b(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{1,30})://"
@@ -142,7 +144,11 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets: frozenset[str] = frozenset()
-        self._pattern: re.Pattern[str] | None = None
+        self._forms: tuple[str, ...] = ()
+        self._beginnings: frozenset[str] = frozenset()
+        self._longest = 0
+        self.hide: Callable[[str], str] = self._hidden
+        """Returns a text without what is known to be secret."""
         self.learn(secrets)
 
     @property
@@ -156,23 +162,30 @@ class Redactor:
         if fresh <= self._secrets:
             return
         self._secrets |= fresh
-        variants = {form for one in self._secrets for form in _forms(one) if len(form) >= _LEAST}
-        self._variants = sorted(variants, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, self._variants)), re.IGNORECASE)
+        forms = {form for one in self._secrets for form in _forms(one) if len(form) >= _LEAST}
+        self._forms = tuple(sorted({form.lower() for form in forms}, key=len, reverse=True))
+        cut = (form[:end] for form in forms for end in range(_TAIL, min(len(form), _LONGEST_TAIL)))
+        self._beginnings = frozenset(cut)
+        self._longest = max(map(len, self._beginnings), default=0)
+        self.hide = lru_cache(maxsize=256)(self._hidden)  # the failures of a batch say the same
 
     def __call__(self, text: str) -> str:
         """Return a text without secrets."""
-        if self._pattern is not None:
-            text = self._cut_off(self._pattern.sub(MASK, text))
-        return redacted(text)
+        return redacted(self.hide(text))
+
+    def _hidden(self, text: str) -> str:
+        lowered = text.lower()
+        found = [re.escape(form) for form in self._forms if form in lowered]
+        if found:
+            text = re.sub("|".join(found), MASK, text, flags=re.IGNORECASE)
+        return self._cut_off(text)
 
     def _cut_off(self, text: str) -> str:
         """Take out the beginning of a secret at the end of a text."""
         body = text.rstrip("…. ")
-        for secret in self._variants:
-            for length in range(min(len(secret) - 1, len(body)), _TAIL - 1, -1):
-                if body.endswith(secret[:length]):
-                    return body[:-length] + MASK + text[len(body) :]
+        for length in range(min(self._longest, len(body)), _TAIL - 1, -1):
+            if body[-length:] in self._beginnings:
+                return body[:-length] + MASK + text[len(body) :]
         return text
 
 

@@ -65,6 +65,7 @@ class Crew:
         self._steersman = Steersman(control)
         self._paces: dict[str, Pace] = {}
         self._limits: Mapping[str, NamedLimit] = {}
+        self._secrets: set[str] = set()
 
     async def start(self, supplies: Supplies, marks: Mapping[str, Mark] | None = None) -> None:
         """Open the sinks and the lanes, and start the loops.
@@ -93,7 +94,8 @@ class Crew:
 
     async def _prepared(self, supplies: Supplies) -> Sequence[Lane]:
         """Have everything be there that the loops need, and return the lanes."""
-        hide_in_log(secret for flow in self.program.flows for secret in secrets_of(flow.sink))
+        self._secrets = {one for flow in self.program.flows for one in secrets_of(flow.sink)}
+        hide_in_log(self._secrets)
         self._limits = limits_of(self.program.limits, self._hub.clock)
         for flow in self.program.flows:
             await self._open(flow.sink, supplies)
@@ -173,6 +175,7 @@ class Crew:
         """Return a gate; one whose destination asked never to be called again stays shut."""
         trip = self.program.trip_of(opened.sink)
         gate = Gate(opened, self._hub.clock, self._recorder.changed, trip)
+        gate.redact.learn(self._secrets)  # what one destination says may be of another one
         before = (await breaker_records(self._hub.ledger)).get(opened.sink.name)
         if before is not None and before.state == "gone":
             gate.remember_gone(before.reason, before.since)

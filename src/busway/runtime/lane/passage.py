@@ -60,7 +60,7 @@ class Passage:
         wanted = [one for one in self._portion.wanted if one[0] not in self._fates]
         if self._to.flow.ordered:
             wanted = self._hold(wanted, await self._parked_keys())
-        items, failed = await produce(self._to.flow, wanted)
+        items, failed = await produce(self._to.flow, wanted, self._to.gate.redact.hide)
         self._fates.add(failed)
         items = self._in_order(items)
         self._step_s = time.perf_counter() - began

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from busway.delivery.settle import Decided, Held, Problem
 from busway.event import Event
@@ -23,26 +23,29 @@ from busway.step import Failed, run_steps
 
 
 async def produce(
-    flow: Flow, wanted: Sequence[tuple[int, Event]]
+    flow: Flow, wanted: Sequence[tuple[int, Event]], redact: Callable[[str], str]
 ) -> tuple[list[Item], list[Decided]]:
-    """Return the items for the sink and the decided failures; what is in neither is filtered."""
+    """Return the items for the sink and the decided failures; what is in neither is filtered.
+
+    What a step raised is told without secrets, as far as ``redact`` knows them.
+    """
     items: list[Item] = []
     decided: list[Decided] = []
     name = flow.known_as
     made = await run_steps(flow.steps, [event for _, event in wanted])
     for (offset, event), results in zip(wanted, made, strict=True):
         if isinstance(results, Failed):
-            decided.append(Decided(offset, event, _step_problem(flow, results)))
+            decided.append(Decided(offset, event, _step_problem(flow, results, redact)))
         elif results:
             items.append(Item(offset, event, results, name))
     return items, decided
 
 
-def _step_problem(flow: Flow, failed: Failed) -> Problem:
+def _step_problem(flow: Flow, failed: Failed, redact: Callable[[str], str]) -> Problem:
     final = flow.backoff.gives_up(failed.error, failed.error in ("Reject", "EventError"))
-    return Problem(
-        "step", failed.error, failed.reason, failed.traceback, final, took_ms=failed.took_ms
-    )
+    traceback = failed.traceback and redact(failed.traceback)
+    reason = redact(failed.reason)
+    return Problem("step", failed.error, reason, traceback, final, took_ms=failed.took_ms)
 
 
 def fate_of(item: Item, outcome: Outcome, took_s: float | None = None) -> Decided | None:

@@ -152,7 +152,7 @@ class Retrier:
         """Take troubles through their flow, and judge what became of each."""
         ordered = sorted(troubles, key=lambda trouble: trouble.offset)
         wanted = [(one.offset, _again(one)) for one in ordered]
-        items, decided = await produce(to.flow, wanted)
+        items, decided = await produce(to.flow, wanted, to.gate.redact.hide)
         touched = {item.offset for item in items} | {one.offset for one in decided}
         decided += [
             Decided(offset, event, "filtered") for offset, event in wanted if offset not in touched
