@@ -11,7 +11,9 @@ from busway.cli.show import as_error, as_table
 from busway.cli.worker import print_workforce
 from busway.control.flow.status import FlowStatus
 from busway.control.overview import Checked, Overview
+from busway.control.replay.operation import Replay
 from busway.control.workforce import Workforce
+from busway.delivery.replay import replay_name
 from busway.errors import BuswayError
 
 COLUMNS = ("accepted", "delivered", "filtered", "parked", "dead", "discarded", "backlog")
@@ -32,7 +34,7 @@ def _show_status(call: Call) -> None:
         answer.print()
     else:
         found = answer.read(Overview)
-        print_flows(found.flows)
+        print_flows(found.flows, found.replays)
         for one in found.stuck:
             if not one.flow:
                 typer.echo(f"\nstuck: {one.text}")
@@ -41,23 +43,33 @@ def _show_status(call: Call) -> None:
             print_workforce(found.workforce)
 
 
-def print_flows(statuses: Sequence[FlowStatus]) -> None:
-    """Print where the events of flows are, and how their destinations do."""
+def print_flows(statuses: Sequence[FlowStatus], replays: Sequence[Replay] = ()) -> None:
+    """Print where the events of flows and replays are, and how their destinations do."""
     if not statuses:
         typer.echo("No flow has run here yet.")
         return
     counts = [(one.name, *(getattr(one, column) for column in COLUMNS)) for one in statuses]
+    counts += [_of_replay(one) for one in replays]
     as_table(("flow", *COLUMNS), counts)
     typer.echo()
     states = [(one.name, one.state, one.destination, _why(one)) for one in statuses]
     as_table(("flow", "state", "destination", ""), states)
 
 
+def _of_replay(one: Replay) -> tuple[str, int, int, int, int, int, int, int]:
+    """Return the row of a replay, by the name that its dead letters have; what it skipped is
+    filtered."""
+    name, filtered = replay_name(one.flow, one.id), one.filtered + one.skipped
+    counts = (one.parked, one.dead, one.discarded, one.total - one.done)
+    return (name, one.total, one.delivered, filtered, *counts)
+
+
 def _why(status: FlowStatus) -> str:
-    """Return why a flow stands as it does, and until when."""
-    if status.until is None:
-        return status.state_reason
-    return f"until {status.until.astimezone():%F %T %Z}: {status.state_reason}"
+    """Return why a flow stands as it does, until when, and which throttles hold."""
+    reason = status.state_reason
+    if status.until is not None:
+        reason = f"until {status.until.astimezone():%F %T %Z}: {reason}"
+    return "; ".join(filter(None, (reason, *map(str, status.throttles))))
 
 
 @calling

@@ -133,7 +133,7 @@ def tell(call: Call, answer: Answer) -> None:
     if asked is not None:
         parts = ("rate", asked.rate), ("concurrency", asked.concurrency)
         held = " and ".join(f"{what} {value}" for what, value in parts if value is not None)
-        typer.echo(f"{name} is held to {held}")
+        typer.echo(f"{name} is held to {held}, by {asked.who} since {asked.since:%F %T} UTC")
     if not call.client.live:
         typer.echo("Nothing runs here now: it holds from the next start on.")
 

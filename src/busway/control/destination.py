@@ -11,7 +11,7 @@ import msgspec
 from busway.control.record import BreakerRecord, breaker_records, flow_records
 from busway.control.steer.record import NOTHING, Target, steerings
 from busway.control.steer.standing import Standing, Word, standing
-from busway.delivery.hold import Records
+from busway.delivery.hold import Records, Throttle, throttles
 from busway.ports import Ledger
 
 
@@ -29,6 +29,7 @@ class DestinationStatus(msgspec.Struct, frozen=True):
     state: Word = "running"
     state_reason: str = ""
     until: datetime | None = None
+    throttle: Throttle | None = None
 
 
 async def destination_statuses(
@@ -46,7 +47,9 @@ async def destination_statuses(
         own = [lane for lane in lanes if lane.flow in flows[name]]
         records: Records = {"destination": controls.get(Target("destination", name), NOTHING)}
         stands = standing(records, breakers.get(name), own, now)
-        found.append(_status(name, sorted(flows[name]), breakers.get(name), stands))
+        status = _status(name, sorted(flows[name]), breakers.get(name), stands)
+        throttle = next(iter(throttles(records)), None)
+        found.append(msgspec.structs.replace(status, throttle=throttle))
     return found
 
 

@@ -12,6 +12,7 @@ from busway.control.check import check
 from busway.control.control import Control
 from busway.control.flow.status import FlowStatus, flow_statuses
 from busway.control.record import StuckRecord, stuck_records
+from busway.control.replay.operation import Replay, replays
 from busway.control.workforce import Workforce, workforce
 
 
@@ -34,7 +35,8 @@ class LogStatus(msgspec.Struct, frozen=True):
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
     """What runs here and since when (``null``: nothing runs), the log, the flows, and who works.
 
-    ``stuck`` are the loops that fail again and again, of flows and of Busway itself.
+    ``stuck`` are the loops that fail again and again, of flows and of Busway itself. ``replays``
+    are those that run, or have parked events or dead letters of their own.
     """
 
     version: str
@@ -45,6 +47,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     flows: Sequence[FlowStatus]
     workforce: Workforce = Workforce()
     stuck: Sequence[StuckRecord] = ()
+    replays: Sequence[Replay] = ()
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -68,6 +71,11 @@ async def overview(control: Control) -> Overview:
         flows=await flow_statuses(log, control.ledger, control.rates(), control.clock.now()),
         workforce=await workforce(control),
         stuck=await stuck_records(control.ledger),
+        replays=[
+            one
+            for one in await replays(control)
+            if one.state == "running" or one.parked or one.dead
+        ],
     )
 
 

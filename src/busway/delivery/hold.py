@@ -146,6 +146,37 @@ def windows_close_at(records: Records, at: datetime, ahead: timedelta = IN_TIME)
     return max((until for until in found if until is not None), default=None)
 
 
+class Throttle(msgspec.Struct, frozen=True):
+    """A rate, a concurrency or both that a person has set in the place of what is declared.
+
+    ``scope`` is whose it is: the flow's, or its destination's.
+    """
+
+    scope: Scope
+    rate: str | None
+    concurrency: str | None
+    who: str
+    since: datetime
+    reason: str = ""
+
+    def __str__(self) -> str:
+        parts = ("rate", self.rate), ("concurrency", self.concurrency)
+        held = " and ".join(f"{what} {value}" for what, value in parts if value is not None)
+        whose = "destination " if self.scope == "destination" else ""
+        by = f" by {self.who}" if self.who else ""
+        why = f": {self.reason}" if self.reason else ""
+        return f"{whose}throttled to {held}{by} since {self.since:%F %T} UTC{why}"
+
+
+def throttles(records: Records) -> tuple[Throttle, ...]:
+    """Return the throttles that a flow or a destination obeys."""
+    return tuple(
+        Throttle(scope, of.rate, of.concurrency, of.who, of.since, of.reason)
+        for scope, record in records.items()
+        if (of := record.throttle) is not None
+    )
+
+
 def told(hold: Hold) -> str:
     """Return a hold in a sentence for people, without its end."""
     whose = "destination " if hold.scope == "destination" else ""

@@ -62,6 +62,11 @@ class Rate(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         rate = f"{self.per_s:.12f}".rstrip("0").rstrip(".") + "/s"
+        for unit, seconds in _SECONDS.items():
+            whole = round(self.per_s * seconds)
+            if whole and whole / seconds == self.per_s:
+                rate = f"{whole}/{unit}"
+                break
         return rate if self.at_once is None else f"{rate} burst {self.at_once}"
 
 

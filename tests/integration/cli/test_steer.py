@@ -59,10 +59,11 @@ def test_a_pause_holds_over_a_restart_and_is_lifted_without_a_server(folder: Pat
 def test_throttle_drain_and_windows_with_a_server(folder: Path) -> None:
     with running("shop.py", cwd=folder) as server:
         ended = steer(folder, "throttle", "orders", "--rate", "5/s", "--concurrency", "4")
-        assert ended.out == "orders is running\norders is held to rate 5/s and concurrency 4\n"
+        held = "orders is running\norders is held to rate 5/s and concurrency 4, by "
+        assert ended.out.startswith(held)
         steer(folder, "throttle", "orders", "--off")
         ended = steer(folder, "throttle", "orders", "--rate", "5/s")
-        assert ended.out == "orders is running\norders is held to rate 5/s\n"
+        assert ended.out.startswith("orders is running\norders is held to rate 5/s, by ")
         found = steer(folder, "throttle", "orders", "--off", "--json").json()
         assert found["controls"]["throttle"] is None
         server.post(*({"id": str(n)} for n in range(10)))
@@ -80,6 +81,23 @@ def test_throttle_drain_and_windows_with_a_server(folder: Path) -> None:
         assert lines[1].startswith(f"{listed['id']}  flow  0 2 * * SUN  2h     Asia/Tokyo  ")
         steer(folder, "window", "remove", "orders", listed["id"])
         assert steer(folder, "window", "list", "orders").out == "orders has no windows.\n"
+
+
+def test_a_throttle_is_shown_with_its_owner_and_since_when(folder: Path) -> None:
+    with running("shop.py", cwd=folder):
+        steer(folder, "throttle", "orders", "--rate", "2/h", "--reason", "the CRM asked")
+        steer(folder, "throttle", "orders", "--destination", "--concurrency", "4")
+        (own, destinations) = orders(folder)["throttles"]
+        assert (own["scope"], own["rate"], own["reason"]) == ("flow", "2/h", "the CRM asked")
+        assert (destinations["scope"], destinations["concurrency"]) == ("destination", "4")
+        since = own["since"].replace("T", " ")[:19]
+        says = f"throttled to rate 2/h by {own['who']} since {since} UTC: the CRM asked"
+        for command in (("status",), ("flows", "show", "orders")):
+            shown = steer(folder, *command).out
+            assert says in shown
+            assert f"destination throttled to concurrency 4 by {own['who']} since " in shown
+        steer(folder, "throttle", "orders", "--off")
+        assert "rate 2/h" not in steer(folder, "status").out
 
 
 def test_a_destination_goes_by_its_name_or_its_flow(folder: Path) -> None:

@@ -247,7 +247,7 @@ async def test_discarded_with_who_and_why(tmp_path: Path) -> None:
         await on.until("orders", discarded=1)
         found = await part(on, "e1", "orders")
     assert found["state"] == "discarded"
-    assert found["text"] == "it was discarded by ada, after 1 failed: a test order"
+    assert found["text"] == "it was discarded by api-token (ada), after 1 failed: a test order"
     assert [one["action"] for one in found["deeds"]] == ["dead discard"]
 
 
@@ -465,5 +465,5 @@ async def test_a_throttle_is_told(tmp_path: Path) -> None:
         assert found["held"].startswith("it delivers at most 0.0002")
         await steer(on, "PUT", "/flows/slow/throttle", rate="2/h", reason="they asked")
         held = (await part(on, "e3", "slow"))["held"]
-        assert held.startswith("throttled to ")
-        assert held.endswith(" by ada: they asked")
+        assert held.startswith("throttled to rate 2/h by api-token (ada) since 20")
+        assert held.endswith(": they asked")

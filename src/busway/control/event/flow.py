@@ -19,7 +19,6 @@ from busway.control.event.story import NULL, Deed, FlowStory, Landed
 from busway.control.event.subject import Subject
 from busway.control.flow.status import FlowStatus, flow_statuses
 from busway.control.record import FlowRecord, VersionRecord, flow_records, version_records
-from busway.control.steer.record import Target, steering
 from busway.errors import EventError
 from busway.event import Event
 from busway.lane import REPLAYS, Audit, Lane, Query, Resolved, Settled, Trouble, flow_of, is_replay
@@ -183,9 +182,8 @@ async def _held(control: Control, status: FlowStatus) -> str:
         until = f" until {status.until:%F %T} UTC" if status.until else ""
         reason = f": {status.state_reason}" if status.state_reason else ""
         return f"{status.state}{until}{reason}"
-    own = (await steering(control.ledger, Target("flow", status.name))).throttle
-    if own is not None and own.rate is not None:
-        return f"throttled to {own.rate} by {own.who}{f': {own.reason}' if own.reason else ''}"
+    if status.throttles:
+        return "; ".join(map(str, status.throttles))
     program = control.program()
     flows = program.flows if program is not None else ()
     rate = next((flow.rate for flow in flows if flow.name == status.name), None)

@@ -19,7 +19,7 @@ from busway.control.record import (
 )
 from busway.control.steer.record import Target, records_of, steerings
 from busway.control.steer.standing import Standing, Word, standing
-from busway.delivery.hold import Steering
+from busway.delivery.hold import Records, Steering, Throttle, throttles
 from busway.lane import Counts, Lane, is_replay
 from busway.ports import Dated, Ledger, Log
 
@@ -52,6 +52,8 @@ class FlowStatus(msgspec.Struct, frozen=True):
     """How it stands (:class:`busway.control.steer.standing.Standing`), why, and until when."""
     state_reason: str = ""
     until: datetime | None = None
+    throttles: tuple[Throttle, ...] = ()
+    """What people have set in the place of its declared rate and concurrency."""
 
 
 class _Known(msgspec.Struct, frozen=True):
@@ -117,13 +119,19 @@ def _status(name: str, lanes: Sequence[Lane], known: _Known) -> FlowStatus:
         state=stands.state,
         state_reason=stands.reason,
         until=stands.until,
+        throttles=throttles(_records(name, record, known)),
     )
+
+
+def _records(name: str, record: FlowRecord, known: _Known) -> Records:
+    """Return what a flow has to obey."""
+    return records_of(name, record.destination, record.windows, known.steerings)
 
 
 def _standing(name: str, lanes: Sequence[Lane], record: FlowRecord, known: _Known) -> Standing:
     if not record.declared:
         return Standing("undeclared", "no program that runs here has this flow")
-    records = records_of(name, record.destination, record.windows, known.steerings)
+    records = _records(name, record, known)
     stands = standing(records, known.breakers.get(record.destination), lanes, known.at)
     stuck = known.stuck.get(name)
     if stuck is None or stands.state not in ("running", "draining"):

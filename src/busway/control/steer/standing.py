@@ -54,5 +54,6 @@ def _draining(records: Records, lanes: Sequence[Lane]) -> Standing | None:
         return None
     left = max(backlog_of(lanes, one) for one in drains)
     who = f", asked by {drains[0].who}" if drains[0].who else ""
+    since = f" since {drains[0].since:%F %T} UTC"
     why = f": {drains[0].reason}" if drains[0].reason else ""
-    return Standing("draining", f"{left:,} left{who}{why}")
+    return Standing("draining", f"{left:,} left{who}{since}{why}")
