@@ -19,7 +19,7 @@ from busway.control.control import Control
 from busway.control.dead.edit import edit
 from busway.control.dead.job import Spec, begin_job
 from busway.control.dead.letter import Cause, Letter, LetterDetail, at_place, causes, find
-from busway.control.dead.patch import Preview, preview
+from busway.control.dead.patch import Preview, preview, run_audit
 from busway.control.dead.redrive import Action, Dealt, Order, Refusal, deal
 from busway.control.dead.selection import Place, Selection, select
 from busway.control.job import Job
@@ -206,11 +206,18 @@ async def edit_dead(
 
 
 @post("/preview", summary="Try a patch", status_code=200, opt=example(_TRIED, _TRIAL))
-async def preview_patch(control: NamedDependency[Control], data: JSONBody[Trial]) -> Tried:
-    """Return what a patch would change of each letter of a selection; nothing is changed."""
-    after = _place(data.cursor)
+async def preview_patch(
+    control: NamedDependency[Control], data: JSONBody[Trial], who: NamedDependency[str]
+) -> Tried:
+    """Return what a patch would change of each letter of a selection; no letter is changed.
+
+    The code runs in a process of its own with limits; that it ran is kept in the audit trail.
+    """
+    after, selection = _place(data.cursor), data.selection.selection()
+    audit = run_audit(data.patch, control.clock.now(), who, selection)
+    await control.ledger.change([], [audit])
     limit = min(max(data.limit, 1), MOST_AT_ONCE)
-    found = await preview(control.ledger, data.selection.selection(), data.patch, after, limit)
+    found = await preview(control.ledger, selection, data.patch, after, limit)
     effects = [one.effect for one in found.items]
     return Tried(
         items=tuple(found.items),

@@ -7,7 +7,7 @@ import structlog
 
 from busway.control.control import Control
 from busway.control.dead.job import KINDS, PAGE, Spec, patch_of, work_page
-from busway.control.dead.patch import Function
+from busway.control.dead.patch import Patch
 from busway.control.job import Job, alter, jobs
 from busway.delivery.throttle import Rate, Throttle
 from busway.errors import BuswayError, StoreError
@@ -74,7 +74,7 @@ class _Hand:
 
     def __init__(self, job: Job) -> None:
         self._throttle = None if job.rate is None else Throttle(_paged(Rate.parse(job.rate)))
-        self._patch: Function | None = None
+        self._patch: Patch | None = None
         self._page = PAGE if msgspec.json.decode(job.spec, type=Spec).patch is None else 1
 
     @property
@@ -93,7 +93,7 @@ class _Hand:
         if self._throttle is not None:
             self._throttle = self._throttle.used(now, letters)
 
-    async def patch(self, job: Job) -> Function | None:
+    async def patch(self, job: Job) -> Patch | None:
         if self._patch is None:
             self._patch = await patch_of(job)
         return self._patch

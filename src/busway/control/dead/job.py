@@ -7,7 +7,7 @@ from msgspec import Raw
 
 from busway.clock import new_id
 from busway.control.control import Control
-from busway.control.dead.patch import Function, load_patch
+from busway.control.dead.patch import Patch, load_patch, run_audit
 from busway.control.dead.redrive import Action, Order, Refusal, audits, decide, note_refused
 from busway.control.dead.selection import Place, Selection, count, select
 from busway.control.job import Job, begin, replaced, same
@@ -51,11 +51,13 @@ async def begin_job(
     Raises :class:`BuswayError` for a ``where``, a patch or a rate that is none.
     """
     spec.selection.check()
-    if spec.patch is not None:
-        await load_patch(spec.patch)
     if rate is not None:
         Rate.parse(rate)
     at = control.clock.now()
+    if spec.patch is not None:
+        audit = run_audit(spec.patch, at, who, spec.selection, spec.reason)
+        await control.ledger.change([], [audit])
+        await load_patch(spec.patch)
     made = Job(
         id=new_id(),
         kind=action,
@@ -88,13 +90,13 @@ def renamed(job: Job, flow: str) -> Job:
     )
 
 
-async def patch_of(job: Job) -> Function | None:
+async def patch_of(job: Job) -> Patch | None:
     """Return the patch of a job, loaded, where it has one."""
     source = msgspec.json.decode(job.spec, type=Spec).patch
     return None if source is None else await load_patch(source)
 
 
-async def work_page(control: Control, job: Job, function: Function | None, most: int) -> Job | None:
+async def work_page(control: Control, job: Job, function: Patch | None, most: int) -> Job | None:
     """Do what a job is about with up to ``most`` letters; return the job as it is then.
 
     All of it is one transaction: a page is done and known to be done, or neither. ``None`` when the

@@ -4,37 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import inspect
-import re
+import hashlib
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
 
 import msgspec
+from msgspec import Raw
 
 from busway.control.dead.edit import edited
 from busway.control.dead.letter import place_of
+from busway.control.dead.patch_child import Reply
+from busway.control.dead.patch_process import Ended, PatchProcess, running
 from busway.control.dead.selection import Place, Selection, place_in, select
-from busway.errors import BuswayError, EventError
-from busway.event import Event, original
-from busway.lane import Trouble
-from busway.number import exact_decoder
+from busway.errors import BuswayError
+from busway.lane import Audit, Trouble
 from busway.ports import Ledger
-from busway.step import Failed
-from busway.step.thread import run_in_thread
 
 CALL_TIMEOUT_S = 5.0
 """How long a patch may take for one event, and its file to be loaded."""
 PREVIEW_S = 1.0
 """For how long one look goes on with a slow patch."""
+TOTAL_S = 60.0
+"""How long a patch may take for all letters that are done at once."""
+MOST_CHARACTERS = 64 * 1024
 _FEW = 16
-_decode = exact_decoder(object)
-_sorted = msgspec.json.Encoder(decimal_format="number", order="sorted").encode
-_FILE = "<patch>"
-_LINE = re.compile(rf'File "{_FILE}", line (\d+)')
-_NOTHING = Event(type="busway.patch", source="/busway", id="patch")
+_LONGEST_ERROR = 4_000
 
-Function = Callable[[Event], object]
+
+class Patch(msgspec.Struct, frozen=True):
+    """A Python source with ``def patch(event)``, which can be loaded."""
+
+    source: str
 
 
 class Patched(msgspec.Struct, frozen=True):
@@ -80,82 +82,83 @@ async def preview(
 
     They are fewer, one at least, where it is slow: whoever asks for the rest can also leave it.
     """
-    function = await load_patch(source)
+    patch = await load_patch(source)
     found = await select(ledger, selection, after, limit)
     made: list[Patched] = []
     ends_at = time.monotonic() + within_s
     while len(made) < len(found.troubles) and not (made and time.monotonic() >= ends_at):
         first = len(made)
         few = found.troubles[first : first + min(first or 1, _FEW)]
-        made += await patched(function, few)
+        made += await patched(patch, few)
     cut = len(made) < len(found.troubles)
     rest = place_in(made[-1].before) if cut else found.after
     return Previews(await asyncio.to_thread(lambda: [_shown(one) for one in made]), rest)
 
 
-async def load_patch(source: str) -> Function:
-    """Return the function ``patch`` of a Python source.
+async def load_patch(source: str) -> Patch:
+    """Return a patch that can be loaded; it is tried in a process of its own.
 
-    It is run in a thread, for at most :data:`CALL_TIMEOUT_S`. Raises :class:`BuswayError` that says
-    in which line it fails.
+    Raises :class:`BuswayError` that says in which line it fails.
     """
-    names: dict[str, Any] = {"__name__": "patch"}
-
-    def load(_: Event) -> None:
-        exec(compile(source, _FILE, "exec"), names)  # noqa: S102 - the operator's own code
-
-    (loaded,) = await run_in_thread(load, [_NOTHING], CALL_TIMEOUT_S)
-    if isinstance(loaded, Failed):
-        raise BuswayError(f"the patch cannot be loaded: {_reason(loaded)}")
-    function = names.get("patch")
-    if not callable(function):
-        raise BuswayError("the patch has no function patch; write: def patch(event): …")
-    if inspect.iscoroutinefunction(function):
-        raise BuswayError("the patch is async; write a plain function: def patch(event): …")
-    found: Function = function
-    return found
+    if len(source) > MOST_CHARACTERS:
+        raise BuswayError(
+            f"the patch has {len(source):,} characters; at most {MOST_CHARACTERS:,} are taken"
+        )
+    async with running(source, CALL_TIMEOUT_S):
+        return Patch(source)
 
 
 async def patched(
-    function: Function, letters: Sequence[Trouble], timeout_s: float = CALL_TIMEOUT_S
+    patch: Patch, letters: Sequence[Trouble], timeout_s: float = CALL_TIMEOUT_S
 ) -> list[Patched]:
-    """Return what a patch makes of each letter; it runs in a thread, one letter after the other.
+    """Return what a patch makes of each letter, in a process of its own, one after the other.
 
-    For one letter it may take ``timeout_s``.
+    For one letter it may take ``timeout_s``, for all of them :data:`TOTAL_S`. When its process ends
+    at a letter, the others have another one.
     """
-    events = [Event.from_json(one.event, attempt=one.attempts + 1) for one in letters]
-    owners = {id(event): letter for event, letter in zip(events, letters, strict=True)}
-    changed: dict[int, Trouble] = {}
-
-    def call(event: Event) -> None:
-        raw = _changed(event, function(event))
-        if raw is not None:
-            changed[id(event)] = edited(owners[id(event)], raw)
-
-    made = await run_in_thread(call, events, timeout_s)
-    return [
-        Patched(letter, letter, _reason(result))
-        if isinstance(result, Failed)
-        else Patched(letter, changed.get(id(event), letter))
-        for event, letter, result in zip(events, letters, made, strict=True)
-    ]
+    made: list[Patched] = []
+    ends_at = time.monotonic() + max(TOTAL_S, timeout_s)
+    while len(made) < len(letters) and time.monotonic() < ends_at:
+        async with running(patch.source, CALL_TIMEOUT_S) as process:
+            made += await _asked(process, letters[len(made) :], timeout_s, ends_at)
+    late = f"it was not tried: the patch took over {TOTAL_S:g} s for the letters before it"
+    return made + [Patched(one, one, late) for one in letters[len(made) :]]
 
 
-def _changed(event: Event, found: object) -> bytes | None:
-    """Return the event that a patch returned, or whose data it changed where it stood."""
-    if found is event:
-        found = event.data
-    if found is None:
-        return None
-    if not isinstance(found, dict | Event):
-        kind = type(found).__name__
-        raise EventError(f"a patch returns the new data (a dict), an Event, or None, not {kind}")
-    raw = (found if isinstance(found, Event) else event.replace(data=found)).to_json()
-    return None if _canonical(raw) == _canonical(original(event)) else raw
+async def _asked(
+    process: PatchProcess, letters: Sequence[Trouble], timeout_s: float, ends_at: float
+) -> list[Patched]:
+    """Ask until one ends the process, or there is no time any more."""
+    made: list[Patched] = []
+    for letter in letters:
+        if time.monotonic() >= ends_at:
+            break
+        try:
+            reply = await process.ask(letter.event, letter.attempts + 1, timeout_s)
+        except Ended as error:
+            return [*made, Patched(letter, letter, str(error))]
+        made.append(await asyncio.to_thread(_applied, letter, reply))
+    return made
 
 
-def _canonical(raw: bytes) -> bytes:
-    return _sorted(_decode(raw))
+def _applied(letter: Trouble, reply: Reply) -> Patched:
+    if reply.error or reply.event is None:
+        return Patched(letter, letter, reply.error[:_LONGEST_ERROR])
+    try:
+        return Patched(letter, edited(letter, reply.event))
+    except (BuswayError, ValueError, RecursionError) as error:
+        return Patched(letter, letter, f"{type(error).__name__}: {error}"[:_LONGEST_ERROR])
+
+
+def run_audit(source: str, at: datetime, who: str, about: object, reason: str = "") -> Audit:
+    """Return what the trail keeps before a patch is run: who, the code, and on what."""
+    code = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
+    image = {"code": source, "sha256": code, "about": about}
+    return Audit(at, who, "patch run", f"patch/{code[:12]}", None, _raw(image), reason)
+
+
+def _raw(value: object) -> Raw:
+    return Raw(msgspec.json.encode(value))
 
 
 def _shown(one: Patched) -> Preview:
@@ -172,9 +175,3 @@ def _diff(one: Patched) -> str:
 
 def _pretty(raw: bytes) -> list[str]:
     return msgspec.json.format(raw, indent=2).decode("utf-8", "replace").splitlines()
-
-
-def _reason(failed: Failed) -> str:
-    lines = _LINE.findall(failed.traceback or "")
-    where = f" (line {lines[-1]})" if lines else ""
-    return f"{failed.error}: {failed.reason}{where}"

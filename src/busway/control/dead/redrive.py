@@ -14,7 +14,7 @@ from msgspec import Raw
 from busway.control.control import Control
 from busway.control.dead.edit import edit_audit
 from busway.control.dead.letter import place_of
-from busway.control.dead.patch import Function, Patched, load_patch, patched
+from busway.control.dead.patch import Patch, Patched, load_patch, patched, run_audit
 from busway.control.dead.selection import place_in
 from busway.lane import Audit, Query, Trouble, Verdict
 from busway.ports import Ledger
@@ -66,9 +66,13 @@ class Decision(msgspec.Struct, frozen=True):
 
 async def deal(control: Control, letters: Sequence[Trouble], order: Order) -> Dealt:
     """Redrive, edit or discard some letters at once."""
-    function = None if order.patch is None else await load_patch(order.patch)
-    at = control.clock.now()
-    made = await decide(control.ledger, letters, order, (function, at))
+    at, patch = control.clock.now(), None
+    if order.patch is not None:
+        about = [place_of(one) for one in letters]
+        audit = run_audit(order.patch, at, order.who, about, order.reason)
+        await control.ledger.change([], [audit])
+        patch = await load_patch(order.patch)
+    made = await decide(control.ledger, letters, order, (patch, at))
     trail = audits(made, order, at)
     applied = await control.ledger.judge([*made.verdicts, *made.others], trail)
     refused = await note_refused(control.ledger, made, applied, order, at)
@@ -85,7 +89,7 @@ async def decide(
     ledger: Ledger,
     letters: Sequence[Trouble],
     order: Order,
-    using: tuple[Function | None, datetime],
+    using: tuple[Patch | None, datetime],
 ) -> Decision:
     """Return what an order means for some letters; ``using`` are its patch, loaded, and the time.
 
@@ -93,11 +97,11 @@ async def decide(
     ordered flow the first parked event is tried first: what is redriven waits for those before it,
     and lets those behind it wait.
     """
-    function, at = using
+    patch, at = using
     letters = sorted(letters, key=place_in)
     ready = [Patched(one, one) for one in letters]
-    if function is not None and order.action != "discard":
-        ready = await patched(function, letters)
+    if patch is not None and order.action != "discard":
+        ready = await patched(patch, letters)
     left = [Refusal(place_of(one.before), one.error) for one in ready if one.error]
     going = [one for one in ready if not one.error]
     if order.action == "patch":
