@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from busway.control.dead.patch import MOST_CHARACTERS, load_patch, patched, preview, run_audit
