@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from operator import attrgetter
 from typing import Annotated, Literal
 
 import msgspec
@@ -27,9 +26,8 @@ from busway.ports import Addressed
 MAX_DEPTH = 256
 """How deep the objects and arrays of an event may be nested."""
 
+Text = Annotated[str, Meta(min_length=1)]
 Id = Annotated[str, Meta(min_length=1, max_length=LONGEST["id"])]
-Source = Annotated[str, Meta(min_length=1, max_length=LONGEST["source"])]
-Type = Annotated[str, Meta(min_length=1, max_length=LONGEST["type"])]
 Subject = Annotated[str, Meta(min_length=1, max_length=LONGEST["subject"])]
 Schema = Annotated[str, Meta(min_length=1, max_length=LONGEST["dataschema"])]
 Key = Annotated[str, Meta(min_length=1, max_length=LONGEST["partitionkey"])]
@@ -52,8 +50,8 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     specversion: Literal["1.0"]
     id: Id
-    source: Source
-    type: Type
+    source: Text
+    type: Text
     subject: Subject | None = None
     time: Moment | None = None
     datacontenttype: PlainType | None = None
@@ -80,8 +78,6 @@ _read_known = msgspec.json.Decoder(Arrival).decode
 _read_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _KNOWN = frozenset(Arrival.__struct_fields__)
 _EXTENSION = re.compile(rf"(?!{RESERVED_NAME})[a-z0-9]{{1,{LONGEST_NAME}}}")
-_type_of = attrgetter("type")
-_source_of = attrgetter("source")
 _SIMPLE_VALUE = re.compile(rb'"|true$|false$|-?\d{1,9}$')
 _read_any = msgspec.json.Decoder().decode
 _SHAPE = bytes.maketrans(b"+123456789E", b"0000000000e")
@@ -119,10 +115,17 @@ def trusty(text: bytes) -> bool:
     return _LONG_NUMBER not in shape
 
 
-def reserves(envelopes: Sequence[Addressed]) -> bool:
-    """Say whether an event among these has a type or a source that is Busway's own."""
-    return any(map(is_reserved_type, set(map(_type_of, envelopes)))) or any(
-        map(is_reserved_source, set(map(_source_of, envelopes)))
+def suspicious(envelopes: Sequence[Arrival]) -> bool:
+    """Say whether a type or a source among these is too long, or Busway's own.
+
+    Events of one request share them, so it is each different one that is looked at.
+    """
+    types, sources = {one.type for one in envelopes}, {one.source for one in envelopes}
+    return (
+        max(map(len, types), default=0) > LONGEST["type"]
+        or max(map(len, sources), default=0) > LONGEST["source"]
+        or any(map(is_reserved_type, types))
+        or any(map(is_reserved_source, sources))
     )
 
 
@@ -159,7 +162,7 @@ def read_extended(raw: bytes) -> Addressed | str:
         members = _read_members(raw)
     except NOT_PLAIN:
         return examine(raw)
-    if reserves([known]):
+    if suspicious([known]):
         return examine(raw)
     for name in members.keys() - _KNOWN:
         value = members[name]

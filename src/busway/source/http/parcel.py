@@ -15,7 +15,7 @@ from busway.source.http.arrival import (
     examine,
     read_extended,
     read_plain,
-    reserves,
+    suspicious,
     too_deep,
     trusty,
 )
@@ -104,7 +104,7 @@ def _checked(raws: list[bytes], body: bytes, max_event_bytes: int) -> Parcel | R
             envelopes = list(map(read_plain, raws))
         except NOT_PLAIN:
             return _sorted_out(raws, read_extended)
-        if not reserves(envelopes):
+        if not suspicious(envelopes):
             return Parcel(raws, envelopes)
     return _sorted_out(raws, examine)
 
