@@ -19,6 +19,8 @@ from busway.spelling import hint, nearest
 
 OPTIONS = ("hold", "clear_below", "clear_above", "clear_hold", "again")
 _LONGEST_NAME = 100
+_SOURCE = 500
+"""The most characters of a source that is watched: the ledger keeps when it was seen by it."""
 
 Parse = Callable[[object], float]
 
@@ -153,8 +155,11 @@ class _Compiler:
             about["destination"] = self._destination(condition)
         elif isinstance(condition, c.Silence):
             about["source"] = condition.source
-            if not isinstance(condition.source, str) or not condition.source:
-                self._wrong("source: give the source of the events, like '/shop' or '/shop/*'")
+            if not isinstance(condition.source, str) or not 0 < len(condition.source) <= _SOURCE:
+                self._wrong(
+                    "source: give the source of the events, like '/shop' or '/shop/*', of at most"
+                    f" {_SOURCE} characters"
+                )
         elif isinstance(condition, c.NewDeadLetters):
             about["over_s"] = self._read("within", condition.within, _seconds_of_some)
         elif isinstance(condition, c.ErrorRatio | c.Failing):

@@ -11,6 +11,9 @@ from busway.parameter import DeclarableFunction, brace_mistake, takes_template
 from busway.ports import Checkable, Sink
 from busway.settings import Env, resolve
 
+LONGEST_NAME = 500
+"""The most characters of a sink's name, by which the ledger knows the destination."""
+
 
 def sink_mistakes(sink: object) -> Iterator[str]:
     """Yield what is wrong: no sink at all, unset variables, what its kind can never work with."""
@@ -24,6 +27,11 @@ def sink_mistakes(sink: object) -> Iterator[str]:
             sink.check()
         except BuswayError as error:
             yield f"to: {error}"
+    if not mistakes and len(sink.name) > LONGEST_NAME:
+        yield (
+            f"to: its name is {len(sink.name)} characters long, and the ledger keeps at most"
+            f" {LONGEST_NAME}: {sink.name[:60]}…; give a shorter path or address"
+        )
 
 
 def _not_a_sink(given: object) -> str:

@@ -29,6 +29,8 @@ class Answer(msgspec.Struct, frozen=True):
     body: bytes = b""
     retry_after: str | None = None
     location: str | None = None
+    date: str | None = None
+    """When it was sent, by the clock of whoever answered."""
 
 
 class Unavailable(msgspec.Struct, frozen=True):
@@ -56,7 +58,7 @@ def judged(answer: Answer, now: datetime) -> Verdict:
     if 200 <= status < 300:
         return DELIVERED
     error, reason = f"http {status}", excerpt(answer.body)
-    after_s = wait_s(answer.retry_after, now)
+    after_s = wait_s(answer.retry_after, _time(answer.date) or now)
     if status == 429:
         return RateLimited(error, reason, after_s)
     if status in _UNAVAILABLE:
@@ -91,13 +93,22 @@ def excerpt(body: bytes) -> str:
 
 
 def wait_s(retry_after: str | None, now: datetime) -> float | None:
-    """Return the seconds that ``Retry-After`` asks for (RFC 9110, section 10.2.3)."""
+    """Return the seconds that ``Retry-After`` asks for (RFC 9110, section 10.2.3).
+
+    ``now`` is the time by the clock of whoever asks, which a time is meant by.
+    """
     text = (retry_after or "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:12])
+    at = _time(text)
+    return None if at is None else max(0.0, (at - now).total_seconds())
+
+
+def _time(text: str | None) -> datetime | None:
+    """Return the time of a header, ``None`` for anything else."""
     try:
-        at = parsedate_to_datetime(text)
-        return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds())
+        at = parsedate_to_datetime(text or "")
+        return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
 

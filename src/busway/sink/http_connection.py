@@ -89,9 +89,8 @@ class Exchange:
     async def receive(self, response: aiohttp.ClientResponse) -> None:
         """Note the status, then the beginning of the body if it comes soon."""
         headers = response.headers
-        self.answer = Answer(
-            response.status, b"", headers.get("Retry-After"), headers.get("Location")
-        )
+        wanted = (headers.get(name) for name in ("Retry-After", "Location", "Date"))
+        self.answer = Answer(response.status, b"", *wanted)
         body = bytearray()
         with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError, ValueError):
             async with asyncio.timeout(_BODY_S):

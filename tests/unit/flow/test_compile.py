@@ -44,6 +44,7 @@ def at_once(event):
 
 
 app.flow(to=console())
+app.flow("long", to=jsonl("x" * 600))
 """
 WANTED = {
     6: "did you mean 'ordered'?",
@@ -60,6 +61,7 @@ WANTED = {
     18: "the flow at line 17 has this name too",
     26: "timeout is 0; give a longer one",
     31: "it has no name; decorate a function",
+    32: "to: its name is 606 characters long, and the ledger keeps at most 500: jsonl xxx",
 }
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from busway.outcome import Retry
 from busway.sink.http_answer import Answer, excerpt, inflated, judged, status_of, wait_s
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
@@ -35,6 +36,12 @@ def test_retry_after(text: str | None, expected: float | None) -> None:
     assert wait_s(text, NOW) == expected
 
 
+def test_a_time_to_retry_after_is_by_the_clock_of_whoever_answers() -> None:
+    at, date = "Sat, 21 Nov 2026 15:00:30 GMT", "Sat, 21 Nov 2026 15:00:00 GMT"
+    assert judged(Answer(500, b"", at, None, date), NOW) == Retry("http 500", "", 30.0)
+    assert judged(Answer(500, b"", at, None, "soon"), NOW) == Retry("http 500", "", 10_830.0)
+
+
 def test_an_excerpt_is_one_printable_line() -> None:
     assert excerpt(b" a\r\n\tb \x1b[1m \xff ") == "a b [1m \N{REPLACEMENT CHARACTER}"
     assert len(excerpt(b"x" * 1000)) == 300
@@ -45,7 +52,7 @@ def test_any_header_and_body_can_be_judged(text: str) -> None:
     wait_s(text, NOW)
     inflated(text.encode("utf-8", "surrogateescape"), text, 100)
     for status in (200, 302, 410, 418, 429, 500, 503):
-        verdict = judged(Answer(status, b"", text, text), NOW)
+        verdict = judged(Answer(status, b"", text, text, text), NOW)
         msgspec.json.encode(verdict)
 
 
