@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 FINE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c '$(FINE)' >/dev/null 2>&1 && echo $$p && break; done)
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := PYTHONUNBUFFERED=1 $(BIN)/python -m pip --disable-pip-version-check
 export PIP_ROOT_USER_ACTION := ignore
 PYTEST := $(BIN)/python -m pytest
 CODE := src tests $(wildcard bench) examples
@@ -53,6 +53,20 @@ check: lint types contracts test ## Everything that CI does
 clean: ## Remove the environment and what the demo left
 	rm -rf $(VENV) .demo
 
+# Shows how far pip is: one line that changes on a terminal, elsewhere a line now and then.
+define PROGRESS
+{ count=0; last=-5; while read -r word what _; do \
+	case "$$word $$what" in \
+		Collecting*) count=$$((count + 1)); what="$$count packages: $${what%%[<>=!~;[(]*}" ;; \
+		"Installing collected") what="$$count packages: installing them"; last=-5 ;; \
+		"Successfully installed") [ -t 1 ] || printf '  %4d s  done\n' $$SECONDS; continue ;; \
+		*) continue ;; \
+	esac; \
+	if [ -t 1 ]; then printf '\r\033[K  %4d s  %s' $$SECONDS "$$what"; \
+	elif [ $$((SECONDS - last)) -ge 3 ]; then last=$$SECONDS; printf '  %4d s  %s\n' $$SECONDS "$$what"; fi; \
+done; if [ -t 1 ]; then printf '\r\033[K'; fi; }
+endef
+
 # What is installed is told by stamp files: it is done again only when pyproject.toml changed.
 
 $(BIN)/python:
@@ -64,12 +78,12 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run: pyproject.toml | $(BIN)/python
-	@echo "installing Busway into $(VENV)"
-	@$(PIP) install --editable .
+	@echo "installing Busway into $(VENV), which takes a minute the first time"
+	@$(PIP) install --progress-bar off --editable . | $(PROGRESS)
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
-	@echo "installing Busway and what its tests need into $(VENV)"
-	@$(PIP) install --upgrade 'pip>=25.1'
-	@$(PIP) install --editable '.[all]' --group dev
+	@echo "installing Busway and what its tests need into $(VENV), a minute or two the first time"
+	@$(PIP) install --quiet --upgrade 'pip>=25.1'
+	@$(PIP) install --progress-bar off --editable '.[all]' --group dev | $(PROGRESS)
 	@touch $@ $(VENV)/.run

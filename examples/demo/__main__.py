@@ -9,13 +9,13 @@ import asyncio
 import os
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
 
 import verdict
 from display import Display
+from figures import sentences
 from orders import plan
 from play import Play
 from server import BUSWAY, Failure, Server
@@ -56,17 +56,8 @@ def _report(display: Display, play: Play, answers: list[verdict.Answer]) -> None
         mark = "[green]yes[/]" if answer.true else "[red]NO [/]"
         display.console.print(f"  {mark}  {answer.claim} [dim]({answer.seen})[/]", soft_wrap=True)
     display.console.print()
-    for line in _speed(play):
-        display.console.print(f"  {line}")
-
-
-def _speed(play: Play) -> Iterator[str]:
-    count = len(play.plan.events)
-    batched = count - len(play.single_s)
-    yield f"{batched / play.batches_s:,.0f} events/s accepted in batches of 1,000, each on disk"
-    yield f"{count / play.settled_s:,.0f} events/s from the first POST to the last row and line"
-    half, most = (play.single_s[int(len(play.single_s) * part)] * 1000 for part in (0.5, 0.99))
-    yield f"single events, 32 at a time: 50 % within {half:.0f} ms, 99 % within {most:.0f} ms"
+    for name, sentence in sentences(play.figures(answers)):
+        display.console.print(f"  {name:<11} {sentence}", soft_wrap=True)
 
 
 def _reasons(error: BaseException) -> list[str]:

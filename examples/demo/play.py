@@ -12,13 +12,17 @@ import aiohttp
 import verdict
 from crm import Crm
 from display import Bar, Display
+from figures import Figures, Outage
 from orders import Plan
 from post import BATCH, Post
+from rows import Rows
 from server import Server, is_open, outcomes
 
 SINGLES = 1_000
 REPEATED = 3 * BATCH
 DOWN_S = 2.0
+ROWS_S = 60.0
+"""How long rows of single events are waited for."""
 FLOWS = {"orders": "to SQLite", "archive": "to a file", "big_orders": "to the CRM over HTTP"}
 
 
@@ -28,8 +32,11 @@ class Play:
     def __init__(self, plan: Plan, display: Display, session: aiohttp.ClientSession) -> None:
         self.plan = plan
         self.crm = Crm(len(plan.big) // 3)
-        self.single_s: list[float] = []
+        self.answered_s: list[float] = []
+        self.landed_s: list[float] = []
         self.batches_s = self.settled_s = 0.0
+        self.outage = Outage(0.0, 0, 0.0)
+        self.back_at = 0.0
         self.flows: list[dict[str, Any]] = []
         self._display = display
         self._session = session
@@ -41,15 +48,15 @@ class Play:
         """Play it all, and return what was found true or not."""
         post = Post(self._session, server.url)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._produce(post))
-            group.create_task(self._outage())
+            group.create_task(self._produce(post, folder / "shop.db"))
+            group.create_task(self._outage(post))
             group.create_task(self._watch(server, post))
         self._display.say("everything is settled; now the demo looks whether it is true")
         return await self._answers(server, post, folder)
 
-    async def _produce(self, post: Post) -> None:
+    async def _produce(self, post: Post, table: Path) -> None:
         events = self.plan.events
-        self.single_s = await post.singles(events[:SINGLES])
+        await self._singles(post, table)
         began = time.perf_counter()
         await post.batches(events[SINGLES:])
         self.batches_s = time.perf_counter() - began
@@ -57,14 +64,29 @@ class Play:
         self._display.say(f"all are posted, the last {REPEATED:,} twice, as after a lost answer")
         self._posted = True
 
-    async def _outage(self) -> None:
+    async def _singles(self, post: Post, table: Path) -> None:
+        """Post single events; measure when they are answered, and when their rows are there."""
+        rows = Rows(table, self.plan.rows & set(range(SINGLES)))
+        rows.start()
+        times = await post.singles(self.plan.events[:SINGLES])
+        self.answered_s = [answered - began for began, answered in times.values()]
+        await asyncio.to_thread(rows.finish, ROWS_S)
+        self.landed_s = [
+            seen - times[self.plan.events[number]][0] for number, seen in rows.seen.items()
+        ]
+
+    async def _outage(self, post: Post) -> None:
         await self.crm.part_done.wait()
+        began = time.perf_counter()
         await self.crm.stop()
         self._display.say("[red]the CRM went down[/]; the other flows go on")
         await asyncio.sleep(DOWN_S)
         await self._breaker_open.wait()
+        waited = post.accepted - self._settled["big_orders"]
         await self.crm.start()
-        self._display.say("[green]the CRM is back[/]; its flow catches up")
+        self.back_at = time.perf_counter()
+        self.outage = Outage(self.back_at - began, waited, 0.0)
+        self._display.say(f"[green]the CRM is back[/]; {waited:,} events have waited for it")
 
     async def _watch(self, server: Server, post: Post) -> None:
         """Show the server's own metrics until every flow has settled every event."""
@@ -82,6 +104,22 @@ class Play:
             if not self.settled_s and self._settled["orders"] == self._settled["archive"] == total:
                 self.settled_s = time.perf_counter() - began
             self._show(post)
+        caught_up_s = time.perf_counter() - self.back_at
+        self.outage = self.outage._replace(caught_up_s=caught_up_s)
+
+    def figures(self, answers: list[verdict.Answer]) -> Figures:
+        """Return what was measured, once all is over."""
+        return Figures(
+            events=len(self.plan.events),
+            settled_s=self.settled_s,
+            batched=len(self.plan.events) - SINGLES,
+            batches_s=self.batches_s,
+            answered_s=self.answered_s,
+            landed_s=self.landed_s,
+            outage=self.outage,
+            twice=sum(answer.twice for answer in answers),
+            repeated=REPEATED,
+        )
 
     def _show(self, post: Post) -> None:
         total = len(self.plan.events)

@@ -32,17 +32,17 @@ class Post:
         bodies = (b"\n".join(part) for part in parts)
         await self._share(bodies, CONNECTIONS, lambda body: self._send(body, NDJSON))
 
-    async def singles(self, events: list[bytes]) -> list[float]:
-        """Post each event in a request of its own; return how long each took, in seconds."""
-        took: list[float] = []
+    async def singles(self, events: list[bytes]) -> dict[bytes, tuple[float, float]]:
+        """Post each event in a request of its own; return when, and when the answer came."""
+        times: dict[bytes, tuple[float, float]] = {}
 
         async def send(event: bytes) -> None:
             began = time.perf_counter()
             await self._send(event, SINGLE)
-            took.append(time.perf_counter() - began)
+            times[event] = began, time.perf_counter()
 
         await self._share(events, SINGLE_CONNECTIONS, send)
-        return sorted(took)
+        return times
 
     async def _send(self, body: bytes, headers: dict[str, str]) -> None:
         async with self._session.post(self._url, data=body, headers=headers) as answer:

@@ -18,11 +18,12 @@ COUNTS = ("delivered", "filtered", "parked", "dead", "discarded", "backlog")
 
 
 class Answer(NamedTuple):
-    """A claim, whether it is true, and what was seen."""
+    """A claim, whether it is true, and what was seen; how many things were there twice."""
 
     claim: str
     true: bool
     seen: str
+    twice: int = 0
 
 
 def intake(plan: Plan, post: Post, repeated: int) -> Answer:
@@ -74,7 +75,8 @@ def crm(plan: Plan, found: Crm) -> Answer:
     repeats = found.orders.total() - len(found.orders)
     true = found.orders.keys() == plan.big and all(len(keys) == 1 for keys in found.keys.values())
     seen = f"{len(found.orders):,} orders, {repeats} sent again under the same key"
-    return Answer("the CRM has every big order", true, seen)
+    twice = sum(len(keys) - 1 for keys in found.keys.values())
+    return Answer("the CRM has every big order", true, seen, twice)
 
 
 def dead(plan: Plan, letters: list[dict[str, Any]]) -> Answer:
@@ -104,4 +106,4 @@ def _exactly_once(claim: str, found: Counter[Any], expected: set[Any]) -> Answer
     twice, missing = found.total() - len(found), len(expected - found.keys())
     extra = len(found.keys() - expected)
     seen = f"{found.total():,} found, {twice} twice, {missing} missing, {extra} too many"
-    return Answer(claim, not (twice or missing or extra), seen)
+    return Answer(claim, not (twice or missing or extra), seen, twice)

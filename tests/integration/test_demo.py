@@ -24,5 +24,12 @@ def test_the_demo_finds_everything_true(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(re.findall(r"^  yes  ", done.stdout, re.MULTILINE)) == 8
     assert "the CRM went down" in done.stdout
+    for figure in (
+        r"end to end  +[\d,]+ events/s: 10,000 events in \d",
+        r"latency  +p50 \d+ ms, p99 \d+ ms from POST to the row in SQLite, p50 \d+ ms",
+        r"outage  +the CRM was down for \d+\.\d s; [\d,]+ events waited",
+        r"duplicates  +0 found in the table",
+    ):
+        assert re.search(figure, done.stdout), done.stdout
     assert "busway dead show order-3333 --data .demo/data" in done.stdout
     assert done.stderr == ""
