@@ -8,14 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Self
 
 import structlog
+from msgspec.structs import replace
 
 from busway.bus.append import Appender
 from busway.clock import Clock, SystemClock
 from busway.control.control import Control
 from busway.control.timekeeping import boot_id, continue_in_time
 from busway.delivery.care import Mark
-from busway.errors import StoreError
+from busway.errors import SettingsError, StoreError
 from busway.flow import Program
+from busway.network import local_url
 from busway.ports import Destination, Stores
 from busway.runtime.access.refusals import Refusals
 from busway.runtime.crew.crew import Crew, follow_for
@@ -42,7 +44,7 @@ from busway.runtime.process.readiness import Readiness
 from busway.runtime.redrive import Redriver
 from busway.runtime.replay.dispatch import Replays
 from busway.runtime.upkeep import Retention, Upkeep
-from busway.settings import NO_PORT, Settings
+from busway.settings import NO_PORT, Settings, api_address
 from busway.sink.jsonl import Jsonl
 from busway.source.http import IntakeConfig, IntakeServer, Limits
 from busway.telemetry import Metrics, merged
@@ -61,6 +63,7 @@ Role = Literal["all", "serve", "work"]
 class Node:
     """Runs a program on opened stores until it is stopped; ``port`` is the one it listens on.
 
+    ``api_port`` is that of the API, another one only where it has an address of its own.
     ``worker`` is the id of one that delivers beside others, where that is not left to it.
     """
 
@@ -99,8 +102,8 @@ class Node:
         self._refusals = Refusals(self._clock, self._metrics)
         self._control = self._control_of()
         self._api = None if role == "work" else self._mounted()
-        self._intake = self._intake_server()
-        self.port = 0
+        self._intake, self._api_server = self._servers()
+        self.port = self.api_port = 0
         self.others: Callable[[], Mapping[str, str]] = dict
         """Returns the metrics of the workers of this process, by what they are called."""
 
@@ -127,7 +130,9 @@ class Node:
         for loop in self._loops:
             loop.start()
         if self.role != "work" or self._settings.port != NO_PORT:
-            self.port = await self._intake.start()
+            self.port = self.api_port = await self._intake.start()
+        if self._api_server is not None:
+            self.api_port = await _started(self._api_server, self._settings)
         self._readiness.stage = None
         return self
 
@@ -139,6 +144,8 @@ class Node:
             await asyncio.wait_for(self._intake.drain(), within_s)
         if self._api is not None:
             await self._api.close()
+        if self._api_server is not None:
+            await self._api_server.close()
         await self._intake.close()
         self._refusals.close()
         ended = await self._replays.stop(within_s)
@@ -299,7 +306,10 @@ class Node:
         bus, clock, metrics = self._appender, self._clock, self._metrics
         return Alerts(lambda: self.program, reader, self._stores.ledger, bus, clock, metrics)
 
-    def _intake_server(self) -> IntakeServer:
+    def _servers(self) -> tuple[IntakeServer, IntakeServer | None]:
+        """Return what listens for events, and what does for an API with an address of its own."""
+        api = None if self._api is None else self._api.protocol
+        at = None if api is None else api_address(self._settings)
         config = IntakeConfig(
             intake=self._appender,
             host=self._settings.host,
@@ -307,12 +317,21 @@ class Node:
             limits=Limits.of(self._settings),
             metrics=self.metrics,
             ready=self._readiness.why_not,
-            remarks=self._remarks,
             observer=self._observer,
             takes_events=self.role != "work",
-            fallback=None if self._api is None else self._api.protocol,
+            fallback=api if at is None else None,
         )
-        return IntakeServer(config)
+        if at is None:
+            return IntakeServer(config), None
+        of_api = replace(config, host=at[0], port=at[1], takes_events=False, fallback=api)
+        of_api = replace(of_api, other=lambda: local_url(self._settings.host, self.port))
+        return IntakeServer(replace(config, other=lambda: self.api_url)), IntakeServer(of_api)
+
+    @property
+    def api_url(self) -> str:
+        """Where this machine reaches the API."""
+        at = api_address(self._settings)
+        return local_url(self._settings.host if at is None else at[0], self.api_port)
 
     def _remarks(self) -> Sequence[str]:
         """Return what does not get on though events are taken: flows anywhere, loops of here."""
@@ -338,3 +357,15 @@ class Node:
                 await self._clock.sleep(AGAIN_S)
             else:
                 return
+
+
+async def _started(server: IntakeServer, settings: Settings) -> int:
+    """Start the server of the API; return its port."""
+    try:
+        return await server.start()
+    except OSError as error:
+        host, port = api_address(settings) or ("", 0)
+        raise SettingsError(
+            f"the API cannot listen on {host or 'every address'} port {port}: {error.strerror};"
+            " choose another --api-host or --api-port"
+        ) from error

@@ -68,6 +68,16 @@ def is_cross_site(fetch_site: str, origin: str | None, host: str | None) -> bool
     return place.removesuffix(default) != (host or "").strip().lower().removesuffix(default)
 
 
+def local_url(host: str, port: int) -> str:
+    """Return the URL under which this machine reaches what listens on a host and a port.
+
+    >>> local_url("0.0.0.0", 8400), local_url("::1", 8400)
+    ('http://127.0.0.1:8400', 'http://[::1]:8400')
+    """
+    name = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
 def _without_port(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import NoneType
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
 import msgspec
@@ -12,6 +13,7 @@ from dotenv import load_dotenv
 
 from busway.credential import strong_secret
 from busway.errors import SettingsError
+from busway.network import listens_on_loopback
 from busway.parameter import checked
 from busway.spelling import nearest
 
@@ -28,6 +30,7 @@ Partitions = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Size = Annotated[int, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=_CENTURY_S)]
+IntakeKeys = Literal["", "required", "off"]
 LogFormat = Literal["", "text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -62,6 +65,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The address to listen on."""
     port: Port = 8400
     """The port to listen on; 0 takes a free one."""
+    api_host: str = ""
+    """The address of the API, if it is to have one of its own."""
+    api_port: Port | None = None
+    """The port of the API, if it is to have one of its own; 0 takes a free one."""
+    intake_keys: IntakeKeys = ""
+    """``required`` or ``off``: whether events need a key; if not set, beyond loopback they do."""
     workers: Workers = 0
     """How many processes deliver beside the one that takes events; 0 for that one itself."""
     partitions: Partitions = 4
@@ -124,8 +133,25 @@ def is_set(name: str, environment: Mapping[str, str] | None = None, **given: Any
 
 def environment(settings: Settings) -> dict[str, str]:
     """Return the environment for a process that is to have the same settings."""
-    values = {PREFIX + name.upper(): str(value) for name, value in _fields(settings)}
-    return {**os.environ, **values}
+    values = {PREFIX + name.upper(): value for name, value in _fields(settings)}
+    others = {name: value for name, value in os.environ.items() if name not in values}
+    return others | {name: str(value) for name, value in values.items() if value is not None}
+
+
+def api_address(settings: Settings) -> tuple[str, int] | None:
+    """Return the host and the port of an API with an address of its own, or ``None``."""
+    host = settings.api_host or settings.host
+    port = settings.port if settings.api_port is None else settings.api_port
+    if (host, port) == (settings.host, settings.port) and settings.api_port != 0:
+        return None
+    return host, port
+
+
+def needs_keys(settings: Settings) -> bool:
+    """Say whether the intake asks for keys."""
+    if settings.intake_keys:
+        return settings.intake_keys == "required"
+    return not listens_on_loopback(settings.host)
 
 
 def _fields(settings: Settings) -> Iterator[tuple[str, object]]:
@@ -167,6 +193,8 @@ def _wanted(kind: Any) -> str:
         return f"{', '.join(others)} or {last}"
     if kind is bool:
         return "true or false"
+    if NoneType in arguments:
+        return _wanted(arguments[0])
     number, limits = arguments
     most = "" if limits.le is None else f" to {limits.le:.0f}"
     return f"a {'whole ' * (number is int)}number from {limits.ge}{most}"

@@ -9,9 +9,11 @@ import pytest
 from busway.errors import SettingsError
 from busway.settings import (
     Settings,
+    api_address,
     env,
     environment,
     load,
+    needs_keys,
     resolve,
     state_folder,
     unknown_settings,
@@ -37,6 +39,8 @@ from busway.settings import (
         ("retention_age_s", "nan", "a number from 0 to 3162240000"),
         ("dedupe_window_s", "inf", "a number from 0 to 3162240000"),
         ("log_level", "loud", "debug, info, warning or error"),
+        ("api_port", "70000", "a whole number from 0 to 65535"),
+        ("intake_keys", "perhaps", "required or off"),
         ("log_format", "yaml", "text or json"),
         ("api_open", "perhaps", "true or false"),
     ],
@@ -111,3 +115,41 @@ def test_a_variable_that_is_nearly_a_setting_is_told(name: str, says: str) -> No
 def test_an_unset_variable_names_the_one_that_is_set() -> None:
     with pytest.raises(SettingsError, match=r"DATABSE_URL is not set \(DATABASE_URL is"):
         resolve(env("DATABSE_URL"), {"DATABASE_URL": "x", "HOME": "y"})
+
+
+@pytest.mark.parametrize(
+    ("given", "address"),
+    [
+        ({}, None),
+        ({"BUSWAY_API_PORT": "8400"}, None),
+        ({"BUSWAY_API_HOST": "127.0.0.1"}, None),
+        ({"BUSWAY_API_PORT": "8401"}, ("127.0.0.1", 8401)),
+        ({"BUSWAY_API_HOST": "10.0.0.5"}, ("10.0.0.5", 8400)),
+        ({"BUSWAY_HOST": "0.0.0.0", "BUSWAY_API_PORT": "1"}, ("0.0.0.0", 1)),
+        ({"BUSWAY_PORT": "0", "BUSWAY_API_PORT": "0"}, ("127.0.0.1", 0)),
+    ],
+)
+def test_the_api_has_an_address_of_its_own_where_one_is_given(
+    given: dict[str, str], address: tuple[str, int] | None
+) -> None:
+    assert api_address(load(given)) == address
+    assert api_address(load(environment(load(given)))) == address, "as a worker gets them"
+
+
+@pytest.mark.parametrize(
+    ("host", "keys", "needed"),
+    [
+        ("127.0.0.1", "", False),
+        ("localhost", "", False),
+        ("::1", "", False),
+        ("0.0.0.0", "", True),
+        ("", "", True),
+        ("10.0.0.5", "", True),
+        ("10.0.0.5", "off", False),
+        ("127.0.0.1", "required", True),
+    ],
+)
+def test_events_need_keys_beyond_loopback_unless_it_is_said_otherwise(
+    host: str, keys: str, needed: bool
+) -> None:
+    assert needs_keys(load({"BUSWAY_HOST": host, "BUSWAY_INTAKE_KEYS": keys})) is needed

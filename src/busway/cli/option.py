@@ -29,6 +29,19 @@ _OPTIONS: Mapping[str, Any] = {
         typer.Option("--api-open", help="Answer API calls without a token, for development."),
     ],
     "port": Annotated[int | None, typer.Option(help="The port; 0 takes a free one. [8400]")],
+    "api_host": Annotated[
+        str | None, typer.Option(help="The address of the API, for one of its own.")
+    ],
+    "api_port": Annotated[
+        int | None,
+        typer.Option(help="The port of the API, for one of its own; 0 takes a free one."),
+    ],
+    "intake_keys": Annotated[
+        str | None,
+        typer.Option(
+            metavar="required|off", help="Whether events need a key. [required beyond loopback]"
+        ),
+    ],
 }
 
 

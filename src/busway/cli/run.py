@@ -17,7 +17,7 @@ import uvloop
 from busway.app import Node, Role
 from busway.cli.edits import edits
 from busway.cli.registry import registered
-from busway.cli.serving import announced, keep_from_forks, local_url
+from busway.cli.serving import announced, keep_from_forks
 from busway.cli.token_file import NAME, Token, kept_or_made
 from busway.clock import SystemClock
 from busway.engine.choose import open_stores
@@ -30,6 +30,7 @@ from busway.runtime.process.supervise import Launch, Supervisor
 from busway.settings import (
     NO_PORT,
     Settings,
+    api_address,
     environment,
     is_set,
     load_env_file,
@@ -182,9 +183,10 @@ def _check_access(settings: Settings) -> None:
     """Raise :class:`SettingsError` where calls without a token would be answered to strangers."""
     if not settings.api_open:
         return
-    if not listens_on_loopback(settings.host):
+    host = (api_address(settings) or (settings.host, 0))[0]
+    if not listens_on_loopback(host):
         raise SettingsError(
-            f"BUSWAY_API_OPEN answers calls without a token, and {settings.host or 'every address'}"
+            f"BUSWAY_API_OPEN answers calls without a token, and {host or 'every address'}"
             " is reached from other machines: listen on 127.0.0.1, or leave it out"
         )
     if settings.api_token:
@@ -204,10 +206,9 @@ def _announced(stores: Stores, settings: Settings, node: Node, token: Token) -> 
     """Let commands find the server in its data directory, and its token by its URL."""
     with contextlib.ExitStack() as stack:
         if stores.place is not None:
-            stack.enter_context(announced(stores.place, settings.host, node.port))
+            stack.enter_context(announced(stores.place, node.api_url))
         if token.kept:
-            url = local_url(settings.host, node.port)
-            stack.enter_context(registered(url, settings.data))
+            stack.enter_context(registered(node.api_url, settings.data))
         yield
 
 
@@ -224,12 +225,13 @@ def _say_ready(node: Node, settings: Settings, place: str) -> None:
         watched = f", health and metrics on http://{host}:{node.port}" if node.port else ""
         print(f"busway works ({what}){watched}", flush=True)  # noqa: T201 - what scripts wait for
         return
-    line = f"busway is ready on http://{host}:{node.port} ({what})"
+    api = f", API on {node.api_url}" if api_address(settings) else ""
+    line = f"busway is ready on http://{host}:{node.port} ({what}){api}"
     print(line, flush=True)  # noqa: T201 - the one line that scripts wait for
 
 
 def _say_token(node: Node, settings: Settings) -> None:
-    url = f"{local_url(settings.host, node.port)}/#token={settings.api_token}"
+    url = f"{node.api_url}/#token={settings.api_token}"
     where = f"the API's token; printed only now, kept in {settings.data / NAME}"
     print(f"open {url} ({where})", flush=True)  # noqa: T201 - for people
 

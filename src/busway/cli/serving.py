@@ -16,7 +16,7 @@ LOCK = "lock"
 
 
 class Serving(msgspec.Struct, frozen=True):
-    """A server's address, its process and when it began."""
+    """The address of a server's API, its process and when it began."""
 
     url: str
     pid: int
@@ -24,25 +24,15 @@ class Serving(msgspec.Struct, frozen=True):
 
 
 @contextlib.contextmanager
-def announced(data: Path, host: str, port: int) -> Iterator[None]:
-    """Let other processes of this user find the server while the block runs."""
+def announced(data: Path, url: str) -> Iterator[None]:
+    """Let other processes of this user find the server's API while the block runs."""
     path = data / SERVER
-    serving = Serving(local_url(host, port), os.getpid(), datetime.now(UTC))
+    serving = Serving(url, os.getpid(), datetime.now(UTC))
     _write(path, msgspec.json.encode(serving))
     try:
         yield
     finally:
         path.unlink(missing_ok=True)
-
-
-def local_url(host: str, port: int) -> str:
-    """Return the URL under which this machine reaches what listens on a host and a port.
-
-    >>> local_url("0.0.0.0", 8400), local_url("::1", 8400)
-    ('http://127.0.0.1:8400', 'http://[::1]:8400')
-    """
-    name = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
 def keep_from_forks(lock: int) -> None:

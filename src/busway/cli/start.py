@@ -11,7 +11,10 @@ from busway.cli.option import Given, taking
 Target = Annotated[str, typer.Argument(metavar="FILE[:APP]", help="The flows file.")]
 
 
-@taking("data", "engine", "ledger", "host", "port", "workers", "api_open")
+_ADDRESSES = ("host", "port", "api_host", "api_port", "api_open", "intake_keys")
+
+
+@taking("data", "engine", "ledger", "workers", *_ADDRESSES)
 def run(
     given: Given,
     target: Target,
@@ -28,7 +31,7 @@ def run(
     running.serve(target, reload, **given)
 
 
-@taking("engine", "ledger", "host", "port", "api_open")
+@taking("engine", "ledger", *_ADDRESSES)
 def serve(given: Given, target: Target) -> None:
     """Take events and answer the API; others deliver (`busway work`).
 

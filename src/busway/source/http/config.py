@@ -86,4 +86,6 @@ class IntakeConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Whether events are taken at all; where not, only health and metrics are served."""
     fallback: Callable[[], asyncio.Protocol] | None = None
     """Makes the protocol that takes over a connection for a path that is not the intake's."""
+    other: Callable[[], str] = str
+    """Returns the URL of the API where it is elsewhere, and at the API's that of the intake."""
     clock: Clock = SystemClock()

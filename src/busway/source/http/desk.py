@@ -47,7 +47,7 @@ class Desk:
     def __init__(self, config: IntakeConfig) -> None:
         self.config = config
         self.limits = config.limits
-        self.heads = Heads(takes_events=config.takes_events)
+        self.heads = Heads(takes_events=config.takes_events, other=config.other)
         self.guests: set[Guest] = set()
         self.draining = False
         self.requests = 0

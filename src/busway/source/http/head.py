@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Literal
 
 import httptools
@@ -11,6 +12,7 @@ import msgspec
 from busway.source.http.problem import (
     Refusal,
     bad_request,
+    elsewhere,
     no_events,
     not_allowed,
     not_found,
@@ -96,21 +98,30 @@ class _Collector:
 class Heads:
     """Parses heads, and remembers short ones: a client's next request often has the same."""
 
-    def __init__(self, *, takes_events: bool = True) -> None:
+    def __init__(self, *, takes_events: bool = True, other: Callable[[], str] = str) -> None:
         self._takes_events = takes_events
+        self._other = other
         self._known: dict[bytes, Head] = {}
         self.known = self._known.get
 
     def read(self, raw: bytes) -> Head | Refusal:
         """Parse a head that ends with its empty line; a refusal where it is not HTTP/1."""
         found = read_head(raw)
-        if isinstance(found, Head) and not self._takes_events:
-            found = _watched_only(found)
+        if isinstance(found, Head):
+            found = self._parted(found)
         if isinstance(found, Head) and len(raw) <= _REMEMBERED_BYTES:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
             self._known[raw] = found
         return found
+
+    def _parted(self, head: Head) -> Head:
+        """Return a head as it is judged where events and the API are not at one address."""
+        if not self._takes_events:
+            return _watched_only(head, self._other())
+        if head.path.startswith("/api/") and (url := self._other()):
+            return _refused(head, elsewhere(f"the API is at {url}{head.path}"[:400]))
+        return head
 
 
 def read_head(raw: bytes) -> Head | Refusal:
@@ -129,9 +140,12 @@ def read_head(raw: bytes) -> Head | Refusal:
     return wrong or _judged(seen, version)
 
 
-def _watched_only(head: Head) -> Head:
-    """Return a head as it is judged where there is nothing but health and metrics."""
-    return _refused(head, no_events()) if head.route in ("events", "elsewhere") else head
+def _watched_only(head: Head, intake: str) -> Head:
+    """Return a head as it is judged where no events are taken; ``intake`` is where they are."""
+    if head.route not in ("events", "elsewhere"):
+        return head
+    there = elsewhere(f"events go to POST {intake}/events; here is the API") if intake else None
+    return _refused(head, there or no_events())
 
 
 def _faulty(seen: _Collector, version: str) -> Refusal | None:

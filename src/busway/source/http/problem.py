@@ -106,6 +106,11 @@ def no_events() -> Refusal:
     return Refusal(404, "takes-no-events", "No events here", detail)
 
 
+def elsewhere(detail: str) -> Refusal:
+    """Refuse what is answered at another address of the same server."""
+    return Refusal(404, "not-here", "Not here", detail)
+
+
 def not_allowed(method: str, path: str, allow: str) -> Refusal:
     detail = f"{path} takes {allow}, not {method}"
     return Refusal(405, "not-allowed", "Method not allowed", detail, headers=(("allow", allow),))
