@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Literal, Self
 
 import structlog
@@ -17,8 +18,9 @@ from busway.control.timekeeping import boot_id, continue_in_time
 from busway.delivery.care import Mark
 from busway.errors import SettingsError, StoreError
 from busway.flow import Program
-from busway.network import local_url
+from busway.network import listens_on_loopback, local_url
 from busway.ports import Destination, Stores
+from busway.runtime.access.key_ring import KeyRing
 from busway.runtime.access.refusals import Refusals
 from busway.runtime.crew.crew import Crew, follow_for
 from busway.runtime.crew.shift import Shift
@@ -44,7 +46,7 @@ from busway.runtime.process.readiness import Readiness
 from busway.runtime.redrive import Redriver
 from busway.runtime.replay.dispatch import Replays
 from busway.runtime.upkeep import Retention, Upkeep
-from busway.settings import NO_PORT, Settings, api_address
+from busway.settings import NO_PORT, Settings, api_address, needs_keys
 from busway.sink.jsonl import Jsonl
 from busway.source.http import IntakeConfig, IntakeServer, Limits
 from busway.telemetry import Metrics, merged
@@ -100,6 +102,7 @@ class Node:
         self._readiness = Readiness(stores.log, self._clock, doubts)
         self._stopping = asyncio.Event()
         self._refusals = Refusals(self._clock, self._metrics)
+        self.keys = KeyRing(stores.ledger, self._clock)
         self._control = self._control_of()
         self._api = None if role == "work" else self._mounted()
         self._intake, self._api_server = self._servers()
@@ -115,6 +118,7 @@ class Node:
         await go_on_behind(self._stores.log, self._stores.ledger)
         if self.role != "work":  # which learns before it appends, should it ever do so
             await self._appender.rebuild()
+            await self.keys.load()
         self._appending = asyncio.create_task(self._append_forever())
         if self.role == "serve":
             if self._stores.place is not None:
@@ -229,7 +233,8 @@ class Node:
         from busway.api.app import create  # noqa: PLC0415
         from busway.api.mount import Mount  # noqa: PLC0415
 
-        access = Access(self._settings.api_token, self._settings.api_open, self._refusals)
+        settings = self._settings
+        access = Access(settings.api_token, settings.api_open, self._refusals, self.keys)
         api = create(lambda: self._control, access, self._stopping)
         return Mount(api, self._stopping)
 
@@ -275,6 +280,8 @@ class Node:
         turns = (self._recorder.turn, self._gauges.turn, self._readiness.turn, keeper.turn)
         names = ("record", "gauges", "readiness", "clock")
         loops = [Loop(name, turn, away) for name, turn in zip(names, turns, strict=True)]
+        if self.role != "work":
+            loops.append(Loop("keys", self.keys.turn, away))
         if self.role != "work" and self._stores.shared:
             loops.append(Loop("seen", self._alerts.attend, away))
         if self._stores.shared:
@@ -319,6 +326,9 @@ class Node:
             ready=self._readiness.why_not,
             observer=self._observer,
             takes_events=self.role != "work",
+            keys=self.keys if needs_keys(self._settings) else None,
+            own_names_only=listens_on_loopback(self._settings.host),
+            refused=partial(self._refusals.count, "intake"),
             fallback=api if at is None else None,
         )
         if at is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import re
 import secrets
@@ -33,6 +34,21 @@ def strong_secret(name: str, text: str) -> str:
     if why is not None:
         raise SettingsError(f"{name} is refused: {why}; make a good one with: {HOW_TO_MAKE}")
     return secret
+
+
+def digest_of(secret: str) -> bytes:
+    """Return what is kept of a random secret, SHA-256: from it the secret cannot be found."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+
+
+def bearer(authorization: str) -> str:
+    """Return what an ``Authorization`` header brings, empty if that is no bearer token.
+
+    >>> bearer("Bearer abc"), bearer("bearer  abc "), bearer("Basic abc"), bearer("Bearer")
+    ('abc', 'abc', '', '')
+    """
+    scheme, _, given = authorization.partition(" ")
+    return given.strip() if scheme.lower() == "bearer" else ""
 
 
 def is_same_secret(given: str, secret: str) -> bool:

@@ -10,7 +10,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from busway.actor import ANYBODY, API_TOKEN
 from busway.api.problem import PROBLEM_TYPE, Problem, problem
-from busway.credential import is_same_secret
+from busway.credential import bearer, is_same_secret
 from busway.network import is_cross_site, is_loopback, is_own_name
 
 PREFIX = "/api/"
@@ -34,15 +34,24 @@ class Watch(Protocol):
         ...
 
 
-class Access(msgspec.Struct, frozen=True):
-    """Whom the API answers: who brings the ``token``, or, where it is ``open``, this machine.
+class Keys(Protocol):
+    """Knows the keys of the installation."""
 
-    Without either it answers nobody.
+    def named(self, secret: str, scope: Literal["admin"]) -> str | None:
+        """Return the name of the key that a secret is, where it may do this; else ``None``."""
+        ...
+
+
+class Access(msgspec.Struct, frozen=True):
+    """Whom the API answers: who brings the ``token`` or a key with the scope ``admin``.
+
+    Where it is ``open`` it answers this machine. Without any of them it answers nobody.
     """
 
     token: str = ""
     open: bool = False
     watch: Watch | None = None
+    keys: Keys | None = None
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,8 +66,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     fetch_site: str = ""
 
 
-def refusal(caller: Caller, access: Access) -> Problem | None:
-    """Say why a caller is not let in, or ``None``.
+def proven(caller: Caller, access: Access) -> str | Problem:
+    """Return the name that a caller has by its credential, or why it is not let in.
 
     A web page of another origin gets nothing, whatever it brings. Where no token is asked for, only
     this machine is answered, and only under a name of its own: a web page in a browser here that
@@ -67,8 +76,10 @@ def refusal(caller: Caller, access: Access) -> Problem | None:
     """
     if is_cross_site(caller.fetch_site, caller.origin, caller.host):
         return problem(403, "a web page of another origin may not call the API")
-    found = _unproven(caller) if access.open else _untold(caller.authorization, access.token)
-    if found is None and caller.method in _WITH_BODY and not _is_json(caller.content_type):
+    found = _unproven(caller) if access.open else _named(bearer(caller.authorization), access)
+    if isinstance(found, Problem):
+        return found
+    if caller.method in _WITH_BODY and not _is_json(caller.content_type):
         return problem(415, "a change is sent as Content-Type: application/json")
     return found
 
@@ -78,11 +89,11 @@ def guarded(app: ASGIApp, access: Access) -> ASGIApp:
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.HTTP and scope["path"].startswith(PREFIX):
-            found = refusal(_caller(scope), access)
-            if found is not None:
+            found = proven(_caller(scope), access)
+            if isinstance(found, Problem):
                 await _refuse(await _slowed(found, scope, access.watch), send)
                 return
-            _prove(scope, ANYBODY if access.open else API_TOKEN)
+            _prove(scope, found)
         await app(scope, receive, send)
 
     return answer
@@ -108,24 +119,24 @@ def _prove(scope: Scope, name: str) -> None:
     cast(dict[str, Any], scope)[_PROVEN] = name
 
 
-def _unproven(caller: Caller) -> Problem | None:
-    """Say why a caller is not let in where no token is asked for."""
+def _unproven(caller: Caller) -> str | Problem:
+    """Return the name of a caller where no token is asked for, or why it is not let in."""
     if not is_loopback(caller.peer):
         return problem(403, "with BUSWAY_API_OPEN the API answers only to its own machine")
     if not is_own_name(caller.host):
         host = (caller.host or "")[:100]
         return problem(403, f"Host {host!r} is not a name of this machine: use 127.0.0.1")
-    return None
+    return ANYBODY
 
 
-def _untold(authorization: str, token: str) -> Problem | None:
-    """Say why a caller is not let in who has to bring the token."""
-    given = _bearer(authorization)
-    if not given:
+def _named(secret: str, access: Access) -> str | Problem:
+    """Return the name of whoever brings a secret, or why it is not let in."""
+    if not secret:
         return problem(401, f"no token was sent; {_BRING}")
-    if not is_same_secret(given, token):
-        return problem(401, f"the token that was sent is wrong; {_BRING}")
-    return None
+    if is_same_secret(secret, access.token):
+        return API_TOKEN
+    name = None if access.keys is None else access.keys.named(secret, "admin")
+    return name or problem(401, f"the token that was sent is wrong; {_BRING}")
 
 
 async def _slowed(found: Problem, scope: Scope, watch: Watch | None) -> Problem:
@@ -134,17 +145,11 @@ async def _slowed(found: Problem, scope: Scope, watch: Watch | None) -> Problem:
         return found
     caller = _caller(scope)
     peer = caller.peer or ""
-    delay_s = watch.count("api", "wrong" if _bearer(caller.authorization) else "missing", peer)
+    delay_s = watch.count("api", "wrong" if bearer(caller.authorization) else "missing", peer)
     later_s = await watch.hold(peer, delay_s)
     if not later_s:
         return found
     return problem(429, f"too many wrong tokens come from here; try again in {later_s} s")
-
-
-def _bearer(authorization: str) -> str:
-    """Return the token that is sent, empty if there is none."""
-    scheme, _, given = authorization.partition(" ")
-    return given.strip() if scheme.lower() == "bearer" else ""
 
 
 async def _refuse(found: Problem, send: Send) -> None:

@@ -23,6 +23,7 @@ from busway.api import (
     event,
     flow,
     job,
+    key,
     lifecycle,
     replay,
     status,
@@ -56,6 +57,7 @@ ROUTERS: tuple[Router, ...] = (
     job.router,
     replay.router,
     audit.router,
+    key.router,
     tail.router,
 )
 """Each resource's router; a new resource is a module with a ``router``, and a line here."""

@@ -104,6 +104,12 @@ def _job() -> Commands:
     return {"jobs": job.app}
 
 
+def _key() -> Commands:
+    from busway.cli import key
+
+    return {"keys": key.app}
+
+
 def _replay() -> Commands:
     from busway.cli import replay
 
@@ -134,6 +140,7 @@ MODULES: dict[str, Callable[[], Commands]] = {
     "dead": _dead,
     "jobs": _job,
     "replay": _replay,
+    "keys": _key,
 }
 """By the name of a command, in the order of the help: what loads its module."""
 

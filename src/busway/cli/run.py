@@ -34,6 +34,7 @@ from busway.settings import (
     environment,
     is_set,
     load_env_file,
+    needs_keys,
     placed,
     unknown_settings,
 )
@@ -105,6 +106,7 @@ async def _run(target: str, settings: Settings, edited: asyncio.Event | None, ro
         if family is not None:
             await unless(stop, family.start(stores.ledger, stores.lock))
         with _announced(stores, settings, node, token):
+            _warn_of_intake(node, settings)
             place = stores.name or f"data in {settings.data}"
             _say_ready(node, settings, place + _staffed(family))
             if token.made:
@@ -228,6 +230,20 @@ def _say_ready(node: Node, settings: Settings, place: str) -> None:
     api = f", API on {node.api_url}" if api_address(settings) else ""
     line = f"busway is ready on http://{host}:{node.port} ({what}){api}"
     print(line, flush=True)  # noqa: T201 - the one line that scripts wait for
+
+
+def _warn_of_intake(node: Node, settings: Settings) -> None:
+    """Tell where anybody may send events, or where nobody can yet."""
+    if node.role == "work":
+        return
+    address = f"{settings.host or 'every address'} port {node.port}"
+    if not needs_keys(settings):
+        if not listens_on_loopback(settings.host):
+            fix = "set BUSWAY_INTAKE_KEYS=required, or listen on 127.0.0.1"
+            _log.warning("events are taken from anybody, without a key", address=address, fix=fix)
+    elif not node.keys.intake:
+        fix = "make one: busway keys create --scope intake; or set BUSWAY_INTAKE_KEYS=off"
+        _log.warning("events need a key, and there is none yet", address=address, fix=fix)
 
 
 def _say_token(node: Node, settings: Settings) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from busway.api.access import Access, Caller, refusal
+from busway.api.access import Access, Caller, proven
+from busway.api.problem import Problem
 
 TOKEN = "correct-horse-7Qz2mVb4x"
 GUARDED = Access(TOKEN)
@@ -20,6 +21,11 @@ def caller(**given: str | None) -> Caller:
         "host": "127.0.0.1:8400",
     }
     return Caller(**(members | given))  # type: ignore[arg-type]
+
+
+def refusal(found: Caller, access: Access) -> Problem | None:
+    told = proven(found, access)
+    return None if isinstance(told, str) else told
 
 
 def status(found: Caller, access: Access = OPEN) -> int | None:
@@ -103,3 +109,20 @@ def test_a_change_that_a_web_page_could_send_is_refused(method: str, kind: str) 
 @pytest.mark.parametrize("kind", ["application/json", "Application/JSON; charset=utf-8"])
 def test_a_change_is_sent_as_json(kind: str) -> None:
     assert status(caller(method="POST", content_type=kind)) is None
+
+
+class OneKey:
+    """Knows one key, which may call the API."""
+
+    def named(self, secret: str, scope: str) -> str | None:
+        return "ann" if (secret, scope) == ("busway_key", "admin") else None
+
+
+def test_the_name_of_a_caller_comes_from_its_credential() -> None:
+    access = Access(TOKEN, keys=OneKey())
+    names = [
+        proven(caller(authorization=given), one)
+        for given, one in ((RIGHT, access), ("Bearer busway_key", access), ("", OPEN))
+    ]
+    assert names == ["api-token", "ann", "anybody"]
+    assert status(caller(authorization="Bearer busway_other"), access) == 401

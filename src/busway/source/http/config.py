@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Protocol, Self
+from collections.abc import Callable, Collection, Sequence
+from typing import Literal, Protocol, Self
 
 import msgspec
 
 from busway.clock import Clock, SystemClock
 from busway.ports import Intake
 from busway.settings import Settings
+
+Reason = Literal["missing", "wrong"]
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +57,19 @@ class Unobserved:
         pass
 
 
+class Keys(Protocol):
+    """The keys as they are now, by the digests of their secrets."""
+
+    intake: Collection[bytes]
+    """Those that may send events."""
+    used: set[bytes]
+    """Where it is noted that one was used."""
+
+
+def _nobody_cares(reason: Reason, peer: str) -> None:
+    pass
+
+
 def _no_metrics() -> bytes:
     return b""
 
@@ -86,6 +101,12 @@ class IntakeConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Whether events are taken at all; where not, only health and metrics are served."""
     fallback: Callable[[], asyncio.Protocol] | None = None
     """Makes the protocol that takes over a connection for a path that is not the intake's."""
+    keys: Keys | None = None
+    """The keys that may send events; ``None`` where no key is asked for."""
+    own_names_only: bool = False
+    """Whether a browser must call this machine by a name that no page can bind to its address."""
+    refused: Callable[[Reason, str], object] = _nobody_cares
+    """Is told of each request without a valid key, and from which address it comes."""
     other: Callable[[], str] = str
     """Returns the URL of the API where it is elsewhere, and at the API's that of the intake."""
     clock: Clock = SystemClock()

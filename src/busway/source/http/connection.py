@@ -194,6 +194,8 @@ class Connection(asyncio.Protocol):
         self._queue.append(exchange)
         refusal = head.refusal or desk.refusal_for(head)
         if refusal is not None:
+            if refusal.status == 401:
+                desk.config.refused("wrong" if head.credential else "missing", self._peer)
             return self._turn_away(exchange, head, refusal)
         at, length = self._at, head.length
         if length is not None and at + length <= len(self._rest):
@@ -208,6 +210,11 @@ class Connection(asyncio.Protocol):
         if head.expects and len(self._queue) == 1 and self._transport is not None:
             self._transport.write(CONTINUE)
         return True
+
+    @property
+    def _peer(self) -> str:
+        found = None if self._transport is None else self._transport.get_extra_info("peername")
+        return str(found[0]) if found else ""
 
     def _turn_away(self, exchange: Exchange, head: Head, refusal: Refusal) -> bool:
         """Read over the body, or end the connection where that is too much or not worth it."""

@@ -13,7 +13,14 @@ from busway.source.http.config import IntakeConfig
 from busway.source.http.head import ALLOWED, Head, Heads
 from busway.source.http.large import Large
 from busway.source.http.parcel import Parcel, read_batch, read_either, read_lines, read_one
-from busway.source.http.problem import Refusal, body_too_large, draining, too_busy
+from busway.source.http.problem import (
+    Refusal,
+    body_too_large,
+    draining,
+    foreign_page,
+    no_key,
+    too_busy,
+)
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _ONE = Appended(accepted=1, duplicates=0)
@@ -101,10 +108,27 @@ class Desk:
             return None
         if self.draining:
             return draining()
+        return self._stranger(head) or self._too_busy(length)
+
+    def _too_busy(self, length: int) -> Refusal | None:
+        limits = self.limits
         if self.requests > limits.max_in_flight_requests:
             return too_busy("requests")
         if self.held_bytes and self.held_bytes + length > limits.max_in_flight_bytes:
             return too_busy("bytes")
+        return None
+
+    def _stranger(self, head: Head) -> Refusal | None:
+        """Say why whoever sends events may not."""
+        keys = self.config.keys
+        if keys is None:
+            rebound = head.by_foreign_name and self.config.own_names_only
+            return foreign_page() if rebound else None
+        if head.method != "POST":
+            return None
+        if head.credential not in keys.intake:
+            return no_key()
+        keys.used.add(head.credential)
         return None
 
     def crowded(self, size_bytes: int) -> bool:

@@ -9,10 +9,13 @@ from typing import Literal
 import httptools
 import msgspec
 
+from busway.credential import bearer, digest_of
+from busway.network import is_cross_site, is_own_name
 from busway.source.http.problem import (
     Refusal,
     bad_request,
     elsewhere,
+    foreign_page,
     no_events,
     not_allowed,
     not_found,
@@ -64,6 +67,10 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     content_type: str = ""
     attributes: tuple[tuple[str, bytes], ...] = ()
     """The ``ce-`` headers, without that prefix."""
+    credential: bytes = b""
+    """The digest of the bearer token, empty without one."""
+    by_foreign_name: bool = False
+    """A browser sends it, to a name that somebody else may have bound to this address."""
     refusal: Refusal | None = None
     """Why the request cannot be taken, as far as its head tells."""
 
@@ -179,9 +186,27 @@ def _judged(seen: _Collector, version: str) -> Head:
         content_type=seen.text("content-type"),
         attributes=tuple((key[3:], value) for key, value in seen.headers if key[:3] == "ce-"),
     )
+    head = _with_sender(head, seen)
+    if head.refusal is not None:
+        return head
     if expectation not in ("", "100-continue"):
         return _refused(head, _unexpected(expectation))
     return _routed(head, seen.text("content-encoding"))
+
+
+def _with_sender(head: Head, seen: _Collector) -> Head:
+    """Return a head with what it says about who sends it, refused where that is a foreign page."""
+    if head.route != "events":
+        return head
+    secret = bearer(seen.text("authorization"))
+    if secret:
+        head = msgspec.structs.replace(head, credential=digest_of(secret))
+    site, origins, host = seen.text("sec-fetch-site"), seen.values("origin"), seen.text("host")
+    if not (site or origins):
+        return head
+    if is_cross_site(site, seen.text("origin") if origins else None, host):
+        return _refused(head, foreign_page())
+    return msgspec.structs.replace(head, by_foreign_name=not is_own_name(host))
 
 
 def _routed(head: Head, coding: str) -> Head:

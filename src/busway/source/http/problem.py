@@ -111,6 +111,22 @@ def elsewhere(detail: str) -> Refusal:
     return Refusal(404, "not-here", "Not here", detail)
 
 
+def foreign_page() -> Refusal:
+    """Refuse what a web page of another origin had a browser send."""
+    detail = "a web page of another origin may not send events"
+    return Refusal(403, "forbidden", "Forbidden", detail)
+
+
+def no_key() -> Refusal:
+    """Refuse events that come without a key where one is asked for."""
+    detail = (
+        "events need a key here: send one with the scope intake as Authorization: Bearer …;"
+        " busway keys create --scope intake makes one"
+    )
+    headers = (("www-authenticate", 'Bearer realm="busway"'),)
+    return Refusal(401, "unauthorized", "Not authorized", detail, headers=headers)
+
+
 def not_allowed(method: str, path: str, allow: str) -> Refusal:
     detail = f"{path} takes {allow}, not {method}"
     return Refusal(405, "not-allowed", "Method not allowed", detail, headers=(("allow", allow),))

@@ -1,0 +1,173 @@
+"""Keys: named secrets that may do some things and no others. The ledger has their hashes alone."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Literal, Self
+
+import msgspec
+from msgspec import Raw
+
+from busway.actor import ANYBODY, API_TOKEN
+from busway.control.control import Control
+from busway.credential import digest_of, new_secret
+from busway.errors import Conflict, NotFound, SettingsError
+from busway.lane import Audit, Change
+from busway.ports import Ledger
+
+KEY = "key/"
+USED = "key-used/"
+Scope = Literal["intake", "admin"]
+SCOPES: tuple[Scope, ...] = ("intake", "admin")
+PREFIX = "busway_"
+"""What every key begins with, so that scanners for secrets find one that was published."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_TRIES = 100
+
+
+class Key(msgspec.Struct, frozen=True, kw_only=True):
+    """A key as it is kept: its ``digest`` is the SHA-256 of the secret, in hexadecimal digits."""
+
+    name: str
+    scopes: tuple[Scope, ...]
+    digest: str
+    created_at: datetime
+    created_by: str
+
+
+class KeyStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What people see of a key. ``used_at`` is when it was used last, to the minute."""
+
+    name: str
+    scopes: tuple[Scope, ...]
+    created_at: datetime
+    created_by: str
+    used_at: datetime | None = None
+
+    @classmethod
+    def of(cls, key: Key, used_at: datetime | None = None) -> Self:
+        return cls(
+            name=key.name,
+            scopes=key.scopes,
+            created_at=key.created_at,
+            created_by=key.created_by,
+            used_at=used_at,
+        )
+
+
+class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A key that is asked for: what it may do, and how it is called (``""``: by its scope)."""
+
+    scopes: tuple[str, ...]
+    name: str = ""
+    reason: str = ""
+
+
+class CreatedKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key that was made; its ``secret`` is shown this once and kept nowhere."""
+
+    key: KeyStatus
+    secret: str
+
+
+async def keys(ledger: Ledger) -> Sequence[Key]:
+    """Return all keys by name."""
+    found = (await ledger.get(KEY)).values()
+    return sorted((_decoded(one) for one in found), key=lambda key: key.name)
+
+
+async def key_statuses(ledger: Ledger) -> Sequence[KeyStatus]:
+    """Return what people see of all keys, by name."""
+    used = await used_at(ledger)
+    return [KeyStatus.of(one, used.get(one.name)) for one in await keys(ledger)]
+
+
+async def used_at(ledger: Ledger) -> Mapping[str, datetime]:
+    """Return by name when each key was used last, as far as that is kept."""
+    found = await ledger.get(USED)
+    return {
+        name.removeprefix(USED): msgspec.json.decode(value, type=datetime)
+        for name, value in found.items()
+    }
+
+
+async def create(control: Control, wanted: NewKey, who: str) -> CreatedKey:
+    """Make a key.
+
+    Raises :class:`SettingsError` for a name or a scope that a key cannot have, :class:`Conflict`
+    for a name that another one has.
+    """
+    scopes = _scopes(wanted.scopes)
+    ledger, secret, now = control.ledger, PREFIX + new_secret(), control.clock.now()
+    name = wanted.name or await _free_name(ledger, scopes[0])
+    if not _NAME.fullmatch(name) or name in (API_TOKEN, ANYBODY):
+        raise SettingsError(
+            f"a key cannot be called {name!r}; use up to 64 letters, digits, '.', '_' and '-'"
+        )
+    made = Key(
+        name=name, scopes=scopes, digest=digest_of(secret).hex(), created_at=now, created_by=who
+    )
+    shown = KeyStatus.of(made)
+    audit = Audit(now, who, "key create", _target(name), None, _image(shown), wanted.reason)
+    changes = [
+        Change(KEY + name, msgspec.json.encode(made), expected=None),
+        Change(USED + name, None),
+    ]
+    if not await ledger.change(changes, [audit]):
+        raise Conflict(f"there is a key {name!r} already; choose another name, or revoke it first")
+    return CreatedKey(key=shown, secret=secret)
+
+
+async def revoke(control: Control, name: str, who: str, reason: str = "") -> KeyStatus:
+    """Make a key worthless, within a second or two in every process.
+
+    Raises :class:`NotFound` if there is none of this name.
+    """
+    ledger = control.ledger
+    while True:
+        found = (await ledger.get(KEY + name)).get(KEY + name)
+        if found is None:
+            raise NotFound.named("key", name, [one.name for one in await keys(ledger)])
+        status = KeyStatus.of(_decoded(found), (await used_at(ledger)).get(name))
+        audit = Audit(
+            control.clock.now(), who, "key revoke", _target(name), _image(status), None, reason
+        )
+        changes = [Change(KEY + name, None, expected=found), Change(USED + name, None)]
+        if await ledger.change(changes, [audit]):
+            return status
+
+
+def _scopes(wanted: Sequence[str]) -> tuple[Scope, ...]:
+    known = {str(one): one for one in SCOPES}
+    for one in wanted:
+        if one not in known:
+            near = difflib.get_close_matches(one, known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise SettingsError(f"there is no scope {one!r}: give intake or admin{hint}")
+    if not wanted:
+        raise SettingsError("a key may do something: give scopes, like intake")
+    return tuple(known[one] for one in dict.fromkeys(wanted))
+
+
+async def _free_name(ledger: Ledger, scope: Scope) -> str:
+    taken = {one.name for one in await keys(ledger)}
+    names = (scope if number == 1 else f"{scope}-{number}" for number in range(1, _TRIES + 1))
+    found = next((name for name in names if name not in taken), None)
+    if found is None:
+        raise SettingsError("there are many keys already; give this one a --name")
+    return found
+
+
+def _decoded(value: bytes) -> Key:
+    return msgspec.json.decode(value, type=Key)
+
+
+def _target(name: str) -> str:
+    return f"key/{name}"
+
+
+def _image(status: KeyStatus) -> Raw:
+    return Raw(msgspec.json.encode(status))
