@@ -107,7 +107,7 @@ class _DeclarableType(msgspec.StructMeta):
         if holds_invalid([*arguments, *named.values()]):
             return Invalid()
         kind = cast(type, self)
-        name, signature = _called(kind), inspect.signature(kind)
+        name, signature = _called(kind), _signature(kind)
         mistakes = list(_call_mistakes(signature, arguments, named)) or list(
             _value_mistakes(kind, signature.bind(*arguments, **named).arguments)
         )
@@ -251,6 +251,11 @@ def _texts(value: object) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for one in value:
             yield from _texts(one)
+
+
+@functools.cache
+def _signature(kind: type) -> inspect.Signature:
+    return inspect.signature(kind)
 
 
 @functools.cache

@@ -70,14 +70,15 @@ class Postgres(DeclarableFunction, frozen=True):
         )
 
     async def open(self, supplies: Supplies) -> Destination:
-        if find_spec("asyncpg") is None:
-            raise SinkError(f"the postgres sink needs asyncpg; {installing('asyncpg')}")
+        self.check()
         # asyncpg is an extra: who does not use this sink need not have it.
         from busway.sink.postgres_destination import PostgresDestination  # noqa: PLC0415
 
         return PostgresDestination(self.relation())
 
     def check(self) -> None:
+        if find_spec("asyncpg") is None:
+            raise SinkError(f"the postgres sink needs asyncpg; {installing('asyncpg')}")
         self.relation()
 
     def relation(self) -> Relation:

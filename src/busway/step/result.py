@@ -18,6 +18,7 @@ import msgspec
 from busway.errors import EventError
 from busway.event import Event, snapshot
 from busway.exception_text import exception_text
+from busway.package import missing_module
 from busway.step.step import Failed, Produced, Results
 
 _FIXED = frozenset(
@@ -184,7 +185,10 @@ def failed(error: BaseException, took_s: float | None = None) -> Failed:
     """
     text = exception_text(error, _OWN)
     took_ms = None if took_s is None else round(took_s * 1000, 3)
-    return Failed(text.name, text.reason, text.traceback, took_ms)
+    shown = text.traceback
+    if type(error) is ModuleNotFoundError and error.name:
+        shown = f"{shown.rstrip()}\n{missing_module(error.name)}\n"
+    return Failed(text.name, text.reason, shown, took_ms)
 
 
 def as_event(cause: Event, result: object) -> Event:

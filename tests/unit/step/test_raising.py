@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -219,3 +220,13 @@ async def test_what_json_cannot_say_fails_between_two_steps(value: dict[str, Any
     (bad,) = await run_steps([Step(lambda event: value), Step(lambda event: event)], EVENTS[:1])
     assert isinstance(bad, Failed)
     assert bad.error == "EventError"
+
+
+async def test_a_module_that_a_step_misses_is_told_with_its_python() -> None:
+    def importing(event: Event) -> None:
+        import no_such_module_zq  # type: ignore[import-not-found]  # noqa: F401
+
+    (found,) = await run_steps([Step(importing)], EVENTS[:1])
+    assert isinstance(found, Failed)
+    assert found.reason == "No module named 'no_such_module_zq'", "the root cause names no machine"
+    assert f"in this Python, {sys.executable}; " in (found.traceback or "")
