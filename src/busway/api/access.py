@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any, Literal, Protocol, cast
 
 import msgspec
+from litestar.connection import ASGIConnection
 from litestar.enums import ScopeType
+from litestar.exceptions import NotAuthorizedException
+from litestar.handlers import BaseRouteHandler
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from busway.actor import ANYBODY, API_TOKEN
@@ -13,7 +16,6 @@ from busway.api.problem import PROBLEM_TYPE, Problem, problem
 from busway.credential import bearer, is_same_secret
 from busway.network import is_cross_site, is_loopback, is_own_name
 
-PREFIX = "/api/"
 _PROVEN = "busway.actor"
 _WITH_BODY = ("POST", "PUT", "PATCH")
 _BRING = (
@@ -88,7 +90,7 @@ def guarded(app: ASGIApp, access: Access) -> ASGIApp:
     """Return an app that answers for ``app`` to whoever may not call."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == ScopeType.HTTP and scope["path"].startswith(PREFIX):
+        if scope["type"] == ScopeType.HTTP and _is_api(scope["path"]):
             found = proven(_caller(scope), access)
             if isinstance(found, Problem):
                 await _refuse(await _slowed(found, scope, access.watch), send)
@@ -97,6 +99,12 @@ def guarded(app: ASGIApp, access: Access) -> ASGIApp:
         await app(scope, receive, send)
 
     return answer
+
+
+def let_in(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Refuse whoever came to a handler without having been let in, by whatever path."""
+    if _PROVEN not in connection.scope and not handler.opt.get("public"):
+        raise NotAuthorizedException(detail=_BRING)
 
 
 def proven_as(name: str, app: ASGIApp) -> ASGIApp:
@@ -112,6 +120,15 @@ def proven_as(name: str, app: ASGIApp) -> ASGIApp:
 def proven_name(scope: Scope) -> str:
     """Return the name that the caller has by its credential."""
     return str(dict(scope)[_PROVEN])
+
+
+def _is_api(path: str) -> bool:
+    """Say whether a path leads to the API, as the router reads it: many slashes are one.
+
+    >>> _is_api("/api/v1/status"), _is_api("//api///v1/status"), _is_api("/api"), _is_api("/apis")
+    (True, True, True, False)
+    """
+    return next(filter(None, path.split("/")), "") == "api"
 
 
 def _prove(scope: Scope, name: str) -> None:

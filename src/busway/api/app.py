@@ -32,7 +32,7 @@ from busway.api import (
     welcome,
     worker,
 )
-from busway.api.access import Access, guarded, proven_as, proven_name
+from busway.api.access import Access, guarded, let_in, proven_as, proven_name
 from busway.api.etag import tagging
 from busway.api.head import heading
 from busway.api.openapi import PREFIX, config
@@ -90,7 +90,7 @@ def routed(control: Callable[[], Control], stopping: asyncio.Event | None = None
             "who": Provide(who, sync_to_thread=False),
         },
         exception_handlers=HANDLERS,
-        guards=[known_parameters, body_given, without_nul],
+        guards=[let_in, known_parameters, body_given, without_nul],
         logging_config=None,
         openapi_config=config(version("busway")),
     )

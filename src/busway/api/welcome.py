@@ -15,7 +15,13 @@ themselves on the machine of the server (busway status); others take it from BUS
 """
 
 
-@get("/", include_in_schema=False, sync_to_thread=False, media_type=MediaType.TEXT)
+@get(
+    "/",
+    include_in_schema=False,
+    sync_to_thread=False,
+    media_type=MediaType.TEXT,
+    opt={"public": True},
+)
 def welcome() -> str:
     """Return the same text to everybody: it has nothing of this server's."""
     return TEXT

@@ -6,7 +6,7 @@ import asyncio
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import httpx
@@ -18,6 +18,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from api_client import api_of, api_on, problem
+from busway.api.app import routed
 from busway.api.etag import check_match, etag
 from busway.api.page import cursor_of
 from busway.control.access.slowdown import FIRST_S, FREE
@@ -165,6 +166,27 @@ async def test_a_node_without_a_token_answers_nobody(tmp_path: Path, path: str) 
     async with running(app(), tmp_path / "data", api_token="") as node, api_of(node) as api:
         for given in ("", "Bearer", TOKEN):
             problem(await api.get(path, headers={"authorization": given}), 401)
+
+
+@pytest.mark.parametrize("before", ["/", "//", "/api/v1//", "/%2f/", "/./", "/x/../"])
+async def test_no_way_of_writing_a_path_leads_around_the_token(tmp_path: Path, before: str) -> None:
+    async with running(app(), tmp_path / "data") as node:
+        for path in ("/api/v1/status", "/api/v1/openapi.json"):
+            for line in (f"{before}{path}", before + path.removeprefix("/api/v1/")):
+                reader, writer = await asyncio.open_connection("127.0.0.1", node.node.port)
+                writer.write(f"GET {line} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+                status = (await reader.readline()).split()[1]
+                assert status in (b"401", b"404"), line
+                writer.close()
+
+
+async def test_a_handler_that_nobody_guards_answers_nobody() -> None:
+    control = Control(log=MemoryLog(1), ledger=MemoryLedger())
+    transport = httpx.ASGITransport(cast(Any, routed(lambda: control)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        for path in ("/api/v1/status", "/api/v1/openapi.json"):
+            problem(await client.get(path), 401)
+        assert (await client.get("/")).status_code == 200
 
 
 @pytest.mark.parametrize(
