@@ -136,7 +136,8 @@ def _now(story: Story) -> Iterator[str]:
     """Yield what there is to do: of what is not done yet, or else of what no flow has delivered."""
     yield ""
     yield "now"
-    flows = [one for one in story.flows if one.state not in ("delivered", "filtered")]
+    done = ("delivered", "filtered")
+    flows = [one for one in story.flows if one.state not in done and one.advice != NOTHING]
     if not flows and not any(one.state == "delivered" for one in story.flows):
         flows = list(story.flows)
     for flow in flows:

@@ -156,8 +156,15 @@ def _show(one: Replay) -> None:
     typer.echo(f"{one.state}: {one.done:,} of {one.total:,} events ({_percent(one)}){left}")
     if one.note:
         typer.echo(one.note)
-    columns = ("delivered", "skipped", "filtered", "parked", "dead", "discarded")
-    as_table(columns, [[getattr(one, column) for column in columns]])
+    columns = ("delivered", "skipped", "filtered", "parked", "dead")
+    discarded = one.discarded - one.failed_again
+    row = [*(getattr(one, column) for column in columns), discarded, one.failed_again]
+    as_table((*columns, "discarded", "failed again"), [row])
+    if one.failed_again:
+        typer.echo(
+            f"{one.failed_again:,} failed again: they stay dead letters of the flow, with the new"
+            f" attempts (busway dead list --flow {one.flow})"
+        )
 
 
 def _percent(one: Replay) -> str:

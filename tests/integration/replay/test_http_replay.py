@@ -11,6 +11,8 @@ import msgspec
 import pytest
 
 from api_client import api_of, problem
+from busway.control.dead.letter import causes
+from busway.control.dead.selection import Selection
 from busway.control.flow.status import flow_statuses
 from busway.control.replay import operation as control
 from busway.control.steer import operation as steer
@@ -56,8 +58,13 @@ async def test_what_this_version_delivered_is_skipped(target: HttpTarget, tmp_pa
         found = await counted(node)
         assert (found.selected, found.landed, found.going) == (10, 9, 1)
         done = await replayed(node)
-        assert (done.skipped, done.dead, done.delivered) == (9, 1, 0)
+        assert (done.skipped, done.dead, done.delivered, done.failed_again) == (9, 0, 0, 1)
         assert len(target.taken) == 9
+        (letter,) = await node.troubles("f", state="dead")
+        assert [one.attempt for one in letter.failures] == [1, 1], "no second letter beside it"
+        (found_again,) = await causes(node.stores.ledger, Selection(), both=True)
+        (status,) = await flow_statuses(node.stores.log, node.stores.ledger)
+        assert (found_again.dead, found_again.parked) == (status.dead, status.parked) == (1, 0)
 
 
 async def test_another_version_sends_it_again_with_the_keys_of_the_first_time(

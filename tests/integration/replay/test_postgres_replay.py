@@ -194,6 +194,10 @@ async def test_its_dead_letters_are_its_own_and_can_be_redriven(
     async with running(shop(server), tmp_path) as node:
         await node.post(*(event(number, data={"bad": number == 3}) for number in range(10)))
         await node.until("f", delivered=9, dead=1)
+        (first,) = await node.troubles("f", state="dead")
+        place = (first.flow, first.partition, first.offset)
+        gone = Verdict(*place, first.attempts, "dead", "discarded", datetime.now(UTC), who="ann")
+        assert await node.stores.ledger.judge([gone]) == [True]
         done = await replayed(node, force=True)
         done = await reached(node, done.id, lambda one: one.dead == 1)
         with pytest.raises(Conflict, match="1 dead letters"):

@@ -17,6 +17,8 @@ def advice(story: FlowStory, id: str, place: str, *, runs: bool) -> str:
     """
     if story.state in ("parked", "waiting"):
         return _waits(story, _letter(story, place), runs=runs)
+    if story.state == "discarded" and story.replay:
+        return NOTHING
     past = f"busway replay start {quote(story.flow)} --id {quote(id)}"
     if story.why_not is not None and story.state == "filtered":
         rule = story.why_not.text

@@ -27,6 +27,8 @@ from busway.rule import Pattern
 
 SKIPPED = "replay/"
 """What comes before a replay's id and a partition in the name of how many events it skipped."""
+AGAIN = "again/"
+"""What comes before a replay's id in the name of how many dead letters of its flow failed again."""
 
 
 class Request(
@@ -51,7 +53,8 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     ``done`` of ``total`` events of the log have been passed, ``left_s`` is how long the others take
     at the speed of late. ``done`` is always the sum of ``delivered``, ``skipped`` (had landed
     before), ``filtered`` (not selected, not wanted by the rule, or by a step), ``parked``, ``dead``
-    and ``discarded``. ``note`` says why it does not go on.
+    and ``discarded``. Of these ``failed_again`` were dead letters of the flow before, which they
+    stay, with the new attempts. ``note`` says why it does not go on, or why nothing went.
     """
 
     id: str
@@ -69,6 +72,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     parked: int = 0
     dead: int = 0
     discarded: int = 0
+    failed_again: int = 0
     left_s: float | None = None
     note: str = ""
 
@@ -217,7 +221,7 @@ async def forget(control: Control, id: str, who: str) -> None:
             f"replay {id} has {found.parked} parked events and {found.dead} dead letters; redrive"
             f" or discard them first (`busway dead list --flow {name}`)"
         )
-    names = [jobs.JOB + id, *await control.ledger.get(f"{SKIPPED}{id}/")]
+    names = [jobs.JOB + id, again_name(id), *await control.ledger.get(f"{SKIPPED}{id}/")]
     before = Raw(msgspec.json.encode(found))
     audit = Audit(control.clock.now(), who, "replay forget", f"job/{id}", before)
     await control.ledger.remove_flow(name)
@@ -269,6 +273,17 @@ async def skipped(ledger: Ledger, id: str, partition: int | None = None) -> int:
     kept = await ledger.get(prefix)
     names = kept if partition is None else [name for name in kept if name == prefix]
     return sum(msgspec.json.decode(kept[name], type=int) for name in names)
+
+
+def again_name(id: str) -> str:
+    """Return the name under which is kept how many of a replay's events failed again."""
+    return f"{AGAIN}{id}"
+
+
+async def failed_again(ledger: Ledger, id: str) -> int:
+    """Return how many of a replay's events were dead letters of its flow, and failed again."""
+    kept = (await ledger.get(again_name(id))).get(again_name(id))
+    return 0 if kept is None else msgspec.json.decode(kept, type=int)
 
 
 def passed(lanes: Sequence[Lane]) -> int:
@@ -325,6 +340,7 @@ async def _standing(ledger: Ledger, job: Job, lanes: Mapping[str, Sequence[Lane]
         parked=counts.parked,
         dead=counts.dead,
         discarded=counts.discarded,
+        failed_again=min(counts.discarded, await failed_again(ledger, job.id)),
         left_s=(total - done) / per_s if job.state == "running" and per_s else None,
         note=job.error or told,
     )

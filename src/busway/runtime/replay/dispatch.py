@@ -16,6 +16,7 @@ from busway.lane import Lane
 from busway.ports import Log, Sink, Supplies
 from busway.runtime.hub import Assignment, Hub
 from busway.runtime.loop import Loop
+from busway.runtime.replay.again import FailedAgain
 from busway.runtime.replay.staff import Ground, Marks, Staff, engage
 from busway.runtime.signal import Signal
 
@@ -49,6 +50,7 @@ class Replays:
         self._lanes = lanes
         self._changed = Signal(hub.clock)
         self._ground = Ground(hub, log, file, supplies, self._changed.give, marks, self._is_mine)
+        self._again = FailedAgain(hub.ledger, hub.clock, self._is_mine)
         self._staffs: dict[str, Staff] = {}
         self._measured: dict[str, tuple[float, int]] = {}
         self.mine: Callable[[str], bool] = _every
@@ -78,7 +80,9 @@ class Replays:
     async def turn(self, loop: Loop) -> None:
         """Look after every replay, then wait."""
         found = await jobs.jobs(self._hub.ledger, "replay")
-        lanes = by_name(await self._hub.ledger.lanes()) if found else {}
+        every = await self._hub.ledger.lanes() if found else ()
+        await self._again.look(found, every)
+        lanes = by_name(every)
         for one in found:
             await self._attend(one, lanes.get(replay_name(one.flow, one.id), ()))
         for id in self._staffs.keys() - {one.id for one in found}:
