@@ -86,7 +86,7 @@ async def _measured(raws: list[bytes]) -> Callable[[], Any]:
         follow = Follow(stores.log, index)
         portion = cut(await follow.read(0, 0, 1 << 30), 0, 0, EVENTS)
         assert portion is not None
-        items, failed = await produce(flow, portion.wanted)
+        items, failed = await produce(flow, portion.wanted, str)
         lines = [encode(result) for item in items for result in item.results]
         assert len(lines) == EVENTS
         assert not failed
@@ -111,7 +111,7 @@ async def _cold(engine: Engine) -> float:
     while offset < BACKLOG:
         portion = cut(await follow.read(0, offset, 1 << 20), 0, offset, EVENTS)
         assert portion is not None
-        items, failed = await produce(flow, portion.wanted)
+        items, failed = await produce(flow, portion.wanted, str)
         lines = [encode(result) for item in items for result in item.results]
         assert not failed
         offset += len(lines)

@@ -20,7 +20,7 @@ from msgspec.structs import force_setattr
 from busway.attribute import CORE, is_json_type, problems
 from busway.clock import new_id
 from busway.errors import EventError
-from busway.json_text import encode_json
+from busway.json_text import check_keys, encode_json
 from busway.number import exact_decoder
 
 
@@ -304,11 +304,13 @@ def encode_members(members: Mapping[str, Any]) -> bytes:
     wrong = problems(present)
     if wrong:
         raise EventError("; ".join(wrong))
-    return _encoded(present)
+    return _encoded(present, check_keys)
 
 
-def _encoded(members: Mapping[str, Any]) -> bytes:
+def _encoded(members: Mapping[str, Any], check: Callable[[Any], None] | None = None) -> bytes:
     try:
+        if check is not None and type(members.get("data")) in _CHANGEABLE:
+            check(members["data"])
         return encode_json(members)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise EventError(f"the event cannot be written as JSON: {error}") from error

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from busway.json_text import encode_json
+from busway.json_text import SameKeys, check_keys, encode_json
 
 
 def circle() -> list[Any]:
@@ -28,6 +28,8 @@ def circle() -> list[Any]:
         object(),
         "\ud800",
         {(1, 2): 3},
+        {1: 2, "1": 3},
+        {1.5: 2, "1.5": 3},
     ],
 )
 def test_what_json_cannot_say_is_refused(value: object) -> None:
@@ -45,3 +47,14 @@ def test_what_json_cannot_say_is_refused(value: object) -> None:
 )
 def test_what_it_can_say_is_said(value: object, text: bytes) -> None:
     assert encode_json(value) == text
+
+
+@pytest.mark.parametrize("value", [{"a": [{1: 2, "1": 3}]}, [({"b": {2.5: 1, "2.5": 2}},)]])
+def test_keys_of_which_json_makes_one_are_found_at_any_depth(value: object) -> None:
+    with pytest.raises(SameKeys, match="are the same in JSON"):
+        check_keys(value)
+
+
+@pytest.mark.parametrize("value", [{"a": [{1: 2, "2": 3}]}, {1: {2: 3}}, [object()], {(1,): 2}])
+def test_other_keys_are_no_matter(value: object) -> None:
+    check_keys(value)

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from gc import is_tracked
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,7 @@ import msgspec
 from busway.errors import EventError
 from busway.event import Event, snapshot
 from busway.exception_text import exception_text
+from busway.json_text import SameKeys, check_keys
 from busway.package import missing_module
 from busway.step.step import Failed, Produced, Results
 
@@ -106,63 +108,21 @@ def taken(value: Any) -> object | None:
 
 
 def own(row: dict[Any, Any]) -> dict[Any, Any]:
-    """Return a copy of a dict that shares nothing with it that can be changed."""
-    try:
-        "".join(row)
-    except TypeError:
-        _check_keys(row)
-    if _FIXED.issuperset(map(type, row.values())):
+    """Return a copy of a dict that shares no list, dict or the like with it."""
+    if not is_tracked(row):  # the garbage collector knows that it holds nothing of that kind
         return row.copy()
     return {key: one if type(one) in _FIXED else _copied(key, one) for key, one in row.items()}
-
-
-def _check_keys(row: Mapping[Any, Any]) -> None:
-    """Refuse keys of which JSON would make the same text: one of the values would be lost."""
-    seen: dict[str, object] = {}
-    for key in row:
-        text = key if isinstance(key, str) else _as_key(key)
-        if text in seen:
-            raise EventError(f"the keys {seen[text]!r} and {key!r} are the same in JSON")
-        seen[text] = key
-
-
-def _check_quickly(value: object) -> None:
-    """Do so at the price of writing it as JSON, where all keys are texts, as they mostly are."""
-    try:
-        _with_text_keys(value)
-    except (TypeError, ValueError):
-        _check_tree(value)
-
-
-_with_text_keys = msgspec.json.Encoder(order="deterministic").encode
-"""Fails where a key is no text, which it could not order."""
-
-
-def _as_key(key: object) -> str:
-    try:
-        (text,) = msgspec.json.decode(msgspec.json.encode({key: None}))
-    except (TypeError, ValueError) as error:
-        raise EventError(f"a key must be text, not {type(key).__name__}: {key!r}") from error
-    return str(text)
-
-
-def _check_tree(value: object) -> None:
-    """Refuse a dict anywhere in a value that has keys of which JSON would make the same text."""
-    if isinstance(value, dict):
-        _check_keys(value)
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for one in value:
-            _check_tree(one)
 
 
 def _copied(key: object, value: Any) -> object:
     if type(value) is dict or type(value) is list:
         try:
-            _check_quickly(value)
+            check_keys(value)
             return msgspec.to_builtins(value, builtin_types=_KEPT)
         except RecursionError as error:
             raise EventError(f"{key!r} contains itself, or goes too deep") from error
+        except SameKeys as error:
+            raise EventError(f"{key!r}: {error}") from error
         except (TypeError, ValueError):
             pass  # there is something in it that only Python has
     try:
