@@ -36,6 +36,10 @@ UNLIMITED = -1
 _WHOLE = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
 _EXACT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?", re.ASCII)
 _UUID = re.compile(r"(\{)?[0-9a-f]{8}(-?)([0-9a-f]{4}\2){3}[0-9a-f]{12}(?(1)\})", re.ASCII | re.I)
+_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_CLOCK = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?(Z|[+-][0-9]{2}(:?[0-9]{2}(:[0-9]{2})?)?)?"
+_MOMENT = re.compile(rf"{_DAY}([T ]{_CLOCK})?", re.ASCII)
+_TIME = re.compile(_CLOCK, re.ASCII)
 _FINE = re.compile(r"[.,][0-9]{6}0*[1-9]", re.ASCII)
 _BOOLS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 _MOST_DIGITS, _MOST_SCALE = 131_072, 16_383
@@ -190,6 +194,8 @@ def _numeric(value: object, modifier: int) -> Decimal:
     number = _number(value)
     if not fits_numeric(number):
         raise BadValue("it is out of range")
+    if isinstance(value, str) and not number and number.is_signed():
+        raise BadValue("it has no negative zero")
     if modifier != UNLIMITED and number.is_finite():
         precision, scale = (modifier - 4) >> 16, (((modifier - 4) & 0x7FF) ^ 1024) - 1024
         if _places(number) > scale:
@@ -225,7 +231,9 @@ def _instant(value: object, modifier: int) -> datetime:
 
 def _local(value: object, modifier: int) -> datetime:
     moment = _moment(value)
-    moment = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    if moment.utcoffset():
+        raise BadValue("the offset would be lost; use timestamptz, or give it in UTC")
+    moment = moment.replace(tzinfo=None)
     return _fine(moment, moment.microsecond, modifier)
 
 
@@ -235,11 +243,14 @@ def _moment(value: object) -> datetime:
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day)  # noqa: DTZ001 (the caller adds one)
     if isinstance(value, str):
-        return datetime.fromisoformat(_microseconds(value))
+        return datetime.fromisoformat(_written(value, _MOMENT))
     raise BadValue("give a datetime, or text like 2026-01-31T12:00:00Z")
 
 
-def _microseconds(text: str) -> str:
+def _written(text: str, form: re.Pattern[str]) -> str:
+    """Return a date or a time that is written in the extended form of ISO 8601, to be read."""
+    if not form.fullmatch(text):
+        raise BadValue("write it like 2026-01-31, 12:00:00 or 2026-01-31T12:00:00Z")
     if _FINE.search(text):
         raise BadValue("it holds microseconds, and would lose digits")
     return text
@@ -255,8 +266,6 @@ def _fine(value: _T, microseconds: int, modifier: int) -> _T:
 def _date(value: object, _: int) -> date:
     if isinstance(value, date) and not isinstance(value, datetime):
         return value
-    if isinstance(value, str) and len(value) == 10:
-        return date.fromisoformat(value)
     moment = _moment(value)
     if moment.time() != time() or moment.utcoffset():
         raise BadValue("the time of day would be lost")
@@ -281,7 +290,7 @@ def _time_of(value: object) -> time:
     if isinstance(value, time):
         return value
     if isinstance(value, str):
-        return time.fromisoformat(_microseconds(value))
+        return time.fromisoformat(_written(value, _TIME))
     raise BadValue
 
 

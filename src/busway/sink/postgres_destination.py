@@ -9,7 +9,17 @@ from busway.ports import Load, Standing
 from busway.sink import postgres_position
 from busway.sink.bisect import Blame
 from busway.sink.position import advance, missed_offsets
-from busway.sink.postgres_error import CONFLICT, EXPECTED, STALE, blame, code, down, is_slow
+from busway.sink.postgres_error import (
+    CONFLICT,
+    EXPECTED,
+    STALE,
+    Severed,
+    blame,
+    code,
+    down,
+    is_slow,
+)
+from busway.sink.postgres_parts import Parts
 from busway.sink.postgres_relation import Relation
 from busway.sink.postgres_session import Session, Sessions
 from busway.sink.postgres_table import PostgresTable
@@ -31,14 +41,23 @@ class PostgresDestination:
         self._table = PostgresTable(to.schema, shapes, to.columns)
         self._sessions = Sessions(to.dsn, to.connections, to.timeout_s)
         self._prepared = False
+        self._severed: set[tuple[str, str, int]] = set()
+        """Lanes whose last load was lost with its connection."""
+        self._parts = Parts(self._attempts, self._ask, to.place)
 
     async def write(self, load: Load) -> Sequence[Outcome]:
         try:
-            return await self._attempts(load)
+            outcomes = await self._attempts(load)
         except Exception as error:
             self._prepared = False
             self._table.forget()
+            if isinstance(error, Severed):
+                if load.lane in self._severed:
+                    return await self._parts.write(load)
+                self._severed.add(load.lane)
             return [down(error, self._place)] * (len(load.items) or 1)
+        self._severed.discard(load.lane)
+        return outcomes
 
     async def landed(self, lane: tuple[str, str, int], offsets: Sequence[int]) -> Standing | Down:
         try:
@@ -48,6 +67,10 @@ class PostgresDestination:
                 )
         except EXPECTED as error:
             return down(error, self._place)
+
+    async def _ask(self) -> None:
+        async with self._sessions.transaction():
+            pass
 
     async def close(self) -> None:
         await self._sessions.close()

@@ -47,6 +47,10 @@ class SetUpError(Exception):
     """The table cannot be as the sink is declared; that loses nothing once it is mended."""
 
 
+class Severed(Exception):
+    """The connection was lost while a load was written; that it could be opened is known."""
+
+
 class RowDropped(Exception):
     """The table took a row without an error, and did not keep it."""
 
@@ -60,7 +64,7 @@ def blame(error: BaseException) -> Blame:
     error = first_cause(error)
     if isinstance(error, BadValue | RowDropped):
         return Blame.ROW
-    if is_lost(error) or isinstance(error, SetUpError):
+    if is_lost(error) or isinstance(error, SetUpError | Severed):
         return Blame.DESTINATION
     return _told(error) if isinstance(error, asyncpg.PostgresError) else Blame.UNCLEAR
 
@@ -131,7 +135,7 @@ def refusal(error: Exception, rows: Sequence[Row], column: str = "") -> Refusal:
 
 def down(error: BaseException, place: str) -> Down:
     """Return what an error that concerns the whole database means; ``place`` names it."""
-    error = first_cause(error)
+    error = first_cause(error.__cause__ or error if isinstance(error, Severed) else error)
     if isinstance(error, SetUpError):
         return Down(f"{place}: {error}", reachable=True)
     if isinstance(error, TimeoutError) and not isinstance(error, ConnectionError):
@@ -155,6 +159,7 @@ EXPECTED = (
     EOFError,
     TimeoutError,
     ssl.SSLError,
+    Severed,
     SetUpError,
 )
 """What can go wrong that is no bug."""

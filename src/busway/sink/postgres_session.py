@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from busway.patience import Patience
-from busway.sink.postgres_error import EXPECTED
+from busway.sink.postgres_error import EXPECTED, Severed, first_cause, is_lost
 from busway.sink.statement import quoted, statement
 
 CONNECT_S = 10.0
@@ -84,16 +84,24 @@ class Sessions:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
-        """Lend a session inside a transaction, committed at the end and undone by an error."""
+        """Lend a session inside a transaction, committed at the end and undone by an error.
+
+        Raises :class:`Severed` when its connection is lost under way.
+        """
         async with self._slots:
             session = await self._take()
+            begun = False
             try:
                 with self._patience.watching():
                     async with session.connection.transaction(isolation="read_committed"):
+                        begun = True
                         yield session
-            except BaseException:
+            except BaseException as error:
                 session.undone()
                 self._keep(session)
+                cause = first_cause(error)
+                if begun and is_lost(cause) and not isinstance(cause, TimeoutError):
+                    raise Severed(str(cause)) from cause
                 raise
             session.committed()
             self._keep(session)

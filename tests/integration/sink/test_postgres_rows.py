@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, IntEnum
@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import asyncpg
 import pytest
 
-from busway.outcome import DELIVERED, Down, Outcome, Rejected, Retry
+from busway.outcome import DELIVERED, Down, Outcome, Rejected, Retry, Untried
 from busway.sinks import postgres
 from postgres_server import PostgresServer
 from sink_load import KeptEvents, an_item, fresh
@@ -333,3 +333,36 @@ async def test_a_type_that_is_declared_wrong_loses_nothing(server: PostgresServe
     (outcome,) = await landed(server.dsn, {"id": 1, "a": 1}, columns={"a": "numbr"})
     assert isinstance(outcome, Down)
     assert 'type "numbr" does not exist; mend columns={…}' in outcome.reason
+
+
+async def test_rows_that_take_too_long_are_parked_and_the_rest_is_left_for_the_next_load(
+    server: PostgresServer, db: Db
+) -> None:
+    await db.execute(trigger("PERFORM pg_sleep(60)"))
+    given = [{"id": n, "a": 6 if n < 3 else n} for n in range(6)]
+    destination = await postgres(server.dsn, "t", "id", timeout="1s").open(KeptEvents())
+    load = fresh([an_item(n, row) for n, row in enumerate(given)])
+    outcomes = await destination.write(load)
+    assert [type(one) for one in outcomes] == [Retry, Retry, *[Untried] * 4]
+    rest = fresh([an_item(n, row) for n, row in enumerate(given)][2:], holes=[0, 1])
+    outcomes = await destination.write(rest)
+    await destination.close()
+    assert [type(one) for one in outcomes] == [Retry, *[type(DELIVERED)] * 3]
+
+
+@pytest.mark.parametrize("bad", [(2,), (0, 1), (4,), range(5)])
+async def test_a_row_that_ends_its_connection_is_found_and_parked(
+    server: PostgresServer, db: Db, bad: Collection[int]
+) -> None:
+    await db.execute(trigger("PERFORM pg_terminate_backend(pg_backend_pid())"))
+    given = [{"id": n, "a": 6 if n in bad else n + 10} for n in range(5)]
+    destination = await postgres(server.dsn, "t", "id").open(KeptEvents())
+    load = fresh([an_item(n, row) for n, row in enumerate(given)], holes=[5], end=7)
+    assert {type(one) for one in await destination.write(load)} == {Down}
+    outcomes = await destination.write(load)
+    assert [n for n, one in enumerate(outcomes) if isinstance(one, Retry)] == list(bad)
+    assert outcomes.count(DELIVERED) == 5 - len(bad)
+    await destination.close()
+    kept = await db.fetch('SELECT "offset" FROM busway_exception ORDER BY 1')
+    assert [row["offset"] for row in kept] == [*bad, 5]
+    assert await db.fetchval("SELECT position FROM busway_position") == 7
