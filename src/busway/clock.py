@@ -115,6 +115,15 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
+def arrival_time(clock: Clock) -> datetime:
+    """Return the time for what comes now, whichever is later: of the clock or of the machine's.
+
+    After the machine's clock was set forward it is that at once; after it was set back it does not
+    go back.
+    """
+    return clock.now() - min(clock.ahead(), timedelta(0))
+
+
 def uuid7(unix_ms: int, random: bytes) -> str:
     """Return a UUIDv7 (RFC 9562, section 5.7) of a time and 10 random bytes.
 

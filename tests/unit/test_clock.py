@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from busway.clock import SLEW, SystemClock
+from busway.clock import SLEW, SystemClock, arrival_time
 
 
 @pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="only on Linux are there two")
@@ -82,6 +82,15 @@ def test_how_far_it_is_ahead_of_the_calendar() -> None:
     assert clock.ahead() == HOUR
     clock.set_by = HOUR
     assert clock.ahead() == -HOUR
+
+
+def test_what_comes_is_dated_by_the_later_clock() -> None:
+    clock = SetClock()
+    clock.now()
+    clock.set_by = HOUR
+    assert arrival_time(clock) == clock.wall()
+    clock.set_by = -HOUR
+    assert arrival_time(clock) == clock.now() == AT
 
 
 def test_it_continues_from_before_a_restart() -> None:

@@ -12,7 +12,7 @@ import msgspec
 from busway.bus.group import Grouping
 from busway.bus.known import Known
 from busway.bus.recent import Recent, digests_of
-from busway.clock import Clock
+from busway.clock import Clock, arrival_time
 from busway.errors import StoreError, StoreFull
 from busway.event import Event
 from busway.exception_text import exception_line
@@ -194,7 +194,7 @@ class Appender:
 
     async def _append(self, drafts: Sequence[Draft]) -> None:
         if drafts:
-            self._known.appended(drafts, await self._log.append(drafts, self._clock.now()))
+            self._known.appended(drafts, await self._log.append(drafts, arrival_time(self._clock)))
 
     async def _make_certain(self) -> None:
         """Learn whether what failed before was stored, so that a repeat of it is recognised.

@@ -14,10 +14,12 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from busway.clock import AT_ONCE, LONGEST_SET, Clock
+from busway.clock import LONGEST_SET, Clock
 from busway.ports import Ledger
 
 CLOCK = "clock"
+_TOLERANCE = timedelta(seconds=2)
+"""What a time service may correct over days, while nothing runs."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _log = structlog.get_logger("busway")
 
@@ -65,7 +67,7 @@ async def expected_now(ledger: Ledger, clock: Clock, boot: str) -> datetime | No
         return None
     if note.boot and note.boot == boot:
         expected = note.time + timedelta(seconds=max(clock.monotonic() - note.at, 0.0))
-        return None if abs(now - expected) <= AT_ONCE else expected
+        return None if abs(now - expected) <= _TOLERANCE else expected
     return None if note.time <= now else note.time
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from busway.clock import Clock
+from busway.clock import Clock, arrival_time
 from busway.control.alert.observation import Disk, Reading
 from busway.control.flow.status import FlowStatus
 from busway.control.record import stuck_records
@@ -44,7 +44,7 @@ class Reader:
         kinds = {alert.kind for alert in alerts}
         await self.attend(alerts)
         return Reading(
-            at=self._clock.now(),
+            at=arrival_time(self._clock),
             flows=flows,
             log_bytes=await self._stores.log.size_bytes() if "log_size" in kinds else 0,
             disk=self._disk() if "disk_free" in kinds else None,

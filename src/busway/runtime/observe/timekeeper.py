@@ -13,6 +13,7 @@ from busway.ports import Ledger
 from busway.runtime.loop import Loop
 
 EVERY_S = 5.0
+NOTED_EVERY_S = 60.0
 _WORTH_A_WORD = timedelta(seconds=2)
 _log = structlog.get_logger("busway")
 
@@ -25,6 +26,7 @@ class Timekeeper:
         self._clock = clock
         self._notes = notes
         self._ahead = timedelta(0)
+        self._notes_at = clock.monotonic()
         self._boot = boot_id()
 
     async def turn(self, loop: Loop) -> None:
@@ -36,7 +38,8 @@ class Timekeeper:
                 "the clock was set: waits take as long as before, and times approach it slowly",
                 forward_s=round((before - ahead).total_seconds()),
             )
-        if self._notes():
+        if self._clock.monotonic() >= self._notes_at and self._notes():
             await note_time(self._ledger, self._clock, self._boot)
+            self._notes_at = self._clock.monotonic() + NOTED_EVERY_S
         with loop.idle():
             await self._clock.sleep(EVERY_S)
