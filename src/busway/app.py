@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 import structlog
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 from busway.bus.append import Appender
 from busway.clock import Clock, SystemClock
 from busway.control.control import Control
+from busway.control.replay.operation import file_name
 from busway.control.timekeeping import boot_id, continue_in_time
 from busway.delivery.care import Mark
 from busway.errors import SettingsError, StoreError
@@ -47,7 +49,7 @@ from busway.runtime.redrive import Redriver
 from busway.runtime.replay.dispatch import Replays
 from busway.runtime.upkeep import Retention, Upkeep
 from busway.settings import NO_PORT, Settings, api_address, needs_keys
-from busway.sink.jsonl import Jsonl
+from busway.sink.jsonl import JsonlInFolder
 from busway.source.http import IntakeConfig, IntakeServer, Limits
 from busway.telemetry import Metrics, merged
 
@@ -253,12 +255,16 @@ class Node:
             return await marked(self._stores.ledger) if unclean else None
 
         log, bus = self._stores.log, self._appender
-        replays = Replays(crew.hub, log, crew.assignments, Jsonl, bus, left)
+        replays = Replays(crew.hub, log, crew.assignments, self._file_named, bus, left)
         if self._shift is not None:
             duties = self._shift.duties
             replays.mine = lambda flow: duties.has(REPLAY + flow)
             self._shift.replayed = replays.delivered
         return replays
+
+    def _file_named(self, name: str) -> JsonlInFolder:
+        folder = self._settings.replay_dir or self._settings.data / "replays"
+        return JsonlInFolder(Path(folder).absolute(), file_name(name))
 
     def _crew_for(self, program: Program) -> Crew:
         hub = Hub(

@@ -89,6 +89,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The size at which the log takes no more (507); 0 for as much as the disk holds."""
     min_free_bytes: Size = 64 * 1024 * 1024
     """The free space on the disk below which the log takes no more (507)."""
+    replay_dir: str = ""
+    """The directory that replays into a file write to; if empty, replays in the data directory."""
     retention_age_s: Seconds = 7 * 86400.0
     """How long events that every lane has read are kept, in seconds."""
     retention_bytes: Size = 0

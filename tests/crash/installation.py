@@ -160,6 +160,7 @@ async def installed(
     common = {**os.environ, **variables, **servers.engine()}
     common |= {"BUSWAY_LOG_LEVEL": "info", "BUSWAY_PARTITIONS": str(PARTITIONS)}
     common["BUSWAY_API_TOKEN"] = TOKEN
+    common["BUSWAY_REPLAY_DIR"] = str(home)
     async with AsyncExitStack() as stack:
         intakes = [_intake(n, flows, home, common) for n in range(INTAKES)]
         workers: list[Member] = []

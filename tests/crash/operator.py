@@ -111,7 +111,7 @@ class Operator:
         if self._chance.random() < 0.3:
             file = self._home / f"replay-{len(self.files)}.jsonl"
             self.files.append(file)
-            wanted["into"] = str(file)
+            wanted["into"] = file.name
         await self._send(session, "POST", "replays", wanted)
 
     async def stop_or_resume(self, session: aiohttp.ClientSession) -> None:

@@ -60,7 +60,7 @@ class World:
         where = {"CRASH_HOME": str(home), "CRASH_URL": target.url, "CRASH_DSN": postgres.dsn}
         where["BUSWAY_API_TOKEN"] = TOKEN
         variables = os.environ | where | {"BUSWAY_DATA": str(home / "data")}
-        variables |= {"BUSWAY_LOG_LEVEL": "warning"}
+        variables |= {"BUSWAY_LOG_LEVEL": "warning", "BUSWAY_REPLAY_DIR": str(home)}
         how = ("--port", "0", *(("--workers", str(workers)) if workers else ()))
         self.server = Member(("run", str(FLOWS), *how), home / "server.log", variables)
         self._workers = workers

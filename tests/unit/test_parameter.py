@@ -30,7 +30,7 @@ WRONG_CALLS: list[tuple[Callable[..., Any], tuple[object, ...], dict[str, object
     (sinks.jsonl, (), {}, "jsonl: path is missing; give path=…"),
     (sinks.jsonl, ("a",), {"path": "b"}, "jsonl: path is given twice, by place and by name"),
     (sinks.console, ("x",), {}, "console: it got a positional value; it takes none: write name"),
-    (sinks.jsonl, ("a", "b"), {}, "jsonl: it got 2 positional values; only path can be given so"),
+    (sinks.jsonl, ("a", "b", "c"), {}, "jsonl: it got 3 positional values; only path, mode can"),
     (sinks.http, ("http://x",), {"timeot": 5}, "http: there is no parameter 'timeot'; did you"),
     (sinks.http, ("http://x",), {"xyz": 5}, "http: there is no parameter 'xyz'; there are: url, m"),
     (
@@ -186,7 +186,7 @@ def test_mistakes_before_an_exception_are_reported_with_it(tmp_path: Path) -> No
 
 def test_what_stands_for_a_wrong_call_goes_where_the_right_one_would() -> None:
     with noting() as mistakes:
-        made: Any = sinks.jsonl(any_call, any_call)  # type: ignore[call-arg]
+        made: Any = sinks.jsonl(any_call, "0600", any_call)  # type: ignore[call-arg]
         assert isinstance(made.name, Invalid)
         assert made(len) is len
         assert isinstance(alerts.breaker_open(destination=made), Invalid)

@@ -21,6 +21,7 @@ from busway.settings import Env, resolve
 from busway.sink import sqlite_position
 from busway.sink.declared import label
 from busway.sink.line_file import LineFile
+from busway.sink.new_file import PRIVATE, Mode, permissions
 from busway.sink.position import Place, advance, missed_offsets
 from busway.sink.sqlite_error import down
 from busway.sink.sqlite_file import FILES, SqliteFile
@@ -31,13 +32,15 @@ class Jsonl(DeclarableFunction, frozen=True):
     """A file of JSON lines that holds each event's results exactly once.
 
     What is committed of it is kept in ``<path>.busway``; whatever is behind that in the file is
-    left from a crash and cut off before the next line is written.
+    left from a crash and cut off before the next line is written. Both are made with the
+    permissions ``mode``, like ``"0640"``; by default only their owner may read them.
 
     >>> Jsonl("out/orders.jsonl").name
     'jsonl out/orders.jsonl'
     """
 
     path: str | Env
+    mode: Mode = PRIVATE
 
     @property
     def name(self) -> str:
@@ -53,21 +56,48 @@ class Jsonl(DeclarableFunction, frozen=True):
     async def open(self, supplies: Supplies) -> JsonlDestination:
         self.check()
         path = resolve(self.path)
-        destination = JsonlDestination(Path(path), FILES.take(f"{path}.busway"))
-        await destination.restore()
-        return destination
+        mode = permissions("jsonl", self.mode)
+        return await _opened(LineFile(Path(path), mode), FILES.take(f"{path}.busway", mode))
 
     def check(self) -> None:
         path = resolve(self.path)
         if not path or path.endswith("/"):
             raise SinkError(f"jsonl({path!r}): give the path of a file")
+        permissions("jsonl", self.mode)
+
+
+class JsonlInFolder(msgspec.Struct, frozen=True):
+    """A file of JSON lines by its name in a folder, for a name from outside: it is never a link."""
+
+    folder: Path
+    file: str
+
+    @property
+    def name(self) -> str:
+        return f"jsonl {self.file}"
+
+    @property
+    def keeps_positions(self) -> Literal[True]:
+        return True
+
+    async def open(self, supplies: Supplies) -> JsonlDestination:
+        await asyncio.to_thread(self.folder.mkdir, 0o700, parents=True, exist_ok=True)
+        path = (await asyncio.to_thread(self.folder.resolve)) / self.file
+        sidecar = FILES.take(f"{path}.busway", follow=False)
+        return await _opened(LineFile(path, follow=False), sidecar)
+
+
+async def _opened(file: LineFile, sidecar: SqliteFile) -> JsonlDestination:
+    destination = JsonlDestination(file, sidecar)
+    await destination.restore()
+    return destination
 
 
 class JsonlDestination:
     """Appends lines; the write lock of the sidecar database keeps other processes out."""
 
-    def __init__(self, path: Path, sidecar: SqliteFile) -> None:
-        self._file = LineFile(path)
+    def __init__(self, file: LineFile, sidecar: SqliteFile) -> None:
+        self._file = file
         self._sidecar = sidecar
         self._restored = False
 

@@ -7,21 +7,27 @@ from pathlib import Path
 
 import structlog
 
+from busway.sink.new_file import PRIVATE, make_file
+
 log = structlog.get_logger(__name__)
 
 
 class LineFile:
     """One file; every method may raise :class:`OSError`, and then nothing counts as written."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, mode: int = PRIVATE, *, follow: bool = True) -> None:
         self.path = path
+        self._mode = mode
+        self._follow = follow
+        self._flags = os.O_RDWR | (0 if follow else os.O_NOFOLLOW)
 
     def make(self) -> None:
         """Make the file, and the directories on the way to it, durable."""
-        if self.path.exists():
+        if self._follow and self.path.exists():
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.touch()
+        if not make_file(self.path, self._mode, follow=self._follow):
+            return
         directory = os.open(self.path.parent, os.O_RDONLY)
         try:
             os.fsync(directory)
@@ -33,13 +39,17 @@ class LineFile:
 
     def cut(self, committed: int) -> None:
         """Cut off what is behind the committed size, and nothing when the file is shorter."""
-        if self.size() > committed:
-            os.truncate(self.path, committed)
+        file = os.open(self.path, self._flags)
+        try:
+            if os.fstat(file).st_size > committed:
+                os.ftruncate(file, committed)
+        finally:
+            os.close(file)
 
     def append(self, lines: bytes, committed: int) -> int:
         """Append lines behind the committed size, durable when it returns the new size."""
         self.make()
-        file = os.open(self.path, os.O_RDWR)
+        file = os.open(self.path, self._flags)
         try:
             return self._append(file, lines, committed)
         finally:

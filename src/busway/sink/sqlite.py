@@ -18,6 +18,7 @@ from busway.settings import Env, resolve
 from busway.sink import sqlite_position
 from busway.sink.bisect import Span
 from busway.sink.declared import Columns, Key, check_table, column_types, key_columns, label
+from busway.sink.new_file import PRIVATE, Mode, permissions
 from busway.sink.position import Place, advance, missed_offsets
 from busway.sink.row import item_rows, plain_rows
 from busway.sink.shape import Naming, Shapes
@@ -36,7 +37,8 @@ class Sqlite(DeclarableFunction, frozen=True):
 
     Rows are dicts of column to value, upserted by ``key`` (a column, or several), inserted without
     one. ``create`` creates the table and adds columns from the data; ``columns`` gives such columns
-    a type of your choice. What was declared wrong raises :class:`SinkError` when it is opened.
+    a type of your choice. A file that is made has the permissions ``mode``, by default for its
+    owner alone. What was declared wrong raises :class:`SinkError` when it is opened.
     """
 
     path: str | Env
@@ -44,6 +46,7 @@ class Sqlite(DeclarableFunction, frozen=True):
     key: Key = None
     create: bool = False
     columns: Columns = None
+    mode: Mode = PRIVATE
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "key", key_columns(self.key))
@@ -65,13 +68,14 @@ class Sqlite(DeclarableFunction, frozen=True):
         path, key = resolve(self.path), key_columns(self.key)
         shapes = Shapes(self.table, key, self.create, Naming("SQLite", ascii_lower))
         table = SqliteTable(shapes, dict(column_types(self.columns)))
-        return SqliteDestination(FILES.take(path), table)
+        return SqliteDestination(FILES.take(path, permissions("sqlite", self.mode)), table)
 
     def check(self) -> None:
         path = resolve(self.path)
         if not path or path.startswith((":memory:", "file:")):
             raise SinkError(f"sqlite({path!r}): give the path of a database file")
         check_table("sqlite", self.table, key_columns(self.key))
+        permissions("sqlite", self.mode)
 
 
 class SqliteDestination:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,8 @@ from threading import Lock
 from typing import TypeVar
 
 import apsw
+
+from busway.sink.new_file import PRIVATE, make_file
 
 T = TypeVar("T")
 Work = Callable[[apsw.Connection], T]
@@ -23,8 +26,10 @@ class SqliteFile:
     The connection is opened at the first one, and again when the file has been replaced.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, mode: int = PRIVATE, *, follow: bool = True) -> None:
         self.path = path
+        self._mode = mode
+        self._follow = follow
         self.users = 0
         self._connection: apsw.Connection | None = None
         self._inode: tuple[int, int] | None = None
@@ -53,7 +58,7 @@ class SqliteFile:
     def _ready(self) -> apsw.Connection:
         if self._connection is None or self._inode != _inode(self.path):
             self._forget()
-            self._connection = _connect(self.path)
+            self._connection = _connect(self.path, self._mode, self._follow)
             self._inode = _inode(self.path)
         return self._connection
 
@@ -70,11 +75,14 @@ class SqliteFiles:
         self._open: dict[Path, SqliteFile] = {}
         self._lock = Lock()
 
-    def take(self, name: str) -> SqliteFile:
-        """Return the file at a path, to be given back once."""
+    def take(self, name: str, mode: int = PRIVATE, *, follow: bool = True) -> SqliteFile:
+        """Return the file at a path, to be given back once.
+
+        It is made with the permissions ``mode``; without ``follow`` it may not be a link.
+        """
         path = Path(name).absolute()
         with self._lock:
-            file = self._open.setdefault(path, SqliteFile(path))
+            file = self._open.setdefault(path, SqliteFile(path, mode, follow=follow))
             file.users += 1
             return file
 
@@ -91,8 +99,15 @@ FILES = SqliteFiles()
 """Sinks are opened one by one and must still share the thread of a file."""
 
 
-def _connect(path: Path) -> apsw.Connection:
-    connection = apsw.Connection(os.fspath(path))
+def _connect(path: Path, mode: int, follow: bool) -> apsw.Connection:
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+    if follow:
+        with contextlib.suppress(OSError):  # SQLite says what is in the way
+            make_file(path, mode)
+    else:
+        make_file(path, mode, follow=False)
+        flags |= apsw.SQLITE_OPEN_NOFOLLOW
+    connection = apsw.Connection(os.fspath(path), flags=flags)
     try:
         connection.set_busy_timeout(BUSY_MS)
         connection.pragma("synchronous", "FULL")

@@ -24,5 +24,5 @@ async def test_a_replay_goes_over_a_hole(tmp_path: Path, behind: int) -> None:
             await node.post(*(event(n) for n in range(10, 10 + behind)))
         await node.until("f", delivered=10 + behind, filtered=20, backlog=0)
         assert (await counted(node)).selected == 10 + behind
-        found = await replayed(node, into=str(tmp_path / "again.jsonl"), force=True)
+        found = await replayed(node, into="again.jsonl", force=True)
         assert (found.delivered, found.filtered, found.total) == (10 + behind, 20, 30 + behind)

@@ -156,7 +156,7 @@ async def test_it_waits_while_its_flow_is_paused(target: HttpTarget, tmp_path: P
         await steer.pause(node.node.control, flow, order)
         await node.until("f", state="paused")
         one = await begun(node, force=True)
-        into = await replayed(node, into=str(tmp_path / "beside.jsonl"))
+        into = await replayed(node, into="beside.jsonl")
         assert into.delivered == 10
         assert (await control.replay(node.node.control, one.id)).done == 0
         assert len(target.taken) == 10
@@ -252,7 +252,8 @@ async def test_over_the_api(target: HttpTarget, tmp_path: Path) -> None:
             "0:100",
         ),
         ({"flow": "f", "selection": {}}, 400, "selection"),
-        ({"flow": "f", "into": "out/"}, 400, "'out/' is no file"),
+        ({"flow": "f", "into": "out/"}, 400, "'out/' is not the name of a file"),
+        ({"flow": "f", "into": "/tmp/x.jsonl"}, 400, "is not the name of a file"),
         ({"flow": "f"}, 400, "nothing to replay"),
     ],
 )

@@ -217,11 +217,11 @@ async def test_into_a_file(server: PostgresServer, database: Connection, tmp_pat
     async with running(shop(server), tmp_path) as node:
         await node.post(*(event(number) for number in range(30)))
         await node.until("f", delivered=30)
-        into = str(tmp_path / "again.jsonl")
+        into = "again.jsonl"
         found = await counted(node, into=into)
         assert (found.selected, found.landed, found.going) == (30, None, 30)
         assert (await replayed(node, into=into)).delivered == 30
-        lines = (tmp_path / "again.jsonl").read_text().splitlines()
+        lines = (tmp_path / "replays" / "again.jsonl").read_text().splitlines()
         assert sorted(lines) == sorted(f'{{"n":{number}}}' for number in range(30))
         assert len(await numbers(database)) == 30
 

@@ -434,7 +434,7 @@ async def test_search_by_key_by_path_and_by_time(tmp_path: Path) -> None:
 async def test_a_replay_that_passed_it(tmp_path: Path) -> None:
     app = App("shop")
     app.flow("orders", to=jsonl(str(tmp_path / "o.jsonl")))
-    again = str(tmp_path / "again.jsonl")
+    again = "again.jsonl"
     async with running(app, tmp_path / "bus") as on:
         await on.post(event(1, "k"), event(2, "k"))
         await on.until("orders", delivered=2)

@@ -6,6 +6,7 @@ stands is what the ledger keeps of lanes: a cursor, counts, troubles.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -25,6 +26,10 @@ from busway.lane import Audit, Change, Counts, Lane, is_replay
 from busway.ports import Ledger
 from busway.rule import Pattern
 
+_FILE_NAME = re.compile(r"[\w@+=,()][\w@+=,() .-]*")
+_TAKEN = (".busway", "-wal", "-shm", "-journal")
+"""How the files end in which the positions of a file are kept."""
+_MOST_BYTES = 200
 SKIPPED = "replay/"
 """What comes before a replay's id and a partition in the name of how many events it skipped."""
 AGAIN = "again/"
@@ -36,8 +41,9 @@ class Request(
 ):
     """What to replay: which events of which flow, ``into`` which file (``None``: the flow's sink).
 
-    ``into`` is a path on the server, of a file of JSON lines. ``rate`` is like ``"100/s"``; without
-    one the flow's own rate holds for the replay. ``force`` loads again what has landed already.
+    ``into`` is the name of a file of JSON lines in the server's directory for replays. ``rate`` is
+    like ``"100/s"``; without one the flow's own rate holds for the replay. ``force`` loads again
+    what has landed already.
     """
 
     flow: str
@@ -151,9 +157,23 @@ def _check(request: Request) -> None:
                 f"{one.partition}:{one.start}-{end} are no offsets;"
                 " give PARTITION:FROM-TO, like 0:100-200"
             )
-    into = request.into
-    if into is not None and (not into or into.endswith("/") or "\0" in into):
-        raise BuswayError(f"{request.into!r} is no file; give a path, like again.jsonl")
+    if request.into is not None:
+        file_name(request.into)
+
+
+def file_name(text: str) -> str:
+    """Return the name of a file that a replay may write. Raises :class:`BuswayError`.
+
+    It is a name alone: where the file lies is for the server's settings to say.
+    """
+    shown = text if len(text) <= 100 else f"{text[:97]}..."
+    if not _FILE_NAME.fullmatch(text) or text.endswith(_TAKEN) or len(text.encode()) > _MOST_BYTES:
+        raise BuswayError(
+            f"into: {shown!r} is not the name of a file; give a name without a directory, like"
+            " again.jsonl: it is written to the server's BUSWAY_REPLAY_DIR, or else to replays in"
+            " its data directory"
+        )
+    return text
 
 
 async def spans_of(control: Control, request: Request) -> tuple[Span, ...]:

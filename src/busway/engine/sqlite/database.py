@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from functools import cache
@@ -58,6 +59,9 @@ def connect(path: Path, *, page_bytes: int = 0) -> apsw.Connection:
         raise StoreDamaged(f"{path} cannot be read and written; give this user its rights back")
     flags = _OPEN | (apsw.SQLITE_OPEN_CREATE if page_bytes else 0)
     try:
+        if page_bytes:  # for its owner alone; SQLite gives what lies beside it the same rights
+            with contextlib.suppress(OSError):
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = apsw.Connection(str(path), flags=flags)
         connection.set_busy_handler(Patience(_BUSY_S))
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
