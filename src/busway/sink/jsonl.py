@@ -21,7 +21,7 @@ from busway.settings import Env, resolve
 from busway.sink import sqlite_position
 from busway.sink.declared import label
 from busway.sink.line_file import LineFile
-from busway.sink.new_file import PRIVATE, Mode, permissions
+from busway.sink.new_file import Mode, permissions
 from busway.sink.position import Place, advance, missed_offsets
 from busway.sink.sqlite_error import down
 from busway.sink.sqlite_file import FILES, SqliteFile
@@ -40,7 +40,7 @@ class Jsonl(DeclarableFunction, frozen=True):
     """
 
     path: str | Env
-    mode: Mode = PRIVATE
+    mode: Mode = "0600"
 
     @property
     def name(self) -> str:

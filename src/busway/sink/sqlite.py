@@ -18,7 +18,7 @@ from busway.settings import Env, resolve
 from busway.sink import sqlite_position
 from busway.sink.bisect import Span
 from busway.sink.declared import Columns, Key, check_table, column_types, key_columns, label
-from busway.sink.new_file import PRIVATE, Mode, permissions
+from busway.sink.new_file import Mode, permissions
 from busway.sink.position import Place, advance, missed_offsets
 from busway.sink.row import item_rows, plain_rows
 from busway.sink.shape import Naming, Shapes
@@ -46,7 +46,7 @@ class Sqlite(DeclarableFunction, frozen=True):
     key: Key = None
     create: bool = False
     columns: Columns = None
-    mode: Mode = PRIVATE
+    mode: Mode = "0600"
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "key", key_columns(self.key))
