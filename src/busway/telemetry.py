@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from structlog.typing import EventDict, Processor
 
 from busway.exception_text import exception_line, exception_text
+from busway.printable import printable, printable_json, printable_lines
 from busway.redact import Redactor
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -36,7 +37,8 @@ def configure_log(log_format: str = "", level: str = "info", stream: TextIO | No
     ]
     plain = structlog.dev.plain_traceback  # no local variables: they may hold secrets
     tail: list[Processor] = [
-        structlog.dev.ConsoleRenderer(colors=target.isatty(), exception_formatter=plain)
+        _escaped,
+        structlog.dev.ConsoleRenderer(colors=target.isatty(), exception_formatter=plain),
     ]
     if not text:
         tail = [structlog.processors.JSONRenderer(serializer=_to_json)]
@@ -76,6 +78,17 @@ class _Redaction:
         return value if plain else self.redact(_to_text(value))
 
 
+def _escaped(_logger: object, _method: str, line: EventDict) -> EventDict:
+    """Escape what is not printable: what came from outside may be in a line."""
+    found: EventDict = {}
+    for name, value in line.items():
+        if name == "exception":
+            found[name] = printable_lines(_to_text(value))
+        else:
+            found[name] = printable(_to_text(value)) if isinstance(value, str | list) else value
+    return found
+
+
 def _exception(_logger: object, _method: str, line: EventDict) -> EventDict:
     """Put the traceback of ``exc_info`` into a line, whatever the exception is."""
     found = line.pop("exc_info", None)
@@ -98,7 +111,7 @@ class _Foreign(logging.Handler):
 
 
 def _to_json(value: object, **_: object) -> str:
-    return msgspec.json.encode(value, enc_hook=repr).decode()
+    return printable_json(msgspec.json.encode(value, enc_hook=repr).decode())
 
 
 def _to_text(value: object) -> str:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import typer
 
 from busway.cli.call import Call, calling
-from busway.cli.show import as_error, as_json, as_table
+from busway.cli.show import as_error, as_json, as_table, echo, echo_lines
 from busway.control.alert.record import AlertStatus
 from busway.control.alert.testing import Sent
 from busway.control.event.story import FlowStory, Story
@@ -41,7 +41,7 @@ def list_command(call: Call, context: typer.Context) -> None:
     if call.json:
         as_json({"items": found})
     elif not found:
-        typer.echo("No alert is declared; see app.alert(…) in the documentation.")
+        echo("No alert is declared; see app.alert(…) in the documentation.")
     else:
         as_table(("alert", "of", "state", "for", "what was found"), map(_row, found))
     raise typer.Exit(1 if any(one.state == "raised" for one in found) else 0)
@@ -109,9 +109,9 @@ def _takers(call: Call, sent: Sent, wait_s: float) -> Sequence[FlowStory]:
 
 
 def _print(sent: Sent, flows: Sequence[FlowStory]) -> None:
-    typer.echo(sent.text)
+    echo_lines(sent.text)
     if not flows:
-        typer.echo(
+        echo(
             "No flow takes it: declare one with"
             ' when={"type": [{"prefix": "busway.alert."}]}, to=smtp(…), chat(…) or http(…)'
         )

@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from busway.cli.call import Call, calling
-from busway.cli.show import as_json, as_table
+from busway.cli.show import as_json, as_table, echo
 from busway.control.audit import Entry
 
 _WIDTH = 80
@@ -36,7 +36,7 @@ def audit(
         as_json({"items": found})
         return
     if not found:
-        typer.echo("Nothing was changed.")
+        echo("Nothing was changed.")
         return
     rows = [
         (

@@ -16,7 +16,7 @@ import typer
 
 from busway.cli.ask import Ask, check
 from busway.cli.declare import Options, adding
-from busway.cli.show import as_json
+from busway.cli.show import as_json, echo
 from busway.errors import BuswayError
 from busway.settings import load_env_file, placed, unknown_settings
 
@@ -130,7 +130,7 @@ class Call:
 
             load_env_file(Path())
             for what in unknown_settings():
-                typer.echo(f"busway: warning: {what}", err=True)
+                echo(f"busway: warning: {what}", err=True)
             self._client = connect(placed(data=self._data, url=self._url))
         return self._client
 

@@ -16,7 +16,7 @@ from busway.cli.dead_filter import Filter, check_flow, filtering
 from busway.cli.dead_show import print_causes, print_letter
 from busway.cli.edit import edited
 from busway.cli.failure import Refused
-from busway.cli.show import as_json, as_table
+from busway.cli.show import as_json, as_table, echo
 from busway.control.dead.letter import Cause, Letter, LetterDetail, parse_place
 from busway.errors import BuswayError, NotFound
 
@@ -51,7 +51,7 @@ def list_command(call: Call, filter: Filter, limit: Limit = 100) -> None:
         return
     if not letters:
         check_flow(call, filter.params)
-        typer.echo("No dead letters.")
+        echo("No dead letters.")
         return
     rows = [
         (one.place, one.id, one.attempts, f"{one.since:%F %T}", one.fingerprint, _error(one))
@@ -79,7 +79,7 @@ def groups_command(call: Call, filter: Filter, limit: Limit = 100) -> None:
         print_causes(found, cut=len(found) >= min(limit, 1_000))
     else:
         check_flow(call, filter.params)
-        typer.echo("No dead letters and no parked events.")
+        echo("No dead letters and no parked events.")
 
 
 @app.command("show")
@@ -116,13 +116,13 @@ def edit_command(
     answer, letter = _read(call, places[0])
     text = _edited(letter) if file is None else _text(file)
     if text is None:
-        typer.echo("Nothing was changed.")
+        echo("Nothing was changed.")
         return
     put = call.put(f"{_path(places[0])}/event", _compact(text), match=answer.etag)
     if call.json:
         put.print()
     else:
-        typer.echo(f"{places[0]} is edited; `busway dead redrive {places[0]}` gives it to its flow")
+        echo(f"{places[0]} is edited; `busway dead redrive {places[0]}` gives it to its flow")
 
 
 class _Causes(msgspec.Struct):

@@ -13,7 +13,7 @@ from busway.cli.ask import segment
 from busway.cli.call import Answer, Call, calling
 from busway.cli.dead_filter import Deal, check_flow, dealing, patching
 from busway.cli.job import print_job
-from busway.cli.show import as_json
+from busway.cli.show import as_json, echo, echo_lines
 from busway.control.dead.patch import Preview
 from busway.control.dead.redrive import Refusal
 from busway.control.job import Job
@@ -176,9 +176,9 @@ def _preview(call: Call, selection: Any, source: str, shown: int) -> _Tried:
 
 def _print_preview(found: _Tried) -> None:
     for one in found.items:
-        typer.echo(one.diff if one.effect == "changed" else f"{one.place}: {one.error}")
+        echo_lines(one.diff if one.effect == "changed" else f"{one.place}: {one.error}")
     counts = f"{found.changed:,} changed, {found.unchanged:,} unchanged, {found.failed:,} failed"
-    typer.echo(f"{counts}. Nothing is changed yet: --apply does it.")
+    echo(f"{counts}. Nothing is changed yet: --apply does it.")
 
 
 def _tell(call: Call, answer: Answer, what: str, wait: bool) -> None:
@@ -188,16 +188,16 @@ def _tell(call: Call, answer: Answer, what: str, wait: bool) -> None:
         as_json(msgspec.structs.replace(taken, job=job))
         return
     if job is None:
-        typer.echo(f"{taken.done:,} {what}")
+        echo(f"{taken.done:,} {what}")
         for one in taken.left:
-            typer.echo(f"left: {one.place}: {one.error}")
+            echo(f"left: {one.place}: {one.error}")
     elif job.state == "running":
         total = "" if job.total is None else f"{job.total:,} letters, "
-        typer.echo(f"job {job.id}: {total}{job.rate or 'as fast as it goes'}")
+        echo(f"job {job.id}: {total}{job.rate or 'as fast as it goes'}")
         if not taken.served:
-            typer.echo("no server runs on this data: it begins when one does")
+            echo("no server runs on this data: it begins when one does")
     else:
-        typer.echo(f"{job.done:,} {what} (job {job.id} is {job.state}) {job.error}".rstrip())
+        echo(f"{job.done:,} {what} (job {job.id} is {job.state}) {job.error}".rstrip())
 
 
 def _waited(call: Call, job: Job) -> Job:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import msgspec
-import typer
 
-from busway.cli.show import as_table
+from busway.cli.show import as_table, echo, echo_json, echo_lines
 from busway.control.dead.letter import Cause, LetterDetail
 from busway.outcome import Failure
 
@@ -28,13 +27,13 @@ def print_causes(causes: Sequence[Cause], *, cut: bool) -> None:
         for one in causes
     ]
     as_table(("dead", "parked", "fingerprint", "flow", "last", "cause"), rows)
-    typer.echo()
+    echo()
     examples = [(one.fingerprint or "-", one.example, _reason(one)) for one in causes]
     as_table(("fingerprint", "example", "its last failure"), examples)
-    typer.echo()
+    echo()
     dead, parked = sum(one.dead for one in causes), sum(one.parked for one in causes)
     first = f"The first {len(causes):,} groups: " if cut else ""
-    typer.echo(f"{first}{dead:,} dead, {parked:,} parked{_ADVICE if parked else ''}")
+    echo(f"{first}{dead:,} dead, {parked:,} parked{_ADVICE if parked else ''}")
 
 
 _ADVICE = " (parked events have attempts left and are tried again)"
@@ -48,13 +47,13 @@ def _reason(cause: Cause) -> str:
 def print_letter(found: LetterDetail) -> None:
     """Print a dead letter whole: its payload, and every attempt."""
     letter = found.letter
-    typer.echo(f"{letter.place}  {letter.id}  {letter.state} since {letter.since:%F %T}")
+    echo(f"{letter.place}  {letter.id}  {letter.state} since {letter.since:%F %T}")
     if letter.fingerprint:
-        typer.echo(f"cause {letter.fingerprint}: {letter.cause}")
-    typer.echo(msgspec.json.format(bytes(found.event), indent=2).decode())
+        echo(f"cause {letter.fingerprint}: {letter.cause}")
+    echo_json(msgspec.json.format(bytes(found.event), indent=2))
     for run in runs(found.failures):
-        typer.echo(_attempts(run))
-        typer.echo(run[-1].traceback or "", nl=False)
+        echo(_attempts(run))
+        echo_lines(run[-1].traceback or "", nl=False)
 
 
 def runs(failures: Sequence[Failure]) -> Iterator[Sequence[Failure]]:

@@ -12,7 +12,7 @@ from busway.cli.call import Call, calling
 from busway.cli.declare import Options, adding
 from busway.cli.event_timeline import print_story
 from busway.cli.moment import BACK, moment
-from busway.cli.show import as_json, as_table
+from busway.cli.show import as_json, as_table, echo
 from busway.control.event.story import Story
 from busway.control.log.search import SeenEvent
 from busway.errors import BuswayError
@@ -102,7 +102,7 @@ def event(
     _list(call, found)
     if not call.json:
         more = " or more" if len(found) == _MOST_LISTED else ""
-        typer.echo(f"{len(found)}{more} events fit: `busway event ID` tells the story of one")
+        echo(f"{len(found)}{more} events fit: `busway event ID` tells the story of one")
 
 
 def _tell(call: Call, id: str, source: str | None) -> None:
@@ -133,7 +133,7 @@ def events(call: Call, asked: Asked, limit: Most = 20) -> None:
     if found or call.json:
         _list(call, found)
     else:
-        typer.echo("No such event is in the log.")
+        echo("No such event is in the log.")
 
 
 def _row(one: SeenEvent) -> tuple[object, ...]:

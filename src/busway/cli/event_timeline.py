@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import msgspec
-import typer
 
 from busway.cli.dead_show import runs
+from busway.cli.show import echo
 from busway.control.event.advice import NOTHING
 from busway.control.event.story import Deed, FlowStory, Landed, Relative, Story
 from busway.outcome import Failure
@@ -29,7 +29,7 @@ _MARKS = {
 def print_story(story: Story) -> None:
     """Print all of a story."""
     for line in (*_head(story), *_flows(story.flows), *_family(story), *_now(story)):
-        typer.echo(line)
+        echo(line)
 
 
 def _head(story: Story) -> Iterator[str]:

@@ -10,7 +10,7 @@ import typer
 from busway.cli.ask import segment
 from busway.cli.call import Call, Every, calling
 from busway.cli.look import print_flows
-from busway.cli.show import as_json, as_table
+from busway.cli.show import as_json, as_table, echo
 from busway.control.flow.detail import FlowDetail
 from busway.control.flow.status import FlowStatus
 
@@ -34,7 +34,7 @@ def _show_list(call: Call) -> None:
     if call.json:
         as_json({"items": found})
     elif not found:
-        typer.echo("No flow has run here yet.")
+        echo("No flow has run here yet.")
     else:
         as_table(
             ("flow", "in/s", "out/s", "backlog", "waiting", "dead", "destination"), map(_row, found)
@@ -73,11 +73,11 @@ def show_command(call: Call, name: str) -> None:
         return
     found = answer.read(FlowDetail)
     print_flows([found.status])
-    typer.echo()
-    typer.echo(f"declared  {found.place}")
-    typer.echo(f"rule      {msgspec.json.encode(found.rule).decode()}")
-    typer.echo(f"steps     {', '.join(found.steps) or '-'}")
-    typer.echo()
+    echo()
+    echo(f"declared  {found.place}")
+    echo(f"rule      {msgspec.json.encode(found.rule).decode()}")
+    echo(f"steps     {', '.join(found.steps) or '-'}")
+    echo()
     rows = [
         (one.partition, one.start, one.cursor, one.end, one.end - one.cursor) for one in found.lanes
     ]

@@ -9,7 +9,7 @@ import typer
 
 from busway.cli.ask import segment
 from busway.cli.call import Answer, Call, calling
-from busway.cli.show import as_json, as_table
+from busway.cli.show import as_json, as_table, echo
 from busway.control.job import Job
 
 app = typer.Typer(invoke_without_command=True)
@@ -30,7 +30,7 @@ def list_command(call: Call, context: typer.Context) -> None:
     if call.json:
         as_json({"items": found})
     elif not found:
-        typer.echo("No jobs.")
+        echo("No jobs.")
     else:
         _table(found)
 

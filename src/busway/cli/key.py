@@ -8,7 +8,7 @@ import typer
 
 from busway.cli.ask import segment
 from busway.cli.call import Call, calling
-from busway.cli.show import as_json, as_table
+from busway.cli.show import as_json, as_table, echo
 from busway.control.access.key import CreatedKey, KeyStatus, NewKey
 
 app = typer.Typer(invoke_without_command=True)
@@ -34,7 +34,7 @@ def list_command(call: Call, context: typer.Context) -> None:
     if call.json:
         as_json({"items": found})
     elif not found:
-        typer.echo("No keys.")
+        echo("No keys.")
     else:
         rows = [
             (
@@ -61,8 +61,8 @@ def create_command(call: Call, scope: Scopes, name: Called = "", reason: Reason 
         answer.print()
         return
     made = answer.read(CreatedKey)
-    typer.echo(f"key {made.key.name} ({', '.join(made.key.scopes)}), shown only now:")
-    typer.echo(made.secret)
+    echo(f"key {made.key.name} ({', '.join(made.key.scopes)}), shown only now:")
+    echo(made.secret)
 
 
 @app.command("revoke")
@@ -76,4 +76,4 @@ def revoke_command(call: Call, name: Name, reason: Reason = "") -> None:
     if call.json:
         answer.print()
     else:
-        typer.echo(f"key {answer.read(KeyStatus).name} is revoked")
+        echo(f"key {answer.read(KeyStatus).name} is revoked")

@@ -8,6 +8,7 @@ import typer
 
 from busway.cli.ask import segment
 from busway.cli.call import Call, calling
+from busway.cli.show import echo
 from busway.control.flow.lifecycle import Removal, Renamed, Renaming
 
 Reason = Annotated[str, typer.Option("--reason", help="Kept in the audit trail.")]
@@ -26,7 +27,7 @@ def rename(call: Call, old: str, new: str, reason: Reason = "") -> None:
         answer.print()
     else:
         found = answer.read(Renamed)
-        typer.echo(f"Flow {found.before} is called {found.name} now.")
+        echo(f"Flow {found.before} is called {found.name} now.")
 
 
 @calling
@@ -50,7 +51,7 @@ def remove(
         answer.print()
         return
     lost = answer.read(Removal)
-    typer.echo(
+    echo(
         f"Flow {lost.flow} is removed; given up with it: a backlog of {lost.backlog:,},"
         f" {lost.parked:,} parked, {lost.dead:,} dead events,"
         f" {lost.replaying:,} that were to be replayed."

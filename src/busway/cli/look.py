@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import typer
 
 from busway.cli.call import Call, Every, calling
-from busway.cli.show import as_error, as_table
+from busway.cli.show import as_error, as_table, echo, echo_lines
 from busway.cli.worker import print_workforce
 from busway.control.flow.status import FlowStatus
 from busway.control.overview import Checked, Overview
@@ -37,21 +37,22 @@ def _show_status(call: Call) -> None:
         print_flows(found.flows, found.replays)
         for one in found.stuck:
             if not one.flow:
-                typer.echo(f"\nstuck: {one.text}")
+                echo()
+                echo(f"stuck: {one.text}")
         if found.workforce != Workforce():
-            typer.echo()
+            echo()
             print_workforce(found.workforce)
 
 
 def print_flows(statuses: Sequence[FlowStatus], replays: Sequence[Replay] = ()) -> None:
     """Print where the events of flows and replays are, and how their destinations do."""
     if not statuses:
-        typer.echo("No flow has run here yet.")
+        echo("No flow has run here yet.")
         return
     counts = [(one.name, *(getattr(one, column) for column in COLUMNS)) for one in statuses]
     counts += [_of_replay(one) for one in replays]
     as_table(("flow", *COLUMNS), counts)
-    typer.echo()
+    echo()
     states = [(one.name, one.state, one.destination, _why(one)) for one in statuses]
     as_table(("flow", "state", "destination", ""), states)
 
@@ -89,5 +90,5 @@ def check(call: Call) -> None:
     if call.json:
         answer.print()
     else:
-        typer.echo("\n".join(found.faults) or "Every event is in exactly one place.")
+        echo_lines("\n".join(found.faults) or "Every event is in exactly one place.")
     raise typer.Exit(0 if found.ok else 1)

@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from busway.cli.call import Json
-from busway.cli.show import as_error, as_json
+from busway.cli.show import as_error, as_json, echo
 from busway.errors import BuswayError, EventError
 from busway.rule import Pattern
 
@@ -31,7 +31,7 @@ def match(pattern: Given, event: Given, json: Json = False) -> None:
     if json:
         as_json({"matches": mismatch is None, "why_not": mismatch})
     else:
-        typer.echo("yes" if mismatch is None else f"no: {mismatch}")
+        echo("yes" if mismatch is None else f"no: {mismatch}")
     raise typer.Exit(0 if mismatch is None else 1)
 
 

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from typing import Protocol
 
 import msgspec
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.progress import TimeRemainingColumn as Remaining
 
+from busway.cli.show import echo, echo_json
 from busway.control.move.mover import Plan, Report, Step
 
 _TOLD_EVERY_S = 2.0
@@ -74,7 +74,7 @@ class _Lines:
         if self._json:
             as_line({"step": step, "done": done, "total": total})
             return
-        typer.echo(f"{step}: {done:,} of {total:,}", err=True)
+        echo(f"{step}: {done:,} of {total:,}", err=True)
 
     def _is_soon(self, step: Step, done: int, total: int) -> bool:
         same = self._told is not None and self._told[0] == step
@@ -86,7 +86,7 @@ class _Lines:
 
 def as_line(value: object) -> None:
     """Print a value as one line of JSON."""
-    typer.echo(msgspec.json.encode(value))
+    echo_json(msgspec.json.encode(value))
 
 
 def show_plan(plan: Plan, json: bool) -> None:
@@ -94,14 +94,14 @@ def show_plan(plan: Plan, json: bool) -> None:
     if json:
         as_line({"plan": plan})
         return
-    typer.echo(
+    echo(
         f"from  {plan.origin}\nto    {plan.to} ({_STANDS[plan.target]})\n"
         f"      {plan.events:,} events in {plan.partitions} partitions, {_size(plan.bytes)}\n"
         f"      {plan.lanes:,} lanes, {plan.parked:,} parked events, {plan.dead:,} dead letters\n"
         f"      {plan.records:,} records of the ledger in all"
     )
     if plan.why:
-        typer.echo(plan.why)
+        echo(plan.why)
 
 
 def show_report(report: Report, json: bool) -> None:
@@ -111,14 +111,14 @@ def show_report(report: Report, json: bool) -> None:
         return
     plan = report.plan
     if plan.target == "moved":
-        typer.echo(f"{plan.origin} was moved to {plan.to} already; nothing is left to do.")
+        echo(f"{plan.origin} was moved to {plan.to} already; nothing is left to do.")
         return
     for one in report.partitions:
-        typer.echo(
+        echo(
             f"partition {one.partition}: {one.base:,}..{one.end:,}, checksum {one.checksum}, the"
             " same in both"
         )
-    typer.echo(
+    echo(
         f"Moved {plan.events:,} events and {report.records:,} records to {plan.to}, and checked"
         f" them: every event is in exactly one place.\n"
         f"{plan.origin} is marked as moved; run your flows with --engine from now on."

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from busway.cli.show import echo
 from busway.errors import BuswayError
 
 
@@ -31,8 +32,8 @@ def new(
         text = source.read_text(encoding="utf-8").replace("{{name}}", called)
         target = directory / _target_name(source.name)
         target.write_text(text, encoding="utf-8")
-        typer.echo(f"wrote {target}")
-    typer.echo(f"next: cd {directory} && busway run flows.py")
+        echo(f"wrote {target}")
+    echo(f"next: cd {directory} && busway run flows.py")
 
 
 def _target_name(name: str) -> str:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from busway.cli.ask import segment
 from busway.cli.call import Call, calling
 from busway.cli.replay_request import requesting
-from busway.cli.show import as_json, as_table
+from busway.cli.show import as_json, as_table, echo
 from busway.control.replay.count import Counted
 from busway.control.replay.operation import Replay, Request
 
@@ -50,7 +50,7 @@ def start_command(
     elif call.json:
         answer.print()
     else:
-        typer.echo(f"Replay {found.id} has begun: {found.total:,} events to look at.")
+        echo(f"Replay {found.id} has begun: {found.total:,} events to look at.")
 
 
 def _count(call: Call, request: Request) -> None:
@@ -60,12 +60,12 @@ def _count(call: Call, request: Request) -> None:
         return
     found = answer.read(Counted)
     landed = "?" if found.landed is None else f"{found.landed:,}"
-    typer.echo(f"{found.total:>12,} events in reach")
-    typer.echo(f"{found.selected:>12,} of them selected")
-    typer.echo(f"{landed:>12} of those have landed already")
-    typer.echo(f"{found.going:>12,} would go through the flow")
+    echo(f"{found.total:>12,} events in reach")
+    echo(f"{found.selected:>12,} of them selected")
+    echo(f"{landed:>12} of those have landed already")
+    echo(f"{found.going:>12,} would go through the flow")
     if found.note:
-        typer.echo(found.note)
+        echo(found.note)
 
 
 @app.command("list")
@@ -81,7 +81,7 @@ def list_command(call: Call) -> None:
     elif found:
         _table(found)
     else:
-        typer.echo("No replays.")
+        echo("No replays.")
 
 
 @app.command("show")
@@ -131,7 +131,7 @@ def forget_command(call: Call, id: Id) -> None:
     if call.json:
         as_json({"forgotten": id})
     else:
-        typer.echo(f"Replay {id} is forgotten.")
+        echo(f"Replay {id} is forgotten.")
 
 
 def _change(call: Call, id: str, what: str) -> None:
@@ -152,16 +152,16 @@ def _table(found: Sequence[Replay]) -> None:
 
 def _show(one: Replay) -> None:
     left = "" if one.left_s is None else f", about {one.left_s:,.0f} s left"
-    typer.echo(f"replay {one.id} of {one.flow}, by {one.who}, at {one.created_at:%F %T}")
-    typer.echo(f"{one.state}: {one.done:,} of {one.total:,} events ({_percent(one)}){left}")
+    echo(f"replay {one.id} of {one.flow}, by {one.who}, at {one.created_at:%F %T}")
+    echo(f"{one.state}: {one.done:,} of {one.total:,} events ({_percent(one)}){left}")
     if one.note:
-        typer.echo(one.note)
+        echo(one.note)
     columns = ("delivered", "skipped", "filtered", "parked", "dead")
     discarded = one.discarded - one.failed_again
     row = [*(getattr(one, column) for column in columns), discarded, one.failed_again]
     as_table((*columns, "discarded", "failed again"), [row])
     if one.failed_again:
-        typer.echo(
+        echo(
             f"{one.failed_again:,} failed again: they stay dead letters of the flow, with the new"
             f" attempts (busway dead list --flow {one.flow})"
         )
@@ -202,5 +202,5 @@ def _followed(call: Call, begun: Replay, tell: Callable[[Replay], None]) -> Repl
             if found.state != "running" or not call.client.live:
                 break
     except KeyboardInterrupt:
-        typer.echo(f"It goes on: busway replay show {begun.id}", err=True)
+        echo(f"It goes on: busway replay show {begun.id}", err=True)
     return found

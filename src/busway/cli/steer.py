@@ -12,6 +12,7 @@ from busway.cli.ask import segment
 from busway.cli.call import Answer, Call, calling
 from busway.cli.declare import REQUIRED, Options, adding
 from busway.cli.moment import AHEAD, moment
+from busway.cli.show import echo
 from busway.control.steer.view import Steered
 from busway.errors import BuswayError
 
@@ -128,14 +129,14 @@ def tell(call: Call, answer: Answer) -> None:
     state, name = found.state, found.controls.name
     until = "" if state.until is None else f" until {state.until.astimezone():%F %T %Z}"
     why = f": {state.reason}" if state.reason else ""
-    typer.echo(f"{name} is {_WORDS.get(state.state, state.state)}{until}{why}")
+    echo(f"{name} is {_WORDS.get(state.state, state.state)}{until}{why}")
     asked = found.controls.throttle
     if asked is not None:
         parts = ("rate", asked.rate), ("concurrency", asked.concurrency)
         held = " and ".join(f"{what} {value}" for what, value in parts if value is not None)
-        typer.echo(f"{name} is held to {held}, by {asked.who} since {asked.since:%F %T} UTC")
+        echo(f"{name} is held to {held}, by {asked.who} since {asked.since:%F %T} UTC")
     if not call.client.live:
-        typer.echo("Nothing runs here now: it holds from the next start on.")
+        echo("Nothing runs here now: it holds from the next start on.")
 
 
 _WORDS = {"window": "in a maintenance window"}

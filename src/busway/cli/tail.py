@@ -10,6 +10,7 @@ import typer
 
 from busway.cli.call import Call, calling
 from busway.cli.moment import BACK, moment
+from busway.cli.show import echo, echo_json
 from busway.cli.sse import Message, messages
 from busway.control.log.tail import Skipped, Tailed
 from busway.event import event_of
@@ -41,10 +42,10 @@ def tail(
     wanted = {"flow": flow, "pattern": pattern, "type": type, "from": first, "limit": count}
     for message in _followed(call, wanted):
         if call.json:
-            typer.echo(message.data)
+            echo_json(message.data)
         elif message.event == "skipped":
             skipped = msgspec.json.decode(message.data, type=Skipped)
-            typer.echo(f"… {skipped.events:,} events of partition {skipped.partition} skipped")
+            echo(f"… {skipped.events:,} events of partition {skipped.partition} skipped")
         else:
             _print(msgspec.json.decode(message.data, type=Tailed))
 
@@ -60,7 +61,7 @@ def _followed(call: Call, wanted: dict[str, Any]) -> Iterator[Message]:
 def _print(one: Tailed) -> None:
     event = event_of(bytes(one.event))
     key = f" key={event.key}" if event.key else ""
-    typer.echo(
+    echo(
         f"{one.appended_at:%F %T} {one.partition}/{one.offset} {event.type} {event.id} "
         f"from {event.source}{key} {_data(event.data)}"
     )

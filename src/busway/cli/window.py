@@ -9,7 +9,7 @@ import typer
 
 from busway.cli.ask import segment
 from busway.cli.call import Call
-from busway.cli.show import as_json, as_table
+from busway.cli.show import as_json, as_table, echo
 from busway.cli.steer import Way, steering, tell
 from busway.control.steer.view import WindowStatus
 
@@ -53,7 +53,7 @@ def list_command(call: Call, way: Way) -> None:
     if call.json:
         as_json({"items": found.items})
     elif not found.items:
-        typer.echo(f"{way.name} has no windows.")
+        echo(f"{way.name} has no windows.")
     else:
         columns = ("id", "of", "begins", "lasts", "zone", "next", "")
         as_table(columns, map(_row, found.items))

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-import typer
-
 from busway.cli.call import Call, Every, calling
-from busway.cli.show import as_table
+from busway.cli.show import as_table, echo
 from busway.control.workforce import WorkerStatus, Workforce
 
 
@@ -28,7 +26,7 @@ def _show(call: Call) -> None:
         return
     found = answer.read(Workforce)
     if not found.workers and not found.unworked:
-        typer.echo("One process works all lanes here.")
+        echo("One process works all lanes here.")
     print_workforce(found)
 
 
@@ -37,7 +35,7 @@ def print_workforce(found: Workforce) -> None:
     if found.workers:
         as_table(("worker", "state", "last beat", "duties", "lanes"), map(_row, found.workers))
     if found.unworked:
-        typer.echo(f"Nobody works: {', '.join(found.unworked)}")
+        echo(f"Nobody works: {', '.join(found.unworked)}")
 
 
 def _row(one: WorkerStatus) -> tuple[object, ...]:

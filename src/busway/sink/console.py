@@ -10,6 +10,7 @@ from busway.json_text import encode_json
 from busway.outcome import DELIVERED, Down, Outcome, Rejected
 from busway.parameter import DeclarableFunction
 from busway.ports import Item, Landing, Load, Supplies
+from busway.printable import printable
 
 
 class Console(DeclarableFunction, frozen=True):
@@ -57,15 +58,11 @@ class ConsoleDestination:
 def _lines(flow: str, item: Item) -> Iterator[str]:
     for result in item.results:
         if isinstance(result, Event):
-            yield f"{flow}  {_clean(result.type)}  {_clean(result.id)}  {_json(result.data)}\n"
+            who = f"{printable(result.type)}  {printable(result.id)}"
+            yield f"{flow}  {who}  {_json(result.data)}\n"
         else:
-            yield f"{flow}  {_clean(item.event.type)}  {_json(result)}\n"
+            yield f"{flow}  {printable(item.event.type)}  {_json(result)}\n"
 
 
 def _json(value: object) -> str:
-    return _clean(encode_json(value).decode())
-
-
-def _clean(text: str) -> str:
-    """Keep what came from outside from steering the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return printable(encode_json(value).decode())

@@ -1,0 +1,21 @@
+"""Commands print through one module, which escapes what comes from outside."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import busway.cli
+
+PRINTS = re.compile(r"typer\.(?:echo|secho)\(|sys\.std(?:out|err)\.write|rich\.print")
+OWN = {"show.py": 3, "main.py": 1, "call.py": 1}
+"""Where it is the output's edge itself, the version, and what clears the screen."""
+
+
+def test_only_the_edge_prints() -> None:
+    folder = Path(busway.cli.__file__).parent
+    found = {
+        path.name: len(PRINTS.findall(path.read_text("utf-8"))) for path in folder.glob("*.py")
+    }
+    printing = {name: count for name, count in found.items() if count}
+    assert printing == OWN, "print by echo, echo_lines, echo_json, as_table of busway.cli.show"
