@@ -294,7 +294,7 @@ def _of_text(name: str, text: str) -> Iterator[str]:
             text.split("#", maxsplit=1)[0].split("?", maxsplit=1)[0].rstrip("/").rpartition("/")[2]
         )
     text = text.rpartition("#")[2]
-    if name == "status" and text.isdigit():
+    if (name == "status" and text.isdigit()) or text == "about:blank":
         return
     if _CODE.fullmatch(text) and len(text) <= _LONGEST_CODE:
         yield _as_code(text)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from urllib.parse import quote
@@ -43,8 +44,20 @@ def list_command(call: Call, context: typer.Context) -> None:
     elif not found:
         echo("No alert is declared; see app.alert(…) in the documentation.")
     else:
-        as_table(("alert", "of", "state", "for", "what was found"), map(_row, found))
+        as_table(("alert", "of", "state", "for", "what was found"), _rows(found))
     raise typer.Exit(1 if any(one.state == "raised" for one in found) else 0)
+
+
+def _rows(found: Sequence[AlertStatus]) -> Iterator[tuple[object, ...]]:
+    """Yield a row for each alert; what is clear of one that is watched for many is one row."""
+    clear = Counter(one.name for one in found if one.state == "clear")
+    for one in found:
+        if one.state != "clear" or clear[one.name] == 1:
+            yield _row(one)
+        elif clear[one.name]:
+            what = "flows" if one.flow else "destinations"
+            yield one.name, f"{clear[one.name]} {what}", "clear", "-", "(--json shows each)"
+            clear[one.name] = 0
 
 
 def _row(status: AlertStatus) -> tuple[object, ...]:

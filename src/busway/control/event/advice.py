@@ -15,10 +15,11 @@ def advice(story: FlowStory, id: str, place: str, *, runs: bool) -> str:
 
     ``runs`` is whether something works the flows now.
     """
+    filtered = story.state == "waiting" and story.why_not is not None
+    if filtered or (story.state == "discarded" and story.replay):
+        return NOTHING
     if story.state in ("parked", "waiting"):
         return _waits(story, _letter(story, place), runs=runs)
-    if story.state == "discarded" and story.replay:
-        return NOTHING
     past = f"busway replay start {quote(story.flow)} --id {quote(id)}"
     if story.why_not is not None and story.state == "filtered":
         rule = story.why_not.text
@@ -47,11 +48,7 @@ def _letter(story: FlowStory, place: str) -> str:
 
 
 def _waits(story: FlowStory, letter: str, *, runs: bool) -> str:
-    if not story.declared:
-        return f"it waits, and no program has flow {story.flow} now: start one that has it"
-    if not runs:
-        return "it waits, and no server runs here: start it with `busway run`"
-    held = _held(story)
+    held = _held(story, runs=runs)
     if held:
         return held
     if story.behind is not None:
@@ -64,8 +61,12 @@ def _waits(story: FlowStory, letter: str, *, runs: bool) -> str:
     )
 
 
-def _held(story: FlowStory) -> str:
+def _held(story: FlowStory, *, runs: bool) -> str:
     """Return what ends a hold of the flow, if there is one."""
+    if not story.declared:
+        return f"it waits, and no program has flow {story.flow} now: start one that has it"
+    if not runs:
+        return "it waits, and no server runs here: start it with `busway run`"
     word, text, flow = story.held_state, story.held, quote(story.flow)
     match word:
         case "paused":

@@ -31,6 +31,7 @@ def told(state: State, id: str = "o-1", *, runs: bool = True, **more: Any) -> st
         ),
         ("parked", {"behind": "o-0"}, "earlier event of its key: see `busway event o-0`"),
         ("waiting", {}, "nothing to do; `busway status`"),
+        ("waiting", {"why_not": WHY, "held": "refused", "held_state": "down"}, "nothing to do"),
         ("waiting", {"declared": False}, "no program has flow orders now"),
         ("waiting", {"held": "paused by ann", "held_state": "paused"}, "`busway resume orders`"),
         (
