@@ -67,19 +67,19 @@ def _held(story: FlowStory, *, runs: bool) -> str:
         return f"it waits, and no program has flow {story.flow} now: start one that has it"
     if not runs:
         return "it waits, and no server runs here: start it with `busway run`"
-    word, text, flow = story.held_state, story.held, quote(story.flow)
-    match word:
-        case "paused":
-            whose = " --destination" if "destination paused" in text else ""
-            return f"it waits ({text}); to go on: `busway resume {flow}{whose}`"
-        case "window":
-            return f"it waits until the window closes ({text}); or `busway window skip {flow}`"
-        case "gone":
-            where = f"`busway resume {flow} --destination`"
-            return (
-                f"it waits for {story.destination} ({text}); when that takes events again: {where}"
-            )
-        case "down":
-            return f"it waits for {story.destination} ({text}), which is called again by itself"
-        case _:
-            return ""
+    return _HELD.get(story.held_state, "").format(
+        text=story.held,
+        flow=quote(story.flow),
+        whose=" --destination" if "destination paused" in story.held else "",
+        destination=story.destination,
+    )
+
+
+_HELD = {
+    "paused": "it waits ({text}); to go on: `busway resume {flow}{whose}`",
+    "window": "it waits until the window closes ({text}); or `busway window skip {flow}`",
+    "gone": "it waits for {destination} ({text}); when that takes events again:"
+    " `busway resume {flow} --destination`",
+    "down": "it waits for {destination} ({text}), which is called again by itself",
+    "stuck": "it waits, as the work of the flow fails again and again ({text}): mend that",
+}
