@@ -97,9 +97,9 @@ class PostgresTable:
         if self._shapes.create:
             await self._grow(session, part)
         problems = self._shapes.unknown(part, self._columns)
-        problems |= self._unsuitable(without(part, problems))
-        await self._write(session, self._chunks(flat(without(part, problems))))
-        return problems
+        chunks, unsuitable = self._suitable(without(part, problems))
+        await self._write(session, chunks)
+        return problems | unsuitable
 
     async def undone(self, session: Session) -> None:
         """Learn that what was written last was undone: also columns that were added for it."""
@@ -189,21 +189,19 @@ class PostgresTable:
             }
         )
 
-    def _unsuitable(self, batch: Sequence[Rows]) -> Problems:
-        """Return the items with values that their columns cannot hold."""
+    def _suitable(self, batch: Sequence[Rows]) -> tuple[list[Chunk], Problems]:
+        """Return what is to be written, without the items whose values columns cannot hold."""
         try:
-            self._chunks(flat(batch))
+            return self._chunks(flat(batch)), {}
         except BadValue:
             pass
-        else:
-            return {}
         problems: Problems = {}
         for rows in batch:
             try:
                 self._chunks(rows.rows)
             except BadValue as error:
                 problems[rows.index] = Rejected("bad value", str(error))
-        return problems
+        return self._chunks(flat(without(batch, problems))), problems
 
     def _chunks(self, rows: Iterable[Row]) -> list[Chunk]:
         return [self._chunk(run) for run in layers(rows, self._shapes.key)]

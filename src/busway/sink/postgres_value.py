@@ -104,8 +104,10 @@ def column_type(values: Iterable[object]) -> str:
 def needs_numeric(column: Column, value: object) -> bool:
     """Say whether a column of whole numbers must become ``numeric`` to hold a value."""
     room = INTS.get(column.kind)
+    if room is None or type(value) is int:
+        return room is not None and value not in room
     value = as_plain(value)
-    if room is None or isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return False
     if isinstance(value, Decimal) and not fits_numeric(value):
         return False

@@ -11,10 +11,14 @@ from busway.sink.bisect import Bisection, Blame, Span, judged
 from busway.sink.row import Row, Rows, flat, runs
 from busway.sink.shape import Problems, Shapes, without
 from busway.sink.sqlite_error import RolledBack, RowDropped, SetUpError, blame, refusal
-from busway.sink.sqlite_value import BadValue, Column, affinity, column_type, held, tuples
+from busway.sink.sqlite_value import BadValue, Column, affinity, column_type, tuples
 from busway.sink.statement import listed, quoted, statement
 
 _GENERATED = {2: "is generated", 3: "is generated"}
+
+
+Chunk = tuple[tuple[str, ...], Sequence[Sequence[object]]]
+"""Names of columns, and rows of their values."""
 
 
 class SqliteTable:
@@ -37,16 +41,16 @@ class SqliteTable:
         Raises :class:`RolledBack` when SQLite has undone the transaction.
         """
         self._read_columns(connection)
-        if not self._shapes.fit(rows, self._columns):
-            return False
         connection.execute("SAVEPOINT busway")
         try:
-            self._write(connection, rows)
+            fit = self._shapes.fit(rows, self._columns)
+            for names, values in self._chunks(rows) if fit else ():
+                self._insert_all(connection, names, values)
         except Exception as error:
             _undo(connection, error)
             return False
         connection.execute("RELEASE busway")
-        return True
+        return fit
 
     def land(
         self, connection: apsw.Connection, batch: Sequence[Rows], failed: dict[Span, Exception]
@@ -95,10 +99,11 @@ class SqliteTable:
         if self._shapes.create:
             self._grow(connection, part)
         problems = self._shapes.unknown(part, self._columns)
-        problems |= self._unsuitable(without(part, problems))
-        self._write(connection, flat(without(part, problems)))
+        chunks, unsuitable = self._suitable(without(part, problems))
+        for names, values in chunks:
+            self._insert_all(connection, names, values)
         connection.execute("RELEASE busway")
-        return problems
+        return problems | unsuitable
 
     def _probe(self, connection: apsw.Connection) -> None:
         """Raise an error when no row at all can be written."""
@@ -150,24 +155,27 @@ class SqliteTable:
             self._execute(connection, "table_create", definitions=", ".join(definitions))
         self._read_columns(connection)
 
-    def _unsuitable(self, batch: Sequence[Rows]) -> Problems:
-        """Return the items with values that their columns would not hold as they are."""
+    def _suitable(self, batch: Sequence[Rows]) -> tuple[list[Chunk], Problems]:
+        """Return what is to be written, without the items whose values columns would change."""
+        try:
+            return self._chunks(flat(batch)), {}
+        except BadValue:
+            pass
         problems: Problems = {}
         for rows in batch:
             try:
-                for row in rows.rows:
-                    for name, value in row.items():
-                        if column := self._columns.get(self._fold(name)):
-                            held(column, [value])
+                self._chunks(rows.rows)
             except BadValue as error:
                 problems[rows.index] = Rejected(error.error, str(error))
-        return problems
+        return self._chunks(flat(without(batch, problems))), problems
 
-    def _write(self, connection: apsw.Connection, rows: Iterable[Row]) -> None:
+    def _chunks(self, rows: Iterable[Row]) -> list[Chunk]:
+        chunks: list[Chunk] = []
         for run in runs(rows):
-            names = [name for name in run.columns if self._fold(name) in self._columns]
+            names = tuple(name for name in run.columns if self._fold(name) in self._columns)
             columns = [self._columns[self._fold(name)] for name in names]
-            self._insert_all(connection, tuple(names), tuples(run, columns, names))
+            chunks.append((names, tuples(run, columns, names)))
+        return chunks
 
     def _insert_all(
         self,
