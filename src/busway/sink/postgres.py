@@ -23,7 +23,7 @@ from busway.sink.declared import (
     label,
     seconds,
 )
-from busway.sink.postgres_relation import Relation
+from busway.sink.postgres_relation import LONGEST_NAME, Relation
 
 
 class Postgres(DeclarableFunction, frozen=True):
@@ -92,6 +92,9 @@ class Postgres(DeclarableFunction, frozen=True):
         check_table("postgres", self.table, key)
         if not self.schema or "\0" in self.schema:
             raise SinkError(f"postgres(schema={self.schema!r}): give the name of a schema")
+        for name in (self.schema, self.table, *key):
+            if len(name.encode("utf-8", "replace")) > LONGEST_NAME:
+                raise SinkError(f"postgres: PostgreSQL takes {LONGEST_NAME} bytes, not {name!r}")
         check_count("postgres", "connections", self.connections)
         return Relation(
             dsn,

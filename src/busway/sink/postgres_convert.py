@@ -20,6 +20,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from busway.json_text import encode_json
+from busway.sink.postgres_relation import LONGEST_NAME
 from busway.sink.row import is_float
 
 _T = TypeVar("_T")
@@ -30,7 +31,6 @@ INT64 = range(-(2**63), 2**63)
 INTS = {"int2": range(-(2**15), 2**15), "int4": range(-(2**31), 2**31), "int8": INT64}
 TEXTS = frozenset({"text", "varchar", "bpchar", "citext", "name"})
 _OIDS = frozenset({"oid", "xid", "cid"})
-_LONGEST_NAME = 63
 UNLIMITED = -1
 """The modifier of a type that was declared without one."""
 _WHOLE = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
@@ -122,7 +122,7 @@ def _text(kind: str, modifier: int, value: object) -> str:
         most = modifier - 4
         if len(text.rstrip(" ") if kind == "bpchar" else text) > most:
             raise BadValue(f"it has {len(text)} characters")
-    if kind == "name" and len(text.encode()) > _LONGEST_NAME:
+    if kind == "name" and len(text.encode()) > LONGEST_NAME:
         raise BadValue("it is too long")
     return text
 

@@ -20,10 +20,10 @@ from busway.sink.postgres_error import (
     is_slow,
 )
 from busway.sink.postgres_parts import Parts
-from busway.sink.postgres_relation import Relation
+from busway.sink.postgres_relation import LONGEST_NAME, Relation
 from busway.sink.postgres_session import Session, Sessions
 from busway.sink.postgres_table import PostgresTable
-from busway.sink.postgres_value import LONGEST_NAME, SYSTEM_COLUMNS
+from busway.sink.postgres_value import SYSTEM_COLUMNS
 from busway.sink.row import item_rows, plain_rows
 from busway.sink.shape import Naming, Shapes
 

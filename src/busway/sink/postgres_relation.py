@@ -6,6 +6,9 @@ from collections.abc import Mapping
 
 import msgspec
 
+LONGEST_NAME = 63
+"""How many bytes PostgreSQL takes for a name; it cuts the rest without an error."""
+
 
 class Relation(msgspec.Struct, frozen=True):
     """A table, and how to get to it; the fields are those of ``Postgres``."""

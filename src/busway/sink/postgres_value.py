@@ -23,7 +23,6 @@ from busway.sink.postgres_convert import (
 from busway.sink.row import as_plain, is_float, shown
 
 SYSTEM_COLUMNS = frozenset({"tableoid", "cmax", "xmax", "cmin", "xmin", "ctid"})
-LONGEST_NAME = 63
 _NONE = type(None)
 _DATES = frozenset({"date", "timestamp", "timestamptz"})
 

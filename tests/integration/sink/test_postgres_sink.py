@@ -571,6 +571,8 @@ def test_is_declared_as_a_record_that_compares() -> None:
         Postgres("postgresql://x/y", ""),
         Postgres("postgresql://x/y", "busway_exception"),
         Postgres("postgresql://x/y", "orders", schema=""),
+        Postgres("postgresql://x/y", "o" * 64),
+        Postgres("postgresql://x/y", "orders", key="é" * 32),
         Postgres("postgresql://x/y", "orders", timeout="never"),
         Postgres("postgresql://x/y", "orders", connections=0),
     ],
