@@ -47,6 +47,7 @@ from busway.runtime.outage import Outage
 from busway.runtime.process.readiness import Readiness
 from busway.runtime.redrive import Redriver
 from busway.runtime.replay.dispatch import Replays
+from busway.runtime.stuck import StuckLoops
 from busway.runtime.upkeep import Retention, Upkeep
 from busway.settings import NO_PORT, Settings, api_address, needs_keys
 from busway.sink.jsonl import JsonlInFolder
@@ -330,6 +331,7 @@ class Node:
             limits=Limits.of(self._settings),
             metrics=self.metrics,
             ready=self._readiness.why_not,
+            remarks=self._remarks,
             observer=self._observer,
             takes_events=self.role != "work",
             keys=self.keys if needs_keys(self._settings) else None,
@@ -348,6 +350,11 @@ class Node:
         """Where this machine reaches the API."""
         at = api_address(self._settings)
         return local_url(self._settings.host if at is None else at[0], self.api_port)
+
+    @property
+    def stuck(self) -> StuckLoops:
+        """Which loops of this process do not get on."""
+        return self._outage.stuck
 
     def _remarks(self) -> Sequence[str]:
         """Return what does not get on though events are taken: flows anywhere, loops of here."""

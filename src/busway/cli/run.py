@@ -100,7 +100,7 @@ async def _run(target: str, settings: Settings, edited: asyncio.Event | None, ro
     settings = msgspec.structs.replace(settings, api_token=token.value)
     node = Node(program, settings, stores, role=role if family is None else "serve")
     if family is not None:
-        node.others = family.metrics
+        node.others, family.stuck = family.metrics, node.stuck
     try:
         await _start(node, settings)
         if family is not None:

@@ -9,11 +9,11 @@ from pathlib import Path
 import aiohttp
 import msgspec
 
-from busway import App
+from busway import App, Event
 from busway.app import Node
 from busway.control.alert.record import alert_statuses
 from busway.flow import compile_app
-from busway.lane import Change, Settlement
+from busway.lane import Audit, Change, Settlement, Verdict
 from busway.outcome import Outcome
 from busway.ports import Load, Stores
 from busway.settings import Settings
@@ -57,8 +57,22 @@ class Broken(MemoryLedger):
         return await super().settle(settlements, changes)
 
 
+class Odd(MemoryLedger):
+    """Has a defect: cannot note that a certain event was delivered after it was parked."""
+
+    async def judge(
+        self,
+        verdicts: Sequence[Verdict],
+        audit: Sequence[Audit] = (),
+        changes: Sequence[Change] = (),
+    ) -> Sequence[bool]:
+        if any(one.became == "delivered" and one.offset == 3 for one in verdicts):
+            raise LookupError("no such thing")
+        return await super().judge(verdicts, audit, changes)
+
+
 @asynccontextmanager
-async def on(ledger: Broken, app: App) -> AsyncIterator[Running]:
+async def on(ledger: MemoryLedger, app: App) -> AsyncIterator[Running]:
     stores, settings = Stores(MemoryLog(1), ledger), Settings(port=0, api_token=TOKEN)
     node = Node(compile_app(app), settings, stores)
     try:
@@ -109,3 +123,19 @@ async def test_a_lane_that_cannot_settle_is_seen_everywhere() -> None:
             return await alerts() == [] and await text("/readyz") == "ready\n"
 
         await until(cleared)
+
+
+async def test_a_retry_that_raises_over_one_event_delivers_the_others() -> None:
+    app = App("t")
+
+    @app.flow(to=Listed(), retry=QUICK)
+    def f(event: Event) -> Event | None:
+        if event.attempt == 1:
+            raise ValueError("at first")
+        return event
+
+    async with on(Odd(), app) as busway:
+        await busway.post(*(event(n) for n in range(6)))
+        await busway.until("f", delivered=5, dead=1, parked=0)
+        (dead,) = await busway.troubles("f")
+        assert (dead.event_id, dead.error) == ("e3", "LookupError")

@@ -15,9 +15,11 @@ import structlog
 from busway.clock import Clock
 from busway.control.worker import bury
 from busway.errors import BuswayError, StoreError
+from busway.exception_text import ExceptionText, exception_line
 from busway.ports import Ledger
 from busway.runtime.crew.shift import new_worker
 from busway.runtime.process.wire import ALIVE_EVERY_S, FAILED, METRICS, MORE, READY, RELOAD, Wire
+from busway.runtime.stuck import StuckLoops
 
 STEADY_S = 60.0
 """After so long a worker's end is not of the same cause as that of the one before it."""
@@ -68,6 +70,8 @@ class Supervisor:
         self._look: Callable[[], None] = lambda: None
         self._stopping = asyncio.Event()
         self._life, self._alive = os.pipe()
+        self.stuck = StuckLoops(clock)
+        """Where it is noted that workers end again and again."""
 
     @property
     def workers(self) -> Sequence[WorkerProcess]:
@@ -131,16 +135,26 @@ class Supervisor:
         while not self._stopping.is_set():
             began = self._clock.monotonic()
             worker = new_worker()
-            why = await post.run(worker, self._launch, inherited, self._stopping)
+            steadily = asyncio.get_running_loop().call_later(STEADY_S, self._steady, post)
+            try:
+                why = await post.run(worker, self._launch, inherited, self._stopping)
+            except Exception as error:  # another one is started whatever became of it
+                why = exception_line(error)
+                post.signal(signal.SIGKILL)
+            steadily.cancel()
             with contextlib.suppress(StoreError):
                 await bury(ledger, worker)
             if self._stopping.is_set() or post.never_worked:
                 return
             steady = self._clock.monotonic() - began > STEADY_S
             failures = 1 if steady else failures + 1
+            self.stuck.failed(post.name, "", ExceptionText("it ended", why, ""), away=False)
             _log.error("a worker ended", worker=worker, why=why, again_in_s=pause_s(failures))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause_s(failures))
+
+    def _steady(self, post: _Post) -> None:
+        self.stuck.passed(post.name)
 
 
 class _Post:
@@ -159,6 +173,11 @@ class _Post:
         self._wire: Wire | None = None
         self._ready = False
         self._failure = ""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        return f"worker {self._number}"
 
     @property
     def status(self) -> WorkerProcess:
