@@ -51,7 +51,7 @@ def list_command(call: Call, filter: Filter, limit: Limit = 100) -> None:
         return
     if not letters:
         check_flow(call, filter.params)
-        echo("No dead letters.")
+        echo(_none(call, filter))
         return
     rows = [
         (one.place, one.id, one.attempts, f"{one.since:%F %T}", one.fingerprint, _error(one))
@@ -127,6 +127,17 @@ def edit_command(
 
 class _Causes(msgspec.Struct):
     items: list[Cause]
+
+
+def _none(call: Call, filter: Filter) -> str:
+    """Return that there is nothing, and how many parked events there are instead."""
+    if "state" in filter.params:
+        return "No parked events."
+    if "where" in filter.params:
+        return "No dead letters."
+    parked = call.get("/dead/groups", limit=1_000, state="parked", **filter.params).read(_Causes)
+    count = sum(one.count for one in parked.items)
+    return f"No dead letters; {count:,} parked (--parked)." if count else "No dead letters."
 
 
 def _places(call: Call, name: str) -> list[str]:

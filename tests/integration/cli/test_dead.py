@@ -154,6 +154,20 @@ def test_they_are_discarded_and_redriven_to_the_mended_flow(tmp_path: Path) -> N
         discard_and_redrive(server)
 
 
+def test_what_is_parked_is_told(tmp_path: Path) -> None:
+    retried = FLOWS.replace("first=0.01, attempts=2", "first=3600.0, cap=3600.0, attempts=9")
+    assert retried != FLOWS
+    (tmp_path / "shop.py").write_text(retried)
+    with running("shop.py", cwd=tmp_path) as server:
+        server.post({"id": "a", "data": {"id": 0}}, {"id": "b", "data": {"id": 0}})
+        until(lambda: status(tmp_path)[2] == 2, "two are parked")
+        groups = busway("dead", "groups", cwd=tmp_path)
+        assert "0 dead, 2 parked (parked events have attempts left" in groups.out, groups
+        assert busway("dead", "list", cwd=tmp_path).out == "No dead letters; 2 parked (--parked).\n"
+        (group,) = busway("dead", "groups", "--json", cwd=tmp_path).json()["items"]
+        assert (group["state"], group["dead"], group["parked"]) == ("parked", 0, 2)
+
+
 def test_all_are_discarded_after_a_yes(tmp_path: Path) -> None:
     with with_dead_letters(tmp_path) as server:
         said = in_a_terminal("y", "dead", "discard", "--all", "--reason", "x", cwd=server.cwd)

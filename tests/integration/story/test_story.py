@@ -279,7 +279,8 @@ async def test_waiting_because_its_destination_is_down(tmp_path: Path) -> None:
             found = await part(on, "e2", "crm")
             assert (found["state"], found["matched"]) == ("waiting", True)
             assert found["ahead"] == 1
-            assert found["held"].startswith("down")
+            assert found["held"].startswith("down since 20")
+            assert found["advice"].startswith(f"it waits for {found['destination']} (down since ")
             await target.start()
             await on.until("crm", delivered=2)
             assert (await part(on, "e2", "crm"))["state"] == "delivered"

@@ -18,7 +18,13 @@ from busway.control.event.replay import Replayed, replayed
 from busway.control.event.story import NULL, Deed, FlowStory, Landed
 from busway.control.event.subject import Subject
 from busway.control.flow.status import FlowStatus, flow_statuses
-from busway.control.record import FlowRecord, VersionRecord, flow_records, version_records
+from busway.control.record import (
+    FlowRecord,
+    VersionRecord,
+    breaker_records,
+    flow_records,
+    version_records,
+)
 from busway.errors import EventError
 from busway.event import Event
 from busway.lane import REPLAYS, Audit, Lane, Query, Resolved, Settled, Trouble, flow_of, is_replay
@@ -181,13 +187,24 @@ async def _held(control: Control, status: FlowStatus) -> str:
     if status.state != "running":
         until = f" until {status.until:%F %T} UTC" if status.until else ""
         reason = f": {status.state_reason}" if status.state_reason else ""
-        return f"{status.state}{until}{reason}"
+        return f"{status.state}{await _down_since(control, status)}{until}{reason}"
     if status.throttles:
         return "; ".join(map(str, status.throttles))
     program = control.program()
     flows = program.flows if program is not None else ()
     rate = next((flow.rate for flow in flows if flow.name == status.name), None)
     return f"it delivers at most {rate.per_s:g} events a second" if rate is not None else ""
+
+
+async def _down_since(control: Control, status: FlowStatus) -> str:
+    """Return since when a destination takes nothing, and when it is tried next."""
+    breaker = (await breaker_records(control.ledger)).get(status.destination)
+    if status.state not in ("down", "gone") or breaker is None:
+        return ""
+    again = breaker.probe_at if status.state == "down" else None
+    return f" since {breaker.since:%F %T} UTC" + (
+        "" if again is None else f", tried again at {again:%T}"
+    )
 
 
 async def _behind(ledger: Ledger, lane: Lane, subject: Subject) -> str | None:
