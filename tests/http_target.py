@@ -93,20 +93,25 @@ class HttpTarget:
 
     async def stop(self) -> None:
         """Go away, and drop every connection."""
-        if self._server is None:
+        server, self._server = self._server, None
+        if server is None:
             return
-        self._server.close()
+        for _ in range(5):  # a closed server loses what it has just accepted
+            await asyncio.sleep(0)
+        server.close()
         for task in self._serving:
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
-        await self._server.wait_closed()
-        self._server = None
+        await server.wait_closed()
 
     def leave(self) -> None:
         """Let others have the port."""
         self._keeper.close()
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._server is None:
+            writer.close()
+            return
         # known at once, so that a stop drops it also before its task has begun
         task = asyncio.get_running_loop().create_task(self._client(reader, writer))
         self._serving.add(task)

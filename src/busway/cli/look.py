@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import typer
 
@@ -66,11 +67,18 @@ def _of_replay(one: Replay) -> tuple[str, int, int, int, int, int, int, int]:
 
 
 def _why(status: FlowStatus) -> str:
-    """Return why a flow stands as it does, until when, and which throttles hold."""
+    """Return why a flow stands as it does, since or until when, and which throttles hold."""
     reason = status.state_reason
     if status.until is not None:
         reason = f"until {status.until.astimezone():%F %T %Z}: {reason}"
+    if status.state == "down" and status.down_since is not None:
+        reason = f"{_tried(status.down_since, status.tries, status.next_try_at)}: {reason}"
     return "; ".join(filter(None, (reason, *map(str, status.throttles))))
+
+
+def _tried(since: datetime, tries: int, following: datetime | None) -> str:
+    again = "is tried now" if following is None else f"next at {following.astimezone():%T}"
+    return f"since {since.astimezone():%F %T %Z}, tried {tries:,} times, {again}"
 
 
 @calling

@@ -18,7 +18,8 @@ from busway.ports import Ledger
 class DestinationStatus(msgspec.Struct, frozen=True):
     """A destination: the flows that deliver to it, its breaker, and since when that is so.
 
-    ``state`` is how it stands by itself, whatever its flows do.
+    ``state`` is how it stands by itself, whatever its flows do. One that is down was tried
+    ``tries`` times since it was down, and is tried again at ``next_try_at``.
     """
 
     name: str
@@ -30,6 +31,9 @@ class DestinationStatus(msgspec.Struct, frozen=True):
     state_reason: str = ""
     until: datetime | None = None
     throttle: Throttle | None = None
+    down_since: datetime | None = None
+    tries: int = 0
+    next_try_at: datetime | None = None
 
 
 async def destination_statuses(
@@ -56,13 +60,17 @@ async def destination_statuses(
 def _status(
     name: str, flows: Sequence[str], breaker: BreakerRecord | None, stands: Standing
 ) -> DestinationStatus:
-    return DestinationStatus(
-        name,
-        flows,
-        "closed" if breaker is None else breaker.state,
-        "" if breaker is None else breaker.reason,
-        None if breaker is None else breaker.since,
-        stands.state,
-        stands.reason,
-        stands.until,
+    found = DestinationStatus(
+        name, flows, state=stands.state, state_reason=stands.reason, until=stands.until
+    )
+    if breaker is None:
+        return found
+    return msgspec.structs.replace(
+        found,
+        breaker=breaker.state,
+        breaker_reason=breaker.reason,
+        since=breaker.since,
+        down_since=breaker.since if breaker.is_down else None,
+        tries=breaker.failures,
+        next_try_at=breaker.probe_at if breaker.is_down else None,
     )

@@ -59,7 +59,8 @@ class BreakerRecord(msgspec.Struct, frozen=True):
     """A destination's breaker: ``closed``, ``open``, ``half-open`` or ``gone``, why, since when.
 
     ``since`` is when it was closed, or left being so; ``failures`` how many times in a row it was
-    down or failing, ``probe_at`` when the next probe goes, where that is known.
+    down or failing, ``probe_at`` when the next probe goes, where that is known. ``waits_for`` says
+    that nobody has reached or tried it yet. ``by`` is the worker that decided so, ``at`` is when.
     """
 
     state: str
@@ -67,6 +68,14 @@ class BreakerRecord(msgspec.Struct, frozen=True):
     since: datetime
     failures: int = 0
     probe_at: datetime | None = None
+    waits_for: str = ""
+    by: str = ""
+    at: datetime | None = None
+
+    @property
+    def is_down(self) -> bool:
+        """Whether it takes nothing now."""
+        return self.state != "closed"
 
 
 class StuckRecord(msgspec.Struct, frozen=True):

@@ -111,6 +111,20 @@ class KnowsLanded(Protocol):
         ...
 
 
+@runtime_checkable
+class Reachable(Protocol):
+    """A destination that can say whether it is there, without writing anything."""
+
+    async def reach(self) -> Down | None:
+        """Return ``None`` if it is there, or why it takes nothing now.
+
+        Called when a flow starts, and again until it is there or a load was answered. It has no
+        side effects at the destination: a connection, or a look at a file. It never raises for a
+        destination that is away.
+        """
+        ...
+
+
 class Supplies(Protocol):
     """What a sink may use when it is opened."""
 

@@ -71,6 +71,9 @@ class BusDestination:
             return [one if isinstance(one, Rejected) else await self._publish(one) for one in made]
         return [one if isinstance(one, Rejected) else answer for one in made]
 
+    async def reach(self) -> None:
+        """The bus is where this runs."""
+
     async def close(self) -> None:
         """The bus is closed by whoever opened it."""
 

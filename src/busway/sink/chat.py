@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from busway.errors import SinkError
-from busway.outcome import Outcome, Rejected
+from busway.outcome import Down, Outcome, Rejected
 from busway.parameter import DeclarableFunction
-from busway.ports import Destination, Landing, Load, Supplies
+from busway.ports import Destination, Landing, Load, Reachable, Supplies
 from busway.settings import Env, resolve
 from busway.sink.chat_message import Kind, escaped, message
 from busway.sink.declared import label, seconds
@@ -92,6 +92,9 @@ class ChatDestination:
         ]
         posted = iter(await self._http.write(msgspec.structs.replace(load, items=items)))
         return [made if isinstance(made, Rejected) else next(posted) for made in messages]
+
+    async def reach(self) -> Down | None:
+        return await self._http.reach() if isinstance(self._http, Reachable) else None
 
     async def close(self) -> None:
         await self._http.close()

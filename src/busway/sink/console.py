@@ -51,6 +51,9 @@ class ConsoleDestination:
             return [Down(f"standard output: {error}")] * len(outcomes)
         return outcomes
 
+    async def reach(self) -> None:
+        """Standard output is there."""
+
     async def close(self) -> None:
         """Standard output stays open."""
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -119,3 +121,29 @@ def _tracing() -> aiohttp.TraceConfig:
     tracing.on_connection_create_start.append(begins)
     tracing.on_connection_create_end.append(is_there)
     return tracing
+
+
+async def unreachable(url: str, timeout_s: float) -> str | None:
+    """Return why no connection comes about, with TLS for ``https``; nothing is sent over it."""
+    parts = urlsplit(url)
+    secure = ssl.create_default_context() if parts.scheme == "https" else None
+    port = parts.port or (80 if secure is None else 443)
+    try:
+        async with asyncio.timeout(timeout_s):
+            _, writer = await asyncio.open_connection(parts.hostname, port, ssl=secure)
+    except TimeoutError:
+        return f"no connection within {timeout_s:g} s"
+    except (OSError, ssl.SSLError, ValueError) as error:
+        return cause(error)
+    writer.close()
+    with contextlib.suppress(OSError, ssl.SSLError, TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await writer.wait_closed()
+    return None
+
+
+def cause(error: BaseException) -> str:
+    """Return what the system says, which holds no URL."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        error = error.os_error
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -26,7 +26,7 @@ from busway.outcome import (
 )
 from busway.ports import Load
 from busway.sink.http_answer import Unavailable, Verdict, judged
-from busway.sink.http_connection import Exchange, session
+from busway.sink.http_connection import Exchange, cause, session, unreachable
 from busway.sink.http_endpoint import Endpoint
 from busway.sink.http_request import Part, Request, batches, chains, part_of, singles, together
 
@@ -39,6 +39,7 @@ _FAILED_IN_A_ROW = 20
 _PATIENCE = 8
 """After how many refusals in a row, at most, a load is stopped."""
 _LIMITED_IN_A_ROW = 3
+_REACH_S = 5.0
 
 
 class HttpDestination:
@@ -50,6 +51,10 @@ class HttpDestination:
 
     async def write(self, load: Load) -> Sequence[Outcome]:
         return await Writing(self, load).run()
+
+    async def reach(self) -> Down | None:
+        why = await unreachable(self.endpoint.url, min(self.endpoint.timeout_s, _REACH_S))
+        return None if why is None else self._unreached(why)
 
     async def close(self) -> None:
         await self._session.close()
@@ -65,13 +70,13 @@ class HttpDestination:
                     raise
                 return await self._sent(request, exchange)
         except aiohttp.ClientConnectorError as error:
-            return self._unreached(_cause(error))
+            return self._unreached(cause(error))
         except TimeoutError:
             if not exchange.connected:
                 return self._unreached(f"no connection within {timeout_s} s")
             return Unavailable("timeout", f"no answer within {timeout_s} s")
         except (aiohttp.ClientError, OSError, ssl.SSLError) as error:
-            return Unavailable("no answer", f"the connection broke: {_cause(error)}")
+            return Unavailable("no answer", f"the connection broke: {cause(error)}")
 
     def _unreached(self, why: str) -> Down:
         return Down(f"{self.endpoint.name} cannot be reached: {why}", error="no connection")
@@ -245,10 +250,3 @@ def _took_s(began: float, verdict: Answered | None) -> float | None:
     """Return how long an answer took; what is no answer tells nothing of that."""
     answered = verdict is not None and not isinstance(verdict, Down | Gone | Untried)
     return time.perf_counter() - began if answered else None
-
-
-def _cause(error: BaseException) -> str:
-    """Return what the system says, which holds no URL."""
-    if isinstance(error, aiohttp.ClientConnectorError):
-        error = error.os_error
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -20,6 +20,7 @@ from busway.ports import Landing, Load, Standing, Supplies
 from busway.settings import Env, resolve
 from busway.sink import sqlite_position
 from busway.sink.declared import label
+from busway.sink.file_access import unwritable
 from busway.sink.line_file import LineFile
 from busway.sink.new_file import Mode, permissions
 from busway.sink.position import Place, advance, missed_offsets
@@ -127,6 +128,9 @@ class JsonlDestination:
             )
         except (apsw.Error, OSError) as error:
             return self._down(error)
+
+    async def reach(self) -> Down | None:
+        return await unwritable(self._file.path)
 
     async def close(self) -> None:
         await asyncio.to_thread(FILES.give_back, self._sidecar)

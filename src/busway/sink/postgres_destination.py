@@ -72,6 +72,13 @@ class PostgresDestination:
         async with self._sessions.transaction():
             pass
 
+    async def reach(self) -> Down | None:
+        try:
+            async with self._sessions.transaction():
+                return None
+        except EXPECTED as error:
+            return down(error, self._place)
+
     async def close(self) -> None:
         await self._sessions.close()
 

@@ -38,6 +38,15 @@ class SmtpDestination:
             finally:
                 await sending.close()
 
+    async def reach(self) -> Down | None:
+        empty = Load(("", "", 0), ())
+        async with self._slots:
+            sending = Sending(self, empty)
+            try:
+                return await sending.reach()
+            finally:
+                await sending.close()
+
     async def close(self) -> None:
         """Every load closes its own connection."""
 
@@ -80,6 +89,17 @@ class Sending:
             if isinstance(outcome, Down):
                 down = outcome
         return outcomes
+
+    async def reach(self) -> Down | None:
+        """Connect and do nothing (RFC 5321, section 4.1.1.9); say why not, where that fails."""
+        failure = await self._connect()
+        if failure is not None:
+            return failure
+        try:
+            reply = await _replied(self._connected.noop())
+        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+            return self._lost(f"the connection broke: {_cause(error)}")
+        return None if reply.ok else self._lost(f"{reply.code} {reply.shown}")
 
     async def close(self) -> None:
         """Say goodbye, where the connection still is."""

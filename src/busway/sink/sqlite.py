@@ -18,6 +18,7 @@ from busway.settings import Env, resolve
 from busway.sink import sqlite_position
 from busway.sink.bisect import Span
 from busway.sink.declared import Columns, Key, check_table, column_types, key_columns, label
+from busway.sink.file_access import unwritable
 from busway.sink.new_file import Mode, permissions
 from busway.sink.position import Place, advance, missed_offsets
 from busway.sink.row import item_rows, plain_rows
@@ -99,6 +100,9 @@ class SqliteDestination:
             )
         except apsw.Error as error:
             return down(error, self._file.path)
+
+    async def reach(self) -> Down | None:
+        return await unwritable(self._file.path)
 
     async def close(self) -> None:
         await asyncio.to_thread(FILES.give_back, self._file)

@@ -54,6 +54,10 @@ class FlowStatus(msgspec.Struct, frozen=True):
     until: datetime | None = None
     throttles: tuple[Throttle, ...] = ()
     """What people have set in the place of its declared rate and concurrency."""
+    down_since: datetime | None = None
+    """Since when its destination takes nothing, how often it was tried, when it is tried next."""
+    tries: int = 0
+    next_try_at: datetime | None = None
 
 
 class _Known(msgspec.Struct, frozen=True):
@@ -120,6 +124,9 @@ def _status(name: str, lanes: Sequence[Lane], known: _Known) -> FlowStatus:
         state_reason=stands.reason,
         until=stands.until,
         throttles=throttles(_records(name, record, known)),
+        down_since=breaker.since if breaker is not None and breaker.is_down else None,
+        tries=breaker.failures if breaker is not None else 0,
+        next_try_at=breaker.probe_at if breaker is not None and breaker.is_down else None,
     )
 
 

@@ -13,15 +13,25 @@ from busway.control.steer.draining import backlog_of
 from busway.delivery.hold import IN_TIME, Records, stance, told
 from busway.lane import Lane
 
-Word = Literal["running", "paused", "window", "draining", "down", "gone", "stuck", "undeclared"]
+Word = Literal[
+    "running",
+    "starting",
+    "paused",
+    "window",
+    "draining",
+    "down",
+    "gone",
+    "stuck",
+    "undeclared",
+]
 
 
 class Standing(msgspec.Struct, frozen=True):
     """``running``, or what keeps it from that: why, and until when where that is known.
 
     ``paused`` by a person, in a maintenance ``window``, ``draining`` its backlog before it pauses;
-    its destination is ``down``, or asked never to be called again (``gone``); it is ``stuck``: its
-    loop fails again and again; ``undeclared``: no
+    its destination is ``down``, or asked never to be called again (``gone``), or nobody has reached
+    it yet (``starting``); it is ``stuck``: its loop fails again and again; ``undeclared``: no
     program has it any more.
     """
 
@@ -45,6 +55,8 @@ def standing(
         return Standing("gone", breaker.reason)
     if breaker is not None and breaker.state != "closed":
         return Standing("down", breaker.reason)
+    if breaker is not None and breaker.waits_for:
+        return _draining(records, lanes) or Standing("starting", breaker.waits_for)
     return _draining(records, lanes) or Standing()
 
 

@@ -25,6 +25,7 @@ from busway.runtime.hold.gate import Gate, Opened
 from busway.runtime.hold.limit import NamedLimit, limits_of
 from busway.runtime.hold.pace import Pace
 from busway.runtime.hold.permit import Slots, Together
+from busway.runtime.hold.shared_breaker import SharedBreakers, begin_as
 from busway.runtime.hold.steer import Reins, Steered, Steersman
 from busway.runtime.hold.valve import Guarded, Valve
 from busway.runtime.hub import Assignment, Hub
@@ -81,16 +82,25 @@ class Crew:
             raise
         outage = self._hub.outage
         self._loops.append(Loop("steer", self._steersman.turn, outage))
+        self._loops.append(Loop("reach", self._reach, outage))
         if self._shift is None:
             for lane in lanes:  # one that workers had before has their last epoch
                 careful = None if marks is None else Careful(self._hub.ledger, lane, marks)
                 self._teams[lane.flow].begin(lane, careful, Tenure(lane.epoch))
         else:
             self._shift.man(self._teams, self.share)
+            shared = SharedBreakers(self._hub.ledger, self._hub.clock, self._gates.values())
+            self._loops.append(Loop("breakers", shared.turn, outage, LOOK_EVERY_S))
             self._loops.append(Loop("beat", self._shift.beat.turn, outage, LOOK_EVERY_S))
             self._loops.append(Loop("shift", self._shift.turn, outage, LOOK_EVERY_S))
         for loop in self._loops:
             loop.start()
+
+    async def _reach(self, loop: Loop) -> None:
+        """Try each destination until it has answered, so that one that is down shows at once."""
+        with loop.idle():
+            await asyncio.gather(*(gate.reach() for gate in self._gates.values()))
+            await asyncio.Event().wait()
 
     async def _prepared(self, supplies: Supplies) -> Sequence[Lane]:
         """Have everything be there that the loops need, and return the lanes."""
@@ -174,12 +184,15 @@ class Crew:
     async def _gate(self, opened: Opened) -> Gate:
         """Return a gate; one whose destination asked never to be called again stays shut."""
         trip = self.program.trip_of(opened.sink)
-        gate = Gate(opened, self._hub.clock, self._recorder.changed, trip)
+        worker = "" if self._shift is None else self._shift.worker
+        gate = Gate(opened, self._hub.clock, self._recorder.changed, trip, worker)
         gate.redact.learn(self._secrets)  # what one destination says may be of another one
         before = (await breaker_records(self._hub.ledger)).get(opened.sink.name)
         if before is not None and before.state == "gone":
             gate.remember_gone(before.reason, before.since)
-        self._recorder.changed(gate)
+        if self._shift is not None:
+            begin_as(gate, before, self._hub.clock)
+        await self._recorder.begin(gate)
         return gate
 
     def _staff(self, number: int, flow: Flow) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
-from typing import TypeGuard, TypeVar
+from typing import TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -13,25 +13,22 @@ from busway.clock import Clock
 from busway.concurrency import Concurrency, concurrency
 from busway.delivery.backoff import Backoff
 from busway.delivery.breaker import Breaker
-from busway.delivery.failure_window import Answers, FailureWindow
+from busway.delivery.failure_window import FailureWindow
 from busway.delivery.rate_limit import RateLimit
 from busway.delivery.treat import failures, treated
 from busway.delivery.trip import Trip
 from busway.exception_text import exception_line
 from busway.outcome import (
     DELIVERED,
-    HELD,
     UNTRIED,
-    Delivered,
     Down,
     Gone,
     Outcome,
     RateLimited,
-    Rejected,
-    Retry,
 )
-from busway.ports import Destination, KeepsPositions, Load, Sink, TakesPermits
+from busway.ports import Destination, KeepsPositions, Load, Reachable, Sink, TakesPermits
 from busway.redact import Redactor
+from busway.runtime.hold.answer import answers, discreet, is_certain, reached, still_failing, takes
 from busway.runtime.hold.halves import Halves
 from busway.runtime.hold.permit import Slots
 from busway.runtime.hold.suspect import Judged, Suspects
@@ -74,7 +71,13 @@ class Gate:
         clock: Clock,
         on_change: Callable[[Gate], None] | None = None,
         trip: Trip = USUAL_TRIP,
+        worker: str = "",
     ) -> None:
+        self.worker = worker
+        self.decided_at = clock.now()
+        """When it was last decided, here or by another worker, whether it takes writes."""
+        self.heard = False
+        """Whether another worker decided so."""
         self.opened = opened
         self.redact = Redactor(secrets_of(opened.sink))
         """Takes the secrets of its declaration out of a text."""
@@ -89,6 +92,8 @@ class Gate:
         self._halves = Halves(divisible=not opened.keeps_positions)
         self.since = clock.now()
         """When it was closed, or left being so."""
+        self.reached = False
+        """Whether it has answered since the start."""
         self.landed_at: datetime | None = None
         """When something landed last."""
         self.slots = Slots(opened.concurrency, clock, self._is_shut)
@@ -107,11 +112,19 @@ class Gate:
     def resume(self) -> None:
         """Go and see at once, also where the destination asked never to be called again (410)."""
         self._resumed += 1
-        self._set(self.breaker.resumed())
+        self._decide(self.breaker.resumed())
+
+    def adopt(self, breaker: Breaker, since: datetime, at: datetime) -> None:
+        """Go by what another worker has decided."""
+        if breaker.state == "closed":
+            self.window = self.window.reset(self._clock.monotonic())
+        self.heard = True
+        self._set(breaker)
+        self.since, self.decided_at = since, at
 
     def remember_gone(self, reason: str, since: datetime) -> None:
         """Begin as it was left: the destination asked never to be called again."""
-        self._set(self.breaker.on_gone(reason))
+        self._decide(self.breaker.on_gone(reason))
         self.since = since
 
     @property
@@ -154,7 +167,7 @@ class Gate:
             return None
         if self.breaker.state == "closed":
             return False
-        self._set(self.breaker.probe())
+        self._decide(self.breaker.probe())
         return True
 
     async def write(self, load: Load, policy: Backoff = USUAL_POLICY) -> Sequence[Outcome]:
@@ -168,13 +181,14 @@ class Gate:
             turn = self.suspects.set_out()
             outcomes = treated(policy, await self._halves.written(self._written, load))
             if probing and self.breaker.failing:
-                outcomes = _still_failing(outcomes)
+                outcomes = still_failing(outcomes)
             judged = self.suspects.judged(turn, load, outcomes)
         except BaseException:
             self._lift_probe("the probe was cut off")
             raise
         judged = replace(judged, outcomes=discreet(judged.outcomes, self.redact))
-        if resumed == self._resumed or _takes(judged.outcomes):
+        self._note_reached(judged.outcomes)
+        if resumed == self._resumed or takes(judged.outcomes):
             self._count(load, judged)
             judged = replace(judged, outcomes=self._kept_back(judged.outcomes))
         if probing and judged.own == len(judged.outcomes) > 0:
@@ -182,6 +196,27 @@ class Gate:
         else:
             self._learn(judged.outcomes, probing=probing, resumed=resumed)
         return judged.outcomes
+
+    async def reach(self) -> None:
+        """Try until it has answered, if it can be tried without writing to it."""
+        destination = self.opened.destination
+        while not self.reached and isinstance(destination, Reachable):
+            await self.ready()
+            await self.ask(destination.reach())
+
+    @property
+    def waits_for(self) -> str:
+        """What nobody knows of it yet, in words; empty once it has answered."""
+        if self.reached:
+            return ""
+        can_be_tried = isinstance(self.opened.destination, Reachable)
+        return "not reached yet" if can_be_tried else "not tried yet"
+
+    def _note_reached(self, outcomes: Sequence[Outcome]) -> None:
+        if not self.reached and reached(outcomes):
+            self.reached = True
+            if self._on_change is not None:
+                self._on_change(self)
 
     async def ask(self, answer: Awaitable[T | Down]) -> T | Down:
         """Learn from what a destination answers to a question, as to a load, and return it."""
@@ -195,8 +230,9 @@ class Gate:
                 raise
             found = Down(exception_line(error))
         if isinstance(found, Down):
-            found = replace(found, reason=self.redact(found.reason))
+            found = replace(found, reason=self.redact(found.reason), error="")
         told = [found if isinstance(found, Down) else DELIVERED]
+        self._note_reached(told)
         self._learn(told, probing=probing, resumed=resumed)
         return found
 
@@ -218,15 +254,15 @@ class Gate:
     def _count(self, load: Load, judged: Judged) -> None:
         """Count what came back; that an event fails by itself again tells nothing new."""
         outcomes, now = judged.outcomes, self._clock.monotonic()
-        answers = _answers(load, judged)
-        if answers.delivered:
+        found = answers(load, judged)
+        if found.delivered:
             self.landed_at = self._clock.now()
-        self.window = self.window.after(now, answers)
-        if answers.delivered or answers.unavailable:
+        self.window = self.window.after(now, found)
+        if found.delivered or found.unavailable:
             self._pause_until = now + self.window.pause_s
         refused = [one for one in outcomes if isinstance(one, RateLimited)]
         if refused or self.limited.is_slow:
-            self._limit(now, refused, answers.delivered)
+            self._limit(now, refused, found.delivered)
 
     def _limit(self, now: float, refused: Sequence[RateLimited], delivered: int) -> None:
         asked_s = max((one.after_s for one in refused if one.after_s is not None), default=None)
@@ -249,7 +285,7 @@ class Gate:
 
     def _learn(self, outcomes: Sequence[Outcome], *, probing: bool, resumed: int) -> None:
         found, now = self.breaker, self._clock.monotonic()
-        if resumed != self._resumed and not _takes(outcomes):
+        if resumed != self._resumed and not takes(outcomes):
             if probing:
                 self.pass_up()
             return
@@ -259,12 +295,12 @@ class Gate:
             return
         if outcomes.count(DELIVERED) < len(outcomes):
             gone = next((one for one in outcomes if isinstance(one, Gone)), None)
-            down = next((one for one in outcomes if _is_certain(one)), None)
+            down = next((one for one in outcomes if is_certain(one)), None)
             if gone is not None:
-                self._set(found.on_gone(gone.reason))
+                self._decide(found.on_gone(gone.reason))
                 return
             if down is not None:
-                self._set(found.on_down(now, down.reason, down.after_s))
+                self._decide(found.on_down(now, down.reason, down.after_s))
                 return
         if self._is_down(outcomes, probing=probing):
             return
@@ -274,7 +310,7 @@ class Gate:
     def _is_down(self, outcomes: Sequence[Outcome], *, probing: bool) -> bool:
         """Say whether it is down by all that it answered lately; then the breaker is open."""
         last = next((one for one in reversed(outcomes) if isinstance(one, Down)), None)
-        if last is None or _takes(outcomes):
+        if last is None or takes(outcomes):
             return False
         if probing and self._probes + 1 < self.window.probes:
             self._probes += 1
@@ -283,12 +319,12 @@ class Gate:
             self._probes = 0
             in_a_row = self.window.in_a_row
             reason = last.reason if in_a_row < 2 else f"{in_a_row:,} in a row: {last.reason}"
-            self._set(self.breaker.on_down(self._clock.monotonic(), reason, last.after_s))
+            self._decide(self.breaker.on_down(self._clock.monotonic(), reason, last.after_s))
         return True
 
     def _answered(self, found: Breaker, outcomes: Sequence[Outcome]) -> None:
         """Learn from a load that was answered, event by event."""
-        if found.state == "half-open" and found.failing and outcomes and not _takes(outcomes):
+        if found.state == "half-open" and found.failing and outcomes and not takes(outcomes):
             self.pass_up()  # it is about that event, so that another one has to show
             return
         if found.state != "closed":
@@ -298,67 +334,32 @@ class Gate:
             why = f", the last with {last[0].error}: {last[0].reason}" if last else ""
             delivered, failed = self.window.counts
             reason = f"{failed} of {delivered + failed} attempts failed{why}"
-            self._set(found.on_failing(self._clock.monotonic(), reason))
+            self._decide(found.on_failing(self._clock.monotonic(), reason))
             return
-        self._set(found.on_success())
+        self._decide(found.on_success())
 
     def pass_up(self) -> None:
         """Let another be the probe: who was to be it did not go."""
         if self.breaker.state == "half-open":
-            self._set(self.breaker.unprobed())
+            self._decide(self.breaker.unprobed())
 
     def _lift_probe(self, reason: str) -> None:
         if self.breaker.state == "half-open":
-            self._set(self.breaker.on_down(self._clock.monotonic(), self.breaker.reason or reason))
+            self._decide(
+                self.breaker.on_down(self._clock.monotonic(), self.breaker.reason or reason)
+            )
+
+    def _decide(self, breaker: Breaker) -> None:
+        self.heard = False
+        self._set(breaker)
 
     def _set(self, breaker: Breaker) -> None:
         changed = breaker.state != self.breaker.state
         if changed and ("closed" in (breaker.state, self.breaker.state) or breaker.state == "gone"):
             self.since = self._clock.now()
+        if changed:
+            self.decided_at = self._clock.now()
         self.breaker = breaker
         self._changed.give()
         if changed and self._on_change is not None:
             self._on_change(self)
-
-
-def discreet(outcomes: Sequence[Outcome], redact: Callable[[str], str]) -> Sequence[Outcome]:
-    """Return what a destination answered without secrets: the one exit for its texts."""
-    if outcomes.count(DELIVERED) == len(outcomes):
-        return outcomes
-    told: dict[Outcome, Outcome] = {}
-    for one in outcomes:
-        if isinstance(one, Retry | RateLimited | Rejected | Down | Gone) and one not in told:
-            told[one] = replace(one, error=redact(one.error), reason=redact(one.reason))
-    return [told.get(one, one) for one in outcomes]
-
-
-def _answers(load: Load, judged: Judged) -> Answers:
-    """Return what a load says of its destination."""
-    outcomes = judged.outcomes
-    if outcomes.count(DELIVERED) == len(outcomes):
-        return Answers(len(outcomes))
-    delivered = sum(isinstance(one, Delivered | Rejected) for one in outcomes)
-    failed = len(failures(outcomes))
-    again = 0 if load.start is not None else failed + len(judged.undecided)
-    return Answers(delivered, failed, again, judged.undecided)
-
-
-def _is_certain(outcome: Outcome) -> TypeGuard[Down]:
-    return isinstance(outcome, Down) and not outcome.is_ambiguous
-
-
-def _still_failing(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
-    """Return a probe's answer: where nothing landed, no attempt is used up by that."""
-    if _takes(outcomes):
-        return outcomes
-    return [
-        Down(f"{one.error}: {one.reason}", one.after_s, reachable=True, error=one.error)
-        if isinstance(one, Retry) and one.error != HELD.error
-        else one
-        for one in outcomes
-    ]
-
-
-def _takes(outcomes: Sequence[Outcome]) -> bool:
-    """Say whether any of the answers is one of a destination that does its work."""
-    return any(isinstance(one, Delivered | Rejected) for one in outcomes)

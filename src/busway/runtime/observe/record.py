@@ -49,12 +49,31 @@ class Recorder:
     def changed(self, gate: Gate) -> None:
         """Note the state of a breaker; called whenever it changes."""
         name, breaker = gate.opened.sink.name, gate.breaker
-        self._changed[name] = BreakerRecord(
-            breaker.state, breaker.reason, gate.since, breaker.failures, gate.probe_at
-        )
+        if not gate.heard:
+            self._changed[name] = self._record(gate)
         self._metrics.breaker.labels(name).set(breaker.state != "closed")
         self._log_change(name, breaker)
         self._wake.set()
+
+    async def begin(self, gate: Gate) -> None:
+        """Keep the state of a breaker before anything is delivered."""
+        self._metrics.breaker.labels(gate.opened.sink.name).set(not gate.closed)
+        if not gate.heard:
+            record = msgspec.json.encode(self._record(gate))
+            await self._ledger.put(BREAKER + gate.opened.sink.name, record)
+
+    def _record(self, gate: Gate) -> BreakerRecord:
+        breaker = gate.breaker
+        return BreakerRecord(
+            breaker.state,
+            breaker.reason,
+            gate.since,
+            breaker.failures,
+            gate.probe_at,
+            gate.waits_for,
+            gate.worker,
+            self._clock.now(),
+        )
 
     def _log_change(self, name: str, breaker: Breaker) -> None:
         """Log that a destination goes down or up, and not each probe that fails meanwhile."""

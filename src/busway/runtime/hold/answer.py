@@ -1,0 +1,75 @@
+"""What the outcomes of a load say of their destination."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeGuard
+
+from msgspec.structs import replace
+
+from busway.delivery.failure_window import Answers
+from busway.delivery.treat import failures
+from busway.outcome import (
+    DELIVERED,
+    HELD,
+    Delivered,
+    Down,
+    Gone,
+    Outcome,
+    RateLimited,
+    Rejected,
+    Retry,
+    Untried,
+)
+from busway.ports import Load
+from busway.runtime.hold.suspect import Judged
+
+
+def reached(outcomes: Sequence[Outcome]) -> bool:
+    """Say whether the destination answered anything."""
+    return any(
+        one.reachable if isinstance(one, Down) else not isinstance(one, Untried) for one in outcomes
+    )
+
+
+def discreet(outcomes: Sequence[Outcome], redact: Callable[[str], str]) -> Sequence[Outcome]:
+    """Return what a destination answered without secrets: the one exit for its texts."""
+    if outcomes.count(DELIVERED) == len(outcomes):
+        return outcomes
+    told: dict[Outcome, Outcome] = {}
+    for one in outcomes:
+        if isinstance(one, Retry | RateLimited | Rejected | Down | Gone) and one not in told:
+            told[one] = replace(one, error=redact(one.error), reason=redact(one.reason))
+    return [told.get(one, one) for one in outcomes]
+
+
+def answers(load: Load, judged: Judged) -> Answers:
+    """Return what a load says of its destination."""
+    outcomes = judged.outcomes
+    if outcomes.count(DELIVERED) == len(outcomes):
+        return Answers(len(outcomes))
+    delivered = sum(isinstance(one, Delivered | Rejected) for one in outcomes)
+    failed = len(failures(outcomes))
+    again = 0 if load.start is not None else failed + len(judged.undecided)
+    return Answers(delivered, failed, again, judged.undecided)
+
+
+def is_certain(outcome: Outcome) -> TypeGuard[Down]:
+    return isinstance(outcome, Down) and not outcome.is_ambiguous
+
+
+def still_failing(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    """Return a probe's answer: where nothing landed, no attempt is used up by that."""
+    if takes(outcomes):
+        return outcomes
+    return [
+        Down(f"{one.error}: {one.reason}", one.after_s, reachable=True, error=one.error)
+        if isinstance(one, Retry) and one.error != HELD.error
+        else one
+        for one in outcomes
+    ]
+
+
+def takes(outcomes: Sequence[Outcome]) -> bool:
+    """Say whether any of the answers is one of a destination that does its work."""
+    return any(isinstance(one, Delivered | Rejected) for one in outcomes)
