@@ -38,7 +38,7 @@ from busway.settings import (
     placed,
     unknown_settings,
 )
-from busway.telemetry import configure_log
+from busway.telemetry import configure_log, hide_in_log
 
 _log = structlog.get_logger("busway")
 WORKER_STOP = 4
@@ -198,9 +198,10 @@ def _check_access(settings: Settings) -> None:
 
 def token_of(settings: Settings) -> Token:
     """Return the token that the API asks for: the one that is set, or else the one that is kept."""
-    if settings.api_open or settings.api_token:
-        return Token(settings.api_token)
-    return kept_or_made(settings.data)
+    is_set_or_open = settings.api_open or settings.api_token
+    token = Token(settings.api_token) if is_set_or_open else kept_or_made(settings.data)
+    hide_in_log([token.value])
+    return token
 
 
 @contextlib.contextmanager

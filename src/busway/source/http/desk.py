@@ -54,6 +54,7 @@ class Desk:
     def __init__(self, config: IntakeConfig) -> None:
         self.config = config
         self.limits = config.limits
+        self._keys = config.keys
         self.heads = Heads(takes_events=config.takes_events, other=config.other)
         self.guests: set[Guest] = set()
         self.draining = False
@@ -108,19 +109,18 @@ class Desk:
             return None
         if self.draining:
             return draining()
-        return self._stranger(head) or self._too_busy(length)
-
-    def _too_busy(self, length: int) -> Refusal | None:
-        limits = self.limits
-        if self.requests > limits.max_in_flight_requests:
-            return too_busy("requests")
-        if self.held_bytes and self.held_bytes + length > limits.max_in_flight_bytes:
-            return too_busy("bytes")
+        if self._keys is not None or head.by_foreign_name:
+            stranger = self._stranger(head)
+            if stranger is not None:
+                return stranger
+        full = self.held_bytes and self.held_bytes + length > limits.max_in_flight_bytes
+        if full or self.requests > limits.max_in_flight_requests:
+            return too_busy("bytes" if full else "requests")
         return None
 
     def _stranger(self, head: Head) -> Refusal | None:
         """Say why whoever sends events may not."""
-        keys = self.config.keys
+        keys = self._keys
         if keys is None:
             rebound = head.by_foreign_name and self.config.own_names_only
             return foreign_page() if rebound else None
