@@ -13,7 +13,7 @@ from msgspec import Raw
 
 from busway.api.dead_query import DEPENDENCIES, Asked, Failed
 from busway.api.etag import check_match
-from busway.api.openapi import example
+from busway.api.openapi import NAMES, example
 from busway.api.page import Cursor, Limit, Page, cursor_of, place_in
 from busway.control.control import Control
 from busway.control.dead.edit import edit
@@ -289,6 +289,7 @@ async def _named(control: Control, names: tuple[str, ...]) -> list[Trouble]:
 
 router = Router(
     "/dead",
+    opt=NAMES,
     route_handlers=[
         list_dead,
         list_causes,

@@ -12,7 +12,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, QueryParameter
 from msgspec import Raw
 
-from busway.api.openapi import example
+from busway.api.openapi import NAMES, example
 from busway.api.page import Cursor, Limit, cursor_of, place_in
 from busway.control.control import Control
 from busway.control.event.story import FlowStory, Landed, Place, Story
@@ -172,5 +172,5 @@ def _seen(one: Sighting) -> SeenEvent:
     return SeenEvent(one.partition, one.offset, one.came_at, Raw(one.raw))
 
 
-stories = Router("/story", route_handlers=[show_story], tags=["events"])
+stories = Router("/story", route_handlers=[show_story], opt=NAMES, tags=["events"])
 router = Router("/events", route_handlers=[list_events, show_event], tags=["events"])

@@ -50,6 +50,11 @@ def config(version: str) -> OpenAPIConfig:
     )
 
 
+NAMES = {"names": True}
+"""The ``opt`` of a router whose operations name something in their query or body: it may not be
+there."""
+
+
 def example(answer: object = None, body: object = None) -> dict[str, Any]:
     """Return a handler's ``opt``: an example of its answer and of the body that it takes.
 
@@ -79,7 +84,7 @@ def _completed(app: Litestar) -> dict[str, Any]:
     for path, method, handler in _operations(app):
         operation = found["paths"].get(path, {}).get(method)
         if operation is not None:
-            _complete(operation, path, method)
+            _complete(operation, method, names="{" in path or bool(handler.opt.get("names")))
             _exemplify(operation, handler.opt)
     return dict(msgspec.json.decode(msgspec.json.encode(found)))
 
@@ -92,10 +97,10 @@ def _operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
                     yield route.path_format, str(method).lower(), handler
 
 
-def _complete(operation: dict[str, Any], path: str, method: str) -> None:
-    """Add the problems that an operation may answer."""
+def _complete(operation: dict[str, Any], method: str, *, names: bool) -> None:
+    """Add the problems that an operation may answer; 404 where it names something."""
     statuses = [400, 401, 403, 429]
-    statuses += [404] if "{" in path else []
+    statuses += [404] if names else []
     statuses += [] if method == "get" else [409, 412, 415]
     for status in statuses:
         operation["responses"][str(status)] = _response(problem(status, "…"))

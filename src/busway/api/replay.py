@@ -8,7 +8,7 @@ from litestar import Router, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from busway.api.openapi import example
+from busway.api.openapi import NAMES, example
 from busway.api.page import Cursor, Limit, Page, page_of, place_in
 from busway.control.control import Control
 from busway.control.replay import operation as control_replay
@@ -109,6 +109,7 @@ def _place(one: Replay) -> tuple[datetime, str]:
 
 router = Router(
     "/replays",
+    opt=NAMES,
     route_handlers=[
         list_replays,
         begin_replay,

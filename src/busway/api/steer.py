@@ -11,7 +11,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from busway.api.etag import check_match
-from busway.api.openapi import example
+from busway.api.openapi import NAMES, example
 from busway.api.page import Page
 from busway.control.control import Control
 from busway.control.steer import operation as steer
@@ -270,6 +270,7 @@ flows = Router(
 )
 destinations = Router(
     "/destinations",
+    opt=NAMES,
     route_handlers=_HANDLERS,
     dependencies={"target": Provide(destination), "asker": Provide(asker)},
     tags=["steering"],

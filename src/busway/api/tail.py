@@ -13,7 +13,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 
-from busway.api.openapi import example
+from busway.api.openapi import NAMES, example
 from busway.control.control import Control
 from busway.control.log.tail import (
     KEEP_ALIVE_S,
@@ -184,4 +184,4 @@ def _skipped(one: Skipped) -> bytes:
     return b"event: skipped\ndata: %s\n\n" % _encode(one)
 
 
-router = Router("/", route_handlers=[tail_events], tags=["events"])
+router = Router("/", route_handlers=[tail_events], opt=NAMES, tags=["events"])

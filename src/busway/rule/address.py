@@ -7,6 +7,8 @@ import socket
 
 _VERSION_4 = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+", re.ASCII)
 _VERSION_6 = re.compile(r"[0-9a-fA-F:]*:[0-9a-fA-F:]*")
+_LONGEST = 45
+"""What an address has at most; the expressions take the square of the length."""
 _MAPPED = 0xFFFF << 32
 
 
@@ -19,6 +21,8 @@ def parse(text: str) -> tuple[int, int] | None:
     >>> parse("10.0.0.1")
     (4, 167772161)
     """
+    if len(text) > _LONGEST:
+        return None
     if _VERSION_4.fullmatch(text):
         return _number(socket.AF_INET, 4, text)
     if _VERSION_6.fullmatch(text):

@@ -89,19 +89,22 @@ class IgnoreCase:
     part: str = "whole"
 
     def accepts(self, value: object) -> bool:
-        return type(value) is str and _regex(self.text, self.part).search(value) is not None
+        if type(value) is not str:
+            return False
+        # from the end, so that a suffix is not looked for at each place
+        text = value[::-1] if self.part == "suffix" else value
+        return _regex(self.text, self.part).match(text) is not None
 
 
 @lru_cache
 def _regex(text: str, part: str) -> re.Pattern[str]:
-    body = "".join(_either_case(char) for char in text)
-    start = "" if part == "suffix" else r"\A"
-    end = "" if part == "prefix" else r"\Z"
-    return re.compile(start + body + end)
+    step = -1 if part == "suffix" else 1
+    body = "".join(_either_case(char, step) for char in text[::step])
+    return re.compile(body + (r"\Z" if part == "whole" else ""))
 
 
-def _either_case(char: str) -> str:
-    forms = dict.fromkeys((char, char.lower(), char.upper()))
+def _either_case(char: str, step: int) -> str:
+    forms = dict.fromkeys(form[::step] for form in (char, char.lower(), char.upper()))
     return "(?:" + "|".join(re.escape(form) for form in forms) + ")"
 
 

@@ -14,6 +14,7 @@ from msgspec import Raw
 
 from busway.bus.follow import match
 from busway.control.control import Control
+from busway.control.pattern import asked_pattern
 from busway.control.record import flow_records
 from busway.errors import BuswayError, NotFound
 from busway.ports import Batch, Log
@@ -72,7 +73,7 @@ async def rules_of(control: Control, wanted: Wanted) -> tuple[Pattern, ...]:
     Raises :class:`PatternError` for a pattern that is not valid, :class:`NotFound` for a flow that
     is not there.
     """
-    found = [] if wanted.pattern is None else [Pattern.parse(wanted.pattern)]
+    found = [] if wanted.pattern is None else [asked_pattern(wanted.pattern)]
     exact: dict[str, Any] = {
         name: [value]
         for name, value in (("type", wanted.type), ("source", wanted.source))

@@ -18,13 +18,13 @@ from busway.clock import new_id
 from busway.control import job as jobs
 from busway.control.control import Control
 from busway.control.job import Job, State
+from busway.control.pattern import asked_pattern
 from busway.delivery.replay import Reach, Selection, Span, replay_name, span
 from busway.delivery.throttle import Rate
 from busway.errors import BuswayError, Conflict, NotFound
 from busway.flow import Flow
 from busway.lane import Audit, Change, Counts, Lane, is_replay
 from busway.ports import Ledger
-from busway.rule import Pattern
 
 _FILE_NAME = re.compile(r"[\w@+=,()][\w@+=,() .-]*")
 _TAKEN = (".busway", "-wal", "-shm", "-journal")
@@ -144,7 +144,7 @@ def _check(request: Request) -> None:
     if request.rate is not None:
         Rate.parse(request.rate)
     if selection.when is not None:
-        Pattern.parse(selection.when)
+        asked_pattern(selection.when)
     for at in (selection.since, selection.until):
         if at is not None and at.tzinfo is None:
             raise BuswayError(f"{at} has no time zone; write it like 2026-03-01T12:00:00Z")

@@ -1,0 +1,21 @@
+"""Event patterns from callers: no larger than people write them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from busway.errors import PatternError
+from busway.rule import Pattern
+
+MOST_BYTES = 64 * 1024
+
+
+def asked_pattern(pattern: Mapping[str, Any] | str) -> Pattern:
+    """Return the pattern that a caller asks for. Raises :class:`PatternError`, also for its size."""
+    text = pattern if isinstance(pattern, str) else msgspec.json.encode(pattern)
+    if len(text) > MOST_BYTES:
+        raise PatternError("$", f"it has {len(text):,} bytes; at most {MOST_BYTES:,} are taken")
+    return Pattern.parse(pattern)
