@@ -14,7 +14,7 @@ MOST_BYTES = 64 * 1024
 
 
 def asked_pattern(pattern: Mapping[str, Any] | str) -> Pattern:
-    """Return the pattern that a caller asks for. Raises :class:`PatternError`, also for its size."""
+    """Return the pattern that a caller asks for; :class:`PatternError` also for its size."""
     text = pattern if isinstance(pattern, str) else msgspec.json.encode(pattern)
     if len(text) > MOST_BYTES:
         raise PatternError("$", f"it has {len(text):,} bytes; at most {MOST_BYTES:,} are taken")
