@@ -55,7 +55,7 @@ def blame(error: Exception) -> Blame:
         return Blame.DESTINATION
     if isinstance(error, (*_ROW, OverflowError, BadValue, RowDropped)):
         return Blame.ROW
-    return Blame.UNCLEAR
+    return Blame.PASSING if isinstance(error, apsw.InterruptError) else Blame.UNCLEAR
 
 
 def refusal(error: Exception, rows: Sequence[Row]) -> Refusal:

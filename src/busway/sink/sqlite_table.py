@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import apsw
 
@@ -14,6 +16,8 @@ from busway.sink.sqlite_error import RolledBack, RowDropped, SetUpError, blame, 
 from busway.sink.sqlite_value import BadValue, Column, affinity, column_type, tuples
 from busway.sink.statement import listed, quoted, statement
 
+LONGEST_S = 60.0
+"""How long the rows of a load may take; a trigger may never end."""
 _GENERATED = {2: "is generated", 3: "is generated"}
 
 
@@ -43,9 +47,10 @@ class SqliteTable:
         self._read_columns(connection)
         connection.execute("SAVEPOINT busway")
         try:
-            fit = self._shapes.fit(rows, self._columns)
-            for names, values in self._chunks(rows) if fit else ():
-                self._insert_all(connection, names, values)
+            with _limited(connection):
+                fit = self._shapes.fit(rows, self._columns)
+                for names, values in self._chunks(rows) if fit else ():
+                    self._insert_all(connection, names, values)
         except Exception as error:
             _undo(connection, error)
             return False
@@ -70,7 +75,8 @@ class SqliteTable:
         search = Bisection(fit, failed)
         for part in search:
             try:
-                problems |= self._part(connection, part)
+                with _limited(connection):
+                    problems |= self._part(connection, part)
             except Exception as error:
                 self._refused(connection, search, part, error)
         alone = {rows.index: rows.rows for rows in fit}
@@ -233,6 +239,17 @@ class SqliteTable:
             if self._types and "syntax error" in str(error):
                 raise SetUpError(f"{error}; mend columns={{…}} of the sink") from error
             raise
+
+
+@contextmanager
+def _limited(connection: apsw.Connection) -> Iterator[None]:
+    """Have SQLite interrupt what is written when it takes too long."""
+    until = time.monotonic() + LONGEST_S
+    connection.set_progress_handler(lambda: time.monotonic() > until, 100_000)
+    try:
+        yield
+    finally:
+        connection.set_progress_handler(None)
 
 
 def _undo(connection: apsw.Connection, error: Exception) -> None:

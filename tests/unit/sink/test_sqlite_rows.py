@@ -78,6 +78,19 @@ async def test_a_row_alone_is_not_taken_for_a_destination_that_is_down(tmp_path:
     assert "malformed JSON; the row is {'id': 1, 'a': 6}" in outcome.reason
 
 
+async def test_a_row_that_never_ends_is_interrupted_and_parked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("busway.sink.sqlite_table.LONGEST_S", 0.3)
+    endless = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT max(n) FROM c"
+    rows = [{"id": n, "a": 6 if n == 1 else n + 10} for n in range(4)]
+    outcomes = await landed(tmp_path / "x.db", TRIGGER.format(endless), *rows)
+    assert isinstance(outcomes[1], Retry)
+    assert outcomes[1].error == "InterruptError"
+    assert outcomes.count(DELIVERED) == 3
+    assert _query(tmp_path / "x.db", "SELECT count(*) FROM t") == [(3,)]
+
+
 async def test_what_all_rows_end_with_is_the_fault_of_the_set_up(tmp_path: Path) -> None:
     schema = AUDIT + "; DROP TABLE audit"
     outcomes = await landed(tmp_path / "x.db", schema, {"id": 1, "a": 1}, {"id": 2, "a": 1})
