@@ -97,3 +97,18 @@ def test_any_message_is_taken_and_said_once_it_is_said_again(message: str) -> No
     once = gist(message)
     assert gist(once) == once
     assert len(fingerprint(failure("E", "f", message))) == 12
+
+
+@given(JSON, JSON, st.integers(0, 10**9), st.uuids(), WORDS)
+def test_what_an_api_echoes_does_not_change_the_cause_and_its_message_does(
+    one: Any, other: Any, number: int, id: UUID, words: list[str]
+) -> None:
+    message = " ".join(words)
+    bodies = [
+        {"request_id": str(id), "error": {"message": f"{message} {number}"}, "order": one},
+        {"error": {"message": f"{message} 7"}, "order": other, "request_id": "x-1"},
+        {"order": one, "error": {"message": f"{message} zzz"}},
+    ]
+    first, second, third = (Failure(1, AT, "sink", "http 422", json.dumps(body)) for body in bodies)
+    assert fingerprint(first) == fingerprint(second)
+    assert fingerprint(first) != fingerprint(third)
