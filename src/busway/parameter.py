@@ -22,7 +22,7 @@ import msgspec
 
 from busway.errors import FlowError
 from busway.spelling import hint, nearest
-from busway.value_type import fits, likely, shown, wanted
+from busway.value_type import fits, likely, misfit, shown, wanted, with_article
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,6 +48,9 @@ class Invalid:
         if name.startswith("__"):
             raise AttributeError(name)
         return self
+
+    def __repr__(self) -> str:
+        return "(a wrong call)"
 
     def __call__(self, *arguments: Any, **_: Any) -> Any:
         """Return a function that it decorates, as it is."""
@@ -234,10 +237,11 @@ def _value_mistakes(kind: Callable[..., Any], given: Mapping[str, object]) -> It
     hints = _hints(kind)
     for name, value in given.items():
         if not fits(value, hints.get(name, Any)):
-            choice = likely(value, hints[name])
-            fix = f"did you mean {choice!r}?" if choice else f"give {wanted(hints[name])}"
-            what = f"a {type(value).__name__}" if name in _SECRET else shown(value)
-            yield f"{name} is {what}; {fix}"
+            way, found, kind_of = misfit(value, hints[name])
+            choice = likely(found, kind_of)
+            fix = f"did you mean {choice!r}?" if choice else f"give {wanted(kind_of)}"
+            what = with_article(type(found).__name__) if name in _SECRET else shown(found)
+            yield f"{name}{way} is {what}; {fix}"
         elif getattr(kind, "is_function", False) and not takes_template(kind, name):
             yield from filter(None, (brace_mistake(name, one) for one in _texts(value)))
 

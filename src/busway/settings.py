@@ -180,7 +180,10 @@ def _converted(name: str, found: object, kind: Any) -> object:
     try:
         return msgspec.convert(found, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"{name} is {found!r}; give {_wanted(kind)}") from error
+        choices = [one for one in get_args(kind) if one] if get_origin(kind) is Literal else []
+        near = nearest(str(found), choices)
+        hint = f" (did you mean {near!r}?)" if near else ""
+        raise SettingsError(f"{name} is {found!r}; give {_wanted(kind)}{hint}") from error
 
 
 def _wanted(kind: Any) -> str:

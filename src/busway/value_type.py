@@ -57,6 +57,28 @@ def _has_items(value: object, origin: type, arguments: tuple[Any, ...]) -> bool:
     return not isinstance(value, str | bytes)
 
 
+def misfit(value: object, kind: Any) -> tuple[str, object, Any]:
+    """Return what does not fit: the value itself, or a member of it with the way to it.
+
+    >>> misfit({"a": 5}, dict[str, str] | None)
+    ("['a']", 5, <class 'str'>)
+    """
+    for one in get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,):
+        origin, arguments = get_origin(one), get_args(one)
+        if not isinstance(origin, type) or not isinstance(value, origin):
+            continue
+        if isinstance(value, Mapping):
+            return next(
+                (f"[{key!r}]", of, arguments[1])
+                for key, of in value.items()
+                if not fits(key, arguments[0]) or not fits(of, arguments[1])
+            )
+        if isinstance(value, list | tuple) and (origin is not tuple or Ellipsis in arguments):
+            place = next(at for at, of in enumerate(value) if not fits(of, arguments[0]))
+            return f"[{place}]", value[place], arguments[0]
+    return "", value, kind
+
+
 def wanted(kind: Any) -> str:
     """Say what a parameter takes.
 
@@ -84,7 +106,7 @@ def _words(kind: Any) -> Iterator[str]:
         yield WORDS[kind]
     elif getattr(kind, "__name__", "") != "UnsetType":
         name = str(getattr(kind, "__name__", kind))
-        yield getattr(kind, "shown", f"{'an' if name[0] in 'AEIO' else 'a'} {name}")
+        yield getattr(kind, "shown", with_article(name))
 
 
 def likely(value: object, kind: Any) -> str:
@@ -106,4 +128,9 @@ def shown(value: object) -> str:
     text = repr(value)
     if isinstance(value, str | int | float | bool | None) and len(text) <= _LONGEST_SHOWN:
         return text
-    return f"a {type(value).__name__}"
+    return with_article(type(value).__name__)
+
+
+def with_article(name: str) -> str:
+    """Return a name with ``a`` or ``an`` before it."""
+    return f"{'an' if name[0].lower() in 'aeio' else 'a'} {name}"

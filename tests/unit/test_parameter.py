@@ -51,7 +51,14 @@ WRONG_CALLS: list[tuple[Callable[..., Any], tuple[object, ...], dict[str, object
         {"create": "yes"},
         "postgres: create is 'yes'; give True or False",
     ),
-    (sinks.postgres, (7, "t"), {}, "postgres: dsn is a int; give a text or env("),
+    (sinks.postgres, (7, "t"), {}, "postgres: dsn is an int; give a text or env("),
+    (
+        sinks.http,
+        ("http://x",),
+        {"headers": {"a": 5}},
+        "headers['a'] is an int; give a text",
+    ),
+    (Backoff, (), {"schedule": ["5s", None]}, "schedule[1] is None; give a text or a number"),
     (sinks.sqlite, ("x", "t"), {"key": 5}, "sqlite: key is 5; give a text, a list or None"),
     (sinks.bus, (), {"typ": "x"}, "bus: there is no parameter 'typ'; did you mean 'type'?"),
     (alerts.dead_letters, (), {"abov": 3}, "dead_letters: there is no parameter 'abov'; did you"),
@@ -101,7 +108,7 @@ def test_a_wrong_call_names_every_mistake_and_counts_a_misspelt_one_once() -> No
 def test_a_value_that_may_be_secret_is_not_shown() -> None:
     text = called(sinks.http, "http://x", sign=4711)
     assert "4711" not in text
-    assert "sign is a int" in text
+    assert "sign is an int" in text
 
 
 @pytest.mark.parametrize("module", [sinks, alerts])

@@ -40,6 +40,8 @@ def _not_a_sink(given: object) -> str:
     if isinstance(given, type) or callable(given):
         name = getattr(given, "__name__", type(given).__name__).lower()
         return f"to is {name}, which was not called: write to={name}(…)"
+    if isinstance(given, list | tuple | set):
+        return f"to is a {type(given).__name__}, and a flow has one sink; declare a flow for each"
     return f"to is {type(given).__name__}, not a sink"
 
 

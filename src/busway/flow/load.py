@@ -28,7 +28,7 @@ def load_app(target: str) -> App:
     """
     file, name = split_target(target)
     if not file.is_file():
-        raise FlowError(f"{file}: there is no such file; {_file_like(file)}")
+        raise FlowError(f"{file}: {_file_like(file)}")
     with noting() as mistakes:
         try:
             app = _app_of(_run(file.resolve()), file, name)
@@ -40,10 +40,18 @@ def load_app(target: str) -> App:
 
 def _file_like(file: Path) -> str:
     """Return what to do about a flows file that is not there."""
+    if file.is_dir():
+        inside = sorted(one.name for one in file.glob("*.py"))
+        return (
+            f"it is a folder; give a file in it, like {file / inside[0]}"
+            if inside
+            else ("it is a folder without a flows file")
+        )
     folder = file.parent
     others = [one.name for one in folder.glob("*.py")] if folder.is_dir() else []
     near = nearest(file.name, others)
-    return f"did you mean {folder / near}?" if near else "give the path of a flows file"
+    fix = f"did you mean {folder / near}?" if near else "give the path of a flows file"
+    return f"there is no such file; {fix}"
 
 
 def split_target(target: str) -> tuple[Path, str]:

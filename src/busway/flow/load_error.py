@@ -13,9 +13,11 @@ from pathlib import Path
 
 from busway.errors import BuswayError
 from busway.package import EXTRAS, missing_module
+from busway.redact import redacted
 from busway.spelling import nearest
 
 _INSTALLED = {"site-packages", "dist-packages", ".venv"}
+_MOST_FRAMES = 20
 _NAME_FROM = re.compile(r"cannot import name '([^']+)' from '([^']+)'")
 
 
@@ -43,10 +45,20 @@ def load_error(error: BaseException, file: Path) -> str:
     ]
     place = f"{own[-1].filename}:{own[-1].lineno}" if own else str(file)
     lines = [f"{place}: {_what(error, file.parent)}"]
-    for one in own:
-        name = os.path.relpath(one.filename, file.parent)
-        lines.append(f"    {name}:{one.lineno}: {one.line}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_shown(own, file.parent)])
+
+
+def _shown(frames: list[traceback.FrameSummary], home: Path) -> Iterator[str]:
+    """Yield a line for each frame; what repeats is shown once, of very many the last ones."""
+    lines = [
+        f"    {os.path.relpath(one.filename, home)}:{one.lineno}: {one.line}" for one in frames
+    ]
+    once = [line for line, before in zip(lines, [None, *lines], strict=False) if line != before]
+    if len(once) > _MOST_FRAMES:
+        yield f"    … {len(once) - _MOST_FRAMES} more lines before"
+    yield from once[-_MOST_FRAMES:]
+    if len(once) < len(lines):
+        yield f"    … {len(lines) - len(once)} lines are the same as the one before them"
 
 
 def _frames(error: BaseException) -> traceback.StackSummary:
@@ -108,7 +120,7 @@ def _advice(error: BaseException) -> str:
 
 
 def _raised(error: BaseException) -> str:
-    return "".join(traceback.format_exception_only(error)).strip().replace("\n", " ")
+    return redacted("".join(traceback.format_exception_only(error)).strip().replace("\n", " "))
 
 
 def _named(error: BaseException, near: str) -> str:

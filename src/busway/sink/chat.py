@@ -15,7 +15,7 @@ from busway.ports import Destination, Landing, Load, Reachable, Supplies
 from busway.settings import Env, resolve
 from busway.sink.chat_message import Kind, escaped, message
 from busway.sink.declared import label, seconds
-from busway.sink.http_endpoint import Endpoint
+from busway.sink.http_endpoint import Endpoint, is_web
 from busway.sink.template import Filler, Text, Unfit, filler
 
 _REQUESTS = 1
@@ -60,8 +60,7 @@ class Chat(DeclarableFunction, frozen=True):
     def endpoint(self) -> Endpoint:
         """Return where messages are posted. Raises :class:`SinkError` for what never works."""
         url = resolve(self.url)
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not is_web(url):
             raise SinkError("chat(url=…): give the URL of an incoming webhook, with https://")
         return Endpoint(
             url=url,

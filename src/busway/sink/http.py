@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Literal
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -15,7 +14,7 @@ from busway.parameter import DeclarableFunction
 from busway.ports import Destination, Landing, Supplies
 from busway.settings import Env, resolve
 from busway.sink.declared import check_count, label, seconds
-from busway.sink.http_endpoint import Endpoint, without_secrets
+from busway.sink.http_endpoint import Endpoint, is_web, without_secrets
 from busway.sink.signature import Secrets, declared, signer_of
 
 Pairs = tuple[tuple[str, str | Env], ...]
@@ -76,8 +75,7 @@ class Http(DeclarableFunction, frozen=True):
         Raises :class:`SinkError` for what can never work."""
         url = resolve(self.url)
         headers = tuple((name, resolve(value)) for name, value in _pairs(self.headers))
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not is_web(url):
             raise SinkError(f"http({without_secrets(url)!r}): give a URL like https://host/path")
         if not _TOKEN.fullmatch(self.method):
             raise SinkError(f"http(method={self.method!r}): give a method like POST or PUT")

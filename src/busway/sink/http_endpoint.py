@@ -38,6 +38,19 @@ class Endpoint(msgspec.Struct, frozen=True):
         return chosen.most if isinstance(chosen, Adaptive) else chosen
 
 
+def is_web(url: str) -> bool:
+    """Say whether a URL is one of HTTP, with a host and a port that there can be.
+
+    >>> is_web("https://crm.example/orders"), is_web("http://crm.example:99999/"), is_web("http://")
+    (True, False, False)
+    """
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 def without_secrets(url: str) -> str:
     """Return a URL without what may be secret: user, password, query and fragment."""
     try:

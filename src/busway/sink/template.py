@@ -17,6 +17,7 @@ from busway.errors import EventError, SinkError
 from busway.event import Event
 from busway.json_text import encode_json
 from busway.ports import Item
+from busway.spelling import nearest
 
 Escape = Callable[[str, str], str]
 """Returns what is filled in as it may stand in the text; the second is the text before it."""
@@ -102,8 +103,10 @@ def _parsed(sink: str, option: str, text: str) -> Template:
             continue
         found = _PLACE.fullmatch(field)
         if found is None or found[1] not in FIELDS or conversion or "{" in (spec or ""):
+            near = nearest(re.split(r"\W", field)[0], FIELDS)
+            likely = f"did you mean {near!r}? " if near and near not in field else ""
             raise SinkError(
-                f"{sink}({option}=…): there is no {{{field}}}; a place is one of"
+                f"{sink}({option}=…): there is no {{{field}}}; {likely}a place is one of"
                 f" {', '.join(FIELDS)}, with keys like data[customer][name]"
             )
         parts.append(_Part(before, (found[1], *_KEY.findall(found[2])), spec or ""))

@@ -11,7 +11,7 @@ import pytest
 from busway import App, Step
 from busway.errors import FlowError
 from busway.flow import compile_app
-from busway.sinks import console
+from busway.sinks import chat, console, http
 
 
 class Adder:
@@ -117,6 +117,13 @@ def test_a_decorator_without_parentheses_is_told_once() -> None:
         ({"timeout": "5s"}, "timeout is for a decorated function, and there is none"),
         ({"to": console}, "to is console, which was not called: write to=console(…)"),
         ({"to": len}, "to is len, which was not called"),
+        ({"to": [console()]}, "to is a list, and a flow has one sink; declare a flow for each"),
+        ({"to": http("http://crm.example:99999/")}, "give a URL like https://host/path"),
+        ({"to": http("http://[crm.example/")}, "give a URL like https://host/path"),
+        (
+            {"to": chat("https://x/y", "{dta[text]}")},
+            "{dta[text]}; did you mean 'data'?",
+        ),
     ],
 )
 def test_an_option_that_would_be_ignored_is_told(options: dict[str, Any], says: str) -> None:

@@ -92,3 +92,23 @@ def test_a_missing_module_of_an_extra_names_the_extra(
 def test_an_unset_variable_is_named(tmp_path: Path) -> None:
     told = refused(tmp_path, "import os\nos.environ['SHOP_TOKEN_ZQ']")[0]
     assert "flows.py:2: the environment variable SHOP_TOKEN_ZQ is not set; set it, or" in told
+
+
+def test_a_recursion_shows_its_line_once(tmp_path: Path) -> None:
+    told = refused(tmp_path, "def f():\n    return f()\nf()\n")
+    assert told[1:3] == ["    flows.py:3: f()", "    flows.py:2: return f()"]
+    assert len(told) == 4
+    assert "lines are the same" in told[3]
+
+
+def test_a_secret_in_a_librarys_words_is_not_shown(tmp_path: Path) -> None:
+    told = refused(tmp_path, "raise ValueError('http://me:pa55word@crm.example/x')")
+    assert "pa55word" not in told[0]
+
+
+def test_a_folder_and_a_misspelt_file_name_a_file(tmp_path: Path) -> None:
+    (tmp_path / "flows.py").write_text("")
+    for target, says in ((tmp_path, "give a file in it, like"), (tmp_path / "flow.py", "mean")):
+        with pytest.raises(FlowError, match=says) as caught:
+            load_app(str(target))
+        assert str(tmp_path / "flows.py") in str(caught.value)
