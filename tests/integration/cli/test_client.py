@@ -200,7 +200,7 @@ def test_text_in_an_event_does_not_end_a_line_of_the_tail(tmp_path: Path) -> Non
 
 def test_no_id_is_a_mistake_that_is_told(server: Server) -> None:
     ended = busway("event", "", cwd=server.cwd)
-    assert (ended.code, ended.err[:21]) == (1, "busway: the id is emp"), ended
+    assert (ended.code, ended.err[:21]) == (1, "busway: give an event"), ended
 
 
 def test_an_argument_that_is_no_text_is_a_mistake_that_is_told(server: Server) -> None:
