@@ -31,21 +31,21 @@ from busway.sinks import http
 from busway.telemetry import configure_log
 
 DOC = Path(__file__).parent.parent / "docs" / "benchmarks-flaky.md"
-EVENTS = 1_000
-SECONDS = 90.0
-SIDE_BY_SIDE = 6
+EVENTS = 400
+SECONDS = 30.0
+SIDE_BY_SIDE = 12
 SEED = 20_26
 ATTEMPTS = 10
 Kind = Literal["503", "429", "no answer", "half 503, and 429"]
 HEAD = """# Benchmarks: flaky APIs
 
-1,000 events are posted at once to a flow whose API answers a share of the requests as the first
+400 events are posted at once to a flow whose API answers a share of the requests as the first
 column says: `503`, `429` with `Retry-After: 1`, or nothing until the sink's time-out of 500 ms.
-Which requests is decided by chance with a fixed seed. The table shows what was reached after 90
+Which requests is decided by chance with a fixed seed. The table shows what was reached after 30
 seconds, with 4 partitions, one process and everything else by default. *Possible* is what the share
 of good answers lets through: all events, or with a rate r and a share of failures p at most
-r · (1 - p) · 90.
-Written by `bench/flaky.py`.
+r · (1 - p) · 30. The machine has two cores and did other work meanwhile: where not even 0 % reaches
+20/s, compare the events delivered with the requests. Written by `bench/flaky.py`.
 
 """
 
