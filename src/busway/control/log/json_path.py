@@ -55,7 +55,9 @@ class JsonPath:
         self._work.left = MOST_WORK
         try:
             return self._path.findall(members)
-        except (jsonpath.JSONPathError, RecursionError) as error:
+        except BuswayError:
+            raise
+        except Exception as error:  # of the library, in an event that it was not made for
             what = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise TooMuchWork(f"it cannot be looked for in an event: {what}") from error
 
@@ -157,7 +159,10 @@ class _Environment(jsonpath.JSONPathEnvironment):
             self.spend(sum(map(_length, (left, right))))
         elif _length(left) and _length(right):
             self.spend(min(_size(left), _size(right)))
-        return super().compare(left, operator, right)
+        try:
+            return super().compare(left, operator, right)
+        except TypeError:  # an object or array is no member of an object
+            return False
 
 
 class _Parser(Parser):
