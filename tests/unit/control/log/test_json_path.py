@@ -69,14 +69,9 @@ def test_the_deepest_event_that_the_intake_takes_is_looked_through() -> None:
     assert JsonPath("$..*").find({"data": nested(256)})
 
 
-@pytest.mark.parametrize(
-    "path", ["data[?@ in $.data]", "data[?$.data contains @]", "data[?@ < {}]"]
-)
-def test_values_that_cannot_be_compared_are_not_equal(path: str) -> None:
-    try:
-        assert not matches(path, {"a": {"b": 1}, "c": [[1]]})
-    except BuswayError as error:
-        assert "valid JSON path" in str(error)
+@pytest.mark.parametrize("path", ["data[?@ in $.data]", "data[?$.data contains @]"])
+def test_values_that_cannot_be_compared_are_different(path: str) -> None:
+    assert not matches(path, {"a": {"b": 1}, "c": [[1]]})
 
 
 def test_nodes_do_not_keep_the_keys_above_them() -> None:
