@@ -41,7 +41,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, one document a l
 def move(
     from_: From, to: To, ledger: Ledger = "", dry_run: DryRun = False, json: Json = False
 ) -> None:
-    """Move a data directory to PostgreSQL or JetStream, all that is in it.
+    """Move all of a data directory to PostgreSQL or JetStream.
 
     What was cut off goes on when it is called again. Exit code 0 when all is there and checked, 1
     when it is refused, 3 when it was cut off.

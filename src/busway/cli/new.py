@@ -16,7 +16,7 @@ from busway.errors import BuswayError
 def new(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
 ) -> None:
-    """Write a small project: flows, tests that pass, an example of .env, a README.
+    """Write a small project: flows, tests that pass, a README.
 
     Example: `busway new shop && cd shop && busway run flows.py`
     """
