@@ -75,7 +75,7 @@ def event(
     id: Annotated[str | None, typer.Argument(metavar="ID", help="The event's id.")] = None,
     source: Source = None,
 ) -> None:
-    """Tell the story of an event: where it went, why not, what to do now.
+    """Tell the story of an event: where it is, and what to do now.
 
     Instead of an id, say what is in it: one event that fits is told, of several there is a list.
 
