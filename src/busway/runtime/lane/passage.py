@@ -90,8 +90,11 @@ class Passage:
                 await self._to.valve.opened()
                 if self._too_many(items):
                     return items
-                leave = await self._to.clear(len(self._chosen(items)))
-            left, refused = await self._write(items, leave, tries)
+                chosen = self._chosen(items)
+                leave = await self._to.clear(len(chosen))
+            if leave.probing and not self._keeps_positions:
+                chosen = self._probe(items, tries)
+            left, refused = await self._write(items, chosen, leave)
             if not left and not refused:
                 return []
             await self._settle_before(left)
@@ -113,9 +116,12 @@ class Passage:
         return self._keeps_positions and most is not None and len(items) > most
 
     def _chosen(self, items: list[Item]) -> list[Item]:
-        """Return what goes at once, rather not what failed with nothing delivered since then."""
+        """Return what goes at once, rather not what failed with nothing delivered since then.
+
+        That is all for a sink that keeps positions: its load decides every offset of its range.
+        """
         most = self._to.pace.most
-        if most is None or len(items) <= most:
+        if self._keeps_positions or most is None or len(items) <= most:
             return items
         lane, suspects = self._to.lane, self._to.gate.suspects
         free: list[Item] = []
@@ -128,10 +134,10 @@ class Passage:
                 free.append(item)
         return free or items[:most]
 
-    async def _write(self, items: list[Item], leave: Leave, tries: int) -> tuple[list[Item], bool]:
-        """Try the items, one of them when probing; return those undecided, and if it took none."""
-        single = leave.probing and not self._keeps_positions
-        chosen = self._probe(items, tries) if single else self._chosen(items)
+    async def _write(
+        self, items: list[Item], chosen: list[Item], leave: Leave
+    ) -> tuple[list[Item], bool]:
+        """Try the chosen items; return those undecided, and whether it took none."""
         began = time.perf_counter()
         outcomes = await self._to.deliver(self._load_of(chosen), leave)
         took_s = time.perf_counter() - began
