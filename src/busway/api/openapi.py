@@ -20,7 +20,6 @@ Errors are `application/problem+json` (RFC 9457). Lists come in pages: `items`, 
 `cursor` of the page after it. Every `GET` has an `ETag`.
 """
 _JSON = "application/json"
-_METHODS = ("get", "post", "put", "patch", "delete")
 
 
 PREFIX = "/api/v1"

@@ -34,8 +34,6 @@ from busway.runtime.process.wire import (
 from busway.settings import NO_PORT, Settings, load
 from busway.telemetry import configure_log
 
-_log = structlog.get_logger("busway")
-
 
 class Membership(msgspec.Struct, frozen=True):
     """Who a worker is, and the descriptors that it has from its parent.

@@ -23,7 +23,6 @@ from busway.ports import Ledger
 
 WITHIN_S = 30.0
 _MOST_SEEN = 10_000
-_Seen = tuple[list[Member], bool, datetime | None]
 
 
 async def story(

@@ -12,6 +12,7 @@ from busway.ports import Addressed
 from busway.source.http.arrival import (
     MAX_DEPTH,
     NOT_PLAIN,
+    PlainArrival,
     examine,
     read_extended,
     read_plain,
@@ -101,7 +102,7 @@ def _checked(raws: list[bytes], body: bytes, max_event_bytes: int) -> Parcel | R
     shallow = longest <= 2 * MAX_DEPTH or not any(map(too_deep, raws))
     if shallow and trusty(body):
         try:
-            envelopes = list(map(read_plain, raws))
+            envelopes = _plain(raws)
         except NOT_PLAIN:
             return _sorted_out(raws, read_extended)
         if not suspicious(envelopes):
@@ -109,9 +110,9 @@ def _checked(raws: list[bytes], body: bytes, max_event_bytes: int) -> Parcel | R
     return _sorted_out(raws, examine)
 
 
-def _plain(raws: list[bytes]) -> list[Addressed]:
+def _plain(raws: list[bytes]) -> list[PlainArrival]:
     """Read plain events; the loop in C ends now and then, so that other threads get their turn."""
-    envelopes: list[Addressed] = []
+    envelopes: list[PlainArrival] = []
     for first in range(0, len(raws), _AT_ONCE):
         envelopes += map(read_plain, raws[first : first + _AT_ONCE])
     return envelopes
