@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -19,3 +20,21 @@ def test_only_the_edge_prints() -> None:
     }
     printing = {name: count for name, count in found.items() if count}
     assert printing == OWN, "print by echo, echo_lines, echo_json, as_table of busway.cli.show"
+
+
+def test_a_text_of_several_lines_is_printed_as_such() -> None:
+    folder = Path(busway.cli.__file__).parent
+    found = [
+        f"{path.name}:{call.lineno}"
+        for path in folder.glob("*.py")
+        for call in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id == "echo"
+        and any(
+            isinstance(one, ast.Constant) and "\n" in str(one.value)
+            for argument in call.args
+            for one in ast.walk(argument)
+        )
+    ]
+    assert not found, "echo prints one line, with line ends escaped; use echo_lines"

@@ -61,7 +61,9 @@ def _flows(flows: Sequence[FlowStory]) -> Iterator[str]:
         undeclared = " (not declared any more)" if not flow.declared else ""
         yield f"{_MARKS[flow.state]} {flow.flow}{replay}{undeclared}: {flow.text}"
         yield from (f"    {line}" for line in _about(flow))
-        yield from (f"    {_time(at)}  {what}" for at, what in _timeline(flow))
+        for at, (what, *below) in _timeline(flow):
+            yield f"    {_time(at)}  {what}"
+            yield from below
         if flow.state == "parked" and flow.due is not None:
             yield f"    {_time(flow.due)}  next attempt"
 
@@ -79,18 +81,18 @@ def _about(flow: FlowStory) -> Iterator[str]:
         yield f"behind    {flow.behind}"
 
 
-def _timeline(flow: FlowStory) -> list[tuple[datetime, str]]:
-    """Return what happened when, in order."""
+def _timeline(flow: FlowStory) -> list[tuple[datetime, list[str]]]:
+    """Return what happened when, in lines, in order."""
     found = [(run[0].at, _failures(run)) for run in runs(flow.failures)]
-    found += [(one.at, _deed(one)) for one in flow.deeds]
+    found += [(one.at, [_deed(one)]) for one in flow.deeds]
     if flow.since is not None and flow.state in ("delivered", "filtered", "delivered_or_filtered"):
         code = f" by code {flow.version}" if flow.version else ""
         last = f", or until {_time(flow.until)}" if flow.until not in (None, flow.since) else ""
-        found.append((flow.since, f"{flow.state.replace('_', ' ')}{code}{last}"))
+        found.append((flow.since, [f"{flow.state.replace('_', ' ')}{code}{last}"]))
     return sorted(found, key=lambda one: one[0])
 
 
-def _failures(run: Sequence[Failure]) -> str:
+def _failures(run: Sequence[Failure]) -> list[str]:
     first, one = run[0], run[-1]
     took = "" if one.took_ms is None else f", {one.took_ms:,.1f} ms"
     code = f" (code {one.version}{took})" if one.version else ""
@@ -100,7 +102,7 @@ def _failures(run: Sequence[Failure]) -> str:
     lines = [f"{which} failed in its {one.stage}: {one.error}: {one.reason}{code}"]
     if one.traceback:
         lines += [f"      {line}" for line in one.traceback.rstrip().splitlines()]
-    return "\n".join(lines)
+    return lines
 
 
 def _deed(one: Deed) -> str:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.progress import TimeRemainingColumn as Remaining
 
-from busway.cli.show import echo, echo_json
+from busway.cli.show import echo, echo_json, echo_lines
 from busway.control.move.mover import Plan, Report, Step
 
 _TOLD_EVERY_S = 2.0
@@ -94,7 +94,7 @@ def show_plan(plan: Plan, json: bool) -> None:
     if json:
         as_line({"plan": plan})
         return
-    echo(
+    echo_lines(
         f"from  {plan.origin}\nto    {plan.to} ({_STANDS[plan.target]})\n"
         f"      {plan.events:,} events in {plan.partitions} partitions, {_size(plan.bytes)}\n"
         f"      {plan.lanes:,} lanes, {plan.parked:,} parked events, {plan.dead:,} dead letters\n"
@@ -118,7 +118,7 @@ def show_report(report: Report, json: bool) -> None:
             f"partition {one.partition}: {one.base:,}..{one.end:,}, checksum {one.checksum}, the"
             " same in both"
         )
-    echo(
+    echo_lines(
         f"Moved {plan.events:,} events and {report.records:,} records to {plan.to}, and checked"
         f" them: every event is in exactly one place.\n"
         f"{plan.origin} is marked as moved; run your flows with --engine from now on."

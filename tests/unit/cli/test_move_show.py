@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from busway.cli.move_show import shown
+from busway.cli.move_show import show_plan, show_report, shown
+from busway.control.move.mover import Plan, Report
 
 
 def test_each_step_is_told_at_its_beginning_and_once_at_its_end(
@@ -27,3 +28,14 @@ def test_json_tells_everything_once(capsys: pytest.CaptureFixture[str]) -> None:
             show.tell("records", done, 10)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["done"] for line in lines] == [0, 5, 10]
+
+
+def test_a_plan_and_a_report_are_several_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    plan = Plan(".busway", "postgresql://db.example/busway", "free", 4, 10, 1024, 4, 0, 1, 25)
+    show_plan(plan, json=False)
+    show_report(Report(plan, (), 25), json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "from  .busway"
+    assert lines[2].startswith("      10 events in 4 partitions")
+    assert lines[-1].startswith(".busway is marked as moved;")
+    assert len(lines) == 7
