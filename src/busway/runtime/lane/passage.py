@@ -9,6 +9,7 @@ import msgspec
 
 from busway.delivery.settle import Decided, Held, settlement
 from busway.event import Event
+from busway.outcome import DELIVERED
 from busway.ports import Item, Load
 from busway.runtime.hub import Assignment, Leave, Times
 from busway.runtime.lane.fate import Fates
@@ -137,7 +138,11 @@ class Passage:
     async def _write(
         self, items: list[Item], chosen: list[Item], leave: Leave
     ) -> tuple[list[Item], bool]:
-        """Try the chosen items; return those undecided, and whether it took none."""
+        """Try the chosen items; return those undecided, and whether it took none.
+
+        A sink that keeps positions has to be told in a load of its own of what was decided here
+        over its answer: what it takes for landed behind its back is not written by a retry.
+        """
         began = time.perf_counter()
         outcomes = await self._to.deliver(self._load_of(chosen), leave)
         took_s = time.perf_counter() - began
@@ -146,7 +151,9 @@ class Passage:
             return [], bool(outcomes)
         self._fates.note(chosen, outcomes, took_s)
         left = self._in_order(self._fates.without(items))
-        return left, bool(left) and not self._to.gate.closed
+        if not left:
+            return [], self._keeps_positions and outcomes.count(DELIVERED) < len(outcomes)
+        return left, not self._to.gate.closed
 
     def _probe(self, items: list[Item], tries: int) -> list[Item]:
         """Choose one item, another one each time, so that one bad event cannot pose as downtime."""
