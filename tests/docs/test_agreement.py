@@ -88,3 +88,12 @@ def test_the_runbook_names_no_other_status_than_the_intake() -> None:
     told = {status for row in ROW.finditer(table) for status in re.findall(r"\b\d{3}\b", row[1])}
     assert told
     assert told <= known
+
+
+def test_the_index_leads_to_every_page_and_decision() -> None:
+    index = (DOCS / "index.md").read_text("utf-8")
+    linked = set(re.findall(r"\]\(([\w/.-]+\.md)\)", index))
+    pages = {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")} - {"index.md"}
+    assert pages - linked == set()
+    numbers = [int(path.name[:4]) for path in sorted((DOCS / "decisions").glob("*.md"))]
+    assert numbers == list(range(1, len(numbers) + 1))
