@@ -24,11 +24,9 @@ async def list_destinations(
 ) -> Page[DestinationStatus]:
     """Return the destinations by name, each with its breaker and the flows that deliver to it."""
     after = place_in(cursor, str) if cursor else ""
-    found = [
-        one
-        for one in await destination_statuses(control.ledger, control.clock.now())
-        if one.name > after
-    ]
+    clock = control.clock
+    every = await destination_statuses(control.ledger, clock.now(), clock.ahead())
+    found = [one for one in every if one.name > after]
     return page_of(found[: limit + 1], limit, lambda one: one.name)
 
 

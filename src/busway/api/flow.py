@@ -12,7 +12,7 @@ from busway.api.openapi import example
 from busway.api.page import Cursor, Limit, Page, page_of, place_in
 from busway.control.control import Control
 from busway.control.flow.detail import FlowDetail, LaneStatus, flow_detail
-from busway.control.flow.status import FlowStatus, flow_statuses
+from busway.control.flow.status import FlowStatus, current_statuses
 from busway.control.rate import Rates
 
 _STATUS = FlowStatus(
@@ -45,7 +45,7 @@ async def list_flows(
 ) -> Page[FlowStatus]:
     """Return the flows by name, each with where its events are and how its destination does."""
     after = place_in(cursor, str) if cursor else ""
-    found = await flow_statuses(control.log, control.ledger, control.rates(), control.clock.now())
+    found = await current_statuses(control)
     return page_of([one for one in found if one.name > after][: limit + 1], limit, _name)
 
 

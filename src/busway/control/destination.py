@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
 from busway.control.record import BreakerRecord, breaker_records, flow_records
 from busway.control.steer.record import NOTHING, Target, steerings
 from busway.control.steer.standing import Standing, Word, standing
-from busway.delivery.hold import Records, Throttle, throttles
+from busway.delivery.hold import IN_TIME, Records, Throttle, throttles
 from busway.ports import Ledger
 
 
@@ -37,10 +37,10 @@ class DestinationStatus(msgspec.Struct, frozen=True):
 
 
 async def destination_statuses(
-    ledger: Ledger, at: datetime | None = None
+    ledger: Ledger, at: datetime | None = None, ahead: timedelta = IN_TIME
 ) -> Sequence[DestinationStatus]:
     """Return the destinations of all flows that are known, by name, as they stand at a time, now
-    unless given."""
+    unless given; ``ahead`` is how far that is ahead of the machine's clock."""
     flows: defaultdict[str, list[str]] = defaultdict(list)
     for name, record in (await flow_records(ledger)).items():
         flows[record.destination].append(name)
@@ -50,7 +50,7 @@ async def destination_statuses(
     for name in sorted(flows):
         own = [lane for lane in lanes if lane.flow in flows[name]]
         records: Records = {"destination": controls.get(Target("destination", name), NOTHING)}
-        stands = standing(records, breakers.get(name), own, now)
+        stands = standing(records, breakers.get(name), own, now, ahead)
         status = _status(name, sorted(flows[name]), breakers.get(name), stands)
         throttle = next(iter(throttles(records)), None)
         found.append(msgspec.structs.replace(status, throttle=throttle))

@@ -10,7 +10,7 @@ import msgspec
 
 from busway.control.check import check
 from busway.control.control import Control
-from busway.control.flow.status import FlowStatus, flow_statuses
+from busway.control.flow.status import FlowStatus, current_statuses
 from busway.control.record import StuckRecord, stuck_records
 from busway.control.replay.operation import Replay, replays
 from busway.control.workforce import Workforce, workforce
@@ -68,9 +68,9 @@ async def overview(control: Control) -> Overview:
         started_at=control.started_at,
         app=None if program is None else program.name,
         log=LogStatus(log.identity, await log.size_bytes(), partitions),
-        flows=await flow_statuses(log, control.ledger, control.rates(), control.clock.now()),
+        flows=await current_statuses(control),
         workforce=await workforce(control),
-        stuck=await stuck_records(control.ledger),
+        stuck=await stuck_records(control.ledger, control.clock.now()),
         replays=[
             one
             for one in await replays(control)

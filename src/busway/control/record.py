@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ FLOW = "flow/"
 BREAKER = "breaker/"
 VERSION = "version/"
 STUCK = "stuck/"
+_LATELY = timedelta(minutes=5)
 HAND = "hand/"
 """Before a lane's name: what it had in hand when the process ended."""
 RUNNING = "running"
@@ -81,7 +82,8 @@ class BreakerRecord(msgspec.Struct, frozen=True):
 class StuckRecord(msgspec.Struct, frozen=True):
     """A loop that does not get on: its turns fail, ``failures`` in a row ``since`` the first one.
 
-    ``flow`` is the flow that it is for, where it is for one.
+    ``flow`` is the flow that it is for, where it is for one. ``at`` is when that was noted last: it
+    is noted again each minute for as long as it fails.
     """
 
     loop: str
@@ -90,6 +92,7 @@ class StuckRecord(msgspec.Struct, frozen=True):
     reason: str
     since: datetime
     failures: int = 0
+    at: datetime | None = None
 
     @property
     def text(self) -> str:
@@ -98,10 +101,15 @@ class StuckRecord(msgspec.Struct, frozen=True):
         return f"{self.loop} cannot go on: {why} ({self.failures} times since {self.since:%F %T})"
 
 
-async def stuck_records(ledger: Ledger) -> Sequence[StuckRecord]:
-    """Return the loops that do not get on, in any process, by name."""
+async def stuck_records(ledger: Ledger, now: datetime) -> Sequence[StuckRecord]:
+    """Return the loops that do not get on, in any process, by name.
+
+    A flow is stuck until it gets on. Any other loop may never run again (that of a replay, of a
+    worker that is not started any more), and is left out when it has not been noted lately.
+    """
     found = await ledger.get(STUCK)
-    return [msgspec.json.decode(found[name], type=StuckRecord) for name in sorted(found)]
+    records = [msgspec.json.decode(found[name], type=StuckRecord) for name in sorted(found)]
+    return [one for one in records if one.flow or (one.at and now - one.at < _LATELY)]
 
 
 async def flow_records(ledger: Ledger) -> Mapping[str, FlowRecord]:

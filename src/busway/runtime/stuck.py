@@ -41,11 +41,11 @@ class StuckLoops:
 
     def failed(self, loop: str, flow: str, text: ExceptionText, *, away: bool) -> None:
         """A turn of a loop failed; a store was ``away``, or it was another exception."""
-        now = self._clock.monotonic()
-        fresh = StuckRecord(loop, flow, text.name, text.reason, self._clock.now())
+        now, at = self._clock.monotonic(), self._clock.now()
+        fresh = StuckRecord(loop, flow, text.name, text.reason, at)
         record, began, noted = self._failing.get(loop, (fresh, now, now))
         record = msgspec.structs.replace(
-            record, error=text.name, reason=text.reason, failures=record.failures + 1
+            record, error=text.name, reason=text.reason, failures=record.failures + 1, at=at
         )
         self._clear.discard(loop)
         lasts = now - began >= AWAY_AFTER_S if away else record.failures >= STUCK_AFTER
@@ -70,7 +70,8 @@ class StuckLoops:
         """A loop has ended; what is kept of it stays until it gets on elsewhere."""
         self._clear.discard(loop)
         self._failing.pop(loop, None)
-        self._stuck.pop(loop, None)
+        if self._stuck.pop(loop, None) is not None:
+            self.on_change()
 
     def _note(self, loop: str, record: StuckRecord | None) -> None:
         self._news[loop] = record

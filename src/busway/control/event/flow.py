@@ -17,7 +17,7 @@ from busway.control.event.fate import Evidence, Tally, fate, rule_of
 from busway.control.event.replay import Replayed, replayed
 from busway.control.event.story import NULL, Deed, FlowStory, Landed
 from busway.control.event.subject import Subject
-from busway.control.flow.status import FlowStatus, flow_statuses
+from busway.control.flow.status import FlowStatus, current_statuses
 from busway.control.record import (
     FlowRecord,
     VersionRecord,
@@ -54,7 +54,7 @@ async def flow_stories(control: Control, subject: Subject) -> Sequence[FlowStory
     troubles = await ledger.troubles(Query(event_id=id, limit=10_000))
     kept = _Kept(
         await flow_records(ledger),
-        {one.name: one for one in await flow_statuses(control.log, ledger)},
+        {one.name: one for one in await current_statuses(control)},
         {one.flow: one for one in troubles if (one.partition, one.offset) == here},
         {one.flow: one for one in await ledger.resolved(id) if (one.partition, one.offset) == here},
         await replayed(ledger),

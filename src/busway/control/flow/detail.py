@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from busway.control.control import Control
-from busway.control.flow.status import FlowStatus, flow_statuses
+from busway.control.flow.status import FlowStatus, current_statuses
 from busway.control.record import flow_records
 from busway.errors import NotFound
 from busway.lane import Counts, Lane
@@ -40,7 +40,7 @@ class FlowDetail(msgspec.Struct, frozen=True, kw_only=True):
 
 async def flow_detail(control: Control, name: str) -> FlowDetail:
     """Return a flow. Raises :class:`NotFound`, with what may have been meant."""
-    found = await flow_statuses(control.log, control.ledger, control.rates(), control.clock.now())
+    found = await current_statuses(control)
     statuses = {one.name: one for one in found}
     if name not in statuses:
         raise NotFound.named("flow", name, statuses)

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from busway.clock import Clock
 from busway.control.control import Control
 from busway.control.dead.job import renamed
-from busway.control.flow.status import FlowStatus, flow_statuses
+from busway.control.flow.status import FlowStatus, current_statuses
 from busway.control.job import JOB, changed, jobs
 from busway.control.record import FLOW, HAND, VERSION, FlowRecord, flow_records
 from busway.control.replay.operation import SKIPPED
@@ -150,8 +150,7 @@ async def remove(
 
 async def undeclared(control: Control) -> Sequence[FlowStatus]:
     """Return the flows that have lanes, and that the program started last does not declare."""
-    statuses = await flow_statuses(control.log, control.ledger)
-    return [one for one in statuses if not one.declared]
+    return [one for one in await current_statuses(control) if not one.declared]
 
 
 async def _running(control: Control, names: Collection[str]) -> set[str]:

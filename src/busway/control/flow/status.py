@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from busway.control.control import Control
 from busway.control.rate import Rates
 from busway.control.record import (
     BreakerRecord,
@@ -19,7 +20,7 @@ from busway.control.record import (
 )
 from busway.control.steer.record import Target, records_of, steerings
 from busway.control.steer.standing import Standing, Word, standing
-from busway.delivery.hold import Records, Steering, Throttle, throttles
+from busway.delivery.hold import IN_TIME, Records, Steering, Throttle, throttles
 from busway.lane import Counts, Lane, is_replay
 from busway.ports import Dated, Ledger, Log
 
@@ -70,7 +71,14 @@ class _Known(msgspec.Struct, frozen=True):
     rates: Mapping[str, Rates]
     steerings: Mapping[Target, Steering]
     at: datetime
+    ahead: timedelta
     stuck: Mapping[str, StuckRecord]
+
+
+async def current_statuses(control: Control) -> Sequence[FlowStatus]:
+    """Return the status of each flow as it is now."""
+    clock, rates = control.clock, control.rates()
+    return await flow_statuses(control.log, control.ledger, rates, clock.now(), clock.ahead())
 
 
 async def flow_statuses(
@@ -78,11 +86,12 @@ async def flow_statuses(
     ledger: Ledger,
     rates: Mapping[str, Rates] | None = None,
     at: datetime | None = None,
+    ahead: timedelta = IN_TIME,
 ) -> Sequence[FlowStatus]:
     """Return the status of each flow that has a lane, by name; replays are no flows.
 
     Without ``rates`` there are none in it. ``at`` is the time to tell their state at, now unless
-    given.
+    given; ``ahead`` is how far that time is ahead of the machine's clock.
     """
     # before the lanes: a flow that is paused since it has drained has drained in its counts too
     asked, breakers = await steerings(ledger), await breaker_records(ledger)
@@ -91,6 +100,7 @@ async def flow_statuses(
         if not is_replay(lane.flow):
             by_flow[lane.flow].append(lane)
     ends = [(await log.bounds(partition))[1] for partition in range(log.partitions)]
+    now = at or datetime.now(UTC)
     known = _Known(
         ends=ends,
         flows=await flow_records(ledger),
@@ -98,8 +108,9 @@ async def flow_statuses(
         waiting=await _waiting_since(log, by_flow, ends),
         rates=rates or {},
         steerings=asked,
-        at=at or datetime.now(UTC),
-        stuck={one.flow: one for one in await stuck_records(ledger)},
+        at=now,
+        ahead=ahead,
+        stuck={one.flow: one for one in await stuck_records(ledger, now)},
     )
     return [_status(name, lanes, known) for name, lanes in by_flow.items()]
 
@@ -139,7 +150,8 @@ def _standing(name: str, lanes: Sequence[Lane], record: FlowRecord, known: _Know
     if not record.declared:
         return Standing("undeclared", "no program that runs here has this flow")
     records = _records(name, record, known)
-    stands = standing(records, known.breakers.get(record.destination), lanes, known.at)
+    breaker = known.breakers.get(record.destination)
+    stands = standing(records, breaker, lanes, known.at, known.ahead)
     stuck = known.stuck.get(name)
     if stuck is None or stands.state not in ("running", "draining"):
         return stands

@@ -49,7 +49,7 @@ class Reader:
             log_bytes=await self._stores.log.size_bytes() if "log_size" in kinds else 0,
             disk=self._disk() if "disk_free" in kinds else None,
             silent_s=self._seen.silent_s(),
-            stuck=await stuck_records(self._stores.ledger),
+            stuck=await stuck_records(self._stores.ledger, self._clock.now()),
             failing=self._ratios([one for one in alerts if one.kind in _RATIOS], flows),
             fresh=await self._fresh.counts(
                 [one for one in alerts if one.kind == "new_dead_letters"], flows

@@ -45,6 +45,8 @@ class Recorder:
         self._stuck = stuck or StuckLoops(clock)
         self._stuck.on_change = self._wake.set
         self._unkept: dict[str, StuckRecord | None] = {}
+        self._shown: set[str] = set()
+        """The loops that the metrics say are stuck."""
 
     def changed(self, gate: Gate) -> None:
         """Note the state of a breaker; called whenever it changes."""
@@ -122,18 +124,22 @@ class Recorder:
         self._wake.clear()
         await self._keep_stuck()
         while self._changed:
-            name, record = self._changed.popitem()
+            name, record = next(iter(self._changed.items()))
             await self._ledger.put(BREAKER + name, msgspec.json.encode(record))
+            if self._changed[name] is record:  # it may have changed meanwhile
+                del self._changed[name]
         with loop.idle():
             await self._wake.wait()
 
     async def _keep_stuck(self) -> None:
         """Keep which loops do not get on, and forget which do."""
         self._unkept |= self._stuck.news()
+        stuck = set(self._stuck.records)
+        for name in self._unkept.keys() | self._shown | stuck:
+            self._metrics.stuck.labels(name).set(name in stuck)
+        self._shown = stuck
         if not self._unkept:
             return
-        for name, record in self._unkept.items():
-            self._metrics.stuck.labels(name).set(record is not None)
         kept = await self._ledger.get(STUCK)
         changes = [
             Change(STUCK + name, None if record is None else msgspec.json.encode(record))

@@ -27,6 +27,7 @@ class Survey:
         """Return the status of each flow that has a lane, by name."""
         async with self._lock:
             if self._clock.monotonic() - self._measured_at > FRESH_S:
-                self._flows = await flow_statuses(self._log, self._ledger)
+                at, ahead = self._clock.now(), self._clock.ahead()
+                self._flows = await flow_statuses(self._log, self._ledger, None, at, ahead)
                 self._measured_at = self._clock.monotonic()
             return self._flows

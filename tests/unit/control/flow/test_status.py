@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
 from busway.control.flow.status import flow_statuses
 from busway.control.steer.record import Target
 from busway.delivery.hold import Drain, Pause, Steering
+from busway.delivery.window import Window
 from busway.lane import Counts, Lane, Settlement
 from busway.ports import Draft
 from busway.testing import MemoryLedger, MemoryLog
@@ -35,3 +36,13 @@ async def test_a_flow_that_says_it_is_drained_has_nothing_left() -> None:
     await ledger.put(KEY, msgspec.json.encode(Steering(drain=Drain(NOW, "ann", (1,)))))
     found = [(one.state, one.backlog) for _ in range(2) for one in await flow_statuses(log, ledger)]
     assert found == [("draining", 1), ("paused", 0)]
+
+
+async def test_windows_are_shown_by_the_clock_of_the_machine() -> None:
+    log, ledger = MemoryLog(1), MemoryLedger()
+    await ledger.open_lane("f", 0, 0)
+    midnight = Steering(windows=(Window("0 0 * * *", "1h", "UTC"),))
+    await ledger.put(KEY, msgspec.json.encode(midnight))
+    ahead = timedelta(hours=3)
+    (status,) = await flow_statuses(log, ledger, None, NOW + ahead, ahead)
+    assert (status.state, status.until) == ("window", NOW + ahead + timedelta(hours=1))
