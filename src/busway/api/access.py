@@ -93,7 +93,7 @@ def guarded(app: ASGIApp, access: Access) -> ASGIApp:
         if scope["type"] == ScopeType.HTTP and _is_api(scope["path"]):
             found = proven(_caller(scope), access)
             if isinstance(found, Problem):
-                await _refuse(await _slowed(found, scope, access.watch), send)
+                await _refuse(*await _slowed(found, scope, access.watch), send)
                 return
             _prove(scope, found)
         await app(scope, receive, send)
@@ -156,20 +156,22 @@ def _named(secret: str, access: Access) -> str | Problem:
     return name or problem(401, f"the token that was sent is wrong; {_BRING}")
 
 
-async def _slowed(found: Problem, scope: Scope, watch: Watch | None) -> Problem:
-    """Return what to answer to a call that is not let in, after a wait where that is due."""
+async def _slowed(found: Problem, scope: Scope, watch: Watch | None) -> tuple[Problem, int]:
+    """Return what to answer to a call that is not let in, after a wait where that is due; and after
+    how many seconds it may come again."""
     if watch is None or found.status != 401:
-        return found
+        return found, 0
     caller = _caller(scope)
     peer = caller.peer or ""
     delay_s = watch.count("api", "wrong" if bearer(caller.authorization) else "missing", peer)
     later_s = await watch.hold(peer, delay_s)
     if not later_s:
-        return found
-    return problem(429, f"too many wrong tokens come from here; try again in {later_s} s")
+        return found, 0
+    told = f"too many wrong tokens come from here; try again in {later_s} s"
+    return problem(429, told), later_s
 
 
-async def _refuse(found: Problem, send: Send) -> None:
+async def _refuse(found: Problem, later_s: int, send: Send) -> None:
     body = msgspec.json.encode(found)
     headers = [
         (b"content-type", PROBLEM_TYPE.encode()),
@@ -177,8 +179,8 @@ async def _refuse(found: Problem, send: Send) -> None:
     ]
     if found.status == 401:
         headers.append((b"www-authenticate", b'Bearer realm="busway"'))
-    if found.status == 429:
-        headers.append((b"retry-after", b"4"))
+    if later_s:
+        headers.append((b"retry-after", str(later_s).encode()))
     await send({"type": "http.response.start", "status": found.status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from busway.api.access import Access, Caller, proven
+from busway.api.access import Access, Caller, guarded, proven
 from busway.api.problem import Problem
 
 TOKEN = "correct-horse-7Qz2mVb4x"
@@ -126,3 +128,34 @@ def test_the_name_of_a_caller_comes_from_its_credential() -> None:
     ]
     assert names == ["api-token", "ann", "anybody"]
     assert status(caller(authorization="Bearer busway_other"), access) == 401
+
+
+class Impatient:
+    """A watch that holds no more answers back: who calls is to come later."""
+
+    def count(self, part: str, reason: str, peer: str) -> float:
+        return 0.25
+
+    async def hold(self, peer: str, delay_s: float) -> int:
+        return 1
+
+
+async def test_a_caller_is_told_when_to_come_again() -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope: Any = {
+        "type": "http",
+        "method": "GET",
+        "path": "/api/v1/status",
+        "client": ("127.0.0.1", 1),
+        "headers": [(b"authorization", b"Bearer wrong")],
+    }
+    access: Any = Access(TOKEN, watch=Impatient())
+    app: Any = None
+    await guarded(app, access)(scope, app, send)
+    begin, body = sent
+    assert (begin["status"], dict(begin["headers"])[b"retry-after"]) == (429, b"1")
+    assert b"try again in 1 s" in body["body"]
