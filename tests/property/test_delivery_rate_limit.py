@@ -7,7 +7,8 @@ from math import inf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from busway.delivery.rate_limit import LONGEST_ASKED_S, RateLimit
+from busway.delivery.backoff import LONGEST_ASKED_S
+from busway.delivery.rate_limit import RateLimit
 
 ANSWERS = st.lists(
     st.tuples(

@@ -14,6 +14,7 @@ from busway.errors import SettingsError
 from busway.parameter import Declarable
 
 LONGEST_ASKED_S = 86_400.0
+"""What is believed of a wait that a destination asks for."""
 ATTEMPTS = 10
 Kind = Literal["exponential", "linear", "fixed"]
 Treatment = Literal["dead", "down", "retried"]

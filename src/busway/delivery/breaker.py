@@ -16,10 +16,8 @@ from typing import Literal
 
 import msgspec
 
+from busway.delivery.backoff import LONGEST_ASKED_S
 from busway.delivery.trip import Trip
-
-LONGEST_ASKED_S = 86_400.0
-"""What is believed of a wait that a destination asks for."""
 
 
 class Breaker(msgspec.Struct, frozen=True):

@@ -15,7 +15,8 @@ from math import inf
 
 import msgspec
 
-LONGEST_ASKED_S = 86_400.0
+from busway.delivery.backoff import LONGEST_ASKED_S
+
 _IN_A_ROW = 3
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 30.0

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from busway.delivery.breaker import LONGEST_ASKED_S, Breaker
+from busway.delivery.backoff import LONGEST_ASKED_S
+from busway.delivery.breaker import Breaker
 
 ANSWERS = st.lists(
     st.tuples(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -17,6 +16,7 @@ from busway.credential import digest_of, new_secret
 from busway.errors import Conflict, NotFound, SettingsError
 from busway.lane import Audit, Change
 from busway.ports import Ledger
+from busway.spelling import hint
 
 KEY = "key/"
 USED = "key-used/"
@@ -144,9 +144,7 @@ def _scopes(wanted: Sequence[str]) -> tuple[Scope, ...]:
     known = {str(one): one for one in SCOPES}
     for one in wanted:
         if one not in known:
-            near = difflib.get_close_matches(one, known, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise SettingsError(f"there is no scope {one!r}: give intake or admin{hint}")
+            raise SettingsError(f"there is no scope {one!r}; {hint(one, known)}")
     if not wanted:
         raise SettingsError("a key may do something: give scopes, like intake")
     return tuple(known[one] for one in dict.fromkeys(wanted))
