@@ -80,6 +80,18 @@ async def test_it_is_found_when_it_comes_without_any_event(tmp_path: Path) -> No
         assert target.calls == [], "nothing was sent"
 
 
+async def test_it_is_found_when_it_answers_that_it_is_away_and_comes_later(tmp_path: Path) -> None:
+    place = tmp_path / "shop.db"
+    place.mkdir()
+    app = App("t")
+    app.flow("f", when={"type": ["made"]}, to=sqlite(str(place), table="t"))
+    async with running(app, tmp_path / "data") as busway:
+        status = await busway.until("f", state="down")
+        assert "Is a directory" in status.state_reason
+        place.rmdir()
+        await busway.until("f", state="running")
+
+
 @pytest.mark.parametrize("kind", ["console", "bus", "jsonl", "sqlite"])
 async def test_what_is_there_runs_without_any_event(tmp_path: Path, kind: str) -> None:
     sinks: dict[str, Sink] = {

@@ -232,7 +232,8 @@ class Gate:
         if isinstance(found, Down):
             found = replace(found, reason=self.redact(found.reason), error="")
         told = [found if isinstance(found, Down) else DELIVERED]
-        self._note_reached(told)
+        if not isinstance(found, Down):  # which says so goes on being asked until it is there
+            self._note_reached(told)
         self._learn(told, probing=probing, resumed=resumed)
         return found
 

@@ -48,7 +48,6 @@ def begin_as(gate: Gate, record: BreakerRecord | None, clock: Clock) -> None:
     if record.state == "open" and clock.now() - record.at < _JUST:
         breaker = adopted(gate.breaker, None, record, _until(record, clock))
         if breaker is not None:
-            gate.reached = True
             gate.adopt(breaker, record.since, record.at)
 
 
