@@ -7,14 +7,14 @@ events at a time (:meth:`Throttle.used`), by comparing and setting the record wh
 from __future__ import annotations
 
 import re
-from math import inf
 
 import msgspec
 
 from busway.errors import SettingsError
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
-_RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*([smh])\s*(?:burst\s*(\d+)\s*)?")
+_RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*([smh])\s*(?:burst\s*(\d{1,100})\s*)?")
+_LEAST, _MOST = 1e-6, 1e9
 _BURST_S = 0.1
 """How much of the rate may go at once where nothing is said, in seconds of it."""
 
@@ -34,17 +34,27 @@ class Rate(msgspec.Struct, frozen=True):
         """Return the rate of ``"50/s"``, ``"1000/m"``, ``"10/h"`` or ``"100/s burst 500"``.
 
         A rate is returned as it is. Raises :class:`SettingsError` for anything else, and for a
-        rate or a burst of nothing.
+        rate or a burst of nothing, or of more than a billion.
         """
         rate = text if isinstance(text, Rate) else None
         found = _RATE.fullmatch(text) if isinstance(text, str) else None
         if found is not None:
             at_once = None if found[3] is None else int(found[3])
             rate = cls(float(found[1]) / _SECONDS[found[2]], at_once)
-        if rate is None or not 0 < rate.per_s < inf or rate.burst < 1:
+        if rate is not None and rate.per_s and not rate._is_kept_exactly:
+            raise SettingsError(
+                f"{text!r} is not a valid rate; give one from 0.01/h to 1000000000/s,"
+                " and a burst up to 1000000000"
+            )
+        if rate is None or not rate.per_s or rate.burst < 1:
             advice = "write it like '50/s', '1000/m', '10/h' or '100/s burst 500'"
             raise SettingsError(f"{text!r} is no rate; {advice}")
         return rate
+
+    @property
+    def _is_kept_exactly(self) -> bool:
+        """Whether it can be written as a text and computed with; a throttle is kept as a text."""
+        return _LEAST <= self.per_s <= _MOST and (self.at_once or 0) <= _MOST
 
     @property
     def burst(self) -> int:

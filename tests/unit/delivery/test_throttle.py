@@ -23,6 +23,30 @@ def test_what_is_no_rate_is_refused_with_what_would_be_one(text: object) -> None
         Rate.parse(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0.0000000000000000001/h",
+        f"{'9' * 400}/s",
+        f"1/s burst {'9' * 60}",
+        Rate(1e-20),
+        Rate(1.0, 10**400),
+        Rate(float("nan")),
+    ],
+)
+def test_a_rate_that_could_not_be_kept_or_computed_with_is_refused(text: object) -> None:
+    with pytest.raises(SettingsError, match="is not a valid rate; give one from"):
+        Rate.parse(text)
+
+
+@pytest.mark.parametrize("text", ["0.01/h", "1000000000/s", "0.005/h burst 1000000000"])
+def test_the_slowest_and_the_fastest_rate_are_kept_as_they_are(text: str) -> None:
+    rate = Rate.parse(text)
+    kept = Rate.parse(str(rate))
+    assert kept.per_s == pytest.approx(rate.per_s, rel=1e-5)
+    assert kept.at_once == rate.at_once
+
+
 @given(
     per_s=st.floats(0.1, 10_000),
     waits=st.lists(st.tuples(st.floats(0, 2), st.integers(1, 1000)), max_size=40),

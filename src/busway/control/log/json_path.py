@@ -47,6 +47,8 @@ class JsonPath:
             raise BuswayError(str(error).splitlines()[0]) from error
         except RecursionError as error:
             raise BuswayError("it is nested too deeply") from error
+        except (ArithmeticError, ValueError) as error:  # of the library, for a number in it
+            raise BuswayError(f"it has a number that cannot be read: {error}") from error
         if isinstance(self._path, CompoundJSONPath) and _intersects(self._path):
             raise BuswayError("RFC 9535 has no intersection (&); use && in a filter, or two wheres")
 

@@ -45,6 +45,12 @@ def test_an_expression_in_the_path_that_is_not_valid_is_refused(pattern: str) ->
         JsonPath(f"$.data[?search(@.a, '{pattern}')]")
 
 
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "1e99999999"])
+def test_a_number_in_the_path_that_cannot_be_read_is_refused(number: str) -> None:
+    with pytest.raises(BuswayError, match="number"):
+        JsonPath(f"$.data[?@.a > {number}]")
+
+
 @pytest.mark.parametrize(
     ("path", "data"),
     [
