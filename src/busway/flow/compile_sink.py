@@ -9,6 +9,8 @@ import msgspec
 from busway.errors import BuswayError, SettingsError
 from busway.parameter import DeclarableFunction, brace_mistake, takes_template
 from busway.ports import Checkable, Sink
+from busway.redact import Redactor
+from busway.secret import secrets_of
 from busway.settings import Env, resolve
 
 LONGEST_NAME = 500
@@ -26,7 +28,7 @@ def sink_mistakes(sink: object) -> Iterator[str]:
         try:
             sink.check()
         except BuswayError as error:
-            yield f"to: {error}"
+            yield f"to: {Redactor(secrets_of(sink))(str(error))}"
     if not mistakes and len(sink.name) > LONGEST_NAME:
         yield (
             f"to: its name is {len(sink.name)} characters long, and the ledger keeps at most"

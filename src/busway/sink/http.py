@@ -76,7 +76,8 @@ class Http(DeclarableFunction, frozen=True):
         url = resolve(self.url)
         headers = tuple((name, resolve(value)) for name, value in _pairs(self.headers))
         if not is_web(url):
-            raise SinkError(f"http({without_secrets(url)!r}): give a URL like https://host/path")
+            given = label(self.url) if isinstance(self.url, Env) else repr(without_secrets(url))
+            raise SinkError(f"http({given}): give a URL like https://host/path")
         if not _TOKEN.fullmatch(self.method):
             raise SinkError(f"http(method={self.method!r}): give a method like POST or PUT")
         for name, value in headers:
