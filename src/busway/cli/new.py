@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
@@ -33,7 +34,7 @@ def new(
         target = directory / _target_name(source.name)
         target.write_text(text, encoding="utf-8")
         echo(f"wrote {target}")
-    echo(f"next: cd {directory} && busway run flows.py")
+    echo(f"next: cd {shlex.quote(str(directory))} && busway run flows.py")
 
 
 def _target_name(name: str) -> str:

@@ -43,6 +43,11 @@ def test_it_writes_everything_with_its_name(project: Path) -> None:
     assert "{{" not in texts
 
 
+def test_a_folder_with_a_blank_is_quoted_in_what_comes_next(tmp_path: Path) -> None:
+    ended = busway("new", "my shop", cwd=tmp_path)
+    assert ended.out.endswith("next: cd 'my shop' && busway run flows.py\n")
+
+
 def test_its_tests_pass(project: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:asyncio", "-p", "no:cacheprovider"],
