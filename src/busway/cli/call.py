@@ -139,7 +139,7 @@ class Call:
         if every_s is None:
             show()
             return
-        if not self.client.live:
+        if self.client.alone:
             raise BuswayError("nothing runs here, so there is nothing to watch; leave out --watch")
         try:
             while True:

@@ -34,6 +34,11 @@ class Client(Protocol):
     @property
     def live(self) -> bool: ...
 
+    @property
+    def alone(self) -> bool:
+        """Whether this process has the directory to itself, so that no flow runs."""
+        ...
+
     def ask(self, request: Ask) -> httpx2.Response:
         """Return the answer, read to its end; raises :class:`Unreachable`."""
         ...
@@ -49,6 +54,7 @@ class Remote:
     """A server at a URL. A proxy of the environment is used only for one that was ``given``."""
 
     live = True
+    alone = False
 
     def __init__(self, url: str, headers: Mapping[str, str], given: bool = False) -> None:
         self._url = url.rstrip("/")

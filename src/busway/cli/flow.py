@@ -9,7 +9,7 @@ import typer
 
 from busway.cli.ask import segment
 from busway.cli.call import Call, Every, calling
-from busway.cli.look import print_flows
+from busway.cli.look import print_flows, say_if_nothing_runs
 from busway.cli.show import as_json, as_table, echo
 from busway.control.flow.detail import FlowDetail
 from busway.control.flow.status import FlowStatus
@@ -82,3 +82,4 @@ def show_command(call: Call, name: str) -> None:
         (one.partition, one.start, one.cursor, one.end, one.end - one.cursor) for one in found.lanes
     ]
     as_table(("partition", "start", "cursor", "end", "backlog"), rows)
+    say_if_nothing_runs(call)

@@ -44,6 +44,10 @@ class Inside:
         transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
         self._http = httpx2.AsyncClient(transport=transport, timeout=TIMEOUT, trust_env=False)
 
+    @property
+    def alone(self) -> bool:
+        return not self._stores.shared
+
     def ask(self, request: Ask) -> httpx2.Response:
         return self._runner.run(self._http.send(made(self._http, _URL, request)))
 

@@ -13,7 +13,6 @@ from busway.cli.worker import print_workforce
 from busway.control.flow.status import FlowStatus
 from busway.control.overview import Checked, Overview
 from busway.control.replay.operation import Replay
-from busway.control.workforce import Workforce
 from busway.delivery.replay import replay_name
 from busway.errors import BuswayError
 
@@ -36,11 +35,12 @@ def _show_status(call: Call) -> None:
     else:
         found = answer.read(Overview)
         print_flows(found.flows, found.replays)
+        say_if_nothing_runs(call)
         for one in found.stuck:
             if not one.flow:
                 echo()
                 echo(f"stuck: {one.text}")
-        if found.workforce != Workforce():
+        if found.workforce.workers or found.workforce.unworked:
             echo()
             print_workforce(found.workforce)
 
@@ -56,6 +56,13 @@ def print_flows(statuses: Sequence[FlowStatus], replays: Sequence[Replay] = ()) 
     echo()
     states = [(one.name, one.state, one.destination, _why(one)) for one in statuses]
     as_table(("flow", "state", "destination", ""), states)
+
+
+def say_if_nothing_runs(call: Call) -> None:
+    """Print that no server has the directory open, so that no flow delivers whatever its state."""
+    if call.client.alone:
+        echo()
+        echo("Nothing runs here now, so no flow delivers: the states hold from the next start on.")
 
 
 def _of_replay(one: Replay) -> tuple[str, int, int, int, int, int, int, int]:

@@ -135,7 +135,7 @@ def tell(call: Call, answer: Answer) -> None:
         parts = ("rate", asked.rate), ("concurrency", asked.concurrency)
         held = " and ".join(f"{what} {value}" for what, value in parts if value is not None)
         echo(f"{name} is held to {held}, by {asked.who} since {asked.since:%F %T} UTC")
-    if not call.client.live:
+    if call.client.alone:
         echo("Nothing runs here now: it holds from the next start on.")
 
 

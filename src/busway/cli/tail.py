@@ -39,6 +39,8 @@ def tail(
     Example: `busway tail --flow orders -n 10`
     """
     first = begin if begin in ("now", "beginning") else moment(begin)
+    if begin == "now" and not call.client.live:
+        echo("no server answers here, so no events come; --from shows what is kept", err=True)
     wanted = {"flow": flow, "pattern": pattern, "type": type, "from": first, "limit": count}
     for message in _followed(call, wanted):
         if call.json:

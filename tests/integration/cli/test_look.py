@@ -76,6 +76,23 @@ def test_status_as_text_has_one_line_a_flow(server: Server, columns: str) -> Non
     assert max(len(line.rstrip()) for line in ended.out.splitlines()[:6]) <= 80
 
 
+@pytest.mark.parametrize("command", [["status"], ["flows", "show", "orders"]])
+def test_without_a_server_no_flow_is_said_to_deliver(
+    server: Server, tmp_path: Path, command: list[str]
+) -> None:
+    copy_directory(server.cwd / ".busway", tmp_path / ".busway")
+    idle = "\nNothing runs here now, so no flow delivers: the states hold from the next start on.\n"
+    assert busway(*command, cwd=tmp_path).out.endswith(idle)
+    assert "Nothing runs" not in busway(*command, cwd=server.cwd).out
+
+
+def test_tail_without_a_server_says_why_nothing_comes(server: Server, tmp_path: Path) -> None:
+    copy_directory(server.cwd / ".busway", tmp_path / ".busway")
+    ended = busway("tail", cwd=tmp_path)
+    assert (ended.code, ended.out) == (0, "")
+    assert ended.err == "no server answers here, so no events come; --from shows what is kept\n"
+
+
 def test_check_says_yes_with_0(server: Server) -> None:
     ended = busway("check", cwd=server.cwd)
     assert (ended.code, ended.out) == (0, "Every event is in exactly one place.\n")

@@ -85,7 +85,7 @@ def test_commands_reach_it_by_its_url_and_without_a_server(folder: Path, engine:
 
         until(settled, "all are settled")
         resumed = busway("resume", "orders", cwd=folder, BUSWAY_ENGINE=engine)
-        assert resumed.code == 0, resumed.err
+        assert (resumed.code, resumed.out) == (0, "orders is running\n"), resumed.err
         node.post(*orders(5, 6))
         until(lambda: len(kept(folder)) == 6, "it goes on")
     checked = busway("check", cwd=folder, BUSWAY_ENGINE=engine)
