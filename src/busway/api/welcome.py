@@ -7,9 +7,10 @@ from litestar import MediaType, get
 TEXT = """Busway is running.
 
 What comes behind #token= in the address of this page is the token of its API. Commands find it by
-themselves on the machine of the server (busway status); others take it from BUSWAY_API_TOKEN:
+themselves on the machine of the server (busway status); others take it from BUSWAY_API_TOKEN. With
+the host and the port of this page:
 
-    curl -H "Authorization: Bearer $BUSWAY_API_TOKEN" http://127.0.0.1:8400/api/v1/status
+    curl -H "Authorization: Bearer $BUSWAY_API_TOKEN" http://HOST:PORT/api/v1/status
 
 /api/v1/openapi.json describes the API. Events go to POST /events.
 """

@@ -319,7 +319,8 @@ class Gate:
         elif probing or self.window.is_down:
             self._probes = 0
             in_a_row = self.window.in_a_row
-            reason = last.reason if in_a_row < 2 else f"{in_a_row:,} in a row: {last.reason}"
+            often = f"{in_a_row:,} failures in a row: " if in_a_row > 1 else ""
+            reason = often + last.reason
             self._decide(self.breaker.on_down(self._clock.monotonic(), reason, last.after_s))
         return True
 
