@@ -17,6 +17,7 @@ from busway.delivery.failure_window import FailureWindow
 from busway.delivery.rate_limit import RateLimit
 from busway.delivery.treat import failures, treated
 from busway.delivery.trip import Trip
+from busway.errors import StoreError
 from busway.exception_text import exception_line
 from busway.outcome import (
     DELIVERED,
@@ -224,6 +225,10 @@ class Gate:
         probing, resumed = self.breaker.state == "half-open", self._resumed
         try:
             found = await answer
+        except StoreError:  # ours, and nothing of the destination's
+            if probing:
+                self.pass_up()
+            raise
         except BaseException as error:
             if not isinstance(error, Exception):
                 self._lift_probe("the probe was cut off")
