@@ -18,10 +18,13 @@ import msgspec
 from busway.control.dead.patch_limits import limit
 from busway.errors import EventError
 from busway.event import Event
+from busway.number import exact_decoder
 from busway.step import Failed
 from busway.step.result import failed
 
 LENGTH = struct.Struct(">I")
+_decode: Callable[[bytes], object] = exact_decoder(object)
+_sorted = msgspec.json.Encoder(decimal_format="number", order="sorted").encode
 _FILE = "<patch>"
 _LINE = re.compile(rf'File "{_FILE}", line (\d+)')
 
@@ -102,7 +105,7 @@ def _changed(event: Event, found: object, before: bytes) -> bytes | None:
 
 
 def _canonical(raw: bytes) -> bytes:
-    return msgspec.json.encode(msgspec.json.decode(raw), order="sorted")
+    return _sorted(_decode(raw))
 
 
 def _reason(failure: Failed) -> str:

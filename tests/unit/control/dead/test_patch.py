@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from busway.control.dead.patch import Patched, load_patch, patched, preview
@@ -52,6 +53,18 @@ async def test_it_returns_the_new_data_or_an_event(body: str) -> None:
 async def test_none_and_the_same_leave_it(body: str) -> None:
     found = await made(body)
     assert (found.effect, found.after) == ("unchanged", letter(1))
+
+
+async def test_a_change_of_the_last_of_many_digits_is_a_change() -> None:
+    raw = event(1).replace(b'{"n": 1}', b'{"n": 12345678901234567.89}')
+    patch = await load_patch(
+        "from decimal import Decimal\n"
+        "def patch(event):\n"
+        "    return {'n': event.data['n'] + Decimal('0.01')}\n"
+    )
+    (found,) = await patched(patch, [msgspec.structs.replace(letter(1), event=raw)])
+    assert found.effect == "changed"
+    assert b"12345678901234567.90" in found.after.event
 
 
 async def test_one_is_not_true() -> None:
