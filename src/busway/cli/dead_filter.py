@@ -12,6 +12,7 @@ from busway.cli.call import Call
 from busway.cli.declare import adding
 from busway.cli.moment import BACK, moment
 from busway.errors import BuswayError
+from busway.lane import REPLAYS
 
 P = ParamSpec("P")
 FAST = "max"
@@ -81,10 +82,14 @@ class Filter:
 
 
 def check_flow(call: Call, selection: Mapping[str, Any]) -> None:
-    """Raise what the API says of a flow that there is not, with the likely one: else nothing would
-    be found, and nobody would know why."""
-    if "flow" in selection:
-        call.get(f"/flows/{segment('flow', selection['flow'])}")
+    """Raise what the API says of a flow, or a replay of it, that there is not, with the likely one:
+    else nothing would be found, and nobody would know why."""
+    if "flow" not in selection:
+        return
+    flow, _, replay = selection["flow"].partition(REPLAYS)
+    call.get(f"/flows/{segment('flow', flow)}")
+    if replay:
+        call.get(f"/replays/{segment('replay', replay)}")
 
 
 class Deal:

@@ -77,3 +77,43 @@ def test_what_it_does_not_understand(tmp_path: Path) -> None:
     ):
         ended = busway("replay", "start", "orders", *option, cwd=tmp_path)
         assert (ended.code, said in ended.err) == (1, True), ended
+
+
+FAILING = """
+from pathlib import Path
+from busway import App, Reject
+from busway.sinks import jsonl
+app = App("shop")
+@app.flow(to=jsonl("out.jsonl"))
+def orders(event):
+    if Path("broken").exists():
+        raise Reject("no")
+    return event.data
+"""
+
+
+def test_dead_letters_of_a_replay_are_named_by_its_lanes(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(FAILING)
+    with running("shop.py", cwd=tmp_path) as server:
+        server.post({"id": "o1", "data": {"n": 1}}, {"id": "o2", "data": {"n": 2}})
+        until(lambda: delivered(tmp_path) == 2, "they land")
+        (tmp_path / "broken").touch()
+        again = ("replay", "start", "orders", "--from", "2h", "--force", "--follow", "--json")
+        ended = busway(*again, cwd=tmp_path).json()
+        assert ended["dead"] == 2, ended
+        of_replay = ("--flow", f"orders@{ended['id']}")
+        assert busway("dead", "list", *of_replay, cwd=tmp_path).out.count("Reject") == 2
+        place = busway("dead", "list", *of_replay, "--json", cwd=tmp_path).json()["items"][0][
+            "place"
+        ]
+        assert "Reject: no" in busway("dead", "show", place, cwd=tmp_path).out
+        (tmp_path / "broken").unlink()
+        redriven = busway("dead", "redrive", *of_replay, "--wait", cwd=tmp_path)
+        assert redriven.out.startswith("2 redriven"), redriven
+        until(
+            lambda: "No dead" in busway("dead", "list", *of_replay, cwd=tmp_path).out, "none left"
+        )
+        wrong = busway("dead", "list", "--flow", "ordres", cwd=tmp_path)
+        assert "did you mean 'orders'?" in wrong.err, wrong
+        gone = busway("dead", "list", "--flow", "orders@r0", cwd=tmp_path)
+        assert "there is no replay 'r0'" in gone.err, gone
