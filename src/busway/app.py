@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from busway.bus.append import Appender
 from busway.clock import Clock, SystemClock
 from busway.control.control import Control
-from busway.control.replay.operation import file_name
+from busway.control.replay.file_name import file_name
 from busway.control.timekeeping import boot_id, continue_in_time
 from busway.delivery.care import Mark
 from busway.errors import SettingsError, StoreError

@@ -12,7 +12,7 @@ from busway.control.check import check
 from busway.control.control import Control
 from busway.control.flow.status import FlowStatus, current_statuses
 from busway.control.record import StuckRecord, stuck_records
-from busway.control.replay.operation import Replay, replays
+from busway.control.replay.operation import Replay, unfinished
 from busway.control.workforce import Workforce, workforce
 
 
@@ -71,11 +71,7 @@ async def overview(control: Control) -> Overview:
         flows=await current_statuses(control),
         workforce=await workforce(control),
         stuck=await stuck_records(control.ledger, control.clock.now()),
-        replays=[
-            one
-            for one in await replays(control)
-            if one.state == "running" or one.parked or one.dead
-        ],
+        replays=await unfinished(control),
     )
 
 

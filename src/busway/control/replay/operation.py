@@ -6,7 +6,6 @@ stands is what the ledger keeps of lanes: a cursor, counts, troubles.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -19,6 +18,7 @@ from busway.control import job as jobs
 from busway.control.control import Control
 from busway.control.job import Job, State
 from busway.control.pattern import asked_pattern
+from busway.control.replay.file_name import file_name
 from busway.delivery.replay import Reach, Selection, Span, replay_name, span
 from busway.delivery.throttle import Rate
 from busway.errors import BuswayError, Conflict, NotFound
@@ -26,10 +26,6 @@ from busway.flow import Flow
 from busway.lane import Audit, Change, Counts, Lane, is_replay
 from busway.ports import Ledger
 
-_FILE_NAME = re.compile(r"[\w@+=,()][\w@+=,() .-]*")
-_TAKEN = (".busway", "-wal", "-shm", "-journal")
-"""How the files end in which the positions of a file are kept."""
-_MOST_BYTES = 200
 SKIPPED = "replay/"
 """What comes before a replay's id and a partition in the name of how many events it skipped."""
 AGAIN = "again/"
@@ -161,21 +157,6 @@ def _check(request: Request) -> None:
         file_name(request.into)
 
 
-def file_name(text: str) -> str:
-    """Return the name of a file that a replay may write. Raises :class:`BuswayError`.
-
-    It is a name alone: where the file lies is for the server's settings to say.
-    """
-    shown = text if len(text) <= 100 else f"{text[:97]}..."
-    if not _FILE_NAME.fullmatch(text) or text.endswith(_TAKEN) or len(text.encode()) > _MOST_BYTES:
-        raise BuswayError(
-            f"into: {shown!r} is not the name of a file; give a name without a directory, like"
-            " again.jsonl: it is written to the server's BUSWAY_REPLAY_DIR, or else to replays in"
-            " its data directory"
-        )
-    return text
-
-
 async def spans_of(control: Control, request: Request) -> tuple[Span, ...]:
     """Return what a replay that begins now passes in each partition."""
     lanes = [one for one in await control.ledger.lanes() if one.flow == request.flow]
@@ -208,6 +189,24 @@ async def replays(control: Control) -> Sequence[Replay]:
     found = await jobs.jobs(control.ledger, "replay")
     lanes = by_name(await control.ledger.lanes()) if found else {}
     return [await _standing(control.ledger, one, lanes) for one in found]
+
+
+async def unfinished(control: Control) -> Sequence[Replay]:
+    """Return the replays that run, or have parked events or dead letters; the latest first.
+
+    It asks nothing about the others, of which there may be many.
+    """
+    found = await jobs.jobs(control.ledger, "replay")
+    every = await control.ledger.lanes() if found else ()
+    lanes, failed = (
+        by_name(every),
+        {one.flow for one in every if one.counts.parked + one.counts.dead},
+    )
+    return [
+        await _standing(control.ledger, one, lanes)
+        for one in found
+        if one.state == "running" or replay_name(one.flow, one.id) in failed
+    ]
 
 
 async def replay(control: Control, id: str) -> Replay:
@@ -343,7 +342,7 @@ async def _standing(ledger: Ledger, job: Job, lanes: Mapping[str, Sequence[Lane]
     counts = sum((lane.counts for lane in own), Counts())
     jumped, done, total = await skipped(ledger, job.id), passed(own), job.total or 0
     per_s, request = progress_of(job).per_s, request_of(job)
-    told = _nothing_went(job, request, counts, jumped)
+    told = _nothing_went(job, counts, jumped)
     return Replay(
         id=job.id,
         flow=job.flow,
@@ -366,7 +365,7 @@ async def _standing(ledger: Ledger, job: Job, lanes: Mapping[str, Sequence[Lane]
     )
 
 
-def _nothing_went(job: Job, request: Request, counts: Counts, skipped: int) -> str:
+def _nothing_went(job: Job, counts: Counts, skipped: int) -> str:
     """Return why a replay that is done has given no event to its flow, if that is so."""
     if job.state != "done" or counts.total > counts.filtered:
         return ""

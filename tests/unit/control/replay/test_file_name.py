@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from busway.control.replay.operation import file_name
+from busway.control.replay.file_name import file_name
 from busway.errors import BuswayError
 
 
