@@ -11,7 +11,7 @@ from busway.delivery.alert import Band
 from busway.duration import seconds
 from busway.errors import SettingsError
 from busway.flow import condition as c
-from busway.flow.alert import Alert, AlertDeclaration, Kind, Unit
+from busway.flow.alert import OF_ITSELF, Alert, AlertDeclaration, Kind, Unit
 from busway.flow.size import size_bytes
 from busway.parameter import holds_invalid
 from busway.ports import Sink
@@ -99,6 +99,8 @@ class _Compiler:
             self._wrong(f"its name must be one line of up to {_LONGEST_NAME} characters, no : or /")
         elif name in (".", ".."):
             self._wrong("its name is part of a URL, where . and .. mean something else; add a word")
+        elif name in OF_ITSELF:
+            self._wrong("every flow has an alert of this name by itself; choose another one")
 
     def _check_options(self) -> None:
         for option in self._declaration.options:

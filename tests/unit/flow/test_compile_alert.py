@@ -53,6 +53,7 @@ app.alert("both", breaker_open(flow="orders", destination="console"))
 app.alert("twice", dead_letters())
 app.alert("twice", dead_letters())
 app.alert("..", dead_letters())
+app.alert("stuck", parked())
 """
 WANTED = {
     8: "its name must be one line of up to 100 characters",
@@ -75,6 +76,7 @@ WANTED = {
     25: "give a flow or a destination, not both",
     27: "the alert at line 26 has this name too",
     28: "its name is part of a URL, where . and .. mean something else",
+    29: "every flow has an alert of this name by itself; choose another one",
 }
 
 
