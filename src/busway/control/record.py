@@ -62,6 +62,7 @@ class BreakerRecord(msgspec.Struct, frozen=True):
     ``since`` is when it was closed, or left being so; ``failures`` how many times in a row it was
     down or failing, ``probe_at`` when the next probe goes, where that is known. ``waits_for`` says
     that nobody has reached or tried it yet. ``by`` is the worker that decided so, ``at`` is when.
+    Until ``limited_until`` nothing goes, as it asked for by 429.
     """
 
     state: str
@@ -72,6 +73,7 @@ class BreakerRecord(msgspec.Struct, frozen=True):
     waits_for: str = ""
     by: str = ""
     at: datetime | None = None
+    limited_until: datetime | None = None
 
     @property
     def is_down(self) -> bool:

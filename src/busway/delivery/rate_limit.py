@@ -62,6 +62,10 @@ class RateLimit(msgspec.Struct, frozen=True):
         waits = self.waits + (now >= self.until)
         return RateLimit(in_a_row, waits, max(self.until, now + wait_s), 1.0)
 
+    def lifted(self) -> RateLimit:
+        """Return this with nothing to wait for: what goes then shows how it is now."""
+        return msgspec.structs.replace(self, until=0.0)
+
     @property
     def is_slow(self) -> bool:
         """Whether it holds anything back, or is about to."""

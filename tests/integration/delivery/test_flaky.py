@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ import pytest
 from busway import App, Backoff
 from busway.control.flow.status import FlowStatus
 from busway.control.record import breaker_records
+from busway.control.steer import operation as steer
+from busway.control.steer.operation import Order
+from busway.control.steer.record import Target
 from busway.sinks import http
 from delivery_node import Running, event, running, until
 from http_target import Answer, Call, HttpTarget, http_target
@@ -204,3 +208,17 @@ async def test_429_to_all_opens_no_breaker_and_uses_no_attempt(tmp_path: Path) -
             assert largest_rate(at[4:]) <= 5, "after the first ones it waits as long as is asked"
             target.decide = lambda call: Answer()
             await delivered(busway, COUNT)
+
+
+async def test_a_long_wait_that_429_asks_for_is_told_and_ends_by_resume(tmp_path: Path) -> None:
+    async with http_target() as target:
+        target.decide = lambda call: Answer(429, {"Retry-After": "3600"})
+        async with running(an_app(target, concurrency=4), tmp_path) as busway:
+            await busway.post(*(event(n, key=f"k{n}") for n in range(COUNT)))
+            asked = "the destination asked for a wait (HTTP 429)"
+            status = await busway.until("f", state="running", state_reason=asked)
+            assert status.until is not None
+            assert (status.until - datetime.now(UTC)).total_seconds() > 3_000
+            target.decide = lambda call: Answer()
+            await steer.resume(busway.node.control, Target("flow", "f"), Order("ann"))
+            await busway.until("f", backlog=0, until=None, state_reason="")

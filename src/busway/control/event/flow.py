@@ -184,6 +184,8 @@ def _row(subject: Subject, key: Sequence[str]) -> dict[str, object] | None:
 
 async def _held(control: Control, status: FlowStatus) -> str:
     """Return what keeps a flow from delivering now, or slows it down."""
+    if status.state == "running" and status.state_reason and status.until:
+        return f"{status.state_reason}, until {status.until:%F %T} UTC"
     if status.state != "running":
         until = f" until {status.until:%F %T} UTC" if status.until else ""
         reason = f": {status.state_reason}" if status.state_reason else ""

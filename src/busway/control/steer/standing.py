@@ -26,6 +26,9 @@ Word = Literal[
 ]
 
 
+_LIMITED = "the destination asked for a wait (HTTP 429)"
+
+
 class Standing(msgspec.Struct, frozen=True):
     """``running``, or what keeps it from that: why, and until when where that is known.
 
@@ -57,6 +60,9 @@ def standing(
         return Standing("down", breaker.reason)
     if breaker is not None and breaker.waits_for:
         return _draining(records, lanes) or Standing("starting", breaker.waits_for)
+    limited = breaker is not None and breaker.limited_until
+    if limited and limited > at:
+        return _draining(records, lanes) or Standing("running", _LIMITED, limited)
     return _draining(records, lanes) or Standing()
 
 

@@ -40,6 +40,8 @@ T = TypeVar("T")
 USUAL_POLICY = Backoff()
 USUAL_TRIP = Trip()
 _ALMOST_S = 0.1
+_TOLD_S = 0.9
+"""From how long on a wait that a destination asks for by 429 is kept for people to see."""
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -113,7 +115,10 @@ class Gate:
     def resume(self) -> None:
         """Go and see at once, also where the destination asked never to be called again (410)."""
         self._resumed += 1
+        limited, self.limited = self.limited_until is not None, self.limited.lifted()
         self._decide(self.breaker.resumed())
+        if limited and self._on_change is not None:
+            self._on_change(self)
 
     def adopt(self, breaker: Breaker, since: datetime, at: datetime) -> None:
         """Go by what another worker has decided."""
@@ -135,6 +140,12 @@ class Gate:
             return None
         left_s = self.breaker.until - self._clock.monotonic()
         return self._clock.now() + timedelta(seconds=max(left_s, 0.0))
+
+    @property
+    def limited_until(self) -> datetime | None:
+        """Until when nothing goes, as the destination asked for by 429."""
+        left_s = self.limited.wait_s(self._clock.monotonic())
+        return self._clock.now() + timedelta(seconds=left_s) if left_s else None
 
     async def ready(self) -> bool:
         """Return when a write may go; true when it is the probe, which must be reported."""
@@ -273,9 +284,11 @@ class Gate:
     def _limit(self, now: float, refused: Sequence[RateLimited], delivered: int) -> None:
         asked_s = max((one.after_s for one in refused if one.after_s is not None), default=None)
         last = sum(not one.overtaken for one in refused)
-        self.limited = self.limited.after(now, delivered, last, asked_s)
+        before, self.limited = self.limited, self.limited.after(now, delivered, last, asked_s)
         self.slots.slow_down(self.limited.limit)
         self._changed.give()
+        if self.limited.until - max(before.until, now) > _TOLD_S and self._on_change is not None:
+            self._on_change(self)
 
     def _kept_back(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
         """Return the outcomes; while nothing goes, what was over the limit stays where it is."""

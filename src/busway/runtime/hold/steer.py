@@ -113,10 +113,12 @@ class Steersman:
                 self._lift(target, new.resumed_at)
 
     def _lift(self, target: Target, at: datetime) -> None:
-        """Call a destination at once that was down, or gone, before a time."""
+        """Call a destination at once that was down or gone before a time, or asked for a wait."""
         for one in self._steered:
-            if target in one.targets and not one.gate.closed and one.gate.since <= at:
-                one.gate.resume()
+            gate = one.gate
+            shut = not gate.closed and gate.since <= at
+            if target in one.targets and (shut or gate.limited_until is not None):
+                gate.resume()
 
     def _turn_valves(self, now: datetime) -> None:
         edges = []

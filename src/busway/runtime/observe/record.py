@@ -74,7 +74,8 @@ class Recorder:
             gate.probe_at,
             gate.waits_for,
             gate.worker,
-            self._clock.now(),
+            gate.decided_at if gate.limited_until else self._clock.now(),
+            gate.limited_until,
         )
 
     def _log_change(self, name: str, breaker: Breaker) -> None:
