@@ -43,7 +43,7 @@ async def list_alerts(
     """Return the alerts, raised ones first, then pending ones, each with what it found last.
 
     One that is declared without a flow or destination is there for each. ``text`` says it for
-    people. An alert that every flow has by itself (its destination answered
+    people. An alert that every flow has undeclared (its destination answered
     410) is listed while it is raised.
     """
     after = place_in(cursor, tuple[int, str]) if cursor else None

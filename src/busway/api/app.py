@@ -109,7 +109,8 @@ def who(
     actor: Annotated[
         str | None,
         HeaderParameter(
-            name="Busway-Actor", description="A remark beside the credential in the audit trail."
+            name="Busway-Actor",
+            description="A remark, which the audit trail keeps next to the credential.",
         ),
     ] = None,
 ) -> str:

@@ -100,7 +100,7 @@ class _Compiler:
         elif name in (".", ".."):
             self._wrong("its name is part of a URL, where . and .. mean something else; add a word")
         elif name in OF_ITSELF:
-            self._wrong("every flow has an alert of this name by itself; choose another one")
+            self._wrong("every flow has a built-in alert of this name; choose another name")
 
     def _check_options(self) -> None:
         for option in self._declaration.options:

@@ -76,7 +76,7 @@ WANTED = {
     25: "give a flow or a destination, not both",
     27: "the alert at line 26 has this name too",
     28: "its name is part of a URL, where . and .. mean something else",
-    29: "every flow has an alert of this name by itself; choose another one",
+    29: "every flow has a built-in alert of this name; choose another name",
 }
 
 

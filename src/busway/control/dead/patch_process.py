@@ -74,7 +74,7 @@ class PatchProcess:
         except asyncio.IncompleteReadError as error:
             raise Ended(await self._why()) from error
         except msgspec.MsgspecError as error:
-            raise Ended("the process of the patch wrote what is no answer") from error
+            raise Ended("the process of the patch wrote an invalid answer") from error
 
     async def _body(self) -> bytes:
         reader = self._process.stdout

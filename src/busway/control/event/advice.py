@@ -80,6 +80,6 @@ _HELD = {
     "window": "it waits until the window closes ({text}); or `busway window skip {flow}`",
     "gone": "it waits for {destination} ({text}); when that takes events again:"
     " `busway resume {flow} --destination`",
-    "down": "it waits for {destination} ({text}), which is called again by itself",
+    "down": "it waits for {destination} ({text}), which is called again automatically",
     "stuck": "it waits, as the work of the flow fails again and again ({text}): mend that",
 }
