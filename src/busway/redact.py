@@ -26,6 +26,10 @@ _URL = re.compile(
     r"(?P<authority>[^\s\"'<>\\/?#(){}\[\]|,]*(?:\[[0-9A-Fa-f:.]+\](?::\d+)?)?)"
     r"(?P<rest>(?:(?!,?[A-Za-z][A-Za-z0-9+.-]*://)[^\s\"'<>\\(){}\[\]|])*)"
 )
+_WITH_NAMES = frozenset(
+    ("postgresql", "postgres", "mysql", "mariadb", "sqlite", "nats", "tls", "redis", "rediss")
+)
+"""The path of these is the name of a database or a stream, which messages are about."""
 _HOOKS = re.compile(
     r"(?:^|\.)(?:hooks\.slack\.com|hooks\.zapier\.com|webhook\.site|chat\.googleapis\.com"
     r"|api\.telegram\.org|(?:webhook\.)?office\.com|logic\.azure\.com|maker\.ifttt\.com"
@@ -112,7 +116,8 @@ def _url(found: re.Match[str]) -> str:
         return shown + (f"/{MASK}" if len(rest) > 1 else rest)
     before, mark, fragment = rest.partition("#")
     path, asked, query = before.partition("?")
-    shown += "/".join(map(_segment, path.split("/")))
+    named = scheme.lower() in _WITH_NAMES
+    shown += path if named else "/".join(map(_segment, path.split("/")))
     if asked:
         shown += asked + "&".join(_parameter(one) for one in query.split("&"))
     return shown + mark + (MASK if "=" in fragment else _segment(fragment))

@@ -13,7 +13,7 @@ from busway.delivery.backoff import LONGEST_ASKED_S, Backoff, Kind, checked
 from busway.delivery.settle import Problem, Terms, failed_again
 from busway.delivery.treat import treated
 from busway.duration import seconds
-from busway.errors import SettingsError
+from busway.errors import FlowError, SettingsError
 from busway.lane import Trouble
 from busway.outcome import (
     DELIVERED,
@@ -195,16 +195,21 @@ def test_outcomes_become_what_the_policy_says(policy: Backoff, outcomes: list[Ou
     [
         (Backoff(first="soon"), "first: 'soon' is no duration"),
         (Backoff(schedule=("5s", "-1s")), r"schedule\[1\]: "),
-        (Backoff(kind="random"), "kind is 'random'"),  # type: ignore[arg-type]
         (Backoff(first="1h"), "first is '1h', longer than the cap of 600.0; give a longer cap"),
         (Backoff(jitter=2), "jitter is 2"),
         (Backoff(factor=0.5), "factor is 0.5"),
         (Backoff(attempts=0), "attempts is 0"),
         (Backoff(attempts=None), "give a max_age too"),
-        (Backoff(dead="http 4*"), "dead is 'http 4\\*'; give a list"),
     ],
     ids=str,
 )
 def test_what_makes_no_sense_is_told(policy: Backoff, text: str) -> None:
     with pytest.raises(SettingsError, match=text):
         checked(policy)
+
+
+def test_a_kind_that_does_not_exist_is_told_where_it_is_given() -> None:
+    with pytest.raises(FlowError, match="kind is 'random'; give 'exponential', 'linear'"):
+        Backoff(kind="random")  # type: ignore[arg-type]
+    with pytest.raises(FlowError, match=r"dead is 'http 4\*'; give a list"):
+        Backoff(dead="http 4*")

@@ -73,6 +73,13 @@ def test_what_is_none_stays(text: str) -> None:
     assert redacted(text) == text
 
 
+def test_the_name_of_a_database_stays() -> None:
+    text = "postgresql://ann:pw@db.example:5432/t24b4c372189c4eaca7da61a6d6ff0411: no rights"
+    assert redacted(text) == text.replace("ann:pw", "***")
+    text = "moved to nats://127.0.0.1:4222/t769a2eabe2a8479a929bd6b43d667e20 at 12"
+    assert redacted(text) == text
+
+
 def test_where_it_went_stays() -> None:
     text = "https://ann:pw@api.example:8443/v1/orders?token=a&page=2 answered 500"
     assert (

@@ -310,13 +310,13 @@ async def test_a_replay_into_no_file_is_refused_and_stops_no_other(tmp_path: Pat
         await node.post(event(1, type="flow_1"))
         await node.until("flow_1", delivered=1)
         refused = await api.post("/replays", json={"flow": "flow_1", "into": "again/"})
-        assert "is no file" in problem(refused, 400)
-        begun = await api.post("/replays", json={"flow": "flow_1", "into": str(tmp_path / "x")})
+        assert "is not the name of a file" in problem(refused, 400)
+        begun = await api.post("/replays", json={"flow": "flow_1", "into": "x"})
         job = await job_of(node.stores.ledger, begun.json()["id"])
         spoilt = Raw(b'{"flow":"flow_1","into":"a\\u0000b"}')
         made = replace(job, id="r1", state="running", spec=spoilt, created_at=datetime.now(UTC))
         await begin(node.stores.ledger, made)
-        again = await api.post("/replays", json={"flow": "flow_1", "into": str(tmp_path / "y")})
+        again = await api.post("/replays", json={"flow": "flow_1", "into": "y"})
 
         async def ended() -> bool:
             found = [(await api.get(f"/replays/{id}")).json() for id in ("r1", again.json()["id"])]
@@ -329,8 +329,8 @@ async def test_a_replay_says_why_its_file_takes_nothing(tmp_path: Path) -> None:
     async with running(app(), tmp_path / "data") as node, api_of(node) as api:
         await node.post(event(1, type="flow_1"))
         await node.until("flow_1", delivered=1)
-        (tmp_path / "taken").mkdir()
-        into = {"flow": "flow_1", "into": str(tmp_path / "taken")}
+        (tmp_path / "data" / "replays" / "taken").mkdir(parents=True)
+        into = {"flow": "flow_1", "into": "taken"}
         id = (await api.post("/replays", json=into)).json()["id"]
 
         async def told() -> bool:

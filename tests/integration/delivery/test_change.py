@@ -11,7 +11,7 @@ import pytest
 
 from busway import App, Event
 from busway.app import Node
-from busway.errors import SinkError, StoreError
+from busway.errors import FlowError, SinkError, StoreError
 from busway.flow import compile_app
 from busway.lane import Lane
 from busway.ports import Draft, Stores, Supplies
@@ -62,7 +62,7 @@ async def test_a_sink_that_cannot_work_leaves_the_flows_as_they_were(tmp_path: P
     async with running(an_app(tmp_path, "a"), tmp_path / "data") as busway:
         bad = App("t")
         bad.flow("a", to=sqlite(":memory:", table="a"))
-        with pytest.raises(SinkError):
+        with pytest.raises(FlowError, match="give the path of a database file"):
             await busway.node.change(compile_app(bad))
         await busway.post(event(1))
         await busway.until("a", delivered=1)
