@@ -84,6 +84,11 @@ def make_installation(folder: Path, *, killed: bool = False) -> list[int]:
     return _bases(folder)
 
 
+def replay_file(folder: Path) -> Path:
+    """Return the file that the replay writes to."""
+    return folder / ".busway" / "replays" / "replayed.jsonl"
+
+
 def _work(server: Server, folder: Path) -> None:
     ask(server, "POST", "/flows/held/pause", {"reason": "the warehouse moves"})
     server.post(*orders(*range(100, 300))).raise_for_status()
@@ -96,8 +101,8 @@ def _work(server: Server, folder: Path) -> None:
     ask(server, "POST", "/dead/discard", {"places": ["o0"], "reason": "a test order"})
     wanted = {"flow": "copies", "into": "replayed.jsonl", "rate": "80/s"}
     ask(server, "POST", "/replays", wanted)
-    replayed = folder / "replayed.jsonl"
-    until(lambda: replayed.exists() and replayed.read_bytes().count(b"\n") > 20, "a replay goes")
+    found = replay_file(folder)
+    until(lambda: found.exists() and found.read_bytes().count(b"\n") > 20, "a replay goes")
 
 
 def _backlog(server: Server, *flows: str) -> int:

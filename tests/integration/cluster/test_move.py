@@ -14,6 +14,7 @@ from installation import (
     ask,
     make_installation,
     orders,
+    replay_file,
     rows,
 )
 from nats_cluster import nats_cluster
@@ -21,7 +22,7 @@ from nats_cluster import nats_cluster
 
 def replayed(folder: Path) -> list[int]:
     """Return what was replayed so far; the last line may be under way."""
-    *lines, _ = (folder / "replayed.jsonl").read_bytes().split(b"\n")
+    *lines, _ = replay_file(folder).read_bytes().split(b"\n")
     return sorted(json.loads(line)["n"] for line in lines)
 
 
