@@ -81,7 +81,9 @@ def resume(call: Call, way: Way) -> None:
 
     Example: `busway resume orders`
     """
-    tell(call, call.post(f"{way.path}/resume", {"reason": way.reason}, **way.params))
+    found = tell(call, call.post(f"{way.path}/resume", {"reason": way.reason}, **way.params))
+    if not call.json and not call.client.alone and found.state.state in ("down", "gone"):
+        echo("The destination is called now: `busway status` shows what it answers.")
 
 
 @steering
@@ -120,12 +122,12 @@ def throttle(
         tell(call, call.put(f"{way.path}/throttle", body, **way.params))
 
 
-def tell(call: Call, answer: Answer) -> None:
-    """Print how what was steered stands now."""
+def tell(call: Call, answer: Answer) -> Steered:
+    """Print how what was steered stands now, and return that."""
+    found = answer.read(Steered)
     if call.json:
         answer.print()
-        return
-    found = answer.read(Steered)
+        return found
     state, name = found.state, found.controls.name
     until = "" if state.until is None else f" until {state.until.astimezone():%F %T %Z}"
     why = f": {state.reason}" if state.reason else ""
@@ -137,6 +139,7 @@ def tell(call: Call, answer: Answer) -> None:
         echo(f"{name} is held to {held}, by {asked.who} since {asked.since:%F %T} UTC")
     if call.client.alone:
         echo("Nothing runs here now: it holds from the next start on.")
+    return found
 
 
 _WORDS = {"window": "in a maintenance window"}

@@ -93,6 +93,12 @@ def test_tail_without_a_server_says_why_nothing_comes(server: Server, tmp_path: 
     assert ended.err == "no server answers here, so no events come; --from shows what is kept\n"
 
 
+def test_resume_of_one_that_is_down_says_that_it_is_called_now(server: Server) -> None:
+    lines = busway("resume", "to_the_crm", cwd=server.cwd).out.splitlines()
+    assert lines[0].startswith("to_the_crm is down: ")
+    assert lines[1:] == ["The destination is called now: `busway status` shows what it answers."]
+
+
 def test_check_says_yes_with_0(server: Server) -> None:
     ended = busway("check", cwd=server.cwd)
     assert (ended.code, ended.out) == (0, "Every event is in exactly one place.\n")
