@@ -167,7 +167,8 @@ async def play(commands: Sequence[tuple[str, object]]) -> None:
         await machine.clock.turn(200.0)
         await machine.conserved()
         for name, status in (await machine.statuses()).items():
-            assert (status.delivered, status.state) == (machine.posted, "running")
+            assert status.delivered == machine.posted
+            assert status.state in ("running", "starting")  # nobody has tried it since a restart
             assert machine.landed(name) == machine.posted
         assert all(count == 1 for place in WORLD.values() for count in place.landed.values())
     finally:

@@ -57,7 +57,14 @@ class PatchProcess:
         """Kill it, and whatever it has started."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
+        await self._drain()
         await self._process.wait()
+
+    async def _drain(self) -> None:
+        """Read what it has written and nobody wants: asyncio waits for the end of its output."""
+        reader = self._process.stdout
+        while reader is not None and await reader.read(MOST_BYTES):
+            pass
 
     async def _send(self, body: bytes) -> None:
         if self._process.stdin is None:
