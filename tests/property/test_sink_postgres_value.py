@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import asyncpg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from busway.number import exact_decoder
@@ -41,6 +41,7 @@ def server() -> Iterator[PostgresServer]:
 
 
 @settings(deadline=None, max_examples=10, suppress_health_check=list(HealthCheck))
+@example(sent=['"0.0"'])
 @given(sent=st.lists(literals, min_size=1, max_size=8))
 def test_lands_exactly_or_is_rejected_alone(server: PostgresServer, sent: list[str]) -> None:
     asyncio.run(_check(server.dsn, [decode(literal.encode()) for literal in sent]))

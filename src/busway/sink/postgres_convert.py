@@ -171,7 +171,7 @@ def _double(value: object, _: int) -> float:
     if number.is_nan() or (not is_float(number) and not number.is_infinite()):
         raise BadValue("it would lose digits")
     found = float(number)
-    if isinstance(value, str) and value not in (repr(found), repr(found).removesuffix(".0")):
+    if isinstance(value, str) and value != repr(found).removesuffix(".0"):
         raise BadValue("the text is not how it would show that number")
     return found
 
