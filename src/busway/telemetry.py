@@ -45,7 +45,9 @@ def configure_log(log_format: str = "", level: str = "info", stream: TextIO | No
     structlog.configure(
         processors=[*shared, *tail],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(target),
+        logger_factory=structlog.WriteLoggerFactory(
+            target
+        ),  # a line is one write: workers share it
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()

@@ -81,3 +81,24 @@ def test_no_line_of_the_log_has_a_secret(log: StringIO) -> None:
 def test_an_exception_that_cannot_be_shown_is_logged(log: StringIO) -> None:
     structlog.get_logger("busway").error("failed", exc_info=Unshowable())
     assert "Unshowable" in json.loads(log.getvalue())["exception"]
+
+
+class Writes(StringIO):
+    """A stream that lists what is written to it in one go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: list[str] = []
+
+    def write(self, text: str, /) -> int:
+        self.parts.append(text)
+        return len(text)
+
+
+def test_a_line_is_one_write_as_workers_share_the_stream() -> None:
+    stream = Writes()
+    configure_log("json", "info", stream)
+    structlog.get_logger("busway").info("settled", flow="orders")
+    (line,) = stream.parts
+    assert json.loads(line)["flow"] == "orders"
+    assert line.endswith("\n")
