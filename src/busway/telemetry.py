@@ -45,9 +45,8 @@ def configure_log(log_format: str = "", level: str = "info", stream: TextIO | No
     structlog.configure(
         processors=[*shared, *tail],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.WriteLoggerFactory(
-            target
-        ),  # a line is one write: workers share it
+        # a line is one write, as workers share the stream
+        logger_factory=structlog.WriteLoggerFactory(target),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
