@@ -7,30 +7,24 @@ skip begins it right after the gap, a time that they show twice begins it the fi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
-
-from cronsim import CronSim, CronSimError
 
 from busway.clock import derived_id
+from busway.cron import Cron
 from busway.duration import seconds
 from busway.errors import SettingsError
 from busway.parameter import Declarable
-from busway.spelling import nearest
 
 LONGEST_S = 31 * 86_400.0
-_SHIFT = timedelta(hours=3)
-"""More than clocks are ever put forward or back, but for a few islands that changed their date."""
 _MOST_STARTS = 1_500
 """More beginnings than that without a gap are no window: a day has 1,440 minutes."""
-_SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Window(Declarable, frozen=True):
     """A recurring time in which a flow or a destination rests.
 
+    >>> from datetime import UTC
     >>> window = Window("0 2 * * SUN", "2h", "Europe/Berlin")
     >>> window.open_until(datetime(2026, 3, 1, 1, 30, tzinfo=UTC))
     datetime.datetime(2026, 3, 1, 3, 0, tzinfo=datetime.timezone.utc)
@@ -61,63 +55,35 @@ class Window(Declarable, frozen=True):
 
         Beginnings that come before the end of the one before make one longer window.
         """
-        began = self._latest_start(at)
+        began = self._cron.latest(at)
         if began is None or began + self.duration <= at:
             return None
         return self._end(began)
 
     def next_start(self, at: datetime) -> datetime | None:
         """Return the first beginning after a time, in UTC."""
-        return next(self._starts(at), None)
+        return next(self._cron.after(at), None)
 
     def checked(self) -> Window:
         """Return this window; raises :class:`SettingsError` for one that can never work."""
         if not 0 < seconds(self.lasts) <= LONGEST_S:
             raise SettingsError(f"a window of {self.lasts!r}: give more than 0s and at most 31d")
-        _zone(self.tz)
-        end = self._end(self._checked_start())
+        end = self._end(self._cron.first())
         if self.open_until(end) is not None:
             raise SettingsError(f"the window {self} never closes; pause the flow instead")
         return self
 
-    def _checked_start(self) -> datetime:
-        if len(self.cron.split()) != 5:
-            what = "give five fields, like '0 2 * * SUN': minute, hour, day, month, day of week"
-            raise SettingsError(f"cron {self.cron!r}: {what}")
-        try:
-            found = self.next_start(_SOME_DAY)
-        except CronSimError as error:
-            raise SettingsError(
-                f"cron {self.cron!r}: {error}; write it like '0 2 * * SUN'"
-            ) from error
-        if found is None:
-            raise SettingsError(f"cron {self.cron!r} never comes; write it like '0 2 * * SUN'")
-        return found
-
     def _end(self, began: datetime) -> datetime:
         end = began + self.duration
-        for number, start in enumerate(self._starts(began)):
+        for number, start in enumerate(self._cron.after(began)):
             if start > end or number == _MOST_STARTS:
                 break
             end = start + self.duration
         return end
 
-    def _starts(self, after: datetime) -> Iterator[datetime]:
-        """Yield the beginnings after a time, in order."""
-        local = (after - _SHIFT).astimezone(_zone(self.tz))
-        for found in CronSim(self.cron, local):
-            start = found.astimezone(UTC)
-            if start > after:
-                yield start
-
-    def _latest_start(self, at: datetime) -> datetime | None:
-        """Return the last beginning at or before a time."""
-        local = (at + _SHIFT).astimezone(_zone(self.tz))
-        for found in CronSim(self.cron, local, reverse=True):
-            start = found.astimezone(UTC)
-            if start <= at:
-                return start
-        return None
+    @property
+    def _cron(self) -> Cron:
+        return Cron(self.cron, self.tz)
 
 
 def window_of(given: Any) -> Window:
@@ -136,19 +102,3 @@ def windows_of(given: Any) -> tuple[Window, ...]:
     if not isinstance(given, list | tuple):
         raise SettingsError("give a list of windows, like [Window('0 2 * * SUN', '2h')]")
     return tuple(window_of(one) for one in given)
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        near = nearest(name, available_timezones(), 0.7) or _city(name)
-        fix = f"did you mean {near!r}?" if near else "give one like 'Europe/Berlin'"
-        raise SettingsError(f"{name!r} is no time zone; {fix}") from error
-
-
-def _city(name: str) -> str | None:
-    """Return the time zone of a city that is named without its continent."""
-    cities = {one.rpartition("/")[2]: one for one in sorted(available_timezones()) if "/" in one}
-    near = nearest(name.rpartition("/")[2], cities, 0.7)
-    return cities[near] if near else None
