@@ -17,6 +17,8 @@
     │   ├── StoreMoved        it was moved elsewhere, or a move into it is unfinished
     │   ├── StoreUnfit        waiting does not help: rights, a password, a version, its settings
     │   └── StoreFull         there is no room for more
+    ├── SourceError       a source cannot be opened or read as declared, or not now
+    │   └── SourceGap         it no longer has what follows our position
     └── SinkError         a destination cannot be opened or used as declared
 """
 
@@ -106,6 +108,14 @@ class StoreUnfit(StoreError):
 
 class StoreFull(StoreError):
     """There is no room for more: the disk or the configured limit is full."""
+
+
+class SourceError(BuswayError):
+    """A source cannot be opened or read as it is declared, or not now."""
+
+
+class SourceGap(SourceError):
+    """A source no longer has what follows the position in the ledger: events are lost."""
 
 
 class SinkError(BuswayError):

@@ -14,6 +14,7 @@ from busway import Backoff, Trip, sinks
 from document import ROOT
 
 DOCS = ROOT / "docs"
+REFUSE = ("RequestRefusal", "_later")
 HTTP = ROOT / "src" / "busway" / "source" / "http"
 ROW = re.compile(r"^\| *(.+?) *\| *(.*?) *\|(?: *(.*?) *\|)?$", re.MULTILINE)
 SETTINGS = [name for name in sinks.__all__ if name not in ("bus", "console", "jsonl")]
@@ -64,7 +65,7 @@ def refusals() -> Iterator[tuple[int, str]]:
     """Yield the status and the name of every refusal in the code of the intake."""
     for path in HTTP.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Refusal", "_later"):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in REFUSE:
                 values = [one.value for one in node.args[:2] if isinstance(one, ast.Constant)]
                 if len(values) == 2:
                     yield int(str(values[0])), str(values[1])

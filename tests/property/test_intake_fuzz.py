@@ -16,9 +16,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from busway.event import Event
+from busway.ports import RequestRefusal
 from busway.source.http.arrival import NOT_PLAIN, examine, read_extended, read_plain, trusty
 from busway.source.http.body import ChunkedBody
-from busway.source.http.problem import Refusal
 from intake_client import (
     BATCHED,
     NDJSON,
@@ -252,6 +252,6 @@ def test_chunks_are_put_together_however_they_come(
             left += data[start:end]
             continue
         found = received.feed(data[start:end])
-        assert not isinstance(found, Refusal)
+        assert not isinstance(found, RequestRefusal)
         left = found
     assert (received.content(), left) == (body, after)

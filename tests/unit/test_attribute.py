@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from busway.attribute import LONGEST, LONGEST_EXTENSION, LONGEST_NAME, refusals
+from busway.ports import RequestRefusal
 from busway.source.http.parcel import Parcel, read_batch, read_lines, read_one
-from busway.source.http.problem import Refusal
 
 LARGE = 1_000_000
 LIMITS = {**LONGEST, "traceparent": LONGEST_EXTENSION, "tenant": LONGEST_EXTENSION}
@@ -21,9 +21,9 @@ def members(**changed: Any) -> dict[str, Any]:
     return {"specversion": "1.0", "id": "1", "source": "/s", "type": "t", **changed}
 
 
-def read_everywhere(**changed: Any) -> list[Parcel | Refusal]:
+def read_everywhere(**changed: Any) -> list[Parcel | RequestRefusal]:
     """Read an event alone, in an array and as a line, plain and with an extension of its own."""
-    found: list[Parcel | Refusal] = []
+    found: list[Parcel | RequestRefusal] = []
     for more in ({}, {"tenant": "a"}, {"data": "\0"}):
         body = json.dumps(members(**(more | changed))).encode()
         found += [
@@ -38,7 +38,7 @@ def reason_of(**changed: Any) -> str:
     """Return the one reason for which an event is refused in every form."""
     reasons = set()
     for found in read_everywhere(**changed):
-        assert isinstance(found, Refusal), changed
+        assert isinstance(found, RequestRefusal), changed
         assert found.status == 400
         reasons.add(found.faults[0].reason)
     (reason,) = reasons
@@ -75,7 +75,7 @@ def test_types_of_busway_itself_are_refused(type_: str) -> None:
 
 def test_an_escaped_type_is_refused_as_well() -> None:
     body = json.dumps(members()).encode().replace(b'"t"', rb'"\u0062usway.alert.raised"')
-    assert isinstance(read_one(body, LARGE), Refusal)
+    assert isinstance(read_one(body, LARGE), RequestRefusal)
 
 
 @pytest.mark.parametrize("type_", FREE_TYPES)

@@ -18,6 +18,7 @@ from busway.flow.compile_alert import compile_alerts
 from busway.flow.compile_limit import compile_limits, limits_named
 from busway.flow.compile_rule import rule_cautions, rule_mistakes
 from busway.flow.compile_sink import sink_mistakes
+from busway.flow.compile_source import compile_sources
 from busway.flow.compile_step import step_mistakes
 from busway.flow.flow import Flow, Program
 from busway.flow.limit import Limit
@@ -54,6 +55,7 @@ def compile_app(app: App) -> Program:
     alerts = compile_alerts(
         app.alerts, {str(one.name): one.options.get("to") for one in app.declarations}, mistakes
     )
+    sources = compile_sources(app.sources, mistakes)
     if not app.declarations:
         mistakes.append(f"app {app.name!r}: it has no flows; declare one with @app.flow(…)")
     if mistakes:
@@ -69,7 +71,7 @@ def compile_app(app: App) -> Program:
         for flow in found
         for what in rule_cautions(flow.pattern)
     ]
-    return Program(app.name, found, alerts, limits, tuple(cautions))
+    return Program(app.name, found, alerts, limits, tuple(cautions), sources, app.events)
 
 
 def is_flow_name(text: str) -> bool:

@@ -22,7 +22,7 @@ def sink_mistakes(sink: object) -> Iterator[str]:
     if not isinstance(sink, Sink) or isinstance(sink, type):
         yield f"{_not_a_sink(sink)}; give one of busway.sinks, like to=jsonl('out.jsonl')"
         return
-    mistakes = list(_variable_mistakes(sink))
+    mistakes = list(variable_mistakes("to", sink))
     yield from mistakes
     if not mistakes and isinstance(sink, Checkable):
         try:
@@ -47,19 +47,26 @@ def _not_a_sink(given: object) -> str:
     return f"to is {type(given).__name__}, not a sink"
 
 
-def _variable_mistakes(sink: object) -> Iterator[str]:
-    fields = msgspec.structs.asdict(sink) if isinstance(sink, msgspec.Struct) else {}
+def variable_mistakes(parameter: str, declared: object) -> Iterator[str]:
+    """Yield which environment variables of a declared record are not set, or never fit."""
+    fields = msgspec.structs.asdict(declared) if isinstance(declared, msgspec.Struct) else {}
     for field, value in fields.items():
         for variable in _variables(value):
             try:
                 found = resolve(variable)
             except SettingsError as error:
-                yield f"to.{field}: {error}; set it, or put it into .env"
+                yield f"{parameter}.{field}: {error}; set it, or put it into .env"
                 continue
-            if isinstance(sink, DeclarableFunction) and not takes_template(type(sink), field):
+            if _reads_as_it_is(declared, field):
                 what = brace_mistake(field, found)
                 if what:
-                    yield f"to.{field}: in the environment variable {variable.name}: {what}"
+                    where = f"in the environment variable {variable.name}"
+                    yield f"{parameter}.{field}: {where}: {what}"
+
+
+def _reads_as_it_is(declared: object, field: str) -> bool:
+    """Say whether a field is a plain text, in which a template would never be filled in."""
+    return isinstance(declared, DeclarableFunction) and not takes_template(type(declared), field)
 
 
 def _variables(value: object) -> Iterator[Env]:

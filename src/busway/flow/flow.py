@@ -11,7 +11,7 @@ from busway.delivery.window import Window
 from busway.flow.alert import Alert
 from busway.flow.beginning import Beginning
 from busway.flow.limit import LimitRecord
-from busway.ports import Sink
+from busway.ports import Sink, Source
 from busway.rule import Pattern
 from busway.step import Step
 
@@ -45,7 +45,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Program(msgspec.Struct, frozen=True):
-    """An app's flows, compiled."""
+    """An app's flows and sources, compiled."""
 
     name: str
     flows: tuple[Flow, ...]
@@ -53,6 +53,10 @@ class Program(msgspec.Struct, frozen=True):
     limits: tuple[LimitRecord, ...] = ()
     cautions: tuple[str, ...] = ()
     """What runs, and may not be what was meant; with its place."""
+    sources: tuple[Source, ...] = ()
+    """The declared sources; their names are unique."""
+    takes_events: bool = True
+    """Whether ``POST /events`` accepts CloudEvents."""
 
     def trip_of(self, sink: Sink) -> Trip:
         """Return when the breaker of a destination opens, as one of its flows says it."""

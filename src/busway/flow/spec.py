@@ -24,8 +24,18 @@ class Declaration(msgspec.Struct):
     function: Callable[..., Any] | None = None
 
 
+class SourceDeclaration(msgspec.Struct):
+    """One source as its author wrote it, unchecked, and where."""
+
+    file: str
+    line: int
+    source: object
+
+
 class App:
-    """A named set of flows.
+    """A named set of flows, and of the sources of their events.
+
+    ``POST /events`` accepts CloudEvents without being declared; ``events=False`` switches it off.
 
     >>> from busway.sinks import console
     >>> app = App("shop")
@@ -39,6 +49,7 @@ class App:
     declarations: list[Declaration]
     alerts: list[AlertDeclaration]
     limits: list[Limit]
+    sources: list[SourceDeclaration]
     mistakes: list[str]
     """Calls in the flows file that were wrong."""
 
@@ -46,11 +57,13 @@ class App:
         made = super().__new__(cls)
         made.name, made.declarations, made.alerts = "", [], []
         made.limits, made.mistakes = [], []
+        made.sources, made.events = [], True
         return made
 
     @checked
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, events: bool = True) -> None:
         self.name = name
+        self.events = events
 
     @checked
     def flow(
@@ -87,6 +100,14 @@ class App:
             return function
 
         return attach
+
+    def source(self, source: object) -> None:
+        """Declare a source: one of :mod:`busway.sources`, or your own.
+
+        Its name is unique in the app. A request source receives at ``/in/{name}``; a reader reads
+        while the app runs.
+        """
+        self.sources.append(SourceDeclaration(*caller(), source))
 
     @checked
     def limit(self, name: str, *, rate: object = None, concurrency: object = None) -> Limit:

@@ -1,4 +1,4 @@
-"""Every extension point: what Busway asks of a log, a ledger and a sink."""
+"""Every extension point: what Busway asks of a log, a ledger, a source and a sink."""
 
 from busway.ports.intake import Addressed, Appended, Intake
 from busway.ports.ledger import Ledger
@@ -19,16 +19,41 @@ from busway.ports.sink import (
     Supplies,
     TakesPermits,
 )
+from busway.ports.source import (
+    Acknowledges,
+    AnswersAccepted,
+    DecodedEvents,
+    Decoder,
+    EventFault,
+    PreparesDecoders,
+    ReaderContext,
+    ReaderSource,
+    Received,
+    RequestAnswer,
+    RequestHead,
+    RequestReceiver,
+    RequestRefusal,
+    RequestSource,
+    Source,
+    SourceChunk,
+    SourceReading,
+    SourceRequest,
+)
 from busway.ports.store import Hints, Maintained, Sharing, Stores
 
 __all__ = [
+    "Acknowledges",
     "Addressed",
+    "AnswersAccepted",
     "Appended",
     "Batch",
     "Checkable",
     "Dated",
+    "DecodedEvents",
+    "Decoder",
     "Destination",
     "Draft",
+    "EventFault",
     "Hints",
     "Intake",
     "Item",
@@ -41,10 +66,23 @@ __all__ = [
     "Maintained",
     "Permits",
     "Places",
+    "PreparesDecoders",
     "Reachable",
+    "ReaderContext",
+    "ReaderSource",
+    "Received",
+    "RequestAnswer",
+    "RequestHead",
+    "RequestReceiver",
+    "RequestRefusal",
+    "RequestSource",
     "Revocable",
     "Sharing",
     "Sink",
+    "Source",
+    "SourceChunk",
+    "SourceReading",
+    "SourceRequest",
     "Standing",
     "Stores",
     "Supplies",

@@ -154,10 +154,12 @@ class Sink(Protocol):
 
 @runtime_checkable
 class Checkable(Protocol):
-    """A sink that can be checked before it is opened: a start reports all mistakes at once."""
+    """A sink or a source that can be checked before it is opened: a start reports all mistakes
+    at once."""
 
     def check(self) -> None:
-        """Raise :class:`SinkError` for a configuration that can never work. No I/O over a network.
+        """Raise :class:`SinkError`, or :class:`SourceError`, for a configuration that can never
+        work. No I/O over a network.
 
         Called when the flows are compiled, with all variables set."""
         ...

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from email.utils import format_datetime
 from http import HTTPStatus
 
-from busway.ports import Appended
-from busway.source.http.problem import Refusal
+from busway.ports import Appended, RequestAnswer, RequestRefusal
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CLOSE = ("connection", "close")
@@ -16,20 +14,9 @@ KEEP_ALIVE = ("connection", "keep-alive")
 _REASONS = {status.value: status.phrase for status in HTTPStatus} | {413: "Content Too Large"}
 
 
-class Answer:
-    """One response: what it says, before it is put into bytes."""
-
-    __slots__ = ("body", "headers", "status")
-
-    def __init__(
-        self, status: int, body: bytes = b"", headers: Sequence[tuple[str, str]] = ()
-    ) -> None:
-        self.status = status
-        self.body = body
-        self.headers = headers
-
-
-def to_bytes(answer: Answer, at: bytes, connection: tuple[str, str] | None, silent: bool) -> bytes:
+def to_bytes(
+    answer: RequestAnswer, at: bytes, connection: tuple[str, str] | None, silent: bool
+) -> bytes:
     """Return the response; ``at`` is its Date, ``silent`` leaves out the body (HEAD)."""
     lines = [f"HTTP/1.1 {answer.status} {_REASONS[answer.status]}", f"date: {at.decode()}"]
     lines += [f"{name}: {value}" for name, value in answer.headers]
@@ -41,21 +28,21 @@ def to_bytes(answer: Answer, at: bytes, connection: tuple[str, str] | None, sile
     return head if silent else head + answer.body
 
 
-def refused(refusal: Refusal) -> Answer:
-    """Answer with a problem document."""
+def refused(refusal: RequestRefusal) -> RequestAnswer:
+    """RequestAnswer with a problem document."""
     headers = (("content-type", "application/problem+json"), *refusal.headers)
-    return Answer(refusal.status, refusal.document(), headers)
+    return RequestAnswer(refusal.status, refusal.document(), headers)
 
 
-def accepted(appended: Appended) -> Answer:
-    """Answer that events are durable."""
+def accepted(appended: Appended) -> RequestAnswer:
+    """RequestAnswer that events are durable."""
     body = b'{"accepted":%d,"duplicates":%d}' % (appended.accepted, appended.duplicates)
-    return Answer(202, body, (("content-type", "application/json"),))
+    return RequestAnswer(202, body, (("content-type", "application/json"),))
 
 
-def text(status: int, body: bytes, kind: str = "text/plain; charset=utf-8") -> Answer:
-    """Answer with a text."""
-    return Answer(status, body, (("content-type", kind), ("cache-control", "no-store")))
+def text(status: int, body: bytes, kind: str = "text/plain; charset=utf-8") -> RequestAnswer:
+    """RequestAnswer with a text."""
+    return RequestAnswer(status, body, (("content-type", kind), ("cache-control", "no-store")))
 
 
 def http_date(at: datetime) -> bytes:

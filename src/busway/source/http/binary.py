@@ -10,9 +10,10 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from busway.attribute import is_json_type
+from busway.ports import EventFault, RequestRefusal
 from busway.source.http.arrival import too_deep, trusty
 from busway.source.http.parcel import Parcel, read_one
-from busway.source.http.problem import Fault, Refusal, invalid
+from busway.source.http.problem import invalid
 
 _encode = msgspec.json.Encoder().encode
 _read_any = msgspec.json.Decoder().decode
@@ -24,7 +25,7 @@ _RESERVED = ("data", "data_base64")
 
 def read_binary(
     headers: Sequence[tuple[str, bytes]], content_type: str, body: bytes, max_event_bytes: int
-) -> Parcel | Refusal:
+) -> Parcel | RequestRefusal:
     """Read a binary-mode event (HTTP Protocol Binding 1.0.2, section 3.1).
 
     ``headers`` are the ``ce-`` headers without that prefix, names in lower case.
@@ -41,7 +42,7 @@ def read_binary(
     if content_type:
         members["datacontenttype"] = content_type
     data = _data_member(members.get("datacontenttype"), body)
-    if isinstance(data, Refusal):
+    if isinstance(data, RequestRefusal):
         return data
     return read_one(_encode(members)[:-1] + data + b"}", max_event_bytes)
 
@@ -59,7 +60,7 @@ def attribute_value(value: bytes) -> str:
     return str(unquote_to_bytes(value) if b"%" in value else value, "utf-8")
 
 
-def _data_member(media_type: str | None, body: bytes) -> bytes | Refusal:
+def _data_member(media_type: str | None, body: bytes) -> bytes | RequestRefusal:
     if not body:
         return b""
     if media_type and is_json_type(media_type):
@@ -94,5 +95,5 @@ def is_text(media_type: str) -> bool:
     return charset is None or charset[1].lower() in ("utf-8", "utf8", "us-ascii")
 
 
-def _bad(reason: str) -> Refusal:
-    return invalid([Fault(0, reason)], 1)
+def _bad(reason: str) -> RequestRefusal:
+    return invalid([EventFault(0, reason)], 1)

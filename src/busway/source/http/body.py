@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from busway.source.http.problem import Refusal, bad_request, body_too_large
+from busway.ports import RequestRefusal
+from busway.source.http.problem import bad_request, body_too_large
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(;.*)?")
 _MAX_LINE = 1024
@@ -27,7 +28,7 @@ class SizedBody:
         """How many bytes are held."""
         return len(self._received)
 
-    def feed(self, data: bytes) -> bytes | Refusal | None:
+    def feed(self, data: bytes) -> bytes | RequestRefusal | None:
         """Take bytes; return what is left over when the body is complete, ``None`` until then."""
         missing = self._length - len(self._received)
         self._received += data[:missing]
@@ -69,13 +70,13 @@ class ChunkedBody:
         """How many bytes are held."""
         return len(self._received)
 
-    def feed(self, data: bytes) -> bytes | Refusal | None:
+    def feed(self, data: bytes) -> bytes | RequestRefusal | None:
         """Take bytes; return what is left over when the body is complete, ``None`` until then."""
         rest, self._at = self._rest + data, 0
-        going: bool | Refusal = True
+        going: bool | RequestRefusal = True
         while going is True and not self._complete:
             going = self._data(rest) if self._left else self._line(rest)
-        if isinstance(going, Refusal):
+        if isinstance(going, RequestRefusal):
             return going
         self._rest = rest[self._at :]
         return self._rest if self._complete else None
@@ -83,7 +84,7 @@ class ChunkedBody:
     def content(self) -> bytes:
         return bytes(self._received)
 
-    def _data(self, rest: bytes) -> bool | Refusal:
+    def _data(self, rest: bytes) -> bool | RequestRefusal:
         piece = rest[self._at : self._at + self._left - 2]
         self._received += piece
         self._at += len(piece)
@@ -96,7 +97,7 @@ class ChunkedBody:
         self._left = 0
         return True
 
-    def _line(self, rest: bytes) -> bool | Refusal:
+    def _line(self, rest: bytes) -> bool | RequestRefusal:
         end = rest.find(b"\r\n", self._at)
         if (end if end >= 0 else len(rest)) - self._at > _MAX_LINE:
             return bad_request("a line between the chunks of the body is too long")
@@ -106,7 +107,7 @@ class ChunkedBody:
         self._at = end + 2
         return self._trailer(line) if self._last else self._size_line(line)
 
-    def _size_line(self, line: bytes) -> bool | Refusal:
+    def _size_line(self, line: bytes) -> bool | RequestRefusal:
         found = _SIZE.fullmatch(line)
         if found is None:
             return bad_request(f"a chunk begins with {line[:40]!r}, which is not its size")
@@ -120,7 +121,7 @@ class ChunkedBody:
         self._left = size + 2 if size else 0
         return True
 
-    def _trailer(self, line: bytes) -> bool | Refusal:
+    def _trailer(self, line: bytes) -> bool | RequestRefusal:
         self._trailers += len(line) + 2
         self._complete = not line
         if self._trailers > _MAX_TRAILERS:
@@ -138,7 +139,7 @@ class SkippedBody:
     def __init__(self, length: int) -> None:
         self._missing = length
 
-    def feed(self, data: bytes) -> bytes | Refusal | None:
+    def feed(self, data: bytes) -> bytes | RequestRefusal | None:
         """Take bytes; return what is left over when the body is complete, ``None`` until then."""
         missing, self._missing = self._missing, max(0, self._missing - len(data))
         return data[missing:] if len(data) >= missing else None

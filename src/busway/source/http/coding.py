@@ -13,7 +13,8 @@ from collections.abc import Callable
 
 import zstandard
 
-from busway.source.http.problem import Refusal, body_too_large, malformed
+from busway.ports import RequestRefusal
+from busway.source.http.problem import body_too_large, malformed
 
 ACCEPTED = "gzip, zstd, deflate"
 _MAX_WINDOW = 8 * 1024 * 1024
@@ -30,7 +31,7 @@ class _TooMany(Exception):
     """There are more members than a body of its size has."""
 
 
-def inflate(coding: str, body: bytes, limit: int) -> bytes | Refusal:
+def inflate(coding: str, body: bytes, limit: int) -> bytes | RequestRefusal:
     """Return the body without its coding (``gzip``, ``zstd`` or ``deflate``), of ``limit`` bytes
     at most."""
     try:

@@ -7,21 +7,13 @@ from collections import deque
 from functools import partial
 from typing import cast
 
-from busway.ports import Appended
-from busway.source.http.answer import (
-    CLOSE,
-    CONTINUE,
-    KEEP_ALIVE,
-    Answer,
-    accepted,
-    refused,
-    to_bytes,
-)
+from busway.ports import Appended, RequestAnswer, RequestRefusal
+from busway.source.http.answer import CLOSE, CONTINUE, KEEP_ALIVE, accepted, refused, to_bytes
 from busway.source.http.body import ChunkedBody, SizedBody, SkippedBody
 from busway.source.http.desk import Desk
 from busway.source.http.exchange import Exchange, Receiving, Taken, outcome
 from busway.source.http.head import Head
-from busway.source.http.problem import Refusal, bad_request, head_too_large, timed_out, too_busy
+from busway.source.http.problem import bad_request, head_too_large, timed_out, too_busy
 
 MAX_PIPELINED = 64
 """How many requests of one connection are in flight at a time; more wait unread."""
@@ -180,7 +172,7 @@ class Connection(asyncio.Protocol):
             return False
         raw = rest[at:end]
         head = self._desk.heads.known(raw) or self._desk.heads.read(raw)
-        if isinstance(head, Refusal):
+        if isinstance(head, RequestRefusal):
             return self._break_off(head)
         if head.route == "elsewhere" and self._desk.config.fallback and not self._desk.draining:
             return self._leave(head, raw)
@@ -216,7 +208,7 @@ class Connection(asyncio.Protocol):
         found = None if self._transport is None else self._transport.get_extra_info("peername")
         return str(found[0]) if found else ""
 
-    def _turn_away(self, exchange: Exchange, head: Head, refusal: Refusal) -> bool:
+    def _turn_away(self, exchange: Exchange, head: Head, refusal: RequestRefusal) -> bool:
         """Read over the body, or end the connection where that is too much or not worth it."""
         length = head.length
         if length is None or length > MAX_SKIPPED_BYTES or head.expects or refusal.closes:
@@ -229,7 +221,7 @@ class Connection(asyncio.Protocol):
     def _read_body(self, receiving: Receiving) -> bool:
         body, exchange, desk = receiving.body, receiving.exchange, self._desk
         left = body.feed(self._rest[self._at :])
-        if isinstance(left, Refusal):
+        if isinstance(left, RequestRefusal):
             return self._break_off(left)
         desk.held_bytes += body.size - exchange.size
         exchange.size = body.size
@@ -281,7 +273,7 @@ class Connection(asyncio.Protocol):
             self._hand_over(exchange, large.append(exchange, head, body))
             return
         found = self._desk.parcel(head, body)
-        if isinstance(found, Refusal):
+        if isinstance(found, RequestRefusal):
             self._finish(exchange, refused(found))
         elif not found.raws:
             self._finish(exchange, accepted(Appended(accepted=0, duplicates=0)))
@@ -303,7 +295,7 @@ class Connection(asyncio.Protocol):
                 future.exception()
             return
         found = outcome(future)
-        if isinstance(found, Refusal):
+        if isinstance(found, RequestRefusal):
             self._finish(exchange, refused(found))
         elif exchange.closes or self._desk.draining or (exchange.head and exchange.head.old):
             self._finish(exchange, accepted(found))
@@ -311,7 +303,7 @@ class Connection(asyncio.Protocol):
             exchange.status, exchange.output = 202, self._desk.accepted(found)
             self._flush()
 
-    def _finish(self, exchange: Exchange, answer: Answer) -> None:
+    def _finish(self, exchange: Exchange, answer: RequestAnswer) -> None:
         """Put the answer into bytes and send what is ready, in order."""
         head, last = exchange.head, self._queue[-1] is exchange
         if self._desk.draining and last:
@@ -343,8 +335,8 @@ class Connection(asyncio.Protocol):
             self._go_on()
         self._end_when_done()
 
-    def _break_off(self, refusal: Refusal) -> bool:
-        """Answer what came with a refusal, and read no further."""
+    def _break_off(self, refusal: RequestRefusal) -> bool:
+        """RequestAnswer what came with a refusal, and read no further."""
         self._unread = True
         if self._receiving is not None:
             exchange = self._receiving.exchange
@@ -354,7 +346,7 @@ class Connection(asyncio.Protocol):
             self._queue.append(exchange)
         return self._close_with(exchange, refusal)
 
-    def _close_with(self, exchange: Exchange, refusal: Refusal) -> bool:
+    def _close_with(self, exchange: Exchange, refusal: RequestRefusal) -> bool:
         self._receiving = None
         exchange.closes = True
         self._finish(exchange, refused(refusal))

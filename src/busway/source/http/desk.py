@@ -6,25 +6,18 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from busway.ports import Appended
-from busway.source.http.answer import Answer, accepted, http_date, text, to_bytes
+from busway.ports import Appended, RequestAnswer, RequestRefusal
+from busway.source.http.answer import accepted, http_date, text, to_bytes
 from busway.source.http.binary import read_binary
 from busway.source.http.config import IntakeConfig
 from busway.source.http.head import ALLOWED, Head, Heads
 from busway.source.http.large import Large
 from busway.source.http.parcel import Parcel, read_batch, read_either, read_lines, read_one
-from busway.source.http.problem import (
-    Refusal,
-    body_too_large,
-    draining,
-    foreign_page,
-    no_key,
-    too_busy,
-)
+from busway.source.http.problem import body_too_large, draining, foreign_page, no_key, too_busy
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _ONE = Appended(accepted=1, duplicates=0)
-_READERS: dict[str, Callable[[bytes, int], Parcel | Refusal]] = {
+_READERS: dict[str, Callable[[bytes, int], Parcel | RequestRefusal]] = {
     "one": read_one,
     "batch": read_batch,
     "lines": read_lines,
@@ -100,7 +93,7 @@ class Desk:
         if not self.requests:
             self.quiet.set()
 
-    def refusal_for(self, head: Head) -> Refusal | None:
+    def refusal_for(self, head: Head) -> RequestRefusal | None:
         """Say why a request cannot be taken now, as far as its head tells."""
         limits, length = self.limits, head.length or 0
         if length > limits.max_body_bytes:
@@ -118,7 +111,7 @@ class Desk:
             return too_busy("bytes" if full else "requests")
         return None
 
-    def _stranger(self, head: Head) -> Refusal | None:
+    def _stranger(self, head: Head) -> RequestRefusal | None:
         """Say why whoever sends events may not."""
         keys = self._keys
         if keys is None:
@@ -135,7 +128,7 @@ class Desk:
         """Say whether more is held than may be, not for one body's sake alone."""
         return self.held_bytes > max(self.limits.max_in_flight_bytes, size_bytes)
 
-    def parcel(self, head: Head, body: bytes) -> Parcel | Refusal:
+    def parcel(self, head: Head, body: bytes) -> Parcel | RequestRefusal:
         """Read the events of a body, which is not coded any more."""
         limit = self.limits.max_event_bytes
         if head.mode == "binary":
@@ -148,10 +141,10 @@ class Desk:
             return self._accepted_one
         return to_bytes(accepted(appended), self.date, None, silent=False)
 
-    def report(self, head: Head) -> Answer:
-        """Answer what is not about events."""
+    def report(self, head: Head) -> RequestAnswer:
+        """RequestAnswer what is not about events."""
         if head.method == "OPTIONS":
-            return Answer(204, headers=(("allow", ALLOWED[head.route]),))
+            return RequestAnswer(204, headers=(("allow", ALLOWED[head.route]),))
         if head.route == "healthz":
             return text(200, b"ok\n")
         if head.route == "metrics":

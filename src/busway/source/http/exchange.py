@@ -6,12 +6,12 @@ import asyncio
 from typing import TypeVar
 
 from busway.errors import StoreError, StoreFull
-from busway.ports import Appended
+from busway.ports import Appended, RequestRefusal
 from busway.source.http.body import Body
 from busway.source.http.head import Head
-from busway.source.http.problem import Refusal, failed, store_failing, store_full
+from busway.source.http.problem import failed, store_failing, store_full
 
-Taken = TypeVar("Taken", Appended, Appended | Refusal)
+Taken = TypeVar("Taken", Appended, Appended | RequestRefusal)
 
 
 class Exchange:
@@ -40,7 +40,7 @@ class Exchange:
         self.events = 0
         self.status = 0
         self.output: bytes | None = None
-        self.refusal: Refusal | None = None
+        self.refusal: RequestRefusal | None = None
         self.appending = False
         """The bus has its events."""
         self.closes = False
@@ -58,7 +58,7 @@ class Receiving:
         self.body = body
 
 
-def outcome(future: asyncio.Future[Taken]) -> Taken | Refusal:
+def outcome(future: asyncio.Future[Taken]) -> Taken | RequestRefusal:
     """Return what the bus says of events that it was given."""
     if future.cancelled():
         return store_failing("the bus has stopped; send again")

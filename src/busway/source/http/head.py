@@ -11,8 +11,8 @@ import msgspec
 
 from busway.credential import bearer, digest_of
 from busway.network import is_cross_site, is_own_name
+from busway.ports import RequestRefusal
 from busway.source.http.problem import (
-    Refusal,
     bad_request,
     elsewhere,
     foreign_page,
@@ -71,7 +71,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     """The digest of the bearer token, empty without one."""
     by_foreign_name: bool = False
     """A browser sends it, to a name that somebody else may have bound to this address."""
-    refusal: Refusal | None = None
+    refusal: RequestRefusal | None = None
     """Why the request cannot be taken, as far as its head tells."""
 
 
@@ -111,7 +111,7 @@ class Heads:
         self._known: dict[bytes, Head] = {}
         self.known = self._known.get
 
-    def read(self, raw: bytes) -> Head | Refusal:
+    def read(self, raw: bytes) -> Head | RequestRefusal:
         """Parse a head that ends with its empty line; a refusal where it is not HTTP/1."""
         found = read_head(raw)
         if isinstance(found, Head):
@@ -131,7 +131,7 @@ class Heads:
         return head
 
 
-def read_head(raw: bytes) -> Head | Refusal:
+def read_head(raw: bytes) -> Head | RequestRefusal:
     """Parse a head that ends with its empty line; a refusal where it is not HTTP/1."""
     if raw.count(b"\n") > MAX_HEADERS + 2:
         return too_many_headers(MAX_HEADERS)
@@ -155,7 +155,7 @@ def _watched_only(head: Head, intake: str) -> Head:
     return _refused(head, there or no_events())
 
 
-def _faulty(seen: _Collector, version: str) -> Refusal | None:
+def _faulty(seen: _Collector, version: str) -> RequestRefusal | None:
     if version not in ("1.1", "1.0"):
         return bad_request(f"HTTP/{version} is not spoken here; send HTTP/1.1")
     if not seen.complete:
@@ -223,12 +223,12 @@ def _routed(head: Head, coding: str) -> Head:
         detail = f"Content-Encoding {coding!r} is not understood; send gzip, zstd or deflate"
         return _refused(head, unsupported(detail, hint))
     mode = _mode(head)
-    if isinstance(mode, Refusal):
+    if isinstance(mode, RequestRefusal):
         return _refused(head, mode)
     return msgspec.structs.replace(head, mode=mode, coding=known)
 
 
-def _mode(head: Head) -> Mode | Refusal:
+def _mode(head: Head) -> Mode | RequestRefusal:
     kind, _, parameters = head.content_type.partition(";")
     kind = kind.strip().lower()
     known = MODES.get(kind)
@@ -259,10 +259,10 @@ def _route(path: str) -> Route:
             return "elsewhere"
 
 
-def _refused(head: Head, refusal: Refusal) -> Head:
+def _refused(head: Head, refusal: RequestRefusal) -> Head:
     return msgspec.structs.replace(head, refusal=refusal)
 
 
-def _unexpected(expectation: str) -> Refusal:
+def _unexpected(expectation: str) -> RequestRefusal:
     title, detail = "Expectation failed", f"Expect: {expectation!r} is not known here"
-    return Refusal(417, "expectation", title, detail)
+    return RequestRefusal(417, "expectation", title, detail)

@@ -13,13 +13,13 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from busway.errors import StoreError, StoreFull
-from busway.ports import Appended
+from busway.ports import Appended, RequestRefusal
 from busway.source.http.coding import inflate
 from busway.source.http.config import IntakeConfig, Limits
 from busway.source.http.exchange import Exchange
 from busway.source.http.head import Head
 from busway.source.http.parcel import Parcel
-from busway.source.http.problem import Refusal, too_busy
+from busway.source.http.problem import too_busy
 
 T = TypeVar("T")
 PLAIN_BYTES = 256 * 1024
@@ -38,7 +38,7 @@ class Desk(Protocol):
     limits: Limits
     held_bytes: int
 
-    def parcel(self, head: Head, body: bytes) -> Parcel | Refusal: ...
+    def parcel(self, head: Head, body: bytes) -> Parcel | RequestRefusal: ...
 
     def crowded(self, size_bytes: int) -> bool: ...
 
@@ -49,7 +49,7 @@ class Large:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="intake")
-        self._tasks: set[asyncio.Task[Appended | Refusal]] = set()
+        self._tasks: set[asyncio.Task[Appended | RequestRefusal]] = set()
 
     def is_large(self, head: Head, body: bytes) -> bool:
         """Say whether a body is to be read here: a compressed one always, as it may be."""
@@ -61,11 +61,13 @@ class Large:
 
     def append(
         self, exchange: Exchange, head: Head, body: bytes
-    ) -> asyncio.Task[Appended | Refusal]:
+    ) -> asyncio.Task[Appended | RequestRefusal]:
         """Read a body, and append its events."""
         return self._begun(self._read_and_append(exchange, head, body))
 
-    def append_parcel(self, exchange: Exchange, parcel: Parcel) -> asyncio.Task[Appended | Refusal]:
+    def append_parcel(
+        self, exchange: Exchange, parcel: Parcel
+    ) -> asyncio.Task[Appended | RequestRefusal]:
         """Append many events."""
         return self._begun(self._in_parts(exchange, parcel))
 
@@ -74,8 +76,8 @@ class Large:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _begun(
-        self, work: Coroutine[Any, Any, Appended | Refusal]
-    ) -> asyncio.Task[Appended | Refusal]:
+        self, work: Coroutine[Any, Any, Appended | RequestRefusal]
+    ) -> asyncio.Task[Appended | RequestRefusal]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -83,27 +85,29 @@ class Large:
 
     async def _read_and_append(
         self, exchange: Exchange, head: Head, body: bytes
-    ) -> Appended | Refusal:
+    ) -> Appended | RequestRefusal:
         plain = await self._inflated(exchange, head.coding, body) if head.coding else body
-        if isinstance(plain, Refusal):
+        if isinstance(plain, RequestRefusal):
             return plain
         if len(plain) > PLAIN_BYTES:
             found = await self._in_thread(partial(self._desk.parcel, head, plain))
         else:
             found = self._desk.parcel(head, plain)
-        return found if isinstance(found, Refusal) else await self._in_parts(exchange, found)
+        return found if isinstance(found, RequestRefusal) else await self._in_parts(exchange, found)
 
-    async def _inflated(self, exchange: Exchange, coding: str, body: bytes) -> bytes | Refusal:
+    async def _inflated(
+        self, exchange: Exchange, coding: str, body: bytes
+    ) -> bytes | RequestRefusal:
         desk = self._desk
         work = partial(inflate, coding, body, desk.limits.max_body_bytes)
         plain = work() if len(body) <= CODED_BYTES else await self._in_thread(work)
-        if isinstance(plain, Refusal):
+        if isinstance(plain, RequestRefusal):
             return plain
         desk.held_bytes += len(plain) - exchange.size
         exchange.size = len(plain)
         return too_busy("bytes") if desk.crowded(exchange.size) else plain
 
-    async def _in_parts(self, exchange: Exchange, parcel: Parcel) -> Appended | Refusal:
+    async def _in_parts(self, exchange: Exchange, parcel: Parcel) -> Appended | RequestRefusal:
         """Append the events, each part when the one before it is durable."""
         raws, envelopes = parcel.raws, parcel.envelopes
         exchange.events = len(raws)

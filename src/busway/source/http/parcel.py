@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 from msgspec import Raw
 
-from busway.ports import Addressed
+from busway.ports import Addressed, EventFault, RequestRefusal
 from busway.source.http.arrival import (
     MAX_DEPTH,
     NOT_PLAIN,
@@ -20,14 +20,7 @@ from busway.source.http.arrival import (
     too_deep,
     trusty,
 )
-from busway.source.http.problem import (
-    COUNTED_FAULTS,
-    Fault,
-    Refusal,
-    events_too_large,
-    invalid,
-    malformed,
-)
+from busway.source.http.problem import COUNTED_FAULTS, events_too_large, invalid, malformed
 
 _BLANK = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
@@ -53,7 +46,7 @@ class Parcel(msgspec.Struct, frozen=True):
     envelopes: Sequence[Addressed]
 
 
-def read_one(body: bytes, max_event_bytes: int) -> Parcel | Refusal:
+def read_one(body: bytes, max_event_bytes: int) -> Parcel | RequestRefusal:
     """Read a structured-mode event: one JSON object."""
     raw = body.strip(_BLANK)
     if raw.startswith(_BOM):
@@ -61,7 +54,7 @@ def read_one(body: bytes, max_event_bytes: int) -> Parcel | Refusal:
     return _checked([raw], raw, max_event_bytes)
 
 
-def read_batch(body: bytes, max_event_bytes: int) -> Parcel | Refusal:
+def read_batch(body: bytes, max_event_bytes: int) -> Parcel | RequestRefusal:
     """Read a batched-mode body: a JSON array of events; each keeps its bytes."""
     try:
         if len(body) > _LARGE_BYTES:
@@ -74,7 +67,7 @@ def read_batch(body: bytes, max_event_bytes: int) -> Parcel | Refusal:
     return _checked(raws, body, max_event_bytes)
 
 
-def read_lines(body: bytes, max_event_bytes: int) -> Parcel | Refusal:
+def read_lines(body: bytes, max_event_bytes: int) -> Parcel | RequestRefusal:
     """Read NDJSON: one event a line, blank lines skipped."""
     if body.startswith(_BOM):
         return malformed("the body begins with a byte order mark; send JSON without one")
@@ -85,17 +78,17 @@ def read_lines(body: bytes, max_event_bytes: int) -> Parcel | Refusal:
         lines = [line.strip(_BLANK) for line in lines]
     raws = [line for line in lines if line and not line.isspace()]
     found = _checked(raws, body, max_event_bytes)
-    return _with_lines(found, lines) if isinstance(found, Refusal) else found
+    return _with_lines(found, lines) if isinstance(found, RequestRefusal) else found
 
 
-def read_either(body: bytes, max_event_bytes: int) -> Parcel | Refusal:
+def read_either(body: bytes, max_event_bytes: int) -> Parcel | RequestRefusal:
     """Read plain ``application/json``: an event, or an array of them."""
     if body.lstrip(_BLANK).startswith(b"["):
         return read_batch(body, max_event_bytes)
     return read_one(body, max_event_bytes)
 
 
-def _checked(raws: list[bytes], body: bytes, max_event_bytes: int) -> Parcel | Refusal:
+def _checked(raws: list[bytes], body: bytes, max_event_bytes: int) -> Parcel | RequestRefusal:
     longest = max(map(len, raws), default=0)
     if longest > max_event_bytes:
         return events_too_large(max_event_bytes, list(_oversized(raws, max_event_bytes)))
@@ -118,13 +111,15 @@ def _plain(raws: list[bytes]) -> list[PlainArrival]:
     return envelopes
 
 
-def _sorted_out(raws: list[bytes], read: Callable[[bytes], Addressed | str]) -> Parcel | Refusal:
+def _sorted_out(
+    raws: list[bytes], read: Callable[[bytes], Addressed | str]
+) -> Parcel | RequestRefusal:
     envelopes: list[Addressed] = []
-    faults: list[Fault] = []
+    faults: list[EventFault] = []
     for index, raw in enumerate(raws):
         found = read(raw)
         if isinstance(found, str):
-            faults.append(Fault(index, found))
+            faults.append(EventFault(index, found))
             if len(faults) == COUNTED_FAULTS:
                 break
         else:
@@ -132,13 +127,13 @@ def _sorted_out(raws: list[bytes], read: Callable[[bytes], Addressed | str]) -> 
     return invalid(faults, len(raws)) if faults else Parcel(raws, envelopes)
 
 
-def _oversized(raws: Iterable[bytes], limit: int) -> Iterable[Fault]:
+def _oversized(raws: Iterable[bytes], limit: int) -> Iterable[EventFault]:
     for index, raw in enumerate(raws):
         if len(raw) > limit:
-            yield Fault(index, f"it is {len(raw)} bytes long; at most {limit} are taken")
+            yield EventFault(index, f"it is {len(raw)} bytes long; at most {limit} are taken")
 
 
-def _with_lines(refusal: Refusal, lines: Sequence[bytes]) -> Refusal:
+def _with_lines(refusal: RequestRefusal, lines: Sequence[bytes]) -> RequestRefusal:
     numbers = [n for n, line in enumerate(lines, 1) if line and not line.isspace()]
-    faults = tuple(Fault(f.index, f.reason, numbers[f.index]) for f in refusal.faults)
+    faults = tuple(EventFault(f.index, f.reason, numbers[f.index]) for f in refusal.faults)
     return msgspec.structs.replace(refusal, faults=faults)

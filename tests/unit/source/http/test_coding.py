@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 import zstandard
 
+from busway.ports import RequestRefusal
 from busway.source.http.coding import inflate
-from busway.source.http.problem import Refusal
 
 MIB = 1024 * 1024
 LIMIT = 16 * MIB
@@ -22,9 +22,9 @@ NOISE = random.Random(1).randbytes(3 * MIB)
 zstd = zstandard.ZstdCompressor(level=1).compress
 
 
-def refusal(coding: str, body: bytes, limit: int = LIMIT) -> Refusal:
+def refusal(coding: str, body: bytes, limit: int = LIMIT) -> RequestRefusal:
     found = inflate(coding, body, limit)
-    assert isinstance(found, Refusal)
+    assert isinstance(found, RequestRefusal)
     return found
 
 

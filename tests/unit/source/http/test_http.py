@@ -6,13 +6,14 @@ import gzip
 from datetime import UTC, datetime
 from pathlib import Path
 
+from busway.ports import EventFault, RequestRefusal
 from busway.settings import Settings
 from busway.source import http
 from busway.source.http import Limits
 from busway.source.http.answer import http_date
 from busway.source.http.binary import attribute_value, is_text
 from busway.source.http.coding import inflate
-from busway.source.http.problem import Fault, Refusal, invalid
+from busway.source.http.problem import invalid
 
 
 def test_surface() -> None:
@@ -53,12 +54,12 @@ def test_limit_is_exact() -> None:
     packed = gzip.compress(b"x" * 1000)
     assert inflate("gzip", packed, 1000) == b"x" * 1000
     refused = inflate("gzip", packed, 999)
-    assert isinstance(refused, Refusal)
+    assert isinstance(refused, RequestRefusal)
     assert refused.status == 413
 
 
 def test_problem_document() -> None:
-    document = invalid([Fault(2, "bad", line=4)], 3).document()
+    document = invalid([EventFault(2, "bad", line=4)], 3).document()
     assert b'"errors":[{"index":2,"reason":"bad","line":4}]' in document
     assert b'"detail":"1 of 3 events cannot be taken; none was stored"' in document
     assert b'"more"' not in document

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
+from busway.ports import RequestRefusal
 from busway.source.http.parcel import Parcel, read_batch, read_lines
-from busway.source.http.problem import Refusal
 from intake_client import event
 
 LARGE = 4_000_000
-Reading = Callable[[bytes, int], Parcel | Refusal]
+Reading = Callable[[bytes, int], Parcel | RequestRefusal]
 
 
 def refused_for_little(read: Reading, body: bytes) -> None:
@@ -20,7 +20,7 @@ def refused_for_little(read: Reading, body: bytes) -> None:
     found = read(body, LARGE)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert isinstance(found, Refusal)
+    assert isinstance(found, RequestRefusal)
     assert found.status == 400
     assert peak < LARGE
 
@@ -38,7 +38,7 @@ def test_millions_of_elements(piece: bytes) -> None:
 def test_counting_bad_events_comes_to_an_end() -> None:
     body = b'{"specversion":"1.0","id":"1"}\n' * 20_000
     found = read_lines(body, LARGE)
-    assert isinstance(found, Refusal)
+    assert isinstance(found, RequestRefusal)
     assert found.detail == "at least 10000 of 20000 events cannot be taken; none was stored"
     assert (len(found.faults), found.more) == (100, 9900)
 

@@ -1,0 +1,3 @@
+"""The sources to declare: ``from busway.sources import webhook``."""
+
+__all__: list[str] = []
