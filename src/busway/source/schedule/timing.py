@@ -1,0 +1,108 @@
+"""When a schedule is due: by a cron expression, at an interval, or once. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from busway.cron import Cron
+from busway.duration import seconds
+from busway.errors import SettingsError
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SHORTEST_S = 1.0
+_LONGEST = timedelta(days=3660)
+_EXAMPLE = "like '2026-12-24T08:00+01:00'"
+
+
+class Interval(msgspec.Struct, frozen=True):
+    """The multiples of a duration since 1970-01-01T00:00Z, whenever the schedule was declared.
+
+    >>> ticks = Interval(timedelta(minutes=5)).after(datetime(2026, 1, 1, 12, 3, tzinfo=UTC))
+    >>> next(ticks).isoformat()
+    '2026-01-01T12:05:00+00:00'
+    """
+
+    length: timedelta
+
+    def after(self, at: datetime) -> Iterator[datetime]:
+        """Yield the times after a time."""
+        time = _EPOCH + ((at - _EPOCH) // self.length) * self.length
+        while True:
+            time += self.length
+            yield time
+
+    def __str__(self) -> str:
+        return f"every {self.length.total_seconds():g}s"
+
+
+class Once(msgspec.Struct, frozen=True):
+    """One time."""
+
+    time: datetime
+
+    def after(self, at: datetime) -> Iterator[datetime]:
+        """Yield the time if it comes after a time."""
+        if self.time > at:
+            yield self.time
+
+    def __str__(self) -> str:
+        return f"at {self.time.isoformat()}"
+
+
+class Recurring(msgspec.Struct, frozen=True):
+    """The times of a cron expression."""
+
+    cron: Cron
+
+    def after(self, at: datetime) -> Iterator[datetime]:
+        """Yield the times after a time."""
+        return self.cron.after(at)
+
+    def __str__(self) -> str:
+        return f"cron {' '.join(self.cron.expression.split())} ({self.cron.tz})"
+
+
+Timing = Interval | Once | Recurring
+"""When a schedule is due; as text, two that are due at different times differ."""
+
+
+def timing_of(cron: str | None, every: str | None, at: str | None, tz: str | None) -> Timing:
+    """Return the timing that is declared; raises :class:`SettingsError` for one that is not valid.
+
+    >>> str(timing_of("0 2 * * *", None, None, "Europe/Berlin"))
+    'cron 0 2 * * * (Europe/Berlin)'
+    """
+    if [cron, every, at].count(None) != 2:
+        raise SettingsError(
+            "give one of cron='0 2 * * *', every='5m' and at='2026-12-24T08:00+01:00'"
+        )
+    if tz is not None and cron is None:
+        raise SettingsError(f"tz is for cron only; at has its offset in it, {_EXAMPLE}")
+    if cron is not None:
+        return _recurring(Cron(cron, tz or "UTC"))
+    return _interval(every) if every is not None else _once(at or "")
+
+
+def _recurring(cron: Cron) -> Recurring:
+    cron.first()
+    return Recurring(cron)
+
+
+def _interval(every: str) -> Interval:
+    length_s = seconds(every)
+    if not _SHORTEST_S <= length_s <= _LONGEST.total_seconds():
+        raise SettingsError(f"every={every!r}: give at least 1s and at most {_LONGEST.days}d")
+    return Interval(timedelta(seconds=length_s))
+
+
+def _once(at: str) -> Once:
+    try:
+        time = datetime.fromisoformat(at)
+    except ValueError as error:
+        raise SettingsError(f"at={at!r} is not a time; write it {_EXAMPLE}") from error
+    if time.tzinfo is None:
+        raise SettingsError(f"at={at!r} has no time zone; write it {_EXAMPLE}")
+    return Once(time.astimezone(UTC))
