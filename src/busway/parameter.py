@@ -31,7 +31,7 @@ _PACKAGE = str(Path(__file__).parent) + "/"
 _noted: ContextVar[list[str] | None] = ContextVar("busway_call_mistakes", default=None)
 _SECRET = frozenset({"dsn", "url", "headers", "username", "password", "sign"})
 """Parameters whose values are not shown."""
-_UNREAD = frozenset({"username", "password", "sign"})
+_UNREAD = frozenset({"username", "password", "sign", "data"})
 """Parameters that may hold any text."""
 _PLACE = re.compile(r"\{\{?\s*[A-Za-z_]\w*(?:[.\[][^{}\s]*)?\s*\}?\}")
 _CREDENTIALS = re.compile(r"^(\w+://)[^/]*@")

@@ -199,15 +199,29 @@ class ReaderContext(msgspec.Struct, frozen=True):
     clock: Clock
 
 
+class RecordRefusal(msgspec.Struct, frozen=True):
+    """Records of which a reader makes no event: how many, and why.
+
+    ``code`` names the reason for programs and never changes: refusals are counted by source and
+    code, so a source has a few fixed ones. ``detail`` says where and what was wrong.
+    """
+
+    code: str
+    detail: str
+    count: int = 1
+
+
 class SourceChunk(msgspec.Struct, frozen=True):
     """Events that were read together, and the position after them.
 
     Events may be none, when only the position moves. The same record gets the same event id each
-    time it is read: derived from the source and the record's place, never random.
+    time it is read: derived from the source and the record's place, never random. What was read and
+    is no event is ``refused``.
     """
 
     events: Sequence[Event]
     position: bytes
+    refused: Sequence[RecordRefusal] = ()
 
 
 class SourceReading(Protocol):
@@ -235,7 +249,26 @@ class Acknowledges(Protocol):
     """A reading whose broker wants to know what is done with."""
 
     async def acknowledge(self, position: bytes) -> None:
-        """Tell the broker that all up to a position is durable here; may repeat."""
+        """Tell the broker that all up to a position is durable here; may repeat.
+
+        Called after each chunk, before the next one is read.
+        """
+        ...
+
+
+class SourceProgress(msgspec.Struct, frozen=True):
+    """How far a reading is, as far as it knows: when the next record is due, how many wait."""
+
+    next_at: datetime | None = None
+    lag: int | None = None
+
+
+@runtime_checkable
+class ReportsProgress(Protocol):
+    """A reading that knows how far it is behind its source."""
+
+    def progress(self) -> SourceProgress:
+        """Return how far it is; called now and then, also during ``read``, and must not wait."""
         ...
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from busway.cron import Cron
+from busway.cron import Cron, zone_of
 from busway.duration import seconds
 from busway.errors import SettingsError
 
@@ -34,6 +34,10 @@ class Interval(msgspec.Struct, frozen=True):
             time += self.length
             yield time
 
+    def local(self, time: datetime) -> datetime:
+        """Return a time in the zone of the schedule."""
+        return time
+
     def __str__(self) -> str:
         return f"every {self.length.total_seconds():g}s"
 
@@ -43,19 +47,27 @@ class Once(msgspec.Struct, frozen=True):
 
     time: datetime
 
+    def local(self, time: datetime) -> datetime:
+        """Return a time in the zone of the schedule."""
+        return time.astimezone(self.time.tzinfo)
+
     def after(self, at: datetime) -> Iterator[datetime]:
         """Yield the time if it comes after a time."""
         if self.time > at:
-            yield self.time
+            yield self.time.astimezone(UTC)
 
     def __str__(self) -> str:
-        return f"at {self.time.isoformat()}"
+        return f"at {self.time.astimezone(UTC).isoformat()}"
 
 
 class Recurring(msgspec.Struct, frozen=True):
     """The times of a cron expression."""
 
     cron: Cron
+
+    def local(self, time: datetime) -> datetime:
+        """Return a time in the zone of the schedule."""
+        return time.astimezone(zone_of(self.cron.tz))
 
     def after(self, at: datetime) -> Iterator[datetime]:
         """Yield the times after a time."""
@@ -105,4 +117,4 @@ def _once(at: str) -> Once:
         raise SettingsError(f"at={at!r} is not a time; write it {_EXAMPLE}") from error
     if time.tzinfo is None:
         raise SettingsError(f"at={at!r} has no time zone; write it {_EXAMPLE}")
-    return Once(time.astimezone(UTC))
+    return Once(time)

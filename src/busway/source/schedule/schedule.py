@@ -1,0 +1,144 @@
+"""The ``schedule`` source: each tick is an event, exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from busway.attribute import refusals
+from busway.clock import Clock
+from busway.errors import EventError, SourceError
+from busway.event import Event
+from busway.parameter import DeclarableFunction
+from busway.ports import ReaderContext, RecordRefusal, SourceChunk, SourceProgress
+from busway.source.schedule.tick import CatchUp, Progress, Tick, Ticks, begin, due
+from busway.source.schedule.timing import Once, Timing, timing_of
+
+LOOK_EVERY_S = 1.0
+"""How long it waits at most before it looks at the clock again, which may be set meanwhile."""
+MISSED = "missed"
+"""The code of ticks that were passed over."""
+
+
+class Schedule(DeclarableFunction, frozen=True):
+    """Makes an event at each time of a ``cron`` expression, at an interval, or once.
+
+    ``cron`` has five fields and goes by the clocks of ``tz``, UTC unless given. ``every`` is a
+    duration; its times are the multiples of it since 1970-01-01T00:00Z, so ``"5m"`` is due at full
+    five minutes. ``at`` is one time, with its offset. ``catch_up`` says what becomes of ticks that
+    were missed by more than a minute: ``"one"`` makes one event, of the latest; ``"all"`` one of
+    each; ``"none"`` none.
+
+    >>> nightly = Schedule("nightly", type="nightly.due", cron="0 2 * * *", tz="Europe/Berlin")
+    >>> nightly.check()
+    """
+
+    name: str
+    type: str
+    cron: str | None = None
+    every: str | None = None
+    at: str | None = None
+    tz: str | None = None
+    data: Any = None
+    subject: str | None = None
+    catch_up: CatchUp = "one"
+
+    def check(self) -> None:
+        event = self.event(Tick(datetime(2026, 1, 1, tzinfo=UTC)), self.timing())
+        reasons = refusals(msgspec.json.decode(event.to_json()))
+        if reasons:
+            raise SourceError("; ".join(reasons))
+
+    def timing(self) -> Timing:
+        """Return when it is due."""
+        return timing_of(self.cron, self.every, self.at, self.tz)
+
+    async def open(self, context: ReaderContext, position: bytes | None) -> ScheduleReading:
+        before = None if position is None else _decode(position)
+        return ScheduleReading(self, context.clock, before)
+
+    def event(self, tick: Tick, timing: Timing) -> Event:
+        """Return the event of a tick: the same, id included, whoever makes it."""
+        extensions: dict[str, Any] = {"scheduledtime": timing.local(tick.time).isoformat()}
+        if tick.missed:
+            extensions["missedticks"] = tick.missed
+        try:
+            return Event(
+                id=f"{self.name}:{tick.time.isoformat().replace('+00:00', 'Z')}",
+                type=self.type,
+                source=f"/schedule/{self.name}",
+                subject=self.subject or self.name,
+                time=tick.time,
+                data=self.data,
+                **extensions,
+            )
+        except EventError as error:
+            raise SourceError(str(error)) from error
+
+
+class ScheduleReading:
+    """Waits for ticks; its position is the progress of the schedule."""
+
+    def __init__(self, schedule: Schedule, clock: Clock, before: Progress | None) -> None:
+        self._schedule = schedule
+        self._clock = clock
+        self._timing = schedule.timing()
+        self._before = before
+        self._progress = begin(self._timing, before, self._now())
+        self._next_at: datetime | None = self._progress.after
+
+    async def read(self) -> SourceChunk:
+        if self._before != self._progress:
+            self._before = self._progress
+            return SourceChunk((), _encode(self._progress), self._never())
+        while True:
+            now = self._now()
+            if self._next_at is not None and self._next_at <= now:
+                found = due(self._timing, self._progress, now, self._schedule.catch_up)
+                self._next_at = found.next_at
+                if found.progress != self._progress:
+                    return self._chunk(found)
+            await self._clock.sleep(self._wait_s(now))
+
+    async def close(self) -> None:
+        """It holds nothing."""
+
+    def progress(self) -> SourceProgress:
+        return SourceProgress(next_at=next(iter(self._timing.after(self._progress.after)), None))
+
+    def _now(self) -> datetime:
+        """Return the time of the machine's clock, by which a calendar goes."""
+        return self._clock.now() - self._clock.ahead()
+
+    def _wait_s(self, now: datetime) -> float:
+        left_s = LOOK_EVERY_S if self._next_at is None else (self._next_at - now).total_seconds()
+        return min(max(left_s, 0.0), LOOK_EVERY_S)
+
+    def _chunk(self, found: Ticks) -> SourceChunk:
+        before, self._before = self._progress.after, found.progress
+        self._progress = found.progress
+        events = [self._schedule.event(tick, self._timing) for tick in found.ticks]
+        refused: Sequence[RecordRefusal] = ()
+        if found.passed_over:
+            what = f"ticks after {before.isoformat()} were missed and passed over"
+            policy = f"catch_up={self._schedule.catch_up!r}"
+            refused = (RecordRefusal(MISSED, f"{what} ({policy})", found.passed_over),)
+        return SourceChunk(events, _encode(found.progress), refused)
+
+    def _never(self) -> tuple[RecordRefusal, ...]:
+        """Return the refusal of a single time that had passed when the schedule was first seen."""
+        timing = self._timing
+        if not isinstance(timing, Once) or timing.time > self._progress.after:
+            return ()
+        detail = f"{timing} had passed when it was first declared: the event never comes"
+        return (RecordRefusal(MISSED, detail),)
+
+
+def _decode(position: bytes) -> Progress:
+    return msgspec.json.decode(position, type=Progress)
+
+
+_encode = msgspec.json.Encoder().encode
