@@ -9,10 +9,11 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from busway.api.openapi import example
-from busway.api.page import Cursor, Limit, Page, page_of, place_in
+from busway.api.page import Cursor, Limit
 from busway.control.alert.record import STATES, AlertStatus, alert_status, alert_statuses
 from busway.control.alert.testing import Sent, send_test
 from busway.control.control import Control
+from busway.control.page import Page, page_of, place_in
 
 _AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 _STATUS = AlertStatus(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from typing import Annotated, Any
 
 from litestar import Litestar, Request, Router
 from litestar.di import Provide
+from litestar.handlers import HTTPRouteHandler
 from litestar.params import HeaderParameter
 from litestar.plugins import PluginProtocol
 from litestar.plugins.core import MsgspecDIPlugin
@@ -22,8 +23,6 @@ from busway.api import (
     destination,
     event,
     flow,
-    job,
-    key,
     lifecycle,
     replay,
     status,
@@ -38,8 +37,10 @@ from busway.api.head import heading
 from busway.api.openapi import PREFIX, config
 from busway.api.problem import HANDLERS
 from busway.api.query import body_given, known_parameters
+from busway.api.route import handlers_of
 from busway.api.text import without_nul
 from busway.control.control import Control
+from busway.control.discovery import all_operations
 from busway.control.log.tail import Load
 
 ROUTERS: tuple[Router, ...] = (
@@ -54,10 +55,8 @@ ROUTERS: tuple[Router, ...] = (
     steer.destinations,
     alert.router,
     dead.router,
-    job.router,
     replay.router,
     audit.router,
-    key.router,
     tail.router,
 )
 """Each resource's router; a new resource is a module with a ``router``, and a line here."""
@@ -82,7 +81,7 @@ def routed(control: Callable[[], Control], stopping: asyncio.Event | None = None
     """Return the routes alone, open to everybody."""
     end, load = stopping or asyncio.Event(), Load()
     return _Routes(
-        [welcome.welcome, Router(PREFIX, route_handlers=ROUTERS)],
+        [welcome.welcome, Router(PREFIX, route_handlers=[*ROUTERS, *derived()])],
         dependencies={
             "control": Provide(control, sync_to_thread=False),
             "load": Provide(lambda: load, sync_to_thread=False),
@@ -102,6 +101,12 @@ class _Routes(Litestar):
     @staticmethod
     def _get_default_plugins(plugins: list[PluginProtocol]) -> list[PluginProtocol]:
         return [*plugins, MsgspecDIPlugin()]
+
+
+def derived() -> Iterator[HTTPRouteHandler]:
+    """Yield the handlers of every declared operation."""
+    for operation in all_operations():
+        yield from handlers_of(operation)
 
 
 def who(

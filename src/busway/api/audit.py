@@ -10,9 +10,10 @@ from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
 from busway.api.openapi import example
-from busway.api.page import Cursor, Limit, Page, cursor_of, place_in
+from busway.api.page import Cursor, Limit
 from busway.control.audit import About, Entry, trail
 from busway.control.control import Control
+from busway.control.page import Page, cursor_of, place_in
 
 _ENTRY = Entry(
     seq=42,

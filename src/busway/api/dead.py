@@ -14,7 +14,7 @@ from msgspec import Raw
 from busway.api.dead_query import DEPENDENCIES, Asked, Failed
 from busway.api.etag import check_match
 from busway.api.openapi import NAMES, example
-from busway.api.page import Cursor, Limit, Page, cursor_of, place_in
+from busway.api.page import Cursor, Limit
 from busway.control.control import Control
 from busway.control.dead.edit import edit
 from busway.control.dead.job import Spec, begin_job
@@ -23,6 +23,7 @@ from busway.control.dead.patch import Preview, preview, run_audit
 from busway.control.dead.redrive import Action, Dealt, Order, Refusal, deal
 from busway.control.dead.selection import Place, Selection, select
 from busway.control.job import Job
+from busway.control.page import Page, cursor_of, place_in
 from busway.errors import BuswayError, NotFound
 from busway.lane import Trouble
 from busway.outcome import Failure

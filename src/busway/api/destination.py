@@ -6,9 +6,10 @@ from litestar import Router, get
 from litestar.di import NamedDependency
 
 from busway.api.openapi import example
-from busway.api.page import Cursor, Limit, Page, page_of, place_in
+from busway.api.page import Cursor, Limit
 from busway.control.control import Control
 from busway.control.destination import DestinationStatus, destination_statuses
+from busway.control.page import Page, page_of, place_in
 
 _DOWN = DestinationStatus(
     name="http $CRM_URL",

@@ -13,12 +13,13 @@ from litestar.params import FromPath, QueryParameter
 from msgspec import Raw
 
 from busway.api.openapi import NAMES, example
-from busway.api.page import Cursor, Limit, cursor_of, place_in
+from busway.api.page import Cursor, Limit
 from busway.control.control import Control
 from busway.control.event.story import FlowStory, Landed, Place, Story
 from busway.control.event.tell import story
 from busway.control.log.scan import Sighting, Stretch
 from busway.control.log.search import Found, Question, SeenEvent, search
+from busway.control.page import cursor_of, place_in
 from busway.errors import BuswayError
 from busway.ports import Landing
 

@@ -9,10 +9,11 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from busway.api.openapi import example
-from busway.api.page import Cursor, Limit, Page, page_of, place_in
+from busway.api.page import Cursor, Limit
 from busway.control.control import Control
 from busway.control.flow.detail import FlowDetail, LaneStatus, flow_detail
 from busway.control.flow.status import FlowStatus, current_statuses
+from busway.control.page import Page, page_of, place_in
 from busway.control.rate import Rates
 
 _STATUS = FlowStatus(

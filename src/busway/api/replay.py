@@ -9,8 +9,9 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from busway.api.openapi import NAMES, example
-from busway.api.page import Cursor, Limit, Page, page_of, place_in
+from busway.api.page import Cursor, Limit
 from busway.control.control import Control
+from busway.control.page import Page, page_of, place_in
 from busway.control.replay import operation as control_replay
 from busway.control.replay.count import Counted
 from busway.control.replay.count import count as counted

@@ -12,8 +12,8 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 
 from busway.api.etag import check_match
 from busway.api.openapi import NAMES, example
-from busway.api.page import Page
 from busway.control.control import Control
+from busway.control.page import Page
 from busway.control.steer import operation as steer
 from busway.control.steer.operation import Order
 from busway.control.steer.record import Target, known_destination, known_flow, steering

@@ -9,14 +9,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import msgspec
 import typer
 
 from busway.cli.ask import Ask, check
 from busway.cli.declare import Options, adding
+from busway.cli.operation_request import http_request
 from busway.cli.show import as_json, echo
+from busway.control.operation import NoRequest, Operation
+from busway.control.page import MAX_LIMIT, Page, PageRequest
 from busway.errors import BuswayError
 from busway.settings import load_env_file, placed, unknown_settings
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from busway.cli.client import Client
 
 T = TypeVar("T")
+K = TypeVar("K")
 P = ParamSpec("P")
 
 Data = Annotated[Path | None, typer.Option("--data", help="The data directory. [.busway]")]
@@ -44,18 +48,26 @@ _OPTIONS: Options = {
 }
 
 
-class Answer:
+class Answer(Generic[T]):
     """What the API answered."""
 
-    def __init__(self, response: httpx2.Response) -> None:
+    def __init__(self, response: httpx2.Response, kind: Any = None) -> None:
         self._response = response
+        self._kind = kind
+
+    @property
+    def value(self) -> T:
+        """The record that an operation returned."""
+        if self._kind is None:
+            return None  # type: ignore[return-value]
+        return msgspec.json.decode(self._response.content, type=self._kind)  # type: ignore[no-any-return]
 
     @property
     def etag(self) -> str:
         """What to send as ``match`` with a change of what was read."""
         return str(self._response.headers.get("etag", ""))
 
-    def read(self, kind: type[T]) -> T:
+    def read(self, kind: type[K]) -> K:
         """Return it as a record of the API."""
         return msgspec.json.decode(self._response.content, type=kind)
 
@@ -73,25 +85,49 @@ class Call:
         self._url = url
         self._client: Client | None = None
 
-    def get(self, path: str, **params: Any) -> Answer:
+    def run(
+        self, operation: Operation[Any, T], request: msgspec.Struct | None = None, match: str = ""
+    ) -> Answer[T]:
+        """Run an operation, if the record has still the ETag ``match`` where that is given."""
+        asked = http_request(operation, request or NoRequest())
+        asked = msgspec.structs.replace(asked, headers=_if(match))
+        return Answer(check(self.client.ask(asked)), operation.result_type)
+
+    def pages(
+        self, operation: Operation[Any, Page[T]], request: PageRequest, limit: int | None = None
+    ) -> list[T]:
+        """Return the items of a list, from as many pages as it takes, at most ``limit``."""
+        items: list[T] = []
+        wanted = sys.maxsize if limit is None else limit
+        while len(items) < wanted:
+            page_limit = min(MAX_LIMIT, wanted - len(items))
+            request = msgspec.structs.replace(request, limit=page_limit)
+            page = self.run(operation, request).value
+            items += page.items
+            if page.next is None:
+                break
+            request = msgspec.structs.replace(request, cursor=page.next)
+        return items
+
+    def get(self, path: str, **params: Any) -> Answer[Any]:
         """Read ``path``, below ``/api/v1``; parameters that are ``None`` are left out."""
         return self._ask(Ask("GET", path, _texts(params)))
 
     def post(
         self, path: str, body: object = None, *, patient: bool = False, **params: Any
-    ) -> Answer:
+    ) -> Answer[Any]:
         """Have something done; ``patient`` is for what may take minutes."""
         return self._ask(Ask("POST", path, _texts(params), _encoded(body), patient=patient))
 
-    def put(self, path: str, body: object, match: str = "", **params: Any) -> Answer:
+    def put(self, path: str, body: object, match: str = "", **params: Any) -> Answer[Any]:
         """Put a record in its place, when it still has the ETag ``match`` where that is given."""
         return self._ask(Ask("PUT", path, _texts(params), _encoded(body), _if(match)))
 
-    def patch(self, path: str, body: object, match: str = "") -> Answer:
+    def patch(self, path: str, body: object, match: str = "") -> Answer[Any]:
         """Change parts of a record."""
         return self._ask(Ask("PATCH", path, body=_encoded(body), headers=_if(match)))
 
-    def delete(self, path: str, **params: Any) -> Answer:
+    def delete(self, path: str, **params: Any) -> Answer[Any]:
         """Take something away."""
         return self._ask(Ask("DELETE", path, _texts(params)))
 
@@ -155,7 +191,7 @@ class Call:
         if self._client is not None:
             self._client.close()
 
-    def _ask(self, request: Ask) -> Answer:
+    def _ask(self, request: Ask) -> Answer[Any]:
         return Answer(check(self.client.ask(request)))
 
 

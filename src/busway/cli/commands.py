@@ -98,22 +98,15 @@ def _dead() -> Commands:
     return {"dead": dead.app}
 
 
-def _job() -> Commands:
-    from busway.cli import job
-
-    return {"jobs": job.app}
-
-
-def _key() -> Commands:
-    from busway.cli import key
-
-    return {"keys": key.app}
-
-
 def _replay() -> Commands:
     from busway.cli import replay
 
     return {"replay": replay.app}
+
+
+def _derived() -> Commands:
+    """Stand for the commands of declared operations."""
+    return {}
 
 
 MODULES: dict[str, Callable[[], Commands]] = {
@@ -138,11 +131,19 @@ MODULES: dict[str, Callable[[], Commands]] = {
     "throttle": _steer,
     "window": _window,
     "dead": _dead,
-    "jobs": _job,
+    "jobs": _derived,
     "replay": _replay,
-    "keys": _key,
+    "keys": _derived,
 }
 """By the name of a command, in the order of the help: what loads its module."""
+
+
+def _command(word: str) -> Command:
+    if word in MODULES and MODULES[word] is not _derived:
+        return MODULES[word]()[word]
+    from busway.cli.operation_group import command_of
+
+    return command_of(word)
 
 
 class _LazyCommands(MutableMapping[str, Any]):
@@ -153,7 +154,7 @@ class _LazyCommands(MutableMapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._loaded:
-            self._loaded[name] = _parser(name, MODULES[name]()[name])
+            self._loaded[name] = _parser(name, _command(name))
         return self._loaded[name]
 
     def __setitem__(self, name: str, command: Any) -> None:

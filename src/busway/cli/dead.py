@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -164,7 +164,7 @@ def _is_there(call: Call, place: str) -> bool:
     return True
 
 
-def _read(call: Call, place: str) -> tuple[Answer, LetterDetail]:
+def _read(call: Call, place: str) -> tuple[Answer[Any], LetterDetail]:
     answer = call.get(_path(place))
     return answer, answer.read(LetterDetail)
 

@@ -11,8 +11,8 @@ import typer
 
 from busway.cli.ask import segment
 from busway.cli.call import Answer, Call, calling
+from busway.cli.command.job import print_job
 from busway.cli.dead_filter import Deal, check_flow, dealing, patching
-from busway.cli.job import print_job
 from busway.cli.show import as_json, echo, echo_lines
 from busway.control.dead.patch import Preview
 from busway.control.dead.redrive import Refusal
@@ -104,7 +104,7 @@ def stop(call: Call, job: Annotated[str, typer.Argument(help="The job's id.")]) 
 
     Example: `busway dead stop 01958f7e-2c00-7000-8000-000000000000`
     """
-    print_job(call, call.post(f"/jobs/{segment('job', job)}/stop"))
+    _show_job(call, call.post(f"/jobs/{segment('job', job)}/stop"))
 
 
 @calling
@@ -113,7 +113,14 @@ def resume(call: Call, job: Annotated[str, typer.Argument(help="The job's id.")]
 
     Example: `busway dead resume 01958f7e-2c00-7000-8000-000000000000`
     """
-    print_job(call, call.post(f"/jobs/{segment('job', job)}/resume"))
+    _show_job(call, call.post(f"/jobs/{segment('job', job)}/resume"))
+
+
+def _show_job(call: Call, answer: Answer[Any]) -> None:
+    if call.json:
+        answer.print()
+    else:
+        print_job.show(call, answer.read(Job))
 
 
 class _Group(msgspec.Struct):
@@ -181,7 +188,7 @@ def _print_preview(found: _Tried) -> None:
     echo(f"{counts}. Nothing is changed yet: --apply does it.")
 
 
-def _tell(call: Call, answer: Answer, what: str, wait: bool) -> None:
+def _tell(call: Call, answer: Answer[Any], what: str, wait: bool) -> None:
     taken = answer.read(_Taken)
     job = _waited(call, taken.job) if wait and taken.job and taken.served else taken.job
     if call.json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, get_type_hints
 
 T = TypeVar("T")
@@ -30,13 +30,22 @@ def adding(
             value = made({name: kwargs.pop(name) for name in options})
             command(*filled, value, **kwargs)
 
-        parameters = _parameters(command, options, behind)
-        # what Typer reads of a function; the type of a function has no such attribute
-        called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        called.__annotations__ = {one.name: one.annotation for one in parameters}
+        take_these(called, _parameters(command, options, behind))
         return called
 
     return added
+
+
+def take_only(command: Command, options: Options) -> None:
+    """Have a function that takes anything be read as one that takes these parameters."""
+    take_these(command, [_declared(name, *option) for name, option in options.items()])
+
+
+def take_these(command: Command, parameters: Sequence[inspect.Parameter]) -> None:
+    """Have a function be read as one that takes these parameters."""
+    # what Typer reads of a function; the type of a function has no such attribute
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {one.name: one.annotation for one in parameters}
 
 
 def _parameters(command: Command, options: Options, behind: int) -> list[inspect.Parameter]:

@@ -122,7 +122,7 @@ def throttle(
         tell(call, call.put(f"{way.path}/throttle", body, **way.params))
 
 
-def tell(call: Call, answer: Answer) -> Steered:
+def tell(call: Call, answer: Answer[Any]) -> Steered:
     """Print how what was steered stands now, and return that."""
     found = answer.read(Steered)
     if call.json:

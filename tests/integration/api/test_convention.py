@@ -20,11 +20,11 @@ from msgspec.structs import replace
 from api_client import api_of, api_on, problem
 from busway.api.app import routed
 from busway.api.etag import check_match, etag
-from busway.api.page import cursor_of
 from busway.control.access.slowdown import FIRST_S, FREE
 from busway.control.control import Control
 from busway.control.job import begin
 from busway.control.job import job as job_of
+from busway.control.page import cursor_of
 from busway.flow import App
 from busway.lane import Lane
 from busway.sinks import console

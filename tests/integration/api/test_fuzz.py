@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from api_client import api_on, problem
-from busway.api.page import cursor_of
 from busway.control.control import Control
+from busway.control.page import cursor_of
 from busway.engine.choose import open_stores
 from busway.settings import Settings
 from dead_letter import filled, letter

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from busway.api.page import cursor_of, page_of, place_in
+from busway.control.page import cursor_of, page_of, place_in
 from busway.errors import BuswayError
 
 NAMES = st.text(st.characters(exclude_characters="\0"))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import msgspec
 from msgspec import Raw
 
 from busway.actor import ANYBODY, API_TOKEN
 from busway.control.control import Control
+from busway.control.field import option
 from busway.credential import digest_of, new_secret
 from busway.errors import Conflict, NotFound, SettingsError
 from busway.lane import Audit, Change
@@ -61,9 +62,9 @@ class KeyStatus(msgspec.Struct, frozen=True, kw_only=True):
 class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A key that is asked for: what it may do, and how it is called (``""``: by its scope)."""
 
-    scopes: tuple[str, ...]
-    name: str = ""
-    reason: str = ""
+    scopes: Annotated[tuple[str, ...], option("What it may do: intake or admin.", "--scope")]
+    name: Annotated[str, option("Its name, for the audit trail. [the scope]")] = ""
+    reason: Annotated[str, option("Why, for the audit trail.")] = ""
 
 
 class CreatedKey(msgspec.Struct, frozen=True, kw_only=True):

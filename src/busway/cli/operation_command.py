@@ -1,0 +1,151 @@
+"""Commands of the declared operations: their options, help and output are derived from them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import ModuleType
+from typing import Annotated, Any, Concatenate, Generic, ParamSpec, TypeVar
+
+import msgspec
+import typer
+
+from busway.cli.call import Call, Every, calling
+from busway.cli.declare import REQUIRED, adding, take_only
+from busway.cli.record_view import print_items, print_record
+from busway.cli.request_option import options_of, request_of, shell_words
+from busway.cli.show import as_json
+from busway.control.operation import Command, Operation
+from busway.control.page import PageRequest
+
+P = ParamSpec("P")
+RequestT = TypeVar("RequestT", bound=msgspec.Struct)
+ResultT = TypeVar("ResultT")
+Limit = Annotated[int, typer.Option("--limit", min=1, help="Maximum number of items.")]
+
+
+class View(Generic[ResultT]):
+    """A function that prints the result of operations for people; ``watch`` adds ``--watch``."""
+
+    def __init__(
+        self,
+        operations: Sequence[Operation[Any, Any]],
+        show: Callable[[Call, ResultT], None],
+        watch: bool,
+    ) -> None:
+        self.operations, self.show, self.watch = operations, show, watch
+
+
+class Body:
+    """A function that a command runs instead of calling its operation and printing the result."""
+
+    def __init__(self, operation: Operation[Any, Any], run: Callable[..., None]) -> None:
+        self.operation, self.run = operation, run
+
+
+def view(
+    *operations: Operation[Any, Any], watch: bool = False
+) -> Callable[[Callable[[Call, ResultT], None]], View[ResultT]]:
+    """Declare how the result of operations is printed for people; of a list, its items."""
+    return lambda show: View(operations, show, watch)
+
+
+def body(
+    operation: Operation[RequestT, Any],
+) -> Callable[[Callable[Concatenate[Call, RequestT, P], None]], Body]:
+    """Declare what the command of an operation does; it may have options of its own."""
+    return lambda run: Body(operation, run)
+
+
+def commands_of(
+    operations: Iterable[Operation[Any, Any]], written: ModuleType | None
+) -> Mapping[tuple[str, ...], Callable[..., None]]:
+    """Return the commands of operations by their words, with what a module has written by hand."""
+    values = [] if written is None else list(vars(written).values())
+    views = {
+        each: value for value in values if isinstance(value, View) for each in value.operations
+    }
+    bodies = {value.operation: value for value in values if isinstance(value, Body)}
+    return {
+        tuple(operation.declaration.command.words.split()): _command(
+            operation, views.get(operation), bodies.get(operation)
+        )
+        for operation in operations
+        if operation.declaration.command is not None
+    }
+
+
+def _command(
+    operation: Operation[Any, Any], shown: View[Any] | None, written: Body | None
+) -> Callable[..., None]:
+    run = _derived(operation, shown) if written is None else written.run
+    run.__doc__ = _help(operation)
+    build = functools.partial(request_of, operation.request_type)
+    return calling(adding(options_of(operation.request_type), build, behind=1)(run))
+
+
+def _derived(operation: Operation[Any, Any], shown: View[Any] | None) -> Callable[..., None]:
+    """Return a function that calls an operation and prints its result."""
+    print_once = _print_list if _is_list(operation) else _print_result
+    limit, watched = _default_limit(operation), shown is not None and shown.watch
+
+    def run(
+        call: Call, request: Any, limit: int | None = limit, watch: float | None = None
+    ) -> None:
+        call.repeated(lambda: print_once(call, operation, request, shown, limit), watch)
+
+    options: dict[str, Any] = {
+        "call": (Call, REQUIRED),
+        "request": (operation.request_type, REQUIRED),
+    }
+    options |= {} if limit is None else {"limit": (Limit, limit)}
+    options |= {"watch": (Every, None)} if watched else {}
+    take_only(run, options)
+    return run
+
+
+def _print_result(
+    call: Call, operation: Operation[Any, Any], request: Any, shown: View[Any] | None, _: object
+) -> None:
+    answer = call.run(operation, request)
+    if call.json:
+        answer.print()
+    elif shown is None:
+        print_record(answer.value)
+    else:
+        shown.show(call, answer.value)
+
+
+def _print_list(
+    call: Call,
+    operation: Operation[Any, Any],
+    request: Any,
+    shown: View[Any] | None,
+    limit: int | None,
+) -> None:
+    items = call.pages(operation, request, limit)
+    if call.json:
+        as_json({"items": items})
+    elif shown is None or not items:
+        print_items(items, f"No {operation.http.tag}.")
+    else:
+        shown.show(call, items)
+
+
+def _default_limit(operation: Operation[Any, Any]) -> int | None:
+    command = operation.declaration.command
+    return None if command is None else command.limit
+
+
+def _is_list(operation: Operation[Any, Any]) -> bool:
+    return issubclass(operation.request_type, PageRequest)
+
+
+def _help(operation: Operation[Any, Any]) -> str:
+    """Return the help of a command: what its operation does, and an example."""
+    command = operation.declaration.command or Command("")
+    arguments = command.example
+    if arguments is None:
+        arguments = shell_words(operation.declaration.request)
+    example = f"busway {command.words} {arguments}".rstrip()
+    return f"{operation.description}\n\nExample: `{example}`"
