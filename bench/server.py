@@ -18,6 +18,9 @@ from busway.ports import Addressed, Appended, Intake
 from busway.runtime.process.interpreter import tune
 from busway.settings import Settings
 from busway.source.http import IntakeConfig, IntakeServer
+from busway.source.mount import EventsOnly, mounted
+
+EVENTS = mounted(EventsOnly(), Settings().max_event_bytes)
 
 
 class Nowhere:
@@ -35,7 +38,7 @@ async def serve(intake: Intake) -> None:
     """Serve until told to stop; the port is printed."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    server = IntakeServer(IntakeConfig(intake=intake, port=0))
+    server = IntakeServer(IntakeConfig(intake=intake, port=0, sources=EVENTS))
     print(await server.start(), flush=True)
     await stop.wait()
     await server.close()

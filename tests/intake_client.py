@@ -12,8 +12,9 @@ import msgspec
 
 from busway.clock import Clock, SystemClock
 from busway.ports import Addressed, Appended
-from busway.source.http import IntakeConfig, IntakeServer, Limits, Observer
+from busway.source.http import IntakeConfig, IntakeServer, Limits, Observer, SourceRoute
 from busway.source.http.config import Unobserved
+from busway.source.mount import EventsOnly, mounted
 
 PATIENCE_S = 60.0
 STRUCTURED = "application/cloudevents+json"
@@ -159,14 +160,17 @@ async def serving(
     observer: Observer | None = None,
     fallback: Callable[[], asyncio.Protocol] | None = None,
     clock: Clock | None = None,
+    sources: Sequence[SourceRoute] | None = None,
 ) -> AsyncIterator[Desk]:
-    """Run an intake server on a free port."""
+    """Run an intake server on a free port, for CloudEvents unless it is given other sources."""
     intake = ListIntake()
     desks: list[Desk] = []
+    largest = (limits or Limits()).max_event_bytes
     config = IntakeConfig(
         intake=intake,
         port=0,
         limits=limits or Limits(),
+        sources=mounted(EventsOnly(), largest) if sources is None else sources,
         metrics=lambda: b"busway_up 1\n",
         ready=lambda: desks[0].reason,
         observer=observer or Unobserved(),

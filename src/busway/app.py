@@ -51,7 +51,8 @@ from busway.runtime.stuck import StuckLoops
 from busway.runtime.upkeep import Retention, Upkeep
 from busway.settings import NO_PORT, Settings, api_address, needs_keys
 from busway.sink.jsonl import JsonlInFolder
-from busway.source.http import IntakeConfig, IntakeServer, Limits
+from busway.source.http import IntakeConfig, IntakeServer, Limits, SourceRoute
+from busway.source.mount import mounted
 from busway.telemetry import Metrics, merged
 
 if TYPE_CHECKING:
@@ -195,6 +196,7 @@ class Node:
                 return
 
     async def _staff(self, program: Program) -> None:
+        self._intake.change_sources(self._routes(program))
         self._crew = self._crew_for(program)
         if self.role == "serve":
             await self._crew.muster()
@@ -334,6 +336,7 @@ class Node:
             remarks=self._remarks,
             observer=self._observer,
             takes_events=self.role != "work",
+            sources=self._routes(self.program),
             keys=self.keys if needs_keys(self._settings) else None,
             own_names_only=listens_on_loopback(self._settings.host),
             refused=partial(self._refusals.count, "intake"),
@@ -344,6 +347,9 @@ class Node:
         of_api = replace(config, host=at[0], port=at[1], takes_events=False, fallback=api)
         of_api = replace(of_api, other=lambda: local_url(self._settings.host, self.port))
         return IntakeServer(replace(config, other=lambda: self.api_url)), IntakeServer(of_api)
+
+    def _routes(self, program: Program) -> Sequence[SourceRoute]:
+        return mounted(program, self._settings.max_event_bytes)
 
     @property
     def api_url(self) -> str:

@@ -15,7 +15,7 @@ from document import ROOT
 
 DOCS = ROOT / "docs"
 REFUSE = ("RequestRefusal", "_later")
-HTTP = ROOT / "src" / "busway" / "source" / "http"
+HTTP = ROOT / "src" / "busway" / "source"
 ROW = re.compile(r"^\| *(.+?) *\| *(.*?) *\|(?: *(.*?) *\|)?$", re.MULTILINE)
 SETTINGS = [name for name in sinks.__all__ if name not in ("bus", "console", "jsonl")]
 """Sinks whose section has a table of settings."""

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from busway.attribute import LONGEST, LONGEST_EXTENSION, LONGEST_NAME, refusals
-from busway.ports import RequestRefusal
-from busway.source.http.parcel import Parcel, read_batch, read_lines, read_one
+from busway.ports import DecodedEvents, RequestRefusal
+from busway.source.http.parcel import read_batch, read_lines, read_one
 
 LARGE = 1_000_000
 LIMITS = {**LONGEST, "traceparent": LONGEST_EXTENSION, "tenant": LONGEST_EXTENSION}
@@ -21,9 +21,9 @@ def members(**changed: Any) -> dict[str, Any]:
     return {"specversion": "1.0", "id": "1", "source": "/s", "type": "t", **changed}
 
 
-def read_everywhere(**changed: Any) -> list[Parcel | RequestRefusal]:
+def read_everywhere(**changed: Any) -> list[DecodedEvents | RequestRefusal]:
     """Read an event alone, in an array and as a line, plain and with an extension of its own."""
-    found: list[Parcel | RequestRefusal] = []
+    found: list[DecodedEvents | RequestRefusal] = []
     for more in ({}, {"tenant": "a"}, {"data": "\0"}):
         body = json.dumps(members(**(more | changed))).encode()
         found += [
@@ -46,7 +46,7 @@ def reason_of(**changed: Any) -> str:
 
 
 def is_accepted(**changed: Any) -> bool:
-    return all(isinstance(found, Parcel) for found in read_everywhere(**changed))
+    return all(isinstance(found, DecodedEvents) for found in read_everywhere(**changed))
 
 
 @pytest.mark.parametrize(("name", "most"), LIMITS.items())

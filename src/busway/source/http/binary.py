@@ -10,9 +10,9 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from busway.attribute import is_json_type
-from busway.ports import EventFault, RequestRefusal
+from busway.ports import DecodedEvents, EventFault, RequestRefusal
 from busway.source.http.arrival import too_deep, trusty
-from busway.source.http.parcel import Parcel, read_one
+from busway.source.http.parcel import read_one
 from busway.source.http.problem import invalid
 
 _encode = msgspec.json.Encoder().encode
@@ -25,7 +25,7 @@ _RESERVED = ("data", "data_base64")
 
 def read_binary(
     headers: Sequence[tuple[str, bytes]], content_type: str, body: bytes, max_event_bytes: int
-) -> Parcel | RequestRefusal:
+) -> DecodedEvents | RequestRefusal:
     """Read a binary-mode event (HTTP Protocol Binding 1.0.2, section 3.1).
 
     ``headers`` are the ``ce-`` headers without that prefix, names in lower case.

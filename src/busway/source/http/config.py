@@ -11,6 +11,7 @@ import msgspec
 from busway.clock import Clock, SystemClock
 from busway.ports import Intake
 from busway.settings import Settings
+from busway.source.http.route import SourceObserver, SourceRoute, UnobservedSource
 
 Reason = Literal["missing", "wrong"]
 
@@ -99,6 +100,10 @@ class IntakeConfig(msgspec.Struct, frozen=True, kw_only=True):
     observer: Observer = Unobserved()
     takes_events: bool = True
     """Whether events are taken at all; where not, only health and metrics are served."""
+    sources: Sequence[SourceRoute] = ()
+    """The sources that requests are handed to."""
+    unknown: SourceObserver = UnobservedSource()
+    """Is told of requests for a source that there is not."""
     fallback: Callable[[], asyncio.Protocol] | None = None
     """Makes the protocol that takes over a connection for a path that is not the intake's."""
     keys: Keys | None = None

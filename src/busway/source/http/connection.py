@@ -7,11 +7,11 @@ from collections import deque
 from functools import partial
 from typing import cast
 
-from busway.ports import Appended, RequestAnswer, RequestRefusal
+from busway.ports import Appended, DecodedEvents, RequestAnswer, RequestRefusal
 from busway.source.http.answer import CLOSE, CONTINUE, KEEP_ALIVE, accepted, refused, to_bytes
 from busway.source.http.body import ChunkedBody, SizedBody, SkippedBody
 from busway.source.http.desk import Desk
-from busway.source.http.exchange import Exchange, Receiving, Taken, outcome
+from busway.source.http.exchange import AnyFuture, Completed, Exchange, Receiving, outcome
 from busway.source.http.head import Head
 from busway.source.http.problem import bad_request, head_too_large, timed_out, too_busy
 
@@ -23,6 +23,9 @@ _MAX_BLANKS = 64
 LINGER_S = 2.0
 """How long a connection that was ended in the middle of a body goes on being read, so that its
 sender gets to see the answer."""
+
+
+_NOTHING = Appended(accepted=0, duplicates=0)
 
 
 class Connection(asyncio.Protocol):
@@ -193,7 +196,7 @@ class Connection(asyncio.Protocol):
         if length is not None and at + length <= len(self._rest):
             self._at = at + length
             desk.held_bytes += length
-            exchange.size = length
+            exchange.size = exchange.received = length
             self._take(exchange, head, self._rest[at : at + length])
             return True
         limit = desk.limits.max_body_bytes
@@ -225,6 +228,7 @@ class Connection(asyncio.Protocol):
             return self._break_off(left)
         desk.held_bytes += body.size - exchange.size
         exchange.size = body.size
+        exchange.received += len(self._rest) - self._at - len(left or b"")
         self._rest, self._at = left or b"", 0
         crowded = desk.crowded(exchange.size)
         if left is None:
@@ -259,10 +263,9 @@ class Connection(asyncio.Protocol):
     def _take(self, exchange: Exchange, head: Head, body: bytes) -> None:
         if not head.keeps_alive:
             self._ended = exchange.closes = True
-        exchange.received = exchange.size
         if exchange.refusal is not None:
-            self._finish(exchange, refused(exchange.refusal))
-        elif head.route != "events" or head.method != "POST":
+            self._refuse(exchange, exchange.refusal)
+        elif head.decode is None:
             self._finish(exchange, self._desk.report(head))
         else:
             self._append(exchange, head, body)
@@ -272,36 +275,54 @@ class Connection(asyncio.Protocol):
         if large.is_large(head, body):
             self._hand_over(exchange, large.append(exchange, head, body))
             return
-        found = self._desk.parcel(head, body)
-        if isinstance(found, RequestRefusal):
-            self._finish(exchange, refused(found))
+        found = self._desk.decode_here(head, body)
+        if not isinstance(found, DecodedEvents):
+            self._complete(exchange, found)
         elif not found.raws:
-            self._finish(exchange, accepted(Appended(accepted=0, duplicates=0)))
+            self._complete(exchange, _NOTHING)
         elif large.has_many(found):
             self._hand_over(exchange, large.append_parcel(exchange, found))
         else:
             exchange.events = len(found.raws)
             self._hand_over(exchange, self._desk.config.intake.append(found.raws, found.envelopes))
 
-    def _hand_over(self, exchange: Exchange, future: asyncio.Future[Taken]) -> None:
+    def _hand_over(self, exchange: Exchange, future: AnyFuture) -> None:
         exchange.appending = True
         future.add_done_callback(partial(self._appended, exchange))
 
-    def _appended(self, exchange: Exchange, future: asyncio.Future[Taken]) -> None:
+    def _appended(self, exchange: Exchange, future: AnyFuture) -> None:
         exchange.appending = False
         if self._transport is None:
             self._desk.close_request(exchange.size)
             if not future.cancelled():
                 future.exception()
             return
-        found = outcome(future)
-        if isinstance(found, RequestRefusal):
-            self._finish(exchange, refused(found))
-        elif exchange.closes or self._desk.draining or (exchange.head and exchange.head.old):
-            self._finish(exchange, accepted(found))
+        self._complete(exchange, outcome(future))
+
+    def _complete(self, exchange: Exchange, completed: Completed) -> None:
+        if isinstance(completed, Appended):
+            self._accept(exchange, completed)
+        elif isinstance(completed, RequestRefusal):
+            self._refuse(exchange, completed)
         else:
-            exchange.status, exchange.output = 202, self._desk.accepted(found)
+            self._finish(exchange, completed)
+
+    def _accept(self, exchange: Exchange, appended: Appended) -> None:
+        head, desk = exchange.head, self._desk
+        source = None if head is None else head.source
+        if source is not None:
+            source.observer.accepted(appended, exchange.started)
+        if source is not None and source.shapes_answers:
+            self._finish(exchange, desk.shaped(cast(Head, head), appended))
+        elif exchange.closes or desk.draining or (head and head.old):
+            self._finish(exchange, accepted(appended))
+        else:
+            exchange.status, exchange.output = 202, desk.accepted(appended)
             self._flush()
+
+    def _refuse(self, exchange: Exchange, refusal: RequestRefusal) -> None:
+        self._desk.count_refusal(exchange, refusal)
+        self._finish(exchange, refused(refusal))
 
     def _finish(self, exchange: Exchange, answer: RequestAnswer) -> None:
         """Put the answer into bytes and send what is ready, in order."""
@@ -325,7 +346,7 @@ class Connection(asyncio.Protocol):
             exchange = queue.popleft()
             transport.write(cast(bytes, exchange.output))
             observer.request(
-                exchange.status, exchange.events, exchange.size, now - exchange.started
+                exchange.status, exchange.events, exchange.received, now - exchange.started
             )
             desk.close_request(exchange.size)
             if exchange.closes:
@@ -349,7 +370,7 @@ class Connection(asyncio.Protocol):
     def _close_with(self, exchange: Exchange, refusal: RequestRefusal) -> bool:
         self._receiving = None
         exchange.closes = True
-        self._finish(exchange, refused(refusal))
+        self._refuse(exchange, refusal)
         return False
 
     def _end_when_done(self) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TypeVar
+from typing import TypeAlias
 
 from busway.errors import StoreError, StoreFull
-from busway.ports import Appended, RequestRefusal
+from busway.ports import Appended, DecodedEvents, RequestAnswer, RequestRefusal
 from busway.source.http.body import Body
 from busway.source.http.head import Head
 from busway.source.http.problem import failed, store_failing, store_full
 
-Taken = TypeVar("Taken", Appended, Appended | RequestRefusal)
+Decoded: TypeAlias = DecodedEvents | RequestAnswer | RequestRefusal
+"""What a source made of a request, checked."""
+Completed: TypeAlias = Appended | RequestAnswer | RequestRefusal
+"""What became of a request."""
+AnyFuture: TypeAlias = asyncio.Future[Appended] | asyncio.Future[Completed]
 
 
 class Exchange:
@@ -58,7 +62,7 @@ class Receiving:
         self.body = body
 
 
-def outcome(future: asyncio.Future[Taken]) -> Taken | RequestRefusal:
+def outcome(future: AnyFuture) -> Completed:
     """Return what the bus says of events that it was given."""
     if future.cancelled():
         return store_failing("the bus has stopped; send again")

@@ -11,7 +11,7 @@ import msgspec
 
 from busway.credential import bearer, digest_of
 from busway.network import is_cross_site, is_own_name
-from busway.ports import RequestRefusal
+from busway.ports import Decoder, RequestHead, RequestRefusal
 from busway.source.http.problem import (
     bad_request,
     elsewhere,
@@ -22,29 +22,19 @@ from busway.source.http.problem import (
     too_many_headers,
     unsupported,
 )
+from busway.source.http.route import SourceRoute, SourceRoutes, is_source
 
-Route = Literal["events", "healthz", "readyz", "metrics", "elsewhere"]
-Mode = Literal["one", "batch", "lines", "either", "binary"]
+Route = Literal["source", "healthz", "readyz", "metrics", "elsewhere"]
 
 ALLOWED: dict[str, str] = {
-    "events": "POST, OPTIONS",
     "healthz": "GET, HEAD, OPTIONS",
     "readyz": "GET, HEAD, OPTIONS",
     "metrics": "GET, HEAD, OPTIONS",
-}
-MODES: dict[str, Mode] = {
-    "application/cloudevents+json": "one",
-    "application/cloudevents-batch+json": "batch",
-    "application/x-ndjson": "lines",
-    "application/ndjson": "lines",
-    "application/jsonl": "lines",
-    "application/json": "either",
 }
 CODINGS = {"": "", "identity": "", "gzip": "gzip", "x-gzip": "gzip"} | {
     name: name for name in ("zstd", "deflate")
 }
 _ORIGIN = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
-_CHARSET = re.compile(r"charset\s*=\s*\"?([^\s\";]+)", re.IGNORECASE)
 MAX_HEADERS = 256
 _REMEMBERED, _REMEMBERED_BYTES = 512, 1024
 
@@ -62,17 +52,24 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     expects: bool
     """The sender waits for ``100 Continue``."""
     upgrades: bool
-    mode: Mode = "one"
     coding: str = ""
-    content_type: str = ""
-    attributes: tuple[tuple[str, bytes], ...] = ()
-    """The ``ce-`` headers, without that prefix."""
+    source: SourceRoute | None = None
+    """The source that it is addressed to."""
+    request: RequestHead | None = None
+    """The head as the source sees it."""
+    decode: Decoder | None = None
+    """Decodes the body, where the source is to receive the request."""
     credential: bytes = b""
     """The digest of the bearer token, empty without one."""
     by_foreign_name: bool = False
     """A browser sends it, to a name that somebody else may have bound to this address."""
     refusal: RequestRefusal | None = None
     """Why the request cannot be taken, as far as its head tells."""
+
+
+def allowed(head: Head) -> str:
+    """Return the methods that are answered, as the header Allow lists them."""
+    return ALLOWED[head.route] if head.source is None else head.source.allow
 
 
 class _Collector:
@@ -105,7 +102,14 @@ class _Collector:
 class Heads:
     """Parses heads, and remembers short ones: a client's next request often has the same."""
 
-    def __init__(self, *, takes_events: bool = True, other: Callable[[], str] = str) -> None:
+    def __init__(
+        self,
+        sources: SourceRoutes,
+        *,
+        takes_events: bool = True,
+        other: Callable[[], str] = str,
+    ) -> None:
+        self._sources = sources
         self._takes_events = takes_events
         self._other = other
         self._known: dict[bytes, Head] = {}
@@ -113,7 +117,7 @@ class Heads:
 
     def read(self, raw: bytes) -> Head | RequestRefusal:
         """Parse a head that ends with its empty line; a refusal where it is not HTTP/1."""
-        found = read_head(raw)
+        found = read_head(raw, self._sources)
         if isinstance(found, Head):
             found = self._parted(found)
         if isinstance(found, Head) and len(raw) <= _REMEMBERED_BYTES:
@@ -131,7 +135,7 @@ class Heads:
         return head
 
 
-def read_head(raw: bytes) -> Head | RequestRefusal:
+def read_head(raw: bytes, sources: SourceRoutes) -> Head | RequestRefusal:
     """Parse a head that ends with its empty line; a refusal where it is not HTTP/1."""
     if raw.count(b"\n") > MAX_HEADERS + 2:
         return too_many_headers(MAX_HEADERS)
@@ -144,14 +148,15 @@ def read_head(raw: bytes) -> Head | RequestRefusal:
         return bad_request(f"this is not an HTTP/1.1 request: {error}")
     version = seen.parser.get_http_version()
     wrong = _faulty(seen, version)
-    return wrong or _judged(seen, version)
+    return wrong or _judged(seen, version, sources)
 
 
 def _watched_only(head: Head, intake: str) -> Head:
     """Return a head as it is judged where no events are taken; ``intake`` is where they are."""
-    if head.route not in ("events", "elsewhere"):
+    if head.route not in ("source", "elsewhere"):
         return head
-    there = elsewhere(f"events go to POST {intake}/events; here is the API") if intake else None
+    path = head.path[:200] if head.route == "source" else "/events"
+    there = elsewhere(f"events go to POST {intake}{path}; here is the API") if intake else None
     return _refused(head, there or no_events())
 
 
@@ -170,8 +175,8 @@ def _faulty(seen: _Collector, version: str) -> RequestRefusal | None:
     return None
 
 
-def _judged(seen: _Collector, version: str) -> Head:
-    path = _ORIGIN.sub(b"", seen.url, count=1).partition(b"?")[0].decode("latin-1") or "/"
+def _judged(seen: _Collector, version: str, sources: SourceRoutes) -> Head:
+    path = _path(seen)
     chunked = bool(seen.values("transfer-encoding"))
     expectation = seen.text("expect").lower()
     head = Head(
@@ -183,20 +188,24 @@ def _judged(seen: _Collector, version: str) -> Head:
         old=version == "1.0",
         expects=expectation == "100-continue" and version != "1.0",
         upgrades="upgrade" in seen.text("connection").lower() and bool(seen.text("upgrade")),
-        content_type=seen.text("content-type"),
-        attributes=tuple((key[3:], value) for key, value in seen.headers if key[:3] == "ce-"),
     )
     head = _with_sender(head, seen)
     if head.refusal is not None:
         return head
     if expectation not in ("", "100-continue"):
         return _refused(head, _unexpected(expectation))
-    return _routed(head, seen.text("content-encoding"))
+    if head.route == "source":
+        return _addressed(head, seen, sources)
+    return _routed(head)
+
+
+def _path(seen: _Collector) -> str:
+    return _ORIGIN.sub(b"", seen.url, count=1).partition(b"?")[0].decode("latin-1") or "/"
 
 
 def _with_sender(head: Head, seen: _Collector) -> Head:
     """Return a head with what it says about who sends it, refused where that is a foreign page."""
-    if head.route != "events":
+    if head.route != "source":
         return head
     secret = bearer(seen.text("authorization"))
     if secret:
@@ -209,46 +218,42 @@ def _with_sender(head: Head, seen: _Collector) -> Head:
     return msgspec.structs.replace(head, by_foreign_name=not is_own_name(host))
 
 
-def _routed(head: Head, coding: str) -> Head:
+def _routed(head: Head) -> Head:
     if head.route == "elsewhere":
         return _refused(head, not_found(head.path))
-    allowed = ALLOWED[head.route]
-    if head.method not in allowed.split(", "):
-        return _refused(head, not_allowed(head.method, head.path, allowed))
-    if head.route != "events" or head.method == "OPTIONS":
-        return head
+    methods = ALLOWED[head.route]
+    if head.method not in methods.split(", "):
+        return _refused(head, not_allowed(head.method, head.path, methods))
+    return head
+
+
+def _addressed(head: Head, seen: _Collector, sources: SourceRoutes) -> Head:
+    """Return the head of a request to a source, with what decodes its body."""
+    route = sources.find(head.path)
+    if isinstance(route, RequestRefusal):
+        return _refused(head, route)
+    head = msgspec.structs.replace(head, source=route)
+    if head.method not in route.methods:
+        if head.method == "OPTIONS":
+            return head
+        return _refused(head, not_allowed(head.method, head.path, route.allow))
+    coding = seen.text("content-encoding")
     known = CODINGS.get(coding.strip().lower())
     if known is None:
         hint = ("accept-encoding", "gzip, zstd, deflate")
         detail = f"Content-Encoding {coding!r} is not understood; send gzip, zstd or deflate"
         return _refused(head, unsupported(detail, hint))
-    mode = _mode(head)
-    if isinstance(mode, RequestRefusal):
-        return _refused(head, mode)
-    return msgspec.structs.replace(head, mode=mode, coding=known)
-
-
-def _mode(head: Head) -> Mode | RequestRefusal:
-    kind, _, parameters = head.content_type.partition(";")
-    kind = kind.strip().lower()
-    known = MODES.get(kind)
-    structured = kind.startswith("application/cloudevents")
-    if head.attributes and not structured:
-        return "binary"
-    if known is None:
-        shown = f"Content-Type {head.content_type!r}" if head.content_type else "no Content-Type"
-        detail = f"{shown}: send {', '.join(MODES)}, or ce- headers with any other"
-        return unsupported(detail, ("accept-post", ", ".join(MODES)))
-    charset = _CHARSET.search(parameters)
-    if charset and charset[1].lower() not in ("utf-8", "utf8", "us-ascii"):
-        return unsupported(f"charset {charset[1]!r}: JSON events are read as UTF-8 only")
-    return known
+    query = seen.url.partition(b"?")[2].decode("latin-1")
+    below = head.path.removeprefix(route.address)
+    request = RequestHead(head.method, below, query, tuple(seen.headers))
+    decode = sources.decoder(route, request)
+    if isinstance(decode, RequestRefusal):
+        return _refused(head, decode)
+    return msgspec.structs.replace(head, coding=known, request=request, decode=decode)
 
 
 def _route(path: str) -> Route:
     match path:
-        case "/events":
-            return "events"
         case "/healthz":
             return "healthz"
         case "/readyz":
@@ -256,7 +261,7 @@ def _route(path: str) -> Route:
         case "/metrics":
             return "metrics"
         case _:
-            return "elsewhere"
+            return "source" if is_source(path) else "elsewhere"
 
 
 def _refused(head: Head, refusal: RequestRefusal) -> Head:

@@ -13,12 +13,11 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from busway.errors import StoreError, StoreFull
-from busway.ports import Appended, RequestRefusal
+from busway.ports import Appended, DecodedEvents, RequestRefusal
 from busway.source.http.coding import inflate
 from busway.source.http.config import IntakeConfig, Limits
-from busway.source.http.exchange import Exchange
+from busway.source.http.exchange import Completed, Decoded, Exchange
 from busway.source.http.head import Head
-from busway.source.http.parcel import Parcel
 from busway.source.http.problem import too_busy
 
 T = TypeVar("T")
@@ -38,7 +37,7 @@ class Desk(Protocol):
     limits: Limits
     held_bytes: int
 
-    def parcel(self, head: Head, body: bytes) -> Parcel | RequestRefusal: ...
+    def decode(self, head: Head, body: bytes) -> Decoded: ...
 
     def crowded(self, size_bytes: int) -> bool: ...
 
@@ -49,25 +48,21 @@ class Large:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="intake")
-        self._tasks: set[asyncio.Task[Appended | RequestRefusal]] = set()
+        self._tasks: set[asyncio.Task[Completed]] = set()
 
     def is_large(self, head: Head, body: bytes) -> bool:
         """Say whether a body is to be read here: a compressed one always, as it may be."""
         return bool(head.coding) or len(body) > PLAIN_BYTES
 
-    def has_many(self, parcel: Parcel) -> bool:
+    def has_many(self, parcel: DecodedEvents) -> bool:
         """Say whether there are more events than are given to the bus at once."""
         return len(parcel.raws) > PART_EVENTS
 
-    def append(
-        self, exchange: Exchange, head: Head, body: bytes
-    ) -> asyncio.Task[Appended | RequestRefusal]:
+    def append(self, exchange: Exchange, head: Head, body: bytes) -> asyncio.Task[Completed]:
         """Read a body, and append its events."""
         return self._begun(self._read_and_append(exchange, head, body))
 
-    def append_parcel(
-        self, exchange: Exchange, parcel: Parcel
-    ) -> asyncio.Task[Appended | RequestRefusal]:
+    def append_parcel(self, exchange: Exchange, parcel: DecodedEvents) -> asyncio.Task[Completed]:
         """Append many events."""
         return self._begun(self._in_parts(exchange, parcel))
 
@@ -75,25 +70,21 @@ class Large:
         """Take nothing more; what is being read is not waited for."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _begun(
-        self, work: Coroutine[Any, Any, Appended | RequestRefusal]
-    ) -> asyncio.Task[Appended | RequestRefusal]:
+    def _begun(self, work: Coroutine[Any, Any, Completed]) -> asyncio.Task[Completed]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _read_and_append(
-        self, exchange: Exchange, head: Head, body: bytes
-    ) -> Appended | RequestRefusal:
+    async def _read_and_append(self, exchange: Exchange, head: Head, body: bytes) -> Completed:
         plain = await self._inflated(exchange, head.coding, body) if head.coding else body
         if isinstance(plain, RequestRefusal):
             return plain
         if len(plain) > PLAIN_BYTES:
-            found = await self._in_thread(partial(self._desk.parcel, head, plain))
+            found = await self._in_thread(partial(self._desk.decode, head, plain))
         else:
-            found = self._desk.parcel(head, plain)
-        return found if isinstance(found, RequestRefusal) else await self._in_parts(exchange, found)
+            found = self._desk.decode(head, plain)
+        return await self._in_parts(exchange, found) if isinstance(found, DecodedEvents) else found
 
     async def _inflated(
         self, exchange: Exchange, coding: str, body: bytes
@@ -107,7 +98,7 @@ class Large:
         exchange.size = len(plain)
         return too_busy("bytes") if desk.crowded(exchange.size) else plain
 
-    async def _in_parts(self, exchange: Exchange, parcel: Parcel) -> Appended | RequestRefusal:
+    async def _in_parts(self, exchange: Exchange, parcel: DecodedEvents) -> Completed:
         """Append the events, each part when the one before it is durable."""
         raws, envelopes = parcel.raws, parcel.envelopes
         exchange.events = len(raws)

@@ -8,7 +8,8 @@ from typing import Literal
 import msgspec
 from msgspec import Raw
 
-from busway.ports import Addressed, EventFault, RequestRefusal
+from busway.event import Event
+from busway.ports import Addressed, DecodedEvents, EventFault, RequestRefusal
 from busway.source.http.arrival import (
     MAX_DEPTH,
     NOT_PLAIN,
@@ -39,14 +40,7 @@ _read_sketches = msgspec.json.Decoder(list[_Sketch]).decode
 _read_elements = msgspec.json.Decoder(list[Raw]).decode
 
 
-class Parcel(msgspec.Struct, frozen=True):
-    """The events of one request: the bytes of each, and its envelope."""
-
-    raws: Sequence[bytes]
-    envelopes: Sequence[Addressed]
-
-
-def read_one(body: bytes, max_event_bytes: int) -> Parcel | RequestRefusal:
+def read_one(body: bytes, max_event_bytes: int) -> DecodedEvents | RequestRefusal:
     """Read a structured-mode event: one JSON object."""
     raw = body.strip(_BLANK)
     if raw.startswith(_BOM):
@@ -54,7 +48,7 @@ def read_one(body: bytes, max_event_bytes: int) -> Parcel | RequestRefusal:
     return _checked([raw], raw, max_event_bytes)
 
 
-def read_batch(body: bytes, max_event_bytes: int) -> Parcel | RequestRefusal:
+def read_batch(body: bytes, max_event_bytes: int) -> DecodedEvents | RequestRefusal:
     """Read a batched-mode body: a JSON array of events; each keeps its bytes."""
     try:
         if len(body) > _LARGE_BYTES:
@@ -67,7 +61,7 @@ def read_batch(body: bytes, max_event_bytes: int) -> Parcel | RequestRefusal:
     return _checked(raws, body, max_event_bytes)
 
 
-def read_lines(body: bytes, max_event_bytes: int) -> Parcel | RequestRefusal:
+def read_lines(body: bytes, max_event_bytes: int) -> DecodedEvents | RequestRefusal:
     """Read NDJSON: one event a line, blank lines skipped."""
     if body.startswith(_BOM):
         return malformed("the body begins with a byte order mark; send JSON without one")
@@ -81,14 +75,26 @@ def read_lines(body: bytes, max_event_bytes: int) -> Parcel | RequestRefusal:
     return _with_lines(found, lines) if isinstance(found, RequestRefusal) else found
 
 
-def read_either(body: bytes, max_event_bytes: int) -> Parcel | RequestRefusal:
+def read_either(body: bytes, max_event_bytes: int) -> DecodedEvents | RequestRefusal:
     """Read plain ``application/json``: an event, or an array of them."""
     if body.lstrip(_BLANK).startswith(b"["):
         return read_batch(body, max_event_bytes)
     return read_one(body, max_event_bytes)
 
 
-def _checked(raws: list[bytes], body: bytes, max_event_bytes: int) -> Parcel | RequestRefusal:
+def read_events(events: Sequence[Event], max_event_bytes: int) -> DecodedEvents | RequestRefusal:
+    """Check events that a source made as those of a request are checked."""
+    return checked([event.to_json() for event in events], max_event_bytes)
+
+
+def checked(raws: list[bytes], max_event_bytes: int) -> DecodedEvents | RequestRefusal:
+    """Check events, each the bytes of its JSON format."""
+    return _checked(raws, raws[0] if len(raws) == 1 else b"\n".join(raws), max_event_bytes)
+
+
+def _checked(
+    raws: list[bytes], body: bytes, max_event_bytes: int
+) -> DecodedEvents | RequestRefusal:
     longest = max(map(len, raws), default=0)
     if longest > max_event_bytes:
         return events_too_large(max_event_bytes, list(_oversized(raws, max_event_bytes)))
@@ -99,7 +105,7 @@ def _checked(raws: list[bytes], body: bytes, max_event_bytes: int) -> Parcel | R
         except NOT_PLAIN:
             return _sorted_out(raws, read_extended)
         if not suspicious(envelopes):
-            return Parcel(raws, envelopes)
+            return DecodedEvents(raws, envelopes)
     return _sorted_out(raws, examine)
 
 
@@ -113,7 +119,7 @@ def _plain(raws: list[bytes]) -> list[PlainArrival]:
 
 def _sorted_out(
     raws: list[bytes], read: Callable[[bytes], Addressed | str]
-) -> Parcel | RequestRefusal:
+) -> DecodedEvents | RequestRefusal:
     envelopes: list[Addressed] = []
     faults: list[EventFault] = []
     for index, raw in enumerate(raws):
@@ -124,7 +130,7 @@ def _sorted_out(
                 break
         else:
             envelopes.append(found)
-    return invalid(faults, len(raws)) if faults else Parcel(raws, envelopes)
+    return invalid(faults, len(raws)) if faults else DecodedEvents(raws, envelopes)
 
 
 def _oversized(raws: Iterable[bytes], limit: int) -> Iterable[EventFault]:

@@ -68,6 +68,28 @@ def no_events() -> RequestRefusal:
     return RequestRefusal(404, "takes-no-events", "No events here", detail)
 
 
+def unknown_source(address: str) -> RequestRefusal:
+    """Refuse what is sent to a source that the app does not have."""
+    detail = (
+        f"there is no source at {address[:200]!r}; declare it with app.source(…), and send to"
+        " /in/ and its name"
+    )
+    return RequestRefusal(404, "unknown-source", "Unknown source", detail)
+
+
+def events_off() -> RequestRefusal:
+    """Refuse events where the app has switched ``/events`` off."""
+    detail = (
+        "this app does not accept events at /events: it is declared with events=False; send to"
+        " one of its sources, at /in/ and its name"
+    )
+    return RequestRefusal(404, "events-off", "No events here", detail)
+
+
+def source_paused(reason: str) -> RequestRefusal:
+    return _later(503, "source-paused", "Source paused", reason, 30)
+
+
 def elsewhere(detail: str) -> RequestRefusal:
     """Refuse what is answered at another address of the same server."""
     return RequestRefusal(404, "not-here", "Not here", detail)

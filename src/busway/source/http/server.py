@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+
+import msgspec
 
 from busway.source.http.config import IntakeConfig
 from busway.source.http.connection import Connection
 from busway.source.http.desk import Desk
+from busway.source.http.route import SourceRoute
 
 _BACKLOG = 1024
 _GRACE_S = 1.0
@@ -33,6 +37,12 @@ class IntakeServer:
         )
         self._tick(loop, desk)
         return int(self._server.sockets[0].getsockname()[1])
+
+    def change_sources(self, sources: Sequence[SourceRoute]) -> None:
+        """Hand requests to other sources from now on; what is in flight is finished."""
+        self._config = msgspec.structs.replace(self._config, sources=sources)
+        if self._desk is not None:
+            self._desk.change_sources(sources)
 
     async def drain(self) -> None:
         """Take no new connection and no new event; return when no request is in flight.

@@ -17,7 +17,7 @@ from busway.source.http.problem import invalid
 
 
 def test_surface() -> None:
-    assert http.__all__ == ["IntakeConfig", "IntakeServer", "Limits", "Observer"]
+    assert http.__all__ == ["IntakeConfig", "IntakeServer", "Limits", "Observer", "SourceRoute"]
 
 
 def test_limits_come_from_the_settings() -> None:

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from busway.ports import RequestRefusal
-from busway.source.http.parcel import Parcel, read_batch, read_lines
+from busway.ports import DecodedEvents, RequestRefusal
+from busway.source.http.parcel import read_batch, read_lines
 from intake_client import event
 
 LARGE = 4_000_000
-Reading = Callable[[bytes, int], Parcel | RequestRefusal]
+Reading = Callable[[bytes, int], DecodedEvents | RequestRefusal]
 
 
 def refused_for_little(read: Reading, body: bytes) -> None:
@@ -46,12 +46,12 @@ def test_counting_bad_events_comes_to_an_end() -> None:
 def test_short_events_and_some_blank_lines_are_fine() -> None:
     least = b'{"specversion":"1.0","id":"1","source":"s","type":"t"}\n'
     found = read_lines(least * 30_000 + b"\n" * 30_000, LARGE)
-    assert isinstance(found, Parcel)
+    assert isinstance(found, DecodedEvents)
     assert len(found.raws) == 30_000
 
 
 def test_large_batches_are_read() -> None:
     body = b"[" + b",".join(event(n) for n in range(20_000)) + b"]"
     found = read_batch(body, LARGE)
-    assert isinstance(found, Parcel)
+    assert isinstance(found, DecodedEvents)
     assert found.raws[19_999] == event(19_999)

@@ -1,0 +1,84 @@
+"""The source of CloudEvents: what a head says about how its body is decoded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from busway.ports import (
+    DecodedEvents,
+    Decoder,
+    Received,
+    RequestHead,
+    RequestReceiver,
+    RequestRefusal,
+    SourceRequest,
+)
+from busway.source.http.binary import read_binary
+from busway.source.http.parcel import read_batch, read_either, read_lines, read_one
+from busway.source.http.problem import not_found, unsupported
+
+Read = Callable[[bytes, int], DecodedEvents | RequestRefusal]
+
+DECODERS: dict[str, Read] = {
+    "application/cloudevents+json": read_one,
+    "application/cloudevents-batch+json": read_batch,
+    "application/x-ndjson": read_lines,
+    "application/ndjson": read_lines,
+    "application/jsonl": read_lines,
+    "application/json": read_either,
+}
+_CHARSET = re.compile(r"charset\s*=\s*\"?([^\s\";]+)", re.IGNORECASE)
+
+
+class CloudEvents(msgspec.Struct, frozen=True):
+    """CloudEvents 1.0.2 in structured, binary and batched mode, and NDJSON."""
+
+    name: str = "events"
+
+    @property
+    def methods(self) -> Sequence[str]:
+        return ("POST",)
+
+    def open_receiver(self, max_event_bytes: int) -> RequestReceiver:
+        return CloudEventsReceiver(max_event_bytes)
+
+
+class CloudEventsReceiver:
+    """Decodes by content type; the head decides how, once for equal heads."""
+
+    def __init__(self, max_event_bytes: int) -> None:
+        self._max_event_bytes = max_event_bytes
+
+    def receive(self, request: SourceRequest) -> Received:
+        decode = self.prepare(request.head)
+        return decode if isinstance(decode, RequestRefusal) else decode(request.body)
+
+    def prepare(self, head: RequestHead) -> Decoder | RequestRefusal:
+        if head.path:
+            return not_found(head.path)
+        limit = self._max_event_bytes
+        content_type = head.headers.get("content-type", "")
+        attributes = [(name[3:], value) for name, value in head.fields if name[:3] == "ce-"]
+        if attributes and not _media_type(content_type).startswith("application/cloudevents"):
+            return lambda body: read_binary(attributes, content_type, body, limit)
+        read = _reader(content_type)
+        return read if isinstance(read, RequestRefusal) else lambda body: read(body, limit)
+
+
+def _reader(content_type: str) -> Read | RequestRefusal:
+    read = DECODERS.get(_media_type(content_type))
+    if read is None:
+        shown = f"Content-Type {content_type!r}" if content_type else "no Content-Type"
+        detail = f"{shown}: send {', '.join(DECODERS)}, or ce- headers with any other"
+        return unsupported(detail, ("accept-post", ", ".join(DECODERS)))
+    charset = _CHARSET.search(content_type.partition(";")[2])
+    if charset and charset[1].lower() not in ("utf-8", "utf8", "us-ascii"):
+        return unsupported(f"charset {charset[1]!r}: JSON events are read as UTF-8 only")
+    return read
+
+
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()

@@ -1,0 +1,109 @@
+"""Which source receives the requests for a path."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from busway.clock import Clock, arrival_time
+from busway.ports import (
+    AnswersAccepted,
+    Appended,
+    Decoder,
+    PreparesDecoders,
+    Received,
+    RequestHead,
+    RequestReceiver,
+    RequestRefusal,
+    SourceRequest,
+)
+from busway.source.http.problem import events_off, unknown_source
+
+EVENTS = "/events"
+BELOW = "/in/"
+"""What the addresses of the declared sources begin with."""
+
+
+class SourceObserver(Protocol):
+    """Notes what came from one source, and says whether it is paused. Called on the hot path."""
+
+    paused: str
+    """The answer's text while the source is paused, else empty."""
+
+    def accepted(self, appended: Appended, at_s: float) -> None:
+        """Events of a request are durable; ``at_s`` is when it came, in monotonic seconds."""
+        ...
+
+    def refused(self, refusal: RequestRefusal, at_s: float) -> None:
+        """A request was refused."""
+        ...
+
+
+class UnobservedSource:
+    """The observer that does nothing."""
+
+    paused = ""
+
+    def accepted(self, appended: Appended, at_s: float) -> None:
+        pass
+
+    def refused(self, refusal: RequestRefusal, at_s: float) -> None:
+        pass
+
+
+class SourceRoute(msgspec.Struct, frozen=True):
+    """An opened request source at its address."""
+
+    address: str
+    receiver: RequestReceiver
+    methods: Sequence[str] = ("POST",)
+    observer: SourceObserver = UnobservedSource()
+    shapes_answers: bool = False
+    """Whether the source answers itself when events are durable: asked once, not per request."""
+
+    def __post_init__(self) -> None:
+        shapes = isinstance(self.receiver, AnswersAccepted)
+        msgspec.structs.force_setattr(self, "shapes_answers", shapes)
+
+    @property
+    def allow(self) -> str:
+        """The methods that are answered, as the header Allow lists them."""
+        return ", ".join(dict.fromkeys((*self.methods, "OPTIONS")))
+
+
+class SourceRoutes:
+    """The routes of one server."""
+
+    def __init__(self, routes: Sequence[SourceRoute], clock: Clock, max_event_bytes: int) -> None:
+        self._routes = {route.address: route for route in routes}
+        self._clock = clock
+        self._max_event_bytes = max_event_bytes
+
+    def find(self, path: str) -> SourceRoute | RequestRefusal:
+        """Return the route of a path that :func:`is_source` accepts."""
+        address = path
+        if path.startswith(BELOW):
+            address = BELOW + path.removeprefix(BELOW).partition("/")[0]
+        found = self._routes.get(address)
+        if found is None:
+            return events_off() if path == EVENTS else unknown_source(address)
+        return found
+
+    def decoder(self, route: SourceRoute, head: RequestHead) -> Decoder | RequestRefusal:
+        """Return what decodes the bodies of requests with this head."""
+        receiver = route.receiver
+        if isinstance(receiver, PreparesDecoders):
+            return receiver.prepare(head)
+
+        def receive(body: bytes) -> Received:
+            now = arrival_time(self._clock)
+            return receiver.receive(SourceRequest(head, body, now, self._max_event_bytes))
+
+        return receive
+
+
+def is_source(path: str) -> bool:
+    """Say whether a path is that of a source, known or not."""
+    return path == EVENTS or path.startswith(BELOW)

@@ -1,0 +1,61 @@
+"""Open the request sources of a program, each at its address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from busway.ports import RequestSource, Source
+from busway.source.cloudevents import CloudEvents
+from busway.source.http import SourceRoute
+from busway.source.http.route import BELOW, EVENTS, SourceObserver, UnobservedSource
+
+
+def _unobserved(name: str) -> SourceObserver:
+    return UnobservedSource()
+
+
+class Declared(Protocol):
+    """What is declared: sources, and whether ``/events`` is one of them."""
+
+    @property
+    def sources(self) -> Sequence[Source]: ...
+
+    @property
+    def takes_events(self) -> bool: ...
+
+
+class EventsOnly:
+    """Nothing is declared."""
+
+    sources: Sequence[Source] = ()
+    takes_events = True
+
+
+def mounted(
+    declared: Declared,
+    max_event_bytes: int,
+    observer: Callable[[str], SourceObserver] = _unobserved,
+) -> Sequence[SourceRoute]:
+    """Return the routes of the request sources, that of ``/events`` among them.
+
+    ``observer`` returns the observer of a source, by its name. Raises
+    :class:`busway.errors.SourceError` for a source that can never work.
+    """
+    requests = [source for source in declared.sources if isinstance(source, RequestSource)]
+    if declared.takes_events:
+        requests.insert(0, CloudEvents())
+    return [
+        SourceRoute(
+            address_of(source),
+            source.open_receiver(max_event_bytes),
+            tuple(source.methods),
+            observer(source.name),
+        )
+        for source in requests
+    ]
+
+
+def address_of(source: RequestSource) -> str:
+    """Return the path at which a source receives."""
+    return EVENTS if isinstance(source, CloudEvents) else BELOW + source.name
