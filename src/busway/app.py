@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Literal, Self
 import structlog
 from msgspec.structs import replace
 
+from busway.api.listen import start_listening
 from busway.bus.append import Appender
 from busway.clock import Clock, SystemClock
 from busway.control.control import Control
 from busway.control.replay.file_name import file_name
 from busway.control.timekeeping import boot_id, continue_in_time
 from busway.delivery.care import Mark
-from busway.errors import SettingsError, StoreError
+from busway.errors import StoreError
 from busway.flow import Program
 from busway.network import listens_on_loopback, local_url
 from busway.ports import Destination, Stores
@@ -45,6 +46,8 @@ from busway.runtime.observe.survey import Survey
 from busway.runtime.observe.timekeeper import Timekeeper
 from busway.runtime.outage import Outage
 from busway.runtime.process.readiness import Readiness
+from busway.runtime.reader.readers import Readers
+from busway.runtime.reader.session import ReaderHost
 from busway.runtime.redrive import Redriver
 from busway.runtime.replay.dispatch import Replays
 from busway.runtime.stuck import StuckLoops
@@ -140,7 +143,7 @@ class Node:
         if self.role != "work" or self._settings.port != NO_PORT:
             self.port = self.api_port = await self._intake.start()
         if self._api_server is not None:
-            self.api_port = await _started(self._api_server, self._settings)
+            self.api_port = await start_listening(self._api_server, self._settings)
         self._readiness.stage = None
         return self
 
@@ -279,7 +282,11 @@ class Node:
             Dues(self._stores.ledger, self._clock),
             self._outage,
         )
-        return Crew(program, hub, self._stores.log, self._recorder, self._shift)
+        most = self._settings.max_event_bytes
+        duties = None if self._shift is None else self._shift.duties
+        host = ReaderHost(self._stores.log, hub.ledger, self._appender, self._clock, most)
+        readers = Readers(program, host, self._outage, duties)
+        return Crew(program, hub, self._stores.log, self._recorder, self._shift, readers)
 
     def _housekeeping(self) -> list[Loop]:
         log, ledger, settings = self._stores.log, self._stores.ledger, self._settings
@@ -386,15 +393,3 @@ class Node:
                 await self._clock.sleep(AGAIN_S)
             else:
                 return
-
-
-async def _started(server: IntakeServer, settings: Settings) -> int:
-    """Start the server of the API; return its port."""
-    try:
-        return await server.start()
-    except OSError as error:
-        host, port = api_address(settings) or ("", 0)
-        raise SettingsError(
-            f"the API cannot listen on {host or 'every address'} port {port}: {error.strerror};"
-            " choose another --api-host or --api-port"
-        ) from error

@@ -115,7 +115,14 @@ class SourceError(BuswayError):
 
 
 class SourceGap(SourceError):
-    """A source no longer has what follows the position in the ledger: events are lost."""
+    """A source no longer has what follows the position in the ledger: events are lost.
+
+    ``continue_at`` is the position from which it still has everything, if it knows one.
+    """
+
+    def __init__(self, text: str, continue_at: bytes | None = None) -> None:
+        super().__init__(text)
+        self.continue_at = continue_at
 
 
 class SinkError(BuswayError):

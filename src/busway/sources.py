@@ -1,3 +1,7 @@
 """The sources to declare: ``from busway.sources import webhook``."""
 
-__all__: list[str] = []
+from busway.source.schedule import Schedule
+
+__all__ = ["schedule"]
+
+schedule = Schedule

@@ -25,7 +25,7 @@ PUBLIC: dict[str, list[str]] = {
         *("Adaptive", "App", "Backoff", "BuswayError", "Event", "Reject", "Step", "Trip"),
         *("Window", "env"),
     ],
-    "busway.sources": [],
+    "busway.sources": ["schedule"],
     "busway.sinks": ["bus", "chat", "console", "http", "jsonl", "postgres", "smtp", "sqlite"],
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import structlog
 
 from busway.clock import Clock, SystemClock
-from busway.errors import StoreError
+from busway.errors import SourceError, StoreError
 from busway.exception_text import exception_text
 from busway.runtime.stuck import StuckLoops
 
@@ -60,7 +60,8 @@ class Outage:
             if len(self._defects) >= MOST_DEFECTS:
                 self._defects.clear()
             self._defects[key] = (now, 0)
-            _log.error("loop failed", loop=loop, error=text.line, exc_info=error)
+            trace = None if isinstance(error, SourceError) else error
+            _log.error("loop failed", loop=loop, error=text.line, exc_info=trace)
             return
         told_at, again = self._defects[key]
         self._defects[key] = (told_at, again + 1)

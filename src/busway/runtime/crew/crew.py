@@ -33,6 +33,7 @@ from busway.runtime.lane.careful import Careful
 from busway.runtime.lease.tenure import Tenure
 from busway.runtime.loop import Loop
 from busway.runtime.observe.record import Recorder
+from busway.runtime.reader.readers import Readers
 from busway.secret import secrets_of
 from busway.telemetry import hide_in_log
 
@@ -51,8 +52,12 @@ class Crew:
         log: Log,
         recorder: Recorder,
         shift: Shift | None = None,
+        readers: Readers | None = None,
     ) -> None:
         self.program = program
+        self._readers = readers
+        if shift is not None and readers is not None:
+            shift.read = readers.wanted
         self._hub = hub
         self._log = log
         self._recorder = recorder
@@ -95,6 +100,8 @@ class Crew:
             self._loops.append(Loop("shift", self._shift.turn, outage, LOOK_EVERY_S))
         for loop in self._loops:
             loop.start()
+        if self._readers is not None:
+            self._readers.start()
 
     async def _reach(self, loop: Loop) -> None:
         """Try each destination until it has answered, so that one that is down shows at once."""
@@ -145,9 +152,12 @@ class Crew:
     def wake(self) -> None:
         """Look at once at what people have changed."""
         self._steersman.wake()
+        if self._readers is not None:
+            self._readers.wake()
 
     async def stop(self, within_s: float) -> bool:
         """Finish the batches in hand and stop; say whether all ended in time."""
+        read = self._readers is None or await self._readers.stop(within_s)
         left = self._shift is None or await self._shift.leave(within_s)
         for loop in self._loops:
             loop.stop()
@@ -157,7 +167,7 @@ class Crew:
         if self._shift is not None:
             await self._shift.go()
         await self._close_sinks()
-        return all(ended) and left
+        return all(ended) and left and read
 
     def share(self, holders: Holders, worker: str) -> None:
         """Keep each rate to the part of this worker among those that it is for.

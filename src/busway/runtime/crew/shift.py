@@ -77,6 +77,8 @@ class Shift:
         self._observer = observer or _Silent()
         self.replayed: Callable[[], Collection[str]] = tuple
         """Returns the flows to whose sinks something is replayed here now."""
+        self.read: Callable[[], Collection[str]] = tuple
+        """Returns the duties to read from sources that this worker can do."""
         self._told: Callable[[Holders, str], None] = _nobody
         self._teams: Mapping[str, Team] = {}
         self._started_at = clock.now()
@@ -312,7 +314,7 @@ class Shift:
         await self._teams[key[0]].end(key[1], within_s)
 
     def _wanted_duties(self) -> Sequence[str]:
-        return [*DUTIES, *(REPLAY + name for name in self._teams)]
+        return [*DUTIES, *(REPLAY + name for name in self._teams), *self.read()]
 
     async def _bury(self, living: set[str], beats: Mapping[str, bytes]) -> None:
         """Forget who has been dead for a while."""

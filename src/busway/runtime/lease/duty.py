@@ -29,6 +29,11 @@ class Duties:
         self._found: Mapping[str, bytes] = {}
         self._moving = asyncio.Lock()
 
+    @property
+    def worker(self) -> str:
+        """The id of this worker."""
+        return self._worker.decode()
+
     def has(self, name: str) -> bool:
         """Say whether a duty is this worker's now."""
         return name in self._mine and self._sure()
