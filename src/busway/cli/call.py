@@ -93,21 +93,24 @@ class Call:
         asked = msgspec.structs.replace(asked, headers=_if(match))
         return Answer(check(self.client.ask(asked)), operation.result_type)
 
-    def pages(
-        self, operation: Operation[Any, Page[T]], request: PageRequest, limit: int | None = None
+    def items_of(
+        self,
+        operation: Operation[Any, Page[T]],
+        request: msgspec.Struct,
+        limit: int | None = None,
     ) -> list[T]:
         """Return the items of a list, from as many pages as it takes, at most ``limit``."""
         items: list[T] = []
         wanted = sys.maxsize if limit is None else limit
-        while len(items) < wanted:
-            page_limit = min(MAX_LIMIT, wanted - len(items))
-            request = msgspec.structs.replace(request, limit=page_limit)
+        while True:
+            if isinstance(request, PageRequest):
+                page_limit = min(MAX_LIMIT, wanted - len(items))
+                request = msgspec.structs.replace(request, limit=page_limit)
             page = self.run(operation, request).value
             items += page.items
-            if page.next is None:
-                break
+            if page.next is None or len(items) >= wanted:
+                return items
             request = msgspec.structs.replace(request, cursor=page.next)
-        return items
 
     def get(self, path: str, **params: Any) -> Answer[Any]:
         """Read ``path``, below ``/api/v1``; parameters that are ``None`` are left out."""

@@ -80,18 +80,6 @@ def _audit() -> Commands:
     return {"audit": audit.audit}
 
 
-def _steer() -> Commands:
-    from busway.cli import steer
-
-    return {name: getattr(steer, name) for name in ("pause", "resume", "drain", "throttle")}
-
-
-def _window() -> Commands:
-    from busway.cli import window
-
-    return {"window": window.app}
-
-
 def _dead() -> Commands:
     from busway.cli import dead
 
@@ -125,11 +113,11 @@ MODULES: dict[str, Callable[[], Commands]] = {
     "match": _match,
     "flows": _flow,
     "audit": _audit,
-    "pause": _steer,
-    "resume": _steer,
-    "drain": _steer,
-    "throttle": _steer,
-    "window": _window,
+    "pause": _derived,
+    "resume": _derived,
+    "drain": _derived,
+    "throttle": _derived,
+    "window": _derived,
     "dead": _dead,
     "jobs": _derived,
     "replay": _replay,

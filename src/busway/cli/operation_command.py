@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import ModuleType
-from typing import Annotated, Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import Annotated, Any, Concatenate, Generic, ParamSpec, TypeVar, get_origin
 
 import msgspec
 import typer
@@ -14,9 +14,9 @@ from busway.cli.call import Call, Every, calling
 from busway.cli.declare import REQUIRED, adding, take_only
 from busway.cli.record_view import print_items, print_record
 from busway.cli.request_option import options_of, request_of, shell_words
-from busway.cli.show import as_json
+from busway.cli.show import as_json, echo
 from busway.control.operation import Command, Operation
-from busway.control.page import PageRequest
+from busway.control.page import Page
 
 P = ParamSpec("P")
 RequestT = TypeVar("RequestT", bound=msgspec.Struct)
@@ -25,15 +25,16 @@ Limit = Annotated[int, typer.Option("--limit", min=1, help="Maximum number of it
 
 
 class View(Generic[ResultT]):
-    """A function that prints the result of operations for people; ``watch`` adds ``--watch``."""
+    """A function that prints the result of operations for people: see :func:`view`."""
 
     def __init__(
         self,
         operations: Sequence[Operation[Any, Any]],
         show: Callable[[Call, ResultT], None],
-        watch: bool,
+        watch: bool = False,
+        empty: str = "",
     ) -> None:
-        self.operations, self.show, self.watch = operations, show, watch
+        self.operations, self.show, self.watch, self.empty = operations, show, watch, empty
 
 
 class Body:
@@ -44,10 +45,13 @@ class Body:
 
 
 def view(
-    *operations: Operation[Any, Any], watch: bool = False
+    *operations: Operation[Any, Any], watch: bool = False, empty: str = ""
 ) -> Callable[[Callable[[Call, ResultT], None]], View[ResultT]]:
-    """Declare how the result of operations is printed for people; of a list, its items."""
-    return lambda show: View(operations, show, watch)
+    """Declare how the result of operations is printed for people; of a list, its items.
+
+    ``watch`` adds the option ``--watch``; ``empty`` is printed for a list without items.
+    """
+    return lambda show: View(operations, show, watch, empty)
 
 
 def body(
@@ -123,11 +127,13 @@ def _print_list(
     shown: View[Any] | None,
     limit: int | None,
 ) -> None:
-    items = call.pages(operation, request, limit)
+    items = call.items_of(operation, request, limit)
     if call.json:
         as_json({"items": items})
-    elif shown is None or not items:
-        print_items(items, f"No {operation.http.tag}.")
+    elif not items:
+        echo((shown and shown.empty) or f"No {_plural(operation)}.")
+    elif shown is None:
+        print_items(items)
     else:
         shown.show(call, items)
 
@@ -138,7 +144,12 @@ def _default_limit(operation: Operation[Any, Any]) -> int | None:
 
 
 def _is_list(operation: Operation[Any, Any]) -> bool:
-    return issubclass(operation.request_type, PageRequest)
+    return get_origin(operation.result_type) is Page
+
+
+def _plural(operation: Operation[Any, Any]) -> str:
+    """Return what a list is of: the end of its path."""
+    return operation.http.paths[0].path.rpartition("/")[2]
 
 
 def _help(operation: Operation[Any, Any]) -> str:

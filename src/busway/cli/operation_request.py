@@ -21,7 +21,7 @@ def http_request(operation: Operation[Any, Any], request: msgspec.Struct) -> Ask
     path = found.path.path
     for field in found.in_path:
         value = str(getattr(request, field.name))
-        path = path.replace(f"{{{field.word}}}", segment(_noun(found.path.path), value))
+        path = path.replace(f"{{{field.word}}}", segment(_noun(found.path.path, field.word), value))
     query = {field.word: getattr(request, field.name) for field in found.in_query}
     body = {field.word: getattr(request, field.name) for field in found.in_body}
     return Ask(
@@ -33,13 +33,13 @@ def http_request(operation: Operation[Any, Any], request: msgspec.Struct) -> Ask
     )
 
 
-def _noun(path: str) -> str:
-    """Return what a path is about.
+def _noun(path: str, word: str) -> str:
+    """Return what a parameter of a path names.
 
-    >>> _noun("/flows/{name}/pause")
-    'flow'
+    >>> _noun("/flows/{name}/windows/{id}", "id")
+    'window'
     """
-    return path.split("/")[1].removesuffix("s")
+    return path.partition(f"/{{{word}}}")[0].rpartition("/")[2].removesuffix("s")
 
 
 def _text(value: Any) -> str | list[str]:

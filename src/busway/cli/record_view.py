@@ -11,11 +11,8 @@ import msgspec
 from busway.cli.show import as_table, echo
 
 
-def print_items(items: Sequence[Any], empty: str) -> None:
-    """Print records as a table, one in a row; ``empty`` if there are none."""
-    if not items:
-        echo(empty)
-        return
+def print_items(items: Sequence[Any]) -> None:
+    """Print records as a table, one in a row."""
     names = items[0].__struct_fields__
     as_table(
         [heading(name) for name in names],

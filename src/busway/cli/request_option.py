@@ -111,6 +111,7 @@ def _option(field: RequestField) -> tuple[Any, Any]:
     use, kind = field.use, _kind(field)
     shown: dict[str, Any] = {"help": _help(field), "metavar": use.metavar}
     if use.positional:
+        shown["metavar"] = use.metavar or field.word.upper()
         default = REQUIRED if field.is_required else None
         return Annotated[kind, typer.Argument(**shown)], default
     described = typer.Option(*_words(field), min=field.meta.ge, max=field.meta.le, **shown)

@@ -59,11 +59,11 @@ def test_a_pause_holds_over_a_restart_and_is_lifted_without_a_server(folder: Pat
 def test_throttle_drain_and_windows_with_a_server(folder: Path) -> None:
     with running("shop.py", cwd=folder) as server:
         ended = steer(folder, "throttle", "orders", "--rate", "5/s", "--concurrency", "4")
-        held = "orders is running\norders is held to rate 5/s and concurrency 4, by "
+        held = "orders is running\norders is limited to rate 5/s and concurrency 4, by "
         assert ended.out.startswith(held)
         steer(folder, "throttle", "orders", "--off")
         ended = steer(folder, "throttle", "orders", "--rate", "5/s")
-        assert ended.out.startswith("orders is running\norders is held to rate 5/s, by ")
+        assert ended.out.startswith("orders is running\norders is limited to rate 5/s, by ")
         found = steer(folder, "throttle", "orders", "--off", "--json").json()
         assert found["controls"]["throttle"] is None
         server.post(*({"id": str(n)} for n in range(10)))
@@ -80,7 +80,7 @@ def test_throttle_drain_and_windows_with_a_server(folder: Path) -> None:
         assert lines[0].split() == ["id", "of", "begins", "lasts", "zone", "next"]
         assert lines[1].startswith(f"{listed['id']}  flow  0 2 * * SUN  2h     Asia/Tokyo  ")
         steer(folder, "window", "remove", "orders", listed["id"])
-        assert steer(folder, "window", "list", "orders").out == "orders has no windows.\n"
+        assert steer(folder, "window", "list", "orders").out == "No windows.\n"
 
 
 def test_a_throttle_is_shown_with_its_owner_and_since_when(folder: Path) -> None:

@@ -1,0 +1,9 @@
+"""``busway drain`` for people."""
+
+from __future__ import annotations
+
+from busway.cli.command.steering import print_steered
+from busway.cli.operation_command import view
+from busway.control.operation.drain import drain
+
+VIEW = view(drain)(print_steered)

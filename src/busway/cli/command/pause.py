@@ -1,0 +1,9 @@
+"""``busway pause`` for people."""
+
+from __future__ import annotations
+
+from busway.cli.command.steering import print_steered
+from busway.cli.operation_command import view
+from busway.control.operation.pause import pause
+
+VIEW = view(pause)(print_steered)

@@ -1,0 +1,23 @@
+"""``busway resume``."""
+
+from __future__ import annotations
+
+from busway.control.operation import OperationContext, operation
+from busway.control.operation.steering import STEERED, SteerRequest, carry_out, steering_http
+from busway.control.steer import operation as steer
+from busway.control.steer.view import Steered
+
+
+@operation(
+    steering_http("POST", "resume"),
+    command="resume",
+    summary="Resume",
+    request=SteerRequest(name="orders"),
+    result=STEERED,
+)
+async def resume(context: OperationContext, request: SteerRequest) -> Steered:
+    """End a pause or a drain, and call a destination at once that is down, or that answered 410.
+
+    Maintenance windows still hold: `busway window skip orders` skips one.
+    """
+    return await carry_out(steer.resume, context, request)
