@@ -20,20 +20,23 @@ import httpx
 import structlog
 from process import HERE, TOKEN, load, started
 
-from busway.control.control import Control
-from busway.control.dead.job import Spec, begin_job
-from busway.control.dead.letter import causes
-from busway.control.dead.selection import Selection, select
+from busway.control.context import ControlContext
+from busway.control.dead_letter.dead_letter import root_causes
+from busway.control.dead_letter.job import DeadLetterJobSpec, begin_dead_letter_job
+from busway.control.dead_letter.selection import (
+    DeadLetterSelection,
+    select_dead_letters,
+)
 from busway.control.job import job
 from busway.delivery.fingerprint import fingerprint
 from busway.engine.sqlite import open_stores
 from busway.engine.sqlite.database import connect
-from busway.lane import Counts, Settlement, State, Trouble
+from busway.lane import Counts, FailedEvent, FailedEventState, Settlement
 from busway.outcome import Failure
-from busway.ports import Draft, Ledger, Stores
+from busway.ports import Ledger, NewBatch, Stores
+from busway.runtime.dead_letter_job import DeadLetterJobRunner
 from busway.runtime.loop import Loop
-from busway.runtime.process.interpreter import tune
-from busway.runtime.redrive import Redriver
+from busway.runtime.process.interpreter import tune_interpreter
 from busway.settings import Settings
 
 LETTERS = int(os.environ.get("BUSWAY_BENCH_LETTERS", "1000000"))
@@ -48,7 +51,7 @@ WINDOW_S = 2
 ROUNDS = 3
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 FLOW = "letters"
-BARE = """UPDATE trouble SET state = ?, attempts = ?, due = ?
+BARE = """UPDATE failed_event SET state = ?, attempts = ?, due = ?
 WHERE flow = ? AND partition = ? AND "offset" = ?"""
 RATE = os.environ.get("BUSWAY_BENCH_REDRIVE_RATE", "1000/s")
 OPERATORS: dict[str, dict[str, bool]] = {
@@ -81,12 +84,12 @@ def raw(number: int) -> bytes:
     ) % (number, number, number, number % 9973, 101 + number % 1000)
 
 
-def trouble(partition: int, offset: int) -> Trouble:
+def trouble(partition: int, offset: int) -> FailedEvent:
     """Return a dead letter, or a parked event that is not due for long."""
     number = offset * PARTITIONS + partition
     failure, cause = _CAUSES[number % 7 % len(_CAUSES)]
-    state: State = "parked" if offset % PARKED_EVERY == 0 else "dead"
-    return Trouble(
+    state: FailedEventState = "parked" if offset % PARKED_EVERY == 0 else "dead"
+    return FailedEvent(
         FLOW,
         partition,
         offset,
@@ -118,7 +121,7 @@ async def fill(data: Path) -> None:
 
 async def _settle(stores: Stores, partition: int, offsets: range) -> None:
     made = tuple(trouble(partition, offset) for offset in offsets)
-    await stores.log.append([Draft(partition, [one.event for one in made])], datetime.now(UTC))
+    await stores.log.append([NewBatch(partition, [one.event for one in made])], datetime.now(UTC))
     parked = sum(one.state == "parked" for one in made)
     counts = Counts(parked=parked, dead=len(made) - parked)
     place = (FLOW, partition, offsets.start, offsets.stop)
@@ -136,15 +139,17 @@ async def _ms(work: Callable[[], Awaitable[Any]]) -> float:
 
 async def looked(ledger: Ledger) -> tuple[float, float]:
     """Return the ms of a first page, and of grouping all by root cause."""
-    page = await _ms(lambda: select(ledger, Selection(), limit=100))
-    return page, await _ms(lambda: causes(ledger, Selection()))
+    page = await _ms(lambda: select_dead_letters(ledger, DeadLetterSelection(), limit=100))
+    return page, await _ms(lambda: root_causes(ledger, DeadLetterSelection()))
 
 
 async def redriven(stores: Stores) -> tuple[float, float]:
     """Return the letters a second of a redrive at full speed, and the loop's longest stop in ms."""
-    control = Control(log=stores.log, ledger=stores.ledger)
-    begun = await begin_job(control, "redrive", Spec(selection=Selection()), "bench")
-    loop = Loop("redrive", Redriver(control).turn)
+    control = ControlContext(log=stores.log, ledger=stores.ledger)
+    begun = await begin_dead_letter_job(
+        control, "redrive", DeadLetterJobSpec(selection=DeadLetterSelection()), "bench"
+    )
+    loop = Loop("redrive", DeadLetterJobRunner(control).turn)
     lags: list[float] = []
     watching = asyncio.create_task(_watch(lags))
     began = time.perf_counter()
@@ -172,7 +177,9 @@ def bare(data: Path) -> float:
     """Return the letters a second of the least there is to do: an UPDATE each, a commit a page."""
     connection = connect(data / "ledger.db")
     connection.pragma("wal_autocheckpoint", 1000)
-    wanted = "SELECT flow, partition, \"offset\" FROM trouble WHERE state = 'dead' LIMIT 100000"
+    wanted = (
+        "SELECT flow, partition, \"offset\" FROM failed_event WHERE state = 'dead' LIMIT 100000"
+    )
     places = connection.execute(wanted).fetchall()
     began = time.perf_counter()
     for first in range(0, len(places), PAGE):
@@ -314,7 +321,7 @@ async def _alone(data: Path) -> tuple[float, float, float, float]:
 
 def run() -> list[dict[str, Any]]:
     """Return the rows of this budget."""
-    tune()
+    tune_interpreter()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

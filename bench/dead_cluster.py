@@ -14,21 +14,21 @@ import uvloop
 from dead import AT, FLOW, PAGE, looked, trouble
 from engine import ENGINES, Engine, chosen
 
-from busway.control.control import Control
-from busway.control.dead.job import Spec, begin_job
-from busway.control.dead.selection import Selection
+from busway.control.context import ControlContext
+from busway.control.dead_letter.job import DeadLetterJobSpec, begin_dead_letter_job
+from busway.control.dead_letter.selection import DeadLetterSelection
 from busway.control.job import job
-from busway.engine.choose import open_stores
+from busway.engine.registry import open_stores
 from busway.lane import Counts, Settlement
-from busway.ports import Draft, Stores
+from busway.ports import NewBatch, Stores
+from busway.runtime.dead_letter_job import DeadLetterJobRunner
 from busway.runtime.loop import Loop
-from busway.runtime.process.interpreter import tune
-from busway.runtime.redrive import Redriver
+from busway.runtime.process.interpreter import tune_interpreter
 
 LETTERS = 100_000
 PARTITIONS = 4
 BATCH = 5_000
-BARE = """UPDATE trouble SET state = 'parked', attempts = 0, due = now()
+BARE = """UPDATE failed_event SET state = 'parked', attempts = 0, due = now()
 WHERE flow = $1 AND partition = $2 AND "offset" = $3"""
 
 
@@ -38,7 +38,7 @@ async def fill(stores: Stores) -> None:
         await stores.ledger.open_lane(FLOW, partition, 0)
         for start in range(0, LETTERS // PARTITIONS, BATCH):
             made = tuple(trouble(partition, n) for n in range(start, start + BATCH))
-            draft = Draft(partition, [one.event for one in made])
+            draft = NewBatch(partition, [one.event for one in made])
             await stores.log.append([draft], datetime.now(UTC))
             parked = sum(one.state == "parked" for one in made)
             counts = Counts(parked=parked, dead=len(made) - parked)
@@ -48,9 +48,11 @@ async def fill(stores: Stores) -> None:
 
 async def redriven(stores: Stores) -> float:
     """Return the letters a second of a redrive at full speed."""
-    control = Control(log=stores.log, ledger=stores.ledger)
-    begun = await begin_job(control, "redrive", Spec(selection=Selection()), "bench")
-    loop = Loop("redrive", Redriver(control).turn)
+    control = ControlContext(log=stores.log, ledger=stores.ledger)
+    begun = await begin_dead_letter_job(
+        control, "redrive", DeadLetterJobSpec(selection=DeadLetterSelection()), "bench"
+    )
+    loop = Loop("redrive", DeadLetterJobRunner(control).turn)
     began = time.perf_counter()
     loop.start()
     while (found := await job(stores.ledger, begun.id)).state == "running":  # noqa: ASYNC110 - it is asked
@@ -65,7 +67,9 @@ async def bare(dsn: str) -> float:
     """Return the letters a second of the least there is to do: an UPDATE each, a commit a page."""
     connection = await asyncpg.connect(dsn, server_settings={"search_path": "busway"})
     try:
-        wanted = "SELECT flow, partition, \"offset\" FROM trouble WHERE state = 'dead' LIMIT 20000"
+        wanted = (
+            "SELECT flow, partition, \"offset\" FROM failed_event WHERE state = 'dead' LIMIT 20000"
+        )
         places = [tuple(row) for row in await connection.fetch(wanted)]
         began = time.perf_counter()
         for first in range(0, len(places), PAGE):
@@ -105,7 +109,7 @@ def _limit(what: str, measured: float) -> dict[str, Any]:
 
 def run(engine: Engine) -> list[dict[str, Any]]:
     """Return the rows of the ledger's troubles."""
-    tune()
+    tune_interpreter()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     return uvloop.run(_run(engine))
 

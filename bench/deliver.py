@@ -11,15 +11,15 @@ import uvloop
 from engine import ENGINES, Engine, chosen
 
 from busway import App, Event
-from busway.bus.follow import Follow
+from busway.bus.reader import SharedReader
 from busway.clock import SystemClock
-from busway.engine.choose import open_stores
+from busway.engine.registry import open_stores
 from busway.flow import compile_app
-from busway.ports import Draft
+from busway.ports import NewBatch
 from busway.rule import RuleIndex
-from busway.runtime.lane.portion import cut
-from busway.runtime.lane.produce import produce
-from busway.runtime.process.interpreter import tune
+from busway.runtime.lane.batch import cut_batch
+from busway.runtime.lane.transform import transform
+from busway.runtime.process.interpreter import tune_interpreter
 from busway.sinks import console
 from busway.testing import memory_stores
 
@@ -77,16 +77,16 @@ def _flow() -> Any:
 
 async def _measured(raws: list[bytes]) -> Callable[[], Any]:
     stores = memory_stores(1)
-    await stores.log.append([Draft(0, raws)], SystemClock().now())
+    await stores.log.append([NewBatch(0, raws)], SystemClock().now())
     flow = _flow()
     index = RuleIndex([flow.pattern], checked=True)
     encode = msgspec.json.Encoder().encode
 
     async def once() -> None:
-        follow = Follow(stores.log, index)
-        portion = cut(await follow.read(0, 0, 1 << 30), 0, 0, EVENTS)
+        follow = SharedReader(stores.log, index)
+        portion = cut_batch(await follow.read(0, 0, 1 << 30), 0, 0, EVENTS)
         assert portion is not None
-        items, failed = await produce(flow, portion.wanted, str)
+        items, failed = await transform(flow, portion.wanted, str)
         lines = [encode(result) for item in items for result in item.results]
         assert len(lines) == EVENTS
         assert not failed
@@ -101,17 +101,17 @@ async def _cold(engine: Engine) -> float:
     for first in range(0, BACKLOG, EVENTS):
         raws = [order(number) for number in range(first, first + EVENTS)]
         for at in range(0, EVENTS, A_DRAFT):
-            await stores.log.append([Draft(0, raws[at : at + A_DRAFT])], SystemClock().now())
+            await stores.log.append([NewBatch(0, raws[at : at + A_DRAFT])], SystemClock().now())
     await stores.close()
     stores = await open_stores(settings)
     flow = _flow()
-    follow = Follow(stores.log, RuleIndex([flow.pattern], checked=True))
+    follow = SharedReader(stores.log, RuleIndex([flow.pattern], checked=True))
     encode = msgspec.json.Encoder().encode
     began, offset = time.perf_counter(), 0
     while offset < BACKLOG:
-        portion = cut(await follow.read(0, offset, 1 << 20), 0, offset, EVENTS)
+        portion = cut_batch(await follow.read(0, offset, 1 << 20), 0, offset, EVENTS)
         assert portion is not None
-        items, failed = await produce(flow, portion.wanted, str)
+        items, failed = await transform(flow, portion.wanted, str)
         lines = [encode(result) for item in items for result in item.results]
         assert not failed
         offset += len(lines)
@@ -157,7 +157,7 @@ async def _run() -> list[dict[str, Any]]:
 
 def run(engine: Engine) -> list[dict[str, Any]]:
     """Return the row of this budget."""
-    tune()
+    tune_interpreter()
     return uvloop.run(_on_cluster(engine) if engine.pids() else _run())
 
 

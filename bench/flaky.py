@@ -24,7 +24,7 @@ import structlog
 from busway import App
 from busway.app import Node
 from busway.control.flow.status import flow_statuses
-from busway.engine.choose import open_stores
+from busway.engine.registry import open_stores
 from busway.flow import compile_app
 from busway.settings import Settings
 from busway.sinks import http

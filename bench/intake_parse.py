@@ -10,7 +10,7 @@ from collections.abc import Callable
 import msgspec
 
 from busway.event import Envelope
-from busway.source.http.parcel import Parcel, read_lines
+from busway.source.http.decode import DecodedBatch, decode_ndjson
 
 EVENTS = 1000
 ROUNDS = 7
@@ -50,8 +50,8 @@ def run() -> list[dict[str, float | str]]:
     rows: list[dict[str, float | str]] = []
     bodies = {"plain": orders(), "one unknown extension": orders('"tenant":"north",')}
     for name, body in bodies.items():
-        assert isinstance(read_lines(body, len(body)), Parcel)
-        took = us_per_event(lambda body=body: read_lines(body, len(body)))  # type: ignore[misc]
+        assert isinstance(decode_ndjson(body, len(body)), DecodedBatch)
+        took = us_per_event(lambda body=body: decode_ndjson(body, len(body)))  # type: ignore[misc]
         floor = us_per_event(lambda body=body: decode_any(body))  # type: ignore[misc]
         envelope = us_per_event(lambda body=body: decode_envelope(body))  # type: ignore[misc]
         rows.append(

@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import psutil
 import uvloop
 
-from busway.engine.jetstream import JetStreamLog, Place
-from busway.ports import Draft
+from busway.engine.jetstream import JetStreamAddress, JetStreamLog
+from busway.ports import NewBatch
 from nats_cluster import NatsCluster, nats_cluster
 
 SECONDS = 6.0
@@ -60,7 +60,7 @@ def _busy(cluster: NatsCluster) -> float:
     return sum(one.user + one.system for one in times)
 
 
-async def append(log: JetStreamLog, drafts: list[Draft], seconds: float) -> int:
+async def append(log: JetStreamLog, drafts: list[NewBatch], seconds: float) -> int:
     """Append for some seconds; return how often."""
     count = 0
     until = time.perf_counter() + seconds
@@ -79,8 +79,10 @@ async def read(log: JetStreamLog, partition: int) -> int:
     return end - start
 
 
-async def measured(cluster: NatsCluster, place: Place, batch: int, partitions: int) -> str:
-    drafts = [Draft(p, [order(n) for n in range(batch)]) for p in range(partitions)]
+async def measured(
+    cluster: NatsCluster, place: JetStreamAddress, batch: int, partitions: int
+) -> str:
+    drafts = [NewBatch(p, [order(n) for n in range(batch)]) for p in range(partitions)]
     log = await JetStreamLog.open(place, partitions)
     await append(log, drafts, WARM_S)
     with taken(cluster) as wrote:
@@ -121,7 +123,9 @@ def main() -> None:
             for partitions in given.partitions:
                 sync = "lazy" if given.lazy else "always"
                 options = {"sync": sync, "compress": str(not given.plain).lower()}
-                place = Place.of(cluster.address(f"bench{batch}x{partitions}", **options))
+                place = JetStreamAddress.of(
+                    cluster.address(f"bench{batch}x{partitions}", **options)
+                )
                 print(uvloop.run(measured(cluster, place, batch, partitions)), flush=True)
 
 

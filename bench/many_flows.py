@@ -16,11 +16,11 @@ from engine import ENGINES, Engine, chosen
 from busway import App, Event
 from busway.app import Node
 from busway.clock import SystemClock
-from busway.engine.choose import open_stores
+from busway.engine.registry import open_stores
 from busway.flow import compile_app
 from busway.outcome import DELIVERED, Outcome
-from busway.ports import Destination, Draft, Load, Stores, Supplies
-from busway.runtime.process.interpreter import tune
+from busway.ports import Destination, Load, NewBatch, SinkContext, Stores
+from busway.runtime.process.interpreter import tune_interpreter
 from busway.telemetry import configure_log
 
 FLOWS = 200
@@ -40,7 +40,7 @@ class Void(msgspec.Struct, frozen=True):
     def name(self) -> str:
         return f"void {self.number}"
 
-    async def open(self, supplies: Supplies) -> Destination:
+    async def open(self, supplies: SinkContext) -> Destination:
         return _Void()
 
 
@@ -86,7 +86,7 @@ async def _settled(stores: Stores, count: int, end: int) -> int:
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-async def _once(engine: Engine, flows: int, drafts: list[list[Draft]]) -> tuple[float, int]:
+async def _once(engine: Engine, flows: int, drafts: list[list[NewBatch]]) -> tuple[float, int]:
     settings = engine.fresh().settings(PARTITIONS)
     stores = await open_stores(settings)
     for one in drafts:
@@ -101,12 +101,14 @@ async def _once(engine: Engine, flows: int, drafts: list[list[Draft]]) -> tuple[
         await node.stop()
 
 
-def _drafts() -> list[list[Draft]]:
+def _drafts() -> list[list[NewBatch]]:
     raws = [order(number) for number in range(EVENTS)]
     share = EVENTS // PARTITIONS
     return [
         [
-            Draft(partition, raws[partition * share + first : partition * share + first + A_DRAFT])
+            NewBatch(
+                partition, raws[partition * share + first : partition * share + first + A_DRAFT]
+            )
             for partition in range(PARTITIONS)
         ]
         for first in range(0, share, A_DRAFT)
@@ -136,7 +138,7 @@ async def _run(engine: Engine) -> list[dict[str, Any]]:
 
 def run(engine: Engine) -> list[dict[str, Any]]:
     """Return the row of this budget."""
-    tune()
+    tune_interpreter()
     configure_log("json", "warning", sys.stderr)
     return uvloop.run(_run(engine))
 

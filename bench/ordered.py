@@ -15,10 +15,10 @@ from many_flows import Void
 from busway import App, Backoff, Event
 from busway.app import Node
 from busway.clock import SystemClock
-from busway.engine.choose import open_stores
+from busway.engine.registry import open_stores
 from busway.flow import compile_app
-from busway.ports import Draft, Stores
-from busway.runtime.process.interpreter import tune
+from busway.ports import NewBatch, Stores
+from busway.runtime.process.interpreter import tune_interpreter
 from busway.telemetry import configure_log
 
 EVENTS = 100_000
@@ -79,7 +79,7 @@ async def _once(engine: Engine, ordered: bool, failing: bool) -> float:
     for first in range(0, share, A_DRAFT):
         numbers = range(first * PARTITIONS, (first + A_DRAFT) * PARTITIONS)
         drafts = [
-            Draft(partition, [_raw(n) for n in numbers if n % PARTITIONS == partition])
+            NewBatch(partition, [_raw(n) for n in numbers if n % PARTITIONS == partition])
             for partition in range(PARTITIONS)
         ]
         await stores.log.append(drafts, SystemClock().now())
@@ -115,7 +115,7 @@ async def _run(engine: Engine) -> list[dict[str, Any]]:
 def run(engine: Engine) -> list[dict[str, Any]]:
     """Return the rows of the table."""
     configure_log("text", "error")
-    tune()
+    tune_interpreter()
     return uvloop.run(_run(engine))
 
 

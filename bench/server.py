@@ -11,11 +11,11 @@ from typing import Any
 
 import uvloop
 
-from busway.bus.append import Appender
+from busway.bus.group_commit import Appender
 from busway.clock import SystemClock
 from busway.engine.sqlite import open_stores
-from busway.ports import Addressed, Appended, Intake
-from busway.runtime.process.interpreter import tune
+from busway.ports import AppendEnvelope, AppendReceipt, Intake
+from busway.runtime.process.interpreter import tune_interpreter
 from busway.settings import Settings
 from busway.source.http import IntakeConfig, IntakeServer
 from busway.source.mount import EventsOnly, mounted
@@ -27,10 +27,10 @@ class Nowhere:
     """Takes events and keeps none: the floor."""
 
     def append(
-        self, raws: Sequence[bytes], envelopes: Sequence[Addressed]
-    ) -> asyncio.Future[Appended]:
-        future: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
-        future.set_result(Appended(len(raws), 0))
+        self, raws: Sequence[bytes], envelopes: Sequence[AppendEnvelope]
+    ) -> asyncio.Future[AppendReceipt]:
+        future: asyncio.Future[AppendReceipt] = asyncio.get_running_loop().create_future()
+        future.set_result(AppendReceipt(len(raws), 0))
         return future
 
 
@@ -67,7 +67,7 @@ def main() -> None:
     options: Any = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     options.add_argument("--data", type=Path, help="the data directory; without one, no storing")
     given = options.parse_args()
-    tune()
+    tune_interpreter()
     uvloop.run(serve_sqlite(given.data) if given.data else serve(Nowhere()))
 
 

@@ -10,7 +10,7 @@ import httpx
 
 from busway.api.access import Access
 from busway.api.app import create
-from busway.control.control import Control
+from busway.control.context import ControlContext
 from delivery_node import DEADLINE_S, Running
 from proof import PROOF
 
@@ -28,7 +28,9 @@ async def api_of(running: Running) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @asynccontextmanager
-async def api_on(control: Control, access: Access = OPEN) -> AsyncIterator[httpx.AsyncClient]:
+async def api_on(
+    control: ControlContext, access: Access = OPEN
+) -> AsyncIterator[httpx.AsyncClient]:
     """Talk to the API in this process, on a Control without a node; paths as above."""
     transport = httpx.ASGITransport(cast(Any, create(lambda: control, access)))
     base = f"http://127.0.0.1{PREFIX}"

@@ -102,7 +102,9 @@ class Cluster:
 
     async def holders(self, flow: str) -> dict[int, int | None]:
         """Return the process that has each lane of a flow."""
-        kept = await self.rows("SELECT name, value FROM busway.kept WHERE name LIKE 'worker/%'")
+        kept = await self.rows(
+            "SELECT name, value FROM busway.named_value WHERE name LIKE 'worker/%'"
+        )
         pids = {
             name.removeprefix("worker/"): msgspec.json.decode(value, type=WorkerRecord).pid
             for name, value in kept

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from busway.delivery.fingerprint import fingerprint
-from busway.lane import Counts, Settlement, State, Trouble
+from busway.lane import Counts, FailedEvent, FailedEventState, Settlement
 from busway.outcome import Failure
 from busway.ports import Ledger
 
@@ -23,11 +23,13 @@ def event(number: int, **more: Any) -> bytes:
     return json.dumps(found | {"data": {"n": number}} | more).encode()
 
 
-def letter(offset: int, *, key: str | None = None, error: str = "KeyError", **more: Any) -> Trouble:
+def letter(
+    offset: int, *, key: str | None = None, error: str = "KeyError", **more: Any
+) -> FailedEvent:
     """Return a dead letter of partition 0 of the flow; ``key`` is that of an ordered flow."""
     failure = Failure(3, AT, "step", error, f"no {offset}")
     raw = event(offset) if key is None else event(offset, partitionkey=key)
-    found = Trouble(
+    found = FailedEvent(
         flow=FLOW,
         partition=0,
         offset=offset,
@@ -45,12 +47,12 @@ def letter(offset: int, *, key: str | None = None, error: str = "KeyError", **mo
     return msgspec.structs.replace(found, **more)
 
 
-def parked(offset: int, key: str | None = None, due: datetime | None = AT) -> Trouble:
+def parked(offset: int, key: str | None = None, due: datetime | None = AT) -> FailedEvent:
     """Return a parked event."""
     return letter(offset, key=key, state="parked", due=due, attempts=1)
 
 
-async def filled(ledger: Ledger, *letters: Trouble) -> None:
+async def filled(ledger: Ledger, *letters: FailedEvent) -> None:
     """Settle lanes whose events all are troubles, their offsets from 0 on."""
     flows = sorted({one.flow for one in letters})
     for flow in flows:
@@ -61,5 +63,5 @@ async def filled(ledger: Ledger, *letters: Trouble) -> None:
         assert all(await ledger.settle([settlement]))
 
 
-def _count(letters: tuple[Trouble, ...], state: State) -> int:
+def _count(letters: tuple[FailedEvent, ...], state: FailedEventState) -> int:
     return sum(one.state == state for one in letters)

@@ -16,12 +16,12 @@ import msgspec
 
 from busway.app import Node
 from busway.clock import Clock, SystemClock
-from busway.control.check import check
+from busway.control.conservation_check import check_conservation
 from busway.control.flow.status import FlowStatus, flow_statuses
 from busway.delivery.backoff import Backoff
 from busway.engine.sqlite import open_stores
 from busway.flow import App, compile_app
-from busway.lane import Query, Trouble
+from busway.lane import FailedEvent, FailedEventQuery
 from busway.ports import Stores
 from busway.settings import Settings
 from proof import PROOF, TOKEN
@@ -105,12 +105,12 @@ class Running:
             raise AssertionError(f"wanted {wanted}, but it is {seen}") from None
         return seen[0]
 
-    async def troubles(self, flow: str, **query: Any) -> Sequence[Trouble]:
-        return await self.stores.ledger.troubles(Query(flow=flow, **query))
+    async def troubles(self, flow: str, **query: Any) -> Sequence[FailedEvent]:
+        return await self.stores.ledger.failed_events(FailedEventQuery(flow=flow, **query))
 
     async def check(self) -> None:
         """Check that every event is in exactly one place."""
-        assert await check(self.stores.log, self.stores.ledger) == []
+        assert await check_conservation(self.stores.log, self.stores.ledger) == []
 
 
 @asynccontextmanager

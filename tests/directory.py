@@ -7,10 +7,18 @@ from pathlib import Path
 
 import msgspec
 
-from busway.engine.choose import open_stores
-from busway.lane import Audit, Change, Counts, Query, Settlement, Trouble, Verdict
+from busway.engine.registry import open_stores
+from busway.lane import (
+    AuditRecord,
+    Counts,
+    FailedEvent,
+    FailedEventQuery,
+    Resolution,
+    Settlement,
+    ValueChange,
+)
 from busway.outcome import Failure
-from busway.ports import Batch, Draft, Ledger, Log, Stores
+from busway.ports import Ledger, Log, LogBatch, NewBatch, Stores
 from busway.settings import Settings
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
@@ -54,7 +62,7 @@ async def append(log: Log, events: int, *, each: int = 10, first: int = 0) -> No
     """Append events to each partition, a batch a second."""
     for start in range(first, first + events, each):
         numbers = range(start, min(start + each, first + events))
-        drafts = [Draft(p, [_event(p, n) for n in numbers]) for p in range(PARTITIONS)]
+        drafts = [NewBatch(p, [_event(p, n) for n in numbers]) for p in range(PARTITIONS)]
         await log.append(drafts, AT + timedelta(seconds=start, microseconds=start))
 
 
@@ -74,31 +82,37 @@ async def settle(ledger: Ledger, partition: int, start: int, end: int, *, bad: i
 
 async def _note(ledger: Ledger) -> None:
     gone = _trouble(0, 0)
-    verdict = Verdict(FLOW, 0, 0, 1, gone.state, "discarded", AT, who="ann", reason="a test")
-    noted = Audit(AT, "ann", "discard", "dead/orders", msgspec.Raw(b'{"n":0}'), None, "a test")
-    assert await ledger.judge([verdict], [noted]) == [True]
-    await ledger.change(
-        [Change(f"flow/{n}", b'{"n":%d}' % n) for n in range(5)]
-        + [Change("worker/w", b"{}"), Change("duty/upkeep", b"w"), Change("hand/x/0", b"{}")],
-        [Audit(AT, "ann", "pause", "flow/orders", after=msgspec.Raw(b"true"))],
+    verdict = Resolution(FLOW, 0, 0, 1, gone.state, "discarded", AT, actor="ann", reason="a test")
+    noted = AuditRecord(
+        AT, "ann", "discard", "dead/orders", msgspec.Raw(b'{"n":0}'), None, "a test"
+    )
+    assert await ledger.resolve([verdict], [noted]) == [True]
+    await ledger.change_values(
+        [ValueChange(f"flow/{n}", b'{"n":%d}' % n) for n in range(5)]
+        + [
+            ValueChange("worker/w", b"{}"),
+            ValueChange("duty/maintenance", b"w"),
+            ValueChange("in-flight/x/0", b"{}"),
+        ],
+        [AuditRecord(AT, "ann", "pause", "flow/orders", after=msgspec.Raw(b"true"))],
     )
 
 
 async def everything(stores: Stores) -> dict[str, object]:
     """Return all that two stores hold, as it is read, but for what is kept about a move."""
     log, ledger = stores.log, stores.ledger
-    kept = await ledger.get("")
-    audits = [one for one in await ledger.audits(limit=1_000) if one.action != "move"]
+    kept = await ledger.get_values("")
+    audits = [one for one in await ledger.audit_records(limit=1_000) if one.action != "move"]
     return {
         "identity": log.identity,
         "bounds": [await log.bounds(p) for p in range(log.partitions)],
         "batches": [await _batches(log, p) for p in range(log.partitions)],
         "lanes": [msgspec.structs.replace(one, worker=None) for one in await ledger.lanes()],
-        "troubles": await ledger.troubles(Query(limit=1_000_000)),
-        "settled": await ledger.settled(FLOW),
-        "resolved": await ledger.resolved("0-0"),
+        "failed_events": await ledger.failed_events(FailedEventQuery(limit=1_000_000)),
+        "settled_ranges": await ledger.settled_ranges(FLOW),
+        "resolved_events": await ledger.resolved_events("0-0"),
         "values": {name: value for name, value in kept.items() if name.startswith("flow/")},
-        "audits": audits,
+        "audit_records": audits,
     }
 
 
@@ -114,8 +128,8 @@ async def held_by(settings: Settings) -> dict[str, object]:
         return await everything(stores)
 
 
-async def _batches(log: Log, partition: int) -> list[Batch]:
-    found: list[Batch] = []
+async def _batches(log: Log, partition: int) -> list[LogBatch]:
+    found: list[LogBatch] = []
     offset, end = await log.bounds(partition)
     while offset < end:
         read = await log.read(partition, offset, 1 << 20)
@@ -128,10 +142,10 @@ def _event(partition: int, n: int) -> bytes:
     return b'{"id":"%d-%d","source":"/s","type":"t","data":{"n":%d}}' % (partition, n, n)
 
 
-def _trouble(partition: int, n: int) -> Trouble:
+def _trouble(partition: int, n: int) -> FailedEvent:
     state = "parked" if n % 2 else "dead"
     failure = Failure(1, AT, "step", "KeyError", f"no {n}", version="v1")
-    return Trouble(
+    return FailedEvent(
         FLOW,
         partition,
         n,
@@ -146,5 +160,5 @@ def _trouble(partition: int, n: int) -> Trouble:
         event_key=f"k{n}",
         error="KeyError",
         fingerprint="f",
-        begun_at=AT if n % 5 == 1 else None,
+        attempt_started_at=AT if n % 5 == 1 else None,
     )

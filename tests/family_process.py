@@ -43,7 +43,9 @@ class Family:
         return set(self._beating().values())
 
     def _beating(self) -> dict[str, int]:
-        kept = select(self.cwd / LEDGER, "SELECT name, value FROM kept WHERE name LIKE 'worker/%'")
+        kept = select(
+            self.cwd / LEDGER, "SELECT name, value FROM named_value WHERE name LIKE 'worker/%'"
+        )
         return {
             name.removeprefix("worker/"): msgspec.json.decode(value, type=WorkerRecord).pid
             for name, value in kept

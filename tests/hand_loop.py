@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from busway.testing import HandClock
+from busway.testing import ManualClock
 
 
 class HandLoop(asyncio.SelectorEventLoop):
@@ -14,13 +14,13 @@ class HandLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         super().__init__()
-        self.hand = HandClock()
+        self.hand = ManualClock()
 
     def time(self) -> float:
         return self.hand.monotonic()
 
 
-def by_hand(play: Callable[[HandClock], Coroutine[Any, Any, None]]) -> None:
+def by_hand(play: Callable[[ManualClock], Coroutine[Any, Any, None]]) -> None:
     """Run a test that turns the clock of its loop: nothing times out while the machine is slow."""
     loop = HandLoop()
     with asyncio.Runner(loop_factory=lambda: loop) as runner:

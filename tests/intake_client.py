@@ -11,23 +11,29 @@ from typing import Any
 import msgspec
 
 from busway.clock import Clock, SystemClock
-from busway.ports import Addressed, Appended
-from busway.source.http import IntakeConfig, IntakeServer, Limits, Observer, SourceRoute
-from busway.source.http.config import Unobserved
+from busway.ports import AppendEnvelope, AppendReceipt
+from busway.source.http import (
+    IntakeConfig,
+    IntakeLimits,
+    IntakeServer,
+    RequestObserver,
+    SourceRoute,
+)
+from busway.source.http.config import NullRequestObserver
 from busway.source.mount import EventsOnly, mounted
 
 PATIENCE_S = 60.0
 STRUCTURED = "application/cloudevents+json"
 BATCHED = "application/cloudevents-batch+json"
 NDJSON = "application/x-ndjson"
-SMALL = Limits(
+SMALL = IntakeLimits(
     max_body_bytes=4096,
     max_event_bytes=1024,
     max_in_flight_bytes=6000,
     max_in_flight_requests=8,
     max_head_bytes=2048,
 )
-HASTY = Limits(head_timeout_s=0.2, body_timeout_s=0.2, min_bytes_per_s=100_000)
+HASTY = IntakeLimits(head_timeout_s=0.2, body_timeout_s=0.2, min_bytes_per_s=100_000)
 IDLE_S = 0.4
 
 
@@ -39,17 +45,17 @@ class ListIntake:
 
     def __init__(self) -> None:
         self.raws: list[bytes] = []
-        self.envelopes: list[Addressed] = []
+        self.envelopes: list[AppendEnvelope] = []
         self.error: BaseException | None = None
         self.hold = False
         self.arrived = asyncio.Event()
         self._known: set[tuple[str, str]] = set()
-        self._held: list[tuple[asyncio.Future[Appended], Appended]] = []
+        self._held: list[tuple[asyncio.Future[AppendReceipt], AppendReceipt]] = []
 
     def append(
-        self, raws: Sequence[bytes], envelopes: Sequence[Addressed]
-    ) -> asyncio.Future[Appended]:
-        future: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
+        self, raws: Sequence[bytes], envelopes: Sequence[AppendEnvelope]
+    ) -> asyncio.Future[AppendReceipt]:
+        future: asyncio.Future[AppendReceipt] = asyncio.get_running_loop().create_future()
         self.arrived.set()
         if isinstance(self.error, asyncio.CancelledError):
             future.cancel()
@@ -65,7 +71,7 @@ class ListIntake:
                 self.raws.append(raw)
                 self.envelopes.append(envelope)
                 fresh += 1
-        self._held.append((future, Appended(accepted=fresh, duplicates=len(raws) - fresh)))
+        self._held.append((future, AppendReceipt(accepted=fresh, duplicates=len(raws) - fresh)))
         if not self.hold:
             self.release()
         return future
@@ -156,8 +162,8 @@ class Desk:
 
 @asynccontextmanager
 async def serving(
-    limits: Limits | None = None,
-    observer: Observer | None = None,
+    limits: IntakeLimits | None = None,
+    observer: RequestObserver | None = None,
     fallback: Callable[[], asyncio.Protocol] | None = None,
     clock: Clock | None = None,
     sources: Sequence[SourceRoute] | None = None,
@@ -165,15 +171,15 @@ async def serving(
     """Run an intake server on a free port, for CloudEvents unless it is given other sources."""
     intake = ListIntake()
     desks: list[Desk] = []
-    largest = (limits or Limits()).max_event_bytes
+    largest = (limits or IntakeLimits()).max_event_bytes
     config = IntakeConfig(
         intake=intake,
         port=0,
-        limits=limits or Limits(),
+        limits=limits or IntakeLimits(),
         sources=mounted(EventsOnly(), largest) if sources is None else sources,
         metrics=lambda: b"busway_up 1\n",
-        ready=lambda: desks[0].reason,
-        observer=observer or Unobserved(),
+        unready_reason=lambda: desks[0].reason,
+        observer=observer or NullRequestObserver(),
         fallback=fallback,
         clock=clock or SystemClock(),
     )

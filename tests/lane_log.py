@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from busway.delivery.share import DEAD_AFTER_S
+from busway.delivery.rebalance import DEAD_AFTER_S
 
-_TAKEN = "a lane was taken away"
+_TAKEN = "lane lost to another worker"
 
 
 def taken_away(log: str) -> list[dict[str, Any]]:

@@ -11,11 +11,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from msgspec import UNSET, Raw
 
-from busway.lane import Audit, Change, Counts, Lease, Query, Settlement, State, Trouble, Verdict
+from busway.lane import (
+    AuditRecord,
+    Counts,
+    FailedEvent,
+    FailedEventQuery,
+    FailedEventState,
+    LeaseRequest,
+    Resolution,
+    Settlement,
+    ValueChange,
+)
 from busway.outcome import Failure
-from busway.ports import Ledger, Maintained
+from busway.ports import Ledger, NeedsMaintenance
 from busway.testing import MemoryLedger
-from busway.testing.keeping_suite import conserved
+from busway.testing.ledger_record_suite import assert_conserved
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 FLOWS = ("f", "g")
@@ -34,7 +44,7 @@ lane_partitions = st.integers(0, 1)
 times = st.integers(0, 20).map(lambda minutes: START + timedelta(minutes=minutes))
 ends = st.lists(st.tuples(st.sampled_from(ENDS), st.sampled_from(KEYS)), max_size=5)
 queries = st.builds(
-    Query,
+    FailedEventQuery,
     state=st.sampled_from([None, "parked", "dead"]),
     flow=st.one_of(st.none(), flows),
     partition=st.one_of(st.none(), lane_partitions),
@@ -51,7 +61,7 @@ queries = st.builds(
 images = st.sampled_from([None, Raw(b"1"), Raw(b'{"a":"\xc3\xbc"}')])
 trails = st.lists(
     st.builds(
-        Audit,
+        AuditRecord,
         times,
         st.sampled_from(["ann", "bob"]),
         st.just("changed"),
@@ -63,7 +73,7 @@ trails = st.lists(
 )
 changes = st.lists(
     st.builds(
-        Change,
+        ValueChange,
         st.sampled_from(NAMES),
         st.sampled_from([None, b"", b"1", b"2"]),
         st.sampled_from([UNSET, UNSET, None, b"1", b"2"]),
@@ -73,16 +83,20 @@ changes = st.lists(
 )
 
 
-def exception(place: tuple[str, int, int], end: str, key: str | None, at: datetime) -> Trouble:
+def exception(place: tuple[str, int, int], end: str, key: str | None, at: datetime) -> FailedEvent:
     """Return a trouble at a place: dead, parked and due, or waiting where it has a key."""
     waits = end == "waits" and key is not None
-    state: State = "dead" if end == "dead" else "parked"
+    state: FailedEventState = "dead" if end == "dead" else "parked"
     cause = CAUSES[(place[2] + at.minute) % len(CAUSES)]
     failures = (Failure(1, at, "sink", cause, f"no {end}"),) if cause else ()
     due = None if waits or state == "dead" else at
-    trouble = Trouble(*place, b"{}", f"id-{place[2]}", state, at, 1, due, key, failures)
+    trouble = FailedEvent(*place, b"{}", f"id-{place[2]}", state, at, 1, due, key, failures)
     return msgspec.structs.replace(
-        trouble, event_key=key, error=cause, fingerprint=cause, begun_at=at if waits else None
+        trouble,
+        event_key=key,
+        error=cause,
+        fingerprint=cause,
+        attempt_started_at=at if waits else None,
     )
 
 
@@ -97,7 +111,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for flow in FLOWS:
             self.open_lane_of(flow, 0, 2)
             for each in self.both:  # so that there is an older epoch
-                self.runner.run(each.lease([Lease(flow, 0, 0, "w1")]))
+                self.runner.run(each.lease([LeaseRequest(flow, 0, 0, "w1")]))
             self.fail_some(flow)
 
     def fail_some(self, flow: str) -> None:
@@ -148,7 +162,7 @@ class LedgerMachine(RuleBasedStateMachine):
         ends: list[tuple[str, str | None]],
         version: str,
         at: datetime,
-        made: list[Change],
+        made: list[ValueChange],
         stale: int,
         times: int,
     ) -> None:
@@ -162,7 +176,7 @@ class LedgerMachine(RuleBasedStateMachine):
         )
         names = ["parked" if end == "waits" else end for end, _ in ends]
         counts = Counts(*(names.count(name) for name in Counts.__struct_fields__))
-        epochs = {(lane.flow, lane.partition): lane.epoch for lane in lanes}
+        epochs = {(lane.flow, lane.partition): lane.fencing_token for lane in lanes}
         epoch = max(epochs.get((flow, partition), 0) - stale, 0)
         settled = Settlement(
             flow, partition, start, start + len(ends), at, version, counts, troubles, epoch
@@ -191,17 +205,17 @@ class LedgerMachine(RuleBasedStateMachine):
         stale: int,
         at: datetime,
         who: str,
-        trail: list[Audit],
+        trail: list[AuditRecord],
         event: bytes | None,
-        made: list[Change],
+        made: list[ValueChange],
     ) -> None:
-        known = self.runner.run(self.model.troubles(Query(limit=1000)))
+        known = self.runner.run(self.model.failed_events(FailedEventQuery(limit=1000)))
         if not known:
             return
         old = known[pick % len(known)]
         place = (old.flow, old.partition, old.offset)
         new = msgspec.structs.replace(exception(place, end, old.key, at), attempts=attempts)
-        verdict = Verdict(
+        verdict = Resolution(
             *place,
             old.attempts + stale,
             old.state,
@@ -213,56 +227,60 @@ class LedgerMachine(RuleBasedStateMachine):
             event,
         )
         expected, found = (
-            self.runner.run(each.judge([verdict] * 2, trail, made)) for each in self.both
+            self.runner.run(each.resolve([verdict] * 2, trail, made)) for each in self.both
         )
         assert list(found) == list(expected)
 
     @rule(pick=st.integers(0, 50), attempts=st.integers(0, 3), waits=st.booleans(), at=times)
     def move(self, pick: int, attempts: int, waits: bool, at: datetime) -> None:
-        known = self.runner.run(self.model.troubles(Query(limit=1000)))
+        known = self.runner.run(self.model.failed_events(FailedEventQuery(limit=1000)))
         if not known:
             return
         old = known[pick % len(known)]
         due = None if waits and old.key is not None else at
-        new = msgspec.structs.replace(old, state="parked", attempts=attempts, due=due, begun_at=at)
+        new = msgspec.structs.replace(
+            old, state="parked", attempts=attempts, due=due, attempt_started_at=at
+        )
         place = (old.flow, old.partition, old.offset)
-        verdict = Verdict(*place, old.attempts, old.state, new, at)
-        expected, found = (self.runner.run(each.judge([verdict])) for each in self.both)
+        verdict = Resolution(*place, old.attempts, old.state, new, at)
+        expected, found = (self.runner.run(each.resolve([verdict])) for each in self.both)
         assert list(found) == list(expected) == [True]
 
     @rule(pick=st.integers(0, 50), at=times)
     def claim(self, pick: int, at: datetime) -> None:
-        known = self.runner.run(self.model.troubles(Query(limit=1000)))
+        known = self.runner.run(self.model.failed_events(FailedEventQuery(limit=1000)))
         if not known:
             return
         old = known[pick % len(known)]
-        new = msgspec.structs.replace(old, begun_at=at)
-        verdict = Verdict(
+        new = msgspec.structs.replace(old, attempt_started_at=at)
+        verdict = Resolution(
             old.flow, old.partition, old.offset, old.attempts, old.state, new, at, event=old.event
         )
-        expected, found = (self.runner.run(each.judge([verdict])) for each in self.both)
+        expected, found = (self.runner.run(each.resolve([verdict])) for each in self.both)
         assert list(found) == list(expected) == [True]
 
     @rule(questions=st.lists(queries, min_size=5, max_size=20))
-    def troubles(self, questions: list[Query]) -> None:
+    def troubles(self, questions: list[FailedEventQuery]) -> None:
         for query in questions:
-            expected, found = (self.runner.run(each.troubles(query)) for each in self.both)
+            expected, found = (self.runner.run(each.failed_events(query)) for each in self.both)
             assert list(found) == list(expected)
-            wanted, grouped = (self.runner.run(each.groups(query)) for each in self.both)
+            wanted, grouped = (
+                self.runner.run(each.failed_event_groups(query)) for each in self.both
+            )
             assert list(grouped) == list(wanted)
 
     @rule(made=changes, trail=trails)
-    def change(self, made: list[Change], trail: list[Audit]) -> None:
-        expected, found = (self.runner.run(each.change(made, trail)) for each in self.both)
+    def change(self, made: list[ValueChange], trail: list[AuditRecord]) -> None:
+        expected, found = (self.runner.run(each.change_values(made, trail)) for each in self.both)
         assert found == expected
 
     @rule(old=flows, new=st.sampled_from((*FLOWS, "h")), trail=trails)
-    def rename(self, old: str, new: str, trail: list[Audit]) -> None:
+    def rename(self, old: str, new: str, trail: list[AuditRecord]) -> None:
         expected, found = (self.runner.run(each.rename_flow(old, new, trail)) for each in self.both)
         assert found == expected
 
     @rule(flow=flows, trail=trails)
-    def remove(self, flow: str, trail: list[Audit]) -> None:
+    def remove(self, flow: str, trail: list[AuditRecord]) -> None:
         expected, found = (self.runner.run(each.remove_flow(flow, trail)) for each in self.both)
         assert found == expected
 
@@ -274,16 +292,16 @@ class LedgerMachine(RuleBasedStateMachine):
         made=changes,
     )
     def lease(
-        self, flow: str, partition: int, seen: int, worker: str | None, made: list[Change]
+        self, flow: str, partition: int, seen: int, worker: str | None, made: list[ValueChange]
     ) -> None:
-        wanted = Lease(flow, partition, seen, worker)
+        wanted = LeaseRequest(flow, partition, seen, worker)
         expected, found = (self.runner.run(each.lease([wanted] * 2, made)) for each in self.both)
         assert list(found) == list(expected)
 
     @rule(before=times)
     def forget(self, before: datetime) -> None:
         for each in self.both:
-            self.runner.run(each.forget(before))
+            self.runner.run(each.prune_history(before))
 
     @rule(
         about=st.sampled_from(["", "flow", "flow/f", "dead", "x"]),
@@ -291,7 +309,9 @@ class LedgerMachine(RuleBasedStateMachine):
         limit=st.integers(1, 5),
     )
     def audits(self, about: str, before: int | None, limit: int) -> None:
-        expected, found = (self.runner.run(each.audits(about, before, limit)) for each in self.both)
+        expected, found = (
+            self.runner.run(each.audit_records(about, before, limit)) for each in self.both
+        )
         assert list(found) == list(expected)
 
     @rule(
@@ -301,13 +321,13 @@ class LedgerMachine(RuleBasedStateMachine):
     )
     def put_and_get(self, name: str, value: bytes, prefix: str) -> None:
         for each in self.both:
-            self.runner.run(each.put(name, value))
-        expected, found = (self.runner.run(each.get(prefix)) for each in self.both)
+            self.runner.run(each.put_value(name, value))
+        expected, found = (self.runner.run(each.get_values(prefix)) for each in self.both)
         assert found == expected
 
     @rule(maintained=st.booleans())
     def reopen(self, maintained: bool) -> None:
-        if maintained and isinstance(self.ledger, Maintained):
+        if maintained and isinstance(self.ledger, NeedsMaintenance):
             self.runner.run(self.ledger.maintain())
         self.runner.run(self.ledger.close())
         self.ledger = self.runner.run(self.opened())
@@ -317,32 +337,40 @@ class LedgerMachine(RuleBasedStateMachine):
         async def compare() -> None:
             model, ledger = self.both
             assert list(await ledger.lanes()) == list(await model.lanes())
-            everything = Query(limit=1000)
-            assert list(await ledger.troubles(everything)) == list(await model.troubles(everything))
+            everything = FailedEventQuery(limit=1000)
+            assert list(await ledger.failed_events(everything)) == list(
+                await model.failed_events(everything)
+            )
             for by in (START, START + timedelta(minutes=7), START + timedelta(minutes=20)):
                 assert set(await ledger.due_flows(by)) == set(await model.due_flows(by))
-            assert await ledger.count_troubles() == await model.count_troubles()
-            assert await ledger.get("") == await model.get("")
+            assert await ledger.count_failed_events() == await model.count_failed_events()
+            assert await ledger.get_values("") == await model.get_values("")
             for offset in range(4):
-                known = await model.resolved(f"id-{offset}")
-                assert list(await ledger.resolved(f"id-{offset}")) == list(known)
+                known = await model.resolved_events(f"id-{offset}")
+                assert list(await ledger.resolved_events(f"id-{offset}")) == list(known)
             for flow in (*FLOWS, "h"):
-                assert list(await ledger.settled(flow)) == list(await model.settled(flow))
+                assert list(await ledger.settled_ranges(flow)) == list(
+                    await model.settled_ranges(flow)
+                )
                 for partition in (0, 1):
                     expected = await model.parked_keys(flow, partition)
                     assert await ledger.parked_keys(flow, partition) == expected
             await self._group_alike()
-            await conserved(ledger)
+            await assert_conserved(ledger)
 
         self.runner.run(compare())
 
     async def _group_alike(self) -> None:
         """Groups may be counted ahead, but not those of a query that picks what they are of."""
-        for query in (Query(limit=1000), Query("dead", limit=2), Query(flow="f", fingerprint="")):
-            expected = list(await self.model.groups(query))
-            assert list(await self.ledger.groups(query)) == expected
+        for query in (
+            FailedEventQuery(limit=1000),
+            FailedEventQuery("dead", limit=2),
+            FailedEventQuery(flow="f", fingerprint=""),
+        ):
+            expected = list(await self.model.failed_event_groups(query))
+            assert list(await self.ledger.failed_event_groups(query)) == expected
             every = msgspec.structs.replace(query, since_from=START)
-            assert list(await self.ledger.groups(every)) == expected
+            assert list(await self.ledger.failed_event_groups(every)) == expected
 
     def teardown(self) -> None:
         self.runner.run(self.ledger.close())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from busway.outcome import DELIVERED, Outcome
-from busway.ports import Load, Supplies
+from busway.ports import Load, SinkContext
 
 
 class Listed:
@@ -15,7 +15,7 @@ class Listed:
         self.name = name
         self.came: list[str] = []
 
-    async def open(self, supplies: Supplies) -> Listed:
+    async def open(self, supplies: SinkContext) -> Listed:
         return self
 
     async def write(self, load: Load) -> Sequence[Outcome]:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from busway.ports import Draft, Log
+from busway.ports import Log, NewBatch
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 WITHIN_S = 60.0
@@ -34,7 +34,7 @@ async def all_is_read(appenders: Sequence[Log], readers: Sequence[Log], rounds: 
         for turn in range(rounds):
             draft = [b"%d-%d-%d" % (number, turn, n) for n in range(turn % 3 + 1)]
             order = partitions if number % 2 else reversed(partitions)
-            await log.append([Draft(partition, draft) for partition in order], AT)
+            await log.append([NewBatch(partition, draft) for partition in order], AT)
 
     count = len(appenders) * sum(turn % 3 + 1 for turn in range(rounds))
     partitions = range(readers[0].partitions)

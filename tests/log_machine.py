@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from busway.ports import Batch, Dated, Draft, Log, Maintained
+from busway.ports import HasAppendTimes, Log, LogBatch, NeedsMaintenance, NewBatch
 from busway.testing import MemoryLog
 
 PARTITIONS = 2
@@ -18,12 +18,12 @@ START = datetime(2030, 1, 1, tzinfo=UTC)
 partitions = st.integers(0, PARTITIONS - 1)
 offsets = st.integers(0, 40)
 events = st.lists(st.binary(max_size=40), min_size=1, max_size=5)
-drafts = st.lists(st.builds(Draft, partition=partitions, events=events), max_size=4)
+drafts = st.lists(st.builds(NewBatch, partition=partitions, events=events), max_size=4)
 times = st.integers(0, 50).map(lambda minutes: START + timedelta(minutes=minutes))
 steps = st.sampled_from([0, 0, 1, 5]).map(lambda minutes: timedelta(minutes=minutes))
 
 
-def plain(batches: Sequence[Batch]) -> list[tuple[int, int, datetime, list[bytes]]]:
+def plain(batches: Sequence[LogBatch]) -> list[tuple[int, int, datetime, list[bytes]]]:
     return [(b.partition, b.offset, b.appended_at, list(b.events)) for b in batches]
 
 
@@ -43,17 +43,17 @@ class LogMachine(RuleBasedStateMachine):
     @rule(partition=partitions, offset=offsets)
     def appended_at(self, partition: int, offset: int) -> None:
         expected = self.runner.run(self.model.appended_at(partition, offset))
-        assert isinstance(self.log, Dated)
+        assert isinstance(self.log, HasAppendTimes)
         assert self.runner.run(self.log.appended_at(partition, offset)) == expected
 
     @rule(drafts=drafts, step=steps)
-    def append(self, drafts: list[Draft], step: timedelta) -> None:
+    def append(self, drafts: list[NewBatch], step: timedelta) -> None:
         self.now += step
         expected = self.runner.run(self.model.append(drafts, self.now))
         assert list(self.runner.run(self.log.append(drafts, self.now))) == list(expected)
 
     @rule(drafts=st.lists(drafts, min_size=2, max_size=5), step=steps)
-    def append_at_once(self, drafts: list[list[Draft]], step: timedelta) -> None:
+    def append_at_once(self, drafts: list[list[NewBatch]], step: timedelta) -> None:
         self.now += step
         at = self.now
 
@@ -75,8 +75,8 @@ class LogMachine(RuleBasedStateMachine):
     @rule(partition=partitions, beyond=st.integers(-2, 6))
     def continue_at(self, partition: int, beyond: int) -> None:
         offset = max(self.runner.run(self.model.bounds(partition))[1] + beyond, 0)
-        expected = self.runner.run(self.model.continue_at(partition, offset))
-        assert self.runner.run(self.log.continue_at(partition, offset)) == expected
+        expected = self.runner.run(self.model.skip_to(partition, offset))
+        assert self.runner.run(self.log.skip_to(partition, offset)) == expected
 
     @rule(partition=partitions, offset=offsets)
     def trim(self, partition: int, offset: int) -> None:
@@ -90,7 +90,7 @@ class LogMachine(RuleBasedStateMachine):
 
     @rule(maintained=st.booleans())
     def reopen(self, maintained: bool) -> None:
-        if maintained and isinstance(self.log, Maintained):
+        if maintained and isinstance(self.log, NeedsMaintenance):
             self.runner.run(self.log.maintain())
         self.runner.run(self.log.close())
         self.log = self.runner.run(self.opened())

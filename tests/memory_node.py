@@ -6,18 +6,18 @@ import asyncio
 from collections.abc import Sequence
 
 from busway import App, Event
-from busway.bus.append import Appender
-from busway.control.check import check
-from busway.control.control import Control
+from busway.bus.group_commit import Appender
+from busway.control.conservation_check import check_conservation
+from busway.control.context import ControlContext
 from busway.control.flow.status import FlowStatus, flow_statuses
 from busway.flow import compile_app
-from busway.runtime.crew.crew import Crew, follow_for
-from busway.runtime.due import Dues
-from busway.runtime.hub import Hub
-from busway.runtime.observe.observer import Observer
-from busway.runtime.observe.record import Recorder
+from busway.runtime.context import Context
+from busway.runtime.due_retry import DueRetries
+from busway.runtime.observe.observer import TelemetryObserver
+from busway.runtime.observe.state_recorder import StateRecorder
+from busway.runtime.worker.flow_runner import FlowRunner, create_log_reader
 from busway.telemetry import Metrics
-from busway.testing import HandClock, memory_stores
+from busway.testing import ManualClock, memory_stores
 
 KEYS = 3
 
@@ -26,7 +26,7 @@ class MemoryNode:
     """It starts, stops and starts again on the same stores; it posts numbers as events."""
 
     def __init__(self, app: App) -> None:
-        self.clock = HandClock()
+        self.clock = ManualClock()
         self.stores = memory_stores(2)
         self.posted = 0
         self._program = compile_app(app)
@@ -35,13 +35,13 @@ class MemoryNode:
         metrics = Metrics()
         log, ledger = self.stores.log, self.stores.ledger
         self.appender = Appender(log, self.clock, 600.0)
-        await self.appender.rebuild()
+        await self.appender.load_recent()
         self._appending = asyncio.create_task(self.appender.run())
-        follow, dues = follow_for(self._program, log), Dues(ledger, self.clock)
-        hub = Hub(follow, ledger, self.clock, log.identity, Observer(metrics), dues)
-        self.crew = Crew(self._program, hub, log, Recorder(ledger, self.clock, metrics))
+        follow, dues = create_log_reader(self._program, log), DueRetries(ledger, self.clock)
+        hub = Context(follow, ledger, self.clock, log.identity, TelemetryObserver(metrics), dues)
+        self.crew = FlowRunner(self._program, hub, log, StateRecorder(ledger, self.clock, metrics))
         await self.crew.start(self.appender)
-        self.control = Control(log=log, ledger=ledger, clock=self.clock, wake=self.crew.wake)
+        self.control = ControlContext(log=log, ledger=ledger, clock=self.clock, wake=self.crew.wake)
 
     async def stop(self) -> None:
         await self.crew.stop(0.05)
@@ -73,7 +73,7 @@ class MemoryNode:
 
     async def conserved(self) -> None:
         """Check that each flow has every event that was posted in one place."""
-        assert await check(self.stores.log, self.stores.ledger) == []
+        assert await check_conservation(self.stores.log, self.stores.ledger) == []
         for flow in (await self.statuses()).values():
             parts = (flow.delivered, flow.filtered, flow.parked, flow.dead, flow.discarded)
             assert flow.accepted == self.posted == sum(parts) + flow.backlog

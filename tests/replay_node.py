@@ -6,18 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 from busway.control.replay import operation as control
-from busway.control.replay.count import Counted, count
-from busway.control.replay.operation import Replay, Request
-from busway.delivery.replay import Selection
+from busway.control.replay.count import ReplayCount, count_replay
+from busway.control.replay.operation import Replay, ReplayRequest
+from busway.delivery.replay import ReplaySelection
 from delivery_node import Running, until
 
 
-async def counted(node: Running, flow: str = "f", **asked: Any) -> Counted:
-    return await count(node.node.control, _request(flow, asked))
+async def counted(node: Running, flow: str = "f", **asked: Any) -> ReplayCount:
+    return await count_replay(node.node.control, _request(flow, asked))
 
 
 async def begun(node: Running, flow: str = "f", **asked: Any) -> Replay:
-    return await control.begin(node.node.control, _request(flow, asked), "tester")
+    return await control.begin_replay(node.node.control, _request(flow, asked), "tester")
 
 
 async def ended(node: Running, id: str) -> Replay:
@@ -48,6 +48,6 @@ async def replayed(node: Running, flow: str = "f", **asked: Any) -> Replay:
     return await ended(node, (await begun(node, flow, **asked)).id)
 
 
-def _request(flow: str, asked: dict[str, Any]) -> Request:
+def _request(flow: str, asked: dict[str, Any]) -> ReplayRequest:
     terms = {name: asked.pop(name) for name in ("into", "rate", "force") if name in asked}
-    return Request(flow=flow, select=Selection(**asked), **terms)
+    return ReplayRequest(flow=flow, select=ReplaySelection(**asked), **terms)

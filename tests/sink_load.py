@@ -8,7 +8,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from busway.event import Event
-from busway.ports import Item, Load
+from busway.ports import Load, LoadItem
 
 LOG = "5d1f"
 OF_EVERY_TYPE: dict[str, object] = {
@@ -41,13 +41,17 @@ class KeptEvents:
 
 def an_item(
     offset: int, *results: object, event: Event | None = None, flow: str = "orders"
-) -> Item:
+) -> LoadItem:
     cause = event or Event(type="order.created", source="/shop", id=f"e{offset}")
-    return Item(offset, cause, results, flow)
+    return LoadItem(offset, cause, results, flow)
 
 
 def fresh(
-    items: Sequence[Item], *, partition: int = 0, holes: Sequence[int] = (), end: int | None = None
+    items: Sequence[LoadItem],
+    *,
+    partition: int = 0,
+    holes: Sequence[int] = (),
+    end: int | None = None,
 ) -> Load:
     """A load of fresh events, from its first item or hole to its last one."""
     offsets = [item.offset for item in items] + list(holes)
@@ -55,12 +59,12 @@ def fresh(
     return Load((LOG, "orders", partition), items, min(offsets), last, holes)
 
 
-def again(items: Sequence[Item], *, partition: int = 0) -> Load:
+def again(items: Sequence[LoadItem], *, partition: int = 0) -> Load:
     """A load of a retry."""
     return Load((LOG, "orders", partition), items)
 
 
-def rows(first: int, last: int) -> list[Item]:
+def rows(first: int, last: int) -> list[LoadItem]:
     """Items with one order each."""
     return [
         an_item(n, {"id": n, "name": f"customer {n}", "total": n / 4}) for n in range(first, last)

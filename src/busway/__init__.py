@@ -9,11 +9,11 @@ if TYPE_CHECKING:
         Adaptive,
         App,
         Backoff,
+        BreakerPolicy,
         BuswayError,
         Event,
         Reject,
         Step,
-        Trip,
         Window,
         env,
     )
@@ -26,7 +26,7 @@ __all__ = [
     "Event",
     "Reject",
     "Step",
-    "Trip",
+    "BreakerPolicy",
     "Window",
     "env",
 ]

@@ -7,11 +7,11 @@ from typing import Self
 
 import msgspec
 
-REMARK_CHARACTERS = 200
+MAX_REMARK_LENGTH = 200
 API_TOKEN = "api-token"  # noqa: S105 - the name of the one who brings it
-ANYBODY = "anybody"
-_OTHER = re.compile(r"[^\w.@:-]+")
-_SHOWN = re.compile(r"(\S+) \((.*)\)", re.DOTALL)
+ANONYMOUS = "anybody"
+_FORBIDDEN_IN_NAME = re.compile(r"[^\w.@:-]+")
+_WITH_REMARK = re.compile(r"(\S+) \((.*)\)", re.DOTALL)
 
 
 class Actor(msgspec.Struct, frozen=True):
@@ -26,8 +26,8 @@ class Actor(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, name: str, remark: str = "") -> Self:
         """Return an actor with what a name cannot have replaced, and what is not text left out."""
-        said = "".join(one for one in remark if one.isprintable())[:REMARK_CHARACTERS]
-        return cls(_OTHER.sub("_", name) or ANYBODY, said)
+        said = "".join(one for one in remark if one.isprintable())[:MAX_REMARK_LENGTH]
+        return cls(_FORBIDDEN_IN_NAME.sub("_", name) or ANONYMOUS, said)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -36,7 +36,7 @@ class Actor(msgspec.Struct, frozen=True):
         >>> Actor.parse("api-token (ann@ops)"), Actor.parse("ann@ops")
         (Actor(name='api-token', remark='ann@ops'), Actor(name='ann@ops', remark=''))
         """
-        found = _SHOWN.fullmatch(text)
+        found = _WITH_REMARK.fullmatch(text)
         return cls(found[1], found[2]) if found else cls(text)
 
     def __str__(self) -> str:

@@ -9,15 +9,15 @@ from typing import Any
 
 import msgspec
 
-CORE = frozenset(
+CORE_ATTRIBUTES = frozenset(
     "specversion id source type subject time datacontenttype dataschema data data_base64".split()
 )
-REQUIRED = ("id", "source", "type")
-OPTIONAL_TEXT = ("subject", "dataschema", "datacontenttype")
+REQUIRED_ATTRIBUTES = ("id", "source", "type")
+OPTIONAL_TEXT_ATTRIBUTES = ("subject", "dataschema", "datacontenttype")
 TEXT_EXTENSIONS = ("partitionkey", "traceparent", "tracestate", "causationid", "correlationid")
 """The extensions that Busway understands: strings, and a partition key is not empty."""
 MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+\s*(;.*)?", re.ASCII | re.DOTALL)
-LONGEST = {
+MAX_LENGTHS = {
     "id": 1_024,
     "source": 2_048,
     "type": 1_024,
@@ -29,17 +29,17 @@ LONGEST = {
     "correlationid": 1_024,
 }
 """The most characters of an attribute that the intake and the bus accept."""
-LONGEST_EXTENSION = 4_096
+MAX_EXTENSION_LENGTH = 4_096
 """The most characters of any other extension's value."""
-LONGEST_NAME = 256
+MAX_NAME_LENGTH = 256
 """The most characters of an extension's name."""
-RESERVED_TYPE = "busway."
+RESERVED_TYPE_PREFIX = "busway."
 """How the types of Busway's own events begin; nobody else publishes such an event."""
-RESERVED_SOURCE = "/busway"
+RESERVED_SOURCE_PREFIX = "/busway"
 """The source of events that Busway makes, with ``/`` and more behind it."""
-RESERVED_NAME = "busway"
+RESERVED_NAME_PREFIX = "busway"
 """How the names of the extensions begin that Busway sets on events that it makes."""
-HOPS = "buswayhops"
+HOPS_EXTENSION = "buswayhops"
 """The extension that counts how many events led to this one, each caused by the one before."""
 _NAME = re.compile(r"[a-z0-9]+")
 _INT32 = range(-(2**31), 2**31)
@@ -63,14 +63,14 @@ def problems(members: Mapping[str, Any]) -> list[str]:
     present = {name: value for name, value in members.items() if value is not None}
     found = [*_required(present), *_optional(present), *_data(present)]
     for name, value in present.items():
-        if name not in CORE:
+        if name not in CORE_ATTRIBUTES:
             found += _extension(name, value)
         if name != "data" and isinstance(value, str) and "\0" in value:
             found.append(f"{name} is {_shown(value)}; it must not have the character NUL in it")
     return found
 
 
-def refusals(members: Mapping[str, Any]) -> list[str]:
+def intake_problems(members: Mapping[str, Any]) -> list[str]:
     """Return why the intake refuses the members of an event; an empty list when it accepts them.
 
     To what is not a valid CloudEvent this adds what is too long, and names that are Busway's own.
@@ -78,13 +78,13 @@ def refusals(members: Mapping[str, Any]) -> list[str]:
     return [*problems(members), *_too_long(members), *_reserved(members)]
 
 
-def over_length(name: str, value: object) -> str:
+def length_problem(name: str, value: object) -> str:
     """Return the reason if an attribute's value is too long, and else an empty text.
 
     >>> over_length("id", "x" * 1025)
     'id is 1025 characters long; at most 1024 are accepted'
     """
-    most = LONGEST.get(name, LONGEST_EXTENSION)
+    most = MAX_LENGTHS.get(name, MAX_EXTENSION_LENGTH)
     if not isinstance(value, str) or len(value) <= most:
         return ""
     return f"{name} is {len(value)} characters long; at most {most} are accepted"
@@ -98,7 +98,7 @@ def is_reserved_type(type_: object) -> bool:
     >>> is_reserved_type("buswayish"), is_reserved_type("com.busway.x")
     (False, False)
     """
-    return isinstance(type_, str) and type_[:16].casefold().startswith(RESERVED_TYPE)
+    return isinstance(type_, str) and type_[:16].casefold().startswith(RESERVED_TYPE_PREFIX)
 
 
 def is_reserved_source(source: object) -> bool:
@@ -107,33 +107,33 @@ def is_reserved_source(source: object) -> bool:
     >>> is_reserved_source("/busway/alerts"), is_reserved_source("/buswayish")
     (True, False)
     """
-    return isinstance(source, str) and f"{source}/".startswith(f"{RESERVED_SOURCE}/")
+    return isinstance(source, str) and f"{source}/".startswith(f"{RESERVED_SOURCE_PREFIX}/")
 
 
 def _too_long(members: Mapping[str, Any]) -> Iterator[str]:
     for name, value in members.items():
-        if len(name) > LONGEST_NAME:
+        if len(name) > MAX_NAME_LENGTH:
             what = f"the attribute name {_shown(name)} is {len(name)} characters long"
-            yield f"{what}; at most {LONGEST_NAME} are accepted"
-        elif name not in ("data", "data_base64") and (reason := over_length(name, value)):
+            yield f"{what}; at most {MAX_NAME_LENGTH} are accepted"
+        elif name not in ("data", "data_base64") and (reason := length_problem(name, value)):
             yield reason
 
 
 def _reserved(members: Mapping[str, Any]) -> Iterator[str]:
     if is_reserved_type(members.get("type")):
         yield (
-            f"type is {_shown(members['type'])}; types that begin with {RESERVED_TYPE!r} are"
+            f"type is {_shown(members['type'])}; types that begin with {RESERVED_TYPE_PREFIX!r} are"
             " reserved for Busway's own events"
         )
     if is_reserved_source(members.get("source")):
         yield (
-            f"source is {_shown(members['source'])}; {RESERVED_SOURCE!r} and what is below it are"
+            f"source is {_shown(members['source'])}; {RESERVED_SOURCE_PREFIX!r} and what is below it are"
             " reserved for events that Busway makes"
         )
     for name, value in members.items():
-        if value is not None and name.startswith(RESERVED_NAME):
+        if value is not None and name.startswith(RESERVED_NAME_PREFIX):
             yield (
-                f"the attribute name {_shown(name)} begins with {RESERVED_NAME!r}, which is"
+                f"the attribute name {_shown(name)} begins with {RESERVED_NAME_PREFIX!r}, which is"
                 " reserved for Busway's own attributes"
             )
 
@@ -144,7 +144,7 @@ def _required(members: Mapping[str, Any]) -> Iterator[str]:
         yield 'specversion is missing; add "specversion": "1.0"'
     elif version != "1.0":
         yield f'specversion is {version!r}; only "1.0" is understood'
-    for name in REQUIRED:
+    for name in REQUIRED_ATTRIBUTES:
         value = members.get(name)
         if value is None:
             yield f"{name} is missing; it must be a non-empty string"
@@ -153,7 +153,7 @@ def _required(members: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _optional(members: Mapping[str, Any]) -> Iterator[str]:
-    for name in OPTIONAL_TEXT:
+    for name in OPTIONAL_TEXT_ATTRIBUTES:
         value = members.get(name)
         if value is not None and (not isinstance(value, str) or not value):
             yield f"{name} is {_shown(value)}; it must be a non-empty string, or left out"

@@ -22,7 +22,7 @@ class Clock(Protocol):
         is set."""
         ...
 
-    def ahead(self) -> timedelta:
+    def wall_clock_offset(self) -> timedelta:
         """How far :meth:`now` is ahead of the machine's clock, which was set; below zero: behind.
 
         What goes by the calendar takes it off.
@@ -45,83 +45,83 @@ class Clock(Protocol):
         ...
 
 
-_SLEEP_COUNTS: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+_BOOT_CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """Linux has two clocks that never go back: the other one stands still while the machine sleeps."""
 
 
-SLEW = 0.05
+MAX_SLEW_RATIO = 0.05
 """How much faster or slower time may go until it is that of the machine's clock again."""
-AT_ONCE = timedelta(milliseconds=250)
+STEP_THRESHOLD = timedelta(milliseconds=250)
 """A difference that is so small is no clock that was set: it is followed at once, forwards."""
-LONGEST_SET = timedelta(days=1)
+MAX_CLOCK_STEP = timedelta(days=1)
 """How far a clock is set by accident; beyond that it was wrong before."""
 
 
-class Reading(msgspec.Struct, frozen=True):
-    """What the time was ``at`` a number of monotonic seconds."""
+class ClockReading(msgspec.Struct, frozen=True):
+    """What the time was ``monotonic_s`` a number of monotonic seconds."""
 
-    at: float
+    monotonic_s: float
     time: datetime
 
 
-def advanced(last: Reading | None, at: float, wall: datetime) -> Reading:
-    """Return the time at a number of monotonic seconds, when the machine's clock shows ``wall``.
+def advance(last: ClockReading | None, at: float, wall: datetime) -> ClockReading:
+    """Return the time at a number of monotonic seconds, when the machine's clock shows ``wall_clock``.
 
     As many seconds have passed since the last reading as have by the monotonic clock. If the
     machine's clock disagrees, it was set: the time approaches it, 3 seconds in a minute, so that
     a wait takes at most that much more or less.
     """
     if last is None:
-        return Reading(at, wall)
-    passed = timedelta(seconds=max(at - last.at, 0.0))
-    expected, most = last.time + passed, passed * SLEW
+        return ClockReading(at, wall)
+    passed = timedelta(seconds=max(at - last.monotonic_s, 0.0))
+    expected, most = last.time + passed, passed * MAX_SLEW_RATIO
     gap = wall - expected
-    if -most <= gap <= max(most, AT_ONCE):
-        return Reading(at, wall)
-    return Reading(at, expected + (most if gap > timedelta(0) else -most))
+    if -most <= gap <= max(most, STEP_THRESHOLD):
+        return ClockReading(at, wall)
+    return ClockReading(at, expected + (most if gap > timedelta(0) else -most))
 
 
 class SystemClock:
     """The machine's own clock; a clock that is set changes no wait that has begun."""
 
-    _last: Reading | None = None
+    _last: ClockReading | None = None
 
     def now(self) -> datetime:
-        return self._read(self.wall()).time
+        return self._read(self.wall_clock()).time
 
-    def ahead(self) -> timedelta:
-        wall = self.wall()
+    def wall_clock_offset(self) -> timedelta:
+        wall = self.wall_clock()
         return self._read(wall).time - wall
 
     def continue_from(self, time: datetime) -> bool:
-        found = self._read(self.wall())
-        if abs(found.time - time) > LONGEST_SET:
+        found = self._read(self.wall_clock())
+        if abs(found.time - time) > MAX_CLOCK_STEP:
             return False
-        self._last = Reading(found.at, time)
+        self._last = ClockReading(found.monotonic_s, time)
         return True
 
-    def wall(self) -> datetime:
+    def wall_clock(self) -> datetime:
         """What the machine's clock shows."""
         return datetime.now(UTC)
 
-    def _read(self, wall: datetime) -> Reading:
-        self._last = found = advanced(self._last, self.monotonic(), wall)
+    def _read(self, wall: datetime) -> ClockReading:
+        self._last = found = advance(self._last, self.monotonic(), wall)
         return found
 
     def monotonic(self) -> float:
-        return time.clock_gettime(_SLEEP_COUNTS)
+        return time.clock_gettime(_BOOT_CLOCK)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 
-def arrival_time(clock: Clock) -> datetime:
+def append_time(clock: Clock) -> datetime:
     """Return the time for what comes now, whichever is later: of the clock or of the machine's.
 
     After the machine's clock was set forward it is that at once; after it was set back it does not
     go back.
     """
-    return clock.now() - min(clock.ahead(), timedelta(0))
+    return clock.now() - min(clock.wall_clock_offset(), timedelta(0))
 
 
 def uuid7(unix_ms: int, random: bytes) -> str:

@@ -11,7 +11,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
 
-def seconds(value: object) -> float:
+def parse_seconds(value: object) -> float:
     """Return a duration in seconds: of a text, a ``timedelta``, or a number of seconds.
 
     Raises :class:`SettingsError` for what is no duration, or a negative one.

@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from busway.redact import redacted
-from busway.spelling import hint
+from busway.spelling import suggestion
 
 
 class BuswayError(Exception):
@@ -43,13 +43,13 @@ class BuswayError(Exception):
 class PatternError(BuswayError):
     """An event pattern is not valid.
 
-    ``place`` is a JSONPath-like path to the offending part (``$.data.total[0].numeric``),
+    ``path`` is a JSONPath-like path to the offending part (``$.data.total[0].numeric``),
     ``reason`` says what is wrong there and what would be right.
     """
 
-    def __init__(self, place: str, reason: str) -> None:
-        super().__init__(f"{place}: {reason}")
-        self.place = place
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
         self.reason = reason
 
 
@@ -71,7 +71,7 @@ class NotFound(BuswayError):
     @classmethod
     def named(cls, kind: str, name: str, known: Iterable[str]) -> NotFound:
         """Say that there is no ``kind`` of this name, and which known one may have been meant."""
-        return cls(f"there is no {kind} {name!r}; {hint(name, known)}")
+        return cls(f"there is no {kind} {name!r}; {suggestion(name, known)}")
 
 
 class Conflict(BuswayError):
@@ -94,7 +94,7 @@ class StoreTooNew(StoreError):
     """The data directory was written by a newer Busway."""
 
 
-class StoreDamaged(StoreError):
+class StoreCorrupted(StoreError):
     """A store does not hold what it must."""
 
 
@@ -102,7 +102,7 @@ class StoreMoved(StoreError):
     """What is there was moved elsewhere, or is not all there: the move into it is unfinished."""
 
 
-class StoreUnfit(StoreError):
+class StoreMisconfigured(StoreError):
     """It cannot be used as it is set up: a right is missing, a password, a setting is wrong."""
 
 

@@ -17,11 +17,11 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 from msgspec.structs import force_setattr
 
-from busway.attribute import CORE, is_json_type, problems
+from busway.attribute import CORE_ATTRIBUTES, is_json_type, problems
 from busway.clock import new_id
 from busway.errors import EventError
+from busway.json_number import exact_decoder
 from busway.json_text import check_keys, encode_json
-from busway.number import exact_decoder
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +44,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     data_base64: str | UnsetType | None = UNSET
 
 
-class _Body(msgspec.Struct):
+class _DataFields(msgspec.Struct):
     """What reading the data needs; the other attributes are passed over."""
 
     data: Any = UNSET
@@ -52,20 +52,20 @@ class _Body(msgspec.Struct):
     datacontenttype: str | None = None
 
 
-class _Member(msgspec.Struct):
+class _DataMember(msgspec.Struct):
     """The data as it is written."""
 
     data: Raw | UnsetType = UNSET
 
 
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
-_decode_body = exact_decoder(_Body)
-_decode_member = msgspec.json.Decoder(_Member).decode
+_decode_body = exact_decoder(_DataFields)
+_decode_member = msgspec.json.Decoder(_DataMember).decode
 _decode_json: Callable[[bytes], Any] = exact_decoder(object)
 
-_NOT_READ: Any = object()
-_CHANGEABLE = frozenset({dict, list})
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, binascii.Error, RecursionError)
+_NOT_DECODED: Any = object()
+_MUTABLE_TYPES = frozenset({dict, list})
+_DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, binascii.Error, RecursionError)
 
 
 class _EventType(msgspec.StructMeta):
@@ -84,10 +84,10 @@ class _EventType(msgspec.StructMeta):
         members |= {"source": source, "type": type} | attributes
         if data is not None:
             members |= _data_member(data, attributes.get("datacontenttype"))
-        return _record(self, encode_members(members))
+        return _new_struct(self, encode_members(members))
 
 
-_record: Callable[..., Any] = msgspec.StructMeta.__call__
+_new_struct: Callable[..., Any] = msgspec.StructMeta.__call__
 
 
 class Event(msgspec.Struct, frozen=True, gc=False, eq=False, metaclass=_EventType):
@@ -106,7 +106,7 @@ class Event(msgspec.Struct, frozen=True, gc=False, eq=False, metaclass=_EventTyp
     attempt: int = 1
     """1 when the event is tried for the first time, 2 at its first retry, and so on."""
     _envelope: Envelope | None = None
-    _data: Any = _NOT_READ
+    _data: Any = _NOT_DECODED
 
     if TYPE_CHECKING:
 
@@ -123,7 +123,7 @@ class Event(msgspec.Struct, frozen=True, gc=False, eq=False, metaclass=_EventTyp
     @classmethod
     def from_json(cls, raw: bytes, *, attempt: int = 1) -> Event:
         """Return the event of one JSON object; what is wrong with it shows on first use."""
-        return event_of(raw, attempt)
+        return event_from_json(raw, attempt)
 
     def to_json(self) -> bytes:
         """Return the event in the CloudEvents JSON format, as it came where it came as that.
@@ -132,7 +132,7 @@ class Event(msgspec.Struct, frozen=True, gc=False, eq=False, metaclass=_EventTyp
         Raises :class:`EventError` where that cannot be written as JSON.
         """
         data = self._data
-        if type(data) not in _CHANGEABLE or not self._is_changed(data):
+        if type(data) not in _MUTABLE_TYPES or not self._is_changed(data):
             return self._raw
         return self._with(data)
 
@@ -198,7 +198,7 @@ class Event(msgspec.Struct, frozen=True, gc=False, eq=False, metaclass=_EventTyp
     def extensions(self) -> Mapping[str, Any]:
         """Every attribute that CloudEvents does not define itself."""
         members = _decode_json(self._raw)
-        return MappingProxyType({k: v for k, v in members.items() if k not in CORE})
+        return MappingProxyType({k: v for k, v in members.items() if k not in CORE_ATTRIBUTES})
 
     @property
     def data(self) -> Any:
@@ -207,11 +207,11 @@ class Event(msgspec.Struct, frozen=True, gc=False, eq=False, metaclass=_EventTyp
         Decoded on first use and kept. Raises :class:`EventError` when it cannot be decoded.
         """
         found = self._data
-        if found is _NOT_READ:
+        if found is _NOT_DECODED:
             try:
                 body = _decode_body(self._raw)
-                found = _binary(body) if body.data is UNSET else body.data
-            except _UNREADABLE as error:
+                found = _decode_binary(body) if body.data is UNSET else body.data
+            except _DECODE_ERRORS as error:
                 raise EventError(f"the data of an event cannot be read: {error}") from error
             force_setattr(self, "_data", found)
         return found
@@ -232,7 +232,7 @@ class Event(msgspec.Struct, frozen=True, gc=False, eq=False, metaclass=_EventTyp
         return bool(_decode_json(self.to_json()) == _decode_json(other.to_json()))
 
     def __reduce__(self) -> tuple[Callable[..., Event], tuple[bytes, int]]:
-        return event_of, (self.to_json(), self.attempt)
+        return event_from_json, (self.to_json(), self.attempt)
 
     def __hash__(self) -> int:
         return hash((self.source, self.id))
@@ -242,41 +242,43 @@ class Event(msgspec.Struct, frozen=True, gc=False, eq=False, metaclass=_EventTyp
 
     def _is_changed(self, data: Any) -> bool:
         """Say whether the data is not what the event came with any more."""
-        encoded = _encoded({"data": data})
+        encoded = _encode_event({"data": data})
         came = _decode_member(self._raw).data
         if came is not UNSET and encoded == b'{"data":' + bytes(came) + b"}":
             return False
         body = _decode_body(self._raw)
-        return encoded != encode_json({"data": _binary(body) if came is UNSET else body.data})
+        return encoded != encode_json(
+            {"data": _decode_binary(body) if came is UNSET else body.data}
+        )
 
     def _with(self, data: Any) -> bytes:
         return self.replace(data=data)._raw
 
 
-def event_of(raw: bytes, attempt: int = 1) -> Event:
+def event_from_json(raw: bytes, attempt: int = 1) -> Event:
     """Return the event of one JSON object; the fast way in, for batches."""
-    event: Event = _record(Event, raw, attempt)
+    event: Event = _new_struct(Event, raw, attempt)
     return event
 
 
-def original(event: Event) -> bytes:
+def original_json(event: Event) -> bytes:
     """Return the JSON format that an event came in, whatever was made of its data since."""
     return event._raw
 
 
 def snapshot(event: Event) -> Event:
     """Return an event as it is now: no change to the data of the given one reaches it."""
-    copy: Event = _record(Event, event.to_json(), event.attempt)
+    copy: Event = _new_struct(Event, event.to_json(), event.attempt)
     return copy
 
 
-def release(event: Event) -> None:
+def release_data(event: Event) -> None:
     """Give back the decoded data of an event; it is decoded again when somebody asks.
 
     A batch whose decoded data is all kept does not fit the processor's caches: that costs more
     than decoding does.
     """
-    force_setattr(event, "_data", _NOT_READ)
+    force_setattr(event, "_data", _NOT_DECODED)
 
 
 def _data_member(data: Any, media_type: str | None) -> dict[str, Any]:
@@ -287,7 +289,7 @@ def _data_member(data: Any, media_type: str | None) -> dict[str, Any]:
     return {"data": data}
 
 
-def _binary(body: _Body) -> Any:
+def _decode_binary(body: _DataFields) -> Any:
     if not body.data_base64:
         return None
     binary = base64.b64decode(body.data_base64, validate=True)
@@ -300,21 +302,21 @@ def encode_members(members: Mapping[str, Any]) -> bytes:
 
     Raises :class:`EventError` that lists every attribute that is wrong.
     """
-    present = {k: _text(v) for k, v in members.items() if v is not None or k == "data"}
+    present = {k: _in_utc(v) for k, v in members.items() if v is not None or k == "data"}
     wrong = problems(present)
     if wrong:
         raise EventError("; ".join(wrong))
-    return _encoded(present, check_keys)
+    return _encode_event(present, check_keys)
 
 
-def _encoded(members: Mapping[str, Any], check: Callable[[Any], None] | None = None) -> bytes:
+def _encode_event(members: Mapping[str, Any], check: Callable[[Any], None] | None = None) -> bytes:
     try:
-        if check is not None and type(members.get("data")) in _CHANGEABLE:
+        if check is not None and type(members.get("data")) in _MUTABLE_TYPES:
             check(members["data"])
         return encode_json(members)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise EventError(f"the event cannot be written as JSON: {error}") from error
 
 
-def _text(value: Any) -> Any:
+def _in_utc(value: Any) -> Any:
     return value.astimezone(UTC) if isinstance(value, datetime) else value

@@ -2,8 +2,8 @@
 
 from busway.concurrency import Adaptive
 from busway.delivery.backoff import Backoff
-from busway.delivery.trip import Trip
-from busway.delivery.window import Window
+from busway.delivery.breaker_policy import BreakerPolicy
+from busway.delivery.maintenance_window import Window
 from busway.errors import BuswayError, Reject
 from busway.event import Event
 from busway.flow import App
@@ -18,7 +18,7 @@ __all__ = [
     "Event",
     "Reject",
     "Step",
-    "Trip",
+    "BreakerPolicy",
     "Window",
     "env",
 ]

@@ -10,15 +10,15 @@ from msgspec import UNSET, Raw, UnsetType
 
 from busway.outcome import Failure
 
-State = Literal["parked", "dead"]
+FailedEventState = Literal["parked", "dead"]
 """Where an exception stands: waiting for its next attempt, or out of attempts."""
 
 
-MERGED_WITHIN = timedelta(minutes=10)
+MAX_RANGE_SPAN = timedelta(minutes=10)
 """How much time one settled range may span: what happened to an event is known that exactly."""
 
 
-REPLAYS = "@"
+REPLAY_SEPARATOR = "@"
 """What parts a flow's name from a replay's id in the name of the replay's own lanes."""
 
 
@@ -28,12 +28,12 @@ def flow_of(name: str) -> str:
     >>> flow_of("orders"), flow_of("orders@r0a1b2c3d")
     ('orders', 'orders')
     """
-    return name.partition(REPLAYS)[0]
+    return name.partition(REPLAY_SEPARATOR)[0]
 
 
-def is_replay(name: str) -> bool:
+def is_replay_lane(name: str) -> bool:
     """Say whether lanes of this name are those of a replay."""
-    return REPLAYS in name
+    return REPLAY_SEPARATOR in name
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -59,7 +59,7 @@ class Counts(msgspec.Struct, frozen=True):
 class Lane(msgspec.Struct, frozen=True):
     """One flow on one partition: where it began, what it reads next, and its counts.
 
-    ``worker`` has it now, ``None`` for nobody; ``epoch`` is the number of that lease, one more
+    ``worker`` has it now, ``None`` for nobody; ``fencing_token`` is the number of that lease, one more
     with each. A lane that nobody ever leased has the epoch 0.
     """
 
@@ -69,19 +69,19 @@ class Lane(msgspec.Struct, frozen=True):
     cursor: int
     counts: Counts = Counts()
     worker: str | None = None
-    epoch: int = 0
+    fencing_token: int = 0
 
 
-class Lease(msgspec.Struct, frozen=True):
+class LeaseRequest(msgspec.Struct, frozen=True):
     """A lane given to a worker (``None``: given up), where its epoch is still as it was seen."""
 
     flow: str
     partition: int
-    epoch: int
+    fencing_token: int
     worker: str | None
 
 
-class Trouble(msgspec.Struct, frozen=True):
+class FailedEvent(msgspec.Struct, frozen=True):
     """An event that failed: a copy of it, where it stands, and every failed attempt at it.
 
     Identified by flow, partition and offset. ``since`` is when it came to stand so: was parked
@@ -89,7 +89,7 @@ class Trouble(msgspec.Struct, frozen=True):
     when a parked one is tried next, ``None`` while it waits behind an earlier event of its key
     (``key``, kept for ordered flows only). ``event_key`` is the event's key in any flow. ``error``
     and ``fingerprint`` are the class and the root cause of its last failure, to filter and group
-    by. ``begun_at`` is when the attempt that is under way began: found after a start, it means that
+    by. ``attempt_started_at`` is when the attempt that is under way began: found after a start, it means that
     the process ended in the middle of it.
     """
 
@@ -98,7 +98,7 @@ class Trouble(msgspec.Struct, frozen=True):
     offset: int
     event: bytes
     event_id: str
-    state: State
+    state: FailedEventState
     since: datetime
     attempts: int
     due: datetime | None = None
@@ -107,13 +107,13 @@ class Trouble(msgspec.Struct, frozen=True):
     event_key: str | None = None
     error: str = ""
     fingerprint: str = ""
-    begun_at: datetime | None = None
+    attempt_started_at: datetime | None = None
 
 
 class Settlement(msgspec.Struct, frozen=True):
     """What became of the events of a lane from ``start`` up to ``end``, by ``version`` of its flow.
 
-    ``counts`` adds up to ``end - start``; ``troubles`` are its parked and dead events. ``epoch``
+    ``counts`` adds up to ``end - start``; ``failed_events`` are its parked and dead events. ``fencing_token``
     is the lease under which it was done (the fencing number).
     """
 
@@ -124,11 +124,11 @@ class Settlement(msgspec.Struct, frozen=True):
     at: datetime
     version: str
     counts: Counts
-    troubles: tuple[Trouble, ...] = ()
-    epoch: int = 0
+    failed_events: tuple[FailedEvent, ...] = ()
+    fencing_token: int = 0
 
 
-class Settled(msgspec.Struct, frozen=True):
+class SettledRange(msgspec.Struct, frozen=True):
     """A range of settlements of one lane, merged: who did it, when, and the counts."""
 
     flow: str
@@ -141,13 +141,13 @@ class Settled(msgspec.Struct, frozen=True):
     counts: Counts
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class Resolution(msgspec.Struct, frozen=True):
     """What became of one troubled event, compared and set.
 
     ``attempts`` is what the trouble had when it was read; the verdict is refused when it has
-    changed since. ``became`` is ``delivered``, ``filtered`` or ``discarded`` (the trouble goes),
-    or a :class:`Trouble` that takes its place (a redrive: one that is parked). ``at`` is when,
-    ``version`` the code version that did it; of an operator's verdict ``who`` and ``reason``.
+    changed since. ``outcome`` is ``delivered``, ``filtered`` or ``discarded`` (the trouble goes),
+    or a :class:`FailedEvent` that takes its place (a redrive: one that is parked). ``at`` is when,
+    ``version`` the code version that did it; of an operator's verdict ``actor`` and ``reason``.
     With ``event`` it is refused too when the trouble holds another event by now.
     """
 
@@ -155,16 +155,16 @@ class Verdict(msgspec.Struct, frozen=True):
     partition: int
     offset: int
     attempts: int
-    state: State
-    became: Literal["delivered", "filtered", "discarded"] | Trouble
+    state: FailedEventState
+    outcome: Literal["delivered", "filtered", "discarded"] | FailedEvent
     at: datetime
     version: str = ""
-    who: str = ""
+    actor: str = ""
     reason: str = ""
     event: bytes | None = None
 
 
-class Resolved(msgspec.Struct, frozen=True):
+class ResolvedEvent(msgspec.Struct, frozen=True):
     """What was a trouble and is none any more: the history of an event that failed.
 
     Kept without its payload, for a trouble that had a failure, or that a person resolved.
@@ -174,17 +174,17 @@ class Resolved(msgspec.Struct, frozen=True):
     partition: int
     offset: int
     event_id: str
-    became: Literal["delivered", "filtered", "discarded"]
+    outcome: Literal["delivered", "filtered", "discarded"]
     at: datetime
     attempts: int
     failures: tuple[Failure, ...] = ()
     event_key: str | None = None
     version: str = ""
-    who: str = ""
+    actor: str = ""
     reason: str = ""
 
 
-class Query(msgspec.Struct, frozen=True):
+class FailedEventQuery(msgspec.Struct, frozen=True):
     """Which troubles: of a state, a flow, due by a time; in order of flow, partition and offset.
 
     ``after`` is the (flow, partition, offset) of the last one of the page before. ``due_by`` asks
@@ -194,7 +194,7 @@ class Query(msgspec.Struct, frozen=True):
     ``since_from`` (inclusive) and ``since_to`` (exclusive) are about when it became a trouble.
     """
 
-    state: State | None = None
+    state: FailedEventState | None = None
     flow: str | None = None
     partition: int | None = None
     due_by: datetime | None = None
@@ -210,7 +210,7 @@ class Query(msgspec.Struct, frozen=True):
     keys: tuple[str, ...] | None = None
 
 
-class Group(msgspec.Struct, frozen=True):
+class FailedEventGroup(msgspec.Struct, frozen=True):
     """Troubles of one flow and state with the same root cause.
 
     ``first_since`` and ``last_since`` are when the first and the last of them became one;
@@ -218,7 +218,7 @@ class Group(msgspec.Struct, frozen=True):
     """
 
     flow: str
-    state: State
+    state: FailedEventState
     fingerprint: str
     error: str
     count: int
@@ -228,7 +228,7 @@ class Group(msgspec.Struct, frozen=True):
     offset: int
 
 
-class Change(msgspec.Struct, frozen=True):
+class ValueChange(msgspec.Struct, frozen=True):
     """A new value of a named value, ``None`` to forget it.
 
     With ``expected`` it is made only where the value is that now (``None``: where there is none).
@@ -239,7 +239,7 @@ class Change(msgspec.Struct, frozen=True):
     expected: bytes | UnsetType | None = UNSET
 
 
-class Audit(msgspec.Struct, frozen=True):
+class AuditRecord(msgspec.Struct, frozen=True):
     """What a person changed: who, when, what to what, and how it was before and after.
 
     ``target`` is a path like ``flow/orders`` or ``dead/orders``; ``seq`` is given by the ledger and
@@ -247,7 +247,7 @@ class Audit(msgspec.Struct, frozen=True):
     """
 
     at: datetime
-    who: str
+    actor: str
     action: str
     target: str
     before: Raw | None = None

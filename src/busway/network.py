@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address, ip_address
 
-_OWN_SITES = ("", "none", "same-origin")
+_SAME_SITE_VALUES = ("", "none", "same-origin")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
@@ -31,7 +31,7 @@ def listens_on_loopback(host: str) -> bool:
     return host.lower() == "localhost" or is_loopback(host)
 
 
-def is_own_name(host: str | None) -> bool:
+def is_trusted_host(host: str | None) -> bool:
     """Say whether a ``Host`` header cannot be a foreign name that was bound to this address.
 
     >>> [is_own_name(one) for one in ("localhost:8400", "[::1]:8400", "10.0.0.7", "evil.example")]
@@ -57,7 +57,7 @@ def is_cross_site(fetch_site: str, origin: str | None, host: str | None) -> bool
     >>> is_cross_site("", "https://shop.example", "shop.example"), is_cross_site("", "null", "x")
     (False, True)
     """
-    if fetch_site.strip().lower() not in _OWN_SITES:
+    if fetch_site.strip().lower() not in _SAME_SITE_VALUES:
         return True  # same-site as well: another port of localhost is of the same site
     if origin is None:
         return False

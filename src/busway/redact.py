@@ -15,41 +15,41 @@ from functools import lru_cache
 from urllib.parse import quote, quote_plus, unquote
 
 MASK = "***"
-_LEAST = 4
+_MIN_SECRET_LENGTH = 4
 """Shorter texts are no secrets: they would be found in every other word."""
-_TAIL = 6
+_MIN_TAIL = 6
 """How much of a secret at the end of a text that was cut off is taken for one."""
-_LONGEST_TAIL = 200
+_MAX_TAIL = 200
 
 _URL = re.compile(
     r"\b(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{1,30})://"
     r"(?P<authority>[^\s\"'<>\\/?#(){}\[\]|,]*(?:\[[0-9A-Fa-f:.]+\](?::\d+)?)?)"
     r"(?P<rest>(?:(?!,?[A-Za-z][A-Za-z0-9+.-]*://)[^\s\"'<>\\(){}\[\]|])*)"
 )
-_WITH_NAMES = frozenset(
+_DATABASE_SCHEMES = frozenset(
     ("postgresql", "postgres", "mysql", "mariadb", "sqlite", "nats", "tls", "redis", "rediss")
 )
 """The path of these is the name of a database or a stream, which messages are about."""
-_HOOKS = re.compile(
+_WEBHOOK_HOSTS = re.compile(
     r"(?:^|\.)(?:hooks\.slack\.com|hooks\.zapier\.com|webhook\.site|chat\.googleapis\.com"
     r"|api\.telegram\.org|(?:webhook\.)?office\.com|logic\.azure\.com|maker\.ifttt\.com"
     r"|hook\.[\w.]*make\.com|hooks\.[\w.-]+)(?::\d+)?$|discord(?:app)?\.com(?::\d+)?$",
     re.IGNORECASE,
 )
-_ANY_NAME = (
+_NAME_PATTERN = (
     r"[\w.-]*(?:password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key"
     r"|signature|credentials?|authorization|cookie)[\w-]*|pwd|pass|sig|auth|jwt"
 )
-SECRET_NAME = re.compile(_ANY_NAME, re.IGNORECASE)
+SECRET_NAME = re.compile(_NAME_PATTERN, re.IGNORECASE)
 _VALUE = r"(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[^\s\"'&,;<>(){}\[\]|]+)"
-_ASSIGNED = re.compile(rf"(?<![\w.-])(?P<name>{_ANY_NAME})=(?P<value>{_VALUE})", re.IGNORECASE)
+_ASSIGNED = re.compile(rf"(?<![\w.-])(?P<name>{_NAME_PATTERN})=(?P<value>{_VALUE})", re.IGNORECASE)
 _QUOTED = re.compile(
-    rf"(?P<name>(?P<quote>\\?[\"'])(?:{_ANY_NAME})(?P=quote)\s*[:,]\s*[bBrRuU]?)"
+    rf"(?P<name>(?P<quote>\\?[\"'])(?:{_NAME_PATTERN})(?P=quote)\s*[:,]\s*[bBrRuU]?)"
     r"(?P<value>(?P<open>\\?[\"'])(?:(?!(?P=open)).)*(?P=open)?)",
     re.IGNORECASE,
 )
 _HEADER = re.compile(
-    rf"(?<![\w.-])(?P<name>(?:{_ANY_NAME}):\s+(?:(?:Bearer|Basic|Token|Digest)\s+)?)"
+    rf"(?<![\w.-])(?P<name>(?:{_NAME_PATTERN}):\s+(?:(?:Bearer|Basic|Token|Digest)\s+)?)"
     r"(?P<value>(?=[^\s,;]*\d)[^\s\"',;<>]{8,})",
     re.IGNORECASE,
 )
@@ -61,10 +61,12 @@ _WELL_KNOWN = re.compile(
     r"|[sr]k_(?:live|test)_\w{8,}|sk-[\w-]{20,}|whsec_[\w+/=]{16,}|AKIA[0-9A-Z]{12,}"
     r"|AIza[\w-]{30,}|SG\.[\w-]{16,}\.[\w-]{16,}|eyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*)?)"
 )
-_MIXED = re.compile(r"(?=[^\d]*\d)(?=[^A-Za-z]*[A-Za-z])[\w.~%+=:@!$*-]{16,}|[\w~%+=-]{24,}")
+_RANDOM_LOOKING = re.compile(
+    r"(?=[^\d]*\d)(?=[^A-Za-z]*[A-Za-z])[\w.~%+=:@!$*-]{16,}|[\w~%+=-]{24,}"
+)
 
 
-_ANY = re.compile(
+_SUSPICIOUS = re.compile(
     r"://|passw|passphr|secret|token|key|signature|credential|authorization|cookie|pwd|pass|sig|auth"
     r"|jwt|bearer|basic|xox|gh[a-z]_|github_|glpat|sk-|[sr]k_|whsec|akia|aiza|sg\.|eyj",
     re.IGNORECASE,
@@ -81,7 +83,7 @@ def redacted(text: str) -> str:
     'connect(host=db.example, password=***)'
     """
     text = _writable(text)
-    if _ANY.search(text) is None:
+    if _SUSPICIOUS.search(text) is None:
         return text
     if "://" in text:
         text = _URL.sub(_url, text)
@@ -112,11 +114,11 @@ def _url(found: re.Match[str]) -> str:
         user, (host, slash, path) = before or user, after.partition("/")
         rest = slash + path
     shown = f"{scheme}://{MASK + '@' if at else ''}{host}"
-    if _HOOKS.search(host):
+    if _WEBHOOK_HOSTS.search(host):
         return shown + (f"/{MASK}" if len(rest) > 1 else rest)
     before, mark, fragment = rest.partition("#")
     path, asked, query = before.partition("?")
-    named = scheme.lower() in _WITH_NAMES
+    named = scheme.lower() in _DATABASE_SCHEMES
     shown += path if named else "/".join(map(_segment, path.split("/")))
     if asked:
         shown += asked + "&".join(_parameter(one) for one in query.split("&"))
@@ -130,7 +132,7 @@ def _is_userinfo(scheme: str, host: str) -> bool:
 
 
 def _segment(text: str) -> str:
-    return MASK if _MIXED.fullmatch(text) else text
+    return MASK if _RANDOM_LOOKING.fullmatch(text) else text
 
 
 def _parameter(text: str) -> str:
@@ -149,29 +151,34 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets: frozenset[str] = frozenset()
-        self._forms: tuple[str, ...] = ()
-        self._beginnings: frozenset[str] = frozenset()
-        self._longest = 0
+        self._encodings: tuple[str, ...] = ()
+        self._prefixes: frozenset[str] = frozenset()
+        self._longest_prefix = 0
         self.hide: Callable[[str], str] = self._hidden
         """Returns a text without what is known to be secret."""
-        self.learn(secrets)
+        self.add_secrets(secrets)
 
     @property
     def secrets(self) -> frozenset[str]:
         """What it knows."""
         return self._secrets
 
-    def learn(self, secrets: Iterable[str]) -> None:
+    def add_secrets(self, secrets: Iterable[str]) -> None:
         """Know more secrets."""
-        fresh = frozenset(one for one in secrets if len(one) >= _LEAST)
+        fresh = frozenset(one for one in secrets if len(one) >= _MIN_SECRET_LENGTH)
         if fresh <= self._secrets:
             return
         self._secrets |= fresh
-        forms = {form for one in self._secrets for form in _forms(one) if len(form) >= _LEAST}
-        self._forms = tuple(sorted({form.lower() for form in forms}, key=len, reverse=True))
-        cut = (form[:end] for form in forms for end in range(_TAIL, min(len(form), _LONGEST_TAIL)))
-        self._beginnings = frozenset(cut)
-        self._longest = max(map(len, self._beginnings), default=0)
+        forms = {
+            form
+            for one in self._secrets
+            for form in _encodings_of(one)
+            if len(form) >= _MIN_SECRET_LENGTH
+        }
+        self._encodings = tuple(sorted({form.lower() for form in forms}, key=len, reverse=True))
+        cut = (form[:end] for form in forms for end in range(_MIN_TAIL, min(len(form), _MAX_TAIL)))
+        self._prefixes = frozenset(cut)
+        self._longest_prefix = max(map(len, self._prefixes), default=0)
         self.hide = lru_cache(maxsize=256)(self._hidden)  # the failures of a batch say the same
 
     def __call__(self, text: str) -> str:
@@ -180,7 +187,7 @@ class Redactor:
 
     def _hidden(self, text: str) -> str:
         lowered = text.lower()
-        found = [re.escape(form) for form in self._forms if form in lowered]
+        found = [re.escape(form) for form in self._encodings if form in lowered]
         if found:
             text = re.sub("|".join(found), MASK, text, flags=re.IGNORECASE)
         return self._cut_off(text)
@@ -188,13 +195,13 @@ class Redactor:
     def _cut_off(self, text: str) -> str:
         """Take out the beginning of a secret at the end of a text."""
         body = text.rstrip("…. ")
-        for length in range(min(self._longest, len(body)), _TAIL - 1, -1):
-            if body[-length:] in self._beginnings:
+        for length in range(min(self._longest_prefix, len(body)), _MIN_TAIL - 1, -1):
+            if body[-length:] in self._prefixes:
                 return body[:-length] + MASK + text[len(body) :]
         return text
 
 
-def _forms(secret: str) -> Iterable[str]:
+def _encodings_of(secret: str) -> Iterable[str]:
     """Return a secret as libraries write it: encoded, decoded, quoted."""
     yield secret
     for plain in {secret, unquote(secret)}:

@@ -21,9 +21,11 @@ from busway.redact import SECRET_NAME
 from busway.settings import Env, resolve
 
 _WEB = ("http", "https")
-_PLAIN = frozenset("host port path ca sender to username user table schema key name".split())
+_PUBLIC_FIELDS = frozenset(
+    "host port path ca sender to username user table schema key name".split()
+)
 _HEADERS = re.compile(r"key|auth|sig|session", re.IGNORECASE)
-_PIECE = re.compile(r"(?=.*\d|.*[a-z].*[A-Z]|.*[A-Z].*[a-z]).{6,}|.{16,}", re.DOTALL)
+_SECRET_PART = re.compile(r"(?=.*\d|.*[a-z].*[A-Z]|.*[A-Z].*[a-z]).{6,}|.{16,}", re.DOTALL)
 """What is a secret also alone; a word like ``services`` is not."""
 
 
@@ -81,13 +83,13 @@ def _texts(value: object) -> Iterator[tuple[str, bool]]:
 
 def _secrets(name: str, text: str, shown: str, *, hidden: bool) -> Iterator[str]:
     if "://" in text:
-        yield from _of_url(text, shown)
-    elif SECRET_NAME.search(name) or name == "sign" or (hidden and name not in _PLAIN):
+        yield from _secrets_of_url(text, shown)
+    elif SECRET_NAME.search(name) or name == "sign" or (hidden and name not in _PUBLIC_FIELDS):
         yield text
-        yield from (one for one in text.split() if _PIECE.fullmatch(one))
+        yield from (one for one in text.split() if _SECRET_PART.fullmatch(one))
 
 
-def _of_url(url: str, shown: str) -> Iterator[str]:
+def _secrets_of_url(url: str, shown: str) -> Iterator[str]:
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -102,8 +104,8 @@ def _of_url(url: str, shown: str) -> Iterator[str]:
     yield from (parts.query, parts.fragment)
     for one in parts.query.split("&"):
         parameter, _, value = one.partition("=")
-        if _PIECE.fullmatch(value) or SECRET_NAME.search(parameter):
+        if _SECRET_PART.fullmatch(value) or SECRET_NAME.search(parameter):
             yield value
     if parts.scheme in _WEB and parts.path.strip("/") and parts.path not in shown:
         yield parts.path
-        yield from (one for one in parts.path.split("/") if _PIECE.fullmatch(one))
+        yield from (one for one in parts.path.split("/") if _SECRET_PART.fullmatch(one))

@@ -11,16 +11,16 @@ from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 import msgspec
 from dotenv import load_dotenv
 
-from busway.credential import strong_secret
+from busway.credential import require_strong_secret
+from busway.declarable import checks_parameters
 from busway.errors import SettingsError
 from busway.network import listens_on_loopback
-from busway.parameter import checked
 from busway.spelling import nearest
 
 PREFIX = "BUSWAY_"
-_NEAR = 0.8
+_SIMILARITY = 0.8
 """How alike names of variables must be for one to be taken for the other."""
-NO_PORT = -1
+NOT_LISTENING = -1
 """The port of one that does not listen."""
 _CENTURY_S = 100 * 366 * 86400.0
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -30,7 +30,7 @@ Partitions = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Size = Annotated[int, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=_CENTURY_S)]
-IntakeKeys = Literal["", "required", "off"]
+IntakeKeyPolicy = Literal["", "required", "off"]
 LogFormat = Literal["", "text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -46,7 +46,7 @@ class Env(msgspec.Struct, frozen=True):
         return f"env({self.name!r})"
 
 
-@checked
+@checks_parameters
 def env(name: str, default: str | None = None) -> Env:
     """Stand for the environment variable ``name`` in a declaration."""
     return Env(name, default)
@@ -69,7 +69,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The address of the API, if it is to have one of its own."""
     api_port: Port | None = None
     """The port of the API, if it is to have one of its own; 0 takes a free one."""
-    intake_keys: IntakeKeys = ""
+    intake_keys: IntakeKeyPolicy = ""
     """``required`` or ``off``: whether events need a key; if not set, beyond loopback they do."""
     workers: Workers = 0
     """How many processes deliver beside the one that takes events; 0 for that one itself."""
@@ -109,7 +109,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """``debug``, ``info`` (a line a batch), ``warning`` or ``error``."""
 
 
-def load(environment: Mapping[str, str] | None = None, **given: Any) -> Settings:
+def load_settings(environment: Mapping[str, str] | None = None, **given: Any) -> Settings:
     """Return the settings: what is given, over the environment, over the defaults.
 
     Raises :class:`SettingsError` that names the variable and what it must be.
@@ -119,21 +119,21 @@ def load(environment: Mapping[str, str] | None = None, **given: Any) -> Settings
     for field in msgspec.structs.fields(Settings):
         variable = PREFIX + field.name.upper()
         if given.get(field.name) is not None:
-            values[field.name] = _converted(field.name, given[field.name], field.type)
+            values[field.name] = _convert(field.name, given[field.name], field.type)
         elif variable in source:
-            values[field.name] = _converted(variable, source[variable], field.type)
+            values[field.name] = _convert(variable, source[variable], field.type)
     if "api_token" in values:
-        values["api_token"] = strong_secret(f"{PREFIX}API_TOKEN", str(values["api_token"]))
+        values["api_token"] = require_strong_secret(f"{PREFIX}API_TOKEN", str(values["api_token"]))
     return Settings(**values)
 
 
-def is_set(name: str, environment: Mapping[str, str] | None = None, **given: Any) -> bool:
+def is_setting_given(name: str, environment: Mapping[str, str] | None = None, **given: Any) -> bool:
     """Say whether a setting is given, or in the environment."""
     source = os.environ if environment is None else environment
     return given.get(name) is not None or PREFIX + name.upper() in source
 
 
-def environment(settings: Settings) -> dict[str, str]:
+def child_environment(settings: Settings) -> dict[str, str]:
     """Return the environment for a process that is to have the same settings."""
     values = {PREFIX + name.upper(): value for name, value in _fields(settings)}
     others = {name: value for name, value in os.environ.items() if name not in values}
@@ -149,7 +149,7 @@ def api_address(settings: Settings) -> tuple[str, int] | None:
     return host, port
 
 
-def needs_keys(settings: Settings) -> bool:
+def requires_intake_keys(settings: Settings) -> bool:
     """Say whether the intake asks for keys."""
     if settings.intake_keys:
         return settings.intake_keys == "required"
@@ -160,7 +160,7 @@ def _fields(settings: Settings) -> Iterator[tuple[str, object]]:
     return ((name, getattr(settings, name)) for name in settings.__struct_fields__)
 
 
-def placed(**given: Any) -> Settings:
+def load_for_command(**given: Any) -> Settings:
     """Return the settings; a data directory that is given wins over an engine of the environment.
 
     Raises :class:`SettingsError` also when both are given.
@@ -169,10 +169,10 @@ def placed(**given: Any) -> Settings:
         if given.get("engine"):
             raise SettingsError("--data and --engine are two places; give one of them")
         given |= {"engine": "", "ledger": ""}
-    return load(**given)
+    return load_settings(**given)
 
 
-def _converted(name: str, found: object, kind: Any) -> object:
+def _convert(name: str, found: object, kind: Any) -> object:
     if kind is Path:
         return Path(str(found))
     if get_origin(kind) is Literal:
@@ -183,10 +183,12 @@ def _converted(name: str, found: object, kind: Any) -> object:
         choices = [one for one in get_args(kind) if one] if get_origin(kind) is Literal else []
         near = nearest(str(found), choices)
         hint = f" (did you mean {near!r}?)" if near else ""
-        raise SettingsError(f"{name} is {found!r}; give {_wanted(kind)}{hint}") from error
+        raise SettingsError(
+            f"{name} is {found!r}; give {_describe_setting_type(kind)}{hint}"
+        ) from error
 
 
-def _wanted(kind: Any) -> str:
+def _describe_setting_type(kind: Any) -> str:
     """Say what a setting takes.
 
     >>> _wanted(Partitions), _wanted(Positive), _wanted(LogFormat)
@@ -199,7 +201,7 @@ def _wanted(kind: Any) -> str:
     if kind is bool:
         return "true or false"
     if NoneType in arguments:
-        return _wanted(arguments[0])
+        return _describe_setting_type(arguments[0])
     number, limits = arguments
     most = "" if limits.le is None else f" to {limits.le:.0f}"
     return f"a {'whole ' * (number is int)}number from {limits.ge}{most}"
@@ -210,7 +212,7 @@ def load_env_file(folder: Path) -> None:
     load_dotenv(folder / ".env")
 
 
-def state_folder(environment: Mapping[str, str] | None = None) -> Path | None:
+def state_directory(environment: Mapping[str, str] | None = None) -> Path | None:
     """Return where this user's programs keep what they know between runs; ``None`` if nowhere."""
     source = os.environ if environment is None else environment
     given = Path(source.get("XDG_STATE_HOME") or "")
@@ -222,7 +224,7 @@ def state_folder(environment: Mapping[str, str] | None = None) -> Path | None:
         return None
 
 
-def editor(environment: Mapping[str, str] | None = None) -> str:
+def editor_command(environment: Mapping[str, str] | None = None) -> str:
     """Return the command that this user edits a text with: ``$VISUAL``, or else ``$EDITOR``."""
     source = os.environ if environment is None else environment
     return source.get("VISUAL") or source.get("EDITOR") or "vi"
@@ -238,7 +240,7 @@ def resolve(value: str | Env, environment: Mapping[str, str] | None = None) -> s
     source = os.environ if environment is None else environment
     found = source.get(value.name, value.default)
     if found is None:
-        near = nearest(value.name, source, _NEAR)
+        near = nearest(value.name, source, _SIMILARITY)
         hint = f" ({near} is: did you mean that?)" if near else ""
         raise SettingsError(f"the environment variable {value.name} is not set{hint}")
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-MOST_LISTED = 15
+MAX_LISTED = 15
 """So many names are listed if none is near; of more, none is."""
 
 
@@ -20,7 +20,7 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     return by_lower[near[0]] if near else None
 
 
-def hint(name: str, known: Iterable[str]) -> str:
+def suggestion(name: str, known: Iterable[str]) -> str:
     """Say which name was probably meant, or which there are.
 
     >>> hint("ordrs", ["orders", "customers"]), hint("x", ["orders"]), hint("x", [])
@@ -32,6 +32,6 @@ def hint(name: str, known: Iterable[str]) -> str:
         return f"did you mean {near!r}?"
     if not listed:
         return "there are none"
-    more = len(listed) - MOST_LISTED
-    shown = ", ".join(listed[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
+    more = len(listed) - MAX_LISTED
+    shown = ", ".join(listed[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
     return f"there {'is' if len(listed) == 1 else 'are'}: {shown}"

@@ -16,15 +16,30 @@ from busway.exception_text import exception_line, exception_text
 from busway.printable import printable, printable_json, printable_lines
 from busway.redact import Redactor
 
-SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-EVENTS = (1, 5, 10, 50, 100, 500, 1_000, 5_000, 10_000)
+DURATION_BUCKETS = (
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+)
+EVENT_COUNT_BUCKETS = (1, 5, 10, 50, 100, 500, 1_000, 5_000, 10_000)
 
 
 def configure_log(log_format: str = "", level: str = "info", stream: TextIO | None = None) -> None:
     """Write log lines to ``stream`` (stderr): text on a terminal, JSON elsewhere, or as asked.
 
     What libraries log is written the same way. No line has a secret that is known
-    (:func:`hide_in_log`) or looks like one.
+    (:func:`redact_from_log`) or looks like one.
     """
     target = stream or sys.stderr
     text = log_format == "text" or (not log_format and target.isatty())
@@ -32,12 +47,12 @@ def configure_log(log_format: str = "", level: str = "info", stream: TextIO | No
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _exception,
-        _Redaction(),
+        _exception_processor,
+        _RedactionProcessor(),
     ]
     plain = structlog.dev.plain_traceback  # no local variables: they may hold secrets
     tail: list[Processor] = [
-        _escaped,
+        _escape_processor,
         structlog.dev.ConsoleRenderer(colors=target.isatty(), exception_formatter=plain),
     ]
     if not text:
@@ -50,18 +65,18 @@ def configure_log(log_format: str = "", level: str = "info", stream: TextIO | No
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
-    root.handlers = [one for one in root.handlers if not isinstance(one, _Foreign)]
-    root.addHandler(_Foreign(logging.WARNING))
+    root.handlers = [one for one in root.handlers if not isinstance(one, _LibraryLogHandler)]
+    root.addHandler(_LibraryLogHandler(logging.WARNING))
 
 
-def hide_in_log(secrets: Iterable[str]) -> None:
+def redact_from_log(secrets: Iterable[str]) -> None:
     """Keep secrets out of the log from now on, wherever they stand in a line."""
     for processor in structlog.get_config()["processors"]:
-        if isinstance(processor, _Redaction):
-            processor.redact.learn(secrets)
+        if isinstance(processor, _RedactionProcessor):
+            processor.redact.add_secrets(secrets)
 
 
-class _Redaction:
+class _RedactionProcessor:
     """The log's edge: takes secrets out of every text of a line."""
 
     def __init__(self) -> None:
@@ -79,7 +94,7 @@ class _Redaction:
         return value if plain else self.redact(_to_text(value))
 
 
-def _escaped(_logger: object, _method: str, line: EventDict) -> EventDict:
+def _escape_processor(_logger: object, _method: str, line: EventDict) -> EventDict:
     """Escape what is not printable: what came from outside may be in a line."""
     found: EventDict = {}
     for name, value in line.items():
@@ -90,7 +105,7 @@ def _escaped(_logger: object, _method: str, line: EventDict) -> EventDict:
     return found
 
 
-def _exception(_logger: object, _method: str, line: EventDict) -> EventDict:
+def _exception_processor(_logger: object, _method: str, line: EventDict) -> EventDict:
     """Put the traceback of ``exc_info`` into a line, whatever the exception is."""
     found = line.pop("exc_info", None)
     error = sys.exception() if found is True else found[1] if isinstance(found, tuple) else found
@@ -99,7 +114,7 @@ def _exception(_logger: object, _method: str, line: EventDict) -> EventDict:
     return line
 
 
-class _Foreign(logging.Handler):
+class _LibraryLogHandler(logging.Handler):
     """Writes what libraries log as lines of ours."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -119,23 +134,23 @@ def _to_text(value: object) -> str:
     return value if isinstance(value, str) else repr(value)
 
 
-ALONE = ("busway_backlog_events", "busway_trouble_events", "busway_log_bytes")
+INSTALLATION_METRICS = ("busway_backlog_events", "busway_failed_events", "busway_log_bytes")
 """What each process tells of the whole installation: one of them is enough."""
 
 
-def merged(own: bytes, others: Mapping[str, str]) -> bytes:
+def merge_metrics(own: bytes, others: Mapping[str, str]) -> bytes:
     """Return metrics as text with those of others, whose samples get their name as ``worker``."""
-    families = _families(own.decode())
+    families = _metric_families(own.decode())
     for worker, text in others.items():
-        for name, (about, samples) in _families(text).items():
-            if name not in ALONE:
+        for name, (about, samples) in _metric_families(text).items():
+            if name not in INSTALLATION_METRICS:
                 into = families.setdefault(name, (about, []))[1]
-                into += [_labelled(sample, worker) for sample in samples]
+                into += [_with_worker_label(sample, worker) for sample in samples]
     lines = [line for about, samples in families.values() for line in (*about, *samples)]
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-def _families(text: str) -> dict[str, tuple[list[str], list[str]]]:
+def _metric_families(text: str) -> dict[str, tuple[list[str], list[str]]]:
     """Return by name what is said about each metric, and its samples."""
     found: dict[str, tuple[list[str], list[str]]] = {}
     about: list[str] = []
@@ -147,7 +162,7 @@ def _families(text: str) -> dict[str, tuple[list[str], list[str]]]:
     return found
 
 
-def _labelled(sample: str, worker: str) -> str:
+def _with_worker_label(sample: str, worker: str) -> str:
     name, value = sample.split(" ", 1)
     if "{" in name:
         return sample.replace("{", f'{{worker="{worker}",', 1)
@@ -165,35 +180,52 @@ class Metrics:
         )
         self.request_events = self._counter("request_events", "Events in requests that got a 202")
         self.request_bytes = self._counter("request_bytes", "Bytes of request bodies")
-        self.request_seconds = self._histogram("request_seconds", "From request to answer", SECONDS)
-        self.appended = self._counter("appended_events", "Events made durable")
-        self.append_seconds = self._histogram("append_seconds", "One group commit", SECONDS)
-        self.append_events = self._histogram("append_events", "Events of one commit", EVENTS)
-        self.outcomes = self._counter("events", "Events by what became of them", "flow", "outcome")
+        self.request_seconds = self._histogram(
+            "request_seconds", "Duration from request to response", DURATION_BUCKETS
+        )
+        self.appended_events = self._counter("appended_events", "Events made durable")
+        self.append_seconds = self._histogram(
+            "append_seconds", "Duration of one group commit", DURATION_BUCKETS
+        )
+        self.append_events = self._histogram(
+            "append_events", "Events per group commit", EVENT_COUNT_BUCKETS
+        )
+        self.event_outcomes = self._counter("events", "Events by outcome", "flow", "outcome")
         self.retries = self._counter("retries", "Retried events", "flow", "outcome")
         self.stage_seconds = self._histogram(
-            "stage_seconds", "A batch's time by stage", SECONDS, "flow", "stage"
+            "stage_seconds", "Duration of a batch by stage", DURATION_BUCKETS, "flow", "stage"
         )
-        self.batch_events = self._histogram("batch_events", "Events a settlement", EVENTS, "flow")
-        self.backlog = self._gauge("backlog_events", "Events not read yet", "flow")
-        self.standing = self._gauge("trouble_events", "Troubled events", "flow", "state")
-        self.breaker = self._gauge("breaker_open", "1 while it takes nothing", "destination")
-        self.stuck = self._gauge("loop_stuck", "1 while a loop fails again and again", "loop")
-        self.alert = self._gauge("alert_raised", "1 while an alert is raised", "alert")
-        self.lanes = self._gauge("lanes_held", "Lanes that this process works", "flow")
-        self.lane_moves = self._counter(
-            "lane_moves", "Lanes taken, given up, and lost to another worker", "flow", "move"
+        self.batch_events = self._histogram(
+            "batch_events", "Events per settlement", EVENT_COUNT_BUCKETS, "flow"
         )
-        self.fenced = self._counter(
-            "fenced", "Loads and settlements refused under an old lease", "flow"
+        self.backlog_events = self._gauge("backlog_events", "Events not read yet", "flow")
+        self.failed_events = self._gauge(
+            "failed_events", "Parked events and dead letters", "flow", "state"
         )
-        self.missing = self._counter(
-            "missing_events", "Offsets that lanes passed where the log had lost the events", "flow"
+        self.breaker_open = self._gauge(
+            "breaker_open", "1 while the circuit breaker is open", "destination"
         )
-        self.beat_age = self._gauge(
-            "beat_age_seconds", "Since the last beat of a worker that shares; else 0"
+        self.loop_stuck = self._gauge("loop_stuck", "1 while a loop keeps failing", "loop")
+        self.alert_raised = self._gauge("alert_raised", "1 while an alert is raised", "alert")
+        self.held_lanes = self._gauge("lanes_held", "Lanes that this process holds", "flow")
+        self.lease_changes = self._counter(
+            "lease_changes",
+            "Lane leases acquired, released and lost to another worker",
+            "flow",
+            "move",
         )
-        self.log_bytes = self._gauge("log_bytes", "What the log takes up")
+        self.fenced_writes = self._counter(
+            "fenced_writes",
+            "Loads and settlements refused because their fencing token was stale",
+            "flow",
+        )
+        self.lost_events = self._counter(
+            "lost_events", "Events that lanes skipped because the log had lost them", "flow"
+        )
+        self.heartbeat_age = self._gauge(
+            "heartbeat_age_seconds", "Seconds since the worker's last heartbeat; 0 without leases"
+        )
+        self.log_bytes = self._gauge("log_bytes", "Bytes that the log takes up")
 
     def render(self) -> bytes:
         """Return all of them in the Prometheus text format."""

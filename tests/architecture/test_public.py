@@ -22,7 +22,7 @@ PUBLIC: dict[str, list[str]] = {
         "silence",
     ],
     "busway": [
-        *("Adaptive", "App", "Backoff", "BuswayError", "Event", "Reject", "Step", "Trip"),
+        *("Adaptive", "App", "Backoff", "BuswayError", "Event", "Reject", "Step", "BreakerPolicy"),
         *("Window", "env"),
     ],
     "busway.sources": ["schedule"],

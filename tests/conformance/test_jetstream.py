@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from busway.engine.jetstream import JetStreamLog, Place
+from busway.engine.jetstream import JetStreamAddress, JetStreamLog
 from busway.ports import Log
 from busway.testing.log_suite import DurableLogSuite, FullLogSuite
 from nats_cluster import NatsCluster, nats_cluster
@@ -36,8 +36,8 @@ class JetStreamSuite(DurableLogSuite, FullLogSuite):
     async def open_small_log(self, place: Path, max_bytes: int) -> Log:
         return await JetStreamLog.open(self._place(place, compress="false"), 1, max_bytes)
 
-    def _place(self, place: Path, **options: str) -> Place:
-        return Place.of(self.nats.address(f"log{abs(hash(place))}", **options))
+    def _place(self, place: Path, **options: str) -> JetStreamAddress:
+        return JetStreamAddress.parse(self.nats.address(f"log{abs(hash(place))}", **options))
 
 
 class TestJetStreamLog(JetStreamSuite):

@@ -8,7 +8,7 @@ import pytest
 
 from busway.engine.postgres import PostgresLedger, PostgresLog
 from busway.engine.postgres.database import Database
-from busway.engine.postgres.schema import prepare
+from busway.engine.postgres.schema import migrate
 from busway.ports import Ledger, Log
 from busway.testing.ledger_suite import DurableLedgerSuite
 from busway.testing.log_suite import DurableLogSuite, FullLogSuite
@@ -34,7 +34,7 @@ class OwnedLedger(PostgresLedger):
 async def opened(server: PostgresServer, place: Path, partitions: int) -> tuple[Database, str]:
     """Open a schema of its own for each place."""
     schema = f"busway_{abs(hash(place))}"
-    identity = await prepare(server.dsn, schema, partitions)
+    identity = await migrate(server.dsn, schema, partitions)
     return await Database.open(server.dsn, schema), identity
 
 

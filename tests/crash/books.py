@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
-from busway.control.check import check
+from busway.control.conservation_check import check_conservation
 from busway.control.flow.status import flow_statuses
-from busway.engine.choose import open_stores
-from busway.errors import StoreDamaged, StoreError
+from busway.engine.registry import open_stores
+from busway.errors import StoreCorrupted, StoreError
 from busway.event import Event
-from busway.lane import Query
+from busway.lane import FailedEventQuery
 from busway.ports import Log, Stores
-from busway.settings import load
+from busway.settings import load_settings
 from crash.answer import answered
 from crash.progress import Progress
 
@@ -29,7 +29,9 @@ class Books:
 
     async def check(self) -> None:
         """Verify that every event of every flow is in exactly one place."""
-        found = await answered(lambda: check(self._stores.log, self._stores.ledger), _passes)
+        found = await answered(
+            lambda: check_conservation(self._stores.log, self._stores.ledger), _passes
+        )
         assert not found, found
 
     async def left(self) -> Mapping[str, tuple[int, int]]:
@@ -49,8 +51,13 @@ class Books:
             if not before:
                 return
             if progress.stuck(before):
-                waiting = await self._stores.ledger.troubles(Query(state="parked", limit=20))
-                seen = [(t.flow, t.key, t.offset, t.attempts, t.due, t.begun_at) for t in waiting]
+                waiting = await self._stores.ledger.failed_events(
+                    FailedEventQuery(state="parked", limit=20)
+                )
+                seen = [
+                    (t.flow, t.key, t.offset, t.attempts, t.due, t.attempt_started_at)
+                    for t in waiting
+                ]
                 raise AssertionError(f"stuck: {left}, {before} in all; {seen}; {errors()[-4000:]}")
             await asyncio.sleep(LOOK_EVERY_S)
 
@@ -65,7 +72,7 @@ class Books:
 
 
 def _passes(error: Exception) -> bool:
-    return isinstance(error, StoreError) and not isinstance(error, StoreDamaged)
+    return isinstance(error, StoreError) and not isinstance(error, StoreCorrupted)
 
 
 async def _raws(log: Log, partition: int) -> list[bytes]:
@@ -82,7 +89,7 @@ async def _raws(log: Log, partition: int) -> list[bytes]:
 @asynccontextmanager
 async def books_of(engine: Mapping[str, str]) -> AsyncIterator[Books]:
     """Open the books of the engine that these variables name."""
-    stores = await open_stores(load(engine))
+    stores = await open_stores(load_settings(engine))
     try:
         yield Books(stores)
     finally:

@@ -138,7 +138,7 @@ class Installation:
         connection: asyncpg.Connection[Any] = await asyncpg.connect(self.servers.database("ledger"))
         try:
             kept = await connection.fetch(
-                "SELECT name, value FROM busway.kept WHERE name LIKE 'worker/%'"
+                "SELECT name, value FROM busway.named_value WHERE name LIKE 'worker/%'"
             )
             lanes = await connection.fetch(
                 "SELECT worker FROM busway.lane WHERE worker IS NOT NULL"

@@ -43,8 +43,8 @@ class Member:
     def lanes(self) -> int:
         """How many lanes it works, by what it said since it was started last."""
         said = self._log.read_bytes()[self._began_at :]
-        left = said.count(b'"lane given up"') + said.count(b'"a lane was taken away"')
-        return said.count(b'"lane taken"') - left
+        left = said.count(b'"lane released"') + said.count(b'"lane lost to another worker"')
+        return said.count(b'"lane acquired"') - left
 
     @property
     def url(self) -> str:

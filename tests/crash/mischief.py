@@ -154,4 +154,4 @@ class Mischief:
 
 def fenced(worker: Member) -> int:
     """Return how many lanes a worker has lost without giving them up."""
-    return worker.log.count("a lane was taken away")
+    return worker.log.count("lane lost to another worker")

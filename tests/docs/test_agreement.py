@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from busway import Backoff, Trip, sinks
+from busway import Backoff, BreakerPolicy, sinks
 from document import ROOT
 
 DOCS = ROOT / "docs"
-REFUSE = ("RequestRefusal", "_later")
+REFUSE = ("RequestRefusal", "_retry_later")
 HTTP = ROOT / "src" / "busway" / "source"
 ROW = re.compile(r"^\| *(.+?) *\| *(.*?) *\|(?: *(.*?) *\|)?$", re.MULTILINE)
 SETTINGS = [name for name in sinks.__all__ if name not in ("bus", "console", "jsonl")]
@@ -55,7 +55,7 @@ def test_the_settings_of_a_sink_are_those_of_the_code(name: str) -> None:
             assert told[setting] == str(default), f"{name}({setting}=…)"
 
 
-@pytest.mark.parametrize(("kind", "heading"), [(Backoff, "Retry"), (Trip, "Breaker")])
+@pytest.mark.parametrize(("kind", "heading"), [(Backoff, "Retry"), (BreakerPolicy, "Breaker")])
 def test_the_fields_of_a_policy_are_those_of_the_code(kind: Any, heading: str) -> None:
     told = rows(section("delivery.md", heading), f"field of `{kind.__name__}`")
     assert told.keys() == defaults(kind).keys()

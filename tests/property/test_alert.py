@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from busway.delivery.alert import Band, Watch
-from busway.delivery.failing import Failing
+from busway.delivery.alert_state import AlertState, AlertThresholds
+from busway.delivery.failure_rate import FailureRate
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 HOLDS = st.sampled_from([0.0, 1.0, 5.0, 60.0])
@@ -21,28 +21,33 @@ LOOKS: st.SearchStrategy[list[Look]] = st.lists(
 
 
 @st.composite
-def bands(draw: st.DrawFn) -> Band:
+def bands(draw: st.DrawFn) -> AlertThresholds:
     low, high = sorted(draw(st.tuples(st.integers(0, 20), st.integers(0, 20))))
     falling = draw(st.booleans())
     raise_at, clear_at = (low, high) if falling else (high, low)
-    return Band(float(raise_at), float(clear_at), draw(HOLDS), draw(HOLDS), falling)
+    return AlertThresholds(float(raise_at), float(clear_at), draw(HOLDS), draw(HOLDS), falling)
 
 
-def courses(band: Band, looks: Sequence[Look]) -> list[tuple[datetime, float | None, Watch]]:
+def courses(
+    band: AlertThresholds, looks: Sequence[Look]
+) -> list[tuple[datetime, float | None, AlertState]]:
     """Return when was looked, what was seen, and how the alert stood then."""
-    watch, now, found = Watch(), START, []
+    watch, now, found = AlertState(), START, []
     for passed_s, value in looks:
         now += timedelta(seconds=passed_s)
-        watch = watch.looked(band, value, now)
+        watch = watch.observe(band, value, now)
         found.append((now, value, watch))
     return found
 
 
 def held(
-    course: Sequence[tuple[datetime, float | None, Watch]], index: int, band: Band, raised: bool
+    course: Sequence[tuple[datetime, float | None, AlertState]],
+    index: int,
+    band: AlertThresholds,
+    raised: bool,
 ) -> float:
     """Return for how long, up to a look, nothing else was seen than what changes the state."""
-    wanted = band.over if raised else band.calm
+    wanted = band.is_breached if raised else band.is_cleared
     first = index
     for number in range(index - 1, -1, -1):
         _, value, watch = course[number]
@@ -55,14 +60,14 @@ def held(
 
 @given(bands(), LOOKS)
 def test_it_changes_exactly_when_the_value_was_beyond_the_threshold_for_the_hold(
-    band: Band, looks: list[Look]
+    band: AlertThresholds, looks: list[Look]
 ) -> None:
     course = courses(band, looks)
-    before = Watch()
+    before = AlertState()
     for index, (_, value, watch) in enumerate(course):
         raised = not before.raised
-        beyond = value is not None and (band.over if raised else band.calm)(value)
-        hold_s = band.hold_s if raised else band.clear_hold_s
+        beyond = value is not None and (band.is_breached if raised else band.is_cleared)(value)
+        hold_s = band.raise_after_s if raised else band.clear_after_s
         due = beyond and held(course, index, band, raised) >= hold_s
         assert (watch.raised != before.raised) == due
         before = watch
@@ -70,9 +75,9 @@ def test_it_changes_exactly_when_the_value_was_beyond_the_threshold_for_the_hold
 
 @given(bands(), LOOKS)
 def test_it_is_raised_and_cleared_in_turn_and_each_change_is_counted_once(
-    band: Band, looks: list[Look]
+    band: AlertThresholds, looks: list[Look]
 ) -> None:
-    before = Watch()
+    before = AlertState()
     for now, _, watch in courses(band, looks):
         if watch.changes == before.changes:
             assert (watch.raised, watch.since) == (before.raised, before.since)
@@ -80,28 +85,28 @@ def test_it_is_raised_and_cleared_in_turn_and_each_change_is_counted_once(
             assert watch.changes == before.changes + 1
             assert watch.raised == (watch.changes % 2 == 1) == (not before.raised)
             assert watch.since == now
-            assert watch.began is not None
-            assert watch.began <= now
-            assert watch.pending is None
+            assert watch.breached_since is not None
+            assert watch.breached_since <= now
+            assert watch.pending_since is None
         before = watch
 
 
 @given(bands(), LOOKS, st.booleans())
 def test_nothing_changes_between_the_thresholds(
-    band: Band, looks: list[Look], raised: bool
+    band: AlertThresholds, looks: list[Look], raised: bool
 ) -> None:
     low, high = sorted((band.raise_at, band.clear_at))
     within = [(s, v) for s, v in looks if v is None or low < v < high]
-    watch, now = Watch(raised, START, START, None, int(raised)), START
+    watch, now = AlertState(raised, START, START, None, int(raised)), START
     for passed_s, value in within:
         now += timedelta(seconds=passed_s)
-        assert watch.looked(band, value, now) == watch
+        assert watch.observe(band, value, now) == watch
 
 
 @given(bands(), LOOKS)
-def test_what_is_not_known_changes_nothing(band: Band, looks: list[Look]) -> None:
+def test_what_is_not_known_changes_nothing(band: AlertThresholds, looks: list[Look]) -> None:
     for now, _, watch in courses(band, looks):
-        assert watch.looked(band, None, now + timedelta(days=1)) == watch
+        assert watch.observe(band, None, now + timedelta(days=1)) == watch
 
 
 @given(
@@ -111,17 +116,17 @@ def test_what_is_not_known_changes_nothing(band: Band, looks: list[Look]) -> Non
 def test_the_failing_share_is_what_failed_newly_of_what_was_read(
     seconds: list[tuple[int, float, int]], over_s: float
 ) -> None:
-    failing = Failing(over_s)
+    failing = FailureRate(over_s)
     read = troubled = failed = 0
     course = [(-1.0, 0, 0)]
-    assert failing.looked(-1.0, 0, 0) == 0.0
+    assert failing.observe(-1.0, 0, 0) == 0.0
     for number, (events, share, resolved) in enumerate(seconds):
         now, new = float(number), int(events * share)
         troubled -= min(resolved, troubled)  # an operator redrives, before more comes
-        failing.looked(now - 0.5, read, troubled)
+        failing.observe(now - 0.5, read, troubled)
         course.append((now - 0.5, read, failed))
         read, troubled, failed = read + events, troubled + new, failed + new
-        found = failing.looked(now, read, troubled)
+        found = failing.observe(now, read, troubled)
         course.append((now, read, failed))
         shares = [
             min(1.0, (failed - before) / (read - earlier)) if read > earlier else 0.0
@@ -133,16 +138,16 @@ def test_the_failing_share_is_what_failed_newly_of_what_was_read(
 
 
 def test_failures_outside_of_the_window_are_forgotten() -> None:
-    failing = Failing(over_s=10.0)
-    failing.looked(0.0, 0, 0)
-    assert failing.looked(1.0, 10, 10) == 1.0
-    assert failing.looked(5.0, 20, 10) == 0.5
-    assert failing.looked(12.0, 30, 10) == 0.0
-    assert failing.looked(30.0, 30, 10) == 0.0, "nothing was read"
+    failing = FailureRate(window_s=10.0)
+    failing.observe(0.0, 0, 0)
+    assert failing.observe(1.0, 10, 10) == 1.0
+    assert failing.observe(5.0, 20, 10) == 0.5
+    assert failing.observe(12.0, 30, 10) == 0.0
+    assert failing.observe(30.0, 30, 10) == 0.0, "nothing was read"
 
 
 def test_too_few_events_say_nothing() -> None:
-    failing = Failing(over_s=10.0, least=5)
-    failing.looked(0.0, 0, 0)
-    assert failing.looked(1.0, 4, 4) == 0.0
-    assert failing.looked(2.0, 5, 4) == 0.8
+    failing = FailureRate(window_s=10.0, min_events=5)
+    failing.observe(0.0, 0, 0)
+    assert failing.observe(1.0, 4, 4) == 0.0
+    assert failing.observe(2.0, 5, 4) == 0.8

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from busway.event import Event
 from busway.lane import Lane
 from busway.ports import Ledger
-from busway.runtime.lane.careful import Careful, marked
-from busway.runtime.lane.fate import Fates
-from busway.runtime.lane.portion import Portion
+from busway.runtime.lane.batch import LaneBatch
+from busway.runtime.lane.outcome import LaneOutcomes
+from busway.runtime.lane.poison_bisection import PoisonBisection, in_flight_markers
 from busway.testing import memory_stores
 
 MOST = 5_000
@@ -51,29 +51,29 @@ class Life:
                 await self._work(careful, accidents)
             except Died:
                 self.deaths += 1
-                marks = await marked(self._ledger)
-                careful = Careful(self._ledger, Lane("f", 0, 0, self._cursor), marks)
+                marks = await in_flight_markers(self._ledger)
+                careful = PoisonBisection(self._ledger, Lane("f", 0, 0, self._cursor), marks)
 
-    async def _work(self, careful: Careful | None, accidents: Iterator[bool]) -> None:
+    async def _work(self, careful: PoisonBisection | None, accidents: Iterator[bool]) -> None:
         while self._cursor < self._end:
-            portion, fates = self._next(), Fates()
+            portion, fates = self._next(), LaneOutcomes()
             if careful is not None:
-                portion = await careful.take(portion, fates)
+                portion = await careful.narrow(portion, fates)
             self.portions += 1
-            going = {offset for offset, _ in portion.wanted}.difference(fates.holes())
+            going = {offset for offset, _ in portion.wanted}.difference(fates.undelivered_offsets())
             accident = next(accidents, False)
             if accident or going & self._poison:
                 raise Died
-            self.failed += fates.holes()
+            self.failed += fates.undelivered_offsets()
             self._cursor = portion.end
             if careful is not None:
-                await careful.passed(self._cursor)
-                careful = None if careful.over else careful
+                await careful.settled(self._cursor)
+                careful = None if careful.is_done else careful
 
-    def _next(self) -> Portion:
+    def _next(self) -> LaneBatch:
         end = min(self._cursor + MOST, self._end)
         first, last = (-(-offset // self._every) for offset in (self._cursor, end))
-        return Portion(self._cursor, end, self._wanted[first:last], ())
+        return LaneBatch(self._cursor, end, self._wanted[first:last], ())
 
 
 def lived(life: Life, *accidents: bool) -> Life:

@@ -11,10 +11,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from busway import App, Backoff, Event
-from busway.control.dead.redrive import Action, Order, deal
-from busway.control.dead.selection import Selection, select
-from busway.outcome import DELIVERED, HELD, Down, Outcome, Rejected, Retry
-from busway.ports import Load, Supplies
+from busway.control.dead_letter.command import (
+    DeadLetterAction,
+    DeadLetterCommand,
+    apply_command,
+)
+from busway.control.dead_letter.selection import (
+    DeadLetterSelection,
+    select_dead_letters,
+)
+from busway.outcome import BLOCKED_BY_KEY, DELIVERED, Down, Outcome, Rejected, Retry
+from busway.ports import Load, SinkContext
 from memory_node import MemoryNode
 
 MOODS = ("good", "down", "unavailable", "some", "rejects")
@@ -39,7 +46,7 @@ class Place(msgspec.Struct, frozen=True):
     name: str
     ordered: bool = False
 
-    async def open(self, supplies: Supplies) -> Moody:
+    async def open(self, supplies: SinkContext) -> Moody:
         return WORLD[self.name]
 
 
@@ -48,7 +55,7 @@ class Moody:
 
     def __init__(self) -> None:
         self.mood = "good"
-        self.landed: list[tuple[str | None, int]] = []
+        self.delivered_range: list[tuple[str | None, int]] = []
 
     async def write(self, load: Load) -> Sequence[Outcome]:
         await asyncio.sleep(0)
@@ -56,9 +63,9 @@ class Moody:
         failed: set[str | None] = set()
         for item in load.items:
             key = item.event.key
-            outcome = HELD if load.ordered and key in failed else self._one(item.event)
+            outcome = BLOCKED_BY_KEY if load.ordered and key in failed else self._one(item.event)
             if outcome == DELIVERED:
-                self.landed.append((key, item.event.data))
+                self.delivered_range.append((key, item.event.data))
             elif not isinstance(outcome, Rejected) and key is not None:
                 failed.add(key)
             found.append(outcome)
@@ -119,7 +126,7 @@ class Machine(MemoryNode):
                 for place in WORLD.values():
                     place.mood = mood
             case "turn", int(seconds):
-                await self.clock.turn(float(seconds))
+                await self.clock.advance(float(seconds))
             case "restart", _:
                 await self.restart()
             case "redrive", _:
@@ -127,9 +134,11 @@ class Machine(MemoryNode):
             case "discard", _:
                 await self.deal("discard", 1)
 
-    async def deal(self, action: Action, most: int) -> None:
-        found = await select(self.stores.ledger, Selection(), limit=most)
-        await deal(self.control, found.troubles, Order(action=action, who="ann"))
+    async def deal(self, action: DeadLetterAction, most: int) -> None:
+        found = await select_dead_letters(self.stores.ledger, DeadLetterSelection(), limit=most)
+        await apply_command(
+            self.control, found.failed_events, DeadLetterCommand(action=action, actor="ann")
+        )
 
     async def settled(self) -> bool:
         flows = (await self.statuses()).values()
@@ -142,7 +151,7 @@ async def play(commands: Sequence[tuple[str, object]]) -> None:
     try:
         for command, value in commands:
             await machine.do(command, value)
-            await machine.clock.turn(0.0)
+            await machine.clock.advance(0.0)
             await machine.conserved()
         await machine.do("mood", "good")
         for _ in range(400):
@@ -152,12 +161,12 @@ async def play(commands: Sequence[tuple[str, object]]) -> None:
         await machine.conserved()
         assert await machine.settled(), await machine.statuses()
         for flow in (await machine.statuses()).values():
-            counts = Counter(number for _, number in WORLD[flow.name].landed)
+            counts = Counter(number for _, number in WORLD[flow.name].delivered_range)
             assert len(counts) == flow.delivered, "what is counted as delivered has landed"
             if not any(command == "restart" for command, _ in commands):
                 assert set(counts.values()) <= {1}, "and once"
         if not any(command == "redrive" for command, _ in commands):
-            in_order(WORLD["ordered"].landed)
+            in_order(WORLD["ordered"].delivered_range)
     finally:
         await machine.stop()
 

@@ -10,8 +10,8 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from busway.bus.group import Grouping
-from busway.bus.recent import Recent, digests_of
+from busway.bus.dedupe import DedupeIndex, identity_digests
+from busway.bus.partitioner import Partitioner
 from busway.event import Event
 
 WINDOW_S = 160.0
@@ -29,17 +29,17 @@ def test_what_is_stored_is_what_did_not_come_within_the_window(
     steps: list[tuple[float, list[list[int]]]],
 ) -> None:
     """Kept for the window at least."""
-    recent, now, stored_at = Recent(WINDOW_S), 0.0, dict[int, float]()
+    recent, now, stored_at = DedupeIndex(WINDOW_S), 0.0, dict[int, float]()
     for turn, (passed, requests) in enumerate(steps):
         now += passed
         recent.expire(now)
-        everything = [one for numbers in requests for one in digests_of(events(numbers))]
-        grouping = Grouping(3, turn, recent.find(everything))
+        everything = [one for numbers in requests for one in identity_digests(events(numbers))]
+        grouping = Partitioner(3, turn, recent.find(everything))
         stored_now: set[int] = set()
         for numbers in requests:
             made = events(numbers)
             raws, envelopes = [one.to_json() for one in made], [one.envelope for one in made]
-            answer = grouping.take(raws, envelopes, digests_of(made))
+            answer = grouping.add(raws, envelopes, identity_digests(made))
             surely = {
                 n for n in numbers if n in stored_now or now - stored_at.get(n, -1e9) <= WINDOW_S
             }
@@ -48,9 +48,9 @@ def test_what_is_stored_is_what_did_not_come_within_the_window(
             assert fresh - len(maybe) <= answer.accepted <= fresh
             assert answer.accepted + answer.duplicates == len(numbers)
             stored_now |= set(numbers) - surely
-        drafted = [raw for draft in grouping.drafts() for raw in draft.events]
-        assert len(drafted) == len(set(drafted)) == len(grouping.fresh)
-        recent.add(grouping.fresh, now)
+        drafted = [raw for draft in grouping.batches() for raw in draft.events]
+        assert len(drafted) == len(set(drafted)) == len(grouping.new_digests)
+        recent.add(grouping.new_digests, now)
         here = set(drafted)
         for number in stored_now:
             if events([number])[0].to_json() in here or number not in stored_at:
@@ -65,11 +65,11 @@ class Named(msgspec.Struct):
 
 
 def named(first: int, last: int, step: int = 1) -> list[bytes]:
-    return digests_of([Named(str(number)) for number in range(first, last, step)])
+    return identity_digests([Named(str(number)) for number in range(first, last, step)])
 
 
 def test_a_million_identities_are_remembered_exactly_and_forgotten_in_time() -> None:
-    recent, count, size = Recent(600.0), 1_000_000, 50_000
+    recent, count, size = DedupeIndex(600.0), 1_000_000, 50_000
     for first in range(0, count, size):
         recent.add(set(named(first, first + size)), first / size)
         recent.expire(first / size)
@@ -89,7 +89,7 @@ def resident_bytes() -> int:
 
 def test_a_million_identities_cost_a_few_bytes_each() -> None:
     before = resident_bytes()
-    recent = Recent(600.0)
+    recent = DedupeIndex(600.0)
     for first in range(0, 1_000_000, 10_000):
         recent.add(set(named(first, first + 10_000)), 0.0)
     assert len(recent) == 1_000_000

@@ -9,35 +9,35 @@ from hypothesis import strategies as st
 
 from busway.conservation import check_settlement
 from busway.delivery.backoff import Backoff
-from busway.delivery.settle import (
-    Decided,
-    Fate,
-    Held,
-    Problem,
-    Terms,
-    failed_again,
+from busway.delivery.settlement import (
+    BlockedByKey,
+    DecidedEvent,
+    EventOutcome,
+    FailedAttempt,
+    SettlementContext,
     kept_failures,
+    record_failure,
     settlement,
 )
 from busway.event import Event
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 PROBLEMS = st.builds(
-    Problem,
+    FailedAttempt,
     st.sampled_from(["step", "sink"]),
     st.just("error"),
     st.just("reason"),
     final=st.booleans(),
     after_s=st.none() | st.floats(0, 1e9),
 )
-FATES: st.SearchStrategy[Fate | None] = st.one_of(
+FATES: st.SearchStrategy[EventOutcome | None] = st.one_of(
     st.none(), st.just("delivered"), st.just("filtered"), PROBLEMS
 )
 ROWS = st.lists(st.tuples(FATES, st.sampled_from([None, "a", "b"])), max_size=20)
 
 
-def terms(*, ordered: bool, attempts: int = 3) -> Terms:
-    return Terms("f", "v", Backoff(attempts=attempts), ordered, NOW, 0.5)
+def terms(*, ordered: bool, attempts: int = 3) -> SettlementContext:
+    return SettlementContext("f", "v", Backoff(attempts=attempts), ordered, NOW, 0.5)
 
 
 def event(offset: int, key: str | None) -> Event:
@@ -47,10 +47,13 @@ def event(offset: int, key: str | None) -> Event:
 
 @given(ROWS, st.booleans(), st.integers(0, 1000), st.sampled_from([{}, {"a": 1}, {"a": 2, "b": 1}]))
 def test_all_is_counted_once(
-    rows: list[tuple[Fate | None, str | None]], ordered: bool, start: int, parked: dict[str, int]
+    rows: list[tuple[EventOutcome | None, str | None]],
+    ordered: bool,
+    start: int,
+    parked: dict[str, int],
 ) -> None:
     decided = [
-        Decided(start + index, event(start + index, key), fate)
+        DecidedEvent(start + index, event(start + index, key), fate)
         for index, (fate, key) in enumerate(rows)
         if fate is not None
     ]
@@ -60,9 +63,9 @@ def test_all_is_counted_once(
     fates = [fate for fate, _ in rows]
     assert found.counts.delivered == fates.count("delivered")
     assert found.counts.filtered == fates.count("filtered") + fates.count(None)
-    assert found.counts.dead == sum(isinstance(f, Problem) and f.final for f in fates)
+    assert found.counts.dead == sum(isinstance(f, FailedAttempt) and f.final for f in fates)
     heads: set[str | None] = set(keys)
-    for trouble in found.troubles:
+    for trouble in found.failed_events:
         assert len(trouble.failures) == trouble.attempts == 1
         if trouble.state == "parked":
             waits = ordered and trouble.key in heads
@@ -74,23 +77,23 @@ def test_all_is_counted_once(
 
 def test_what_is_held_uses_no_attempt_up() -> None:
     found = settlement(
-        terms(ordered=True), (0, 0, 1), [Decided(0, event(0, "a"), Held())], {"a": 1}
+        terms(ordered=True), (0, 0, 1), [DecidedEvent(0, event(0, "a"), BlockedByKey())], {"a": 1}
     )
-    (trouble,) = found.troubles
+    (trouble,) = found.failed_events
     assert (trouble.attempts, trouble.due, trouble.failures) == (0, None, ())
 
 
 @given(st.lists(PROBLEMS, min_size=1, max_size=30), st.integers(1, 25))
 def test_attempts_end_in_a_dead_letter_that_keeps_the_first_and_the_last_failures(
-    problems: list[Problem], attempts: int
+    problems: list[FailedAttempt], attempts: int
 ) -> None:
     policy = terms(ordered=False, attempts=attempts)
-    first = settlement(policy, (0, 0, 1), [Decided(0, event(0, None), problems[0])], {})
-    (trouble,) = first.troubles
+    first = settlement(policy, (0, 0, 1), [DecidedEvent(0, event(0, None), problems[0])], {})
+    (trouble,) = first.failed_events
     for used, problem in enumerate(problems[1:], 2):
         if trouble.state == "dead":
             break
-        trouble = failed_again(policy, trouble, problem)
+        trouble = record_failure(policy, trouble, problem)
         assert trouble.attempts == used
     over = trouble.attempts >= attempts or any(p.final for p in problems[: trouble.attempts])
     assert (trouble.state == "dead") == over

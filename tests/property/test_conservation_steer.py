@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 
 from busway import App, Backoff, Window
 from busway.control.flow.status import FlowStatus
-from busway.control.steer import operation as steer
-from busway.control.steer.operation import Order
-from busway.control.steer.record import Target
+from busway.control.operator_control import operation as steer
+from busway.control.operator_control.operation import ControlCommand
+from busway.control.operator_control.record import ControlTarget
 from busway.errors import Conflict
-from busway.outcome import DELIVERED, UNTRIED, Down, Outcome, Retry
-from busway.ports import Load, Supplies
+from busway.outcome import DELIVERED, NOT_ATTEMPTED, Down, Outcome, Retry
+from busway.ports import Load, SinkContext
 from memory_node import MemoryNode
 
 FLOWS = ("a", "b", "c")
-TARGETS = (*(Target("flow", name) for name in FLOWS), Target("destination", "shared"))
-ORDER = Order("ann")
+TARGETS = (*(ControlTarget("flow", name) for name in FLOWS), ControlTarget("destination", "shared"))
+ORDER = ControlCommand("ann")
 WINDOWS = (Window("*/5 * * * *", "2m"), Window("0,1 0 * * *", "90s", "Europe/Berlin"))
 
 targets = st.sampled_from(TARGETS)
@@ -49,7 +49,7 @@ class Place(msgspec.Struct, frozen=True):
     concurrency: int = 2
     takes_permits: bool = True
 
-    async def open(self, supplies: Supplies) -> Moody:
+    async def open(self, supplies: SinkContext) -> Moody:
         return WORLD[self.name]
 
 
@@ -58,14 +58,14 @@ class Moody:
 
     def __init__(self) -> None:
         self.mood = "good"
-        self.landed: Counter[tuple[str, int]] = Counter()
+        self.delivered_range: Counter[tuple[str, int]] = Counter()
 
     async def write(self, load: Load) -> Sequence[Outcome]:
         found: list[Outcome] = []
         assert load.permits is not None
         for item in load.items:
             if not await load.permits.acquire():
-                return [*found, *[UNTRIED] * (len(load.items) - len(found))]
+                return [*found, *[NOT_ATTEMPTED] * (len(load.items) - len(found))]
             await asyncio.sleep(0)
             found.append(self._one(item.flow, item.event.data))
             load.permits.release()
@@ -76,7 +76,7 @@ class Moody:
             return Down("refused")
         if self.mood == "some" and number % 3 == 0:
             return Retry("http 500", "some")
-        self.landed[flow, number] += 1
+        self.delivered_range[flow, number] += 1
         return DELIVERED
 
     async def close(self) -> None:
@@ -105,13 +105,13 @@ class Machine(MemoryNode):
                 for place in WORLD.values():
                     place.mood = mood
             case "turn", int(seconds):
-                await self.clock.turn(seconds / 7)
+                await self.clock.advance(seconds / 7)
             case "restart", _:
                 await self.restart()
-            case _, Target() as target:
+            case _, ControlTarget() as target:
                 await self.steer(command, target)
 
-    async def steer(self, command: str, target: Target) -> None:
+    async def steer(self, command: str, target: ControlTarget) -> None:
         control = self.control
         match command:
             case "throttle":
@@ -127,7 +127,7 @@ class Machine(MemoryNode):
             case _:
                 await self.hold(command, target)
 
-    async def hold(self, command: str, target: Target) -> None:
+    async def hold(self, command: str, target: ControlTarget) -> None:
         match command:
             case "pause":
                 await steer.pause(self.control, target, ORDER)
@@ -140,7 +140,7 @@ class Machine(MemoryNode):
                 await steer.drain(self.control, target, ORDER)
 
     def landed(self, flow: str) -> int:
-        counts = WORLD["own" if flow == "c" else "shared"].landed
+        counts = WORLD["own" if flow == "c" else "shared"].delivered_range
         return sum(count for (name, _), count in counts.items() if name == flow)
 
 
@@ -149,13 +149,13 @@ async def play(commands: Sequence[tuple[str, object]]) -> None:
     await machine.start()
     try:
         for command, value in commands:
-            await machine.clock.turn(0.0)
+            await machine.clock.advance(0.0)
             before = await machine.statuses()
             landed = {name: machine.landed(name) for name in FLOWS}
             await machine.do(command, value)
             if command in ("post", "mood", "turn", "restart"):
                 held(machine, before, landed)
-            await machine.clock.turn(0.0)
+            await machine.clock.advance(0.0)
             await machine.conserved()
         await machine.do("mood", "good")
         for target in TARGETS:
@@ -164,13 +164,15 @@ async def play(commands: Sequence[tuple[str, object]]) -> None:
                 await steer.remove_window(machine.control, target, ORDER, window.id)
             await machine.steer("unthrottle", target)
             await machine.steer("resume", target)
-        await machine.clock.turn(200.0)
+        await machine.clock.advance(200.0)
         await machine.conserved()
         for name, status in (await machine.statuses()).items():
             assert status.delivered == machine.posted
             assert status.state in ("running", "starting")  # nobody has tried it since a restart
             assert machine.landed(name) == machine.posted
-        assert all(count == 1 for place in WORLD.values() for count in place.landed.values())
+        assert all(
+            count == 1 for place in WORLD.values() for count in place.delivered_range.values()
+        )
     finally:
         await machine.stop()
 
@@ -213,16 +215,16 @@ async def test_a_drain_delivers_what_was_there_and_no_more() -> None:
 
 async def test_a_window_holds_from_its_first_moment_to_its_last() -> None:
     machine = Machine()
-    await machine.clock.turn(0.3)
+    await machine.clock.advance(0.3)
     await machine.start()
     try:
         await machine.steer("window", TARGETS[2])
-        await machine.clock.turn(299.75)
+        await machine.clock.advance(299.75)
         assert (await machine.statuses())["c"].state == "window"
         await machine.do("post", 10)
-        await machine.clock.turn(119.9)
+        await machine.clock.advance(119.9)
         assert (machine.landed("a"), machine.landed("c")) == (10, 0)
-        await machine.clock.turn(0.1)
+        await machine.clock.advance(0.1)
         assert machine.landed("c") == 10
     finally:
         await machine.stop()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from busway import Event
-from busway.step import Failed
+from busway.step import StepFailure
 from busway.step.thread import run_in_thread
 
 LIMIT_S = 0.01
@@ -30,6 +30,6 @@ async def test_results_stay_aligned_when_calls_take_about_as_long_as_they_may(se
     made = await run_in_thread(step, events, LIMIT_S)
     assert len(made) == len(events)
     for number, one in enumerate(made):
-        assert isinstance(one, Failed) or one == [{"n": number}]
-        if isinstance(one, Failed):
+        assert isinstance(one, StepFailure) or one == [{"n": number}]
+        if isinstance(one, StepFailure):
             assert one.error == "StepTimeout"

@@ -10,21 +10,31 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from busway.control.check import check
-from busway.control.control import Control
-from busway.control.dead.job import Progress, Spec, begin_job, patch_of, work_page
-from busway.control.dead.redrive import Action, Order, deal
-from busway.control.dead.selection import Selection
-from busway.control.job import Job, job, same, set_state
-from busway.lane import Query, Trouble, Verdict
+from busway.control.conservation_check import check_conservation
+from busway.control.context import ControlContext
+from busway.control.dead_letter.command import (
+    DeadLetterAction,
+    DeadLetterCommand,
+    apply_command,
+)
+from busway.control.dead_letter.job import (
+    DeadLetterJobProgress,
+    DeadLetterJobSpec,
+    begin_dead_letter_job,
+    load_job_patch,
+    work_page,
+)
+from busway.control.dead_letter.selection import DeadLetterSelection
+from busway.control.job import Job, is_same_job, job, set_job_state
+from busway.lane import FailedEvent, FailedEventQuery, Resolution
 from busway.outcome import Failure
-from busway.ports import Draft
-from busway.testing import HandClock, memory_stores
+from busway.ports import NewBatch
+from busway.testing import ManualClock, memory_stores
 from dead_letter import AT, filled, letter, parked
 
 ADD = "def patch(event):\n    return {'n': event.data['n'] + 1000}\n"
 FLOWS = ("orders", "zebra")
-ACTIONS: tuple[Action, ...] = ("redrive", "patch", "discard")
+ACTIONS: tuple[DeadLetterAction, ...] = ("redrive", "patch", "discard")
 
 troubles = st.lists(
     st.tuples(
@@ -37,7 +47,7 @@ troubles = st.lists(
     max_size=25,
 )
 selections = st.builds(
-    Selection,
+    DeadLetterSelection,
     flow=st.sampled_from([None, None, "orders", "nobody"]),
     error=st.sampled_from([None, None, "KeyError"]),
     key=st.sampled_from([None, None, "k"]),
@@ -56,11 +66,13 @@ class World:
 
     def __init__(self) -> None:
         self.stores = memory_stores(1)
-        self.clock = HandClock(AT + timedelta(hours=1))
-        self.control = Control(log=self.stores.log, ledger=self.stores.ledger, clock=self.clock)
+        self.clock = ManualClock(AT + timedelta(hours=1))
+        self.control = ControlContext(
+            log=self.stores.log, ledger=self.stores.ledger, clock=self.clock
+        )
         self.stale: Job | None = None
 
-    async def fill(self, given: list[tuple[str, str | None, str, str]]) -> list[Trouble]:
+    async def fill(self, given: list[tuple[str, str | None, str, str]]) -> list[FailedEvent]:
         offsets: Counter[str] = Counter()
         made = []
         for state, key, error, flow in given:
@@ -68,22 +80,22 @@ class World:
             offsets[flow] += 1
             one = letter(offset, key=key, error=error) if state == "dead" else parked(offset, key)
             made.append(msgspec.structs.replace(one, flow=flow))
-        await self.stores.log.append([Draft(0, [one.event for one in made])], AT)
+        await self.stores.log.append([NewBatch(0, [one.event for one in made])], AT)
         await filled(self.stores.ledger, *made)
         return made
 
-    async def all(self) -> dict[tuple[str, int], Trouble]:
-        found = await self.stores.ledger.troubles(Query(limit=1000))
+    async def all(self) -> dict[tuple[str, int], FailedEvent]:
+        found = await self.stores.ledger.failed_events(FailedEventQuery(limit=1000))
         return {(one.flow, one.offset): one for one in found}
 
     async def page(self, id: str, most: int) -> Job:
         found = await job(self.stores.ledger, id)
         if found.state == "running":
-            await work_page(self.control, found, await patch_of(found), most)
+            await work_page(self.control, found, await load_job_patch(found), most)
         return await job(self.stores.ledger, id)
 
     async def do(self, what: str, id: str, pick: int) -> None:
-        await self.clock.turn(1.0)
+        await self.clock.advance(1.0)
         now = self.clock.now()
         match what:
             case "page":
@@ -92,15 +104,15 @@ class World:
             case "die" | "die again":
                 await self.die(again=what == "die again", pick=pick)
             case "stop":
-                await set_state(self.stores.ledger, id, "stopped", "bob", now)
+                await set_job_state(self.stores.ledger, id, "stopped", "bob", now)
             case "resume":
-                await set_state(self.stores.ledger, id, "running", "bob", now)
+                await set_job_state(self.stores.ledger, id, "running", "bob", now)
             case "stale" if self.stale is not None:  # another process works the same job
                 before, now_is = await self.all(), await job(self.stores.ledger, id)
-                if not same(self.stale, now_is):
-                    function = await patch_of(self.stale)
+                if not is_same_job(self.stale, now_is):
+                    function = await load_job_patch(self.stale)
                     assert await work_page(self.control, self.stale, function, 5) is None
-                    assert same(await job(self.stores.ledger, id), now_is)
+                    assert is_same_job(await job(self.stores.ledger, id), now_is)
                     assert await self.all() == before
             case "other":
                 await self.redrive_one(pick)
@@ -118,22 +130,24 @@ class World:
         old = found[pick % len(found)]
         failures = (*old.failures, Failure(1, now, "step", old.error, "again"))
         new = msgspec.structs.replace(old, state="dead", due=None, attempts=3, failures=failures)
-        verdict = Verdict(old.flow, 0, old.offset, old.attempts, "parked", new, now)
-        assert all(await self.stores.ledger.judge([verdict]))
+        verdict = Resolution(old.flow, 0, old.offset, old.attempts, "parked", new, now)
+        assert all(await self.stores.ledger.resolve([verdict]))
 
     async def redrive_one(self, pick: int) -> None:
         dead = [one for one in (await self.all()).values() if one.state == "dead"]
         if dead:
             one = dead[pick % len(dead)]
-            await deal(self.control, [one], Order(action="redrive", who="bob"))
+            await apply_command(
+                self.control, [one], DeadLetterCommand(action="redrive", actor="bob")
+            )
 
 
 @settings(max_examples=150)
 @given(troubles, selections, st.sampled_from(ACTIONS), meanwhile, st.integers(0, 1000))
 def test_each_letter_is_taken_once(
     given_: list[tuple[str, str | None, str, str]],
-    selection: Selection,
-    action: Action,
+    selection: DeadLetterSelection,
+    action: DeadLetterAction,
     commands: list[str],
     pick: int,
 ) -> None:
@@ -142,20 +156,22 @@ def test_each_letter_is_taken_once(
 
 async def play(
     given_: list[tuple[str, str | None, str, str]],
-    selection: Selection,
-    action: Action,
+    selection: DeadLetterSelection,
+    action: DeadLetterAction,
     beside: tuple[list[str], int],
 ) -> None:
     world = World()
     letters = await world.fill(given_)
     wanted = [one for one in letters if is_wanted(one, selection)]
-    spec = Spec(selection=selection, patch=ADD if action == "patch" else None, reason="because")
-    begun = await begin_job(world.control, action, spec, "ann")
+    spec = DeadLetterJobSpec(
+        selection=selection, patch=ADD if action == "patch" else None, reason="because"
+    )
+    begun = await begin_dead_letter_job(world.control, action, spec, "ann")
     assert begun.total == (None if selection.where else len(wanted))
     for number, command in enumerate(beside[0]):
         await world.do(command, begun.id, beside[1] + number)
-        assert await check(world.stores.log, world.stores.ledger) == []
-    await set_state(world.stores.ledger, begun.id, "running", "bob", world.clock.now())
+        assert await check_conservation(world.stores.log, world.stores.ledger) == []
+    await set_job_state(world.stores.ledger, begun.id, "running", "bob", world.clock.now())
     for _ in range(60):
         found = await world.page(begun.id, 3)
         if found.state == "done":
@@ -164,12 +180,12 @@ async def play(
     await compare(world, found, wanted, others="other" in beside[0])
 
 
-async def compare(world: World, found: Job, wanted: list[Trouble], *, others: bool) -> None:
+async def compare(world: World, found: Job, wanted: list[FailedEvent], *, others: bool) -> None:
     """Check what the trail says against what was wanted; nothing twice, nothing else."""
     places = {f"{one.flow}/0/{one.offset}" for one in wanted}
     taken = Counter[str]()
-    for entry in await world.stores.ledger.audits("dead", limit=1000):
-        if entry.who != "ann" or entry.before is None:
+    for entry in await world.stores.ledger.audit_records("dead", limit=1000):
+        if entry.actor != "ann" or entry.before is None:
             continue
         if entry.action == "dead edit":
             taken[entry.target.removeprefix("dead/")] += 1
@@ -178,7 +194,7 @@ async def compare(world: World, found: Job, wanted: list[Trouble], *, others: bo
     assert set(taken) <= places
     assert all(count == 1 for count in taken.values())
     assert found.done == sum(taken.values())
-    assert msgspec.json.decode(found.progress, type=Progress).failed == 0
+    assert msgspec.json.decode(found.progress, type=DeadLetterJobProgress).failed == 0
     if not others:
         assert set(taken) == places
     for one in (await world.all()).values():
@@ -186,7 +202,7 @@ async def compare(world: World, found: Job, wanted: list[Trouble], *, others: bo
         assert number in (one.offset, one.offset + 1000), "a patch is applied once"
 
 
-def is_wanted(one: Trouble, selection: Selection) -> bool:
+def is_wanted(one: FailedEvent, selection: DeadLetterSelection) -> bool:
     return (
         one.state == "dead"
         and selection.flow in (None, one.flow)

@@ -11,7 +11,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from busway.delivery.fingerprint import fingerprint, gist, title
+from busway.delivery.fingerprint import fingerprint, normalized_message, title
 from busway.outcome import Failure
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
@@ -73,7 +73,7 @@ def test_the_same_cause_with_other_values_is_the_same(
         failure("ValueError", "orders", message, line)
         for message, line in zip(messages, (first, second), strict=True)
     )
-    assert gist(one.reason) == gist(other.reason)
+    assert normalized_message(one.reason) == normalized_message(other.reason)
     assert fingerprint(one) == fingerprint(other)
     assert title(one) == title(other)
 
@@ -94,8 +94,8 @@ def test_another_type_place_or_wording_is_another(value: tuple[str, object], wor
 
 @given(st.text(max_size=300))
 def test_any_message_is_taken_and_said_once_it_is_said_again(message: str) -> None:
-    once = gist(message)
-    assert gist(once) == once
+    once = normalized_message(message)
+    assert normalized_message(once) == once
     assert len(fingerprint(failure("E", "f", message))) == 12
 
 

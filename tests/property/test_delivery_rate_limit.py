@@ -7,8 +7,8 @@ from math import inf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from busway.delivery.backoff import LONGEST_ASKED_S
-from busway.delivery.rate_limit import RateLimit
+from busway.delivery.backoff import MAX_RETRY_AFTER_S
+from busway.delivery.rate_limit_backoff import RateLimitBackoff
 
 ANSWERS = st.lists(
     st.tuples(
@@ -22,22 +22,22 @@ ANSWERS = st.lists(
 def test_what_it_asks_for_is_waited_and_it_always_goes_on(
     answers: list[tuple[float, int, int, float | None]],
 ) -> None:
-    limit, now = RateLimit(), 0.0
+    limit, now = RateLimitBackoff(), 0.0
     for pause, delivered, limited, asked_s in answers:
         now += pause
-        in_a_row = limited + (0 if delivered else limit.in_a_row)
+        in_a_row = limited + (0 if delivered else limit.consecutive)
         limit = limit.after(now, delivered, limited, asked_s)
-        assert limit.in_a_row == in_a_row
+        assert limit.consecutive == in_a_row
         if limited and in_a_row >= 3:
             assert limit.limit == 1
             if asked_s is not None:
-                assert limit.wait_s(now) >= min(asked_s, LONGEST_ASKED_S) - 1e-6
-        assert 0.0 <= limit.wait_s(now) <= LONGEST_ASKED_S
-        assert limit.wait_s(now + LONGEST_ASKED_S + 1) == 0.0
+                assert limit.wait_s(now) >= min(asked_s, MAX_RETRY_AFTER_S) - 1e-6
+        assert 0.0 <= limit.wait_s(now) <= MAX_RETRY_AFTER_S
+        assert limit.wait_s(now + MAX_RETRY_AFTER_S + 1) == 0.0
 
 
 def test_one_among_others_that_are_delivered_holds_nothing() -> None:
-    limit = RateLimit()
+    limit = RateLimitBackoff()
     for now in range(100):
         limit = limit.after(float(now), 5, 2, 60.0)
         assert limit.wait_s(float(now)) == 0.0
@@ -45,7 +45,7 @@ def test_one_among_others_that_are_delivered_holds_nothing() -> None:
 
 
 def test_it_goes_on_with_one_request_and_more_with_each_round() -> None:
-    limit = RateLimit().after(0.0, 0, 3, 1.0)
+    limit = RateLimitBackoff().after(0.0, 0, 3, 1.0)
     assert limit.wait_s(0.0) == 1.0
     limits = []
     for now in range(1, 30):
@@ -59,7 +59,7 @@ def test_it_goes_on_with_one_request_and_more_with_each_round() -> None:
 
 
 def test_the_waits_grow_where_it_asks_for_none() -> None:
-    limit, now, waits = RateLimit().after(0.0, 0, 2, None), 0.0, []
+    limit, now, waits = RateLimitBackoff().after(0.0, 0, 2, None), 0.0, []
     for _ in range(8):
         limit = limit.after(now, 0, 1, None)
         waits.append(limit.wait_s(now))

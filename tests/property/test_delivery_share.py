@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from busway.delivery.share import DEAD_AFTER_S, Watched, alive, wanted, watched
+from busway.delivery.rebalance import (
+    DEAD_AFTER_S,
+    ObservedHeartbeat,
+    live_workers,
+    observe_heartbeats,
+    rebalance,
+)
 from busway.lane import Lane
 from busway.testing import MemoryLedger
 
@@ -25,7 +31,7 @@ async def settle_down(ledger: MemoryLedger, workers: set[str]) -> int:
     """Let the workers look and lease, all of them at a time; return how often they had to."""
     for turn in range(MOST_ROUNDS):
         lanes = await ledger.lanes()
-        asked = [wanted(lanes, workers, me) for me in sorted(workers)]
+        asked = [rebalance(lanes, workers, me) for me in sorted(workers)]
         leases = [lease for take, give in asked for lease in (*take, *give)]
         if not leases:
             return turn
@@ -69,7 +75,7 @@ def needed(lanes: Sequence[Lane], workers: set[str]) -> int:
     beats=st.lists(st.tuples(st.floats(0.1, 2.0), st.booleans()), min_size=1, max_size=30),
 )
 def test_a_worker_is_dead_when_its_beat_stays_the_same(beats: list[tuple[float, bool]]) -> None:
-    seen: dict[str, Watched] = {}
+    seen: dict[str, ObservedHeartbeat] = {}
     now = last_changed = 0.0
     beat = 0
     for wait_s, beats_on in beats:
@@ -77,18 +83,18 @@ def test_a_worker_is_dead_when_its_beat_stays_the_same(beats: list[tuple[float, 
         if beats_on or not seen:
             beat += 1
             last_changed = now
-        seen = dict(watched(seen, {"other": beat}, now))
+        seen = dict(observe_heartbeats(seen, {"other": beat}, now))
         expected = {"me", "other"} if now - last_changed < DEAD_AFTER_S else {"me"}
-        assert alive(seen, now, "me") == expected
+        assert live_workers(seen, now, "me") == expected
 
 
 def test_who_is_not_seen_any_more_is_dead() -> None:
-    seen = watched({"gone": Watched(1, 0.0)}, {}, 1.0)
-    assert alive(seen, 1.0, "me") == {"me"}
+    seen = observe_heartbeats({"gone": ObservedHeartbeat(1, 0.0)}, {}, 1.0)
+    assert live_workers(seen, 1.0, "me") == {"me"}
 
 
 @pytest.mark.parametrize("lanes", [1, 3])
 def test_nobody_gives_up_what_nobody_lacks(lanes: int) -> None:
-    held = [Lane("f", n, 0, 0, worker="a", epoch=1) for n in range(lanes)]
-    take, give = wanted(held, {"a"}, "a")
+    held = [Lane("f", n, 0, 0, worker="a", fencing_token=1) for n in range(lanes)]
+    take, give = rebalance(held, {"a"}, "a")
     assert (take, give) == ([], [])

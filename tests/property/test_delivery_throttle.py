@@ -11,11 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from busway.concurrency import Adaptive
-from busway.delivery.concurrency import Adapting, Answered
+from busway.delivery.adaptive_concurrency import AdaptiveLimit, ResponseSample
 from busway.delivery.throttle import Rate, Throttle
-from busway.runtime.hold.pace import Pace
-from busway.runtime.hold.permit import Slots, Together
-from busway.testing import HandClock
+from busway.runtime.admission.concurrency_limiter import (
+    CombinedPermits,
+    ConcurrencyLimiter,
+)
+from busway.runtime.admission.rate_limiter import RateLimiter
+from busway.testing import ManualClock
 
 RATES = st.builds(Rate, st.floats(0.1, 10_000), st.none() | st.integers(1, 2_000))
 WANTS = st.lists(st.tuples(st.floats(0, 3), st.integers(1, 3_000)), max_size=30)
@@ -38,7 +41,7 @@ def test_over_any_time_no_more_go_than_its_rate_and_one_burst(
         now += pause
         count = min(wanted, rate.burst)
         now += throttle.wait_s(now, count)
-        throttle = throttle.used(now, count)
+        throttle = throttle.consume(now, count)
         gone.append((now, count))
         total = 0
         for at, number in reversed(gone):
@@ -53,13 +56,13 @@ def test_who_always_wants_gets_the_whole_rate(rate: Rate, seconds: float) -> Non
         if now >= seconds:
             break
         now += throttle.wait_s(now, 1)
-        throttle, gone = throttle.used(now, 1), gone + 1
+        throttle, gone = throttle.consume(now, 1), gone + 1
     assert gone >= rate.per_s * now - 1
 
 
 @given(RATES, RATES, st.integers(1, 100))
 def test_what_is_owed_is_paid_at_the_new_rate(before: Rate, after: Rate, count: int) -> None:
-    owed = Throttle(before).used(10.0, count).changed(10.0, after)
+    owed = Throttle(before).consume(10.0, count).with_rate(10.0, after)
     assert owed.free_at - 10.0 == pytest.approx(count / after.per_s)
 
 
@@ -76,16 +79,16 @@ def test_a_rate_written_down_is_read_again(text: str) -> None:
 
 def test_a_pace_changes_while_somebody_waits() -> None:
     async def play() -> None:
-        clock = HandClock()
-        pace = Pace(Rate(1.0), clock)
-        await pace.allow(1)
-        waiting = asyncio.create_task(pace.allow(1))
-        await clock.turn(0.5)
+        clock = ManualClock()
+        pace = RateLimiter(Rate(1.0), clock)
+        await pace.acquire(1)
+        waiting = asyncio.create_task(pace.acquire(1))
+        await clock.advance(0.5)
         assert not waiting.done()
-        pace.change(Rate(100.0))
-        await clock.turn(0.02)
+        pace.override(Rate(100.0))
+        await clock.advance(0.02)
         assert waiting.done()
-        pace.change(None)
+        pace.override(None)
         assert pace.rate == Rate(1.0), "the declared one again"
 
     run(play())
@@ -93,22 +96,22 @@ def test_a_pace_changes_while_somebody_waits() -> None:
 
 def test_paces_share_a_limit() -> None:
     async def play() -> None:
-        clock = HandClock()
-        limit = Pace(Rate(10.0, 1), clock)
-        paces = [Pace(None, clock, (limit,)) for _ in range(2)]
+        clock = ManualClock()
+        limit = RateLimiter(Rate(10.0, 1), clock)
+        paces = [RateLimiter(None, clock, (limit,)) for _ in range(2)]
         gone: list[float] = []
 
-        async def deliver(pace: Pace) -> None:
+        async def deliver(pace: RateLimiter) -> None:
             while True:
-                await pace.allow(1)
+                await pace.acquire(1)
                 gone.append(clock.monotonic())
 
         tasks = [asyncio.create_task(deliver(pace)) for pace in paces]
-        await clock.turn(2.0)
+        await clock.advance(2.0)
         for task in tasks:
             task.cancel()
         assert len(gone) in (20, 21)
-        assert paces[0].most == 1
+        assert paces[0].burst == 1
 
     run(play())
 
@@ -116,7 +119,7 @@ def test_paces_share_a_limit() -> None:
 @given(st.integers(1, 5), st.lists(st.sampled_from(["take", "give", "stop", "change"])))
 def test_no_more_permits_are_out_than_there_are(most: int, moves: list[str]) -> None:
     async def play() -> None:
-        slots, limit = Slots(most, HandClock()), most
+        slots, limit = ConcurrencyLimiter(most, ManualClock()), most
         held = 0
         waiting: list[asyncio.Task[bool]] = []
         for index, move in enumerate(moves):
@@ -129,7 +132,7 @@ def test_no_more_permits_are_out_than_there_are(most: int, moves: list[str]) -> 
                 waiting.pop(index % len(waiting)).cancel()
             elif move == "change":
                 limit = index % 4 + 1
-                slots.change(limit)
+                slots.override(limit)
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             held += sum(task.done() and not task.cancelled() for task in waiting)
@@ -145,8 +148,8 @@ def test_no_more_permits_are_out_than_there_are(most: int, moves: list[str]) -> 
 
 def test_together_takes_one_of_each_or_none() -> None:
     async def play() -> None:
-        first, second = Slots(2, HandClock()), Slots(1, HandClock())
-        both = Together([first, second])
+        first, second = ConcurrencyLimiter(2, ManualClock()), ConcurrencyLimiter(1, ManualClock())
+        both = CombinedPermits([first, second])
         assert await both.acquire()
         waiting = asyncio.create_task(both.acquire())
         await asyncio.sleep(0)
@@ -168,12 +171,12 @@ def test_what_adapts_stays_within_its_bounds(
     answers: list[tuple[float, float, bool]], least: int, room: int
 ) -> None:
     bounds = Adaptive(least, least + room)
-    found, now = Adapting.of(bounds), 0.0
+    found, now = AdaptiveLimit.of(bounds), 0.0
     for pause, took_s, refused in answers:
         now += pause
         before = found.limit
-        found = found.after(Answered(now, took_s, refused, found.limit))
-        assert bounds.least <= found.limit <= bounds.most
+        found = found.after(ResponseSample(now, took_s, refused, found.limit))
+        assert bounds.min_limit <= found.limit <= bounds.max_limit
         assert found.limit <= before + 1
         assert not refused or found.limit <= before
 
@@ -182,7 +185,7 @@ class Destination:
     """Does ``capacity`` requests at a time well, and more of them slower, or refuses them."""
 
     def __init__(self, bounds: Adaptive, *, refuses: bool) -> None:
-        self.found = Adapting.of(bounds)
+        self.found = AdaptiveLimit.of(bounds)
         self.refuses = refuses
         self.now = 0.0
 
@@ -194,7 +197,7 @@ class Destination:
             took_s = 0.05 * max(1.0, busy / capacity)
             for index in range(busy):
                 refused = self.refuses and index >= capacity
-                self.found = self.found.after(Answered(self.now, took_s, refused, busy))
+                self.found = self.found.after(ResponseSample(self.now, took_s, refused, busy))
             self.now += took_s
             limits.append(busy)
         return sorted(limits[-200:])[100]
@@ -211,9 +214,9 @@ def test_what_adapts_finds_what_the_destination_takes(capacity: int, refuses: bo
 
 
 def test_a_destination_that_refuses_all_gets_the_least() -> None:
-    found = Adapting.of(Adaptive(2, 64))
+    found = AdaptiveLimit.of(Adaptive(2, 64))
     for now in range(50):
-        found = found.after(Answered(float(now), 0.01, True, found.limit))
+        found = found.after(ResponseSample(float(now), 0.01, True, found.limit))
     assert found.limit == 2
 
 
@@ -236,11 +239,11 @@ def test_what_is_given_back_never_lets_more_go_than_the_rate(
     for wait_s, count, returned in asked:
         now += wait_s
         now += throttle.wait_s(now, count)
-        throttle, paid_at, went = throttle.used(now, count), now, count
+        throttle, paid_at, went = throttle.consume(now, count), now, count
         if returned is not None:
             now += returned[0]
             back = min(returned[1], count)
-            throttle, went = throttle.unused(now, paid_at, back), count - back
+            throttle, went = throttle.refund(now, paid_at, back), count - back
         gone.append((paid_at, went))
     for first, (begin, _) in enumerate(gone):
         total = 0
@@ -250,6 +253,6 @@ def test_what_is_given_back_never_lets_more_go_than_the_rate(
 
 
 def test_what_did_not_go_may_go_at_once() -> None:
-    throttle = Throttle(Rate.parse("100/h burst 100")).used(0.0, 100)
+    throttle = Throttle(Rate.parse("100/h burst 100")).consume(0.0, 100)
     assert throttle.wait_s(1.0, 100) > 3000
-    assert throttle.unused(1.0, 0.0, 100).wait_s(1.0, 100) == 0.0
+    assert throttle.refund(1.0, 0.0, 100).wait_s(1.0, 100) == 0.0

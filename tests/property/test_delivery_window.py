@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from busway.delivery.window import Window
+from busway.delivery.maintenance_window import Window
 from busway.errors import SettingsError
 
 MINUTE = timedelta(minutes=1)
@@ -120,11 +120,11 @@ def test_two_hours_are_two_hours_in_the_night_when_clocks_change() -> None:
 )
 def test_what_can_never_work_is_refused(cron: str, lasts: str, tz: str, says: str) -> None:
     with pytest.raises(SettingsError, match=says):
-        Window(cron, lasts, tz).checked()
+        Window(cron, lasts, tz).validated()
 
 
 def test_a_leap_day_is_a_window_too() -> None:
-    window = Window("30 2 29 2 *", "1h").checked()
+    window = Window("30 2 29 2 *", "1h").validated()
     assert window.next_start(datetime(2026, 3, 1, tzinfo=UTC)) == datetime(
         2028, 2, 29, 2, 30, tzinfo=UTC
     )

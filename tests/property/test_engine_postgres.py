@@ -13,15 +13,15 @@ from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 
 from busway.engine.postgres import PostgresLedger, PostgresLog
 from busway.engine.postgres.database import Database
-from busway.engine.postgres.schema import prepare
-from busway.ports import Batch, Draft, Log
+from busway.engine.postgres.schema import migrate
+from busway.ports import Log, LogBatch, NewBatch
 from ledger_machine import LedgerMachine
 from log_machine import PARTITIONS, LogMachine, drafts, plain, steps
 from postgres_server import postgres_server
 
 ALL = 1_000_000
 EMPTY = """
-DELETE FROM trouble; DELETE FROM settled; DELETE FROM resolved; DELETE FROM lane; DELETE FROM kept;
+DELETE FROM failed_event; DELETE FROM settled_range; DELETE FROM resolved_event; DELETE FROM lane; DELETE FROM named_value;
 DELETE FROM audit; SELECT setval(pg_get_serial_sequence('audit', 'seq'), 1, false);
 DELETE FROM batch; UPDATE partition SET base = 0, "end" = 0, size = 0;
 """
@@ -51,7 +51,7 @@ class Place:
 def place() -> Iterator[Place]:
     # what is asked here is what it does, and not what is left of it after a crash
     with postgres_server(fsync="off") as server, asyncio.Runner() as runner:
-        runner.run(prepare(server.dsn, "busway", PARTITIONS))
+        runner.run(migrate(server.dsn, "busway", PARTITIONS))
         database = runner.run(Database.open(server.dsn, "busway"))
         yield Place(runner, database)
         runner.run(database.close())
@@ -84,7 +84,7 @@ class PostgresLogMachine(LogMachine):
         return await PostgresLog.open(self.database, "log")
 
     @rule(one=drafts, two=drafts, step=steps)
-    def both_append(self, one: list[Draft], two: list[Draft], step: timedelta) -> None:
+    def both_append(self, one: list[NewBatch], two: list[NewBatch], step: timedelta) -> None:
         self.now += step
 
         async def appended() -> tuple[Sequence[int], Sequence[int]]:
@@ -119,16 +119,16 @@ class PostgresLogMachine(LogMachine):
         super().teardown()
 
 
-async def followed(log: Log, partition: int, offset: int) -> list[Batch]:
+async def followed(log: Log, partition: int, offset: int) -> list[LogBatch]:
     """Read to the end, as a lane does."""
-    found: list[Batch] = []
+    found: list[LogBatch] = []
     while batches := await log.read(partition, offset, ALL):
         found += batches
         offset = batches[-1].end
     return found
 
 
-def in_order(one: tuple[list[Draft], list[int]], two: tuple[list[Draft], list[int]]) -> bool:
+def in_order(one: tuple[list[NewBatch], list[int]], two: tuple[list[NewBatch], list[int]]) -> bool:
     """Return whether the first of two appends came first, wherever they met."""
     firsts = [
         {draft.partition: first for draft, first in reversed(list(zip(*each, strict=True)))}

@@ -18,9 +18,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from busway.clock import SystemClock
 from busway.engine.sqlite import SharedSqliteLog
-from busway.engine.sqlite.directory import LOG, identify, prepare
-from busway.engine.sqlite.room import Room
-from busway.ports import Draft
+from busway.engine.sqlite.directory import LOG_FILE, create_files, identify
+from busway.engine.sqlite.quota import Quota
+from busway.ports import NewBatch
 from busway.testing import MemoryLog
 from log_machine import PARTITIONS, START, drafts, offsets, partitions, plain
 
@@ -30,9 +30,9 @@ OPEN = 3
 class Deaf:
     """Hints that never come."""
 
-    def tell(self) -> None: ...
+    def notify(self) -> None: ...
 
-    def hear(self, look: Callable[[], None]) -> None: ...
+    def subscribe(self, look: Callable[[], None]) -> None: ...
 
 
 class SharedLogMachine(RuleBasedStateMachine):
@@ -41,20 +41,20 @@ class SharedLogMachine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.place = tempfile.TemporaryDirectory()
         self.path = Path(self.place.name)
-        prepare(self.path, PARTITIONS)
+        create_files(self.path, PARTITIONS)
         self.model, self.untrimmed = MemoryLog(PARTITIONS), MemoryLog(PARTITIONS)
         self.logs = [self.runner.run(self.opened()) for _ in range(OPEN)]
         self.log = self.logs[0]
 
     async def opened(self) -> SharedSqliteLog:
-        room = Room(self.path, (0, 0), SystemClock())
-        log = SharedSqliteLog(self.path / LOG, identify(self.path), room, Deaf())
-        log._looking.cancel()  # it is to learn by itself, when it is asked
+        room = Quota(self.path, (0, 0), SystemClock())
+        log = SharedSqliteLog(self.path / LOG_FILE, identify(self.path), room, Deaf())
+        log._poll_task.cancel()  # it is to learn by itself, when it is asked
         with suppress(asyncio.CancelledError):
-            await log._looking
+            await log._poll_task
         return log
 
-    def expected(self, drafts: list[Draft]) -> Sequence[int]:
+    def expected(self, drafts: list[NewBatch]) -> Sequence[int]:
         self.runner.run(self.untrimmed.append(drafts, START))
         return self.runner.run(self.model.append(drafts, START))
 
@@ -63,12 +63,12 @@ class SharedLogMachine(RuleBasedStateMachine):
         self.log = self.logs[number]
 
     @rule(drafts=drafts)
-    def append(self, drafts: list[Draft]) -> None:
+    def append(self, drafts: list[NewBatch]) -> None:
         expected = self.expected(drafts)
         assert list(self.runner.run(self.log.append(drafts, START))) == list(expected)
 
     @rule(drafts=st.lists(drafts, min_size=2, max_size=4))
-    def append_by_two_at_once(self, drafts: list[list[Draft]]) -> None:
+    def append_by_two_at_once(self, drafts: list[list[NewBatch]]) -> None:
         """Whichever is first: together they fill the places that there are, without a gap."""
         ends = [self.runner.run(self.model.bounds(p))[1] for p in range(PARTITIONS)]
 
@@ -80,7 +80,7 @@ class SharedLogMachine(RuleBasedStateMachine):
         self.runner.run(appended())
         for partition, end in enumerate(ends):
             for one in self.runner.run(self.logs[-1].read(partition, end, 1 << 20)):
-                again = Draft(partition, list(one.events))
+                again = NewBatch(partition, list(one.events))
                 assert self.expected([again]) == [one.offset]
         stored = sum(len(one.events) for each in drafts for one in each)
         found = sum(self.runner.run(self.model.bounds(p))[1] for p in range(PARTITIONS))
@@ -107,9 +107,9 @@ class SharedLogMachine(RuleBasedStateMachine):
     @rule(partition=partitions, beyond=st.integers(-2, 6))
     def continue_at(self, partition: int, beyond: int) -> None:
         offset = max(self.runner.run(self.model.bounds(partition))[1] + beyond, 0)
-        expected = self.runner.run(self.model.continue_at(partition, offset))
-        self.runner.run(self.untrimmed.continue_at(partition, offset))
-        assert self.runner.run(self.log.continue_at(partition, offset)) == expected
+        expected = self.runner.run(self.model.skip_to(partition, offset))
+        self.runner.run(self.untrimmed.skip_to(partition, offset))
+        assert self.runner.run(self.log.skip_to(partition, offset)) == expected
 
     @rule()
     def reopen(self) -> None:

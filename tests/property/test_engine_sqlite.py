@@ -10,8 +10,8 @@ from hypothesis import settings
 
 from busway.clock import SystemClock
 from busway.engine.sqlite import SqliteLedger, SqliteLog
-from busway.engine.sqlite.directory import LEDGER, LOG, identify, prepare
-from busway.engine.sqlite.room import Room
+from busway.engine.sqlite.directory import LEDGER_FILE, LOG_FILE, create_files, identify
+from busway.engine.sqlite.quota import Quota
 from ledger_machine import LedgerMachine
 from log_machine import PARTITIONS, LogMachine
 
@@ -23,8 +23,8 @@ class SqliteLedgerMachine(LedgerMachine):
 
     async def opened(self) -> SqliteLedger:
         path = Path(self.place.name)
-        prepare(path, 1)
-        return SqliteLedger(path / LEDGER)
+        create_files(path, 1)
+        return SqliteLedger(path / LEDGER_FILE)
 
     def teardown(self) -> None:
         super().teardown()
@@ -39,8 +39,8 @@ class SqliteLogMachine(LogMachine):
 
     async def opened(self) -> SqliteLog:
         path = Path(self.place.name)
-        prepare(path, PARTITIONS)
-        return SqliteLog(path / LOG, identify(path), Room(path, (0, 0), SystemClock()))
+        create_files(path, PARTITIONS)
+        return SqliteLog(path / LOG_FILE, identify(path), Quota(path, (0, 0), SystemClock()))
 
     def teardown(self) -> None:
         super().teardown()

@@ -9,9 +9,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from busway.control.event.fate import Evidence, Tally, fate
+from busway.control.event.disposition import EventEvidence, RangeTally, disposition
 from busway.control.record import VersionRecord
-from busway.lane import Counts, Lane, Resolved, Settled, Trouble
+from busway.lane import Counts, FailedEvent, Lane, ResolvedEvent, SettledRange
 from busway.outcome import Failure
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
@@ -69,7 +69,7 @@ def test_it_is_right_or_says_that_it_cannot_tell(
     happened = happened if ordered else [unordered(one) for one in happened]
     sure = 0
     for offset in range(len(happened)):
-        found = fate(evidence(happened, offset, (steps, ordered, counted, known)))
+        found = disposition(evidence(happened, offset, (steps, ordered, counted, known)))
         truth = happened[offset].truth
         assert found.state in (truth, "delivered_or_filtered"), found
         if found.state == "delivered_or_filtered":
@@ -80,7 +80,9 @@ def test_it_is_right_or_says_that_it_cannot_tell(
         assert sure == len(happened)
 
 
-def evidence(happened: list[Happened], offset: int, how: tuple[bool, bool, bool, bool]) -> Evidence:
+def evidence(
+    happened: list[Happened], offset: int, how: tuple[bool, bool, bool, bool]
+) -> EventEvidence:
     steps, ordered, counted, known = how
     one = happened[offset]
     firsts = [each.first for each in happened]
@@ -90,13 +92,13 @@ def evidence(happened: list[Happened], offset: int, how: tuple[bool, bool, bool,
     )
     end = len(happened)
     version = VersionRecord("v1", AT, "f.py:1", "console", RULE, ("step",) if steps else ())
-    tally = Tally(sum(each.wanted for each in happened), 0)
-    return Evidence(
+    tally = RangeTally(sum(each.wanted for each in happened), 0)
+    return EventEvidence(
         lane=Lane("f", 0, 0, end),
         offset=offset,
         event={"id": "e", "data": {"wanted": one.wanted}},
-        settled=Settled("f", 0, 0, end, "v1", AT, AT, counts),
-        trouble=trouble(one, offset),
+        settled=SettledRange("f", 0, 0, end, "v1", AT, AT, counts),
+        failed_event=trouble(one, offset),
         resolved=resolved(one, offset),
         version=version if known else None,
         tally=tally if counted and known else None,
@@ -108,18 +110,18 @@ def failures(one: Happened) -> tuple[Failure, ...]:
     return () if one.first == "held" else (Failure(1, AT, "step", "KeyError", "n"),)
 
 
-def trouble(one: Happened, offset: int) -> Trouble | None:
+def trouble(one: Happened, offset: int) -> FailedEvent | None:
     if one.first in ("delivered", "filtered") or one.later is not None:
         return None
     state: Any = "dead" if one.first == "dead" else "parked"
-    return Trouble("f", 0, offset, b"{}", "e", state, AT, 1, AT, failures=failures(one))
+    return FailedEvent("f", 0, offset, b"{}", "e", state, AT, 1, AT, failures=failures(one))
 
 
-def resolved(one: Happened, offset: int) -> Resolved | None:
+def resolved(one: Happened, offset: int) -> ResolvedEvent | None:
     """Return what is remembered: nothing of what only waited, unless a person ended it."""
     if one.first in ("delivered", "filtered") or one.later is None:
         return None
     who = "ada" if one.later == "discarded" else ""
     if one.first == "held" and not who:
         return None
-    return Resolved("f", 0, offset, "e", one.later, AT, 1, failures(one), None, "v1", who)
+    return ResolvedEvent("f", 0, offset, "e", one.later, AT, 1, failures(one), None, "v1", who)

@@ -17,8 +17,14 @@ from hypothesis import strategies as st
 
 from busway.event import Event
 from busway.ports import RequestRefusal
-from busway.source.http.arrival import NOT_PLAIN, examine, read_extended, read_plain, trusty
 from busway.source.http.body import ChunkedBody
+from busway.source.http.validate import (
+    DECODE_ERRORS,
+    decode_strict,
+    is_safe_json,
+    validate_extended,
+    validate_fully,
+)
 from intake_client import (
     BATCHED,
     NDJSON,
@@ -196,7 +202,7 @@ def test_damaged_requests(thrower: Thrower, data: bytes) -> None:
 @given(many=st.lists(st.integers(0, 10**6).map(event) | events, max_size=6))
 def test_all_or_nothing(thrower: Thrower, many: list[bytes]) -> None:
     statuses, stored = thrower.throw(request(b"\n".join(many), NDJSON))
-    good = [raw for raw in many if not isinstance(examine(raw), str)]
+    good = [raw for raw in many if not isinstance(validate_fully(raw), str)]
     if len(b"\n".join(many)) > SMALL.max_body_bytes or max(map(len, many), default=0) > 1024:
         assert statuses == [413]
     else:
@@ -212,13 +218,13 @@ def test_the_quick_way_agrees_with_the_thorough_one(
     raw: bytes, put: bytes, at: int, cut: int
 ) -> None:
     raw = raw[:at] + put + raw[at + cut :]
-    thorough = examine(raw)
-    if not trusty(raw):
+    thorough = validate_fully(raw)
+    if not is_safe_json(raw):
         return
     try:
-        quick: Any = read_plain(raw)
-    except NOT_PLAIN:
-        quick = read_extended(raw)
+        quick: Any = decode_strict(raw)
+    except DECODE_ERRORS:
+        quick = validate_extended(raw)
     if raw.count(b"[") <= 256:
         assert isinstance(quick, str) == isinstance(thorough, str), (quick, thorough)
     if not isinstance(quick, str) and not isinstance(thorough, str):
@@ -230,7 +236,7 @@ def test_the_quick_way_agrees_with_the_thorough_one(
 @given(number=st.from_regex(NUMBER, fullmatch=True))
 def test_no_number_out_of_range_is_trusted(number: str) -> None:
     raw = event(1).replace(b'{"n": 1}', b'{"n": %s}' % number.encode())
-    if trusty(raw):
+    if is_safe_json(raw):
         assert Event.from_json(raw).data is not None
 
 

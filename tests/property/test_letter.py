@@ -12,8 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from busway.outcome import Rejected
-from busway.sink.smtp_letter import Letters, addresses, recipients
-from busway.sink.template import filler
+from busway.sink.smtp.message import MailTemplate, parse_addresses, parse_recipients
+from busway.sink.template import make_renderer
 from sink_load import an_item
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -27,13 +27,13 @@ PIECES = st.sampled_from(
 EVIL = st.lists(PIECES | st.text(max_size=5), max_size=12).map("".join)
 
 
-def letters(to: str = "ops@shop.example") -> Letters:
-    return Letters(
-        sender=addresses("sender", "Shop <shop@shop.example>")[0],
-        to=recipients(to),
-        subject=filler("smtp", "subject", "{data[evil]}"),
-        text=filler("smtp", "text", "{data[evil]}"),
-        html=filler("smtp", "html", "<p>{data[evil]}</p>"),
+def letters(to: str = "ops@shop.example") -> MailTemplate:
+    return MailTemplate(
+        sender=parse_addresses("sender", "Shop <shop@shop.example>")[0],
+        to=parse_recipients(to),
+        subject=make_renderer("smtp", "subject", "{data[evil]}"),
+        text=make_renderer("smtp", "text", "{data[evil]}"),
+        html=make_renderer("smtp", "html", "<p>{data[evil]}</p>"),
     )
 
 
@@ -43,16 +43,16 @@ def parsed(message: bytes) -> EmailMessage:
 
 @given(EVIL)
 def test_no_header_comes_from_an_event(evil: str) -> None:
-    made = letters().of(an_item(0, {"evil": evil}), NOW)
+    made = letters().render(an_item(0, {"evil": evil}), NOW)
     assert not isinstance(made, Rejected)
     (letter,) = made
-    head = letter.message.partition(b"\r\n\r\n")[0]
+    head = letter.content.partition(b"\r\n\r\n")[0]
     assert head.isascii()
     assert b"\n" not in head.replace(b"\r\n", b"")
-    names = [name.lower() for name in parsed(letter.message)]
+    names = [name.lower() for name in parsed(letter.content)]
     assert set(names) <= HEADERS
     assert len(names) == len(set(names))
-    assert parsed(letter.message)["To"] == "ops@shop.example"
+    assert parsed(letter.content)["To"] == "ops@shop.example"
 
 
 @given(EVIL)
@@ -60,13 +60,13 @@ def test_no_header_comes_from_an_event(evil: str) -> None:
 @example("Bcc: x@evil.example, ü" * 4)
 def test_a_recipient_from_data_is_one_address_or_none(evil: str) -> None:
     for to in ("{data[evil]}", "{data[evil]}@shop.example", "{data[evil]} <ada@shop.example>"):
-        made = letters(to).of(an_item(0, {"evil": evil}), NOW)
+        made = letters(to).render(an_item(0, {"evil": evil}), NOW)
         if isinstance(made, Rejected):
             continue
         (letter,) = made
         (address,) = letter.to
         assert address.isascii()
         assert not set(address) & set(" <>\r\n,;")
-        (shown,) = parsed(letter.message)["To"].addresses
+        (shown,) = parsed(letter.content)["To"].addresses
         assert shown.addr_spec == address
-        assert "bcc" not in {name.lower() for name in parsed(letter.message)}
+        assert "bcc" not in {name.lower() for name in parsed(letter.content)}

@@ -13,15 +13,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from busway.control.move.check import compare_records
-from busway.control.move.copy import begin_anew, copy_records, move_in
-from busway.control.move.record import moving_of
-from busway.engine.moving import open_origin, target_of
+from busway.control.move.copy import copy_records, restart_copy, stored_move
+from busway.control.move.record import moved_records
+from busway.control.move.verification import compare_records
+from busway.engine.move import open_origin, target_of
 from busway.engine.sqlite import open_stores
-from busway.lane import Audit, Change, Counts, Settlement, Trouble, Verdict
+from busway.lane import (
+    AuditRecord,
+    Counts,
+    FailedEvent,
+    Resolution,
+    Settlement,
+    ValueChange,
+)
 from busway.outcome import Failure
 from busway.ports import Ledger
-from busway.ports.moving import Move, Receiving
+from busway.ports.move import Move, MoveReceiver
 from busway.settings import Settings
 from postgres_server import PostgresServer, postgres_server
 
@@ -33,7 +40,7 @@ failures = st.builds(
     Failure, st.integers(1, 9), times, st.just("step"), texts, texts, st.none() | texts, texts
 )
 troubles = st.builds(
-    Trouble,
+    FailedEvent,
     flow=st.just("f"),
     partition=st.just(0),
     offset=st.just(0),
@@ -50,8 +57,8 @@ troubles = st.builds(
     fingerprint=texts,
     begun_at=st.none() | times,
 )
-audits = st.builds(Audit, times, texts, texts, texts, images, images, texts)
-changes = st.builds(Change, texts.map(lambda text: f"flow/{text}"), st.binary(max_size=20))
+audits = st.builds(AuditRecord, times, texts, texts, texts, images, images, texts)
+changes = st.builds(ValueChange, texts.map(lambda text: f"flow/{text}"), st.binary(max_size=20))
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +68,7 @@ def server() -> Iterator[PostgresServer]:
 
 
 async def fill(
-    ledger: Ledger, found: list[Trouble], trail: list[Audit], kept: list[Change]
+    ledger: Ledger, found: list[FailedEvent], trail: list[AuditRecord], kept: list[ValueChange]
 ) -> None:
     """Settle each trouble in a lane of its own partition, discard every third one."""
     for n, one in enumerate(found):
@@ -71,29 +78,32 @@ async def fill(
         place = ("f", n, 7, 8, one.since, one.error)
         assert await ledger.settle([Settlement(*place, counts, (trouble,))]) == [True]
         if n % 3 == 0:
-            verdict = Verdict(
+            verdict = Resolution(
                 "f", n, 7, one.attempts, one.state, "discarded", one.since, "v", "ann"
             )
-            assert await ledger.judge([verdict]) == [True]
-    await ledger.change(kept, trail)
+            assert await ledger.resolve([verdict]) == [True]
+    await ledger.change_values(kept, trail)
 
 
-def _at(one: Trouble, partition: int) -> Trouble:
-    given = {name: getattr(one, name) for name in Trouble.__struct_fields__}
-    return Trouble(**(given | {"partition": partition, "offset": 7}))
+def _at(one: FailedEvent, partition: int) -> FailedEvent:
+    given = {name: getattr(one, name) for name in FailedEvent.__struct_fields__}
+    return FailedEvent(**(given | {"partition": partition, "offset": 7}))
 
 
 @given(st.lists(troubles, max_size=6), st.lists(audits, max_size=3), st.lists(changes, max_size=3))
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_records_are_the_same_in_postgresql(
-    server: PostgresServer, found: list[Trouble], trail: list[Audit], kept: list[Change]
+    server: PostgresServer,
+    found: list[FailedEvent],
+    trail: list[AuditRecord],
+    kept: list[ValueChange],
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(_moved(Path(folder), server.dsn, (found, trail, kept)))
 
 
 async def _moved(
-    path: Path, url: str, given: tuple[list[Trouble], list[Audit], list[Change]]
+    path: Path, url: str, given: tuple[list[FailedEvent], list[AuditRecord], list[ValueChange]]
 ) -> None:
     stores = await open_stores(Settings(data=path))
     await fill(stores.ledger, *given)
@@ -101,22 +111,22 @@ async def _moved(
     origin = await open_origin(path)
     receiving = await _receiving(url)
     try:
-        moving = await moving_of(origin.ledger)
-        await begin_anew(receiving.ledger, await move_in(receiving.ledger), moving)
+        moving = await moved_records(origin.ledger)
+        await restart_copy(receiving.ledger, await stored_move(receiving.ledger), moving)
         await copy_records(origin.ledger, receiving.ledger, moving, lambda _: None)
         count = await compare_records(origin.ledger, receiving.ledger, moving, lambda _: None)
         assert count == sum((await origin.ledger.sizes()).values())
-        assert await receiving.ledger.audits() == await origin.ledger.audits()
+        assert await receiving.ledger.audit_records() == await origin.ledger.audit_records()
         assert await receiving.ledger.lanes() == await origin.ledger.lanes()
         for one in given[0]:
-            resolved = await receiving.ledger.resolved(one.event_id)
-            assert resolved == await origin.ledger.resolved(one.event_id)
+            resolved = await receiving.ledger.resolved_events(one.event_id)
+            assert resolved == await origin.ledger.resolved_events(one.event_id)
     finally:
         await receiving.close()
         await origin.close()
 
 
-async def _receiving(url: str) -> Receiving:
+async def _receiving(url: str) -> MoveReceiver:
     target = await target_of(Settings(engine=url))
-    move = (await target.standing()).move or Move("m", "i", "here", START)
+    move = (await target.inspect()).move or Move("m", "i", "here", START)
     return await target.begin(move, [0])

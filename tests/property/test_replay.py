@@ -11,41 +11,43 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from busway.delivery.replay import (
-    Offsets,
-    Reach,
-    Selection,
-    goes_on,
-    landed_on_record,
-    mode,
-    replay_name,
-    span,
+    ReplayOffsets,
+    ReplaySelection,
+    SelectableRange,
+    goes_under_flow_name,
+    is_delivered_by_ledger,
+    replay_lane_name,
+    replay_mode,
+    replay_range,
 )
 from busway.event import Event
-from busway.lane import Counts, Settled, flow_of, is_replay
+from busway.lane import Counts, SettledRange, flow_of, is_replay_lane
 from busway.outcome import DELIVERED, Outcome, Retry
-from busway.ports import Item, Load, Standing
-from busway.sink.position import Place, Position, advance, missed_offsets
+from busway.ports import DeliveredRange, Load, LoadItem
+from busway.sink.position import DecidedRange, LanePosition, advance, failed_offsets
 
 MOST = 30
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 place = st.integers(0, MOST)
 maybe = st.none() | place
-LIVE, OWN = ("log", "f", 0), ("log", replay_name("f", "r1"), 0)
+LIVE, OWN = ("log", "f", 0), ("log", replay_lane_name("f", "r1"), 0)
 FAILED = Retry("x", "not now")
 
 
 @st.composite
-def ranges(draw: st.DrawFn) -> Offsets:
+def ranges(draw: st.DrawFn) -> ReplayOffsets:
     start = draw(st.integers(0, MOST - 1))
-    return Offsets(draw(st.integers(0, 1)), start, draw(st.none() | st.integers(start + 1, MOST)))
+    return ReplayOffsets(
+        draw(st.integers(0, 1)), start, draw(st.none() | st.integers(start + 1, MOST))
+    )
 
 
 @given(st.lists(ranges(), max_size=3), place, place, maybe, maybe)
 def test_a_span_holds_all_that_is_selected_and_nothing_out_of_reach(
-    offsets: list[Offsets], first: int, cursor: int, since: int | None, until: int | None
+    offsets: list[ReplayOffsets], first: int, cursor: int, since: int | None, until: int | None
 ) -> None:
-    selection = Selection(offsets=tuple(offsets))
-    found = span(selection, Reach(0, first, cursor, since, until))
+    selection = ReplaySelection(offsets=tuple(offsets))
+    found = replay_range(selection, SelectableRange(0, first, cursor, since, until))
     reach = {
         offset
         for offset in range(first, cursor)
@@ -62,7 +64,7 @@ def test_a_span_holds_all_that_is_selected_and_nothing_out_of_reach(
     }
     passed = set(range(found.start, found.end)) if found else set()
     assert wanted <= passed <= reach
-    here = selection.here(0)
+    here = selection.ranges_in(0)
     assert {offset for offset in passed if any(offset in one for one in here)} == wanted
     if wanted and len(offsets) == 1:
         assert passed == wanted
@@ -72,48 +74,48 @@ def test_a_span_holds_all_that_is_selected_and_nothing_out_of_reach(
 def test_the_record_tells_what_this_version_has_done(
     made: list[tuple[int, str]], excepted: set[int]
 ) -> None:
-    ranges: list[Settled] = []
+    ranges: list[SettledRange] = []
     model: dict[int, str] = {}
     position = 3
     for length, version in made:
         end = position + length
         counts = Counts(delivered=length)
-        ranges.append(Settled("f", 0, position, end, version, AT, AT, counts))
+        ranges.append(SettledRange("f", 0, position, end, version, AT, AT, counts))
         model |= dict.fromkeys(range(position, end), version)
         position = end
     for offset in range(MOST + 10):
         wanted = model.get(offset) == "a" and offset not in excepted
-        assert landed_on_record(offset, ranges, "a", excepted) == wanted
+        assert is_delivered_by_ledger(offset, ranges, "a", excepted) == wanted
 
 
 class Table:
     """A destination that keeps positions, with a count of how often each offset was written."""
 
     def __init__(self) -> None:
-        self.places: dict[tuple[str, str, int], Place] = {}
+        self.places: dict[tuple[str, str, int], LanePosition] = {}
         self.written: Counter[int] = Counter()
 
     def write(self, load: Load, failing: set[int]) -> Sequence[Outcome]:
-        before = self.places.get(load.lane, Place())
+        before = self.places.get(load.lane, LanePosition())
         outcomes: list[Outcome] = [DELIVERED] * len(load.items)
-        for index in before.pending(load):
+        for index in before.pending_items(load):
             offset = load.items[index].offset
             if offset in failing:
                 outcomes[index] = FAILED
             else:
                 self.written[offset] += 1
-        change = advance(before, load, missed_offsets(load, outcomes))
+        change = advance(before, load, failed_offsets(load, outcomes))
         exceptions = (before.exceptions | set(change.inserts)) - set(change.deletes)
-        self.places[load.lane] = Place(change.position, exceptions)
+        self.places[load.lane] = LanePosition(change.decided, exceptions)
         return outcomes
 
-    def standing(self, lane: tuple[str, str, int]) -> Standing:
-        return self.places.get(lane, Place(Position())).standing(range(MOST))
+    def standing(self, lane: tuple[str, str, int]) -> DeliveredRange:
+        return self.places.get(lane, LanePosition(DecidedRange())).delivered_range(range(MOST))
 
 
-def item(offset: int) -> Item:
+def item(offset: int) -> LoadItem:
     event = Event(id=str(offset), type="made", source="/t", data=None)
-    return Item(offset, event, [offset], "f")
+    return LoadItem(offset, event, [offset], "f")
 
 
 class World:
@@ -135,7 +137,7 @@ class World:
 
     def replay(self, start: int, end: int, failing: set[int]) -> set[int]:
         """Pass a portion; return what was skipped."""
-        landed = self.table.standing(LIVE).landed
+        landed = self.table.standing(LIVE).delivered
         left = [offset for offset in range(start, end) if offset not in landed]
         self.load(left, failing, (start, end))
         return set(range(start, end)) & landed
@@ -147,7 +149,7 @@ class World:
         place: tuple[int | None, int | None] = (None, None),
     ) -> None:
         standing = self.table.standing(LIVE)
-        going = {one for one in offsets if goes_on(one, standing, self.troubled)}
+        going = {one for one in offsets if goes_under_flow_name(one, standing, self.troubled)}
         own = [item(one) for one in offsets if one not in going]
         there = [item(one) for one in offsets if one in going]
         fresh = Load(OWN, own, place[0], place[1])
@@ -155,7 +157,7 @@ class World:
             if load.items:
                 outcomes = self.table.write(load, failing)
                 self.parked -= {one.offset for one in load.items}
-                self.parked |= missed_offsets(load, outcomes)
+                self.parked |= failed_offsets(load, outcomes)
 
 
 @settings(max_examples=300)
@@ -203,13 +205,13 @@ def test_what_has_landed_is_skipped_and_the_rest_lands_once(
 
 @given(st.booleans(), st.booleans(), st.booleans())
 def test_how_its_loads_go(to_file: bool, force: bool, keeps_positions: bool) -> None:
-    found = mode(to_file=to_file, force=force, keeps_positions=keeps_positions)
+    found = replay_mode(to_file=to_file, force=force, keeps_positions=keeps_positions)
     assert (found == "own") == (to_file or force)
     assert found == "own" or (found == "known") == keeps_positions
 
 
 def test_a_replay_has_a_name_that_no_flow_can_have() -> None:
-    name = replay_name("orders", "r1")
-    assert is_replay(name)
-    assert not is_replay("orders")
+    name = replay_lane_name("orders", "r1")
+    assert is_replay_lane(name)
+    assert not is_replay_lane("orders")
     assert flow_of(name) == "orders" == flow_of("orders")

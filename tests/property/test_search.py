@@ -11,9 +11,9 @@ from zlib import crc32
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from busway.control.control import Control
-from busway.control.log.search import Question, search
-from busway.ports import Draft
+from busway.control.context import ControlContext
+from busway.control.log.search import EventQuery, search_log
+from busway.ports import NewBatch
 from busway.testing import MemoryLedger, MemoryLog
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
@@ -34,7 +34,7 @@ appends = st.lists(
 )
 minutes = st.none() | st.integers(0, 20).map(lambda one: START + timedelta(minutes=one))
 questions = st.builds(
-    Question,
+    EventQuery,
     id=st.none() | st.sampled_from(["e1", "e\\3", "ë4"]),
     key=keys,
     type=st.none() | st.just("made"),
@@ -50,7 +50,7 @@ def raw(one: dict[str, Any]) -> bytes:
     return json.dumps(event, ensure_ascii=one["ascii"]).encode()
 
 
-def fits(question: Question, one: dict[str, Any], at: datetime) -> bool:
+def fits(question: EventQuery, one: dict[str, Any], at: datetime) -> bool:
     return (
         question.id in (None, one["id"])
         and question.key in (None, one["key"])
@@ -66,7 +66,10 @@ def fits(question: Question, one: dict[str, Any], at: datetime) -> bool:
 @given(appends, questions, st.integers(1, 4), st.sampled_from([0.0, 60.0]))
 @settings(max_examples=100)
 def test_a_search_finds_what_is_there_newest_first(
-    given_: list[tuple[int, list[dict[str, Any]]]], question: Question, limit: int, within_s: float
+    given_: list[tuple[int, list[dict[str, Any]]]],
+    question: EventQuery,
+    limit: int,
+    within_s: float,
 ) -> None:
     if question.since and question.until and question.since >= question.until:
         return
@@ -74,7 +77,10 @@ def test_a_search_finds_what_is_there_newest_first(
 
 
 async def compare(
-    given_: list[tuple[int, list[dict[str, Any]]]], question: Question, limit: int, within_s: float
+    given_: list[tuple[int, list[dict[str, Any]]]],
+    question: EventQuery,
+    limit: int,
+    within_s: float,
 ) -> None:
     log, expected = MemoryLog(PARTITIONS), []
     at = START
@@ -83,17 +89,17 @@ async def compare(
         for number, one in enumerate(events):
             partition = number if one["key"] is None else crc32(one["key"].encode())
             partition %= PARTITIONS
-            (offset,) = await log.append([Draft(partition, [raw(one)])], at)
+            (offset,) = await log.append([NewBatch(partition, [raw(one)])], at)
             if fits(question, one, at):
                 expected.append((at, partition, offset))
-    control = Control(log=log, ledger=MemoryLedger())
+    control = ControlContext(log=log, ledger=MemoryLedger())
     found: list[tuple[datetime, int, int]] = []
-    page = await search(control, question, limit, within_s=within_s)
+    page = await search_log(control, question, limit, within_s=within_s)
     while True:
-        assert len(page.events) <= limit
-        found += [(one.came_at, one.partition, one.offset) for one in page.events]
-        if not page.rest:
+        assert len(page.hits) <= limit
+        found += [(one.appended_at, one.partition, one.offset) for one in page.hits]
+        if not page.remaining:
             break
-        page = await search(control, question, limit, page.rest, within_s=within_s)
+        page = await search_log(control, question, limit, page.remaining, within_s=within_s)
     assert sorted(found) == sorted(expected)
     assert [one[0] for one in found] == sorted((one[0] for one in expected), reverse=True)

@@ -17,21 +17,21 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from busway import App
 from busway.errors import StoreError
 from busway.flow import compile_app
-from busway.lane import Audit, Change, Lane, Lease
-from busway.runtime.crew.crew import follow_for
-from busway.runtime.crew.shift import DUTIES, LOOK_EVERY_S, Shift
-from busway.runtime.crew.team import Team
-from busway.runtime.due import Dues
-from busway.runtime.hold.gate import Gate, Opened
-from busway.runtime.hold.pace import Pace
-from busway.runtime.hold.permit import Slots
-from busway.runtime.hub import Assignment, Hub
-from busway.runtime.lease.duty import REPLAY
+from busway.lane import AuditRecord, Lane, LeaseRequest, ValueChange
+from busway.runtime.admission.concurrency_limiter import ConcurrencyLimiter
+from busway.runtime.admission.destination_guard import DestinationGuard, OpenedSink
+from busway.runtime.admission.rate_limiter import RateLimiter
+from busway.runtime.context import Context, LaneConsumer
+from busway.runtime.due_retry import DueRetries
+from busway.runtime.lease.duty import REPLAY_DUTY
 from busway.runtime.loop import Loop
-from busway.runtime.observe.observer import Observer
+from busway.runtime.observe.observer import TelemetryObserver
+from busway.runtime.worker.coordinator import DUTIES, POLL_INTERVAL_S, Coordinator
+from busway.runtime.worker.flow_consumer import FlowConsumers
+from busway.runtime.worker.flow_runner import create_log_reader
 from busway.sinks import console
 from busway.telemetry import Metrics
-from busway.testing import HandClock, MemoryLedger, MemoryLog
+from busway.testing import ManualClock, MemoryLedger, MemoryLog
 from hand_loop import HandLoop
 from listed_sink import NoBus
 
@@ -46,13 +46,13 @@ app = App("shop")
 app.flow("f", to=console())
 PROGRAM = compile_app(app)
 (FLOW,) = PROGRAM.flows
-ALL_DUTIES = (*DUTIES, REPLAY + "f")
+ALL_DUTIES = (*DUTIES, REPLAY_DUTY + "f")
 
 
 class OwnClock:
     """The world's clock as a process sees it that can be made to stand still."""
 
-    def __init__(self, world: HandClock) -> None:
+    def __init__(self, world: ManualClock) -> None:
         self._world = world
         self.running = asyncio.Event()
         self.running.set()
@@ -60,8 +60,8 @@ class OwnClock:
     def now(self) -> datetime:
         return self._world.now()
 
-    def ahead(self) -> timedelta:
-        return self._world.ahead()
+    def wall_clock_offset(self) -> timedelta:
+        return self._world.wall_clock_offset()
 
     def continue_from(self, time: datetime) -> bool:
         return self._world.continue_from(time)
@@ -77,7 +77,7 @@ class OwnClock:
 class Way(MemoryLedger):
     """The way of one worker to the ledger that all share: questions and answers may be late."""
 
-    def __init__(self, shared: MemoryLedger, world: HandClock, clock: OwnClock) -> None:
+    def __init__(self, shared: MemoryLedger, world: ManualClock, clock: OwnClock) -> None:
         vars(self).update(vars(shared))  # it is kept once
         self._world = world
         self._clock = clock
@@ -89,21 +89,23 @@ class Way(MemoryLedger):
         return await self._ask("lanes", super().lanes)
 
     async def lease(
-        self, leases: Sequence[Lease], changes: Sequence[Change] = ()
+        self, leases: Sequence[LeaseRequest], changes: Sequence[ValueChange] = ()
     ) -> Sequence[int | None]:
         ask = super().lease
         return await self._ask("lease", lambda: ask(leases, changes))
 
-    async def put(self, name: str, value: bytes) -> None:
-        ask = super().put
+    async def put_value(self, name: str, value: bytes) -> None:
+        ask = super().put_value
         await self._ask("put", lambda: ask(name, value))
 
-    async def get(self, prefix: str) -> Mapping[str, bytes]:
-        ask = super().get
+    async def get_values(self, prefix: str) -> Mapping[str, bytes]:
+        ask = super().get_values
         return await self._ask("get", lambda: ask(prefix))
 
-    async def change(self, changes: Sequence[Change], audit: Sequence[Audit] = ()) -> bool:
-        ask = super().change
+    async def change_values(
+        self, changes: Sequence[ValueChange], audit: Sequence[AuditRecord] = ()
+    ) -> bool:
+        ask = super().change_values
         return await self._ask("change", lambda: ask(changes, audit))
 
     def come_back(self) -> None:
@@ -129,39 +131,47 @@ class Way(MemoryLedger):
 class Worker:
     """A shift with a real team for its flow, and the two loops that it has in a crew."""
 
-    def __init__(self, name: str, shared: MemoryLedger, log: MemoryLog, world: HandClock) -> None:
+    def __init__(self, name: str, shared: MemoryLedger, log: MemoryLog, world: ManualClock) -> None:
         self.name = name
         self.clock = OwnClock(world)
         self.way = Way(shared, world, self.clock)
-        self.shift = Shift(self.way, self.clock, worker=name)
-        dues, observer = Dues(shared, self.clock), Observer(Metrics())
-        self._hub = Hub(follow_for(PROGRAM, log), shared, self.clock, log.identity, observer, dues)
+        self.shift = Coordinator(self.way, self.clock, worker=name)
+        dues, observer = DueRetries(shared, self.clock), TelemetryObserver(Metrics())
+        self._hub = Context(
+            create_log_reader(PROGRAM, log), shared, self.clock, log.identity, observer, dues
+        )
         self.stopping: asyncio.Task[None] | None = None
         self.died = False
 
     async def start(self) -> None:
-        gate = Gate(Opened(FLOW.sink, await FLOW.sink.open(NoBus())), self.clock, lambda _: None)
-        pace, slots, lock = Pace(None, self.clock), Slots(None, self.clock), asyncio.Lock()
+        gate = DestinationGuard(
+            OpenedSink(FLOW.sink, await FLOW.sink.open(NoBus())), self.clock, lambda _: None
+        )
+        pace, slots, lock = (
+            RateLimiter(None, self.clock),
+            ConcurrencyLimiter(None, self.clock),
+            asyncio.Lock(),
+        )
         lanes = {
-            partition: Assignment(self._hub, FLOW, 0, gate, partition, pace, slots, lock)
+            partition: LaneConsumer(self._hub, FLOW, 0, gate, partition, pace, slots, lock)
             for partition in range(LANES)
         }
-        self.team = Team(lanes, {}, leased=True)
-        self.shift.man({"f": self.team}, lambda _holders, _worker: None)
+        self.team = FlowConsumers(lanes, {}, leased=True)
+        self.shift.work({"f": self.team}, lambda _holders, _worker: None)
         self._loops = [
-            Loop("beat", self.shift.beat.turn, longest_pause_s=LOOK_EVERY_S),
-            Loop("shift", self.shift.turn, longest_pause_s=LOOK_EVERY_S),
+            Loop("heartbeat", self.shift.heartbeat.run_once, longest_pause_s=POLL_INTERVAL_S),
+            Loop("coordinator", self.shift.run_once, longest_pause_s=POLL_INTERVAL_S),
         ]
         for loop in self._loops:
             loop.start()
 
     async def _stop(self) -> None:
-        await self.shift.leave(1.0)
+        await self.shift.release_all(1.0)
         for loop in self._loops:
             loop.stop()
         await self.team.stop(1.0)
         await asyncio.gather(*(loop.join(1.0) for loop in self._loops))
-        await self.shift.go()
+        await self.shift.deregister()
 
     async def begin_to_stop(self) -> None:
         self.stopping = self.stopping or asyncio.create_task(self._stop())
@@ -177,12 +187,12 @@ class Worker:
     @property
     def lanes(self) -> set[str]:
         """The lanes of which it is sure now."""
-        return {f"lane {partition}" for partition, one in self.team.held.items() if one.held}
+        return {f"lane {partition}" for partition, one in self.team.leases.items() if one.is_held}
 
     @property
     def duties(self) -> set[str]:
         """The duties of which it is sure now."""
-        return {name for name in ALL_DUTIES if self.shift.duties.has(name)}
+        return {name for name in ALL_DUTIES if self.shift.duties.holds(name)}
 
 
 which = st.integers(0, MOST_WORKERS - 1)
@@ -262,7 +272,7 @@ class ShiftMachine(RuleBasedStateMachine):
 
     async def _pass(self, seconds: float) -> None:
         for _ in range(round(seconds / STEP_S)):
-            await self.world.turn(STEP_S)
+            await self.world.advance(STEP_S)
             self.look()
             assert not self.twice
 
@@ -305,7 +315,7 @@ class ShiftMachine(RuleBasedStateMachine):
             one.go_on()
             await one.begin_to_stop()
         while not all(one.stopping and one.stopping.done() for one in self.workers):
-            await self.world.turn(STEP_S)
+            await self.world.advance(STEP_S)
         for one in self.workers:
             assert one.stopping is not None
             await one.stopping

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from busway.sink.row import Row
-from busway.sink.upsert import layers
+from busway.sink.upsert import upsert_runs
 
 Table = dict[object, Row]
 
@@ -32,7 +32,7 @@ def test_upserting_layers_is_upserting_one_by_one(rows: list[Row]) -> None:
     for row in rows:
         one_by_one = upserted(one_by_one, row)
     layered: Table = {}
-    for run in layers(rows, ["id"]):
+    for run in upsert_runs(rows, ["id"]):
         found = [repr(row["id"]) for row in run.rows]
         assert len(found) == len(set(found)), "a statement must not touch a key twice"
         assert {tuple(row) for row in run.rows} == {run.columns}
@@ -43,5 +43,5 @@ def test_upserting_layers_is_upserting_one_by_one(rows: list[Row]) -> None:
 
 @given(rows=rows)
 def test_without_a_key_every_row_is_kept(rows: list[Row]) -> None:
-    kept = [row for run in layers(rows, []) for row in run.rows]
+    kept = [row for run in upsert_runs(rows, []) for row in run.rows]
     assert sorted(map(repr, kept)) == sorted(map(repr, rows))

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from busway.ports import Load
-from busway.sink.part import given_up, halves
-from busway.sink.position import Place, Position, advance
+from busway.sink.load_split import split_load, without_items
+from busway.sink.position import DecidedRange, LanePosition, advance
 from sink_load import an_item, fresh
 
 
@@ -26,21 +26,21 @@ def test_halves_of_halves_come_to_the_whole(
 def _cut(load: Load) -> list[Load]:
     if len(load.items) < 2:
         return [load]
-    first, second = halves(load)
+    first, second = split_load(load)
     return [*_cut(first), *_cut(second)]
 
 
-def _decided(loads: list[Load], missed: set[int]) -> tuple[Position, frozenset[int]]:
-    place = Place()
+def _decided(loads: list[Load], missed: set[int]) -> tuple[DecidedRange, frozenset[int]]:
+    place = LanePosition()
     for load in loads:
         own = missed.intersection(item.offset for item in load.items)
         change = advance(place, load, own)
         kept = place.exceptions.union(change.inserts).difference(change.deletes)
-        place = Place(change.position, kept)
-    return place.position, place.exceptions
+        place = LanePosition(change.decided, kept)
+    return place.decided, place.exceptions
 
 
 @given(offsets=st.sets(st.integers(0, 30), min_size=1))
 def test_what_is_given_up_is_a_hole(offsets: set[int]) -> None:
     load = fresh([an_item(n, {}) for n in sorted(offsets)])
-    assert _decided([given_up(load)], set()) == _decided([load], offsets)
+    assert _decided([without_items(load)], set()) == _decided([load], offsets)

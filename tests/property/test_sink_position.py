@@ -7,7 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from busway.ports import Load
-from busway.sink.position import Change, Place, Position, advance, span
+from busway.sink.position import (
+    DecidedRange,
+    LanePosition,
+    PositionChange,
+    advance,
+    exceptions_range,
+)
 from sink_load import an_item
 
 LANE = ("log", "flow", 0)
@@ -19,33 +25,35 @@ class Destination:
     """A store of positions that keeps rows beside them, and counts how often each landed."""
 
     def __init__(self) -> None:
-        self.position = Position()
+        self.position = DecidedRange()
         self.exceptions: set[int] = set()
-        self.landed: dict[int, int] = {}
+        self.delivered_range: dict[int, int] = {}
 
-    def place(self, load: Load) -> Place:
-        among = span(self.position, load)
+    def place(self, load: Load) -> LanePosition:
+        among = exceptions_range(self.position, load)
         asked = {item.offset for item in load.items} if among is None else set(range(*among))
-        return Place(self.position, frozenset(self.exceptions & asked))
+        return LanePosition(self.position, frozenset(self.exceptions & asked))
 
     def write(self, load: Load, bad: frozenset[int], *, commits: bool) -> set[int]:
         """Return the offsets of items that are delivered by this load or were before."""
         place = self.place(load)
-        new = [i.offset for i in load.items if not place.landed(i.offset) and i.offset not in bad]
-        missed = {i.offset for i in load.items if not place.landed(i.offset)}.difference(new)
+        new = [
+            i.offset for i in load.items if not place.is_delivered(i.offset) and i.offset not in bad
+        ]
+        missed = {i.offset for i in load.items if not place.is_delivered(i.offset)}.difference(new)
         change = advance(place, load, missed)
         if commits:
             self._commit(change, new)
         return {item.offset for item in load.items} - missed
 
-    def _commit(self, change: Change, new: list[int]) -> None:
+    def _commit(self, change: PositionChange, new: list[int]) -> None:
         assert self.exceptions.isdisjoint(change.inserts), "an insert that would violate the key"
         assert self.exceptions.issuperset(change.deletes)
-        self.position = change.position
+        self.position = change.decided
         self.exceptions |= set(change.inserts)
         self.exceptions -= set(change.deletes)
         for offset in new:
-            self.landed[offset] = self.landed.get(offset, 0) + 1
+            self.delivered_range[offset] = self.delivered_range.get(offset, 0) + 1
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -120,12 +128,12 @@ def test_each_event_lands_exactly_once(start: int, story: list[Step]) -> None:
     lane = LaneModel(start)
     for step in story:
         lane.take(step)
-        landed = lane.destination.landed
+        landed = lane.destination.delivered_range
         assert all(times == 1 for times in landed.values())
         assert lane.delivered <= landed.keys(), "said to be delivered, and is not there"
     _finish(lane)
-    assert set(lane.destination.landed) == set(range(start, lane.cursor)) - FILTERED
-    assert set(lane.destination.landed.values()) <= {1}
+    assert set(lane.destination.delivered_range) == set(range(start, lane.cursor)) - FILTERED
+    assert set(lane.destination.delivered_range.values()) <= {1}
 
 
 def _finish(lane: LaneModel) -> None:
@@ -136,14 +144,14 @@ def _finish(lane: LaneModel) -> None:
 
 
 @given(
-    position=st.builds(lambda a, n: Position(a, a + n), st.integers(0, 20), st.integers(0, 20)),
+    position=st.builds(lambda a, n: DecidedRange(a, a + n), st.integers(0, 20), st.integers(0, 20)),
     exceptions=offsets,
     start=st.integers(0, 20),
     size=st.integers(1, 20),
     data=st.data(),
 )
 def test_a_change_says_of_every_offset_whether_it_landed(
-    position: Position, exceptions: frozenset[int], start: int, size: int, data: st.DataObject
+    position: DecidedRange, exceptions: frozenset[int], start: int, size: int, data: st.DataObject
 ) -> None:
     """Fresh loads may come from before the range, as when a lane is set back."""
     asked = list(range(start, start + size))
@@ -151,16 +159,16 @@ def test_a_change_says_of_every_offset_whether_it_landed(
     items = [an_item(o, {}) for o in asked if o not in holes]
     missed = data.draw(st.sets(st.sampled_from([i.offset for i in items]))) if items else set()
     load = Load(LANE, items, start, start + size, sorted(holes))
-    among = span(position, load)
+    among = exceptions_range(position, load)
     assert among is not None
-    place = Place(position, exceptions & frozenset(range(*among)))
-    missed -= {o for o in missed if place.landed(o)}
+    place = LanePosition(position, exceptions & frozenset(range(*among)))
+    missed -= {o for o in missed if place.is_delivered(o)}
 
     change = advance(place, load, missed)
-    after = Place(change.position, (exceptions | {*change.inserts}) - {*change.deletes})
+    after = LanePosition(change.decided, (exceptions | {*change.inserts}) - {*change.deletes})
 
-    before = Place(position, exceptions)
-    gap = range(position.position, start) if position.start != position.position else range(0)
+    before = LanePosition(position, exceptions)
+    gap = range(position.end, start) if position.start != position.end else range(0)
     for offset in set(range(50)) - set(gap):
         arrives = offset in asked and offset not in holes and offset not in missed
-        assert after.landed(offset) == (arrives or before.landed(offset)), offset
+        assert after.is_delivered(offset) == (arrives or before.is_delivered(offset)), offset

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from busway.number import exact_decoder
+from busway.json_number import exact_decoder
 from busway.outcome import DELIVERED, Outcome, Rejected
 from busway.sinks import postgres
 from postgres_server import PostgresServer, postgres_server

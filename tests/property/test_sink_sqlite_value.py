@@ -12,7 +12,7 @@ import apsw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from busway.number import exact_decoder
+from busway.json_number import exact_decoder
 from busway.outcome import DELIVERED, Outcome, Rejected
 from busway.sinks import sqlite
 from sink_load import KeptEvents, an_item, fresh

@@ -7,12 +7,17 @@ from typing import Any
 
 import pytest
 
-from busway.attribute import LONGEST, LONGEST_EXTENSION, LONGEST_NAME, refusals
+from busway.attribute import (
+    MAX_EXTENSION_LENGTH,
+    MAX_LENGTHS,
+    MAX_NAME_LENGTH,
+    intake_problems,
+)
 from busway.ports import DecodedEvents, RequestRefusal
-from busway.source.http.parcel import read_batch, read_lines, read_one
+from busway.source.http.decode import decode_array, decode_ndjson, decode_one
 
 LARGE = 1_000_000
-LIMITS = {**LONGEST, "traceparent": LONGEST_EXTENSION, "tenant": LONGEST_EXTENSION}
+LIMITS = {**MAX_LENGTHS, "traceparent": MAX_EXTENSION_LENGTH, "tenant": MAX_EXTENSION_LENGTH}
 RESERVED_TYPES = ["busway.alert.raised", "busway.", "Busway.x", "BUSWAY.X", "bu\u017fway.x"]
 FREE_TYPES = ["busway", "buswayish.x", "com.busway.x", " busway.x"]
 
@@ -27,9 +32,9 @@ def read_everywhere(**changed: Any) -> list[DecodedEvents | RequestRefusal]:
     for more in ({}, {"tenant": "a"}, {"data": "\0"}):
         body = json.dumps(members(**(more | changed))).encode()
         found += [
-            read_one(body, LARGE),
-            read_batch(b"[" + body + b"]", LARGE),
-            read_lines(body, LARGE),
+            decode_one(body, LARGE),
+            decode_array(b"[" + body + b"]", LARGE),
+            decode_ndjson(body, LARGE),
         ]
     return found
 
@@ -59,13 +64,13 @@ def test_an_attribute_is_as_long_as_its_limit(name: str, most: int) -> None:
 
 
 def test_data_has_no_limit_of_its_own() -> None:
-    assert is_accepted(data="x" * (LONGEST_EXTENSION + 1))
-    assert refusals(members(data_base64="eA" * 5_000)) == []
+    assert is_accepted(data="x" * (MAX_EXTENSION_LENGTH + 1))
+    assert intake_problems(members(data_base64="eA" * 5_000)) == []
 
 
 def test_the_name_of_an_extension_is_not_too_long() -> None:
-    assert is_accepted(**{"n" * LONGEST_NAME: 1})
-    assert "257 characters long; at most 256" in reason_of(**{"n" * (LONGEST_NAME + 1): 1})
+    assert is_accepted(**{"n" * MAX_NAME_LENGTH: 1})
+    assert "257 characters long; at most 256" in reason_of(**{"n" * (MAX_NAME_LENGTH + 1): 1})
 
 
 @pytest.mark.parametrize("type_", RESERVED_TYPES)
@@ -75,7 +80,7 @@ def test_types_of_busway_itself_are_refused(type_: str) -> None:
 
 def test_an_escaped_type_is_refused_as_well() -> None:
     body = json.dumps(members()).encode().replace(b'"t"', rb'"\u0062usway.alert.raised"')
-    assert isinstance(read_one(body, LARGE), RequestRefusal)
+    assert isinstance(decode_one(body, LARGE), RequestRefusal)
 
 
 @pytest.mark.parametrize("type_", FREE_TYPES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from busway.credential import is_same_secret, new_secret, strong_secret
+from busway.credential import is_same_secret, new_secret, require_strong_secret
 from busway.errors import SettingsError
 
 GOOD = "4tKp9_wzQ-rB7xYd2mLs"
@@ -12,12 +12,12 @@ GOOD = "4tKp9_wzQ-rB7xYd2mLs"
 
 @pytest.mark.parametrize("text", [GOOD, f"{GOOD}\n", f"{GOOD}\r\n", f" \t{GOOD} \n\n"])
 def test_white_space_around_a_secret_is_not_part_of_it(text: str) -> None:
-    assert strong_secret("IT", text) == GOOD
+    assert require_strong_secret("IT", text) == GOOD
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n", "\r\n\t"])
 def test_nothing_but_white_space_is_no_secret(text: str) -> None:
-    assert strong_secret("IT", text) == ""
+    assert require_strong_secret("IT", text) == ""
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_nothing_but_white_space_is_no_secret(text: str) -> None:
 )
 def test_a_weak_secret_is_refused_and_never_shown(text: str, why: str) -> None:
     with pytest.raises(SettingsError) as refused:
-        strong_secret("BUSWAY_API_TOKEN", text)
+        require_strong_secret("BUSWAY_API_TOKEN", text)
     said = str(refused.value)
     assert said.startswith("BUSWAY_API_TOKEN is refused: ")
     assert why in said
@@ -56,7 +56,7 @@ def test_a_weak_secret_is_refused_and_never_shown(text: str, why: str) -> None:
 def test_what_is_made_is_strong_and_new() -> None:
     made = {new_secret() for _ in range(100)}
     assert len(made) == 100
-    assert {strong_secret("IT", one) for one in made} == made
+    assert {require_strong_secret("IT", one) for one in made} == made
 
 
 @pytest.mark.parametrize(

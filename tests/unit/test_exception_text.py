@@ -144,7 +144,7 @@ def test_a_usual_one_is_shown_as_python_does() -> None:
 
 def test_frames_that_lead_to_the_failing_code_are_left_out() -> None:
     error = raised(lambda: ValueError("x"))
-    assert "in raising" not in exception_text(error, own="test_exception_text").traceback
+    assert "in raising" not in exception_text(error, skip_frames_of="test_exception_text").traceback
 
 
 def test_an_interruption_of_the_showing_passes() -> None:

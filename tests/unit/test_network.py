@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from busway.network import is_cross_site, is_loopback, is_own_name, listens_on_loopback
+from busway.network import (
+    is_cross_site,
+    is_loopback,
+    is_trusted_host,
+    listens_on_loopback,
+)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
@@ -24,14 +29,14 @@ def test_an_address_that_others_reach(address: str) -> None:
     ["localhost", "LOCALHOST:8400", "shop.localhost", "127.0.0.1", "[::1]:8400", "10.0.0.1:8400"],
 )
 def test_a_name_that_nobody_else_can_bind_to_an_address(host: str) -> None:
-    assert is_own_name(host)
+    assert is_trusted_host(host)
 
 
 @pytest.mark.parametrize(
     "host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:8400", "", None]
 )
 def test_a_name_that_somebody_else_can_bind_to_this_address(host: str | None) -> None:
-    assert not is_own_name(host)
+    assert not is_trusted_host(host)
 
 
 @pytest.mark.parametrize(

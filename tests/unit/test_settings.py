@@ -10,12 +10,12 @@ from busway.errors import SettingsError
 from busway.settings import (
     Settings,
     api_address,
+    child_environment,
     env,
-    environment,
-    load,
-    needs_keys,
+    load_settings,
+    requires_intake_keys,
     resolve,
-    state_folder,
+    state_directory,
     unknown_settings,
 )
 
@@ -48,39 +48,42 @@ from busway.settings import (
 def test_what_makes_no_sense_is_refused(name: str, value: str, wanted: str) -> None:
     variable = f"BUSWAY_{name.upper()}"
     with pytest.raises(SettingsError) as refused:
-        load({variable: value})
+        load_settings({variable: value})
     assert str(refused.value) == f"{variable} is {value!r}; give {wanted}"
 
 
 def test_what_is_given_is_looked_at_as_well() -> None:
     with pytest.raises(SettingsError, match="port is 99999; give a whole number"):
-        load({}, port=99999)
+        load_settings({}, port=99999)
 
 
 def test_what_is_given_wins_over_the_environment() -> None:
-    found = load({"BUSWAY_PORT": "1", "BUSWAY_WORKERS": "3"}, port=2, workers=None)
+    found = load_settings({"BUSWAY_PORT": "1", "BUSWAY_WORKERS": "3"}, port=2, workers=None)
     assert (found.port, found.workers) == (2, 3)
 
 
 def test_a_level_may_be_written_in_capitals() -> None:
-    assert load({"BUSWAY_LOG_LEVEL": "WARNING"}).log_level == "warning"
+    assert load_settings({"BUSWAY_LOG_LEVEL": "WARNING"}).log_level == "warning"
 
 
 def test_the_defaults_are_what_is_taken() -> None:
-    assert load({}) == Settings()
-    assert load(environment(Settings())) == Settings(), "as a worker gets them"
+    assert load_settings({}) == Settings()
+    assert load_settings(child_environment(Settings())) == Settings(), "as a worker gets them"
 
 
 @pytest.mark.parametrize("given", [{"BUSWAY_API_TOKEN": "T0KEN\n"}, {"BUSWAY_API_TOKEN": "ü" * 40}])
 def test_a_weak_token_is_refused_without_being_shown(given: dict[str, str]) -> None:
     with pytest.raises(SettingsError, match="BUSWAY_API_TOKEN is refused") as refused:
-        load(given)
+        load_settings(given)
     assert given["BUSWAY_API_TOKEN"].strip() not in str(refused.value)
 
 
 def test_a_token_is_taken_without_the_newline_of_its_file() -> None:
-    assert load({"BUSWAY_API_TOKEN": "4tKp9_wzQ-rB7xYd2mLs\n"}).api_token == "4tKp9_wzQ-rB7xYd2mLs"
-    assert load({"BUSWAY_API_TOKEN": "\n"}).api_token == ""
+    assert (
+        load_settings({"BUSWAY_API_TOKEN": "4tKp9_wzQ-rB7xYd2mLs\n"}).api_token
+        == "4tKp9_wzQ-rB7xYd2mLs"
+    )
+    assert load_settings({"BUSWAY_API_TOKEN": "\n"}).api_token == ""
 
 
 @pytest.mark.parametrize(
@@ -95,7 +98,7 @@ def test_what_a_user_keeps_between_runs_has_a_folder(
     found: dict[str, str], folder: str | None
 ) -> None:
     wanted = Path(folder) if folder else Path.home() / ".local/state/busway"
-    assert state_folder(found) == wanted
+    assert state_directory(found) == wanted
 
 
 @pytest.mark.parametrize(
@@ -132,8 +135,10 @@ def test_an_unset_variable_names_the_one_that_is_set() -> None:
 def test_the_api_has_an_address_of_its_own_where_one_is_given(
     given: dict[str, str], address: tuple[str, int] | None
 ) -> None:
-    assert api_address(load(given)) == address
-    assert api_address(load(environment(load(given)))) == address, "as a worker gets them"
+    assert api_address(load_settings(given)) == address
+    assert api_address(load_settings(child_environment(load_settings(given)))) == address, (
+        "as a worker gets them"
+    )
 
 
 @pytest.mark.parametrize(
@@ -152,4 +157,7 @@ def test_the_api_has_an_address_of_its_own_where_one_is_given(
 def test_events_need_keys_beyond_loopback_unless_it_is_said_otherwise(
     host: str, keys: str, needed: bool
 ) -> None:
-    assert needs_keys(load({"BUSWAY_HOST": host, "BUSWAY_INTAKE_KEYS": keys})) is needed
+    assert (
+        requires_intake_keys(load_settings({"BUSWAY_HOST": host, "BUSWAY_INTAKE_KEYS": keys}))
+        is needed
+    )

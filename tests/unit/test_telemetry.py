@@ -11,18 +11,18 @@ import pytest
 import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
-from busway.telemetry import Metrics, configure_log, hide_in_log, merged
+from busway.telemetry import Metrics, configure_log, merge_metrics, redact_from_log
 
 
 def test_metrics_of_others_have_their_name_and_stand_with_their_family() -> None:
     own, other = Metrics(), Metrics()
-    own.appended.inc(3)
-    own.backlog.labels("orders").set(7)
-    other.appended.inc(1)
-    other.backlog.labels("orders").set(7)
-    other.lanes.labels('o{1}" \u2028x').set(2)
+    own.appended_events.inc(3)
+    own.backlog_events.labels("orders").set(7)
+    other.appended_events.inc(1)
+    other.backlog_events.labels("orders").set(7)
+    other.held_lanes.labels('o{1}" \u2028x').set(2)
     other.batch_events.labels("orders").observe(3)
-    text = merged(own.render(), {"1": other.render().decode()}).decode()
+    text = merge_metrics(own.render(), {"1": other.render().decode()}).decode()
     families = list(text_string_to_metric_families(text))
     names = [family.name for family in families]
     assert len(names) == len(set(names)), "each family is told once"
@@ -41,7 +41,7 @@ def test_metrics_of_others_have_their_name_and_stand_with_their_family() -> None
 
 def test_alone_its_metrics_are_as_they_were() -> None:
     own = Metrics().render()
-    assert merged(own, {}) == own
+    assert merge_metrics(own, {}) == own
 
 
 class Unshowable(Exception):
@@ -62,7 +62,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[StringIO]:
 
 
 def test_no_line_of_the_log_has_a_secret(log: StringIO) -> None:
-    hide_in_log(["/in/S3CRET"])
+    redact_from_log(["/in/S3CRET"])
     logger = structlog.get_logger("busway")
     logger.warning(
         "down", reason="GET /in/S3CRET", url="https://h/x?token=S3CRET", list=["/in/S3CRET"]

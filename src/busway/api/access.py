@@ -11,10 +11,10 @@ from litestar.exceptions import NotAuthorizedException
 from litestar.handlers import BaseRouteHandler
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from busway.actor import ANYBODY, API_TOKEN
+from busway.actor import ANONYMOUS, API_TOKEN
 from busway.api.problem import PROBLEM_TYPE, Problem, problem
-from busway.credential import bearer, is_same_secret
-from busway.network import is_cross_site, is_loopback, is_own_name
+from busway.credential import bearer_token, is_same_secret
+from busway.network import is_cross_site, is_loopback, is_trusted_host
 
 _PROVEN = "busway.actor"
 _WITH_BODY = ("POST", "PUT", "PATCH")
@@ -78,7 +78,7 @@ def proven(caller: Caller, access: Access) -> str | Problem:
     """
     if is_cross_site(caller.fetch_site, caller.origin, caller.host):
         return problem(403, "a web page of another origin may not call the API")
-    found = _unproven(caller) if access.open else _named(bearer(caller.authorization), access)
+    found = _unproven(caller) if access.open else _named(bearer_token(caller.authorization), access)
     if isinstance(found, Problem):
         return found
     if caller.method in _WITH_BODY and not _is_json(caller.content_type):
@@ -140,10 +140,10 @@ def _unproven(caller: Caller) -> str | Problem:
     """Return the name of a caller where no token is asked for, or why it is not let in."""
     if not is_loopback(caller.peer):
         return problem(403, "with BUSWAY_API_OPEN the API answers only to its own machine")
-    if not is_own_name(caller.host):
+    if not is_trusted_host(caller.host):
         host = (caller.host or "")[:100]
         return problem(403, f"Host {host!r} is not a name of this machine: use 127.0.0.1")
-    return ANYBODY
+    return ANONYMOUS
 
 
 def _named(secret: str, access: Access) -> str | Problem:
@@ -163,7 +163,7 @@ async def _slowed(found: Problem, scope: Scope, watch: Watch | None) -> tuple[Pr
         return found, 0
     caller = _caller(scope)
     peer = caller.peer or ""
-    delay_s = watch.count("api", "wrong" if bearer(caller.authorization) else "missing", peer)
+    delay_s = watch.count("api", "wrong" if bearer_token(caller.authorization) else "missing", peer)
     later_s = await watch.hold(peer, delay_s)
     if not later_s:
         return found, 0

@@ -10,9 +10,14 @@ from litestar.params import FromPath
 
 from busway.api.openapi import example
 from busway.api.page import Cursor, Limit
-from busway.control.alert.record import STATES, AlertStatus, alert_status, alert_statuses
-from busway.control.alert.testing import Sent, send_test
-from busway.control.control import Control
+from busway.control.alert.record import (
+    ALERT_STATES,
+    AlertStatus,
+    alert_status,
+    alert_statuses,
+)
+from busway.control.alert.trial_message import AlertTest, send_test
+from busway.control.context import ControlContext
 from busway.control.page import Page, page_of, place_in
 
 _AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -31,15 +36,15 @@ _STATUS = AlertStatus(
     destination=None,
     source=None,
     text="3 dead letters of flow 'orders' (raised above 0)",
-    looked_at=_AT,
-    place="shop.py:31",
+    observed_at=_AT,
+    location="shop.py:31",
 )
-_SENT = Sent("dead letters:orders", "01958f7e-2c00-7000-8000-000000000000", "RAISED (TEST) …")
+_SENT = AlertTest("dead letters:orders", "01958f7e-2c00-7000-8000-000000000000", "RAISED (TEST) …")
 
 
 @get("/", summary="List alerts", opt=example(Page([_STATUS])))
 async def list_alerts(
-    control: NamedDependency[Control], limit: Limit = 100, cursor: Cursor = None
+    control: NamedDependency[ControlContext], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[AlertStatus]:
     """Return the alerts, raised ones first, then pending ones, each with what it found last.
 
@@ -55,15 +60,15 @@ async def list_alerts(
 
 
 @get("/{name:str}", summary="Show an alert", opt=example(_STATUS))
-async def show_alert(control: NamedDependency[Control], name: FromPath[str]) -> AlertStatus:
+async def show_alert(control: NamedDependency[ControlContext], name: FromPath[str]) -> AlertStatus:
     """Return one alert; by the name of a declaration its first one, a raised one if any is."""
     return await alert_status(control.ledger, name)
 
 
 @post("/{name:str}/test", summary="Test an alert", status_code=202, opt=example(_SENT))
 async def send_alert_test(
-    control: NamedDependency[Control], name: FromPath[str], who: NamedDependency[str]
-) -> Sent:
+    control: NamedDependency[ControlContext], name: FromPath[str], who: NamedDependency[str]
+) -> AlertTest:
     """Send a message that is marked as a test where the alert's real ones go.
 
     It is an event on the bus: what became of it in the flows is in the story of its `id`.
@@ -72,7 +77,7 @@ async def send_alert_test(
 
 
 def _place(status: AlertStatus) -> tuple[int, str]:
-    return (STATES.index(status.state), status.id)
+    return (ALERT_STATES.index(status.state), status.id)
 
 
 router = Router(

@@ -38,9 +38,9 @@ from busway.api.problem import HANDLERS
 from busway.api.query import body_given, known_parameters
 from busway.api.route import handlers_of
 from busway.api.text import without_nul
-from busway.control.control import Control
+from busway.control.context import ControlContext
 from busway.control.discovery import all_operations
-from busway.control.log.tail import Load
+from busway.control.log.tail import TailLoad
 
 ROUTERS: tuple[Router, ...] = (
     status.router,
@@ -60,7 +60,7 @@ ROUTERS: tuple[Router, ...] = (
 
 
 def create(
-    control: Callable[[], Control], access: Access, stopping: asyncio.Event | None = None
+    control: Callable[[], ControlContext], access: Access, stopping: asyncio.Event | None = None
 ) -> ASGIApp:
     """Return the API on what ``control`` returns, for whoever has ``access``.
 
@@ -69,14 +69,16 @@ def create(
     return guarded(heading(tagging(routed(control, stopping))), access)
 
 
-def inside(control: Callable[[], Control], user: str) -> ASGIApp:
+def inside(control: Callable[[], ControlContext], user: str) -> ASGIApp:
     """Return the API for the user of this process, which has the stores open itself."""
     return proven_as(user, heading(tagging(routed(control))))
 
 
-def routed(control: Callable[[], Control], stopping: asyncio.Event | None = None) -> Litestar:
+def routed(
+    control: Callable[[], ControlContext], stopping: asyncio.Event | None = None
+) -> Litestar:
     """Return the routes alone, open to everybody."""
-    end, load = stopping or asyncio.Event(), Load()
+    end, load = stopping or asyncio.Event(), TailLoad()
     return _Routes(
         [welcome.welcome, Router(PREFIX, route_handlers=[*ROUTERS, *derived()])],
         dependencies={

@@ -11,14 +11,14 @@ from litestar.params import QueryParameter
 
 from busway.api.openapi import example
 from busway.api.page import Cursor, Limit
-from busway.control.audit import About, Entry, trail
-from busway.control.control import Control
+from busway.control.audit import AuditEntry, AuditFilter, audit_page
+from busway.control.context import ControlContext
 from busway.control.page import Page, cursor_of, place_in
 
-_ENTRY = Entry(
+_ENTRY = AuditEntry(
     seq=42,
     at=datetime(2026, 3, 1, 12, tzinfo=UTC),
-    who="api-token",
+    actor="api-token",
     remark="ann@ops",
     action="dead redrive",
     target="dead/orders/2/4711",
@@ -30,7 +30,7 @@ _ENTRY = Entry(
 
 @get("/audit", summary="Read the audit trail", opt=example(Page([_ENTRY])), tags=["audit"])
 async def list_audit(
-    control: NamedDependency[Control],
+    control: NamedDependency[ControlContext],
     target: Annotated[
         str, QueryParameter(description="Of this and all below it: `dead/orders`.")
     ] = "",
@@ -43,10 +43,12 @@ async def list_audit(
     ] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
-) -> Page[Entry]:
+) -> Page[AuditEntry]:
     """Return what people changed, the latest first: who, when, before and after."""
     before = place_in(cursor, int) if cursor else None
-    found = await trail(control.ledger, About(target=target, who=by, action=action), before, limit)
+    found = await audit_page(
+        control.ledger, AuditFilter(target=target, actor=by, action=action), before, limit
+    )
     return Page(found.entries, None if found.before is None else cursor_of(found.before))
 
 

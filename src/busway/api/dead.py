@@ -15,22 +15,43 @@ from busway.api.dead_query import DEPENDENCIES, Asked, Failed
 from busway.api.etag import check_match
 from busway.api.openapi import NAMES, example
 from busway.api.page import Cursor, Limit
-from busway.control.control import Control
-from busway.control.dead.edit import edit
-from busway.control.dead.job import Spec, begin_job
-from busway.control.dead.letter import Cause, Letter, LetterDetail, at_place, causes, find
-from busway.control.dead.patch import Preview, preview, run_audit
-from busway.control.dead.redrive import Action, Dealt, Order, Refusal, deal
-from busway.control.dead.selection import Place, Selection, select
+from busway.control.context import ControlContext
+from busway.control.dead_letter.command import (
+    ActionResult,
+    DeadLetterAction,
+    DeadLetterCommand,
+    SkippedDeadLetter,
+    apply_command,
+)
+from busway.control.dead_letter.dead_letter import (
+    DeadLetter,
+    DeadLetterDetail,
+    RootCause,
+    failed_event_at,
+    find_failed_events,
+    root_causes,
+)
+from busway.control.dead_letter.edit import edit_dead_letter
+from busway.control.dead_letter.job import DeadLetterJobSpec, begin_dead_letter_job
+from busway.control.dead_letter.patch import (
+    PatchPreview,
+    patch_previews,
+    patch_run_audit,
+)
+from busway.control.dead_letter.selection import (
+    DeadLetterSelection,
+    Place,
+    select_dead_letters,
+)
 from busway.control.job import Job
 from busway.control.page import Page, cursor_of, place_in
 from busway.errors import BuswayError, NotFound
-from busway.lane import Trouble
+from busway.lane import FailedEvent
 from busway.outcome import Failure
 
 MOST_AT_ONCE = 500
 _AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
-_LETTER = Letter(
+_LETTER = DeadLetter(
     place="orders/2/4711",
     flow="orders",
     partition=2,
@@ -48,8 +69,8 @@ _LETTER = Letter(
 )
 _EVENT = Raw(b'{"specversion":"1.0","id":"order-17","source":"/shop","type":"order.created"}')
 _FAILURE = Failure(10, _AT, "step", "KeyError", "'total'", "Traceback …", "3f1c9a0be2d4", 0.2)
-_DETAIL = LetterDetail(letter=_LETTER, event=_EVENT, failures=(_FAILURE,))
-_CAUSE = Cause(
+_DETAIL = DeadLetterDetail(dead_letter=_LETTER, event=_EVENT, failures=(_FAILURE,))
+_CAUSE = RootCause(
     flow="orders",
     state="dead",
     fingerprint="5b1f0c9d2e7a",
@@ -88,7 +109,7 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
 
     done: int = 0
     changed: int = 0
-    left: tuple[Refusal, ...] = ()
+    left: tuple[SkippedDeadLetter, ...] = ()
     job: Job | None = None
     served: bool = True
 
@@ -105,14 +126,14 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
     """What a patch would do to some letters; the counts are of these."""
 
-    items: tuple[Preview, ...]
+    items: tuple[PatchPreview, ...]
     changed: int
     unchanged: int
     failed: int
     next: str | None = None
 
 
-_PREVIEW = Preview(
+_PREVIEW = PatchPreview(
     place="orders/2/4711",
     id="order-17",
     effect="changed",
@@ -128,60 +149,60 @@ _DISCARD = Which(places=("orders/2/4711",), reason="a test order")
 
 @get("/", summary="List dead letters", dependencies=DEPENDENCIES, opt=example(Page([_LETTER])))
 async def list_dead(
-    control: NamedDependency[Control],
-    selection: NamedDependency[Selection],
+    control: NamedDependency[ControlContext],
+    selection: NamedDependency[DeadLetterSelection],
     limit: Limit = 100,
     cursor: Cursor = None,
-) -> Page[Letter]:
+) -> Page[DeadLetter]:
     """Return dead letters by flow, partition and offset; of ``state=parked``, parked events.
 
     A page may have fewer than ``limit``, even none, and a ``next``: where few match a ``where``.
     """
     after = _place(cursor)
-    found = await select(control.ledger, selection, after, limit)
-    letters = [Letter.of(one) for one in found.troubles]
+    found = await select_dead_letters(control.ledger, selection, after, limit)
+    letters = [DeadLetter.of(one) for one in found.failed_events]
     return Page(letters, cursor_of(found.after) if found.after else None)
 
 
 @get("/groups", summary="Group by cause", dependencies=DEPENDENCIES, opt=example(Page([_CAUSE])))
 async def list_causes(
-    control: NamedDependency[Control],
-    selection: NamedDependency[Selection],
+    control: NamedDependency[ControlContext],
+    selection: NamedDependency[DeadLetterSelection],
     failed: NamedDependency[Failed],
     limit: Limit = 100,
-) -> Page[Cause]:
+) -> Page[RootCause]:
     """Return dead letters and parked events by root cause, the largest group first.
 
     Without a `state` both together. There is one page.
     """
     if selection.where:
         raise BuswayError("where: groups are counted without a look at events; leave where out")
-    return Page(await causes(control.ledger, selection, limit, both=failed.state is None))
+    return Page(await root_causes(control.ledger, selection, limit, both=failed.state is None))
 
 
 class Lettered(msgspec.Struct, frozen=True):
     """The letter that a path names."""
 
-    letter: Trouble
+    letter: FailedEvent
 
 
 async def lettered(
-    control: NamedDependency[Control],
+    control: NamedDependency[ControlContext],
     flow: FromPath[str],
     partition: FromPath[int],
     offset: FromPath[int],
 ) -> Lettered:
     """Return the letter that a path names. Raises :class:`NotFound`."""
-    found = await at_place(control.ledger, flow, partition, offset)
+    found = await failed_event_at(control.ledger, flow, partition, offset)
     if found is None:
         raise NotFound(f"there is no dead letter at {flow}/{partition}/{offset}")
     return Lettered(found)
 
 
 @get("/{flow:str}/{partition:int}/{offset:int}", summary="Show one", opt=example(_DETAIL))
-async def show_dead(at: NamedDependency[Lettered]) -> LetterDetail:
+async def show_dead(at: NamedDependency[Lettered]) -> DeadLetterDetail:
     """Return a dead letter, or a parked event, whole: its event and every failed attempt."""
-    return LetterDetail.of(at.letter)
+    return DeadLetterDetail.of(at.letter)
 
 
 @put(
@@ -191,34 +212,34 @@ async def show_dead(at: NamedDependency[Lettered]) -> LetterDetail:
 )
 async def edit_dead(
     at: NamedDependency[Lettered],
-    control: NamedDependency[Control],
+    control: NamedDependency[ControlContext],
     request: Request[Any, Any, Any],
     who: NamedDependency[str],
     data: JSONBody[dict[str, Any]],
-) -> LetterDetail:
+) -> DeadLetterDetail:
     """Put the event of the body in the place of a letter's; `If-Match` takes the letter's ETag.
 
     It must be a valid CloudEvent with the same `id` and `source`, in an ordered flow the same key.
     """
-    check_match(request, LetterDetail.of(at.letter))
+    check_match(request, DeadLetterDetail.of(at.letter))
     del data  # as the bytes that came, so that numbers stay as they were written
     raw, now = (await request.body()).strip(), control.clock.now()
-    return LetterDetail.of(await edit(control.ledger, at.letter, raw, now, who))
+    return DeadLetterDetail.of(await edit_dead_letter(control.ledger, at.letter, raw, now, who))
 
 
 @post("/preview", summary="Try a patch", status_code=200, opt=example(_TRIED, _TRIAL))
 async def preview_patch(
-    control: NamedDependency[Control], data: JSONBody[Trial], who: NamedDependency[str]
+    control: NamedDependency[ControlContext], data: JSONBody[Trial], who: NamedDependency[str]
 ) -> Tried:
     """Return what a patch would change of each letter of a selection; no letter is changed.
 
     The code runs in a process of its own with limits; that it ran is kept in the audit trail.
     """
     after, selection = _place(data.cursor), data.selection.selection()
-    audit = run_audit(data.patch, control.clock.now(), who, selection)
-    await control.ledger.change([], [audit])
+    audit = patch_run_audit(data.patch, control.clock.now(), who, selection)
+    await control.ledger.change_values([], [audit])
     limit = min(max(data.limit, 1), MOST_AT_ONCE)
-    found = await preview(control.ledger, selection, data.patch, after, limit)
+    found = await patch_previews(control.ledger, selection, data.patch, after, limit)
     effects = [one.effect for one in found.items]
     return Tried(
         items=tuple(found.items),
@@ -231,7 +252,7 @@ async def preview_patch(
 
 @post("/redrive", summary="Give to the flow again", status_code=200, opt=example(_TAKEN, _REDRIVE))
 async def redrive_dead(
-    control: NamedDependency[Control], data: JSONBody[Which], who: NamedDependency[str]
+    control: NamedDependency[ControlContext], data: JSONBody[Which], who: NamedDependency[str]
 ) -> Taken:
     """Give letters to their flow again with all attempts anew, edited by the patch where one is
     given; what failed before is kept."""
@@ -240,7 +261,7 @@ async def redrive_dead(
 
 @post("/patch", summary="Edit many", status_code=200, opt=example(_TAKEN, _PATCHING))
 async def patch_dead(
-    control: NamedDependency[Control], data: JSONBody[Which], who: NamedDependency[str]
+    control: NamedDependency[ControlContext], data: JSONBody[Which], who: NamedDependency[str]
 ) -> Taken:
     """Edit letters through a patch where they are, without redriving them."""
     if data.patch is None:
@@ -250,7 +271,7 @@ async def patch_dead(
 
 @post("/discard", summary="Give up for good", status_code=200, opt=example(_TAKEN, _DISCARD))
 async def discard_dead(
-    control: NamedDependency[Control], data: JSONBody[Which], who: NamedDependency[str]
+    control: NamedDependency[ControlContext], data: JSONBody[Which], who: NamedDependency[str]
 ) -> Taken:
     """Give letters up for good, for a `reason` that is kept."""
     if not data.reason.strip():
@@ -264,26 +285,28 @@ def _place(cursor: str | None) -> Place | None:
     return place_in(cursor, tuple[str, int, int]) if cursor else None
 
 
-async def _taken(control: Control, action: Action, data: Which, who: str) -> Taken:
+async def _taken(control: ControlContext, action: DeadLetterAction, data: Which, who: str) -> Taken:
     if (data.places is None) == (data.selection is None):
         raise BuswayError("say which: either places, or a selection")
     if data.selection is not None:
-        spec = Spec(selection=data.selection.selection(), patch=data.patch, reason=data.reason)
-        job = await begin_job(control, action, spec, who, data.rate)
+        spec = DeadLetterJobSpec(
+            selection=data.selection.selection(), patch=data.patch, reason=data.reason
+        )
+        job = await begin_dead_letter_job(control, action, spec, who, data.rate)
         return Taken(job=job, served=control.program() is not None)
     letters = await _named(control, data.places or ())
-    order = Order(action=action, who=who, reason=data.reason, patch=data.patch)
-    made: Dealt = await deal(control, letters, order)
-    return Taken(done=made.done, changed=made.changed, left=made.left)
+    order = DeadLetterCommand(action=action, actor=who, reason=data.reason, patch=data.patch)
+    made: ActionResult = await apply_command(control, letters, order)
+    return Taken(done=made.done, changed=made.changed, left=made.skipped)
 
 
-async def _named(control: Control, names: tuple[str, ...]) -> list[Trouble]:
+async def _named(control: ControlContext, names: tuple[str, ...]) -> list[FailedEvent]:
     if len(names) > MOST_AT_ONCE:
         raise BuswayError(f"places: at most {MOST_AT_ONCE} at once; give a selection for more")
     found = {
         (one.flow, one.partition, one.offset): one
         for name in names
-        for one in await find(control.ledger, name)
+        for one in await find_failed_events(control.ledger, name)
     }
     return list(found.values())
 

@@ -9,9 +9,9 @@ import msgspec
 from litestar.di import NamedDependency, Provide
 from litestar.params import QueryParameter
 
-from busway.control.dead.selection import Selection
+from busway.control.dead_letter.selection import DeadLetterSelection
 from busway.errors import BuswayError
-from busway.lane import State
+from busway.lane import FailedEventState
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -25,7 +25,7 @@ class Asked(
     conditions on the event like ``data.customer.id=42``, all of which must hold.
     """
 
-    state: State = "dead"
+    state: FailedEventState = "dead"
     flow: str | None = None
     error: str | None = None
     fingerprint: str | None = None
@@ -35,10 +35,10 @@ class Asked(
     until: Time | None = None
     where: tuple[str, ...] = ()
 
-    def selection(self) -> Selection:
+    def selection(self) -> DeadLetterSelection:
         """Return it as the selection that it means. Raises :class:`BuswayError` for a bad where."""
         given = {name: getattr(self, name) for name in self.__struct_fields__ if name != "id"}
-        found = Selection(event_id=self.id, **given)
+        found = DeadLetterSelection(event_id=self.id, **given)
         found.check()
         return found
 
@@ -46,7 +46,7 @@ class Asked(
 class Failed(msgspec.Struct, frozen=True):
     """What is asked of the failure; without a ``state`` it is that of whoever answers."""
 
-    state: State | None
+    state: FailedEventState | None
     flow: str | None
     error: str | None
     fingerprint: str | None
@@ -62,7 +62,7 @@ class _About(msgspec.Struct, frozen=True):
 
 def failed(
     standing: Annotated[
-        State | None, QueryParameter(name="state", description="`dead`, or `parked`.")
+        FailedEventState | None, QueryParameter(name="state", description="`dead`, or `parked`.")
     ] = None,
     flow: Annotated[str | None, QueryParameter(description="Of this flow.")] = None,
     error: Annotated[
@@ -90,7 +90,9 @@ def about(
     return _About(key, id, _time("since", since), _time("until", until), tuple(where or ()))
 
 
-def selection(failed: NamedDependency[Failed], about: NamedDependency[_About]) -> Selection:
+def selection(
+    failed: NamedDependency[Failed], about: NamedDependency[_About]
+) -> DeadLetterSelection:
     """Return what the query parameters ask for."""
     parts = msgspec.structs.asdict(failed) | msgspec.structs.asdict(about)
     parts["state"] = failed.state or "dead"

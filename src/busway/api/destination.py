@@ -7,7 +7,7 @@ from litestar.di import NamedDependency
 
 from busway.api.openapi import example
 from busway.api.page import Cursor, Limit
-from busway.control.control import Control
+from busway.control.context import ControlContext
 from busway.control.destination import DestinationStatus, destination_statuses
 from busway.control.page import Page, page_of, place_in
 
@@ -21,12 +21,12 @@ _DOWN = DestinationStatus(
 
 @get("/destinations", summary="List destinations", opt=example(Page([_DOWN])))
 async def list_destinations(
-    control: NamedDependency[Control], limit: Limit = 100, cursor: Cursor = None
+    control: NamedDependency[ControlContext], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[DestinationStatus]:
     """Return the destinations by name, each with its breaker and the flows that deliver to it."""
     after = place_in(cursor, str) if cursor else ""
     clock = control.clock
-    every = await destination_statuses(control.ledger, clock.now(), clock.ahead())
+    every = await destination_statuses(control.ledger, clock.now(), clock.wall_clock_offset())
     found = [one for one in every if one.name > after]
     return page_of(found[: limit + 1], limit, lambda one: one.name)
 

@@ -14,19 +14,19 @@ from msgspec import Raw
 
 from busway.api.openapi import NAMES, example
 from busway.api.page import Cursor, Limit
-from busway.control.control import Control
-from busway.control.event.story import FlowStory, Landed, Place, Story
-from busway.control.event.tell import story
-from busway.control.log.scan import Sighting, Stretch
-from busway.control.log.search import Found, Question, SeenEvent, search
+from busway.control.context import ControlContext
+from busway.control.event.assemble import assemble_story
+from busway.control.event.story import FlowStory, LogPosition, StoredResult, Story
+from busway.control.log.scan import Hit, PartitionRange
+from busway.control.log.search import EventQuery, LogEvent, SearchResult, search_log
 from busway.control.page import cursor_of, place_in
 from busway.errors import BuswayError
-from busway.ports import Landing
+from busway.ports import ResultLocation
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 _AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 _EVENT = Raw(b'{"specversion":"1.0","id":"4711","source":"/shop","type":"order.created"}')
-_LANDING = Landing("table", "public.orders of postgres db.example/shop", ("order_id",))
+_LANDING = ResultLocation("table", "public.orders of postgres db.example/shop", ("order_id",))
 _FLOW = FlowStory(
     flow="orders",
     state="delivered",
@@ -36,14 +36,14 @@ _FLOW = FlowStory(
     until=_AT,
     version="3f1c9a0be2d4",
     destination="postgres db.example/shop orders",
-    landed=Landed(landing=_LANDING),
+    result=StoredResult(location=_LANDING),
 )
 _STORY = Story(
     id="4711",
     source="/shop",
     type="order.created",
-    place=Place(2, 4711),
-    came_at=_AT,
+    position=LogPosition(2, 4711),
+    appended_at=_AT,
     event=_EVENT,
     flows=[_FLOW],
 )
@@ -57,13 +57,13 @@ class SeenPage(msgspec.Struct, frozen=True, kw_only=True):
     how far the search came, ``null`` when it came to its end.
     """
 
-    items: tuple[SeenEvent, ...]
+    items: tuple[LogEvent, ...]
     next: str | None = None
     looked: int = 0
     back_to: datetime | None = None
 
 
-_PAGE = SeenPage(items=(SeenEvent(2, 4711, _AT, _EVENT),), looked=500)
+_PAGE = SeenPage(items=(LogEvent(2, 4711, _AT, _EVENT),), looked=500)
 
 
 class _Named(msgspec.Struct, frozen=True):
@@ -90,8 +90,8 @@ def _question(
     ] = None,
     since: Annotated[Time | None, QueryParameter(description="It came then or later.")] = None,
     until: Annotated[Time | None, QueryParameter(description="It came before then.")] = None,
-) -> Question:
-    return Question(
+) -> EventQuery:
+    return EventQuery(
         id=named.id,
         key=named.key,
         type=named.type,
@@ -112,21 +112,21 @@ def _question(
     opt=example(_PAGE),
 )
 async def list_events(
-    control: NamedDependency[Control],
-    question: NamedDependency[Question],
+    control: NamedDependency[ControlContext],
+    question: NamedDependency[EventQuery],
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> SeenPage:
     """Return the events of the log that fit all that is given, the newest first."""
-    rest = place_in(cursor, list[Stretch]) if cursor else []
+    rest = place_in(cursor, list[PartitionRange]) if cursor else []
     if any(not 0 <= one.partition < control.log.partitions for one in rest):
         raise BuswayError("the cursor is not of this log; search anew")
-    return _page(await search(control, question, limit, rest))
+    return _page(await search_log(control, question, limit, rest))
 
 
 @get("/{id:path}", summary="Tell an event's story", opt=example(_STORY))
 async def show_event(
-    control: NamedDependency[Control],
+    control: NamedDependency[ControlContext],
     request: Request[Any, Any, Any],
     id: FromPath[str],
     source: Annotated[
@@ -134,12 +134,12 @@ async def show_event(
     ] = None,
 ) -> Story:
     """Return where an event came from, what each flow did with it and why, and what it caused."""
-    return await story(control, _as_sent(request, id), source)
+    return await assemble_story(control, _as_sent(request, id), source)
 
 
 @get("/", summary="Tell the story of an event of any id", opt=example(_STORY))
 async def show_story(
-    control: NamedDependency[Control],
+    control: NamedDependency[ControlContext],
     id: Annotated[str, QueryParameter(description="Its id.")],
     source: Annotated[
         str | None, QueryParameter(description="Its source, where several have the id.")
@@ -150,7 +150,7 @@ async def show_story(
     Clients and proxies change a path before it is sent: they take out `.` and `..`, and some decode
     `%2F`. In the query an id arrives as it is.
     """
-    return await story(control, id, source)
+    return await assemble_story(control, id, source)
 
 
 def _as_sent(request: Request[Any, Any, Any], id: str) -> str:
@@ -160,17 +160,17 @@ def _as_sent(request: Request[Any, Any, Any], id: str) -> str:
     return unquote(rest) if found else id.removeprefix("/")
 
 
-def _page(found: Found) -> SeenPage:
+def _page(found: SearchResult) -> SeenPage:
     return SeenPage(
-        items=tuple(map(_seen, found.events)),
-        next=cursor_of(found.rest) if found.rest else None,
-        looked=found.looked,
-        back_to=found.back_to,
+        items=tuple(map(_seen, found.hits)),
+        next=cursor_of(found.remaining) if found.remaining else None,
+        looked=found.scanned,
+        back_to=found.scanned_back_to,
     )
 
 
-def _seen(one: Sighting) -> SeenEvent:
-    return SeenEvent(one.partition, one.offset, one.came_at, Raw(one.raw))
+def _seen(one: Hit) -> LogEvent:
+    return LogEvent(one.partition, one.offset, one.appended_at, Raw(one.raw))
 
 
 stories = Router("/story", route_handlers=[show_story], opt=NAMES, tags=["events"])

@@ -10,11 +10,11 @@ from litestar.params import FromPath
 
 from busway.api.openapi import example
 from busway.api.page import Cursor, Limit
-from busway.control.control import Control
+from busway.control.context import ControlContext
 from busway.control.flow.detail import FlowDetail, LaneStatus, flow_detail
 from busway.control.flow.status import FlowStatus, current_statuses
+from busway.control.flow_rate import FlowRates
 from busway.control.page import Page, page_of, place_in
-from busway.control.rate import Rates
 
 _STATUS = FlowStatus(
     name="orders",
@@ -28,11 +28,11 @@ _STATUS = FlowStatus(
     destination="sqlite $SHOP_DB orders",
     version="3f1c9a0be2d4",
     waiting_since=datetime(2026, 3, 1, 12, tzinfo=UTC),
-    rates=Rates(incoming=120.5, delivered=118.0),
+    rates=FlowRates(incoming=120.5, delivered=118.0),
 )
 _DETAIL = FlowDetail(
     status=_STATUS,
-    place="shop.py:12",
+    location="shop.py:12",
     rule={"type": ["order.created"]},
     steps=("orders",),
     ordered=False,
@@ -42,7 +42,7 @@ _DETAIL = FlowDetail(
 
 @get("/", summary="List flows", opt=example(Page([_STATUS])))
 async def list_flows(
-    control: NamedDependency[Control], limit: Limit = 100, cursor: Cursor = None
+    control: NamedDependency[ControlContext], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[FlowStatus]:
     """Return the flows by name, each with where its events are and how its destination does."""
     after = place_in(cursor, str) if cursor else ""
@@ -51,7 +51,7 @@ async def list_flows(
 
 
 @get("/{name:str}", summary="Show a flow", opt=example(_DETAIL))
-async def show_flow(control: NamedDependency[Control], name: FromPath[str]) -> FlowDetail:
+async def show_flow(control: NamedDependency[ControlContext], name: FromPath[str]) -> FlowDetail:
     """Return a flow: what it wants and does, its numbers, and each of its lanes."""
     return await flow_detail(control, name)
 

@@ -9,47 +9,53 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from busway.api.openapi import example
-from busway.control.control import Control
-from busway.control.flow.lifecycle import Removal, Renamed, Renaming, remove, rename
+from busway.control.context import ControlContext
+from busway.control.flow.lifecycle import (
+    FlowRenaming,
+    RemovedFlow,
+    RenamedFlow,
+    remove,
+    rename,
+)
 
-_RENAMING = Renaming("orders", "there are small ones now")
+_RENAMING = FlowRenaming("orders", "there are small ones now")
 
 
 @post(
     "/{name:str}/rename",
     summary="Rename a flow",
     status_code=200,
-    opt=example(Renamed("big_orders", "orders"), _RENAMING),
+    opt=example(RenamedFlow("big_orders", "orders"), _RENAMING),
 )
 async def rename_flow(
-    control: NamedDependency[Control],
+    control: NamedDependency[ControlContext],
     name: FromPath[str],
-    data: JSONBody[Renaming],
+    data: JSONBody[FlowRenaming],
     who: NamedDependency[str],
-) -> Renamed:
+) -> RenamedFlow:
     """Give a flow that is not running another name, with its position, counts and dead letters.
 
     A running one is renamed in the flows file: `renamed_from`.
     """
     await rename(control, name, data.to, who, data.reason)
-    return Renamed(name, data.to)
+    return RenamedFlow(name, data.to)
 
 
 @delete(
     "/{name:str}",
     summary="Remove a flow",
     status_code=200,
-    opt=example(Removal("big_orders", backlog=12, parked=0, dead=3)),
+    opt=example(RemovedFlow("big_orders", backlog=12, parked=0, dead=3)),
 )
 async def remove_flow(
-    control: NamedDependency[Control],
+    control: NamedDependency[ControlContext],
     name: FromPath[str],
     who: NamedDependency[str],
     discard: Annotated[
         bool, QueryParameter(description="Also with a backlog, parked events or dead letters.")
     ] = False,
     reason: Annotated[str, QueryParameter(description="Kept in the trail.")] = "",
-) -> Removal:
+) -> RemovedFlow:
     """Forget a flow that is not running, and return what it had that was given up with it."""
     return await remove(control, name, who, discard=discard, reason=reason)
 

@@ -10,21 +10,21 @@ from litestar.params import FromPath, JSONBody
 
 from busway.api.openapi import NAMES, example
 from busway.api.page import Cursor, Limit
-from busway.control.control import Control
+from busway.control.context import ControlContext
 from busway.control.page import Page, page_of, place_in
 from busway.control.replay import operation as control_replay
-from busway.control.replay.count import Counted
-from busway.control.replay.count import count as counted
-from busway.control.replay.operation import Replay, Request
-from busway.delivery.replay import Selection
+from busway.control.replay.count import ReplayCount
+from busway.control.replay.count import count_replay as counted
+from busway.control.replay.operation import Replay, ReplayRequest
+from busway.delivery.replay import ReplaySelection
 
 _AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
-_REQUEST = Request(flow="orders", select=Selection(since=_AT), rate="500/s")
+_REQUEST = ReplayRequest(flow="orders", select=ReplaySelection(since=_AT), rate="500/s")
 _REPLAY = Replay(
     id="r7c01e5a9",
     flow="orders",
     state="running",
-    who="ann@shop",
+    actor="ann@shop",
     created_at=_AT,
     changed_at=_AT,
     request=_REQUEST,
@@ -33,14 +33,16 @@ _REPLAY = Replay(
     delivered=1_500,
     skipped=36_000,
     filtered=2_500,
-    left_s=95.0,
+    remaining_s=95.0,
 )
-_COUNTED = Counted(flow="orders", total=120_000, selected=110_000, landed=105_000, going=5_000)
+_COUNTED = ReplayCount(
+    flow="orders", total=120_000, selected=110_000, already_delivered=105_000, to_replay=5_000
+)
 
 
 @get("/", summary="List replays", opt=example(Page([_REPLAY])))
 async def list_replays(
-    control: NamedDependency[Control], limit: Limit = 100, cursor: Cursor = None
+    control: NamedDependency[ControlContext], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[Replay]:
     """Return the replays, the latest first, each with how far it is."""
     before = place_in(cursor, tuple[datetime, str]) if cursor else None
@@ -54,10 +56,12 @@ async def list_replays(
 
 @post("/", summary="Begin a replay", opt=example(_REPLAY, _REQUEST))
 async def begin_replay(
-    control: NamedDependency[Control], data: JSONBody[Request], who: NamedDependency[str]
+    control: NamedDependency[ControlContext],
+    data: JSONBody[ReplayRequest],
+    who: NamedDependency[str],
 ) -> Replay:
     """Begin a replay; what it passes is fixed from now on: what the flow has passed until now."""
-    return await control_replay.begin(control, data, who)
+    return await control_replay.begin_replay(control, data, who)
 
 
 @post(
@@ -66,7 +70,9 @@ async def begin_replay(
     status_code=200,
     opt=example(_COUNTED, _REQUEST),
 )
-async def count_replay(control: NamedDependency[Control], data: JSONBody[Request]) -> Counted:
+async def count_replay(
+    control: NamedDependency[ControlContext], data: JSONBody[ReplayRequest]
+) -> ReplayCount:
     """Return how many events it would select, and how many of those have landed already.
 
     It looks at every event in reach, which takes a while in a large log, and changes nothing.
@@ -75,33 +81,33 @@ async def count_replay(control: NamedDependency[Control], data: JSONBody[Request
 
 
 @get("/{id:str}", summary="Show a replay", opt=example(_REPLAY))
-async def show_replay(control: NamedDependency[Control], id: FromPath[str]) -> Replay:
+async def show_replay(control: NamedDependency[ControlContext], id: FromPath[str]) -> Replay:
     """Return a replay, and how far it is."""
     return await control_replay.replay(control, id)
 
 
 @post("/{id:str}/stop", summary="Stop a replay", status_code=200, opt=example(_REPLAY))
 async def stop_replay(
-    control: NamedDependency[Control], id: FromPath[str], who: NamedDependency[str]
+    control: NamedDependency[ControlContext], id: FromPath[str], who: NamedDependency[str]
 ) -> Replay:
     """Stop a replay where it is; it can go on later."""
-    return await control_replay.stop(control, id, who)
+    return await control_replay.stop_replay(control, id, who)
 
 
 @post("/{id:str}/resume", summary="Resume a replay", status_code=200, opt=example(_REPLAY))
 async def resume_replay(
-    control: NamedDependency[Control], id: FromPath[str], who: NamedDependency[str]
+    control: NamedDependency[ControlContext], id: FromPath[str], who: NamedDependency[str]
 ) -> Replay:
     """Let a stopped or failed replay go on where it is."""
-    return await control_replay.resume(control, id, who)
+    return await control_replay.resume_replay(control, id, who)
 
 
 @delete("/{id:str}", summary="Forget a replay")
 async def forget_replay(
-    control: NamedDependency[Control], id: FromPath[str], who: NamedDependency[str]
+    control: NamedDependency[ControlContext], id: FromPath[str], who: NamedDependency[str]
 ) -> None:
     """Forget a replay that does not run and has no parked events and dead letters."""
-    await control_replay.forget(control, id, who)
+    await control_replay.forget_replay(control, id, who)
 
 
 def _place(one: Replay) -> tuple[datetime, str]:

@@ -15,7 +15,7 @@ from litestar.params import Body, PathParameter, QueryParameter
 
 from busway.api.etag import check_match
 from busway.api.openapi import example
-from busway.control.control import Control
+from busway.control.context import ControlContext
 from busway.control.field import RequestField
 from busway.control.operation import Operation, OperationContext, Path
 from busway.control.placement import placement
@@ -23,7 +23,7 @@ from busway.control.placement import placement
 _REQUIRED = inspect.Parameter.empty
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 _GIVEN: Mapping[str, tuple[Any, Any]] = {
-    "control": (NamedDependency[Control], _REQUIRED),
+    "control": (NamedDependency[ControlContext], _REQUIRED),
     "request": (Request[Any, Any, Any], _REQUIRED),
 }
 _GIVEN_TO_CHANGES: Mapping[str, tuple[Any, Any]] = {"who": (NamedDependency[str], _REQUIRED)}
@@ -100,7 +100,7 @@ def _handler(operation: Operation[Any, Any], fields: _PathFields) -> HTTPRouteHa
     current, declared = operation.http.current, operation.declaration
 
     async def handle(
-        control: Control, request: Request[Any, Any, Any], who: str = "", **given: Any
+        control: ControlContext, request: Request[Any, Any, Any], who: str = "", **given: Any
     ) -> Any:
         asked, expected = fields.request(given), None
         if current is not None and "if-match" in request.headers:

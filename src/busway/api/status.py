@@ -8,8 +8,15 @@ from litestar import Router, get
 from litestar.di import NamedDependency
 
 from busway.api.openapi import example
-from busway.control.control import Control
-from busway.control.overview import Checked, LogStatus, Overview, PartitionStatus, checked, overview
+from busway.control.context import ControlContext
+from busway.control.overview import (
+    CheckResult,
+    LogStatus,
+    Overview,
+    PartitionStatus,
+    check_result,
+    overview,
+)
 
 _AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 _OVERVIEW = Overview(
@@ -23,15 +30,15 @@ _OVERVIEW = Overview(
 
 
 @get("/status", summary="Show how it all stands", opt=example(_OVERVIEW))
-async def show_status(control: NamedDependency[Control]) -> Overview:
+async def show_status(control: NamedDependency[ControlContext]) -> Overview:
     """Return the version, since when it runs, the log with its partitions, and every flow."""
     return await overview(control)
 
 
-@get("/check", summary="Check that it adds up", opt=example(Checked(ok=True)))
-async def show_check(control: NamedDependency[Control]) -> Checked:
+@get("/check", summary="Check that it adds up", opt=example(CheckResult(ok=True)))
+async def show_check(control: NamedDependency[ControlContext]) -> CheckResult:
     """Look whether every event of every flow is in exactly one place; tell each fault."""
-    return await checked(control)
+    return await check_result(control)
 
 
 router = Router("/", route_handlers=[show_status, show_check], tags=["status"])

@@ -14,18 +14,18 @@ from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 
 from busway.api.openapi import NAMES, example
-from busway.control.control import Control
+from busway.control.context import ControlContext
 from busway.control.log.tail import (
     KEEP_ALIVE_S,
-    Load,
-    Skipped,
-    Tail,
-    Tailed,
-    Wanted,
-    Watch,
-    offsets_at,
+    LogTail,
+    SkippedEvents,
+    TailEvent,
+    TailFilter,
+    TailLoad,
+    TailRequest,
+    offsets_at_position,
     offsets_from,
-    rules_of,
+    tail_rules,
 )
 
 _PIECE = 100
@@ -64,9 +64,9 @@ def wanted(
     type: Annotated[str | None, QueryParameter(description="Of this type.")] = None,
     source: Annotated[str | None, QueryParameter(description="From this source.")] = None,
     flow: Annotated[str | None, QueryParameter(description="That this flow's rule wants.")] = None,
-) -> Wanted:
+) -> TailFilter:
     """Return which events are asked for."""
-    return Wanted(pattern=pattern, type=type, source=source, flow=flow)
+    return TailFilter(pattern=pattern, type=type, source=source, flow=flow)
 
 
 @get(
@@ -80,11 +80,11 @@ def wanted(
     },
 )
 async def tail_events(
-    control: NamedDependency[Control],
+    control: NamedDependency[ControlContext],
     stopping: NamedDependency[asyncio.Event],
-    wanted: NamedDependency[Wanted],
+    wanted: NamedDependency[TailFilter],
     where: NamedDependency[Where],
-    load: NamedDependency[Load],
+    load: NamedDependency[TailLoad],
     last_event_id: Annotated[
         str | None,
         HeaderParameter(name="Last-Event-ID", description="Go on after the event with this id."),
@@ -95,9 +95,9 @@ async def tail_events(
     A watcher of what comes now who is too slow is told by an event `skipped` how many it missed; so
     is who asks for what is kept no more.
     """
-    resumed = None if last_event_id is None else offsets_at(control.log, last_event_id)
-    watch = Watch(
-        rules=await rules_of(control, wanted),
+    resumed = None if last_event_id is None else offsets_at_position(control.log, last_event_id)
+    watch = TailRequest(
+        rules=await tail_rules(control, wanted),
         offsets=resumed or await offsets_from(control.log, where.begin),
         live=where.begin == "now" and resumed is None,
         follow=where.follow,
@@ -109,9 +109,11 @@ async def tail_events(
 class _Stream:
     """The bytes of one tail, made as its reader takes them."""
 
-    def __init__(self, control: Control, watch: Watch, load: Load, stopping: asyncio.Event) -> None:
+    def __init__(
+        self, control: ControlContext, watch: TailRequest, load: TailLoad, stopping: asyncio.Event
+    ) -> None:
         self._clock = control.clock
-        self._tail = Tail(control.log, watch)
+        self._tail = LogTail(control.log, watch)
         self._follow = watch.follow
         self._load = load
         self._stopping = stopping
@@ -120,8 +122,8 @@ class _Stream:
         """Yield until ``limit`` events, the end where it is not to follow, or the server's stop."""
         left = sys.maxsize if limit is None else limit
         end = await self._tail.ends()
-        yield _beat(self._tail.place)
-        with self._load.one_more():
+        yield _beat(self._tail.position)
+        with self._load.track():
             while left and not self._stopping.is_set():
                 async for count, chunk in self._pieces(end, left):
                     left -= count
@@ -130,27 +132,27 @@ class _Stream:
                     return
                 if self._follow:
                     if not await self._woken():
-                        yield _beat(self._tail.place)
+                        yield _beat(self._tail.position)
                     end = await self._tail.ends()
 
     async def _pieces(self, end: Sequence[int], left: int) -> AsyncIterator[tuple[int, bytes]]:
         """Yield some events at a time and how many they are, at most ``left`` together."""
-        skipped = await self._tail.skip()
+        skipped = await self._tail.skip_lost()
         if skipped:
             yield 0, b"".join(map(_skipped, skipped))
         began = self._clock.monotonic()
         async for taken in self._tail.read(end):
             for first in range(0, min(len(taken), left), _PIECE):
                 piece = taken[first : min(first + _PIECE, left)]
-                chunk = b"".join(_shown(one, self._tail.place_after(one)) for one in piece)
-                rest_s = self._load.rest_s(self._clock.monotonic() - began)
+                chunk = b"".join(_shown(one, self._tail.position_after(one)) for one in piece)
+                rest_s = self._load.pause_s(self._clock.monotonic() - began)
                 yield len(piece), chunk
                 await self._clock.sleep(rest_s)
                 began = self._clock.monotonic()
             left -= min(len(taken), left)
             if not left:
                 return
-        await self._clock.sleep(self._load.rest_s(self._clock.monotonic() - began))
+        await self._clock.sleep(self._load.pause_s(self._clock.monotonic() - began))
 
     async def _woken(self) -> bool:
         """Return when there may be more, false when it is time for a sign of life."""
@@ -173,14 +175,14 @@ def _beat(place: str) -> bytes:
     return f": keep-alive\nid: {place}\n\n".encode()
 
 
-def _shown(one: Tailed, place: str) -> bytes:
+def _shown(one: TailEvent, place: str) -> bytes:
     data = _encode(one)
     if b"\n" in data or b"\r" in data:
         data = msgspec.json.format(data, indent=-1)
     return b"id: %s\ndata: %s\n\n" % (place.encode(), data)
 
 
-def _skipped(one: Skipped) -> bytes:
+def _skipped(one: SkippedEvents) -> bytes:
     return b"event: skipped\ndata: %s\n\n" % _encode(one)
 
 

@@ -14,7 +14,7 @@ import typer
 from busway.cli.call import Call, calling
 from busway.cli.show import as_error, as_json, as_table, echo, echo_lines
 from busway.control.alert.record import AlertStatus
-from busway.control.alert.testing import Sent
+from busway.control.alert.trial_message import AlertTest
 from busway.control.event.story import FlowStory, Story
 from busway.errors import BuswayError
 
@@ -98,7 +98,7 @@ def send_test_command(
 
     Example: `busway alerts test "dead letters"`
     """
-    sent = call.post(f"/alerts/{quote(name, safe='')}/test").read(Sent)
+    sent = call.post(f"/alerts/{quote(name, safe='')}/test").read(AlertTest)
     flows = _takers(call, sent, wait_s)
     if call.json:
         as_json({"alert": sent.alert, "id": sent.id, "text": sent.text, "flows": flows})
@@ -108,7 +108,7 @@ def send_test_command(
     raise typer.Exit(0 if states and states <= {"delivered", "delivered_or_filtered"} else 1)
 
 
-def _takers(call: Call, sent: Sent, wait_s: float) -> Sequence[FlowStory]:
+def _takers(call: Call, sent: AlertTest, wait_s: float) -> Sequence[FlowStory]:
     """Return the flows that take the message, as they stand when all have tried, or in the end."""
     ends_at = time.monotonic() + wait_s
     while True:
@@ -121,7 +121,7 @@ def _takers(call: Call, sent: Sent, wait_s: float) -> Sequence[FlowStory]:
         time.sleep(_LOOK_EVERY_S)
 
 
-def _print(sent: Sent, flows: Sequence[FlowStory]) -> None:
+def _print(sent: AlertTest, flows: Sequence[FlowStory]) -> None:
     echo_lines(sent.text)
     if not flows:
         echo(

@@ -9,7 +9,7 @@ import typer
 
 from busway.cli.call import Call, calling
 from busway.cli.show import as_json, as_table, echo
-from busway.control.audit import Entry
+from busway.control.audit import AuditEntry
 
 _WIDTH = 80
 
@@ -31,7 +31,7 @@ def audit(
 
     Example: `busway audit dead/orders --who api-token`
     """
-    found = call.items("/audit", Entry, limit, target=target, who=who, action=action)
+    found = call.items("/audit", AuditEntry, limit, target=target, who=who, action=action)
     if call.json:
         as_json({"items": found})
         return
@@ -41,7 +41,7 @@ def audit(
     rows = [
         (
             f"{one.at:%F %T}",
-            one.who,
+            one.actor,
             one.remark,
             one.action,
             one.target,

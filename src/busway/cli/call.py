@@ -21,7 +21,7 @@ from busway.cli.show import as_json, echo
 from busway.control.operation import NoRequest, Operation
 from busway.control.page import MAX_LIMIT, Page, PageRequest
 from busway.errors import BuswayError
-from busway.settings import load_env_file, placed, unknown_settings
+from busway.settings import load_env_file, load_for_command, unknown_settings
 
 if TYPE_CHECKING:
     import httpx2
@@ -170,7 +170,7 @@ class Call:
             load_env_file(Path())
             for what in unknown_settings():
                 echo(f"busway: warning: {what}", err=True)
-            self._client = connect(placed(data=self._data, url=self._url))
+            self._client = connect(load_for_command(data=self._data, url=self._url))
         return self._client
 
     def repeated(self, show: Callable[[], None], every_s: float | None) -> None:

@@ -17,7 +17,12 @@ from busway.cli.dead_show import print_causes, print_letter
 from busway.cli.edit import edited
 from busway.cli.failure import Refused
 from busway.cli.show import as_json, as_table, echo
-from busway.control.dead.letter import Cause, Letter, LetterDetail, parse_place
+from busway.control.dead_letter.dead_letter import (
+    DeadLetter,
+    DeadLetterDetail,
+    RootCause,
+    parse_place,
+)
 from busway.errors import BuswayError, NotFound
 
 app = typer.Typer(
@@ -45,7 +50,7 @@ def list_command(call: Call, filter: Filter, limit: Limit = 100) -> None:
 
     Example: `busway dead list --flow orders --where 'data.customer.id=42'`
     """
-    letters = call.items("/dead", Letter, limit, **filter.params)
+    letters = call.items("/dead", DeadLetter, limit, **filter.params)
     if call.json:
         as_json({"items": letters})
         return
@@ -126,7 +131,7 @@ def edit_command(
 
 
 class _Causes(msgspec.Struct):
-    items: list[Cause]
+    items: list[RootCause]
 
 
 def _none(call: Call, filter: Filter) -> str:
@@ -147,7 +152,7 @@ def _places(call: Call, name: str) -> list[str]:
     found = [
         one.place
         for state in ("dead", "parked")
-        for one in call.items("/dead", Letter, state=state, id=name)
+        for one in call.items("/dead", DeadLetter, state=state, id=name)
     ]
     if not found:
         raise NotFound(f"there is no dead letter {name!r}; `busway dead list` shows them")
@@ -164,16 +169,16 @@ def _is_there(call: Call, place: str) -> bool:
     return True
 
 
-def _read(call: Call, place: str) -> tuple[Answer[Any], LetterDetail]:
+def _read(call: Call, place: str) -> tuple[Answer[Any], DeadLetterDetail]:
     answer = call.get(_path(place))
-    return answer, answer.read(LetterDetail)
+    return answer, answer.read(DeadLetterDetail)
 
 
 def _path(place: str) -> str:
     return "/dead/" + "/".join(segment("dead letter", one) for one in place.split("/"))
 
 
-def _edited(letter: LetterDetail) -> str | None:
+def _edited(letter: DeadLetterDetail) -> str | None:
     shown = msgspec.json.format(bytes(letter.event), indent=2).decode()
     return edited(f"{shown}\n", ".json")
 
@@ -196,5 +201,5 @@ def _compact(text: str) -> msgspec.Raw:
         raise BuswayError(f"the event is no JSON: {error}") from error
 
 
-def _error(letter: Letter) -> str:
+def _error(letter: DeadLetter) -> str:
     return f"{letter.error}: {letter.reason}" if letter.error else ""

@@ -14,8 +14,8 @@ from busway.cli.call import Answer, Call, calling
 from busway.cli.command.job import print_job
 from busway.cli.dead_filter import Deal, check_flow, dealing, patching
 from busway.cli.show import as_json, echo, echo_lines
-from busway.control.dead.patch import Preview
-from busway.control.dead.redrive import Refusal
+from busway.control.dead_letter.command import SkippedDeadLetter
+from busway.control.dead_letter.patch import PatchPreview
 from busway.control.job import Job
 from busway.errors import BuswayError
 
@@ -31,13 +31,13 @@ _SHOWN = typer.Option("--show", help="How many changes to show.")
 class _Taken(msgspec.Struct):
     done: int
     changed: int
-    left: tuple[Refusal, ...]
+    left: tuple[SkippedDeadLetter, ...]
     job: Job | None
     served: bool
 
 
 class _Tried(msgspec.Struct):
-    items: list[Preview]
+    items: list[PatchPreview]
     changed: int
     unchanged: int
     failed: int

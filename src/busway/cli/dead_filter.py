@@ -12,7 +12,7 @@ from busway.cli.call import Call
 from busway.cli.declare import adding
 from busway.cli.moment import BACK, moment
 from busway.errors import BuswayError
-from busway.lane import REPLAYS
+from busway.lane import REPLAY_SEPARATOR
 
 P = ParamSpec("P")
 FAST = "max"
@@ -86,7 +86,7 @@ def check_flow(call: Call, selection: Mapping[str, Any]) -> None:
     else nothing would be found, and nobody would know why."""
     if "flow" not in selection:
         return
-    flow, _, replay = selection["flow"].partition(REPLAYS)
+    flow, _, replay = selection["flow"].partition(REPLAY_SEPARATOR)
     call.get(f"/flows/{segment('flow', flow)}")
     if replay:
         call.get(f"/replays/{segment('replay', replay)}")

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from busway.cli.show import as_table, echo, echo_json, echo_lines
-from busway.control.dead.letter import Cause, LetterDetail
+from busway.control.dead_letter.dead_letter import DeadLetterDetail, RootCause
 from busway.outcome import Failure
 
 _REASON = 200
 
 
-def print_causes(causes: Sequence[Cause], *, cut: bool) -> None:
+def print_causes(causes: Sequence[RootCause], *, cut: bool) -> None:
     """Print groups, an example of each as it came, and how many they are together."""
     rows = [
         (
@@ -39,14 +39,14 @@ def print_causes(causes: Sequence[Cause], *, cut: bool) -> None:
 _ADVICE = " (parked events have attempts left and are tried again)"
 
 
-def _reason(cause: Cause) -> str:
+def _reason(cause: RootCause) -> str:
     text = f"{cause.error}: {cause.example_reason}" if cause.example_reason else cause.error or "-"
     return text if len(text) <= _REASON else text[: _REASON - 1] + "…"
 
 
-def print_letter(found: LetterDetail) -> None:
+def print_letter(found: DeadLetterDetail) -> None:
     """Print a dead letter whole: its payload, and every attempt."""
-    letter = found.letter
+    letter = found.dead_letter
     echo(f"{letter.place}  {letter.id}  {letter.state} since {letter.since:%F %T}")
     if letter.fingerprint:
         echo(f"cause {letter.fingerprint}: {letter.cause}")

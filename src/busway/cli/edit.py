@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from busway.errors import BuswayError
-from busway.settings import editor
+from busway.settings import editor_command
 
 
 def edited(text: str, suffix: str) -> str | None:
@@ -16,7 +16,7 @@ def edited(text: str, suffix: str) -> str | None:
 
     Raises :class:`BuswayError` when the editor cannot be run, or ends with an error.
     """
-    command = editor()
+    command = editor_command()
     with tempfile.TemporaryDirectory(prefix="busway-") as folder:
         file = Path(folder) / f"edit{suffix}"
         file.write_text(text, "utf-8")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import structlog
 
-from busway.flow.load import sources, split_target
+from busway.flow.load import source_files, split_target
 
 LOOK_EVERY_S = 2.0
 _QUIET_S = 3.0
@@ -48,7 +48,7 @@ class Sources:
 
     def _digests(self) -> dict[Path, bytes]:
         found: dict[Path, tuple[_Signature, bytes]] = {}
-        for path in sources(self._file):
+        for path in source_files(self._file):
             with contextlib.suppress(OSError):
                 found[path] = self._digest(path)
         self._read = found

@@ -14,7 +14,7 @@ from busway.cli.event_timeline import print_story
 from busway.cli.moment import BACK, moment
 from busway.cli.show import as_json, as_table, echo
 from busway.control.event.story import Story
-from busway.control.log.search import SeenEvent
+from busway.control.log.search import LogEvent
 from busway.errors import BuswayError
 from busway.event import Event
 
@@ -92,7 +92,7 @@ def event(
     if id:
         _tell(call, id, source)
         return
-    found = call.items("/events", SeenEvent, _MOST_LISTED, source=source, **asked)
+    found = call.items("/events", LogEvent, _MOST_LISTED, source=source, **asked)
     if not found:
         raise BuswayError("no such event is in the log; `busway events` shows which there are")
     if len(found) == 1:
@@ -113,7 +113,7 @@ def _tell(call: Call, id: str, source: str | None) -> None:
         print_story(answer.read(Story))
 
 
-def _list(call: Call, found: list[SeenEvent]) -> None:
+def _list(call: Call, found: list[LogEvent]) -> None:
     if call.json:
         as_json({"items": found})
     else:
@@ -129,17 +129,17 @@ def events(call: Call, asked: Asked, limit: Most = 20) -> None:
 
     Example: `busway events --where data.customer.id=42 --since 2h`
     """
-    found = call.items("/events", SeenEvent, limit, **asked)
+    found = call.items("/events", LogEvent, limit, **asked)
     if found or call.json:
         _list(call, found)
     else:
         echo("No such event is in the log.")
 
 
-def _row(one: SeenEvent) -> tuple[object, ...]:
+def _row(one: LogEvent) -> tuple[object, ...]:
     seen = Event.from_json(bytes(one.event))
     place, data = f"{one.partition}/{one.offset}", _short(seen)
-    came = f"{one.came_at:%F %T.%f}"[:-3]
+    came = f"{one.appended_at:%F %T.%f}"[:-3]
     return (came, place, seen.id, seen.type, seen.key or "-", seen.source, data)
 
 

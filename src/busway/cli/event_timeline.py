@@ -10,7 +10,13 @@ import msgspec
 from busway.cli.dead_show import runs
 from busway.cli.show import echo
 from busway.control.event.advice import NOTHING
-from busway.control.event.story import Deed, FlowStory, Landed, Relative, Story
+from busway.control.event.story import (
+    FlowStory,
+    OperatorAction,
+    RelatedEvent,
+    StoredResult,
+    Story,
+)
 from busway.outcome import Failure
 
 _MARKS = {
@@ -37,18 +43,18 @@ def _head(story: Story) -> Iterator[str]:
     yield f"  from      {story.source or '(not kept)'}"
     if story.key is not None:
         yield f"  key       {story.key}"
-    if story.came_at is not None:
-        yield f"  came      {_time(story.came_at)}"
+    if story.appended_at is not None:
+        yield f"  came      {_time(story.appended_at)}"
     if story.time is not None:
         yield f"  happened  {_time(story.time)}"
-    if story.place is not None:
-        gone = "" if story.came_at else " (trimmed; only copies are left)"
-        yield f"  place     partition {story.place.partition}, offset {story.place.offset:,}{gone}"
+    if story.position is not None:
+        gone = "" if story.appended_at else " (trimmed; only copies are left)"
+        yield f"  place     partition {story.position.partition}, offset {story.position.offset:,}{gone}"
     if bytes(story.event) != b"null":
         yield f"  event     {_shortened(bytes(story.event).decode('utf-8', 'replace'), 300)}"
     for one in story.others:
-        place = f"partition {one.place.partition}, offset {one.place.offset:,}"
-        yield f"  also      {one.source} at {_time(one.came_at)}, {place} (--source)"
+        place = f"partition {one.position.partition}, offset {one.position.offset:,}"
+        yield f"  also      {one.source} at {_time(one.appended_at)}, {place} (--source)"
     if not story.complete:
         back = f" back to {_time(story.looked_back_to)}" if story.looked_back_to else ""
         yield f"  note      not all of the log was looked at{back}"
@@ -71,8 +77,8 @@ def _flows(flows: Sequence[FlowStory]) -> Iterator[str]:
 def _about(flow: FlowStory) -> Iterator[str]:
     if flow.destination:
         yield f"to        {flow.destination}"
-    if flow.landed is not None:
-        yield f"landed    {_landing(flow.landed)}"
+    if flow.result is not None:
+        yield f"landed    {_landing(flow.result)}"
     if flow.matched and flow.state == "waiting":
         yield "rule      wants it"
     if flow.held:
@@ -84,7 +90,7 @@ def _about(flow: FlowStory) -> Iterator[str]:
 def _timeline(flow: FlowStory) -> list[tuple[datetime, list[str]]]:
     """Return what happened when, in lines, in order."""
     found = [(run[0].at, _failures(run)) for run in runs(flow.failures)]
-    found += [(one.at, [_deed(one)]) for one in flow.deeds]
+    found += [(one.at, [_deed(one)]) for one in flow.operator_actions]
     if flow.since is not None and flow.state in ("delivered", "filtered", "delivered_or_filtered"):
         code = f" by code {flow.version}" if flow.version else ""
         last = f", or until {_time(flow.until)}" if flow.until not in (None, flow.since) else ""
@@ -105,18 +111,18 @@ def _failures(run: Sequence[Failure]) -> list[str]:
     return lines
 
 
-def _deed(one: Deed) -> str:
-    return f"{one.action} by {one.who}{f': {one.reason}' if one.reason else ''}"
+def _deed(one: OperatorAction) -> str:
+    return f"{one.action} by {one.actor}{f': {one.reason}' if one.reason else ''}"
 
 
-def _landing(landed: Landed) -> str:
+def _landing(landed: StoredResult) -> str:
     kinds = {"table": "table ", "file": "file ", "request": "2xx answer of ", "output": ""}
-    text = f"{kinds.get(landed.landing.kind, '')}{landed.landing.place}"
+    text = f"{kinds.get(landed.location.kind, '')}{landed.location.place}"
     if landed.row is not None:
         keys = ", ".join(f"{name} = {_json(value)}" for name, value in landed.row.items())
         text += f", row {keys}"
-    elif landed.landing.key:
-        text += f", a row by {', '.join(landed.landing.key)}"
+    elif landed.location.key:
+        text += f", a row by {', '.join(landed.location.key)}"
     if landed.idempotency_key is not None:
         text += f", Idempotency-Key {landed.idempotency_key}"
     return text
@@ -128,10 +134,10 @@ def _family(story: Story) -> Iterator[str]:
         yield "caused by"
         for depth, one in enumerate(story.causes, 1):
             yield f"{'  ' * depth}{_relative(one)}"
-    if story.caused:
+    if story.effects:
         yield ""
         yield "caused"
-        yield from _tree(story.caused, 1)
+        yield from _tree(story.effects, 1)
 
 
 def _now(story: Story) -> Iterator[str]:
@@ -151,15 +157,15 @@ def _now(story: Story) -> Iterator[str]:
         yield f"  {NOTHING}: every flow that wanted it has delivered it"
 
 
-def _tree(relatives: Sequence[Relative], depth: int) -> Iterator[str]:
+def _tree(relatives: Sequence[RelatedEvent], depth: int) -> Iterator[str]:
     for one in relatives:
         yield f"{'  ' * depth}{_relative(one)}"
-        yield from _tree(one.caused, depth + 1)
+        yield from _tree(one.effects, depth + 1)
 
 
-def _relative(one: Relative) -> str:
+def _relative(one: RelatedEvent) -> str:
     made = f", made by flow {one.flow}" if one.flow else ""
-    return f"{one.id}  {one.type} from {one.source} at {_time(one.came_at)}{made}"
+    return f"{one.id}  {one.type} from {one.source} at {_time(one.appended_at)}{made}"
 
 
 def _time(at: datetime | None) -> str:

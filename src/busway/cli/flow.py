@@ -74,7 +74,7 @@ def show_command(call: Call, name: str) -> None:
     found = answer.read(FlowDetail)
     print_flows([found.status])
     echo()
-    echo(f"declared  {found.place}")
+    echo(f"declared  {found.location}")
     echo(f"rule      {msgspec.json.encode(found.rule).decode()}")
     echo(f"steps     {', '.join(found.steps) or '-'}")
     echo()

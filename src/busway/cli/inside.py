@@ -14,9 +14,9 @@ from busway.cli.ask import Ask, check
 from busway.cli.http_request import TIMEOUT, made
 from busway.cli.sse import lines_of
 from busway.clock import SystemClock
-from busway.control.control import Control
-from busway.control.timekeeping import boot_id, expected_now
-from busway.engine.choose import open_existing
+from busway.control.clock_record import boot_id, expected_time
+from busway.control.context import ControlContext
+from busway.engine.registry import open_existing
 from busway.settings import Settings
 
 _URL = "http://127.0.0.1"
@@ -36,17 +36,19 @@ class Inside:
             raise
         stores = self._stores
         clock = SystemClock()
-        time = self._runner.run(expected_now(stores.ledger, clock, boot_id()))
+        time = self._runner.run(expected_time(stores.ledger, clock, boot_id()))
         if time is not None:  # a pause for an hour ends by the clock of whoever obeys it
             clock.continue_from(time)
-        control = Control(log=stores.log, ledger=stores.ledger, shared=stores.shared, clock=clock)
+        control = ControlContext(
+            log=stores.log, ledger=stores.ledger, shared=stores.is_shared, clock=clock
+        )
         app = cast(Any, inside(lambda: control, user))
         transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
         self._http = httpx2.AsyncClient(transport=transport, timeout=TIMEOUT, trust_env=False)
 
     @property
     def alone(self) -> bool:
-        return not self._stores.shared
+        return not self._stores.is_shared
 
     def ask(self, request: Ask) -> httpx2.Response:
         return self._runner.run(self._http.send(made(self._http, _URL, request)))

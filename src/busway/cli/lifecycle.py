@@ -9,7 +9,7 @@ import typer
 from busway.cli.ask import segment
 from busway.cli.call import Call, calling
 from busway.cli.show import echo
-from busway.control.flow.lifecycle import Removal, Renamed, Renaming
+from busway.control.flow.lifecycle import FlowRenaming, RemovedFlow, RenamedFlow
 
 Reason = Annotated[str, typer.Option("--reason", help="Kept in the audit trail.")]
 
@@ -22,11 +22,11 @@ def rename(call: Call, old: str, new: str, reason: Reason = "") -> None:
 
     Example: `busway flows rename big_orders orders`
     """
-    answer = call.post(f"/flows/{segment('flow', old)}/rename", Renaming(new, reason))
+    answer = call.post(f"/flows/{segment('flow', old)}/rename", FlowRenaming(new, reason))
     if call.json:
         answer.print()
     else:
-        found = answer.read(Renamed)
+        found = answer.read(RenamedFlow)
         echo(f"Flow {found.before} is called {found.name} now.")
 
 
@@ -50,7 +50,7 @@ def remove(
     if call.json:
         answer.print()
         return
-    lost = answer.read(Removal)
+    lost = answer.read(RemovedFlow)
     echo(
         f"Flow {lost.flow} is removed; given up with it: a backlog of {lost.backlog:,},"
         f" {lost.parked:,} parked, {lost.dead:,} dead events,"

@@ -11,9 +11,9 @@ from busway.cli.call import Call, Every, calling
 from busway.cli.show import as_error, as_table, echo, echo_lines
 from busway.cli.worker import print_workforce
 from busway.control.flow.status import FlowStatus
-from busway.control.overview import Checked, Overview
+from busway.control.overview import CheckResult, Overview
 from busway.control.replay.operation import Replay
-from busway.delivery.replay import replay_name
+from busway.delivery.replay import replay_lane_name
 from busway.errors import BuswayError
 
 COLUMNS = ("accepted", "delivered", "filtered", "parked", "dead", "discarded", "backlog")
@@ -40,9 +40,9 @@ def _show_status(call: Call) -> None:
             if not one.flow:
                 echo()
                 echo(f"stuck: {one.text}")
-        if found.workforce.workers or found.workforce.unworked:
+        if found.cluster.workers or found.cluster.unassigned_flows:
             echo()
-            print_workforce(found.workforce)
+            print_workforce(found.cluster)
 
 
 def print_flows(statuses: Sequence[FlowStatus], replays: Sequence[Replay] = ()) -> None:
@@ -68,7 +68,7 @@ def say_if_nothing_runs(call: Call) -> None:
 def _of_replay(one: Replay) -> tuple[str, int, int, int, int, int, int, int]:
     """Return the row of a replay, by the name that its dead letters have; what it skipped is
     filtered."""
-    name, filtered = replay_name(one.flow, one.id), one.filtered + one.skipped
+    name, filtered = replay_lane_name(one.flow, one.id), one.filtered + one.skipped
     counts = (one.parked, one.dead, one.discarded, one.total - one.done)
     return (name, one.total, one.delivered, filtered, *counts)
 
@@ -79,7 +79,7 @@ def _why(status: FlowStatus) -> str:
     if status.until is not None:
         reason = f"until {status.until.astimezone():%F %T %Z}: {reason}"
     if status.state == "down" and status.down_since is not None:
-        reason = f"{_tried(status.down_since, status.tries, status.next_try_at)}: {reason}"
+        reason = f"{_tried(status.down_since, status.tries, status.next_probe_at)}: {reason}"
     return "; ".join(filter(None, (reason, *map(str, status.throttles))))
 
 
@@ -101,7 +101,7 @@ def check(call: Call) -> None:
     except BuswayError as error:
         as_error(error)
         raise typer.Exit(2) from error
-    found = answer.read(Checked)
+    found = answer.read(CheckResult)
     if call.json:
         answer.print()
     else:

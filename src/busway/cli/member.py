@@ -16,22 +16,22 @@ import uvloop
 from busway.app import Node
 from busway.cli.run import change, read_program, stop_signal
 from busway.cli.serving import keep_from_forks
-from busway.engine.choose import open_stores
+from busway.engine.registry import open_stores
 from busway.errors import BuswayError, SettingsError
-from busway.ports import Sharing
-from busway.runtime.process.interpreter import tune
-from busway.runtime.process.wire import (
-    ALIVE,
-    ALIVE_EVERY_S,
+from busway.ports import SharedDirectory
+from busway.runtime.process.interpreter import tune_interpreter
+from busway.runtime.process.ipc import (
+    ALIVE_INTERVAL_S,
     FAILED,
+    HEARTBEAT,
+    LOG_GREW,
     METRICS,
-    METRICS_EVERY_S,
-    MORE,
+    METRICS_INTERVAL_S,
     READY,
     RELOAD,
-    Wire,
+    IpcChannel,
 )
-from busway.settings import NO_PORT, Settings, load
+from busway.settings import NOT_LISTENING, Settings, load_settings
 from busway.telemetry import configure_log
 
 
@@ -72,7 +72,7 @@ class Membership(msgspec.Struct, frozen=True):
 class _Family:
     """What the parent says, and what it is told."""
 
-    wire: Wire
+    wire: IpcChannel
 
     def __init__(self) -> None:
         self.changed = asyncio.Event()
@@ -82,17 +82,17 @@ class _Family:
     async def joined(cls, descriptor: int) -> _Family:
         """Take up one's end of the wire."""
         family = cls()
-        family.wire = await Wire.open(socket.socket(fileno=descriptor), family._heard)
+        family.wire = await IpcChannel.open(socket.socket(fileno=descriptor), family._heard)
         return family
 
-    def tell(self) -> None:
-        self.wire.hint()
+    def notify(self) -> None:
+        self.wire.send_log_grew()
 
-    def hear(self, look: Callable[[], None]) -> None:
-        self._look = look
+    def subscribe(self, callback: Callable[[], None]) -> None:
+        self._look = callback
 
     def _heard(self, line: bytes) -> None:
-        if line == MORE:
+        if line == LOG_GREW:
             self._look()
         elif line == RELOAD:
             self.changed.set()
@@ -104,7 +104,7 @@ def join(target: str, membership: str) -> None:
     if member.lock is not None:
         keep_from_forks(member.lock)
     Thread(target=_end_with, args=(member.life,), name="busway-life", daemon=True).start()
-    settings = msgspec.structs.replace(load(), port=NO_PORT)
+    settings = msgspec.structs.replace(load_settings(), port=NOT_LISTENING)
     configure_log(settings.log_format, settings.log_level)
     structlog.contextvars.bind_contextvars(worker=member.number)
     sys.exit(uvloop.run(_work(target, settings, member)))
@@ -132,8 +132,8 @@ async def _work(target: str, settings: Settings, member: Membership) -> int:
 async def _worked(target: str, settings: Settings, member: Membership, family: _Family) -> None:
     stop = stop_signal()
     program = read_program(target)
-    tune()
-    stores = await open_stores(settings, Sharing(family, member.lock))
+    tune_interpreter()
+    stores = await open_stores(settings, SharedDirectory(family, member.lock))
     node = Node(program, settings, stores, role="work", worker=member.worker)
     try:
         await node.start()
@@ -151,14 +151,14 @@ async def _worked(target: str, settings: Settings, member: Membership, family: _
 
 async def _tell_that_it_lives(family: _Family) -> None:
     while True:
-        family.wire.send(ALIVE)
-        await asyncio.sleep(ALIVE_EVERY_S)
+        family.wire.send(HEARTBEAT)
+        await asyncio.sleep(ALIVE_INTERVAL_S)
 
 
 async def _tell_metrics(node: Node, family: _Family) -> None:
     while True:
         family.wire.send(METRICS + msgspec.json.encode(node.metrics().decode()))
-        await asyncio.sleep(METRICS_EVERY_S)
+        await asyncio.sleep(METRICS_INTERVAL_S)
 
 
 async def _change_when_told(node: Node, target: str, family: _Family) -> None:

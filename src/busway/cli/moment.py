@@ -102,7 +102,9 @@ def _from_now(text: str, now: datetime, *, ahead: bool) -> datetime | None:
     elif text.startswith("in "):
         text, ahead = text.removeprefix("in "), True
     try:
-        away = timedelta(seconds=duration.seconds(_LONG_UNIT.sub(lambda unit: unit[1][0], text)))
+        away = timedelta(
+            seconds=duration.parse_seconds(_LONG_UNIT.sub(lambda unit: unit[1][0], text))
+        )
     except SettingsError:
         return None
     return now + away if ahead else now - away

@@ -13,21 +13,21 @@ from busway.cli.client import actor
 from busway.cli.move_show import Shown, show_plan, show_report, shown
 from busway.cli.show import as_error
 from busway.clock import SystemClock
-from busway.control.move.mover import Mover, Plan, Report
+from busway.control.move.mover import MovePlan, Mover, MoveReport
 from busway.errors import (
     BuswayError,
-    StoreDamaged,
+    StoreCorrupted,
     StoreError,
     StoreFull,
     StoreLocked,
+    StoreMisconfigured,
     StoreMoved,
     StoreTooNew,
-    StoreUnfit,
 )
-from busway.settings import Settings, load, load_env_file
+from busway.settings import Settings, load_env_file, load_settings
 
 CUT_OFF = 3
-_REFUSED = (StoreLocked, StoreMoved, StoreDamaged, StoreTooNew, StoreUnfit)
+_REFUSED = (StoreLocked, StoreMoved, StoreCorrupted, StoreTooNew, StoreMisconfigured)
 
 From = Annotated[Path, typer.Option("--from", metavar="DIR", help="The data directory.")]
 To = Annotated[str, typer.Option("--to", metavar="URL", help="postgresql://… or nats://….")]
@@ -49,7 +49,7 @@ def move(
     Example: `busway move --from .busway --to postgresql://db.example.com/busway`
     """
     load_env_file(Path())
-    settings = load(engine=to, ledger=ledger, max_log_bytes=0)
+    settings = load_settings(engine=to, ledger=ledger, max_log_bytes=0)
     with shown(json) as show:
         try:
             found = asyncio.run(_moved(from_, settings, show, dry_run))
@@ -59,7 +59,7 @@ def move(
             show.stop()
             as_error(_cut_off(error))
             raise typer.Exit(CUT_OFF) from error
-    if isinstance(found, Report):
+    if isinstance(found, MoveReport):
         show_report(found, json)
         return
     show_plan(found, json)
@@ -67,8 +67,10 @@ def move(
         raise typer.Exit(1)
 
 
-async def _moved(path: Path, settings: Settings, show: Shown, dry_run: bool) -> Report | Plan:
-    from busway.engine.moving import open_origin, target_of  # noqa: PLC0415 - only here an engine
+async def _moved(
+    path: Path, settings: Settings, show: Shown, dry_run: bool
+) -> MoveReport | MovePlan:
+    from busway.engine.move import open_origin, target_of  # noqa: PLC0415 - only here an engine
 
     target = await target_of(settings)
     origin = await open_origin(path)

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.progress import TimeRemainingColumn as Remaining
 
 from busway.cli.show import echo, echo_json, echo_lines
-from busway.control.move.mover import Plan, Report, Step
+from busway.control.move.mover import MovePlan, MoveReport, MoveStep
 
 _TOLD_EVERY_S = 2.0
 
@@ -22,7 +22,7 @@ _TOLD_EVERY_S = 2.0
 class Shown(Protocol):
     """Shows how far each step is."""
 
-    def tell(self, step: Step, done: int, total: int) -> None: ...
+    def tell(self, step: MoveStep, done: int, total: int) -> None: ...
 
     def stop(self) -> None: ...
 
@@ -44,9 +44,9 @@ class _Bars:
     def __init__(self) -> None:
         columns = (TextColumn("{task.description:13}"), BarColumn(), MofNCompleteColumn())
         self._progress = Progress(*columns, Remaining(), console=Console(stderr=True))
-        self._tasks: dict[Step, TaskID] = {}
+        self._tasks: dict[MoveStep, TaskID] = {}
 
-    def tell(self, step: Step, done: int, total: int) -> None:
+    def tell(self, step: MoveStep, done: int, total: int) -> None:
         if not self._tasks:
             self._progress.start()
         if step not in self._tasks:
@@ -64,10 +64,10 @@ class _Lines:
 
     def __init__(self, json: bool) -> None:
         self._json = json
-        self._told: tuple[Step, int] | None = None
+        self._told: tuple[MoveStep, int] | None = None
         self._told_at = 0.0
 
-    def tell(self, step: Step, done: int, total: int) -> None:
+    def tell(self, step: MoveStep, done: int, total: int) -> None:
         if self._told == (step, done) or (not self._json and self._is_soon(step, done, total)):
             return
         self._told, self._told_at = (step, done), time.monotonic()
@@ -76,7 +76,7 @@ class _Lines:
             return
         echo(f"{step}: {done:,} of {total:,}", err=True)
 
-    def _is_soon(self, step: Step, done: int, total: int) -> bool:
+    def _is_soon(self, step: MoveStep, done: int, total: int) -> bool:
         same = self._told is not None and self._told[0] == step
         return same and done < total and time.monotonic() - self._told_at < _TOLD_EVERY_S
 
@@ -89,7 +89,7 @@ def as_line(value: object) -> None:
     echo_json(msgspec.json.encode(value))
 
 
-def show_plan(plan: Plan, json: bool) -> None:
+def show_plan(plan: MovePlan, json: bool) -> None:
     """Print what there is to move."""
     if json:
         as_line({"plan": plan})
@@ -100,11 +100,11 @@ def show_plan(plan: Plan, json: bool) -> None:
         f"      {plan.lanes:,} lanes, {plan.parked:,} parked events, {plan.dead:,} dead letters\n"
         f"      {plan.records:,} records of the ledger in all"
     )
-    if plan.why:
-        echo(plan.why)
+    if plan.reason:
+        echo(plan.reason)
 
 
-def show_report(report: Report, json: bool) -> None:
+def show_report(report: MoveReport, json: bool) -> None:
     """Print what was moved."""
     if json:
         as_line({"moved": report})

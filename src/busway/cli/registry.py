@@ -19,7 +19,7 @@ import msgspec
 
 from busway.cli.serving import keep_from_forks
 from busway.network import is_loopback
-from busway.settings import state_folder
+from busway.settings import state_directory
 
 _FOLDER = "servers"
 _NEW = ".new"
@@ -52,7 +52,7 @@ def registered(url: str, data: Path) -> Iterator[None]:
 
 def found_at(url: str) -> Registered | None:
     """Return this user's server at a URL, if one runs there; its ``url`` is the one to use."""
-    folder = state_folder()
+    folder = state_directory()
     if folder is None:
         return None
     for place in _places(url):
@@ -84,7 +84,7 @@ def _name(url: str) -> str | None:
 
 
 def _own_folder() -> Path | None:
-    state = state_folder()
+    state = state_directory()
     if state is None:
         return None
     folder = state / _FOLDER

@@ -13,8 +13,8 @@ from busway.cli.ask import segment
 from busway.cli.call import Call, calling
 from busway.cli.replay_request import requesting
 from busway.cli.show import as_json, as_table, echo
-from busway.control.replay.count import Counted
-from busway.control.replay.operation import Replay, Request
+from busway.control.replay.count import ReplayCount
+from busway.control.replay.operation import Replay, ReplayRequest
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,7 +31,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say how many events, an
 @calling
 @requesting
 def start_command(
-    call: Call, request: Request, dry_run: DryRun = False, follow: Follow = False
+    call: Call, request: ReplayRequest, dry_run: DryRun = False, follow: Follow = False
 ) -> None:
     """Begin a replay of what the flow has passed until now; or count what it would do.
 
@@ -53,17 +53,17 @@ def start_command(
         echo(f"Replay {found.id} has begun: {found.total:,} events to look at.")
 
 
-def _count(call: Call, request: Request) -> None:
+def _count(call: Call, request: ReplayRequest) -> None:
     answer = call.post("/replays/count", request, patient=True)
     if call.json:
         answer.print()
         return
-    found = answer.read(Counted)
-    landed = "?" if found.landed is None else f"{found.landed:,}"
+    found = answer.read(ReplayCount)
+    landed = "?" if found.already_delivered is None else f"{found.already_delivered:,}"
     echo(f"{found.total:>12,} events in reach")
     echo(f"{found.selected:>12,} of them selected")
     echo(f"{landed:>12} of those have landed already")
-    echo(f"{found.going:>12,} would go through the flow")
+    echo(f"{found.to_replay:>12,} would go through the flow")
     if found.note:
         echo(found.note)
 
@@ -151,8 +151,8 @@ def _table(found: Sequence[Replay]) -> None:
 
 
 def _show(one: Replay) -> None:
-    left = "" if one.left_s is None else f", about {one.left_s:,.0f} s left"
-    echo(f"replay {one.id} of {one.flow}, by {one.who}, at {one.created_at:%F %T}")
+    left = "" if one.remaining_s is None else f", about {one.remaining_s:,.0f} s left"
+    echo(f"replay {one.id} of {one.flow}, by {one.actor}, at {one.created_at:%F %T}")
     echo(f"{one.state}: {one.done:,} of {one.total:,} events ({_percent(one)}){left}")
     if one.note:
         echo(one.note)
@@ -187,7 +187,7 @@ def _with_bar(call: Call, begun: Replay) -> Replay:
         task = bar.add_task(f"replay {begun.id}", total=begun.total, left="")
 
         def tell(one: Replay) -> None:
-            left = "" if one.left_s is None else f"{one.left_s:,.0f} s left"
+            left = "" if one.remaining_s is None else f"{one.remaining_s:,.0f} s left"
             bar.update(task, completed=one.done, left=left)
 
         return _followed(call, begun, tell)

@@ -13,8 +13,8 @@ import typer
 from busway.cli.call import Call
 from busway.cli.declare import REQUIRED, Options, adding
 from busway.cli.moment import BACK, moment
-from busway.control.replay.operation import Request
-from busway.delivery.replay import Offsets, Selection
+from busway.control.replay.operation import ReplayRequest
+from busway.delivery.replay import ReplayOffsets, ReplaySelection
 from busway.errors import BuswayError
 
 P = ParamSpec("P")
@@ -53,17 +53,17 @@ _OPTIONS: Options = {
 }
 
 
-def requesting(command: Callable[Concatenate[Call, Request, P], None]) -> Callable[..., None]:
+def requesting(command: Callable[Concatenate[Call, ReplayRequest, P], None]) -> Callable[..., None]:
     """Give a command that takes a request the options for it."""
     return adding(_OPTIONS, request, behind=1)(command)
 
 
-def request(given: Mapping[str, Any]) -> Request:
+def request(given: Mapping[str, Any]) -> ReplayRequest:
     """Return the request of a command's options.
 
     Raises :class:`BuswayError` for one that cannot be read.
     """
-    select = Selection(
+    select = ReplaySelection(
         since=moment(given["since"]),
         until=moment(given["until"]),
         offsets=tuple(_offsets(one) for one in given["offsets"] or ()),
@@ -71,15 +71,17 @@ def request(given: Mapping[str, Any]) -> Request:
         ids=tuple(_ids(given["ids"] or ())),
     )
     into, rate = given["into"], given["rate"]
-    return Request(flow=given["flow"], select=select, into=into, rate=rate, force=given["force"])
+    return ReplayRequest(
+        flow=given["flow"], select=select, into=into, rate=rate, force=given["force"]
+    )
 
 
-def _offsets(text: str) -> Offsets:
+def _offsets(text: str) -> ReplayOffsets:
     found = _OFFSETS.fullmatch(text)
     if found is None:
         raise BuswayError(f"--offsets {text!r}: write it like 0:100-200, 0:100- or 0")
     partition, start, end = found.groups()
-    return Offsets(int(partition), int(start or 0), int(end) if end else None)
+    return ReplayOffsets(int(partition), int(start or 0), int(end) if end else None)
 
 
 def _pattern(text: str) -> dict[str, Any]:

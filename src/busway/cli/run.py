@@ -20,25 +20,25 @@ from busway.cli.registry import registered
 from busway.cli.serving import announced, keep_from_forks
 from busway.cli.token_file import NAME, Token, kept_or_made
 from busway.clock import SystemClock
-from busway.engine.choose import open_stores
+from busway.engine.registry import open_stores
 from busway.errors import BuswayError, SettingsError
-from busway.flow import Program, compile_app, load_app, split_target
+from busway.flow import CompiledApp, compile_app, load_app, split_target
 from busway.network import listens_on_loopback
-from busway.ports import Sharing, Stores
-from busway.runtime.process.interpreter import tune
-from busway.runtime.process.supervise import Launch, Supervisor
+from busway.ports import SharedDirectory, Stores
+from busway.runtime.process.interpreter import tune_interpreter
+from busway.runtime.process.supervisor import Supervisor, WorkerCommand
 from busway.settings import (
-    NO_PORT,
+    NOT_LISTENING,
     Settings,
     api_address,
-    environment,
-    is_set,
+    child_environment,
+    is_setting_given,
     load_env_file,
-    needs_keys,
-    placed,
+    load_for_command,
+    requires_intake_keys,
     unknown_settings,
 )
-from busway.telemetry import configure_log, hide_in_log
+from busway.telemetry import configure_log, redact_from_log
 
 _log = structlog.get_logger("busway")
 WORKER_STOP = 4
@@ -48,9 +48,9 @@ WORKER_STOP = 4
 def serve(target: str, reload: bool, role: Role = "all", **given: Any) -> None:
     """Run until SIGTERM or SIGINT, with settings that are given over those of the environment."""
     load_env_file(split_target(target)[0].parent)
-    settings = placed(**given)
-    if role == "work" and not is_set("port", **given):
-        settings = msgspec.structs.replace(settings, port=NO_PORT)
+    settings = load_for_command(**given)
+    if role == "work" and not is_setting_given("port", **given):
+        settings = msgspec.structs.replace(settings, port=NOT_LISTENING)
     configure_log(settings.log_format, settings.log_level)
     for what in unknown_settings():
         _log.warning("a variable of the environment is not a setting", why=what)
@@ -63,14 +63,14 @@ def serve(target: str, reload: bool, role: Role = "all", **given: Any) -> None:
     uvloop.run(run(target, settings, reload, role))
 
 
-def read_program(target: str) -> Program:
+def read_program(target: str) -> CompiledApp:
     """Load and compile a flows file, with the ``.env`` file beside it."""
     load_env_file(split_target(target)[0].parent)
     return compile_app(load_app(target))
 
 
-def _caution(program: Program) -> None:
-    for what in program.cautions:
+def _caution(program: CompiledApp) -> None:
+    for what in program.warnings:
         _log.warning("a flow may not be what was meant", why=what)
 
 
@@ -85,12 +85,12 @@ async def _run(target: str, settings: Settings, edited: asyncio.Event | None, ro
     program = read_program(target)
     _caution(program)
     _check_access(settings)
-    tune()
+    tune_interpreter()
     stop = stop_signal()
     family = _family(target, settings) if role == "all" and settings.workers else None
-    stores = await open_stores(settings, None if family is None else Sharing(family))
-    if family is None and stores.lock is not None:
-        keep_from_forks(stores.lock)
+    stores = await open_stores(settings, None if family is None else SharedDirectory(family))
+    if family is None and stores.lock_fd is not None:
+        keep_from_forks(stores.lock_fd)
     _tell_of_partitions(settings, stores)
     try:
         token = Token(settings.api_token) if role == "work" else token_of(settings)
@@ -100,11 +100,11 @@ async def _run(target: str, settings: Settings, edited: asyncio.Event | None, ro
     settings = msgspec.structs.replace(settings, api_token=token.value)
     node = Node(program, settings, stores, role=role if family is None else "serve")
     if family is not None:
-        node.others, family.stuck = family.metrics, node.stuck
+        node.worker_metrics, family.stuck_loops = family.metrics, node.stuck_loops
     try:
         await _start(node, settings)
         if family is not None:
-            await unless(stop, family.start(stores.ledger, stores.lock))
+            await unless(stop, family.start(stores.ledger, stores.lock_fd))
         with _announced(stores, settings, node, token):
             _warn_of_intake(node, settings)
             place = stores.name or f"data in {settings.data}"
@@ -126,7 +126,7 @@ async def _run(target: str, settings: Settings, edited: asyncio.Event | None, ro
 def _tell_of_partitions(settings: Settings, stores: Stores) -> None:
     """Tell that a log that is there does not get the partitions that are asked for."""
     asked, found = settings.partitions, stores.log.partitions
-    if is_set("partitions") and asked != found:
+    if is_setting_given("partitions") and asked != found:
         why = f"BUSWAY_PARTITIONS is {asked}, and this log has {found} partitions for good"
         _log.warning(
             "the partitions stay as they are", why=f"{why}; set {found}, or begin a new log"
@@ -137,7 +137,9 @@ def _family(target: str, settings: Settings) -> Supervisor:
     """Return what starts workers, which find the same modules as this process does."""
     safe = [] if os.getcwd() in sys.path else ["-P"]  # noqa: PTH109 - as text, as in sys.path
     command = [sys.executable, *safe, "-m", "busway", "work", target]
-    return Supervisor(settings.workers, Launch(command, environment(settings)), SystemClock())
+    return Supervisor(
+        settings.workers, WorkerCommand(command, child_environment(settings)), SystemClock()
+    )
 
 
 async def unless(stop: asyncio.Event, work: Awaitable[None]) -> None:
@@ -200,7 +202,7 @@ def token_of(settings: Settings) -> Token:
     """Return the token that the API asks for: the one that is set, or else the one that is kept."""
     is_set_or_open = settings.api_open or settings.api_token
     token = Token(settings.api_token) if is_set_or_open else kept_or_made(settings.data)
-    hide_in_log([token.value])
+    redact_from_log([token.value])
     return token
 
 
@@ -208,8 +210,8 @@ def token_of(settings: Settings) -> Token:
 def _announced(stores: Stores, settings: Settings, node: Node, token: Token) -> Iterator[None]:
     """Let commands find the server in its data directory, and its token by its URL."""
     with contextlib.ExitStack() as stack:
-        if stores.place is not None:
-            stack.enter_context(announced(stores.place, node.api_url))
+        if stores.directory is not None:
+            stack.enter_context(announced(stores.directory, node.api_url))
         if token.kept:
             stack.enter_context(registered(node.api_url, settings.data))
         yield
@@ -238,7 +240,7 @@ def _warn_of_intake(node: Node, settings: Settings) -> None:
     if node.role == "work":
         return
     address = f"{settings.host or 'every address'} port {node.port}"
-    if not needs_keys(settings):
+    if not requires_intake_keys(settings):
         if not listens_on_loopback(settings.host):
             fix = "set BUSWAY_INTAKE_KEYS=required, or listen on 127.0.0.1"
             _log.warning("events are taken from anybody, without a key", address=address, fix=fix)
@@ -267,7 +269,7 @@ async def _reload(
 async def change(node: Node, target: str) -> bool:
     """Change to what the flows file is now, if it is in order; say whether it was."""
     try:
-        await node.change(read_program(target))
+        await node.change_program(read_program(target))
     except BuswayError as error:
         _log.error("the flows stay as they were", mistakes=str(error))
         return False

@@ -12,8 +12,8 @@ from busway.cli.call import Call, calling
 from busway.cli.moment import BACK, moment
 from busway.cli.show import echo, echo_json
 from busway.cli.sse import Message, messages
-from busway.control.log.tail import Skipped, Tailed
-from busway.event import event_of
+from busway.control.log.tail import SkippedEvents, TailEvent
+from busway.event import event_from_json
 from busway.json_text import encode_json
 
 Pattern = Annotated[str | None, typer.Option("--pattern", help="An event pattern, as JSON.")]
@@ -46,10 +46,10 @@ def tail(
         if call.json:
             echo_json(message.data)
         elif message.event == "skipped":
-            skipped = msgspec.json.decode(message.data, type=Skipped)
+            skipped = msgspec.json.decode(message.data, type=SkippedEvents)
             echo(f"… {skipped.events:,} events of partition {skipped.partition} skipped")
         else:
-            _print(msgspec.json.decode(message.data, type=Tailed))
+            _print(msgspec.json.decode(message.data, type=TailEvent))
 
 
 def _followed(call: Call, wanted: dict[str, Any]) -> Iterator[Message]:
@@ -60,8 +60,8 @@ def _followed(call: Call, wanted: dict[str, Any]) -> Iterator[Message]:
         return
 
 
-def _print(one: Tailed) -> None:
-    event = event_of(bytes(one.event))
+def _print(one: TailEvent) -> None:
+    event = event_from_json(bytes(one.event))
     key = f" key={event.key}" if event.key else ""
     echo(
         f"{one.appended_at:%F %T} {one.partition}/{one.offset} {event.type} {event.id} "

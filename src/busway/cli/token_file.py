@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from busway.credential import new_secret, strong_secret
+from busway.credential import new_secret, require_strong_secret
 from busway.errors import SettingsError
 
 NAME = "api-token"
@@ -43,7 +43,7 @@ def kept_token(data: Path) -> str | None:
     with os.fdopen(descriptor, "rb") as file:
         _keep_from_others(descriptor, path)
         content = file.read(_MOST_BYTES)
-    token = strong_secret(str(path), content.decode("ascii", "replace"))
+    token = require_strong_secret(str(path), content.decode("ascii", "replace"))
     if not token:
         raise SettingsError(f"{path} is empty; {_ANEW}")
     return token

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from busway.cli.call import Call, Every, calling
 from busway.cli.show import as_table, echo
-from busway.control.workforce import WorkerStatus, Workforce
+from busway.control.cluster import ClusterStatus, WorkerStatus
 
 
 @calling
@@ -24,22 +24,22 @@ def _show(call: Call) -> None:
     if call.json:
         answer.print()
         return
-    found = answer.read(Workforce)
-    if not found.workers and not found.unworked:
+    found = answer.read(ClusterStatus)
+    if not found.workers and not found.unassigned_flows:
         echo("One process works all lanes here.")
     print_workforce(found)
 
 
-def print_workforce(found: Workforce) -> None:
+def print_workforce(found: ClusterStatus) -> None:
     """Print the workers, and the flows that none of them works."""
     if found.workers:
         as_table(("worker", "state", "last beat", "duties", "lanes"), map(_row, found.workers))
-    if found.unworked:
-        echo(f"Nobody works: {', '.join(found.unworked)}")
+    if found.unassigned_flows:
+        echo(f"Nobody works: {', '.join(found.unassigned_flows)}")
 
 
 def _row(one: WorkerStatus) -> tuple[object, ...]:
-    age_s = max(0.0, (datetime.now(UTC) - one.beat_at).total_seconds())
+    age_s = max(0.0, (datetime.now(UTC) - one.heartbeat_at).total_seconds())
     duties = len(one.duties)
     return (f"{one.host}:{one.pid}", one.state, f"{age_s:.1f} s ago", duties, _lanes(one.lanes))
 

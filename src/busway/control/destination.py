@@ -8,10 +8,23 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from busway.control.operator_control.flow_state import (
+    FlowState,
+    FlowStateName,
+    flow_state,
+)
+from busway.control.operator_control.record import (
+    NO_CONTROLS,
+    ControlTarget,
+    control_records,
+)
 from busway.control.record import BreakerRecord, breaker_records, flow_records
-from busway.control.steer.record import NOTHING, Target, steerings
-from busway.control.steer.standing import Standing, Word, standing
-from busway.delivery.hold import IN_TIME, Records, Throttle, throttles
+from busway.delivery.operator_control import (
+    NOT_AHEAD,
+    ControlRecords,
+    OperatorThrottle,
+    operator_throttles,
+)
 from busway.ports import Ledger
 
 
@@ -19,7 +32,7 @@ class DestinationStatus(msgspec.Struct, frozen=True):
     """A destination: the flows that deliver to it, its breaker, and since when that is so.
 
     ``state`` is how it stands by itself, whatever its flows do. One that is down was tried
-    ``tries`` times since it was down, and is tried again at ``next_try_at``.
+    ``tries`` times since it was down, and is tried again at ``next_probe_at``.
     """
 
     name: str
@@ -27,41 +40,43 @@ class DestinationStatus(msgspec.Struct, frozen=True):
     breaker: str = "closed"
     breaker_reason: str = ""
     since: datetime | None = None
-    state: Word = "running"
+    state: FlowStateName = "running"
     state_reason: str = ""
     until: datetime | None = None
-    throttle: Throttle | None = None
+    throttle: OperatorThrottle | None = None
     down_since: datetime | None = None
     tries: int = 0
-    next_try_at: datetime | None = None
+    next_probe_at: datetime | None = None
 
 
 async def destination_statuses(
-    ledger: Ledger, at: datetime | None = None, ahead: timedelta = IN_TIME
+    ledger: Ledger, at: datetime | None = None, ahead: timedelta = NOT_AHEAD
 ) -> Sequence[DestinationStatus]:
     """Return the destinations of all flows that are known, by name, as they stand at a time, now
     unless given; ``ahead`` is how far that is ahead of the machine's clock."""
     flows: defaultdict[str, list[str]] = defaultdict(list)
     for name, record in (await flow_records(ledger)).items():
         flows[record.destination].append(name)
-    breakers, controls = await breaker_records(ledger), await steerings(ledger)
+    breakers, controls = await breaker_records(ledger), await control_records(ledger)
     lanes, now = await ledger.lanes(), at or datetime.now(UTC)
     found = []
     for name in sorted(flows):
         own = [lane for lane in lanes if lane.flow in flows[name]]
-        records: Records = {"destination": controls.get(Target("destination", name), NOTHING)}
-        stands = standing(records, breakers.get(name), own, now, ahead)
-        status = _status(name, sorted(flows[name]), breakers.get(name), stands)
-        throttle = next(iter(throttles(records)), None)
+        records: ControlRecords = {
+            "destination": controls.get(ControlTarget("destination", name), NO_CONTROLS)
+        }
+        stands = flow_state(records, breakers.get(name), own, now, ahead)
+        status = _destination_status(name, sorted(flows[name]), breakers.get(name), stands)
+        throttle = next(iter(operator_throttles(records)), None)
         found.append(msgspec.structs.replace(status, throttle=throttle))
     return found
 
 
-def _status(
-    name: str, flows: Sequence[str], breaker: BreakerRecord | None, stands: Standing
+def _destination_status(
+    name: str, flows: Sequence[str], breaker: BreakerRecord | None, state: FlowState
 ) -> DestinationStatus:
     found = DestinationStatus(
-        name, flows, state=stands.state, state_reason=stands.reason, until=stands.until
+        name, flows, state=state.state, state_reason=state.reason, until=state.until
     )
     if breaker is None:
         return found
@@ -72,5 +87,5 @@ def _status(
         since=breaker.since,
         down_since=breaker.since if breaker.is_down else None,
         tries=breaker.failures,
-        next_try_at=breaker.probe_at if breaker.is_down else None,
+        next_probe_at=breaker.probe_at if breaker.is_down else None,
     )

@@ -19,12 +19,12 @@ import msgspec
 from msgspec import Raw
 
 from busway.errors import NotFound
-from busway.lane import Audit, Change
+from busway.lane import AuditRecord, ValueChange
 from busway.ports import Ledger
 
 JOB = "job/"
-Kind = Literal["redrive", "patch", "discard", "replay"]
-State = Literal["running", "stopped", "done", "failed"]
+JobKind = Literal["redrive", "patch", "discard", "replay"]
+JobState = Literal["running", "stopped", "done", "failed"]
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,12 +35,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     id: str
-    kind: Kind
+    kind: JobKind
     flow: str
-    who: str
+    actor: str
     created_at: datetime
     changed_at: datetime
-    state: State = "running"
+    state: JobState = "running"
     rate: str | None = None
     done: int = 0
     total: int | None = None
@@ -49,38 +49,46 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     progress: Raw = msgspec.field(default_factory=lambda: Raw(b"{}"))
 
 
-async def jobs(ledger: Ledger, kind: Kind | None = None) -> Sequence[Job]:
+async def jobs(ledger: Ledger, kind: JobKind | None = None) -> Sequence[Job]:
     """Return the jobs, of one kind or of all, the latest first."""
-    found = [_decoded(value) for value in (await ledger.get(JOB)).values()]
+    found = [_decoded(value) for value in (await ledger.get_values(JOB)).values()]
     found.sort(key=lambda job: (job.created_at, job.id), reverse=True)
     return [job for job in found if kind in (None, job.kind)]
 
 
 async def job(ledger: Ledger, id: str) -> Job:
     """Return a job. Raises :class:`NotFound` when there is none."""
-    found = (await ledger.get(JOB + id)).get(JOB + id)
+    found = (await ledger.get_values(JOB + id)).get(JOB + id)
     if found is None:
         raise NotFound(f"there is no job {id!r}; `busway jobs` shows them")
     return _decoded(found)
 
 
-async def begin(ledger: Ledger, made: Job) -> Job:
+async def create_job(ledger: Ledger, new_job: Job) -> Job:
     """Keep a new job; whoever runs jobs takes it up."""
-    audit = Audit(made.created_at, made.who, f"{made.kind} begin", _target(made), after=made.spec)
-    await ledger.change([Change(JOB + made.id, _encoded(made), expected=None)], [audit])
-    return made
+    audit = AuditRecord(
+        new_job.created_at,
+        new_job.actor,
+        f"{new_job.kind} begin",
+        _audit_target(new_job),
+        after=new_job.spec,
+    )
+    await ledger.change_values(
+        [ValueChange(JOB + new_job.id, _encoded(new_job), expected=None)], [audit]
+    )
+    return new_job
 
 
-async def set_state(ledger: Ledger, id: str, state: State, who: str, at: datetime) -> Job:
+async def set_job_state(ledger: Ledger, id: str, state: JobState, actor: str, at: datetime) -> Job:
     """Stop a job, or let a stopped or failed one go on; a job that is done stays as it is."""
     before = await job(ledger, id)
     if before.state in ("done", state):
         return before
-    audit = Audit(
+    audit = AuditRecord(
         at,
-        who,
+        actor,
         f"{before.kind} {'resume' if state == 'running' else 'stop'}",
-        _target(before),
+        _audit_target(before),
         Raw(msgspec.json.encode(before.state)),
         Raw(msgspec.json.encode(state)),
     )
@@ -90,36 +98,36 @@ async def set_state(ledger: Ledger, id: str, state: State, who: str, at: datetim
             one if one.state == "done" else msgspec.structs.replace(one, state=state, changed_at=at)
         )
 
-    return await alter(ledger, id, changed, [audit])
+    return await update_job(ledger, id, changed, [audit])
 
 
-async def alter(
-    ledger: Ledger, id: str, change: Callable[[Job], Job], audit: Sequence[Audit] = ()
+async def update_job(
+    ledger: Ledger, id: str, change: Callable[[Job], Job], audit: Sequence[AuditRecord] = ()
 ) -> Job:
     """Change a job, whoever else changes it meanwhile; return what became of it."""
     while True:
         before = await job(ledger, id)
         after = change(before)
-        if await ledger.change([replaced(before, after)], audit):
+        if await ledger.change_values([job_replacement(before, after)], audit):
             return after
 
 
-def changed(job: Job) -> Change:
+def job_change(job: Job) -> ValueChange:
     """Return the change that keeps a job as it is given, to be made with a settlement."""
-    return Change(JOB + job.id, _encoded(job))
+    return ValueChange(JOB + job.id, _encoded(job))
 
 
-def replaced(before: Job, after: Job) -> Change:
+def job_replacement(before: Job, after: Job) -> ValueChange:
     """Return the change from a job as it was read: refused when somebody else has changed it."""
-    return Change(JOB + before.id, _encoded(after), expected=_encoded(before))
+    return ValueChange(JOB + before.id, _encoded(after), expected=_encoded(before))
 
 
-def same(one: Job, other: Job) -> bool:
+def is_same_job(one: Job, other: Job) -> bool:
     """Say whether two records of a job are equal, what they have as bare JSON included."""
     return _encoded(one) == _encoded(other)
 
 
-def _target(job: Job) -> str:
+def _audit_target(job: Job) -> str:
     return f"job/{job.id}"
 
 

@@ -8,12 +8,12 @@ from importlib.metadata import version
 
 import msgspec
 
-from busway.control.check import check
-from busway.control.control import Control
+from busway.control.cluster import ClusterStatus, cluster_status
+from busway.control.conservation_check import check_conservation
+from busway.control.context import ControlContext
 from busway.control.flow.status import FlowStatus, current_statuses
 from busway.control.record import StuckRecord, stuck_records
-from busway.control.replay.operation import Replay, unfinished
-from busway.control.workforce import Workforce, workforce
+from busway.control.replay.operation import Replay, unfinished_replays
 
 
 class PartitionStatus(msgspec.Struct, frozen=True):
@@ -45,19 +45,19 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     app: str | None
     log: LogStatus
     flows: Sequence[FlowStatus]
-    workforce: Workforce = Workforce()
+    cluster: ClusterStatus = ClusterStatus()
     stuck: Sequence[StuckRecord] = ()
     replays: Sequence[Replay] = ()
 
 
-class Checked(msgspec.Struct, frozen=True):
+class CheckResult(msgspec.Struct, frozen=True):
     """Whether every event of every flow is in exactly one place, and a line for each fault."""
 
     ok: bool
     faults: Sequence[str] = ()
 
 
-async def overview(control: Control) -> Overview:
+async def overview(control: ControlContext) -> Overview:
     """Return how it all stands."""
     log, program = control.log, control.program()
     bounds = [await log.bounds(partition) for partition in range(log.partitions)]
@@ -69,13 +69,13 @@ async def overview(control: Control) -> Overview:
         app=None if program is None else program.name,
         log=LogStatus(log.identity, await log.size_bytes(), partitions),
         flows=await current_statuses(control),
-        workforce=await workforce(control),
+        cluster=await cluster_status(control),
         stuck=await stuck_records(control.ledger, control.clock.now()),
-        replays=await unfinished(control),
+        replays=await unfinished_replays(control),
     )
 
 
-async def checked(control: Control) -> Checked:
+async def check_result(control: ControlContext) -> CheckResult:
     """Look whether all adds up."""
-    faults = await check(control.log, control.ledger)
-    return Checked(not faults, faults)
+    faults = await check_conservation(control.log, control.ledger)
+    return CheckResult(not faults, faults)

@@ -10,12 +10,12 @@ import msgspec
 from busway.errors import PatternError
 from busway.rule import Pattern
 
-MOST_BYTES = 64 * 1024
+MAX_BYTES = 64 * 1024
 
 
-def asked_pattern(pattern: Mapping[str, Any] | str) -> Pattern:
+def parse_pattern(pattern: Mapping[str, Any] | str) -> Pattern:
     """Return the pattern that a caller asks for; :class:`PatternError` also for its size."""
     text = pattern if isinstance(pattern, str) else msgspec.json.encode(pattern)
-    if len(text) > MOST_BYTES:
-        raise PatternError("$", f"it has {len(text):,} bytes; at most {MOST_BYTES:,} are taken")
+    if len(text) > MAX_BYTES:
+        raise PatternError("$", f"it has {len(text):,} bytes; at most {MAX_BYTES:,} are taken")
     return Pattern.parse(pattern)

@@ -8,15 +8,15 @@ from typing import Any
 
 import msgspec
 
-from busway.delivery.window import Window
-from busway.ports import Landing, Ledger
+from busway.delivery.maintenance_window import Window
+from busway.ports import Ledger, ResultLocation
 
 FLOW = "flow/"
 BREAKER = "breaker/"
 VERSION = "version/"
 STUCK = "stuck/"
-_LATELY = timedelta(minutes=5)
-HAND = "hand/"
+_STUCK_RECENTLY = timedelta(minutes=5)
+IN_FLIGHT = "in-flight/"
 """Before a lane's name: what it had in hand when the process ended."""
 RUNNING = "running"
 """What a process by itself keeps from its start to its orderly stop."""
@@ -32,7 +32,7 @@ class FlowRecord(msgspec.Struct, frozen=True):
 
     destination: str
     version: str
-    place: str
+    location: str
     ordered: bool
     rule: dict[str, Any] | None = None
     steps: tuple[str, ...] = ()
@@ -49,19 +49,19 @@ class VersionRecord(msgspec.Struct, frozen=True):
 
     version: str
     since: datetime
-    place: str
+    location: str
     destination: str
     rule: dict[str, Any]
     steps: tuple[str, ...] = ()
-    landing: Landing | None = None
+    landing: ResultLocation | None = None
 
 
 class BreakerRecord(msgspec.Struct, frozen=True):
     """A destination's breaker: ``closed``, ``open``, ``half-open`` or ``gone``, why, since when.
 
     ``since`` is when it was closed, or left being so; ``failures`` how many times in a row it was
-    down or failing, ``probe_at`` when the next probe goes, where that is known. ``waits_for`` says
-    that nobody has reached or tried it yet. ``by`` is the worker that decided so, ``at`` is when.
+    down or failing, ``probe_at`` when the next probe goes, where that is known. ``unreached_reason`` says
+    that nobody has reached or tried it yet. ``worker`` is the worker that decided so, ``at`` is when.
     Until ``limited_until`` nothing goes, as it asked for by 429.
     """
 
@@ -70,8 +70,8 @@ class BreakerRecord(msgspec.Struct, frozen=True):
     since: datetime
     failures: int = 0
     probe_at: datetime | None = None
-    waits_for: str = ""
-    by: str = ""
+    unreached_reason: str = ""
+    worker: str = ""
     at: datetime | None = None
     limited_until: datetime | None = None
 
@@ -109,14 +109,14 @@ async def stuck_records(ledger: Ledger, now: datetime) -> Sequence[StuckRecord]:
     A flow is stuck until it gets on. Any other loop may never run again (that of a replay, of a
     worker that is not started any more), and is left out when it has not been noted lately.
     """
-    found = await ledger.get(STUCK)
+    found = await ledger.get_values(STUCK)
     records = [msgspec.json.decode(found[name], type=StuckRecord) for name in sorted(found)]
-    return [one for one in records if one.flow or (one.at and now - one.at < _LATELY)]
+    return [one for one in records if one.flow or (one.at and now - one.at < _STUCK_RECENTLY)]
 
 
 async def flow_records(ledger: Ledger) -> Mapping[str, FlowRecord]:
     """Return what is kept of each flow, by name."""
-    found = await ledger.get(FLOW)
+    found = await ledger.get_values(FLOW)
     return {
         name.removeprefix(FLOW): msgspec.json.decode(value, type=FlowRecord)
         for name, value in found.items()
@@ -125,7 +125,7 @@ async def flow_records(ledger: Ledger) -> Mapping[str, FlowRecord]:
 
 async def breaker_records(ledger: Ledger) -> Mapping[str, BreakerRecord]:
     """Return what is kept of each breaker, by the destination's name."""
-    found = await ledger.get(BREAKER)
+    found = await ledger.get_values(BREAKER)
     return {
         name.removeprefix(BREAKER): msgspec.json.decode(value, type=BreakerRecord)
         for name, value in found.items()
@@ -134,14 +134,14 @@ async def breaker_records(ledger: Ledger) -> Mapping[str, BreakerRecord]:
 
 async def version_records(ledger: Ledger, flow: str) -> Mapping[str, VersionRecord]:
     """Return what is kept of each code version of a flow, by version."""
-    prefix = version_name(flow, "")
-    found = await ledger.get(prefix)
+    prefix = version_key(flow, "")
+    found = await ledger.get_values(prefix)
     return {
         name.removeprefix(prefix): msgspec.json.decode(value, type=VersionRecord)
         for name, value in found.items()
     }
 
 
-def version_name(flow: str, version: str) -> str:
+def version_key(flow: str, version: str) -> str:
     """Return the name of the value that keeps one code version of a flow."""
     return f"{VERSION}{flow}/{version}"

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from busway.lane import Change
+from busway.lane import ValueChange
 from busway.ports import Ledger
 
 WORKER = "worker/"
@@ -23,7 +23,7 @@ class WorkerRecord(msgspec.Struct, frozen=True):
     the flows to whose sinks it replays now, whether it has lanes of them or not.
     """
 
-    beat: int
+    heartbeat: int
     at: datetime
     started_at: datetime
     host: str
@@ -33,30 +33,30 @@ class WorkerRecord(msgspec.Struct, frozen=True):
     replays: Sequence[str] = ()
 
 
-async def bury(ledger: Ledger, worker: str) -> None:
+async def forget_worker(ledger: Ledger, worker: str) -> None:
     """Forget a worker that is known to have ended, so that others need not watch its beat."""
-    await ledger.change([Change(WORKER + worker, None)])
+    await ledger.change_values([ValueChange(WORKER + worker, None)])
 
 
-async def workers(ledger: Ledger) -> Mapping[str, WorkerRecord]:
+async def worker_records(ledger: Ledger) -> Mapping[str, WorkerRecord]:
     """Return what is kept of each worker, by its id; those that died are there for a minute."""
-    return decoded(await last_beats(ledger))
+    return decode_heartbeats(await last_heartbeats(ledger))
 
 
-async def last_beats(ledger: Ledger) -> Mapping[str, bytes]:
+async def last_heartbeats(ledger: Ledger) -> Mapping[str, bytes]:
     """Return what each worker told with its last beat, by its id, as it is kept."""
-    found = await ledger.get(WORKER)
+    found = await ledger.get_values(WORKER)
     return {name.removeprefix(WORKER): value for name, value in found.items()}
 
 
-def decoded(beats: Mapping[str, bytes]) -> Mapping[str, WorkerRecord]:
+def decode_heartbeats(heartbeats: Mapping[str, bytes]) -> Mapping[str, WorkerRecord]:
     """Return what workers told with their last beats."""
-    return {id: msgspec.json.decode(value, type=WorkerRecord) for id, value in beats.items()}
+    return {id: msgspec.json.decode(value, type=WorkerRecord) for id, value in heartbeats.items()}
 
 
-def still(worker: str, beats: Mapping[str, bytes]) -> Change:
+def expect_no_heartbeat(worker: str, heartbeats: Mapping[str, bytes]) -> ValueChange:
     """Return the change of nothing that is refused where a worker has beaten since these beats.
 
     With it in the same transaction nothing is taken from one who comes back just then.
     """
-    return Change(WORKER + worker, beats.get(worker), expected=beats.get(worker))
+    return ValueChange(WORKER + worker, heartbeats.get(worker), expected=heartbeats.get(worker))

@@ -7,14 +7,14 @@ import re
 from functools import lru_cache
 from pathlib import Path, PurePath
 
-from busway.error_text import is_code, told
+from busway.error_message import is_code, summarize_error
 from busway.outcome import Failure
 
-VARIES = "…"
+PLACEHOLDER = "…"
 """What stands in a message for what is different each time."""
 _MESSAGE_CHARS = 2_000
 _TITLE_CHARS = 200
-_HOME = str(Path(__file__).parents[1])
+_PACKAGE_FOLDER = str(Path(__file__).parents[1])
 
 _CHAIN = re.compile(
     r"^(?:The above exception was the direct cause of the following exception:"
@@ -22,16 +22,16 @@ _CHAIN = re.compile(
     re.MULTILINE,
 )
 _FRAME = re.compile(r'^[ |+]*File "(.+)", line \d+, in (.+)$')
-_FOREIGN = re.compile(r"[/\\](?:site|dist)-packages[/\\]|[/\\]lib[/\\]python\d[\d.]*[/\\]|^<")
+_LIBRARY_FILE = re.compile(r"[/\\](?:site|dist)-packages[/\\]|[/\\]lib[/\\]python\d[\d.]*[/\\]|^<")
 
-_NAMING = frozenset(
+_NAMING_ERRORS = frozenset(
     "KeyError AttributeError NameError UnboundLocalError ModuleNotFoundError ImportError TypeError"
     " FileNotFoundError FileExistsError PermissionError IsADirectoryError NotADirectoryError"
     " FrozenInstanceError UndefinedError UndefinedColumnError UndefinedTableError".split()
 )
 """Exceptions whose text names a part of the program: what it quotes is the cause itself."""
 _NAME = re.compile(r"(?<![\w\"'])[\"'`]([^\"'`\n]{1,200})[\"'`](?!\w)")
-_PART = re.compile(
+_SCHEMA_OBJECT = re.compile(
     r"\b((?i:constraint|column|relation|table|view|index|trigger|function|attribute|argument|field"
     r"|parameter|property|module|method|schema|enum|sequence|role)) [\"'`]"
     r"([A-Za-z_][\w.$]{0,62})[\"'`](?!\w)"
@@ -55,33 +55,33 @@ _VARIABLE = re.compile(
     rf"|\b(?:{_DAY},?\s+)?{_MONTH}\s+\d{{1,2}}\b"
     r"|(?<![\w.])[-+]?\.?\w+(?:[-._:]\w+)*",
 )
-_UNIT = re.compile(rf"{VARIES}\s+(?:UTC|GMT)\b")
+_UNIT = re.compile(rf"{PLACEHOLDER}\s+(?:UTC|GMT)\b")
 _LITERAL = r"(?:true|false|null|True|False|None)\b"
-_SET_OFF = re.compile(
-    rf"(?<!\w)[\[{{(]\s*(?:(?:[\w.]*\({VARIES}?\)|[\w.]*{VARIES}|{_LITERAL})[\s,:]*)*[\]}})]"
+_BRACKETED = re.compile(
+    rf"(?<!\w)[\[{{(]\s*(?:(?:[\w.]*\({PLACEHOLDER}?\)|[\w.]*{PLACEHOLDER}|{_LITERAL})[\s,:]*)*[\]}})]"
 )
-_SEVERAL = re.compile(rf"{VARIES}(?:[\s,;:|/=+-]*{VARIES})+")
+_PLACEHOLDERS = re.compile(rf"{PLACEHOLDER}(?:[\s,;:|/=+-]*{PLACEHOLDER})+")
 _SPACES = re.compile(r"\s+")
 
 
-class Causes:
+class Fingerprinter:
     """Gives failures their fingerprints, and keeps the number of groups in bounds.
 
-    Of one flow, type and place only the first ``most`` messages get a fingerprint of their own;
+    Of one flow, type and place only the first ``max_messages`` messages get a fingerprint of their own;
     what comes then shares one, so that an API that echoes data makes no group of each event.
     """
 
-    def __init__(self, most: int = 100) -> None:
-        self._most = most
+    def __init__(self, max_messages: int = 100) -> None:
+        self._max_messages = max_messages
         self._known: dict[tuple[str, str, str], set[str]] = {}
 
-    def of(self, flow: str, failure: Failure) -> str:
+    def fingerprint_of(self, flow: str, failure: Failure) -> str:
         """Return the fingerprint of a failure of a flow."""
         found = fingerprint(failure)
-        known = self._known.setdefault((flow, failure.error, place_of(failure)), set())
+        known = self._known.setdefault((flow, failure.error, location_of(failure)), set())
         if found not in known:
-            if len(known) >= self._most:
-                return _digest(failure, VARIES)
+            if len(known) >= self._max_messages:
+                return _digest(failure, PLACEHOLDER)
             known.add(found)
         return found
 
@@ -97,7 +97,7 @@ def fingerprint(failure: Failure) -> str:
 
 
 def _digest(failure: Failure, message: str) -> str:
-    text = "\0".join((failure.error, place_of(failure), message))
+    text = "\0".join((failure.error, location_of(failure), message))
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:12]
 
 
@@ -111,28 +111,28 @@ def title(failure: Failure, group: str | None = None) -> str:
     >>> title(Failure(1, datetime.now(UTC), "sink", "http 422", 'no customer "c-17" (id 4711)'))
     'http 422 in sink: no customer … (id …)'
     """
-    text = f"{failure.error} in {place_of(failure)}"
+    text = f"{failure.error} in {location_of(failure)}"
     own = group is None or group == fingerprint(failure)
-    message = _message(failure) if own else VARIES
+    message = _message(failure) if own else PLACEHOLDER
     text = f"{text}: {message}" if message else text
     return text if len(text) <= _TITLE_CHARS else text[: _TITLE_CHARS - 1] + "…"
 
 
-def place_of(failure: Failure) -> str:
+def location_of(failure: Failure) -> str:
     """Return ``file:function`` of the innermost frame of the user's code, or else the stage."""
-    return (failure.traceback and _innermost(failure.traceback)) or failure.stage
+    return (failure.traceback and _innermost_frame(failure.traceback)) or failure.stage
 
 
 def _message(failure: Failure) -> str:
     """Return what a failure says, without what varies."""
     reason = failure.reason
-    if failure.error.rpartition(".")[2] in _NAMING:
+    if failure.error.rpartition(".")[2] in _NAMING_ERRORS:
         reason = _NAME.sub(r"\1", reason[:_MESSAGE_CHARS])
-    return gist(reason)
+    return normalized_message(reason)
 
 
 @lru_cache(maxsize=4_096)
-def gist(message: str) -> str:
+def normalized_message(message: str) -> str:
     """Return a message with ``…`` in place of all that varies.
 
     >>> gist("order 4711 of 2026-11-21T10:00:00Z: total {'net': -1.5} is below 'zero'")
@@ -140,27 +140,27 @@ def gist(message: str) -> str:
     >>> gist('{"error": {"code": 1024, "message": "no customer 17"}, "order": {"id": 4711}}')
     'code=1024; no customer …'
     """
-    text = told(message[:_MESSAGE_CHARS])
-    text = _STATUS.sub(r"code=\1 \2", _PART.sub(r"\1 \2", text))
-    text = _QUOTED.sub(VARIES, text)
+    text = summarize_error(message[:_MESSAGE_CHARS])
+    text = _STATUS.sub(r"code=\1 \2", _SCHEMA_OBJECT.sub(r"\1 \2", text))
+    text = _QUOTED.sub(PLACEHOLDER, text)
     if len(message) > _MESSAGE_CHARS:
-        text = _UNFINISHED.sub(VARIES, text)
-    text = _VARIABLE.sub(_token, _OPAQUE.sub(VARIES, text))
-    text = _UNIT.sub(VARIES, text)
+        text = _UNFINISHED.sub(PLACEHOLDER, text)
+    text = _VARIABLE.sub(_keep_word, _OPAQUE.sub(PLACEHOLDER, text))
+    text = _UNIT.sub(PLACEHOLDER, text)
     before = ""
     while before != text:
         before = text
-        text = _SEVERAL.sub(VARIES, _SET_OFF.sub(VARIES, text))
+        text = _PLACEHOLDERS.sub(PLACEHOLDER, _BRACKETED.sub(PLACEHOLDER, text))
     return _SPACES.sub(" ", text).strip()
 
 
-def _token(found: re.Match[str]) -> str:
+def _keep_word(found: re.Match[str]) -> str:
     """Keep a word; what has a digit, or is an address or a hash, varies."""
     text = found[0]
     if is_code(text):
         return text
     plain = not any(char.isdigit() for char in text) and "://" not in text and "@" not in text
-    return text if plain and not _is_hex(text) else VARIES
+    return text if plain and not _is_hex(text) else PLACEHOLDER
 
 
 def _is_hex(text: str) -> bool:
@@ -168,10 +168,10 @@ def _is_hex(text: str) -> bool:
 
 
 @lru_cache(maxsize=512)
-def _innermost(traceback: str) -> str:
+def _innermost_frame(traceback: str) -> str:
     """Return where a traceback ends in code that is the user's, or else where it ends."""
     frames = list(_frames(_CHAIN.split(traceback)[-1]))
-    own = [frame for frame in frames if not _is_foreign(frame[0])]
+    own = [frame for frame in frames if not _is_library(frame[0])]
     if not frames:
         return ""
     file, function = (own or frames)[-1]
@@ -190,5 +190,5 @@ def _frames(text: str) -> list[tuple[str, str]]:
     return found
 
 
-def _is_foreign(file: str) -> bool:
-    return file.startswith(_HOME) or _FOREIGN.search(file) is not None
+def _is_library(file: str) -> bool:
+    return file.startswith(_PACKAGE_FOLDER) or _LIBRARY_FILE.search(file) is not None

@@ -22,13 +22,13 @@ from typing import Any, Literal
 
 import msgspec
 
-from busway.lane import REPLAYS, Settled
-from busway.ports import Standing
+from busway.lane import REPLAY_SEPARATOR, SettledRange
+from busway.ports import DeliveredRange
 
-Mode = Literal["own", "known", "record"]
+ReplayMode = Literal["own", "known", "record"]
 
 
-class Offsets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ReplayOffsets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Offsets of a partition from ``start`` up to ``end``, ``None`` for all that there are."""
 
     partition: int
@@ -39,7 +39,7 @@ class Offsets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.start <= offset and (self.end is None or offset < self.end)
 
 
-class Selection(
+class ReplaySelection(
     msgspec.Struct,
     frozen=True,
     kw_only=True,
@@ -56,23 +56,23 @@ class Selection(
 
     since: datetime | None = None
     until: datetime | None = None
-    offsets: tuple[Offsets, ...] = ()
+    offsets: tuple[ReplayOffsets, ...] = ()
     when: dict[str, Any] | None = None
     ids: tuple[str, ...] = ()
 
     @property
-    def narrow(self) -> bool:
+    def is_by_content(self) -> bool:
         """Whether it asks about what is in an event, and not only where it is."""
         return self.when is not None or bool(self.ids)
 
-    def here(self, partition: int) -> Sequence[Offsets]:
+    def ranges_in(self, partition: int) -> Sequence[ReplayOffsets]:
         """Return the ranges of offsets that are selected in a partition."""
         if not self.offsets:
-            return (Offsets(partition),)
+            return (ReplayOffsets(partition),)
         return [one for one in self.offsets if one.partition == partition]
 
 
-class Span(msgspec.Struct, frozen=True):
+class ReplayRange(msgspec.Struct, frozen=True):
     """The offsets from ``start`` up to ``end`` that a replay passes in one partition."""
 
     partition: int
@@ -84,7 +84,7 @@ class Span(msgspec.Struct, frozen=True):
         return self.end - self.start
 
 
-class Reach(msgspec.Struct, frozen=True):
+class SelectableRange(msgspec.Struct, frozen=True):
     """What there is to select from in a partition, as offsets: from the first kept one up to the
     cursor of the flow's lane, and where the selection's times lie."""
 
@@ -95,48 +95,50 @@ class Reach(msgspec.Struct, frozen=True):
     until: int | None = None
 
 
-def replay_name(flow: str, id: str) -> str:
+def replay_lane_name(flow: str, id: str) -> str:
     """Return the name of a replay's own lanes."""
-    return f"{flow}{REPLAYS}{id}"
+    return f"{flow}{REPLAY_SEPARATOR}{id}"
 
 
-def span(selection: Selection, reach: Reach) -> Span | None:
+def replay_range(selection: ReplaySelection, selectable: SelectableRange) -> ReplayRange | None:
     """Return what a replay passes in one partition, ``None`` when it is nothing."""
-    here = selection.here(reach.partition)
+    here = selection.ranges_in(selectable.partition)
     if not here:
         return None
-    ends = [reach.cursor if one.end is None else one.end for one in here]
-    start = max(reach.first, min(one.start for one in here), reach.since or 0)
-    end = min(reach.cursor, max(ends))
-    end = end if reach.until is None else min(end, reach.until)
-    return Span(reach.partition, start, end) if start < end else None
+    ends = [selectable.cursor if one.end is None else one.end for one in here]
+    start = max(selectable.first, min(one.start for one in here), selectable.since or 0)
+    end = min(selectable.cursor, max(ends))
+    end = end if selectable.until is None else min(end, selectable.until)
+    return ReplayRange(selectable.partition, start, end) if start < end else None
 
 
-def mode(*, to_file: bool, force: bool, keeps_positions: bool) -> Mode:
+def replay_mode(*, to_file: bool, force: bool, keeps_positions: bool) -> ReplayMode:
     """Return how a replay's loads go."""
     if to_file or force:
         return "own"
     return "known" if keeps_positions else "record"
 
 
-def goes_on(offset: int, standing: Standing, troubled: Collection[int]) -> bool:
+def goes_under_flow_name(
+    offset: int, delivered_range: DeliveredRange, failed_offsets: Collection[int]
+) -> bool:
     """Say whether an event goes to a destination that keeps positions under the flow's name.
 
     So it is where the destination has decided it, and where the flow itself may try it still.
     """
-    decided = standing.start <= offset < standing.end
-    return decided or offset in standing.landed or offset in troubled
+    decided = delivered_range.start <= offset < delivered_range.end
+    return decided or offset in delivered_range.delivered or offset in failed_offsets
 
 
-def landed_on_record(
-    offset: int, ranges: Sequence[Settled], version: str, excepted: Collection[int]
+def is_delivered_by_ledger(
+    offset: int, ranges: Sequence[SettledRange], version: str, failed_offsets: Collection[int]
 ) -> bool:
     """Say whether the ledger's record has an event as done by this version of its flow.
 
-    ``ranges`` are those of its lane, in order. ``excepted`` are offsets that are parked, dead or
+    ``ranges`` are those of its lane, in order. ``failed_offsets`` are offsets that are parked, dead or
     discarded. What a step filtered counts as done: it would be filtered again.
     """
     at = bisect_right(ranges, offset, key=lambda one: one.start) - 1
-    if at < 0 or offset in excepted:
+    if at < 0 or offset in failed_offsets:
         return False
     return offset < ranges[at].end and ranges[at].version == version

@@ -1,7 +1,7 @@
 """The throttle: how fast events may go. Pure; time is passed in.
 
 A throttle is a record of two numbers, so that several workers can share one: each takes a slice of
-events at a time (:meth:`Throttle.used`), by comparing and setting the record where it is kept.
+events at a time (:meth:`Throttle.consume`), by comparing and setting the record where it is kept.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from busway.errors import SettingsError
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*([smh])\s*(?:burst\s*(\d{1,100})\s*)?")
-_LEAST, _MOST = 1e-6, 1e9
-_BURST_S = 0.1
+_MIN_PER_S, _MAX_PER_S = 1e-6, 1e9
+_DEFAULT_BURST_S = 0.1
 """How much of the rate may go at once where nothing is said, in seconds of it."""
 
 
 class Rate(msgspec.Struct, frozen=True):
-    """At most ``per_s`` events a second on average, and ``at_once`` of them in one go.
+    """At most ``per_s`` events a second on average, and ``declared_burst`` of them in one go.
 
-    Over any time of t seconds no more than ``per_s * t + burst`` go. Without ``at_once`` the burst
+    Over any time of t seconds no more than ``per_s * t + burst`` go. Without ``declared_burst`` the burst
     is a tenth of a second's events.
     """
 
     per_s: float
-    at_once: int | None = None
+    declared_burst: int | None = None
 
     @classmethod
     def parse(cls, text: object) -> Rate:
@@ -54,21 +54,25 @@ class Rate(msgspec.Struct, frozen=True):
     @property
     def _is_kept_exactly(self) -> bool:
         """Whether it can be written as a text and computed with; a throttle is kept as a text."""
-        return _LEAST <= self.per_s <= _MOST and (self.at_once or 0) <= _MOST
+        return _MIN_PER_S <= self.per_s <= _MAX_PER_S and (self.declared_burst or 0) <= _MAX_PER_S
 
     @property
     def burst(self) -> int:
         """How many events may go at once."""
-        return max(1, int(self.per_s * _BURST_S)) if self.at_once is None else self.at_once
+        return (
+            max(1, int(self.per_s * _DEFAULT_BURST_S))
+            if self.declared_burst is None
+            else self.declared_burst
+        )
 
-    def part(self, of: int) -> Rate:
+    def divided(self, workers: int) -> Rate:
         """Return what each of so many may do, so that all of them together keep to this.
 
         A burst is at least one event, so where they are more than the burst is, that many may go
         at once; on average no more than the rate goes in any case.
         """
-        at_once = None if self.at_once is None else max(1, self.at_once // of)
-        return Rate(self.per_s / of, at_once)
+        at_once = None if self.declared_burst is None else max(1, self.declared_burst // workers)
+        return Rate(self.per_s / workers, at_once)
 
     def __str__(self) -> str:
         rate = f"{self.per_s:.12f}".rstrip("0").rstrip(".") + "/s"
@@ -77,7 +81,7 @@ class Rate(msgspec.Struct, frozen=True):
             if whole and whole / seconds == self.per_s:
                 rate = f"{whole}/{unit}"
                 break
-        return rate if self.at_once is None else f"{rate} burst {self.at_once}"
+        return rate if self.declared_burst is None else f"{rate} burst {self.declared_burst}"
 
 
 class Throttle(msgspec.Struct, frozen=True):
@@ -94,19 +98,19 @@ class Throttle(msgspec.Struct, frozen=True):
         room = self.rate.burst - min(count, self.rate.burst)
         return max(0.0, self.free_at - room / self.rate.per_s - now)
 
-    def used(self, now: float, count: int) -> Throttle:
+    def consume(self, now: float, count: int) -> Throttle:
         """Return the throttle after ``count`` events went."""
         return Throttle(self.rate, max(self.free_at, now) + count / self.rate.per_s)
 
-    def unused(self, now: float, since: float, count: int) -> Throttle:
-        """Return the throttle when ``count`` events of those that used it at ``since`` did not go.
+    def refund(self, now: float, consumed_at: float, count: int) -> Throttle:
+        """Return the throttle when ``count`` events of those that used it at ``consumed_at`` did not go.
 
         What came free by waiting has been given already: together with that it would be too much.
         """
-        left_s = max(0.0, count / self.rate.per_s - (now - since))
+        left_s = max(0.0, count / self.rate.per_s - (now - consumed_at))
         return Throttle(self.rate, self.free_at - left_s)
 
-    def changed(self, now: float, rate: Rate) -> Throttle:
+    def with_rate(self, now: float, rate: Rate) -> Throttle:
         """Return the throttle with another rate from now on: what is owed is paid at that."""
         owed = max(0.0, self.free_at - now) * self.rate.per_s
         return Throttle(rate, now + owed / rate.per_s)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from busway.flow.flow import Flow, Program
-from busway.flow.spec import App
+from busway.flow.declaration import App
+from busway.flow.flow import CompiledApp, Flow
 
 if TYPE_CHECKING:
     from busway.flow.compile import compile_app
     from busway.flow.load import load_app, split_target
 
-__all__ = ["App", "Flow", "Program", "compile_app", "load_app", "split_target"]
+__all__ = ["App", "Flow", "CompiledApp", "compile_app", "load_app", "split_target"]
 
 
 def __getattr__(name: str) -> object:

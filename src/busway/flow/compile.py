@@ -7,26 +7,26 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from busway.declarable import contains_invalid
 from busway.delivery.backoff import Backoff
+from busway.delivery.breaker_policy import BreakerPolicy
+from busway.delivery.maintenance_window import Window, validated_windows
 from busway.delivery.throttle import Rate
-from busway.delivery.trip import Trip
-from busway.delivery.window import Window, windows_of
-from busway.duration import seconds
+from busway.duration import parse_seconds
 from busway.errors import FlowError, PatternError, SettingsError
-from busway.flow.beginning import Beginning, beginning
 from busway.flow.compile_alert import compile_alerts
-from busway.flow.compile_limit import compile_limits, limits_named
-from busway.flow.compile_rule import rule_cautions, rule_mistakes
+from busway.flow.compile_limit import compile_limits, parse_limit_option
+from busway.flow.compile_rule import rule_mistakes, rule_warnings
 from busway.flow.compile_sink import sink_mistakes
 from busway.flow.compile_source import compile_sources
 from busway.flow.compile_step import step_mistakes
-from busway.flow.flow import Flow, Program
+from busway.flow.declaration import App, FlowDeclaration
+from busway.flow.delivery_option import breaker_conflicts, parse_breaker, parse_retry
+from busway.flow.flow import CompiledApp, Flow
 from busway.flow.limit import Limit
-from busway.flow.option_delivery import breaker_of, disputes, retry_of
-from busway.flow.renaming import rename_mistakes
-from busway.flow.spec import App, Declaration
+from busway.flow.rename import rename_mistakes
+from busway.flow.start_position import StartPosition, parse_start_position
 from busway.flow.version import version_of
-from busway.parameter import holds_invalid
 from busway.ports import Sink
 from busway.rule import Pattern
 from busway.spelling import nearest
@@ -37,19 +37,19 @@ OPTIONS = (
     *("renamed_from", "windows", "breaker", "limit"),
     *("timeout", "concurrency", "batch"),
 )
-EVERYTHING = {"type": [{"anything-but": {"prefix": "busway."}}]}
+DEFAULT_RULE = {"type": [{"anything-but": {"prefix": "busway."}}]}
 """The rule of a flow without one: what Busway itself tells, like an alert, has to be asked for."""
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+_FLOW_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 
-def compile_app(app: App) -> Program:
+def compile_app(app: App) -> CompiledApp:
     """Return the app's flows, ready to run.
 
     Raises :class:`FlowError` whose text has one line a mistake: ``file:line: flow: what; fix``.
     """
     mistakes = list(app.mistakes)
     limits = compile_limits(app.limits, mistakes)
-    flows = [_Compiler(one, mistakes, app.limits).flow() for one in app.declarations]
+    flows = [_FlowCompiler(one, mistakes, app.limits).flow() for one in app.declarations]
     mistakes += _name_clashes(app.declarations)
     mistakes += [_mistake(one, what) for one, what in rename_mistakes(app.declarations)]
     alerts = compile_alerts(
@@ -62,33 +62,34 @@ def compile_app(app: App) -> Program:
         raise FlowError("\n".join(mistakes))
     found = tuple(flow for flow in flows if flow is not None)
     clashes = [
-        f"{flow.place}: flow {flow.name!r}: breaker: {what}" for flow, what in disputes(found)
+        f"{flow.location}: flow {flow.name!r}: breaker: {what}"
+        for flow, what in breaker_conflicts(found)
     ]
     if clashes:
         raise FlowError("\n".join(clashes))
     cautions = [
-        f"{flow.place}: flow {flow.name!r}: {what}"
+        f"{flow.location}: flow {flow.name!r}: {what}"
         for flow in found
-        for what in rule_cautions(flow.pattern)
+        for what in rule_warnings(flow.pattern)
     ]
-    return Program(app.name, found, alerts, limits, tuple(cautions), sources, app.events)
+    return CompiledApp(app.name, found, alerts, limits, tuple(cautions), sources, app.events)
 
 
 def is_flow_name(text: str) -> bool:
     """Say whether a flow may be called so."""
-    return _NAME.fullmatch(text) is not None
+    return _FLOW_NAME.fullmatch(text) is not None
 
 
-def _place(declaration: Declaration) -> str:
+def _location(declaration: FlowDeclaration) -> str:
     return f"{declaration.file}:{declaration.line}"
 
 
-def _mistake(declaration: Declaration, what: str) -> str:
-    return f"{_place(declaration)}: flow {declaration.name!r}: {what}"
+def _mistake(declaration: FlowDeclaration, what: str) -> str:
+    return f"{_location(declaration)}: flow {declaration.name!r}: {what}"
 
 
-def _name_clashes(declarations: list[Declaration]) -> list[str]:
-    seen: dict[object, Declaration] = {}
+def _name_clashes(declarations: list[FlowDeclaration]) -> list[str]:
+    seen: dict[object, FlowDeclaration] = {}
     clashes = []
     for one in declarations:
         first = seen.setdefault(one.name, one)
@@ -98,19 +99,19 @@ def _name_clashes(declarations: list[Declaration]) -> list[str]:
     return clashes
 
 
-class _Compiler:
+class _FlowCompiler:
     """Checks one declaration; notes each mistake and goes on."""
 
     def __init__(
-        self, declaration: Declaration, mistakes: list[str], limits: Sequence[Limit]
+        self, declaration: FlowDeclaration, mistakes: list[str], limits: Sequence[Limit]
     ) -> None:
         self._declaration = declaration
         self._mistakes = mistakes
-        self._known = limits
+        self._known_limits = limits
         given = declaration.options
-        self._broken = {name for name, value in given.items() if holds_invalid(value)}
+        self._invalid_options = {name for name, value in given.items() if contains_invalid(value)}
         """Options with a call that was wrong, as was noted when it was made."""
-        self._given = {name: given[name] for name in given if name not in self._broken}
+        self._options = {name: given[name] for name in given if name not in self._invalid_options}
 
     def flow(self) -> Flow | None:
         """Return the flow, or ``None`` when a mistake was noted."""
@@ -118,8 +119,13 @@ class _Compiler:
         self._check_options()
         name, pattern, sink = self._name(), self._pattern(), self._sink()
         steps, backoff, start = self._steps(), self._backoff(), self._start()
-        rate, windows, trip, limits = self._rate(), self._windows(), self._trip(), self._limits()
-        if len(self._mistakes) > before or self._broken or pattern is None or sink is None:
+        rate, windows, trip, limits = (
+            self._rate(),
+            self._windows(),
+            self._breaker_policy(),
+            self._limits(),
+        )
+        if len(self._mistakes) > before or self._invalid_options or pattern is None or sink is None:
             return None
         return Flow(
             name=name,
@@ -128,33 +134,33 @@ class _Compiler:
             sink=sink,
             backoff=backoff,
             rate=rate,
-            ordered=bool(self._given.get("ordered", False)),
+            ordered=bool(self._options.get("ordered", False)),
             start=start,
-            renamed_from=self._given.get("renamed_from") or "",
+            renamed_from=self._options.get("renamed_from") or "",
             windows=windows,
-            trip=trip,
+            breaker_policy=trip,
             limits=limits,
             version=self._version(steps, pattern, sink),
-            place=_place(self._declaration),
+            location=_location(self._declaration),
         )
 
-    def _wrong(self, what: str) -> None:
+    def _add_mistake(self, what: str) -> None:
         self._mistakes.append(_mistake(self._declaration, what))
 
     def _check_options(self) -> None:
-        for option in self._given:
+        for option in self._options:
             if option not in OPTIONS:
                 near = nearest(option, OPTIONS)
                 fix = f"did you mean {near!r}?" if near else f"known are {', '.join(OPTIONS)}"
-                self._wrong(f"there is no option {option!r}; {fix}")
+                self._add_mistake(f"there is no option {option!r}; {fix}")
         for option in ("ordered", "batch"):
-            value = self._given.get(option, False)
+            value = self._options.get(option, False)
             if not isinstance(value, bool):
-                self._wrong(f"{option} is {value!r}; give True or False")
+                self._add_mistake(f"{option} is {value!r}; give True or False")
         if self._declaration.function is None:
-            for option in set(self._given) & {"timeout", "concurrency", "batch"}:
+            for option in set(self._options) & {"timeout", "concurrency", "batch"}:
                 fix = "decorate one, or give steps=[Step(function, …)] with it"
-                self._wrong(f"{option} is for a decorated function, and there is none; {fix}")
+                self._add_mistake(f"{option} is for a decorated function, and there is none; {fix}")
 
     def _name(self) -> str:
         name = self._declaration.name
@@ -163,41 +169,45 @@ class _Compiler:
         if callable(name):
             called = getattr(name, "__name__", "…")
             self._declaration.name = called
-            self._broken.add("to")
-            self._wrong("it decorates without parentheses; write @app.flow(to=…)")
+            self._invalid_options.add("to")
+            self._add_mistake("it decorates without parentheses; write @app.flow(to=…)")
         elif name is None:
-            self._wrong('it has no name; decorate a function, or call app.flow("name", …)')
+            self._add_mistake('it has no name; decorate a function, or call app.flow("name", …)')
         else:
-            self._wrong("its name must begin with a letter and have letters, digits, _ . - only")
+            self._add_mistake(
+                "its name must begin with a letter and have letters, digits, _ . - only"
+            )
         return ""
 
     def _pattern(self) -> Pattern | None:
-        when = self._given.get("when")
+        when = self._options.get("when")
         try:
-            pattern = Pattern.parse(EVERYTHING if when is None else when)
+            pattern = Pattern.parse(DEFAULT_RULE if when is None else when)
         except PatternError as error:
-            self._wrong(f"when: {error}")
+            self._add_mistake(f"when: {error}")
         except TypeError:
-            self._wrong(f"when is {type(when).__name__}; give an event pattern as a dict or JSON")
+            self._add_mistake(
+                f"when is {type(when).__name__}; give an event pattern as a dict or JSON"
+            )
         else:
             for what in rule_mistakes(pattern):
-                self._wrong(what)
+                self._add_mistake(what)
             return pattern
         return None
 
     def _sink(self) -> Sink | None:
-        if "to" in self._broken:
+        if "to" in self._invalid_options:
             return None
-        sink = self._given.get("to")
+        sink = self._options.get("to")
         mistakes = list(sink_mistakes(sink))
         for what in mistakes:
-            self._wrong(what)
+            self._add_mistake(what)
         return None if mistakes else cast(Sink, sink)
 
     def _steps(self) -> tuple[Step, ...]:
-        given = self._given.get("steps", ())
+        given = self._options.get("steps", ())
         if not isinstance(given, list | tuple):
-            self._wrong("steps must be a list of functions")
+            self._add_mistake("steps must be a list of functions")
             return ()
         steps = [self._step(one, number) for number, one in enumerate(given)]
         if self._declaration.function is not None:
@@ -207,80 +217,80 @@ class _Compiler:
     def _step(self, one: object, number: int) -> Step | None:
         step = one if isinstance(one, Step) else Step(one) if callable(one) else None
         if step is None:
-            self._wrong(f"steps[{number}] is {type(one).__name__}; give a function or a Step")
+            self._add_mistake(f"steps[{number}] is {type(one).__name__}; give a function or a Step")
             return None
         return self._callable(step, f"steps[{number}]: ")
 
     def _decorated(self, function: Callable[..., Any]) -> Step | None:
         timeout_s = self._timeout_s()
-        concurrency = self._given.get("concurrency", 16)
+        concurrency = self._options.get("concurrency", 16)
         if not isinstance(concurrency, int) or concurrency < 1:
-            self._wrong(f"concurrency is {concurrency!r}; give a whole number from 1")
+            self._add_mistake(f"concurrency is {concurrency!r}; give a whole number from 1")
             return None
         if not callable(function):
-            self._wrong(f"it decorates {type(function).__name__}; decorate a function")
+            self._add_mistake(f"it decorates {type(function).__name__}; decorate a function")
             return None
-        batch = bool(self._given.get("batch", False))
+        batch = bool(self._options.get("batch", False))
         return self._callable(Step(function, timeout_s, batch, concurrency), "")
 
     def _callable(self, step: Step, where: str) -> Step | None:
         mistakes = list(step_mistakes(step))
         for what in mistakes:
-            self._wrong(where + what)
+            self._add_mistake(where + what)
         return None if mistakes else step
 
     def _timeout_s(self) -> float:
-        given = self._given.get("timeout", "60s")
+        given = self._options.get("timeout", "60s")
         try:
-            found = seconds(given)
+            found = parse_seconds(given)
         except SettingsError as error:
-            self._wrong(f"timeout: {error}")
+            self._add_mistake(f"timeout: {error}")
             return 60.0
         if not found:
-            self._wrong(f"timeout is {given!r}; give a longer one, like '5s'")
+            self._add_mistake(f"timeout is {given!r}; give a longer one, like '5s'")
         return found
 
     def _backoff(self) -> Backoff:
         try:
-            return retry_of(self._given.get("retry"))
+            return parse_retry(self._options.get("retry"))
         except SettingsError as error:
-            self._wrong(f"retry: {error}")
+            self._add_mistake(f"retry: {error}")
             return Backoff()
 
-    def _trip(self) -> Trip | None:
+    def _breaker_policy(self) -> BreakerPolicy | None:
         try:
-            return breaker_of(self._given.get("breaker"))
+            return parse_breaker(self._options.get("breaker"))
         except SettingsError as error:
-            self._wrong(f"breaker: {error}")
+            self._add_mistake(f"breaker: {error}")
             return None
 
     def _limits(self) -> tuple[str, ...]:
         try:
-            return limits_named(self._given.get("limit", ()), self._known)
+            return parse_limit_option(self._options.get("limit", ()), self._known_limits)
         except SettingsError as error:
-            self._wrong(f"limit: {error}")
+            self._add_mistake(f"limit: {error}")
             return ()
 
     def _rate(self) -> Rate | None:
-        given = self._given.get("rate")
+        given = self._options.get("rate")
         try:
             return None if given is None else Rate.parse(given)
         except SettingsError as error:
-            self._wrong(f"rate: {error}")
+            self._add_mistake(f"rate: {error}")
             return None
 
     def _windows(self) -> tuple[Window, ...]:
         try:
-            return windows_of(self._given.get("windows", ()))
+            return validated_windows(self._options.get("windows", ()))
         except SettingsError as error:
-            self._wrong(f"windows: {error}")
+            self._add_mistake(f"windows: {error}")
             return ()
 
-    def _start(self) -> Beginning:
+    def _start(self) -> StartPosition:
         try:
-            return beginning(self._given.get("start", "end"))
+            return parse_start_position(self._options.get("start", "end"))
         except SettingsError as error:
-            self._wrong(str(error))
+            self._add_mistake(str(error))
             return "end"
 
     def _version(self, steps: tuple[Step, ...], pattern: Pattern, sink: Sink) -> str:

@@ -7,31 +7,37 @@ from typing import Any
 
 import msgspec
 
-from busway.delivery.alert import Band
-from busway.duration import seconds
+from busway.declarable import contains_invalid
+from busway.delivery.alert_state import AlertThresholds
+from busway.duration import parse_seconds
 from busway.errors import SettingsError
 from busway.flow import condition as c
-from busway.flow.alert import OF_ITSELF, Alert, AlertDeclaration, Kind, Unit
-from busway.flow.size import size_bytes
-from busway.parameter import holds_invalid
+from busway.flow.alert import (
+    BUILT_IN_KINDS,
+    Alert,
+    AlertDeclaration,
+    AlertKind,
+    AlertUnit,
+)
+from busway.flow.byte_size import parse_byte_size
 from busway.ports import Sink
-from busway.spelling import hint, nearest
+from busway.spelling import nearest, suggestion
 
-OPTIONS = ("hold", "clear_below", "clear_above", "clear_hold", "again")
-_LONGEST_NAME = 100
-_SOURCE = 500
+OPTIONS = ("hold", "clear_below", "clear_above", "clear_hold", "repeat_every")
+_MAX_NAME_LENGTH = 100
+_MAX_SOURCE_LENGTH = 500
 """The most characters of a source that is watched: the ledger keeps when it was seen by it."""
 
-Parse = Callable[[object], float]
+Parser = Callable[[object], float]
 
 
 class _Measure(msgspec.Struct, frozen=True):
     """What a condition measures; ``limit`` names its threshold, which ``parse`` reads."""
 
-    kind: Kind
-    unit: Unit
+    kind: AlertKind
+    unit: AlertUnit
     limit: str
-    parse: Parse
+    parse: Parser
     falling: bool = False
 
 
@@ -39,12 +45,12 @@ def compile_alerts(
     declarations: Sequence[AlertDeclaration], flows: Mapping[str, object], mistakes: list[str]
 ) -> tuple[Alert, ...]:
     """Return the alerts, ready to watch; ``flows`` are the sinks of the flows that there are."""
-    found = [_Compiler(one, flows, mistakes).alert() for one in declarations]
-    _note_clashes(declarations, mistakes)
+    found = [_AlertCompiler(one, flows, mistakes).alert() for one in declarations]
+    _add_name_clashes(declarations, mistakes)
     return tuple(alert for alert in found if alert is not None)
 
 
-def _note_clashes(declarations: Sequence[AlertDeclaration], mistakes: list[str]) -> None:
+def _add_name_clashes(declarations: Sequence[AlertDeclaration], mistakes: list[str]) -> None:
     seen: dict[object, int] = {}
     for one in declarations:
         if isinstance(one.name, str) and seen.setdefault(one.name, one.line) != one.line:
@@ -52,7 +58,7 @@ def _note_clashes(declarations: Sequence[AlertDeclaration], mistakes: list[str])
             mistakes.append(f"{one.file}:{one.line}: alert {one.name!r}: {what}")
 
 
-class _Compiler:
+class _AlertCompiler:
     """Checks one declaration; notes each mistake and goes on."""
 
     def __init__(
@@ -67,16 +73,18 @@ class _Compiler:
         before, one = len(self._mistakes), self._declaration
         self._check_name()
         self._check_options()
-        if holds_invalid(one.condition):
+        if contains_invalid(one.condition):
             return None
         if not isinstance(one.condition, c.Condition):
             what = f"its condition is {type(one.condition).__name__}"
-            self._wrong(f"{what}; give one of busway.alerts, like dead_letters(flow='orders')")
+            self._add_mistake(
+                f"{what}; give one of busway.alerts, like dead_letters(flow='orders')"
+            )
             return None
-        measure = _measure(one.condition)
+        measure = _measure_of(one.condition)
         band = self._band(measure, one.condition)
-        about = self._about(one.condition)
-        about["again_s"] = self._again_s()
+        about = self._target_fields(one.condition)
+        about["repeat_every_s"] = self._repeat_every_s()
         if len(self._mistakes) > before or band is None:
             return None
         return Alert(
@@ -84,50 +92,56 @@ class _Compiler:
             kind=measure.kind,
             unit=measure.unit,
             band=band,
-            place=f"{one.file}:{one.line}",
+            location=f"{one.file}:{one.line}",
             **about,
         )
 
-    def _wrong(self, what: str) -> None:
+    def _add_mistake(self, what: str) -> None:
         one = self._declaration
         self._mistakes.append(f"{one.file}:{one.line}: alert {one.name!r}: {what}")
 
     def _check_name(self) -> None:
         name = self._declaration.name
         good = isinstance(name, str) and name.strip() == name and name.isprintable()
-        if not good or not name or len(str(name)) > _LONGEST_NAME or set(":/") & set(str(name)):
-            self._wrong(f"its name must be one line of up to {_LONGEST_NAME} characters, no : or /")
+        if not good or not name or len(str(name)) > _MAX_NAME_LENGTH or set(":/") & set(str(name)):
+            self._add_mistake(
+                f"its name must be one line of up to {_MAX_NAME_LENGTH} characters, no : or /"
+            )
         elif name in (".", ".."):
-            self._wrong("its name is part of a URL, where . and .. mean something else; add a word")
-        elif name in OF_ITSELF:
-            self._wrong("every flow has a built-in alert of this name; choose another name")
+            self._add_mistake(
+                "its name is part of a URL, where . and .. mean something else; add a word"
+            )
+        elif name in BUILT_IN_KINDS:
+            self._add_mistake("every flow has a built-in alert of this name; choose another name")
 
     def _check_options(self) -> None:
         for option in self._declaration.options:
             if option not in OPTIONS:
                 near = nearest(option, OPTIONS)
                 fix = f"did you mean {near!r}?" if near else f"known are {', '.join(OPTIONS)}"
-                self._wrong(f"there is no option {option!r}; {fix}")
+                self._add_mistake(f"there is no option {option!r}; {fix}")
 
-    def _band(self, measure: _Measure, condition: c.Condition) -> Band | None:
+    def _band(self, measure: _Measure, condition: c.Condition) -> AlertThresholds | None:
         raise_at = self._read(measure.limit, getattr(condition, measure.limit, 0), measure.parse)
         clear_at = self._clear_at(measure, raise_at)
-        hold_s = self._read("hold", self._declaration.options.get("hold", 0), seconds)
+        hold_s = self._read("hold", self._declaration.options.get("hold", 0), parse_seconds)
         clear_hold = self._declaration.options.get("clear_hold", hold_s)
-        clear_hold_s = self._read("clear_hold", 0 if clear_hold is None else clear_hold, seconds)
+        clear_hold_s = self._read(
+            "clear_hold", 0 if clear_hold is None else clear_hold, parse_seconds
+        )
         if raise_at is None or clear_at is None or hold_s is None or clear_hold_s is None:
             return None
-        return Band(raise_at, clear_at, hold_s, clear_hold_s, measure.falling)
+        return AlertThresholds(raise_at, clear_at, hold_s, clear_hold_s, measure.falling)
 
-    def _again_s(self) -> float | None:
-        again = self._declaration.options.get("again")
-        return 0.0 if again is None else self._read("again", again, _seconds_of_some)
+    def _repeat_every_s(self) -> float | None:
+        again = self._declaration.options.get("repeat_every")
+        return 0.0 if again is None else self._read("repeat_every", again, _positive_seconds)
 
     def _clear_at(self, measure: _Measure, raise_at: float | None) -> float | None:
         options = self._declaration.options
         right, wrong = ("clear_above", "clear_below")[:: 1 if measure.falling else -1]
         if wrong in options:
-            self._wrong(f"{wrong} does not go with {measure.kind}; give {right}")
+            self._add_mistake(f"{wrong} does not go with {measure.kind}; give {right}")
         if right not in options or raise_at is None:
             return raise_at
         clear_at = self._read(right, options[right], measure.parse)
@@ -135,57 +149,60 @@ class _Compiler:
             clear_at < raise_at if measure.falling else clear_at > raise_at
         ):
             side = "less" if measure.falling else "more"
-            self._wrong(
+            self._add_mistake(
                 f"{right} is {side} than {measure.limit}: it would be raised and cleared at once;"
                 f" give {measure.limit} and {right} the other way round"
             )
         return clear_at
 
-    def _read(self, name: str, given: object, parse: Parse) -> float | None:
+    def _read(self, name: str, given: object, parse: Parser) -> float | None:
         try:
             return parse(given)
         except SettingsError as error:
-            self._wrong(f"{name}: {error}")
+            self._add_mistake(f"{name}: {error}")
             return None
 
-    def _about(self, condition: c.Condition) -> dict[str, Any]:
+    def _target_fields(self, condition: c.Condition) -> dict[str, Any]:
         flow = getattr(condition, "flow", None)
         about: dict[str, Any] = {"flow": flow}
         if flow is not None and flow not in self._flows:
-            self._unknown("flow", flow, list(self._flows))
+            self._add_unknown("flow", flow, list(self._flows))
         if isinstance(condition, c.BreakerOpen):
             about["destination"] = self._destination(condition)
         elif isinstance(condition, c.Silence):
             about["source"] = condition.source
-            if not isinstance(condition.source, str) or not 0 < len(condition.source) <= _SOURCE:
-                self._wrong(
+            if (
+                not isinstance(condition.source, str)
+                or not 0 < len(condition.source) <= _MAX_SOURCE_LENGTH
+            ):
+                self._add_mistake(
                     "source: give the source of the events, like '/shop' or '/shop/*', of at most"
-                    f" {_SOURCE} characters"
+                    f" {_MAX_SOURCE_LENGTH} characters"
                 )
         elif isinstance(condition, c.NewDeadLetters):
-            about["over_s"] = self._read("within", condition.within, _seconds_of_some)
+            about["window_s"] = self._read("within", condition.within, _positive_seconds)
         elif isinstance(condition, c.ErrorRatio | c.Failing):
-            about["over_s"] = self._read("over", condition.over, _seconds_of_some)
-            about["least"] = self._read("least", condition.least, _count)
+            about["window_s"] = self._read("over", condition.over, _positive_seconds)
+            about["min_events"] = self._read("min_events", condition.min_events, _count)
         return about
 
     def _destination(self, condition: c.BreakerOpen) -> str | None:
         given = condition.destination
         if given is not None and condition.flow is not None:
-            self._wrong("give a flow or a destination, not both")
+            self._add_mistake("give a flow or a destination, not both")
         if given is None:
             return None
         name = given.name if isinstance(given, Sink) else given
         names = sorted({one.name for one in self._flows.values() if isinstance(one, Sink)})
         if name not in names:
-            self._unknown("destination", name, names)
+            self._add_unknown("destination", name, names)
         return str(name)
 
-    def _unknown(self, what: str, given: object, known: Sequence[str]) -> None:
-        self._wrong(f"there is no {what} {given!r}; {hint(str(given), known)}")
+    def _add_unknown(self, what: str, given: object, known: Sequence[str]) -> None:
+        self._add_mistake(f"there is no {what} {given!r}; {suggestion(str(given), known)}")
 
 
-def _measure(condition: c.Condition) -> _Measure:
+def _measure_of(condition: c.Condition) -> _Measure:
     if isinstance(condition, c.DiskFree) and str(condition.below).strip().endswith("%"):
         return _Measure("disk_free", "percent", "below", _percent, falling=True)
     return _MEASURES[type(condition)]
@@ -209,8 +226,8 @@ def _ratio(given: object) -> float:
     raise SettingsError(f"{given!r} is no share; give one from 0 to less than 1, like 0.05")
 
 
-def _seconds_of_some(given: object) -> float:
-    found = seconds(given)
+def _positive_seconds(given: object) -> float:
+    found = parse_seconds(given)
     if not found:
         raise SettingsError(f"{given!r} is no time at all; give a longer one, like '5m'")
     return found
@@ -231,11 +248,11 @@ _MEASURES: Mapping[type, _Measure] = {
     c.NewDeadLetters: _Measure("new_dead_letters", "events", "above", _number),
     c.Failing: _Measure("failing", "ratio", "above", _ratio),
     c.Parked: _Measure("parked", "events", "above", _number),
-    c.BacklogAge: _Measure("backlog_age", "seconds", "above", seconds),
+    c.BacklogAge: _Measure("backlog_age", "seconds", "above", parse_seconds),
     c.BacklogSize: _Measure("backlog_size", "events", "above", _number),
     c.BreakerOpen: _Measure("breaker_open", "destinations", "", _number),
-    c.Silence: _Measure("silence", "seconds", "after", _seconds_of_some),
+    c.Silence: _Measure("silence", "seconds", "after", _positive_seconds),
     c.ErrorRatio: _Measure("error_ratio", "ratio", "above", _ratio),
-    c.DiskFree: _Measure("disk_free", "bytes", "below", size_bytes, falling=True),
-    c.LogSize: _Measure("log_size", "bytes", "above", size_bytes),
+    c.DiskFree: _Measure("disk_free", "bytes", "below", parse_byte_size, falling=True),
+    c.LogSize: _Measure("log_size", "bytes", "above", parse_byte_size),
 }

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from busway.concurrency import Concurrency, concurrency
+from busway.concurrency import Concurrency, parse_concurrency
 from busway.delivery.throttle import Rate
 from busway.errors import SettingsError
-from busway.flow.limit import Limit, LimitRecord
+from busway.flow.limit import CompiledLimit, Limit
 from busway.spelling import nearest
 
 
-def compile_limits(limits: Sequence[Limit], mistakes: list[str]) -> tuple[LimitRecord, ...]:
+def compile_limits(limits: Sequence[Limit], mistakes: list[str]) -> tuple[CompiledLimit, ...]:
     """Return the limits of an app; notes each mistake."""
-    found: dict[str, LimitRecord] = {}
+    found: dict[str, CompiledLimit] = {}
     for limit in limits:
-        wrong = [f"{limit.place}: limit {limit.name!r}: {what}" for what in _mistakes(limit)]
+        wrong = [f"{limit.location}: limit {limit.name!r}: {what}" for what in _mistakes(limit)]
         if limit.name in found:
-            wrong.append(f"{limit.place}: limit {limit.name!r}: there is another one of this name")
+            wrong.append(
+                f"{limit.location}: limit {limit.name!r}: there is another one of this name"
+            )
         mistakes += wrong
         if not wrong:
-            found[limit.name] = LimitRecord(limit.name, _rate(limit), _concurrency(limit))
+            found[limit.name] = CompiledLimit(limit.name, _rate(limit), _concurrency(limit))
     return tuple(found.values())
 
 
-def limits_named(given: object, known: Sequence[Limit]) -> tuple[str, ...]:
+def parse_limit_option(given: object, known: Sequence[Limit]) -> tuple[str, ...]:
     """Return the names of the limits that ``limit=`` gives, in order of names.
 
     Raises :class:`SettingsError` for what is no limit of the app.
@@ -66,4 +68,4 @@ def _rate(limit: Limit) -> Rate | None:
 
 
 def _concurrency(limit: Limit) -> Concurrency | None:
-    return None if limit.concurrency is None else concurrency(limit.concurrency)
+    return None if limit.concurrency is None else parse_concurrency(limit.concurrency)

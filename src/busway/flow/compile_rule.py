@@ -5,29 +5,29 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from busway.attribute import CORE, HOPS, TEXT_EXTENSIONS
+from busway.attribute import CORE_ATTRIBUTES, HOPS_EXTENSION, TEXT_EXTENSIONS
 from busway.rule import Pattern
 from busway.spelling import nearest
 
-ATTRIBUTES = frozenset({*CORE, *TEXT_EXTENSIONS, HOPS})
+ATTRIBUTES = frozenset({*CORE_ATTRIBUTES, *TEXT_EXTENSIONS, HOPS_EXTENSION})
 EVENTBRIDGE = frozenset(("version", "detail-type", "detail", "account", "region", "resources"))
 _EXTENSION = re.compile(r"[a-z0-9]+")
-_NEAR = 0.75
+_SIMILARITY = 0.75
 
 
 def rule_mistakes(pattern: Pattern) -> Iterator[str]:
     """Yield the attributes that no event can have: names have lower-case letters and digits."""
     for name in _unknown(pattern):
         if not _EXTENSION.fullmatch(name):
-            near = nearest(name, ATTRIBUTES | EVENTBRIDGE, _NEAR)
+            near = nearest(name, ATTRIBUTES | EVENTBRIDGE, _SIMILARITY)
             fix = f"did you mean {near!r}?" if near else "its fields are below 'data'"
             yield f"when: no event has an attribute {name!r}; {fix}"
 
 
-def rule_cautions(pattern: Pattern) -> Iterator[str]:
+def rule_warnings(pattern: Pattern) -> Iterator[str]:
     """Yield the attributes that could be extensions, but are probably misspelt."""
     for name in _unknown(pattern):
-        near = nearest(name, ATTRIBUTES, _NEAR)
+        near = nearest(name, ATTRIBUTES, _SIMILARITY)
         if near and _EXTENSION.fullmatch(name):
             yield f"when: {name!r} can only be an extension of events; did you mean {near!r}?"
 

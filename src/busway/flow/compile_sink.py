@@ -6,37 +6,37 @@ from collections.abc import Iterator
 
 import msgspec
 
+from busway.declarable import DeclarableFunction, takes_template, template_mistake
 from busway.errors import BuswayError, SettingsError
-from busway.parameter import DeclarableFunction, brace_mistake, takes_template
-from busway.ports import Checkable, Sink
+from busway.ports import Sink, ValidatesConfig
 from busway.redact import Redactor
 from busway.secret import secrets_of
 from busway.settings import Env, resolve
 
-LONGEST_NAME = 500
+MAX_SINK_NAME_LENGTH = 500
 """The most characters of a sink's name, by which the ledger knows the destination."""
 
 
 def sink_mistakes(sink: object) -> Iterator[str]:
     """Yield what is wrong: no sink at all, unset variables, what its kind can never work with."""
     if not isinstance(sink, Sink) or isinstance(sink, type):
-        yield f"{_not_a_sink(sink)}; give one of busway.sinks, like to=jsonl('out.jsonl')"
+        yield f"{_describe_non_sink(sink)}; give one of busway.sinks, like to=jsonl('out.jsonl')"
         return
     mistakes = list(variable_mistakes("to", sink))
     yield from mistakes
-    if not mistakes and isinstance(sink, Checkable):
+    if not mistakes and isinstance(sink, ValidatesConfig):
         try:
             sink.check()
         except BuswayError as error:
             yield f"to: {Redactor(secrets_of(sink))(str(error))}"
-    if not mistakes and len(sink.name) > LONGEST_NAME:
+    if not mistakes and len(sink.name) > MAX_SINK_NAME_LENGTH:
         yield (
             f"to: its name is {len(sink.name)} characters long, and the ledger keeps at most"
-            f" {LONGEST_NAME}: {sink.name[:60]}…; give a shorter path or address"
+            f" {MAX_SINK_NAME_LENGTH}: {sink.name[:60]}…; give a shorter path or address"
         )
 
 
-def _not_a_sink(given: object) -> str:
+def _describe_non_sink(given: object) -> str:
     if given is None:
         return "it has no sink"
     if isinstance(given, type) or callable(given):
@@ -51,14 +51,14 @@ def variable_mistakes(parameter: str, declared: object) -> Iterator[str]:
     """Yield which environment variables of a declared record are not set, or never fit."""
     fields = msgspec.structs.asdict(declared) if isinstance(declared, msgspec.Struct) else {}
     for field, value in fields.items():
-        for variable in _variables(value):
+        for variable in _environment_variables(value):
             try:
                 found = resolve(variable)
             except SettingsError as error:
                 yield f"{parameter}.{field}: {error}; set it, or put it into .env"
                 continue
             if _reads_as_it_is(declared, field):
-                what = brace_mistake(field, found)
+                what = template_mistake(field, found)
                 if what:
                     where = f"in the environment variable {variable.name}"
                     yield f"{parameter}.{field}: {where}: {what}"
@@ -69,10 +69,10 @@ def _reads_as_it_is(declared: object, field: str) -> bool:
     return isinstance(declared, DeclarableFunction) and not takes_template(type(declared), field)
 
 
-def _variables(value: object) -> Iterator[Env]:
+def _environment_variables(value: object) -> Iterator[Env]:
     """Yield what stands for environment variables in a field of a sink, in lists of them too."""
     if isinstance(value, Env):
         yield value
     elif isinstance(value, tuple):
         for one in value:
-            yield from _variables(one)
+            yield from _environment_variables(one)

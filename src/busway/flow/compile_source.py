@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import cast
 
+from busway.declarable import contains_invalid
 from busway.errors import BuswayError
 from busway.flow.compile_sink import variable_mistakes
-from busway.flow.spec import SourceDeclaration
-from busway.parameter import holds_invalid
-from busway.ports import Checkable, ReaderSource, RequestSource, Source
+from busway.flow.declaration import SourceDeclaration
+from busway.ports import ReaderSource, RequestSource, Source, ValidatesConfig
 from busway.redact import Redactor
 from busway.secret import secrets_of
 
@@ -26,7 +26,7 @@ def compile_sources(
     lines: dict[str, int] = {}
     sources: list[Source] = []
     for declaration in declarations:
-        if holds_invalid(declaration.source):
+        if contains_invalid(declaration.source):
             continue  # noted when its call was wrong
         wrong = list(_mistakes(declaration.source)) or list(_clashes(declaration, lines))
         mistakes += [f"{declaration.file}:{declaration.line}: {what}" for what in wrong]
@@ -48,7 +48,7 @@ def _mistakes(source: object) -> Iterator[str]:
         return
     wrong = list(variable_mistakes(where, source))
     yield from wrong
-    if not wrong and isinstance(source, Checkable):
+    if not wrong and isinstance(source, ValidatesConfig):
         try:
             source.check()
         except BuswayError as error:

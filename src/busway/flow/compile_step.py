@@ -8,7 +8,7 @@ from typing import Any
 
 from busway.step import Step
 
-_ONE = object()
+_ARGUMENT = object()
 
 
 def step_mistakes(step: Step) -> Iterator[str]:
@@ -28,16 +28,16 @@ def _call_mistakes(function: Callable[..., Any], name: str, takes: str) -> Itera
     except (TypeError, ValueError):  # some functions in C do not say what they take
         return
     try:
-        signature.bind(_ONE)
+        signature.bind(_ARGUMENT)
     except TypeError:
         parameters = list(signature.parameters.values())
         last = name.rpartition(".")[2]
         called = last if last.isidentifier() else "step"
         example = f"def {called}({'events' if takes[4] == 'l' else 'event'}): …"
-        yield f"{name} takes {_listed(parameters)}; a step takes one: {takes}, like {example}"
+        yield f"{name} takes {_describe_parameters(parameters)}; a step takes one: {takes}, like {example}"
 
 
-def _listed(parameters: list[inspect.Parameter]) -> str:
+def _describe_parameters(parameters: list[inspect.Parameter]) -> str:
     if not parameters:
         return "no parameter"
     named = [one.name for one in parameters if one.kind is one.KEYWORD_ONLY]

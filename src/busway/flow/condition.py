@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from busway.parameter import DeclarableFunction
+from busway.declarable import DeclarableFunction
 
-Time = str | float | timedelta
-Size = str | int
+DurationValue = str | float | timedelta
+SizeValue = str | int
 
 
 class DeadLetters(DeclarableFunction, frozen=True):
@@ -23,7 +23,7 @@ class NewDeadLetters(DeclarableFunction, frozen=True):
 
     flow: str | None = None
     above: float = 0
-    within: Time = "10m"
+    within: DurationValue = "10m"
 
 
 class Parked(DeclarableFunction, frozen=True):
@@ -37,7 +37,7 @@ class BacklogAge(DeclarableFunction, frozen=True):
     """The first event that a flow (or any) has not read came longer ago than ``above``."""
 
     flow: str | None = None
-    above: Time = "5m"
+    above: DurationValue = "5m"
 
 
 class BacklogSize(DeclarableFunction, frozen=True):
@@ -59,45 +59,45 @@ class Silence(DeclarableFunction, frozen=True):
     so. Time during which nothing ran does not count."""
 
     source: str
-    after: Time = "10m"
+    after: DurationValue = "10m"
 
 
 class Failing(DeclarableFunction, frozen=True):
     """More than a share ``above`` of what a flow (or any) worked on lately stands as failed.
 
     Parked events, and events that died ``over`` a time, compared with events delivered in that
-    time: so a step that fails is seen after its first attempts. It is 0 while fewer than ``least``
+    time: so a step that fails is seen after its first attempts. It is 0 while fewer than ``min_events``
     stand as failed.
     """
 
     flow: str | None = None
     above: float = 0.5
-    over: Time = "5m"
-    least: int = 1
+    over: DurationValue = "5m"
+    min_events: int = 1
 
 
 class ErrorRatio(DeclarableFunction, frozen=True):
     """More than a share ``above`` of the events of a flow (or of any) failed ``over`` a time.
 
-    It is 0 while fewer than ``least`` events were read in that time.
+    It is 0 while fewer than ``min_events`` events were read in that time.
     """
 
     flow: str | None = None
     above: float = 0.05
-    over: Time = "5m"
-    least: int = 1
+    over: DurationValue = "5m"
+    min_events: int = 1
 
 
 class DiskFree(DeclarableFunction, frozen=True):
     """Less of the disk with the data directory is free: ``"10%"``, ``"5GB"`` or bytes."""
 
-    below: Size = "10%"
+    below: SizeValue = "10%"
 
 
 class LogSize(DeclarableFunction, frozen=True):
     """The log takes up more: ``"50GB"`` or bytes."""
 
-    above: Size
+    above: SizeValue
 
 
 Condition = (

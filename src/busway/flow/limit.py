@@ -15,24 +15,24 @@ import msgspec
 
 from busway.concurrency import Concurrency
 from busway.delivery.throttle import Rate
-from busway.step.patience import unhurried
+from busway.step.timeout import timeout_paused
 
-_LOOK_S = 0.05
+_CHECK_INTERVAL_S = 0.05
 """How often a waiting thread looks whether it is to stop."""
 
 
-class Holder(Protocol):
+class Limiter(Protocol):
     """What keeps a limit while a program runs; its methods belong to the loop's thread."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop: ...
 
-    async def enter(self) -> None: ...
+    async def acquire(self) -> None: ...
 
-    def leave(self, took_s: float | None) -> None: ...
+    def release(self, took_s: float | None) -> None: ...
 
 
-class LimitRecord(msgspec.Struct, frozen=True):
+class CompiledLimit(msgspec.Struct, frozen=True):
     """A limit, compiled: ``None`` where it sets no bound."""
 
     name: str
@@ -40,19 +40,19 @@ class LimitRecord(msgspec.Struct, frozen=True):
     concurrency: Concurrency | None
 
 
-Held = tuple[str, Holder | None, float]
-_holders: ContextVar[Mapping[str, Holder] | None] = ContextVar("busway_limits", default=None)
-_held: ContextVar[tuple[Held, ...]] = ContextVar("busway_held", default=())
+HeldLimit = tuple[str, Limiter | None, float]
+_limiters: ContextVar[Mapping[str, Limiter] | None] = ContextVar("busway_limits", default=None)
+_held_limits: ContextVar[tuple[HeldLimit, ...]] = ContextVar("busway_held", default=())
 
 
-def bind(holders: Mapping[str, Holder]) -> Token[Mapping[str, Holder] | None]:
-    """Have the limits of this context kept by ``holders``, by name; undone by :func:`unbind`."""
-    return _holders.set(holders)
+def bind_limiters(limiters: Mapping[str, Limiter]) -> Token[Mapping[str, Limiter] | None]:
+    """Have the limits of this context kept by ``limiters``, by name; undone by :func:`unbind_limiters`."""
+    return _limiters.set(limiters)
 
 
-def unbind(token: Token[Mapping[str, Holder] | None]) -> None:
-    """Undo a :func:`bind`."""
-    _holders.reset(token)
+def unbind_limiters(token: Token[Mapping[str, Limiter] | None]) -> None:
+    """Undo a :func:`bind_limiters`."""
+    _limiters.reset(token)
 
 
 class Limit:
@@ -63,25 +63,25 @@ class Limit:
     limit. Anywhere else, as in a test that calls the step, it lets everybody through.
     """
 
-    def __init__(self, name: str, rate: object, concurrency: object, place: str) -> None:
+    def __init__(self, name: str, rate: object, concurrency: object, location: str) -> None:
         self.name = name
         self.rate = rate
         self.concurrency = concurrency
-        self.place = place
+        self.location = location
         """Where it is declared, as ``file:line``."""
 
     def __repr__(self) -> str:
         return f"limit({self.name!r})"
 
     def __enter__(self) -> None:
-        holder = self._holder()
+        holder = self._limiter()
         if holder is not None:
-            if _runs_here(holder.loop):
+            if _is_current_loop(holder.loop):
                 what = f"use `async with` for the limit {self.name!r} in an async step"
                 raise RuntimeError(f"{what}: `with` would stop everybody else")
-            with unhurried():
-                _Admission(holder).wait()
-        self._entered(holder)
+            with timeout_paused():
+                _ThreadAdmission(holder).wait()
+        self._note_acquired(holder)
 
     def __exit__(
         self,
@@ -89,16 +89,16 @@ class Limit:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        holder, took_s = self._left()
+        holder, took_s = self._note_released()
         if holder is not None:
-            holder.loop.call_soon_threadsafe(holder.leave, took_s)
+            holder.loop.call_soon_threadsafe(holder.release, took_s)
 
     async def __aenter__(self) -> None:
-        holder = self._holder()
+        holder = self._limiter()
         if holder is not None:
-            with unhurried():
-                await holder.enter()
-        self._entered(holder)
+            with timeout_paused():
+                await holder.acquire()
+        self._note_acquired(holder)
 
     async def __aexit__(
         self,
@@ -106,36 +106,36 @@ class Limit:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        holder, took_s = self._left()
+        holder, took_s = self._note_released()
         if holder is not None:
-            holder.leave(took_s)
+            holder.release(took_s)
 
-    def _holder(self) -> Holder | None:
-        return (_holders.get() or {}).get(self.name)
+    def _limiter(self) -> Limiter | None:
+        return (_limiters.get() or {}).get(self.name)
 
-    def _entered(self, holder: Holder | None) -> None:
-        _held.set((*_held.get(), (self.name, holder, time.perf_counter())))
+    def _note_acquired(self, limiter: Limiter | None) -> None:
+        _held_limits.set((*_held_limits.get(), (self.name, limiter, time.perf_counter())))
 
-    def _left(self) -> tuple[Holder | None, float]:
-        held = list(_held.get())
+    def _note_released(self) -> tuple[Limiter | None, float]:
+        held = list(_held_limits.get())
         index = max(i for i, one in enumerate(held) if one[0] == self.name)
         _, holder, began = held.pop(index)
-        _held.set(tuple(held))
+        _held_limits.set(tuple(held))
         return holder, time.perf_counter() - began
 
 
-class _Admission:
+class _ThreadAdmission:
     """A thread's turn at a limit: it gets in, or gives up; then what it would have had is free."""
 
-    def __init__(self, holder: Holder) -> None:
-        self._holder = holder
+    def __init__(self, limiter: Limiter) -> None:
+        self._limiter = limiter
         self._lock = threading.Lock()
         self._inside = self._given_up = False
 
     def wait(self) -> None:
         """Return once inside. What interrupts the thread gives the turn up."""
         try:
-            asked = asyncio.run_coroutine_threadsafe(self._enter(), self._holder.loop)
+            asked = asyncio.run_coroutine_threadsafe(self._enter(), self._limiter.loop)
             while not _is_done(asked):
                 pass
         except BaseException:
@@ -144,11 +144,11 @@ class _Admission:
 
     def _enter(self) -> Coroutine[Any, Any, None]:
         async def enter() -> None:
-            await self._holder.enter()
+            await self._limiter.acquire()
             with self._lock:
                 self._inside = not self._given_up
             if not self._inside:
-                self._holder.leave(None)
+                self._limiter.release(None)
 
         return enter()
 
@@ -157,13 +157,13 @@ class _Admission:
             self._given_up = True
             inside = self._inside
         if inside:
-            self._holder.loop.call_soon_threadsafe(self._holder.leave, None)
+            self._limiter.loop.call_soon_threadsafe(self._limiter.release, None)
 
 
 def _is_done(asked: concurrent.futures.Future[None]) -> bool:
     """Wait a moment; in short ones, so that the thread can be interrupted."""
     try:
-        asked.result(_LOOK_S)
+        asked.result(_CHECK_INTERVAL_S)
     except concurrent.futures.TimeoutError:
         if asked.done():
             raise
@@ -171,7 +171,7 @@ def _is_done(asked: concurrent.futures.Future[None]) -> bool:
     return True
 
 
-def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
+def _is_current_loop(loop: asyncio.AbstractEventLoop) -> bool:
     try:
         return asyncio.get_running_loop() is loop
     except RuntimeError:

@@ -10,13 +10,13 @@ from collections.abc import Set
 from pathlib import Path
 from types import ModuleType
 
+from busway.declarable import collecting_mistakes
 from busway.errors import FlowError
+from busway.flow.declaration import App
 from busway.flow.load_error import is_own, load_error
-from busway.flow.spec import App
-from busway.parameter import noting
-from busway.spelling import hint, nearest
+from busway.spelling import nearest, suggestion
 
-_HOME = "__busway_home__"
+_HOME_ATTRIBUTE = "__busway_home__"
 """Names in a flows file's module the folder that its other modules came from."""
 
 
@@ -28,17 +28,17 @@ def load_app(target: str) -> App:
     """
     file, name = split_target(target)
     if not file.is_file():
-        raise FlowError(f"{file}: {_file_like(file)}")
-    with noting() as mistakes:
+        raise FlowError(f"{file}: {_missing_file_hint(file)}")
+    with collecting_mistakes() as mistakes:
         try:
-            app = _app_of(_run(file.resolve()), file, name)
+            app = _app_of(_execute(file.resolve()), file, name)
         except FlowError as error:
             raise FlowError("\n".join([*mistakes, str(error)])) from error
     app.mistakes = mistakes
     return app
 
 
-def _file_like(file: Path) -> str:
+def _missing_file_hint(file: Path) -> str:
     """Return what to do about a flows file that is not there."""
     if file.is_dir():
         inside = sorted(one.name for one in file.glob("*.py"))
@@ -62,30 +62,34 @@ def split_target(target: str) -> tuple[Path, str]:
     return (Path(file), name) if file else (Path(target), "")
 
 
-def sources(file: Path) -> list[Path]:
+def source_files(file: Path) -> list[Path]:
     """Return a flows file, the Python files beside it, and those that were loaded for it.
 
     They are named as they are reached: what is a link, or behind one, stays so.
     """
     main = sys.modules.get(file.stem)
-    homes = {file.absolute().parent, file.resolve().parent, getattr(main, _HOME, file.parent)}
+    homes = {
+        file.absolute().parent,
+        file.resolve().parent,
+        getattr(main, _HOME_ATTRIBUTE, file.parent),
+    }
     loaded = [Path(origin) for _, origin in _modules_of(homes)]
     return sorted({file.absolute(), *file.absolute().parent.glob("*.py"), *loaded})
 
 
-def _run(file: Path) -> ModuleType:
+def _execute(file: Path) -> ModuleType:
     home = file.parent
-    last = getattr(sys.modules.get(file.stem), _HOME, home)
+    last = getattr(sys.modules.get(file.stem), _HOME_ATTRIBUTE, home)
     if last != home and str(last) in sys.path:
         sys.path.remove(str(last))  # a link led there that leads here now
     if str(home) not in sys.path:
         sys.path.insert(0, str(home))
-    forget(home, last)
+    unload_modules(home, last)
     spec = importlib.util.spec_from_file_location(file.stem, file)
     if spec is None or spec.loader is None:
         raise FlowError(f"{file}: not a Python file; a flows file ends in .py")
     module = importlib.util.module_from_spec(spec)
-    setattr(module, _HOME, home)
+    setattr(module, _HOME_ATTRIBUTE, home)
     sys.modules[file.stem] = module
     try:
         spec.loader.exec_module(module)
@@ -94,7 +98,7 @@ def _run(file: Path) -> ModuleType:
     return module
 
 
-def forget(*homes: Path) -> None:
+def unload_modules(*homes: Path) -> None:
     """Forget the modules that were loaded from folders, so that they are read again.
 
     So is their compiled form: it is taken for that of any source of the same size and second.
@@ -120,7 +124,7 @@ def _app_of(module: ModuleType, file: Path, name: str) -> App:
     apps = {key: value for key, value in vars(module).items() if isinstance(value, App)}
     if name:
         if name not in apps:
-            raise FlowError(f"{file}: it has no App called {name!r}; {hint(name, apps)}")
+            raise FlowError(f"{file}: it has no App called {name!r}; {suggestion(name, apps)}")
         return apps[name]
     if len({id(app) for app in apps.values()}) != 1:
         count = "no App" if not apps else f"several Apps ({', '.join(apps)})"

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from busway.errors import BuswayError
-from busway.package import EXTRAS, missing_module
+from busway.missing_package import EXTRAS, missing_module
 from busway.redact import redacted
 from busway.spelling import nearest
 
-_INSTALLED = {"site-packages", "dist-packages", ".venv"}
+_INSTALL_DIRECTORIES = {"site-packages", "dist-packages", ".venv"}
 _MOST_FRAMES = 20
 _NAME_FROM = re.compile(r"cannot import name '([^']+)' from '([^']+)'")
 
@@ -27,7 +27,7 @@ def is_own(file: Path, home: Path) -> bool:
         return False
     for place in (file, file.resolve()):  # it may be reached by a link, and lead elsewhere
         if place.is_relative_to(home):
-            return not _INSTALLED & set(place.relative_to(home).parts)
+            return not _INSTALL_DIRECTORIES & set(place.relative_to(home).parts)
     return False
 
 
@@ -44,11 +44,11 @@ def load_error(error: BaseException, file: Path) -> str:
         if not one.filename.startswith("<") and is_own(Path(one.filename), file.parent)
     ]
     place = f"{own[-1].filename}:{own[-1].lineno}" if own else str(file)
-    lines = [f"{place}: {_what(error, file.parent)}"]
-    return "\n".join([*lines, *_shown(own, file.parent)])
+    lines = [f"{place}: {_reason(error, file.parent)}"]
+    return "\n".join([*lines, *_frame_lines(own, file.parent)])
 
 
-def _shown(frames: list[traceback.FrameSummary], home: Path) -> Iterator[str]:
+def _frame_lines(frames: list[traceback.FrameSummary], home: Path) -> Iterator[str]:
     """Yield a line for each frame; what repeats is shown once, of very many the last ones."""
     lines = [
         f"    {os.path.relpath(one.filename, home)}:{one.lineno}: {one.line}" for one in frames
@@ -81,18 +81,26 @@ def _syntax_error(error: SyntaxError, file: Path) -> str:
     return "\n".join(lines)
 
 
-def _what(error: BaseException, home: Path) -> str:
+def _reason(error: BaseException, home: Path) -> str:
     if isinstance(error, BuswayError):
         return str(error)
     if isinstance(error, SystemExit):
         return f"it ends the process (SystemExit: {error}); a flows file only declares"
     if isinstance(error, ModuleNotFoundError) and error.name:
-        near = None if error.name in EXTRAS else _near(error.name, _modules(error.name, home))
-        return missing_module(error.name) if near is None else _named(error, near)
-    return _unset(error) or _likely(error) or f"{_raised(error)}; {_advice(error)}"
+        near = (
+            None
+            if error.name in EXTRAS
+            else _nearest_other(error.name, _importable_modules(error.name, home))
+        )
+        return missing_module(error.name) if near is None else _with_suggestion(error, near)
+    return (
+        _unset_variable(error)
+        or _misspelt_name(error)
+        or f"{_exception_line(error)}; {_advice(error)}"
+    )
 
 
-def _unset(error: BaseException) -> str:
+def _unset_variable(error: BaseException) -> str:
     """Say which environment variable ``os.environ[…]`` did not find."""
     frames, places = _frames(error), (os.__file__, "<frozen os>")
     if not isinstance(error, KeyError) or not frames or frames[-1].filename not in places:
@@ -103,14 +111,14 @@ def _unset(error: BaseException) -> str:
     )
 
 
-def _likely(error: BaseException) -> str:
+def _misspelt_name(error: BaseException) -> str:
     """Say which name was meant, where one is near."""
-    wrong = _wrong_name(error)
+    wrong = _unknown_name(error)
     if wrong is None:
         return ""
     name, *known = wrong
-    near = next(filter(None, (_near(name, one) for one in known)), None)
-    return "" if near is None else _named(error, near)
+    near = next(filter(None, (_nearest_other(name, one) for one in known)), None)
+    return "" if near is None else _with_suggestion(error, near)
 
 
 def _advice(error: BaseException) -> str:
@@ -119,20 +127,20 @@ def _advice(error: BaseException) -> str:
     return "a flows file must load without errors"
 
 
-def _raised(error: BaseException) -> str:
+def _exception_line(error: BaseException) -> str:
     return redacted("".join(traceback.format_exception_only(error)).strip().replace("\n", " "))
 
 
-def _named(error: BaseException, near: str) -> str:
+def _with_suggestion(error: BaseException, near: str) -> str:
     plain = re.sub(r"\. Did you mean:.*", "", str(error))
     return f"{type(error).__name__}: {plain}; did you mean {near!r}?"
 
 
-def _near(name: str, known: Iterable[str]) -> str | None:
+def _nearest_other(name: str, known: Iterable[str]) -> str | None:
     return nearest(name, [one for one in known if one != name])
 
 
-def _modules(name: str, home: Path) -> Iterator[str]:
+def _importable_modules(name: str, home: Path) -> Iterator[str]:
     """Yield the modules that an import could have meant: beside the file, and Busway's own."""
     package, dot, _ = name.rpartition(".")
     if package:
@@ -148,14 +156,14 @@ def _modules(name: str, home: Path) -> Iterator[str]:
                 yield package + dot + one.stem
 
 
-def _wrong_name(error: BaseException) -> tuple[str, *tuple[Iterable[str], ...]] | None:
+def _unknown_name(error: BaseException) -> tuple[str, *tuple[Iterable[str], ...]] | None:
     """Return a name that there is not, and those that there are where it was looked up."""
     if isinstance(error, ImportError):
         found = _NAME_FROM.match(str(error))
         module = sys.modules.get(found[2]) if found else None
-        return (found[1], _public(module)) if found and module is not None else None
+        return (found[1], _public_names(module)) if found and module is not None else None
     if isinstance(error, AttributeError) and error.name is not None:
-        return error.name, _public(error.obj)
+        return error.name, _public_names(error.obj)
     if isinstance(error, NameError) and error.name and error.__traceback__ is not None:
         trace = error.__traceback__
         while trace.tb_next is not None:
@@ -165,5 +173,5 @@ def _wrong_name(error: BaseException) -> tuple[str, *tuple[Iterable[str], ...]] 
     return None
 
 
-def _public(found: object) -> list[str]:
+def _public_names(found: object) -> list[str]:
     return [one for one in getattr(found, "__all__", dir(found)) if not one.startswith("_")]

@@ -21,15 +21,15 @@ def version_of(functions: list[Callable[..., Any]], declared: str, home: Path) -
     """
     found: dict[str, str] = {}
     for function in functions:
-        _gather(inspect.unwrap(function), home, found)
+        _collect(inspect.unwrap(function), home, found)
     text = "\0".join([declared, *(f"{name}\0{found[name]}" for name in sorted(found))])
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:12]
 
 
-def _gather(function: Any, home: Path, found: dict[str, str]) -> None:
+def _collect(function: Any, home: Path, found: dict[str, str]) -> None:
     if isinstance(function, partial):
         found[f"partial {_source(function.func)}"] = repr((function.args, function.keywords))
-        _gather(function.func, home, found)
+        _collect(function.func, home, found)
         return
     code = getattr(function, "__code__", None)
     if not isinstance(function, FunctionType) or not isinstance(code, CodeType):
@@ -43,11 +43,13 @@ def _gather(function: Any, home: Path, found: dict[str, str]) -> None:
     if name in found:
         return
     found[name] = source
-    for place, value in _used(code, function, home):
-        _gather_global(place, value, home, found)
+    for place, value in _globals_used(code, function, home):
+        _collect_global(place, value, home, found)
 
 
-def _used(code: CodeType, function: FunctionType, home: Path) -> Iterator[tuple[str, object]]:
+def _globals_used(
+    code: CodeType, function: FunctionType, home: Path
+) -> Iterator[tuple[str, object]]:
     """Yield the globals that a function names, and what it may take from modules below home."""
     names = list(_names(code))
     for name in names:
@@ -62,20 +64,20 @@ def _is_below(file: str | None, home: Path) -> bool:
     return file is not None and Path(file).resolve().is_relative_to(home)
 
 
-def _gather_global(name: str, value: object, home: Path, found: dict[str, str]) -> None:
+def _collect_global(name: str, value: object, home: Path, found: dict[str, str]) -> None:
     if isinstance(value, FunctionType):
         if _is_below(value.__code__.co_filename, home):
-            _gather(value, home, found)
+            _collect(value, home, found)
     elif isinstance(value, str | int | float | bool | tuple | frozenset | None):
-        found[f"={name}"] = _steady(value)
+        found[f"={name}"] = _stable_repr(value)
 
 
-def _steady(value: object) -> str:
+def _stable_repr(value: object) -> str:
     """Return the same text for equal values in every process: the order of a set differs."""
     if isinstance(value, frozenset):
-        return f"frozenset({sorted(_steady(one) for one in value)})"
+        return f"frozenset({sorted(_stable_repr(one) for one in value)})"
     if isinstance(value, tuple):
-        return f"({', '.join(_steady(one) for one in value)})"
+        return f"({', '.join(_stable_repr(one) for one in value)})"
     return repr(value)
 
 

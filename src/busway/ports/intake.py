@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 
-class Addressed(Protocol):
+class AppendEnvelope(Protocol):
     """What the bus asks of an event's envelope: who it is, and what order is kept by."""
 
     @property
@@ -25,7 +25,7 @@ class Addressed(Protocol):
     def subject(self) -> str | None: ...
 
 
-class Appended(msgspec.Struct, frozen=True):
+class AppendReceipt(msgspec.Struct, frozen=True):
     """What became of events given to the bus: stored now, or known already and dropped."""
 
     accepted: int
@@ -36,8 +36,8 @@ class Intake(Protocol):
     """The way into the bus. Called by sources, many times at once, on the event loop's thread."""
 
     def append(
-        self, raws: Sequence[bytes], envelopes: Sequence[Addressed]
-    ) -> asyncio.Future[Appended]:
+        self, raws: Sequence[bytes], envelopes: Sequence[AppendEnvelope]
+    ) -> asyncio.Future[AppendReceipt]:
         """Store events that are known to be valid, all or none; resolves once they are durable.
 
         ``raws`` are the bytes of each event's JSON format, ``envelopes`` their attributes in the

@@ -7,17 +7,17 @@ from datetime import datetime
 from typing import Protocol
 
 from busway.lane import (
-    Audit,
-    Change,
-    Group,
+    AuditRecord,
+    FailedEvent,
+    FailedEventGroup,
+    FailedEventQuery,
     Lane,
-    Lease,
-    Query,
-    Resolved,
-    Settled,
+    LeaseRequest,
+    Resolution,
+    ResolvedEvent,
+    SettledRange,
     Settlement,
-    Trouble,
-    Verdict,
+    ValueChange,
 )
 
 
@@ -40,7 +40,7 @@ class Ledger(Protocol):
         ...
 
     async def lease(
-        self, leases: Sequence[Lease], changes: Sequence[Change] = ()
+        self, leases: Sequence[LeaseRequest], changes: Sequence[ValueChange] = ()
     ) -> Sequence[int | None]:
         """Give each lane to its worker, where its epoch is as seen; return the new epochs.
 
@@ -50,16 +50,16 @@ class Ledger(Protocol):
         """
         ...
 
-    async def rename_flow(self, old: str, new: str, audit: Sequence[Audit] = ()) -> bool:
+    async def rename_flow(self, old: str, new: str, audit: Sequence[AuditRecord] = ()) -> bool:
         """Give all that is kept of a flow's lanes another name; false when ``new`` has lanes."""
         ...
 
-    async def remove_flow(self, flow: str, audit: Sequence[Audit] = ()) -> bool:
+    async def remove_flow(self, flow: str, audit: Sequence[AuditRecord] = ()) -> bool:
         """Forget all that is kept of a flow's lanes, troubles too; false when it has none."""
         ...
 
     async def settle(
-        self, settlements: Sequence[Settlement], changes: Sequence[Change] = ()
+        self, settlements: Sequence[Settlement], changes: Sequence[ValueChange] = ()
     ) -> Sequence[bool]:
         """Apply each settlement whose ``start`` is its lane's cursor, under the epoch that it has.
 
@@ -67,11 +67,11 @@ class Ledger(Protocol):
         """
         ...
 
-    async def judge(
+    async def resolve(
         self,
-        verdicts: Sequence[Verdict],
-        audit: Sequence[Audit] = (),
-        changes: Sequence[Change] = (),
+        resolutions: Sequence[Resolution],
+        audit: Sequence[AuditRecord] = (),
+        changes: Sequence[ValueChange] = (),
     ) -> Sequence[bool]:
         """Apply each verdict whose trouble still has those ``attempts`` and state; say which.
 
@@ -80,18 +80,18 @@ class Ledger(Protocol):
         """
         ...
 
-    async def troubles(self, query: Query) -> Sequence[Trouble]:
+    async def failed_events(self, query: FailedEventQuery) -> Sequence[FailedEvent]:
         """Return the troubles that a query asks for."""
         ...
 
-    async def groups(self, query: Query) -> Sequence[Group]:
+    async def failed_event_groups(self, query: FailedEventQuery) -> Sequence[FailedEventGroup]:
         """Return the troubles that a query asks for by root cause, the largest group first.
 
         Its ``limit`` is one of groups; ``after`` and ``due_by`` are not looked at.
         """
         ...
 
-    async def count_troubles(self) -> Mapping[tuple[str, int], tuple[int, int]]:
+    async def count_failed_events(self) -> Mapping[tuple[str, int], tuple[int, int]]:
         """Count the parked and dead troubles kept for each (flow, partition), from the rows."""
         ...
 
@@ -103,36 +103,40 @@ class Ledger(Protocol):
         """Return for each key of an ordered lane how many of its events are parked."""
         ...
 
-    async def settled(self, flow: str, partition: int | None = None) -> Sequence[Settled]:
+    async def settled_ranges(
+        self, flow: str, partition: int | None = None
+    ) -> Sequence[SettledRange]:
         """Return the ranges of settlements of a flow, by partition and start.
 
         Ranges of one version that touch are merged where all of it was within ten minutes.
         """
         ...
 
-    async def resolved(self, event_id: str) -> Sequence[Resolved]:
+    async def resolved_events(self, event_id: str) -> Sequence[ResolvedEvent]:
         """Return what became of the troubles with an event of this id, oldest first."""
         ...
 
-    async def forget(self, before: datetime) -> None:
+    async def prune_history(self, before: datetime) -> None:
         """Forget what was resolved before a time, and merge settled ranges older than it."""
         ...
 
-    async def put(self, name: str, value: bytes) -> None:
+    async def put_value(self, name: str, value: bytes) -> None:
         """Keep a small named value (a breaker's state, a control)."""
         ...
 
-    async def get(self, prefix: str) -> Mapping[str, bytes]:
+    async def get_values(self, prefix: str) -> Mapping[str, bytes]:
         """Return the named values whose names begin with ``prefix``."""
         ...
 
-    async def change(self, changes: Sequence[Change], audit: Sequence[Audit] = ()) -> bool:
+    async def change_values(
+        self, changes: Sequence[ValueChange], audit: Sequence[AuditRecord] = ()
+    ) -> bool:
         """Change named values, all or, where one is not as expected, none; say which."""
         ...
 
-    async def audits(
+    async def audit_records(
         self, target: str = "", before: int | None = None, limit: int = 100
-    ) -> Sequence[Audit]:
+    ) -> Sequence[AuditRecord]:
         """Return what was changed of a target and all below it, the latest first.
 
         ``before`` is the ``seq`` of the last one of the page before.

@@ -9,14 +9,14 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 
-class Draft(msgspec.Struct, frozen=True):
+class NewBatch(msgspec.Struct, frozen=True):
     """Events for one partition, in order, each as the bytes of its JSON format."""
 
     partition: int
     events: Sequence[bytes]
 
 
-class Batch(msgspec.Struct, frozen=True):
+class LogBatch(msgspec.Struct, frozen=True):
     """Events of one partition with consecutive offsets, as one append stored them."""
 
     partition: int
@@ -35,7 +35,7 @@ class Log(Protocol):
 
     ``identity`` names this log for ever (a copy of its data has the same one); ``partitions`` is
     fixed when the log is made. Offsets are dense: the n-th event of a partition has offset n. Only
-    ``continue_at`` leaves a hole, in the place of events that the log has lost.
+    ``skip_to`` leaves a hole, in the place of events that the log has lost.
     """
 
     @property
@@ -44,7 +44,7 @@ class Log(Protocol):
     @property
     def partitions(self) -> int: ...
 
-    async def append(self, drafts: Sequence[Draft], at: datetime) -> Sequence[int]:
+    async def append(self, new_batches: Sequence[NewBatch], at: datetime) -> Sequence[int]:
         """Store the drafts, all or none, and return the offset of the first event of each.
 
         Durable when it returns: one fsync (cluster: a quorum) for all of them. Called by one task
@@ -53,7 +53,7 @@ class Log(Protocol):
         """
         ...
 
-    async def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[Batch]:
+    async def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[LogBatch]:
         """Return whole batches from the one that holds ``offset``, at least one where there is one.
 
         Further batches follow while they fit ``max_bytes`` (an engine may stop after a thousand)
@@ -62,7 +62,7 @@ class Log(Protocol):
         ``offset``; the caller cuts it. What another process appended may be left out until
         ``bounds`` or ``wait`` has told of it here, what it trimmed may be found until ``bounds``
         has. Where nothing is found before the end that ``bounds`` told, there is nothing.
-        Raises :class:`StoreDamaged` when a stored batch is not what was written.
+        Raises :class:`StoreCorrupted` when a stored batch is not what was written.
         """
         ...
 
@@ -77,7 +77,7 @@ class Log(Protocol):
         """
         ...
 
-    async def continue_at(self, partition: int, offset: int) -> int:
+    async def skip_to(self, partition: int, offset: int) -> int:
         """Have the next event get ``offset`` where the partition ends before it, else do nothing.
 
         Returns where the partition ended. What is kept stays, and has a hole behind it; where
@@ -106,17 +106,17 @@ class Log(Protocol):
 
 
 @runtime_checkable
-class Revocable(Protocol):
+class HasGeneration(Protocol):
     """A log that may lose what was read from it, and give the offsets to other events."""
 
     @property
-    def era(self) -> int:
+    def generation(self) -> int:
         """Changes whenever what was read before may not be there, and before others are read."""
         ...
 
 
 @runtime_checkable
-class Dated(Protocol):
+class HasAppendTimes(Protocol):
     """A log that can tell at little cost when an event came."""
 
     async def appended_at(self, partition: int, offset: int) -> datetime | None:

@@ -13,7 +13,7 @@ from busway.event import Event
 from busway.outcome import Down, Outcome
 
 
-class Item(msgspec.Struct, frozen=True):
+class LoadItem(msgspec.Struct, frozen=True):
     """One event's results on their way to a sink, in the order in which the step gave them.
 
     A result is an :class:`Event`, or what ``json`` can write. ``offset`` places the event in its
@@ -26,19 +26,19 @@ class Item(msgspec.Struct, frozen=True):
     flow: str
 
     @property
-    def keys(self) -> list[str]:
+    def idempotency_keys(self) -> list[str]:
         """The stable idempotency keys of the results, derived from flow, event and index."""
         identity = f"{self.event.source}\0{self.event.id}"
         return [derived_id(self.flow, identity, index) for index in range(len(self.results))]
 
 
-class Permits(Protocol):
+class RequestPermits(Protocol):
     """Leave to have one request on its way: what a destination takes at a time is kept here."""
 
     async def acquire(self) -> bool:
         """Return true when one more request may go, false when no more of the load is to go now.
 
-        Without leave the rest of the load is :class:`busway.outcome.Untried`, and nothing has to
+        Without leave the rest of the load is :class:`busway.outcome.NotAttempted`, and nothing has to
         be given back.
         """
         ...
@@ -53,22 +53,22 @@ class Load(msgspec.Struct, frozen=True):
     """What a lane hands to a sink at once.
 
     ``lane`` names the lane for ever (log identity, flow, partition). For fresh events ``start`` and
-    ``end`` are the range of offsets that the load decides, and ``holes`` those offsets in it which
+    ``end`` are the range of offsets that the load decides, and ``failed_offsets`` those offsets in it which
     are not to land now because they failed before the sink. A retry has neither: both are ``None``.
     ``permits`` are for a sink that :class:`TakesPermits`, one for each of its requests; for another
-    one is held while it writes. ``epoch`` is the number of the lease under which it is
+    one is held while it writes. ``fencing_token`` is the number of the lease under which it is
     worked: one that keeps positions keeps the largest of each lane too, and answers
-    :class:`busway.outcome.Untried` for all of a load under an older one. 0 is under no lease.
+    :class:`busway.outcome.NotAttempted` for all of a load under an older one. 0 is under no lease.
     """
 
     lane: tuple[str, str, int]
-    items: Sequence[Item]
+    items: Sequence[LoadItem]
     start: int | None = None
     end: int | None = None
-    holes: Sequence[int] = ()
+    failed_offsets: Sequence[int] = ()
     ordered: bool = False
-    permits: Permits | None = None
-    epoch: int = 0
+    permits: RequestPermits | None = None
+    fencing_token: int = 0
 
 
 class Destination(Protocol):
@@ -89,20 +89,22 @@ class Destination(Protocol):
     async def close(self) -> None: ...
 
 
-class Standing(msgspec.Struct, frozen=True):
+class DeliveredRange(msgspec.Struct, frozen=True):
     """What a destination knows of a lane: the offsets from ``start`` up to ``end`` are decided, and
     of those that were asked about ``landed`` are in it."""
 
     start: int = 0
     end: int = 0
-    landed: frozenset[int] = frozenset()
+    delivered: frozenset[int] = frozenset()
 
 
 @runtime_checkable
-class KnowsLanded(Protocol):
+class KnowsDelivered(Protocol):
     """A destination that keeps positions and can tell what has landed."""
 
-    async def landed(self, lane: tuple[str, str, int], offsets: Sequence[int]) -> Standing | Down:
+    async def delivered_range(
+        self, lane: tuple[str, str, int], offsets: Sequence[int]
+    ) -> DeliveredRange | Down:
         """Return what is known of a lane (see :class:`Load`) and of some of its offsets.
 
         Called beside writes, a few thousand offsets at a time. It never raises for a destination
@@ -112,10 +114,10 @@ class KnowsLanded(Protocol):
 
 
 @runtime_checkable
-class Reachable(Protocol):
+class Pingable(Protocol):
     """A destination that can say whether it is there, without writing anything."""
 
-    async def reach(self) -> Down | None:
+    async def ping(self) -> Down | None:
         """Return ``None`` if it is there, or why it takes nothing now.
 
         Called when a flow starts, and again until it is there or a load was answered. It has no
@@ -125,7 +127,7 @@ class Reachable(Protocol):
         ...
 
 
-class Supplies(Protocol):
+class SinkContext(Protocol):
     """What a sink may use when it is opened."""
 
     async def publish(self, events: Sequence[Event]) -> None:
@@ -144,7 +146,7 @@ class Sink(Protocol):
         """What a person calls it: kind and place, without secrets."""
         ...
 
-    async def open(self, supplies: Supplies) -> Destination:
+    async def open(self, context: SinkContext) -> Destination:
         """Connect lazily: a destination that is down must not stop the start.
 
         Raises :class:`SinkError` for a configuration that can never work.
@@ -153,7 +155,7 @@ class Sink(Protocol):
 
 
 @runtime_checkable
-class Checkable(Protocol):
+class ValidatesConfig(Protocol):
     """A sink or a source that can be checked before it is opened: a start reports all mistakes
     at once."""
 
@@ -165,7 +167,7 @@ class Checkable(Protocol):
         ...
 
 
-class Landing(msgspec.Struct, frozen=True, omit_defaults=True):
+class ResultLocation(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where a sink's results are to be found: a row of a table (by its ``key`` columns, where it
     has some), a line of a file, a request, an event on the bus, a line of output."""
 
@@ -175,10 +177,10 @@ class Landing(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 @runtime_checkable
-class Places(Protocol):
+class LocatesResults(Protocol):
     """A sink that can say where its results land, for people who look for one."""
 
-    def landing(self) -> Landing:
+    def result_location(self) -> ResultLocation:
         """Return the place, without secrets, as it is declared."""
         ...
 

@@ -14,7 +14,7 @@ import msgspec
 
 from busway.clock import Clock
 from busway.event import Event
-from busway.ports.intake import Addressed, Appended
+from busway.ports.intake import AppendEnvelope, AppendReceipt
 
 
 @runtime_checkable
@@ -22,7 +22,7 @@ class Source(Protocol):
     """A declared source: a frozen record of its configuration.
 
     A declared source is also a :class:`RequestSource` or a :class:`ReaderSource`. One that is
-    :class:`busway.ports.Checkable` is checked when the app is compiled.
+    :class:`busway.ports.ValidatesConfig` is checked when the app is compiled.
     """
 
     @property
@@ -119,7 +119,7 @@ class DecodedEvents(msgspec.Struct, frozen=True):
     """Events that are known to be valid: the bytes of each one's JSON format, and its envelope."""
 
     raws: Sequence[bytes]
-    envelopes: Sequence[Addressed]
+    envelopes: Sequence[AppendEnvelope]
 
 
 Received: TypeAlias = DecodedEvents | Sequence[Event] | RequestAnswer | RequestRefusal
@@ -170,7 +170,7 @@ class PreparesDecoders(Protocol):
 class AnswersAccepted(Protocol):
     """A receiver that shapes the answer to a request whose events are durable."""
 
-    def accepted(self, head: RequestHead, appended: Appended) -> RequestAnswer:
+    def accepted(self, head: RequestHead, appended: AppendReceipt) -> RequestAnswer:
         """Return the answer; called on the event loop's thread. Its status is from 200 to 299."""
         ...
 

@@ -13,7 +13,7 @@ from busway.ports.log import Log
 
 
 @runtime_checkable
-class Maintained(Protocol):
+class NeedsMaintenance(Protocol):
     """A store that wants to be tidied up now and then, while it is used."""
 
     async def maintain(self) -> None:
@@ -21,27 +21,27 @@ class Maintained(Protocol):
         ...
 
 
-class Hints(Protocol):
+class WakeUps(Protocol):
     """Carries between processes that the log has grown. Only a hint: it may be late, or lost."""
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Have the others look; called after each append, so it must not wait."""
         ...
 
-    def hear(self, look: Callable[[], None]) -> None:
-        """Call ``look`` on the loop whenever another may have appended."""
+    def subscribe(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` on the loop whenever another may have appended."""
         ...
 
 
-class Sharing(msgspec.Struct, frozen=True):
+class SharedDirectory(msgspec.Struct, frozen=True):
     """What a process needs to have a data directory open together with others of its family.
 
-    ``lock`` is the descriptor of the lock that the first of them took, inherited; ``None`` for the
+    ``lock_fd`` is the descriptor of the lock that the first of them took, inherited; ``None`` for the
     first one itself.
     """
 
-    hints: Hints
-    lock: int | None = None
+    wake_ups: WakeUps
+    lock_fd: int | None = None
 
 
 class Stores(msgspec.Struct, frozen=True):
@@ -49,17 +49,17 @@ class Stores(msgspec.Struct, frozen=True):
 
     log: Log
     ledger: Ledger
-    release: Callable[[], None] = lambda: None
+    release_lock: Callable[[], None] = lambda: None
     """What gives the place back after both are closed (a lock on a directory)."""
-    place: Path | None = None
+    directory: Path | None = None
     """The directory that both are in, of engines that have one."""
-    shared: bool = False
+    is_shared: bool = False
     """Whether other processes may have both open as well."""
     name: str = ""
     """What a person calls the place, without secrets, of engines that have no directory."""
-    cautions: Sequence[str] = ()
+    warnings: Sequence[str] = ()
     """What a person should be told at the start: how it could lose what it acknowledged."""
-    lock: int | None = None
+    lock_fd: int | None = None
     """The descriptor of the lock on the directory: who inherits it may have it open as well."""
 
     async def close(self) -> None:
@@ -70,4 +70,4 @@ class Stores(msgspec.Struct, frozen=True):
             try:
                 await self.ledger.close()
             finally:
-                self.release()
+                self.release_lock()

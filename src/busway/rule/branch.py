@@ -16,10 +16,10 @@ import msgspec
 
 from busway.errors import PatternError
 from busway.rule.clause import Absent, Clause
-from busway.rule.operator import clause
+from busway.rule.operator import parse_clause
 
-_MOST_BRANCHES: Final = 1000
-_DEEPEST: Final = 100
+_MAX_BRANCHES: Final = 1000
+_MAX_DEPTH: Final = 100
 _SIMPLE_NAME: Final = re.compile(r"[A-Za-z_$][\w$-]*")
 
 # What aws/event-ruler keeps for itself inside of $or: with one of these, $or is a field's name.
@@ -54,7 +54,7 @@ class Leaf:
 
 
 Branch = tuple[Leaf, ...]
-_Draft = dict[str, Leaf]
+_PartialBranch = dict[str, Leaf]
 
 
 def branches(pattern: object) -> tuple[Branch, ...]:
@@ -65,53 +65,55 @@ def branches(pattern: object) -> tuple[Branch, ...]:
     valid with ``$or`` as the name of a field, that is what it is.
     """
     try:
-        drafts = _object(pattern, _Place("$", ""), [{}], _Reading(True))
+        drafts = _object(pattern, _PatternPath("$", ""), [{}], _OrMode(True))
     except PatternError as error:
         try:
-            drafts = _object(pattern, _Place("$", ""), [{}], _Reading(False))
+            drafts = _object(pattern, _PatternPath("$", ""), [{}], _OrMode(False))
         except PatternError:
             raise error from None
     return tuple(tuple(draft.values()) for draft in drafts)
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _PatternPath:
     text: str
     path: str
     depth: int = 0
 
-    def under(self, name: str) -> _Place:
+    def under(self, name: str) -> _PatternPath:
         step = f".{name}" if _SIMPLE_NAME.fullmatch(name) else f"[{_json(name)}]"
         path = f"{self.path}.{name}" if self.depth else name
-        return _Place(self.text + step, path, self.depth + 1)
+        return _PatternPath(self.text + step, path, self.depth + 1)
 
-    def within_or(self, number: int) -> _Place:
-        return _Place(f"{self.text}.$or[{number}]", self.path, self.depth)
+    def within_or(self, number: int) -> _PatternPath:
+        return _PatternPath(f"{self.text}.$or[{number}]", self.path, self.depth)
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
+class _OrMode:
     or_is_operator: bool
     inside_or: bool = False
 
 
-def _object(value: object, place: _Place, drafts: list[_Draft], reading: _Reading) -> list[_Draft]:
+def _object(
+    value: object, place: _PatternPath, drafts: list[_PartialBranch], reading: _OrMode
+) -> list[_PartialBranch]:
     if not isinstance(value, dict):
         raise PatternError(place.text, "a pattern is a JSON object of names and lists of values")
     if not value:
         raise PatternError(
             place.text, "an empty object matches nothing; name a field, or leave it out"
         )
-    if place.depth > _DEEPEST:
-        raise PatternError(place.text, f"more than {_DEEPEST} levels deep; make it flatter")
+    if place.depth > _MAX_DEPTH:
+        raise PatternError(place.text, f"more than {_MAX_DEPTH} levels deep; make it flatter")
     for name, item in value.items():
         drafts = _field(name, item, place, (drafts, reading))
     return drafts
 
 
 def _field(
-    name: object, item: object, place: _Place, state: tuple[list[_Draft], _Reading]
-) -> list[_Draft]:
+    name: object, item: object, place: _PatternPath, state: tuple[list[_PartialBranch], _OrMode]
+) -> list[_PartialBranch]:
     drafts, reading = state
     if not isinstance(name, str):
         raise PatternError(place.text, f"{name!r} is not a string; names are strings")
@@ -128,21 +130,21 @@ def _field(
     return [{**draft, leaf.path: leaf} for draft in drafts]
 
 
-def _or(item: object, place: _Place, drafts: list[_Draft]) -> list[_Draft]:
+def _or(item: object, place: _PatternPath, drafts: list[_PartialBranch]) -> list[_PartialBranch]:
     if not isinstance(item, list) or len(item) < 2:
         raise PatternError(f"{place.text}.$or", "$or needs a list of two objects or more")
-    found: list[_Draft] = []
+    found: list[_PartialBranch] = []
     for number, part in enumerate(item):
-        found += _object(part, place.within_or(number), drafts, _Reading(True, inside_or=True))
-        if len(found) > _MOST_BRANCHES:
+        found += _object(part, place.within_or(number), drafts, _OrMode(True, inside_or=True))
+        if len(found) > _MAX_BRANCHES:
             raise PatternError(
                 f"{place.text}.$or",
-                f"more than {_MOST_BRANCHES} combinations; use lists of values, or several rules",
+                f"more than {_MAX_BRANCHES} combinations; use lists of values, or several rules",
             )
     return found
 
 
-def _leaf(item: object, place: _Place) -> Leaf:
+def _leaf(item: object, place: _PatternPath) -> Leaf:
     if not isinstance(item, list):
         raise PatternError(
             place.text, f"{_json(item)} must be in a list: [{_json(item)}], or an object of fields"
@@ -151,7 +153,9 @@ def _leaf(item: object, place: _Place) -> Leaf:
         raise PatternError(
             place.text, 'an empty list matches nothing; for any value: {"exists": true}'
         )
-    clauses = tuple(clause(part, f"{place.text}[{number}]") for number, part in enumerate(item))
+    clauses = tuple(
+        parse_clause(part, f"{place.text}[{number}]") for number, part in enumerate(item)
+    )
     return Leaf(place.text, place.path, _json(item), clauses)
 
 

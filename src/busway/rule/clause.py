@@ -14,10 +14,10 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Final, Protocol, TypeGuard
 
-from busway.rule import address
+from busway.rule import ip_address
 from busway.rule.glob import Glob
 
-_NUMBERS: Final = (int, float)
+_NUMBER_TYPES: Final = (int, float)
 _EXACT_INT: Final = 2**53
 
 
@@ -29,7 +29,7 @@ class Clause(Protocol):
         ...
 
 
-def comparable(value: object) -> TypeGuard[int | float]:
+def is_exact_double(value: object) -> TypeGuard[int | float]:
     """Whether ``value`` is a number that a double holds exactly, which is what can be ordered."""
     if type(value) is float:
         return value - value == 0
@@ -52,8 +52,8 @@ class Equal:
     value: str | int | float | bool | None
 
     def accepts(self, value: object) -> bool:
-        if type(self.value) in _NUMBERS:
-            return type(value) in _NUMBERS and value == self.value
+        if type(self.value) in _NUMBER_TYPES:
+            return type(value) in _NUMBER_TYPES and value == self.value
         return type(value) is type(self.value) and value == self.value
 
 
@@ -93,17 +93,17 @@ class IgnoreCase:
             return False
         # from the end, so that a suffix is not looked for at each place
         text = value[::-1] if self.part == "suffix" else value
-        return _regex(self.text, self.part).match(text) is not None
+        return _ignore_case_regex(self.text, self.part).match(text) is not None
 
 
 @lru_cache
-def _regex(text: str, part: str) -> re.Pattern[str]:
+def _ignore_case_regex(text: str, part: str) -> re.Pattern[str]:
     step = -1 if part == "suffix" else 1
-    body = "".join(_either_case(char, step) for char in text[::step])
+    body = "".join(_any_case_regex(char, step) for char in text[::step])
     return re.compile(body + (r"\Z" if part == "whole" else ""))
 
 
-def _either_case(char: str, step: int) -> str:
+def _any_case_regex(char: str, step: int) -> str:
     forms = dict.fromkeys(form[::step] for form in (char, char.lower(), char.upper()))
     return "(?:" + "|".join(re.escape(form) for form in forms) + ")"
 
@@ -128,7 +128,7 @@ class Numeric:
     high_included: bool
 
     def accepts(self, value: object) -> bool:
-        return comparable(value) and self._above(value) and self._below(value)
+        return is_exact_double(value) and self._above(value) and self._below(value)
 
     def _above(self, value: float) -> bool:
         if self.low is None:
@@ -142,7 +142,7 @@ class Numeric:
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
+class IpRange:
     """A string that is an IP address between two, both included, of one IP version."""
 
     version: int
@@ -150,7 +150,7 @@ class Network:
     high: int
 
     def accepts(self, value: object) -> bool:
-        found = address.parse(value) if type(value) is str else None
+        found = ip_address.parse_ip_address(value) if type(value) is str else None
         return found is not None and found[0] == self.version and self.low <= found[1] <= self.high
 
 
@@ -172,9 +172,9 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class AnythingBut:
-    """A scalar of whatever type that none of the ``refused`` accepts."""
+    """A scalar of whatever type that none of the ``excluded`` accepts."""
 
-    refused: tuple[Clause, ...]
+    excluded: tuple[Clause, ...]
 
     def accepts(self, value: object) -> bool:
-        return not any(clause.accepts(value) for clause in self.refused)
+        return not any(clause.accepts(value) for clause in self.excluded)

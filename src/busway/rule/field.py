@@ -16,7 +16,7 @@ Array = tuple[str | int, ...]
 Element = tuple[Array, int]
 Elements = frozenset[Element]
 
-NOWHERE: Final[Elements] = frozenset()
+NO_ELEMENTS: Final[Elements] = frozenset()
 
 # Names of the other form of event, for an event that lacks them.
 _FOR_CLOUDEVENT: Final = {"detail-type": "type", "detail": "data"}
@@ -24,14 +24,14 @@ _FOR_EVENTBRIDGE: Final = {"type": "detail-type", "data": "detail"}
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FieldValue:
     """One scalar of an event and the array elements around it."""
 
     value: object
     elements: Elements
 
 
-def other_names(event: Mapping[str, object]) -> dict[str, str]:
+def translated_names(event: Mapping[str, object]) -> dict[str, str]:
     """What the top-level names of a pattern are called in this event, where that differs.
 
     A CloudEvent (``specversion``) without ``detail-type`` or ``detail`` is asked for ``type`` or
@@ -46,24 +46,24 @@ def other_names(event: Mapping[str, object]) -> dict[str, str]:
     return {name: other for name, other in names.items() if name not in event}
 
 
-def renamed(path: str, names: Mapping[str, str]) -> str:
-    """``path`` with its first name replaced."""
+def with_first_name(path: str, names: Mapping[str, str]) -> str:
+    """``rest`` with its first name replaced."""
     first, dot, rest = path.partition(".")
     return names.get(first, first) + dot + rest
 
 
-def values(event: Mapping[str, object], path: str) -> list[Found]:
-    """Every value of the field ``path`` in ``event``, in the event's order."""
+def field_values(event: Mapping[str, object], path: str) -> list[FieldValue]:
+    """Every value of the field ``rest`` in ``event``, in the event's order."""
     found = []
-    todo = [_Visit(event, path, (), NOWHERE)]
+    todo = [_Visit(event, path, (), NO_ELEMENTS)]
     while todo:
         visit = todo.pop()
         if isinstance(visit.node, dict):
             todo += reversed(_members(visit, visit.node))
         elif isinstance(visit.node, list):
             todo += reversed(_items(visit, visit.node))
-        elif visit.path is None:
-            found.append(Found(visit.node, visit.around))
+        elif visit.rest is None:
+            found.append(FieldValue(visit.node, visit.elements))
     return found
 
 
@@ -72,18 +72,18 @@ class _Visit:
     """A node, the way to it, the elements around it, and the rest of the path (None: no more)."""
 
     node: object
-    path: str | None
-    way: tuple[str | int, ...]
-    around: Elements
+    rest: str | None
+    path_taken: tuple[str | int, ...]
+    elements: Elements
 
 
 def _members(visit: _Visit, node: dict[str, object]) -> list[_Visit]:
-    if visit.path is None:
+    if visit.rest is None:
         return []
     found = []
-    for head, rest in _splits(visit.path):
+    for head, rest in _splits(visit.rest):
         if head in node:
-            found.append(_Visit(node[head], rest, (*visit.way, head), visit.around))
+            found.append(_Visit(node[head], rest, (*visit.path_taken, head), visit.elements))
     return found
 
 
@@ -98,12 +98,12 @@ def _splits(path: str) -> list[tuple[str, str | None]]:
 
 def _items(visit: _Visit, node: list[object]) -> list[_Visit]:
     return [
-        _Visit(item, visit.path, (*visit.way, number), _around_item(visit, item, number))
+        _Visit(item, visit.rest, (*visit.path_taken, number), _around_item(visit, item, number))
         for number, item in enumerate(node)
     ]
 
 
 def _around_item(visit: _Visit, item: object, number: int) -> Elements:
     if isinstance(item, dict | list):
-        return visit.around | {(visit.way, number)}
-    return visit.around
+        return visit.elements | {(visit.path_taken, number)}
+    return visit.elements

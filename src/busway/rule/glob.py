@@ -36,18 +36,18 @@ class Glob:
         own beginnings, their wildcards taken as empty.
         """
         tokens = _tokens(self.pieces)
-        waiting, worst = _loops(tokens, {0}), 1
+        waiting, worst = _skip_stars(tokens, {0}), 1
         for token in tokens:
             if token is not None:
                 moved = {at + 1 for at in waiting if tokens[at : at + 1] == [token]}
-                waiting = _loops(tokens, moved) | {
+                waiting = _skip_stars(tokens, moved) | {
                     at for at in waiting if _follows_star(tokens, at)
                 }
                 worst = max(worst, len(waiting | moved))
         return worst
 
 
-def parse(text: str) -> Glob:
+def parse_glob(text: str) -> Glob:
     r"""Read a wildcard pattern; ``\*`` and ``\\`` are a star and a backslash.
 
     ``ValueError`` with the reason for two wildcards in a row and for any other escape.
@@ -60,23 +60,23 @@ def parse(text: str) -> Glob:
     while at < len(text):
         char = text[at]
         if char == "*":
-            _refuse_double(text, at)
+            _reject_double_star(text, at)
             pieces.append("")
         elif char == "\\":
             at += 1
-            pieces[-1] += _escaped(text, at)
+            pieces[-1] += _unescape(text, at)
         else:
             pieces[-1] += char
         at += 1
     return Glob(tuple(pieces))
 
 
-def _refuse_double(text: str, at: int) -> None:
+def _reject_double_star(text: str, at: int) -> None:
     if text[at : at + 2] == "**":
         raise ValueError(f"two wildcards in a row at character {at}; one * says the same")
 
 
-def _escaped(text: str, at: int) -> str:
+def _unescape(text: str, at: int) -> str:
     char = text[at : at + 1]
     if char not in ("*", "\\"):
         raise ValueError(
@@ -95,7 +95,7 @@ def _tokens(pieces: tuple[str, ...]) -> list[str | None]:
     return tokens
 
 
-def _loops(tokens: list[str | None], places: set[int]) -> set[int]:
+def _skip_stars(tokens: list[str | None], places: set[int]) -> set[int]:
     return {at + 1 if tokens[at : at + 1] == [None] else at for at in places}
 
 

@@ -17,16 +17,21 @@ from msgspec import UNSET
 
 from busway.errors import EventError
 from busway.rule.branch import Branch
-from busway.rule.field import other_names, renamed, values
-from busway.rule.generate import narrow_function
+from busway.rule.field import field_values, translated_names, with_first_name
+from busway.rule.field_decoder import (
+    DottedNames,
+    FieldTree,
+    attribute_name,
+    is_decodable,
+)
+from busway.rule.field_table import FieldTable, LeafBit, NestedArray
+from busway.rule.match_codegen import compile_matcher
 from busway.rule.pattern import Pattern
-from busway.rule.shape import DottedNames, Tree, attribute, can_name
-from busway.rule.table import Ask, NestedArray, Table
 
-_MOST_BRANCHES: Final = 64
-_MOST_LISTED: Final = 4096
-_FEW: Final = 6
-_Quick = Callable[[bytes], tuple[int, ...] | None]
+_MAX_BRANCHES: Final = 64
+_MAX_CACHED_SETS: Final = 4096
+_FEW_BITS: Final = 6
+_FastMatch = Callable[[bytes], tuple[int, ...] | None]
 _TO_CLOUDEVENT: Final = {"detail-type": "type", "detail": "data"}
 _FAMILIES: Final = (("type", "detail-type"), ("data", "detail"))
 
@@ -49,25 +54,25 @@ class RuleIndex:
         """``checked``: every event is a valid CloudEvent, so no name at its top has a dot."""
         self._patterns = tuple(patterns)
         self._everything = 0
-        self._rest = [n for n, pattern in enumerate(patterns) if not _fits(pattern)]
+        self._unindexed = [n for n, pattern in enumerate(patterns) if not _is_indexable(pattern)]
         self._owners: list[int] = []
-        self._listed: dict[int, tuple[int, ...]] = {}
-        tables = self._tables(set(self._rest))
-        self._by_care = sorted(tables.items(), key=_most_asked, reverse=True)
-        self._names = _Names(self._patterns)
-        tree = Tree([*tables, *self._names.needed])
-        self._quick = self._quick_match(tree, tables, checked)
+        self._number_cache: dict[int, tuple[int, ...]] = {}
+        tables = self._tables(set(self._unindexed))
+        self._tables_by_use = sorted(tables.items(), key=_tested_count, reverse=True)
+        self._names = _EventFormNames(self._patterns)
+        tree = FieldTree([*tables, *self._names.needed])
+        self._fast_match = self._make_fast_match(tree, tables, checked)
 
-    def _tables(self, rest: set[int]) -> dict[str, Table]:
-        asks: dict[str, list[Ask]] = {}
+    def _tables(self, rest: set[int]) -> dict[str, FieldTable]:
+        asks: dict[str, list[LeafBit]] = {}
         for number, pattern in enumerate(self._patterns):
             for nth, branch in enumerate(() if number in rest else pattern.branches):
                 bit = self._bit(number, nth)
                 self._everything |= bit
                 for leaf in branch:
-                    path = renamed(leaf.path, _TO_CLOUDEVENT)
+                    path = with_first_name(leaf.path, _TO_CLOUDEVENT)
                     asks.setdefault(path, []).append((leaf, bit))
-        return {path: Table(found, self._everything) for path, found in asks.items()}
+        return {path: FieldTable(found, self._everything) for path, found in asks.items()}
 
     def _bit(self, number: int, nth: int) -> int:
         """A pattern's first branch has the bit of its number, its others have bits above."""
@@ -83,19 +88,21 @@ class RuleIndex:
         ``EventError`` where it is not a JSON object in UTF-8.
         """
         try:
-            found = self._quick(raw)
+            found = self._fast_match(raw)
             return self._match_decoded(_decode_json(raw)) if found is None else found
         except (ValueError, RecursionError) as error:
             raise EventError(f"not the JSON of an event: {error}") from error
 
-    def _quick_match(self, tree: Tree, tables: Mapping[str, Table], checked: bool) -> _Quick:
+    def _make_fast_match(
+        self, tree: FieldTree, tables: Mapping[str, FieldTable], checked: bool
+    ) -> _FastMatch:
         """The way of most events, with all that it needs at hand; None where it cannot tell."""
-        if self._rest:
+        if self._unindexed:
             return lambda _: None
         decode: Callable[[bytes], Any] = msgspec.json.Decoder(tree.struct).decode
-        dotted = DottedNames(tables, top=not checked).possible
-        plain, narrow = self._names.plain(tree), narrow_function(tree, tables)
-        everything, listed, numbers = self._everything, self._listed.get, self._numbers
+        dotted = DottedNames(tables, top=not checked).may_occur
+        plain, narrow = self._names.plain(tree), compile_matcher(tree, tables)
+        everything, listed, numbers = self._everything, self._number_cache.get, self._numbers
 
         def match(raw: bytes) -> tuple[int, ...] | None:
             part = decode(raw)
@@ -113,7 +120,7 @@ class RuleIndex:
     def match_batch(self, raws: Sequence[bytes]) -> list[tuple[int, ...]]:
         """``match`` for each of them; raises ``EventError`` where it would for one of them."""
         try:
-            found = list(map(self._quick, raws))
+            found = list(map(self._fast_match, raws))
         except (ValueError, RecursionError):
             return [self.match(raw) for raw in raws]
         match = self.match
@@ -123,12 +130,12 @@ class RuleIndex:
         ]
 
     def _numbers(self, bits: int) -> tuple[int, ...]:
-        found = self._listed.get(bits)
+        found = self._number_cache.get(bits)
         if found is None:
             found = self._list(bits)
-            if len(self._listed) >= _MOST_LISTED:
-                self._listed.clear()
-            self._listed[bits] = found
+            if len(self._number_cache) >= _MAX_CACHED_SETS:
+                self._number_cache.clear()
+            self._number_cache[bits] = found
         return found
 
     def _list(self, bits: int) -> tuple[int, ...]:
@@ -145,7 +152,7 @@ class RuleIndex:
             return tuple(n for n, pattern in enumerate(self._patterns) if pattern.matches(event))
         sure, doubtful = self._candidates(event, names)
         found = set(self._numbers(sure))
-        asked = {*self._numbers(doubtful), *self._rest} - found
+        asked = {*self._numbers(doubtful), *self._unindexed} - found
         return tuple(sorted(found | {n for n in asked if self._patterns[n].matches(event)}))
 
     def _candidates(self, event: Mapping[str, object], names: Mapping[str, str]) -> tuple[int, int]:
@@ -155,16 +162,16 @@ class RuleIndex:
         """
         exact = loose = self._everything
         once = twice = 0
-        for path, table in self._by_care:
-            if not loose & table.care:
+        for path, table in self._tables_by_use:
+            if not loose & table.tested:
                 continue
-            found = values(event, renamed(path, names))
-            bits = table.of([item.value for item in found])
+            found = field_values(event, with_first_name(path, names))
+            bits = table.bits_of([item.value for item in found])
             exact &= bits
             if any(item.elements for item in found):
-                bits |= table.absent
-                twice |= once & table.care
-                once |= table.care
+                bits |= table.absent_bits
+                twice |= once & table.tested
+                once |= table.tested
             loose &= bits
         return exact & ~twice, loose & twice
 
@@ -172,7 +179,7 @@ class RuleIndex:
 def _positions(bits: int) -> list[int]:
     """Where the ones are, ascending: by arithmetic for few of them, by searching for many."""
     found = []
-    if bits.bit_count() <= _FEW:
+    if bits.bit_count() <= _FEW_BITS:
         while bits:
             lowest = bits & -bits
             found.append(lowest.bit_length() - 1)
@@ -186,20 +193,22 @@ def _positions(bits: int) -> list[int]:
     return found
 
 
-def _fits(pattern: Pattern) -> bool:
-    return len(pattern.branches) <= _MOST_BRANCHES and all(map(_branch_fits, pattern.branches))
+def _is_indexable(pattern: Pattern) -> bool:
+    return len(pattern.branches) <= _MAX_BRANCHES and all(
+        map(_is_branch_indexable, pattern.branches)
+    )
 
 
-def _branch_fits(branch: Branch) -> bool:
-    paths = {renamed(leaf.path, _TO_CLOUDEVENT) for leaf in branch}
-    return len(paths) == len(branch) and all(map(can_name, paths))
+def _is_branch_indexable(branch: Branch) -> bool:
+    paths = {with_first_name(leaf.path, _TO_CLOUDEVENT) for leaf in branch}
+    return len(paths) == len(branch) and all(map(is_decodable, paths))
 
 
-def _most_asked(item: tuple[str, Table]) -> int:
-    return item[1].care.bit_count()
+def _tested_count(item: tuple[str, FieldTable]) -> int:
+    return item[1].tested.bit_count()
 
 
-class _Names:
+class _EventFormNames:
     """Which names of the two forms of events the patterns use, the tables having CloudEvents'."""
 
     def __init__(self, patterns: Sequence[Pattern]) -> None:
@@ -209,9 +218,9 @@ class _Names:
         foreign = [name for name in used if name in _TO_CLOUDEVENT]
         self.needed = ["specversion", *foreign] if used else []
 
-    def plain(self, tree: Tree) -> Callable[[Any], bool]:
+    def plain(self, tree: FieldTree) -> Callable[[Any], bool]:
         """Whether a decoded event is a CloudEvent in whose own names the tables speak."""
-        at = {name: attrgetter(attribute(number)) for number, name in enumerate(tree.names)}
+        at = {name: attrgetter(attribute_name(number)) for number, name in enumerate(tree.names)}
         if not self.needed:
             return lambda _: True
         version, *foreign = (at[name] for name in self.needed)
@@ -221,7 +230,7 @@ class _Names:
 
     def spelled_in(self, event: Mapping[str, object]) -> dict[str, str] | None:
         """What the names of the tables are in this event; None where patterns differ in that."""
-        names = other_names(event)
+        names = translated_names(event)
         found: dict[str, str] = {}
         for family in _FAMILIES:
             spelled = {names.get(name, name) for name in family if name in self._used}

@@ -8,10 +8,10 @@ from typing import Final
 
 import msgspec
 
-from busway.rule.consistency import Asked, first_conflict, satisfied
+from busway.rule.array_consistency import LeafValues, first_conflict, is_satisfied
 
-_SHOWN: Final = 3
-_LONGEST: Final = 80
+_MAX_SHOWN: Final = 3
+_MAX_LENGTH: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Mismatch:
     """The first part of a pattern that an event does not satisfy; ``str()`` says so in a sentence.
 
     ``place`` is where the part is in the pattern (``$.data.total``) and ``clause`` its JSON.
-    ``found`` are the values that the event has there, none where the field is absent. ``scattered``
+    ``found`` are the values that the event has there, none where the field is absent. ``in_other_elements``
     tells that some of them would do, but lie in another element of an array than what the other
     fields want. Where the pattern has an ``$or``, ``branches`` has a mismatch for each way through
     it; then the place is that of the whole pattern, and nothing is found.
@@ -31,13 +31,13 @@ class Mismatch:
     place: str
     clause: str
     found: tuple[object, ...] = ()
-    scattered: bool = False
+    in_other_elements: bool = False
     branches: tuple[Mismatch, ...] = ()
 
     def __str__(self) -> str:
         if self.branches:
-            reasons = (str(branch).removesuffix(".") for branch in self.branches[:_SHOWN])
-            more = len(self.branches) - _SHOWN
+            reasons = (str(branch).removesuffix(".") for branch in self.branches[:_MAX_SHOWN])
+            more = len(self.branches) - _MAX_SHOWN
             end = f"; and {more} more" if more > 0 else ""
             return f"None of the ways through $or matches: {'; '.join(reasons)}{end}."
         return f"{self.place} wants {self.clause}, but {self._reason()}."
@@ -46,14 +46,16 @@ class Mismatch:
         if not self.found:
             return "the event has no value there"
         elsewhere = ", in other array elements than what the other fields want"
-        return f"the event has {_listed(self.found)}" + (elsewhere if self.scattered else "")
+        return f"the event has {_listed(self.found)}" + (
+            elsewhere if self.in_other_elements else ""
+        )
 
 
-def mismatch(asked: Sequence[Sequence[Asked]], pattern: str) -> Mismatch | None:
+def find_mismatch(branches: Sequence[Sequence[LeafValues]], pattern: str) -> Mismatch | None:
     """Why none of the branches matches; None if one does. ``pattern`` is the JSON of them all."""
     found: dict[Mismatch, None] = {}
-    for branch in asked:
-        reason = _of_branch(branch)
+    for branch in branches:
+        reason = _branch_mismatch(branch)
         if reason is None:
             return None
         found[reason] = None
@@ -62,28 +64,28 @@ def mismatch(asked: Sequence[Sequence[Asked]], pattern: str) -> Mismatch | None:
     return Mismatch("$", pattern, branches=tuple(found))
 
 
-def _of_branch(branch: Sequence[Asked]) -> Mismatch | None:
+def _branch_mismatch(branch: Sequence[LeafValues]) -> Mismatch | None:
     conflict = first_conflict(branch)
     if conflict is None:
         return None
-    alone = next(filter(_is_hopeless, branch), None)
+    alone = next(filter(_is_unsatisfiable, branch), None)
     failed = alone or conflict
-    values = tuple(item.value for item in failed.found)
-    return Mismatch(failed.leaf.place, failed.leaf.source, values, scattered=alone is None)
+    values = tuple(item.value for item in failed.values)
+    return Mismatch(failed.leaf.place, failed.leaf.source, values, in_other_elements=alone is None)
 
 
-def _is_hopeless(asked: Asked) -> bool:
+def _is_unsatisfiable(asked: LeafValues) -> bool:
     """Whether no choice of array elements could satisfy it."""
-    by_absence = asked.leaf.may_be_absent and any(item.elements for item in asked.found)
-    return not satisfied(asked) and not by_absence
+    by_absence = asked.leaf.may_be_absent and any(item.elements for item in asked.values)
+    return not is_satisfied(asked) and not by_absence
 
 
 def _listed(values: Sequence[object]) -> str:
-    shown = [_json(value) for value in values[:_SHOWN]]
-    more = len(values) - _SHOWN
+    shown = [_json(value) for value in values[:_MAX_SHOWN]]
+    more = len(values) - _MAX_SHOWN
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
 
 
 def _json(value: object) -> str:
     text = msgspec.json.encode(value).decode()
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
+    return text if len(text) <= _MAX_LENGTH else text[:_MAX_LENGTH] + "…"

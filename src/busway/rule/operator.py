@@ -10,27 +10,27 @@ from collections.abc import Callable
 from typing import Final
 
 from busway.errors import PatternError
-from busway.rule import address, glob
+from busway.rule import glob, ip_address
 from busway.rule.clause import (
     Absent,
     AnythingBut,
     Clause,
     Equal,
     IgnoreCase,
-    Network,
+    IpRange,
     Numeric,
     Prefix,
     Present,
     Suffix,
     Wildcard,
-    comparable,
+    is_exact_double,
 )
 from busway.spelling import nearest
 
-_LARGEST_WILDCARD: Final = 9
+_MAX_PARTIAL_MATCHES: Final = 9
 
 
-def clause(value: object, place: str) -> Clause:
+def parse_clause(value: object, place: str) -> Clause:
     """The clause that ``value``, found at ``place`` of a pattern, stands for."""
     if isinstance(value, dict):
         name, operand = _only_item(value, place)
@@ -58,10 +58,10 @@ def _only_item(value: dict[object, object], place: str) -> tuple[str, object]:
 def _equal(value: object, place: str) -> Clause:
     if value is not None and not isinstance(value, str | int | float):
         raise PatternError(place, f"{type(value).__name__} is not JSON; write it as JSON")
-    if isinstance(value, float) and not comparable(value):
+    if isinstance(value, float) and not is_exact_double(value):
         raise PatternError(place, f"{value} is not JSON; use a finite number")
-    found = address.parse(value) if isinstance(value, str) else None
-    return Equal(value) if found is None else Network(found[0], found[1], found[1])
+    found = ip_address.parse_ip_address(value) if isinstance(value, str) else None
+    return Equal(value) if found is None else IpRange(found[0], found[1], found[1])
 
 
 def _text(value: object, place: str) -> str:
@@ -109,10 +109,10 @@ def _exactly(value: object, place: str) -> Clause:
 def _wildcard(value: object, place: str) -> Clause:
     text = _text(value, place)
     try:
-        found = glob.parse(text)
+        found = glob.parse_glob(text)
     except ValueError as error:
         raise PatternError(place, str(error)) from None
-    if found.partial_matches() > _LARGEST_WILDCARD:
+    if found.partial_matches() > _MAX_PARTIAL_MATCHES:
         raise PatternError(
             place,
             "too complex; use fewer wildcards, or fewer characters that repeat after a wildcard",
@@ -130,7 +130,7 @@ def _exists(value: object, place: str) -> Clause:
 
 def _cidr(value: object, place: str) -> Clause:
     text, slash, bits = _text(value, place).partition("/")
-    found = address.parse(text)
+    found = ip_address.parse_ip_address(text)
     if found is None:
         raise PatternError(place, f"{text!r} is not an IP address; write one as 10.0.0.0/8")
     width = 32 if found[0] == 4 else 128
@@ -141,7 +141,7 @@ def _cidr(value: object, place: str) -> Clause:
             "for one single address write it as a plain value",
         )
     rest = (1 << width - int(bits)) - 1
-    return Network(found[0], found[1] & ~rest, found[1] | rest)
+    return IpRange(found[0], found[1] & ~rest, found[1] | rest)
 
 
 def _numeric(value: object, place: str) -> Clause:
@@ -175,7 +175,7 @@ def _range(lower: str, low: float, upper: str, high: float, place: str) -> Claus
 
 
 def _bound(value: object, place: str) -> float:
-    if not comparable(value):
+    if not is_exact_double(value):
         raise PatternError(place, f"{_json_type(value)} where a number that a double holds must be")
     return value
 
@@ -183,19 +183,21 @@ def _bound(value: object, place: str) -> float:
 def _anything_but(value: object, place: str) -> Clause:
     if isinstance(value, dict):
         name, operand = _only_item(value, place)
-        if name not in _REFUSABLE:
+        if name not in _EXCLUDABLE:
             raise PatternError(
-                place, f"{name!r} cannot be inside it; use a value or {', '.join(_REFUSABLE)}"
+                place, f"{name!r} cannot be inside it; use a value or {', '.join(_EXCLUDABLE)}"
             )
         return _anything_but_operator(name, operand, f"{place}.{name}")
-    values = [_plain(item, place) for item in (value if isinstance(value, list) else [value])]
+    values = [
+        _string_or_number(item, place) for item in (value if isinstance(value, list) else [value])
+    ]
     if len({isinstance(item, str) for item in values}) != 1:
         raise PatternError(place, "a list must be of strings only or of numbers only, not empty")
     return AnythingBut(tuple(Equal(item) for item in values))
 
 
-def _plain(item: object, place: str) -> str | int | float:
-    if isinstance(item, str) or comparable(item):
+def _string_or_number(item: object, place: str) -> str | int | float:
+    if isinstance(item, str) or is_exact_double(item):
         return item
     raise PatternError(place, f"{_json_type(item)} where a string or a number must be")
 
@@ -210,7 +212,7 @@ def _anything_but_operator(name: str, operand: object, place: str) -> Clause:
     return AnythingBut(tuple(_READERS[name](text, place) for text in texts))
 
 
-_REFUSABLE: Final = ("prefix", "suffix", "equals-ignore-case", "wildcard")
+_EXCLUDABLE: Final = ("prefix", "suffix", "equals-ignore-case", "wildcard")
 
 _READERS: Final[dict[str, Callable[[object, str], Clause]]] = {
     "anything-but": _anything_but,

@@ -8,10 +8,15 @@ from typing import Any
 import msgspec
 
 from busway.errors import EventError, PatternError
+from busway.rule.array_consistency import LeafValues, first_conflict, is_satisfied
 from busway.rule.branch import Branch, branches
-from busway.rule.consistency import Asked, first_conflict, satisfied
-from busway.rule.field import Found, other_names, renamed, values
-from busway.rule.mismatch import Mismatch, mismatch
+from busway.rule.field import (
+    FieldValue,
+    field_values,
+    translated_names,
+    with_first_name,
+)
+from busway.rule.mismatch import Mismatch, find_mismatch
 
 
 class Pattern:
@@ -51,7 +56,7 @@ class Pattern:
 
     def matches(self, event: Mapping[str, object]) -> bool:
         """Whether a decoded JSON object matches; ``EventError`` where it is not an object."""
-        return any(_matches(asked) for asked in self.asked(event))
+        return any(_matches(asked) for asked in self.leaf_values(event))
 
     def explain(self, event: Mapping[str, object]) -> Mismatch | None:
         """Why a decoded JSON object does not match; None where it does.
@@ -60,19 +65,22 @@ class Pattern:
         >>> print(pattern.explain({"type": "order.paid"}))
         $.type wants ["order.created"], but the event has "order.paid".
         """
-        return mismatch(list(self.asked(event)), self._text.decode())
+        return find_mismatch(list(self.leaf_values(event)), self._text.decode())
 
-    def asked(self, event: Mapping[str, object]) -> Iterator[Sequence[Asked]]:
+    def leaf_values(self, event: Mapping[str, object]) -> Iterator[Sequence[LeafValues]]:
         """For each branch, its leaves with what the event holds there."""
         if not isinstance(event, dict):
             raise EventError(
                 f"an event is a JSON object, not {type(event).__name__}; wrap it in one"
             )
-        names = other_names(event)
+        names = translated_names(event)
         known = _Values(event)
         for branch in self.branches:
-            paths = [renamed(leaf.path, names) for leaf in branch]
-            yield [Asked(leaf, path, known[path]) for leaf, path in zip(branch, paths, strict=True)]
+            paths = [with_first_name(leaf.path, names) for leaf in branch]
+            yield [
+                LeafValues(leaf, path, known[path])
+                for leaf, path in zip(branch, paths, strict=True)
+            ]
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a pattern does not change; {name} cannot be set")
@@ -90,22 +98,22 @@ class Pattern:
         return f"Pattern.parse({self._text.decode()!r})"
 
 
-class _Values(dict[str, list[Found]]):
+class _Values(dict[str, list[FieldValue]]):
     """The values of the fields of one event, looked for once each."""
 
     def __init__(self, event: Mapping[str, object]) -> None:
         super().__init__()
         self._event = event
 
-    def __missing__(self, path: str) -> list[Found]:
-        found = self[path] = values(self._event, path)
+    def __missing__(self, path: str) -> list[FieldValue]:
+        found = self[path] = field_values(self._event, path)
         return found
 
 
-def _matches(branch: Sequence[Asked]) -> bool:
-    if any(found.elements for asked in branch for found in asked.found):
+def _matches(branch: Sequence[LeafValues]) -> bool:
+    if any(found.elements for asked in branch for found in asked.values):
         return first_conflict(branch) is None
-    return all(satisfied(asked) for asked in branch)
+    return all(is_satisfied(asked) for asked in branch)
 
 
 def _encoded(source: Mapping[str, object]) -> bytes:

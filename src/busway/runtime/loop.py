@@ -6,37 +6,37 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 
-from busway.runtime.ending import is_ending
-from busway.runtime.outage import Outage
+from busway.runtime.cancellation import is_cancellation
+from busway.runtime.outage_log import OutageLog
 
 _PAUSES_S = (0.1, 0.5, 1.0, 5.0)
 
-Turn = Callable[["Loop"], Awaitable[None]]
+LoopBody = Callable[["Loop"], Awaitable[None]]
 
 
 class Loop:
     """One task that takes turns. A turn waits only inside ``with loop.idle():``.
 
     ``stop`` ends a loop at once where it is idle; otherwise its turn is finished first. Loops that
-    share an ``outage`` tell of what fails together. Nothing that a turn raises ends a loop: it
+    share an ``outage_log`` tell of what fails together. Nothing that a turn raises ends a loop: it
     pauses, longer from time to time, and takes another one. ``flow`` is the flow that it is for.
     """
 
     def __init__(
         self,
         name: str,
-        turn: Turn,
-        outage: Outage | None = None,
+        body: LoopBody,
+        outage_log: OutageLog | None = None,
         longest_pause_s: float = _PAUSES_S[-1],
         flow: str = "",
     ) -> None:
         self.name = name
         self._flow = flow
-        self._outage = outage or Outage()
+        self._outage_log = outage_log or OutageLog()
         self._longest_pause_s = longest_pause_s
-        self._turn = turn
+        self._body = body
         self._stopping = False
-        self._idle = False
+        self._is_interruptible = False
         self._failures = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -44,20 +44,20 @@ class Loop:
         self._task = asyncio.create_task(self._run(), name=self.name)
 
     @contextlib.contextmanager
-    def idle(self) -> Iterator[None]:
+    def interruptible(self) -> Iterator[None]:
         """Mark a place where the loop may be stopped."""
         if self._stopping:
             raise asyncio.CancelledError
-        self._idle = True
+        self._is_interruptible = True
         try:
             yield
         finally:
-            self._idle = False
+            self._is_interruptible = False
 
     def stop(self) -> None:
         """Ask the loop to end; ``join`` waits for it."""
         self._stopping = True
-        if self._idle and self._task is not None:
+        if self._is_interruptible and self._task is not None:
             self._task.cancel()
 
     async def join(self, within_s: float) -> bool:
@@ -73,24 +73,26 @@ class Loop:
     async def _run(self) -> None:
         try:
             while not self._stopping:
-                await self._take_turn()
+                await self._run_body()
         finally:
-            self._outage.left(self.name)
+            self._outage_log.ended(self.name)
 
-    async def _take_turn(self) -> None:
+    async def _run_body(self) -> None:
         try:
-            await self._turn(self)
+            await self._body(self)
         except BaseException as error:
-            if is_ending(error) or (self._stopping and isinstance(error, asyncio.CancelledError)):
+            if is_cancellation(error) or (
+                self._stopping and isinstance(error, asyncio.CancelledError)
+            ):
                 raise
-            self._outage.failed(self.name, error, self._flow)
+            self._outage_log.failed(self.name, error, self._flow)
             await self._pause()
         else:
             self._failures = 0
-            self._outage.passed(self.name)
+            self._outage_log.succeeded(self.name)
 
     async def _pause(self) -> None:
         pause_s = _PAUSES_S[min(self._failures, len(_PAUSES_S) - 1)]
         self._failures += 1
-        with self.idle():
+        with self.interruptible():
             await asyncio.sleep(min(pause_s, self._longest_pause_s))

@@ -12,16 +12,16 @@ class Signal:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._changed = asyncio.Event()
+        self._event = asyncio.Event()
 
-    def give(self) -> None:
+    def notify(self) -> None:
         """Wake who waits now."""
-        self._changed.set()
-        self._changed = asyncio.Event()
+        self._event.set()
+        self._event = asyncio.Event()
 
-    async def within(self, seconds: float | None) -> None:
+    async def wait(self, seconds: float | None) -> None:
         """Return at the next signal, or after ``seconds`` where they are given."""
-        waiting: list[asyncio.Task[object]] = [asyncio.create_task(self._changed.wait())]
+        waiting: list[asyncio.Task[object]] = [asyncio.create_task(self._event.wait())]
         if seconds is not None:
             waiting.append(asyncio.create_task(self._sleep(seconds)))
         try:

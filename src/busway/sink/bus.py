@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from busway.attribute import HOPS, LONGEST, RESERVED_TYPE, is_reserved_type, over_length
+from busway.attribute import (
+    HOPS_EXTENSION,
+    MAX_LENGTHS,
+    RESERVED_TYPE_PREFIX,
+    is_reserved_type,
+    length_problem,
+)
+from busway.declarable import DeclarableFunction
 from busway.errors import EventError, SinkError, StoreFull
 from busway.event import Event
 from busway.lane import flow_of
 from busway.outcome import DELIVERED, Down, Outcome, Rejected
-from busway.parameter import DeclarableFunction
-from busway.ports import Item, Landing, Load, Supplies
+from busway.ports import Load, LoadItem, ResultLocation, SinkContext
 
 MAX_HOPS = 32
 """How often events may cause events before it is taken for a loop."""
 
-_TRACE = ("correlationid", "traceparent", "tracestate")
-_KEY = ("partitionkey", "subject")
-_OWN = tuple(name for name in LONGEST if name not in ("causationid", "correlationid"))
+_TRACE_ATTRIBUTES = ("correlationid", "traceparent", "tracestate")
+_KEY_ATTRIBUTES = ("partitionkey", "subject")
+_LENGTH_CHECKED = tuple(
+    name for name in MAX_LENGTHS if name not in ("causationid", "correlationid")
+)
 """The attributes whose length is checked: the others are those of an event that was accepted."""
 
 
@@ -38,20 +46,20 @@ class Bus(DeclarableFunction, frozen=True):
     def name(self) -> str:
         return "bus"
 
-    def landing(self) -> Landing:
-        return Landing("event", f"the bus, as {self.type}" if self.type else "the bus")
+    def result_location(self) -> ResultLocation:
+        return ResultLocation("event", f"the bus, as {self.type}" if self.type else "the bus")
 
-    async def open(self, supplies: Supplies) -> BusDestination:
-        self.check()
-        return BusDestination(self, supplies)
+    async def open(self, context: SinkContext) -> BusDestination:
+        self.validate_config()
+        return BusDestination(self, context)
 
-    def check(self) -> None:
+    def validate_config(self) -> None:
         for name in ("type", "source"):
-            if reason := over_length(name, getattr(self, name)):
+            if reason := length_problem(name, getattr(self, name)):
                 raise SinkError(f"bus({name}=…): {reason}")
         if is_reserved_type(self.type):
             raise SinkError(
-                f"bus(type={self.type!r}): types that begin with {RESERVED_TYPE!r} are reserved for"
+                f"bus(type={self.type!r}): types that begin with {RESERVED_TYPE_PREFIX!r} are reserved for"
                 " Busway's own events; give another type"
             )
 
@@ -59,19 +67,19 @@ class Bus(DeclarableFunction, frozen=True):
 class BusDestination:
     """Publishes all events of a load at once."""
 
-    def __init__(self, sink: Bus, supplies: Supplies) -> None:
+    def __init__(self, sink: Bus, context: SinkContext) -> None:
         self._sink = sink
-        self._supplies = supplies
+        self._context = context
 
     async def write(self, load: Load) -> Sequence[Outcome]:
-        made = [self._made(flow_of(load.lane[1]), item) for item in load.items]
+        made = [self._make_events(flow_of(load.lane[1]), item) for item in load.items]
         events = [event for one in made if not isinstance(one, Rejected) for event in one]
         answer = await self._publish(events)
         if isinstance(answer, Rejected):
             return [one if isinstance(one, Rejected) else await self._publish(one) for one in made]
         return [one if isinstance(one, Rejected) else answer for one in made]
 
-    async def reach(self) -> None:
+    async def ping(self) -> None:
         """The bus is where this runs."""
 
     async def close(self) -> None:
@@ -80,14 +88,14 @@ class BusDestination:
     async def _publish(self, events: Sequence[Event]) -> Outcome:
         try:
             if events:
-                await self._supplies.publish(events)
+                await self._context.publish(events)
         except EventError as error:
             return Rejected("EventError", str(error))
         except StoreFull as error:
             return Down(f"the bus is full: {error}", reachable=True)
         return DELIVERED
 
-    def _made(self, flow: str, item: Item) -> Sequence[Event] | Rejected:
+    def _make_events(self, flow: str, item: LoadItem) -> Sequence[Event] | Rejected:
         try:
             hops = _hops(item.event) + 1
             if hops > MAX_HOPS:
@@ -96,45 +104,51 @@ class BusDestination:
                     f"{MAX_HOPS} events led to this one, each caused by the one before;"
                     " narrow the flow's rule so that it does not match what it publishes",
                 )
-            common = _inherited(item.event) | {HOPS: hops}
+            common = _inherited_attributes(item.event) | {HOPS_EXTENSION: hops}
             made = [
-                self._event(flow, result, key, common)
-                for result, key in zip(item.results, item.keys, strict=True)
+                self._make_event(flow, result, key, common)
+                for result, key in zip(item.results, item.idempotency_keys, strict=True)
             ]
             for event in made:
-                _check(event, item.event)
+                _check_event(event, item.event)
         except EventError as error:
             return Rejected("EventError", str(error))
         return made
 
-    def _event(self, flow: str, result: object, key: str, common: Mapping[str, object]) -> Event:
+    def _make_event(
+        self, flow: str, result: object, key: str, inherited: Mapping[str, object]
+    ) -> Event:
         if not isinstance(result, Event):
             return Event(
                 id=key,
                 type=self._sink.type or flow,
                 source=self._sink.source or f"/busway/{flow}",
                 data=result,
-                **common,
+                **inherited,
             )
-        own = {"id": key, "causationid": common["causationid"], HOPS: common[HOPS]}
-        names = _TRACE if result.key else _TRACE + _KEY
-        own |= {name: common[name] for name in names if getattr(result.envelope, name) is None}
+        own = {
+            "id": key,
+            "causationid": inherited["causationid"],
+            HOPS_EXTENSION: inherited[HOPS_EXTENSION],
+        }
+        names = _TRACE_ATTRIBUTES if result.key else _TRACE_ATTRIBUTES + _KEY_ATTRIBUTES
+        own |= {name: inherited[name] for name in names if getattr(result.envelope, name) is None}
         return result.replace(**own)
 
 
-def _inherited(event: Event) -> dict[str, object]:
+def _inherited_attributes(event: Event) -> dict[str, object]:
     """Return what an event hands on to those that it causes."""
     seen = event.envelope
-    handed = {name: getattr(seen, name) for name in _TRACE + _KEY}
+    handed = {name: getattr(seen, name) for name in _TRACE_ATTRIBUTES + _KEY_ATTRIBUTES}
     return handed | {"causationid": seen.id, "correlationid": seen.correlationid or seen.id}
 
 
 def _hops(event: Event) -> int:
-    found = event.extensions.get(HOPS, 0)
+    found = event.extensions.get(HOPS_EXTENSION, 0)
     return found if isinstance(found, int) else 0
 
 
-def _check(event: Event, cause: Event) -> None:
+def _check_event(event: Event, cause: Event) -> None:
     """Raise :class:`EventError` for what the bus does not accept, as the intake does not.
 
     What an event has from its cause is in the log already, and may go on.
@@ -142,10 +156,10 @@ def _check(event: Event, cause: Event) -> None:
     seen, before = event.envelope, cause.envelope
     if is_reserved_type(seen.type):
         raise EventError(
-            f"type is {seen.type[:60]!r}; types that begin with {RESERVED_TYPE!r} are reserved for"
+            f"type is {seen.type[:60]!r}; types that begin with {RESERVED_TYPE_PREFIX!r} are reserved for"
             " Busway's own events"
         )
-    for name in _OWN:
+    for name in _LENGTH_CHECKED:
         value = getattr(seen, name)
-        if value != getattr(before, name) and (reason := over_length(name, value)):
+        if value != getattr(before, name) and (reason := length_problem(name, value)):
             raise EventError(reason)

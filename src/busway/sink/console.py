@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 
+from busway.declarable import DeclarableFunction
 from busway.event import Event
 from busway.json_text import encode_json
 from busway.outcome import DELIVERED, Down, Outcome, Rejected
-from busway.parameter import DeclarableFunction
-from busway.ports import Item, Landing, Load, Supplies
+from busway.ports import Load, LoadItem, ResultLocation, SinkContext
 from busway.printable import printable
 
 
@@ -24,10 +24,10 @@ class Console(DeclarableFunction, frozen=True):
     def name(self) -> str:
         return "console"
 
-    def landing(self) -> Landing:
-        return Landing("output", "standard output")
+    def result_location(self) -> ResultLocation:
+        return ResultLocation("output", "standard output")
 
-    async def open(self, supplies: Supplies) -> ConsoleDestination:
+    async def open(self, context: SinkContext) -> ConsoleDestination:
         return ConsoleDestination()
 
 
@@ -51,14 +51,14 @@ class ConsoleDestination:
             return [Down(f"standard output: {error}")] * len(outcomes)
         return outcomes
 
-    async def reach(self) -> None:
+    async def ping(self) -> None:
         """Standard output is there."""
 
     async def close(self) -> None:
         """Standard output stays open."""
 
 
-def _lines(flow: str, item: Item) -> Iterator[str]:
+def _lines(flow: str, item: LoadItem) -> Iterator[str]:
     for result in item.results:
         if isinstance(result, Event):
             who = f"{printable(result.type)}  {printable(result.id)}"

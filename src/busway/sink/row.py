@@ -15,26 +15,26 @@ import msgspec
 from busway.errors import EventError
 from busway.event import Event
 from busway.outcome import Rejected
-from busway.ports import Item
+from busway.ports import LoadItem
 
 Row = dict[str, object]
 
 
-class Rows(msgspec.Struct, frozen=True):
+class ItemRows(msgspec.Struct, frozen=True):
     """The rows of one item, which land together or not at all; ``index`` places it in the load."""
 
     index: int
     rows: Sequence[Row]
 
 
-class Run(msgspec.Struct, frozen=True):
+class RowRun(msgspec.Struct, frozen=True):
     """Rows one after the other that give the same columns in the same order."""
 
     columns: tuple[str, ...]
     rows: Sequence[Row]
 
 
-def plain_rows(items: Sequence[Item], pending: Sequence[int]) -> list[Row] | None:
+def dict_rows(items: Sequence[LoadItem], pending: Sequence[int]) -> list[Row] | None:
     """Return all the rows of the pending items when every result of them is a dict."""
     chosen = items if len(pending) == len(items) else [items[index] for index in pending]
     rows = [result for item in chosen for result in item.results]
@@ -42,21 +42,21 @@ def plain_rows(items: Sequence[Item], pending: Sequence[int]) -> list[Row] | Non
 
 
 def item_rows(
-    items: Sequence[Item], pending: Sequence[int]
-) -> tuple[list[Rows], dict[int, Rejected]]:
+    items: Sequence[LoadItem], pending: Sequence[int]
+) -> tuple[list[ItemRows], dict[int, Rejected]]:
     """Return the rows of each pending item, and why items have none."""
-    batch: list[Rows] = []
+    batch: list[ItemRows] = []
     problems: dict[int, Rejected] = {}
     for index in pending:
         rows = rows_of(items[index])
         if isinstance(rows, Rejected):
             problems[index] = rows
         elif rows:
-            batch.append(Rows(index, rows))
+            batch.append(ItemRows(index, rows))
     return batch, problems
 
 
-def rows_of(item: Item) -> list[Row] | Rejected:
+def rows_of(item: LoadItem) -> list[Row] | Rejected:
     """Return a row for each result of an item: a dict, or the data of an event when it is one."""
     rows: list[Row] = []
     for result in item.results:
@@ -73,28 +73,28 @@ def rows_of(item: Item) -> list[Row] | Rejected:
     return rows
 
 
-def runs(rows: Iterable[Row]) -> Iterator[Run]:
+def row_runs(rows: Iterable[Row]) -> Iterator[RowRun]:
     """Return rows as runs, in order."""
     for columns, group in groupby(rows, key=tuple):
-        yield Run(columns, list(group))
+        yield RowRun(columns, list(group))
 
 
-def flat(batch: Iterable[Rows]) -> Iterator[Row]:
+def all_rows(batch: Iterable[ItemRows]) -> Iterator[Row]:
     """Return the rows of many items, in order."""
     return (row for rows in batch for row in rows.rows)
 
 
-def lacks_key(rows: Sequence[Row], key: Sequence[str]) -> bool:
+def has_null_key(rows: Sequence[Row], key: Sequence[str]) -> bool:
     """Say whether a key column is null in any of the rows, all of which have it."""
     return any(None in map(itemgetter(name), rows) for name in key)
 
 
-def as_plain(value: object) -> object:
+def plain_value(value: object) -> object:
     """Return the value of a member of an enum, and that of a subclass of a plain type."""
     if type(value) in _PLAIN:
         return value
     if isinstance(value, Enum):
-        return as_plain(value.value)
+        return plain_value(value.value)
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, int):
@@ -107,7 +107,7 @@ def as_plain(value: object) -> object:
 _PLAIN = frozenset({str, int, float, bool, bytes, type(None)})
 
 
-def is_float(value: int | Decimal) -> bool:
+def is_exact_float(value: int | Decimal) -> bool:
     """Say whether a float, as it is written, has all the digits of a number."""
     try:
         found = float(value)
@@ -116,7 +116,7 @@ def is_float(value: int | Decimal) -> bool:
     return isfinite(found) and Decimal(repr(found)) == value
 
 
-def shown(value: object, most: int = 60) -> str:
+def shown_value(value: object, most: int = 60) -> str:
     """Return a value as a reason shows it: at most 60 characters."""
     try:
         text = repr(value[:most] if isinstance(value, str | bytes) else value)
@@ -127,6 +127,6 @@ def shown(value: object, most: int = 60) -> str:
     return text[: most - 3] + "..."
 
 
-def shown_row(rows: Sequence[Row]) -> str:
+def shown_first_row(rows: Sequence[Row]) -> str:
     """Return the first row of an item as a reason shows it."""
-    return shown(rows[0], 120)
+    return shown_value(rows[0], 120)

@@ -9,11 +9,11 @@ from importlib.resources import files
 
 @cache
 def statement(dialect: str, name: str) -> str:
-    """Return the statement ``sql/<dialect>/<name>.sql``, with its ``{placeholders}`` in it."""
-    return files("busway.sink").joinpath("sql", dialect, f"{name}.sql").read_text("utf-8")
+    """Return the statement ``<dialect>/sql/<name>.sql``, with its ``{placeholders}`` in it."""
+    return files("busway.sink").joinpath(dialect, "sql", f"{name}.sql").read_text("utf-8")
 
 
-def quoted(name: str) -> str:
+def quote_identifier(name: str) -> str:
     """Return an identifier in double quotes, whatever it holds (SQL-92, section 5.2).
 
     >>> quoted('or"der')
@@ -22,12 +22,12 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def listed(names: Iterable[str]) -> str:
+def quote_identifiers(names: Iterable[str]) -> str:
     """Return identifiers in double quotes, with commas between them."""
-    return ", ".join(map(quoted, names))
+    return ", ".join(map(quote_identifier, names))
 
 
-def ascii_lower(name: str) -> str:
+def fold_ascii_case(name: str) -> str:
     """Return a name as SQLite compares names: only ASCII letters have no case.
 
     >>> ascii_lower("Übersicht")

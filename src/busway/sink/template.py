@@ -16,82 +16,82 @@ import msgspec
 from busway.errors import EventError, SinkError
 from busway.event import Event
 from busway.json_text import encode_json
-from busway.ports import Item
+from busway.ports import LoadItem
 from busway.spelling import nearest
 
 Escape = Callable[[str, str], str]
 """Returns what is filled in as it may stand in the text; the second is the text before it."""
 
-Text = str | Callable[[object], str]
+TemplateText = str | Callable[[object], str]
 """A template, or a function of the result that returns the text."""
 
 FIELDS = ("id", "type", "source", "subject", "time", "data", "flow")
-_PLACE = re.compile(r"(\w+)((?:\[[^\[\]]+\])*)")
+_PLACEHOLDER = re.compile(r"(\w+)((?:\[[^\[\]]+\])*)")
 _KEY = re.compile(r"\[([^\[\]]+)\]")
 
 
-class Unfit(Exception):
+class TemplateError(Exception):
     """A text cannot be made of this result; it says why."""
 
 
-class _Part(msgspec.Struct, frozen=True):
+class _TemplatePart(msgspec.Struct, frozen=True):
     before: str
     path: tuple[str, ...] = ()
     spec: str = ""
 
 
-class Template(msgspec.Struct, frozen=True):
+class TextTemplate(msgspec.Struct, frozen=True):
     """A text, taken apart."""
 
-    parts: Sequence[_Part]
+    parts: Sequence[_TemplatePart]
 
     @property
-    def fixed(self) -> bool:
+    def is_constant(self) -> bool:
         """Whether it has no places, and is the same for every event."""
         return not any(part.path for part in self.parts)
 
-    def filled(self, values: Mapping[str, object], escape: Escape | None = None) -> str:
+    def fill(self, values: Mapping[str, object], escape: Escape | None = None) -> str:
         """Return the text with its places filled in, what is filled in being escaped.
 
-        Raises :class:`Unfit` where the event lacks a value, or has one that cannot be formatted.
+        Raises :class:`TemplateError` where the event lacks a value, or has one that cannot be formatted.
         """
         text = ""
         for part in self.parts:
             text += part.before
             if part.path:
-                shown = _shown(part, values)
+                shown = _format_part(part, values)
                 text += shown if escape is None else escape(shown, text)
         return text
 
 
-class Filler(msgspec.Struct, frozen=True):
+class TextRenderer(msgspec.Struct, frozen=True):
     """What makes a text of a result: a template or a function."""
 
-    text: Template | Callable[[object], str]
+    text: TextTemplate | Callable[[object], str]
 
-    def text_of(self, item: Item, result: object, escape: Escape | None = None) -> str:
-        """Return the text for one result of an item. Raises :class:`Unfit`."""
-        if isinstance(self.text, Template):
-            return self.text.filled(_values(item, result), escape)
+    def render(self, item: LoadItem, result: object, escape: Escape | None = None) -> str:
+        """Return the text for one result of an item. Raises :class:`TemplateError`."""
+        if isinstance(self.text, TextTemplate):
+            return self.text.fill(_template_values(item, result), escape)
         try:
             found = self.text(result)
         except Exception as error:  # what a user's function raises is about this event
-            raise Unfit(f"the function raised {type(error).__name__}: {error}") from error
+            raise TemplateError(f"the function raised {type(error).__name__}: {error}") from error
         if not isinstance(found, str):
-            raise Unfit(f"the function returned {type(found).__name__}, not a text")
+            raise TemplateError(f"the function returned {type(found).__name__}, not a text")
         return found
 
 
-def filler(sink: str, option: str, text: object) -> Filler:
+def make_renderer(sink: str, option: str, text: object) -> TextRenderer:
     """Return what makes texts as declared. Raises :class:`SinkError` for a wrong template."""
     if isinstance(text, str):
-        return Filler(_parsed(sink, option, text))
+        return TextRenderer(_parse_template(sink, option, text))
     if callable(text):
-        return Filler(text)
+        return TextRenderer(text)
     raise SinkError(f"{sink}({option}={text!r}): give a text, or a function that returns one")
 
 
-def _parsed(sink: str, option: str, text: str) -> Template:
+def _parse_template(sink: str, option: str, text: str) -> TextTemplate:
     try:
         pieces = list(Formatter().parse(text))
     except ValueError as error:
@@ -99,9 +99,9 @@ def _parsed(sink: str, option: str, text: str) -> Template:
     parts = []
     for before, field, spec, conversion in pieces:
         if field is None:
-            parts.append(_Part(before))
+            parts.append(_TemplatePart(before))
             continue
-        found = _PLACE.fullmatch(field)
+        found = _PLACEHOLDER.fullmatch(field)
         if found is None or found[1] not in FIELDS or conversion or "{" in (spec or ""):
             near = nearest(re.split(r"\W", field)[0], FIELDS)
             likely = f"did you mean {near!r}? " if near and near not in field else ""
@@ -109,29 +109,29 @@ def _parsed(sink: str, option: str, text: str) -> Template:
                 f"{sink}({option}=…): there is no {{{field}}}; {likely}a place is one of"
                 f" {', '.join(FIELDS)}, with keys like data[customer][name]"
             )
-        parts.append(_Part(before, (found[1], *_KEY.findall(found[2])), spec or ""))
-    return Template(tuple(parts))
+        parts.append(_TemplatePart(before, (found[1], *_KEY.findall(found[2])), spec or ""))
+    return TextTemplate(tuple(parts))
 
 
-def _values(item: Item, result: object) -> Mapping[str, object]:
+def _template_values(item: LoadItem, result: object) -> Mapping[str, object]:
     event = result if isinstance(result, Event) else item.event
     try:
         data = result.data if isinstance(result, Event) else result
         seen = event.envelope
     except EventError as error:
-        raise Unfit(str(error)) from error
+        raise TemplateError(str(error)) from error
     attributes = {name: getattr(seen, name) for name in FIELDS[:5]}
     return attributes | {"data": data, "flow": item.flow}
 
 
-def _shown(part: _Part, values: Mapping[str, object]) -> str:
+def _format_part(part: _TemplatePart, values: Mapping[str, object]) -> str:
     found: object = values
     for number, key in enumerate(part.path):
         found = _member(found, key, part.path[: number + 1])
     try:
-        return format(found, part.spec) if part.spec else _plain(found)
+        return format(found, part.spec) if part.spec else _default_format(found)
     except (TypeError, ValueError) as error:
-        raise Unfit(f"{_name(part.path)} cannot be shown: {error}") from error
+        raise TemplateError(f"{_name(part.path)} cannot be shown: {error}") from error
 
 
 def _member(value: object, key: str, path: Sequence[str]) -> object:
@@ -139,14 +139,14 @@ def _member(value: object, key: str, path: Sequence[str]) -> object:
         return value[key]
     if isinstance(value, list | tuple) and key.isdecimal() and int(key) < len(value):
         return value[int(key)]
-    raise Unfit(f"the event has no {_name(path)}")
+    raise TemplateError(f"the event has no {_name(path)}")
 
 
 def _name(path: Sequence[str]) -> str:
     return path[0] + "".join(f"[{key}]" for key in path[1:])
 
 
-def _plain(value: object) -> str:
+def _default_format(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, str):

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from uuid import UUID
 
-from busway.sink.row import Row, Run
+from busway.sink.row import Row, RowRun
 
 KeyOf = Callable[[Row], object]
 
 
-def layers(rows: Iterable[Row], key: Sequence[str]) -> list[Run]:
+def upsert_runs(rows: Iterable[Row], key: Sequence[str]) -> list[RowRun]:
     """Return rows as runs to be written in order, so that the last row of each key wins.
 
     In a run no two rows have one key. Rows of different keys, and all rows where there is no key,
@@ -19,14 +19,14 @@ def layers(rows: Iterable[Row], key: Sequence[str]) -> list[Run]:
     """
     rows = list(rows)
     if not key:
-        return _by_shape(rows)
+        return _runs_by_columns(rows)
     key_of = _key_of(rows, key)
     unique = dict(zip(map(key_of, rows), rows, strict=True))
     if len(unique) == len(rows):
-        return _by_shape(rows)
+        return _runs_by_columns(rows)
     if len(set(map(tuple, rows))) == 1:
-        return _by_shape(list(unique.values()))
-    return _layered(rows, key_of)
+        return _runs_by_columns(list(unique.values()))
+    return _layered_runs(rows, key_of)
 
 
 def _key_of(rows: Sequence[Row], key: Sequence[str]) -> KeyOf:
@@ -36,25 +36,25 @@ def _key_of(rows: Sequence[Row], key: Sequence[str]) -> KeyOf:
     """
     found: KeyOf = itemgetter(*key)
     kinds = (set(map(type, map(itemgetter(name), rows))) for name in key)
-    if all(len(types) == 1 and types <= _ALIKE for types in kinds):
+    if all(len(types) == 1 and types <= _UNAMBIGUOUS_TYPES for types in kinds):
         return found
     return lambda row: repr([(type(row[name]).__name__, row[name]) for name in key])
 
 
-_ALIKE = frozenset({int, str, bytes, UUID})
+_UNAMBIGUOUS_TYPES = frozenset({int, str, bytes, UUID})
 """Types whose values are equal to Python only if they are written alike."""
 
 
-def _by_shape(rows: Sequence[Row]) -> list[Run]:
+def _runs_by_columns(rows: Sequence[Row]) -> list[RowRun]:
     shapes: dict[tuple[str, ...], list[Row]] = {columns: [] for columns in set(map(tuple, rows))}
     if len(shapes) == 1:
-        return [Run(columns, rows) for columns in shapes]
+        return [RowRun(columns, rows) for columns in shapes]
     for row in rows:
         shapes[tuple(row)].append(row)
-    return [Run(columns, group) for columns, group in shapes.items()]
+    return [RowRun(columns, group) for columns, group in shapes.items()]
 
 
-def _layered(rows: Sequence[Row], key_of: KeyOf) -> list[Run]:
+def _layered_runs(rows: Sequence[Row], key_of: KeyOf) -> list[RowRun]:
     """A row goes one layer above that of its key before it, or in its place: same columns."""
     latest: dict[object, tuple[int, tuple[str, ...]]] = {}
     found: dict[tuple[int, tuple[str, ...]], dict[object, Row]] = {}
@@ -65,4 +65,4 @@ def _layered(rows: Sequence[Row], key_of: KeyOf) -> list[Run]:
             layer += 1
         latest[key] = layer, shape
         found.setdefault((layer, shape), {})[key] = row
-    return [Run(shape, list(found[layer, shape].values())) for layer, shape in sorted(found)]
+    return [RowRun(shape, list(found[layer, shape].values())) for layer, shape in sorted(found)]

@@ -1,6 +1,6 @@
 """Run the user's code: plain functions over events."""
 
 from busway.step.run import run_steps
-from busway.step.step import Failed, Produced, Step
+from busway.step.step import Step, StepFailure, StepResult
 
-__all__ = ["Failed", "Produced", "Step", "run_steps"]
+__all__ = ["StepFailure", "StepResult", "Step", "run_steps"]

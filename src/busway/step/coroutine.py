@@ -12,40 +12,40 @@ from collections.abc import AsyncIterable, Callable, Iterator, Sequence
 from types import CoroutineType
 from typing import Any, Generic, TypeVar
 
-from busway.step.patience import TimeoutWatch, watching
-from busway.step.result import failed, taken
-from busway.step.step import Failed, Step, timed_out
+from busway.step.result import copied_result, step_failure
+from busway.step.step import Step, StepFailure, timeout_failure
+from busway.step.timeout import CoroutineTimeout, current_timeout
 
 A = TypeVar("A")
 R = TypeVar("R")
 Calls = Iterator[tuple[int, A]]
-_LOOKS = 20
-_SHORTEST_LOOK_S = 0.01
+_CHECKS_PER_TIMEOUT = 20
+_MIN_CHECK_INTERVAL_S = 0.01
 _GRACE_S = 0.05
 """How long a call that was cancelled may go on, before it is left."""
-_UNDONE = Failed("CancelledError", "the step cancelled the task that called it")
+_CANCELLED = StepFailure("CancelledError", "the step cancelled the task that called it")
 
 
 async def run_coroutines(
-    step: Step, arguments: Sequence[A], take: Callable[[object], R | Failed]
-) -> list[R | Failed]:
-    """Return what ``take`` makes of the value of each call, ``step.concurrency`` at a time."""
-    results: list[R | Failed] = [_UNDONE for _ in arguments]
+    step: Step, arguments: Sequence[A], convert: Callable[[object], R | StepFailure]
+) -> list[R | StepFailure]:
+    """Return what ``convert`` makes of the value of each call, ``step.concurrency`` at a time."""
+    results: list[R | StepFailure] = [_CANCELLED for _ in arguments]
     calls = iter(enumerate(arguments))
     count = min(max(step.concurrency, 1), len(arguments))
-    callers = {_Caller(step, take, calls, results) for _ in range(count)}
-    look_s = max(step.timeout_s / _LOOKS, _SHORTEST_LOOK_S)
+    callers = {_Caller(step, convert, calls, results) for _ in range(count)}
+    look_s = max(step.timeout_s / _CHECKS_PER_TIMEOUT, _MIN_CHECK_INTERVAL_S)
     try:
         while callers:
             await asyncio.wait([one.task for one in callers], timeout=look_s)
             callers = {one for one in callers if not one.task.done()}
             for late in [one for one in callers if one.is_overdue]:
-                late.leave()
+                late.abandon()
                 callers.remove(late)
-                callers.add(_Caller(step, take, calls, results))
+                callers.add(_Caller(step, convert, calls, results))
     finally:
         for one in callers:
-            one.leave()
+            one.abandon()
         if callers:
             await asyncio.wait([one.task for one in callers], timeout=_GRACE_S)
     return results
@@ -57,71 +57,73 @@ class _Caller(Generic[A, R]):
     def __init__(
         self,
         step: Step,
-        take: Callable[[object], R | Failed],
+        convert: Callable[[object], R | StepFailure],
         calls: Calls[A],
-        results: list[R | Failed],
+        results: list[R | StepFailure],
     ) -> None:
         self._step = step
-        self._take = take
+        self._convert = convert
         self._results = results
         self._index = 0
-        self._left = False
-        self._watch = TimeoutWatch()
+        self._abandoned = False
+        self._timeout = CoroutineTimeout()
         self.task = asyncio.create_task(self._work(calls))
 
     @property
     def is_overdue(self) -> bool:
         """Whether its call was cancelled some time ago, and goes on."""
-        limit = self._watch.limit
+        limit = self._timeout.timeout
         when = None if limit is None or not limit.expired() else limit.when()
         return when is not None and asyncio.get_running_loop().time() - when > _GRACE_S
 
-    def leave(self) -> None:
+    def abandon(self) -> None:
         """Wait for it no more: its call has failed, and it begins no other one."""
-        self._left = True
-        self._results[self._index] = timed_out(self._step.timeout_s, self._step.timeout_s)
+        self._abandoned = True
+        self._results[self._index] = timeout_failure(self._step.timeout_s, self._step.timeout_s)
         self.task.cancel()
-        self.task.add_done_callback(_ignored)
+        self.task.add_done_callback(_ignore_result)
 
     async def _work(self, calls: Calls[A]) -> None:
-        watching.set(self._watch)
+        current_timeout.set(self._timeout)
         for self._index, argument in calls:
             made = await self._call(argument)
-            if self._left:
+            if self._abandoned:
                 return
             self._results[self._index] = made
 
-    async def _call(self, argument: A) -> R | Failed:
+    async def _call(self, argument: A) -> R | StepFailure:
         began = time.perf_counter()
         limit = asyncio.timeout(self._step.timeout_s)
         try:
             async with limit:
-                self._watch.limit = limit
+                self._timeout.timeout = limit
                 called = self._step.function(argument)
-                return self._take(await (called if _is_plain(called) else _value(called)))
+                return self._convert(
+                    await (called if _is_coroutine(called) else _await_value(called))
+                )
         except BaseException as error:
-            if self._left:
+            if self._abandoned:
                 raise
             _uncancel()  # by the step itself, as it seems
             took_s = time.perf_counter() - began
             return (
-                timed_out(self._step.timeout_s, took_s)
+                timeout_failure(self._step.timeout_s, took_s)
                 if limit.expired()
-                else failed(error, took_s)
+                else step_failure(error, took_s)
             )
 
 
-def _is_plain(called: object) -> bool:
+def _is_coroutine(called: object) -> bool:
     return type(called) is CoroutineType
 
 
-async def _value(called: Any) -> object:
+async def _await_value(called: Any) -> object:
     """Return what a call returns, or all that it yields, each taken as it is when it is yielded."""
     if not isinstance(called, AsyncIterable):
         return await called
     found: list[object] = []
     async for value in called:
-        single = taken(value)
+        single = copied_result(value)
         found.append(value if single is None else single)
     return found
 
@@ -132,6 +134,6 @@ def _uncancel() -> None:
         task.uncancel()
 
 
-def _ignored(task: asyncio.Task[None]) -> None:
+def _ignore_result(task: asyncio.Task[None]) -> None:
     if not task.cancelled():
         task.exception()

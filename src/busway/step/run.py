@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from busway.errors import EventError
-from busway.event import Event, release
+from busway.event import Event, release_data
 from busway.step.coroutine import run_coroutines
-from busway.step.result import aligned, as_event, failed, produced
-from busway.step.step import Failed, Produced, Step
+from busway.step.result import as_event, as_results, batch_results, step_failure
+from busway.step.step import Step, StepFailure, StepResult
 from busway.step.thread import run_in_thread
 
 
-async def run_steps(steps: Sequence[Step], events: Sequence[Event]) -> list[Produced]:
+async def run_steps(steps: Sequence[Step], events: Sequence[Event]) -> list[StepResult]:
     """Return what the steps made of each event, in order; without steps, the events themselves."""
     if not steps:
         return [[event] for event in events]
     found = await run_step(steps[0], events)
     for step in steps[1:]:
-        found = await _next(step, events, found)
+        found = await _run_next(step, events, found)
     return found
 
 
-async def run_step(step: Step, events: Sequence[Event]) -> list[Produced]:
+async def run_step(step: Step, events: Sequence[Event]) -> list[StepResult]:
     """Return what one step made of each event, in order; what it did to their data is undone."""
     if not events:
         return []
@@ -30,43 +30,45 @@ async def run_step(step: Step, events: Sequence[Event]) -> list[Produced]:
         return await _run_batch(step, events)
     if not step.is_async:
         return await run_in_thread(step.function, events, step.timeout_s)
-    made = await run_coroutines(step, events, produced)
+    made = await run_coroutines(step, events, as_results)
     _release(events)
     return made
 
 
-async def _next(step: Step, causes: Sequence[Event], found: Sequence[Produced]) -> list[Produced]:
+async def _run_next(
+    step: Step, causes: Sequence[Event], found: Sequence[StepResult]
+) -> list[StepResult]:
     """Hand each result to the next step; one failure makes its cause fail."""
     inputs: list[Event] = []
     owners: list[int] = []
-    results: list[Produced] = []
+    results: list[StepResult] = []
     for owner, (cause, made) in enumerate(zip(causes, found, strict=True)):
-        chained = _chained(cause, made)
-        results.append(chained if isinstance(chained, Failed) else [])
-        if not isinstance(chained, Failed):
+        chained = _next_inputs(cause, made)
+        results.append(chained if isinstance(chained, StepFailure) else [])
+        if not isinstance(chained, StepFailure):
             inputs += chained
             owners += [owner] * len(chained)
     for owner, made in zip(owners, await run_step(step, inputs), strict=True):
-        results[owner] = _joined(results[owner], made)
+        results[owner] = _merged(results[owner], made)
     return results
 
 
-def _chained(cause: Event, made: Produced) -> list[Event] | Failed:
-    if isinstance(made, Failed):
+def _next_inputs(cause: Event, made: StepResult) -> list[Event] | StepFailure:
+    if isinstance(made, StepFailure):
         return made
     try:
         return [as_event(cause, one) for one in made]
     except EventError as error:
-        return failed(error)
+        return step_failure(error)
 
 
-def _joined(first: Produced, second: Produced) -> Produced:
-    if isinstance(first, Failed):
+def _merged(first: StepResult, second: StepResult) -> StepResult:
+    if isinstance(first, StepFailure):
         return first
-    return second if isinstance(second, Failed) else first + second
+    return second if isinstance(second, StepFailure) else first + second
 
 
-async def _run_batch(step: Step, events: Sequence[Event]) -> list[Produced]:
+async def _run_batch(step: Step, events: Sequence[Event]) -> list[StepResult]:
     """Call a whole-batch function; where it fails for all, it is called for each half."""
     made = await _call_batch(step, events)
     _release(events)
@@ -79,20 +81,22 @@ async def _run_batch(step: Step, events: Sequence[Event]) -> list[Produced]:
     return first + await _run_batch(step, events[middle:])
 
 
-async def _call_batch(step: Step, events: Sequence[Event]) -> list[Produced] | Failed:
+async def _call_batch(step: Step, events: Sequence[Event]) -> list[StepResult] | StepFailure:
     count = len(events)
     if step.is_async:
-        (made,) = await run_coroutines(step, [list(events)], lambda value: aligned(value, count))
+        (made,) = await run_coroutines(
+            step, [list(events)], lambda value: batch_results(value, count)
+        )
         return made
-    kept: list[list[Produced] | Failed] = []
+    kept: list[list[StepResult] | StepFailure] = []
 
     def call(_: Event) -> None:
-        kept.append(aligned(step.function(list(events)), count))
+        kept.append(batch_results(step.function(list(events)), count))
 
     (outcome,) = await run_in_thread(call, events[:1], step.timeout_s)
-    return outcome if isinstance(outcome, Failed) else kept[0]
+    return outcome if isinstance(outcome, StepFailure) else kept[0]
 
 
 def _release(events: Sequence[Event]) -> None:
     for event in events:
-        release(event)
+        release_data(event)

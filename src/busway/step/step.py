@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
+from busway.declarable import Declarable
 from busway.errors import Interruption
-from busway.parameter import Declarable
 
 DEFAULT_TIMEOUT_S = 60.0
 
@@ -46,7 +46,7 @@ class Step(Declarable, frozen=True):
         )
 
 
-class Failed(msgspec.Struct, frozen=True):
+class StepFailure(msgspec.Struct, frozen=True):
     """A step failed for one event: the exception's name, its text, and the traceback.
 
     ``took_ms`` is how long the call took, where that was measured.
@@ -59,11 +59,11 @@ class Failed(msgspec.Struct, frozen=True):
 
 
 Results = list[object]
-Produced = Results | Failed
+StepResult = Results | StepFailure
 """What came of one event: its results (none: filtered), or why there are none."""
 
 
-def timed_out(timeout_s: float, took_s: float) -> Failed:
+def timeout_failure(timeout_s: float, took_s: float) -> StepFailure:
     """Return the record of a call that took longer than its limit."""
     took_ms = round(took_s * 1000, 3)
-    return Failed("StepTimeout", f"the step took over {timeout_s:g} s", None, took_ms)
+    return StepFailure("StepTimeout", f"the step took over {timeout_s:g} s", None, took_ms)

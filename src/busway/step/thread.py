@@ -17,36 +17,36 @@ from collections.abc import Callable, Sequence
 from gc import is_tracked
 from typing import Any
 
-from busway.event import Event, release
-from busway.step.patience import watching
-from busway.step.result import failed, produced
-from busway.step.step import Failed, Produced, StepTimeout, timed_out
+from busway.event import Event, release_data
+from busway.step.result import as_results, step_failure
+from busway.step.step import StepFailure, StepResult, StepTimeout, timeout_failure
+from busway.step.timeout import current_timeout
 
-_FEW = 64
-_QUICK_S = 0.0001
+_QUICK_CALLS = 64
+_QUICK_CALL_S = 0.0001
 """Up to so long a call is too quick to be measured by itself; so many are, together."""
-_LOOKS = 20
+_CHECKS_PER_TIMEOUT = 20
 """How often the watcher looks at a call within its limit."""
-_SHORTEST_LOOK_S = 0.005
+_MIN_CHECK_INTERVAL_S = 0.005
 _GRACE_S = 0.05
 """How long a thread has to end a call that was interrupted, before it is left."""
 
 
-class Run:
+class ThreadRun:
     """One function over some events, in one thread; a watcher looks at ``index``.
 
     It is interrupted once at most, and ends with the call that it is at then.
     """
 
     def __init__(self, function: Callable[[Event], Any], events: Sequence[Event]) -> None:
-        self.results: list[Produced] = []
-        self.interrupted: int | None = None
+        self.results: list[StepResult] = []
+        self.interrupted_index: int | None = None
         """At which event it was interrupted."""
-        self._left = False
+        self._abandoned = False
         self._ending = False
-        self._turn: list[None] = [None]
+        self._end_token: list[None] = [None]
         """Who takes it ends the run: the thread itself, or an interruption."""
-        self._sent = threading.Event()
+        self._interrupt_sent = threading.Event()
         self._paused_at: float | None = None
         self._paused_s = 0.0
         self._function = function
@@ -54,7 +54,7 @@ class Run:
         self._loop = asyncio.get_running_loop()
         self.done = self._loop.create_future()
         context = contextvars.copy_context()
-        context.run(watching.set, self)
+        context.run(current_timeout.set, self)
         self._thread = threading.Thread(
             target=context.run, args=(self._work,), name="busway-step", daemon=True
         )
@@ -90,50 +90,50 @@ class Run:
         It may arrive one call late. The run ends then all the same: it is not meant for that call,
         which goes again in another run.
         """
-        if not self._take_turn():
+        if not self._take_end_token():
             return
-        self.interrupted = self.index
+        self.interrupted_index = self.index
         self._ending = True
         thread_id = ctypes.c_ulong(self._thread.ident or 0)
         ctypes.pythonapi.PyThreadState_SetAsyncExc(thread_id, ctypes.py_object(StepTimeout))
-        self._sent.set()
+        self._interrupt_sent.set()
 
-    def leave(self) -> None:
+    def abandon(self) -> None:
         """Wait for it no more: it begins no other call, and keeps no result."""
-        self._left = self._ending = True
+        self._abandoned = self._ending = True
 
     def _work(self) -> None:
         try:
-            self._pass()
-            if not self._take_turn():
+            self._run_calls()
+            if not self._take_end_token():
                 self._await_interruption()
         except StepTimeout:
-            self._take_turn()
+            self._take_end_token()
         with contextlib.suppress(RuntimeError):  # the loop has ended; nobody waits
             self._loop.call_soon_threadsafe(self._set_done)
 
     def _await_interruption(self) -> None:
         """Have an interruption that is on its way arrive here, if the call did not catch it."""
-        self._sent.wait()
+        self._interrupt_sent.wait()
         for _ in range(100):
             time.sleep(0)
 
-    def _take_turn(self) -> bool:
+    def _take_end_token(self) -> bool:
         try:
-            self._turn.pop()
+            self._end_token.pop()
         except IndexError:
             return False
         return True
 
-    def _pass(self) -> None:
+    def _run_calls(self) -> None:
         size = 1
         while self.index < len(self._events) and not self._ending:
             began = time.perf_counter()
-            self._few(self._events[self.index : self.index + size], began)
-            quick = time.perf_counter() - began < size * _QUICK_S
-            size = _FEW if quick else 1
+            self._call_few(self._events[self.index : self.index + size], began)
+            quick = time.perf_counter() - began < size * _QUICK_CALL_S
+            size = _QUICK_CALLS if quick else 1
 
-    def _few(self, events: Sequence[Event], began: float) -> None:
+    def _call_few(self, events: Sequence[Event], began: float) -> None:
         """Call the function for some events; what one took that failed is measured from before."""
         function, append = self._function, self.results.append
         for event in events:
@@ -141,18 +141,18 @@ class Run:
                 value = function(event)
                 # the first is what own does with it, without two calls
                 quick = type(value) is dict and not is_tracked(value)
-                value = [value.copy()] if quick else produced(value)
+                value = [value.copy()] if quick else as_results(value)
             except StepTimeout:
                 raise
             except BaseException as error:
                 now = time.perf_counter()
-                value, began = failed(error, now - began), now
+                value, began = step_failure(error, now - began), now
             if self._ending:
-                if not self._left:
+                if not self._abandoned:
                     append(value)
                 return
             append(value)
-            release(event)
+            release_data(event)
 
     def _set_done(self) -> None:
         if not self.done.done():
@@ -161,24 +161,24 @@ class Run:
 
 async def run_in_thread(
     function: Callable[[Event], Any], events: Sequence[Event], timeout_s: float
-) -> list[Produced]:
+) -> list[StepResult]:
     """Return what the function made of each event; one call may take ``timeout_s`` seconds."""
-    results: list[Produced] = []
+    results: list[StepResult] = []
     while len(results) < len(events):
         rest = events[len(results) :]
-        release(rest[0])  # it may have been begun before
-        run = Run(function, rest)
+        release_data(rest[0])  # it may have been begun before
+        run = ThreadRun(function, rest)
         run.start()
         try:
-            results += await _watched(run, timeout_s)
+            results += await _supervise(run, timeout_s)
         finally:
-            run.leave()
+            run.abandon()
     return results
 
 
-async def _watched(run: Run, timeout_s: float) -> list[Produced]:
+async def _supervise(run: ThreadRun, timeout_s: float) -> list[StepResult]:
     """Return what a run made of its first events, one at least, or none where it is to go again."""
-    look_s = max(timeout_s / _LOOKS, _SHORTEST_LOOK_S)
+    look_s = max(timeout_s / _CHECKS_PER_TIMEOUT, _MIN_CHECK_INTERVAL_S)
     at, spent_s = 0, 0.0
     looked, paused_s = time.perf_counter(), 0.0
     while not run.done.done() and run.index < run.count:
@@ -193,16 +193,16 @@ async def _watched(run: Run, timeout_s: float) -> list[Produced]:
             run.interrupt()
             await asyncio.wait((run.done,), timeout=_GRACE_S)
             if run.index == at:
-                run.leave()
-                return [*run.results[:at], timed_out(timeout_s, spent_s)]
-    return _ended(run, timeout_s, spent_s)
+                run.abandon()
+                return [*run.results[:at], timeout_failure(timeout_s, spent_s)]
+    return _finished_results(run, timeout_s, spent_s)
 
 
-def _ended(run: Run, timeout_s: float, spent_s: float) -> list[Produced]:
+def _finished_results(run: ThreadRun, timeout_s: float, spent_s: float) -> list[StepResult]:
     """Return the results of a run that ended, and the failure of the call that it ended with."""
-    results, told = run.results, run.interrupted
+    results, told = run.results, run.interrupted_index
     if told is None and len(results) < run.count:  # the step raised it by itself
-        return [*results, timed_out(timeout_s, spent_s)]
-    if told is not None and told < len(results) and isinstance(results[told], Failed):
-        results[told] = timed_out(timeout_s, spent_s)
+        return [*results, timeout_failure(timeout_s, spent_s)]
+    if told is not None and told < len(results) and isinstance(results[told], StepFailure):
+        results[told] = timeout_failure(timeout_s, spent_s)
     return results

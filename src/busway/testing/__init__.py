@@ -5,11 +5,11 @@ The suites need pytest; they are :class:`LogSuite` in ``busway.testing.log_suite
 """
 
 from busway.ports import Stores
-from busway.testing.hand_clock import HandClock
+from busway.testing.manual_clock import ManualClock
 from busway.testing.memory_ledger import MemoryLedger
 from busway.testing.memory_log import MemoryLog
 
-__all__ = ["HandClock", "MemoryLedger", "MemoryLog", "memory_stores"]
+__all__ = ["ManualClock", "MemoryLedger", "MemoryLog", "memory_stores"]
 
 
 def memory_stores(partitions: int = 4) -> Stores:

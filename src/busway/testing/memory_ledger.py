@@ -10,25 +10,30 @@ from typing import TypeVar
 import msgspec
 from msgspec import UNSET
 
-from busway.conservation import check_settlement, check_verdict, moved, resolved
+from busway.conservation import (
+    check_resolution,
+    check_settlement,
+    count_change,
+    resolved_events,
+)
 from busway.lane import (
-    MERGED_WITHIN,
-    Audit,
-    Change,
+    MAX_RANGE_SPAN,
+    AuditRecord,
     Counts,
-    Group,
+    FailedEvent,
+    FailedEventGroup,
+    FailedEventQuery,
+    FailedEventState,
     Lane,
-    Lease,
-    Query,
-    Resolved,
-    Settled,
+    LeaseRequest,
+    Resolution,
+    ResolvedEvent,
+    SettledRange,
     Settlement,
-    State,
-    Trouble,
-    Verdict,
+    ValueChange,
 )
 
-Place = tuple[str, int, int]
+FailedEventRef = tuple[str, int, int]
 
 
 class MemoryLedger:
@@ -36,11 +41,11 @@ class MemoryLedger:
 
     def __init__(self) -> None:
         self._lanes: dict[tuple[str, int], Lane] = {}
-        self._troubles: dict[Place, Trouble] = {}
-        self._settled: list[Settled] = []
-        self._kept: dict[str, bytes] = {}
-        self._resolved: list[Resolved] = []
-        self._audits: list[Audit] = []
+        self._failed_events: dict[FailedEventRef, FailedEvent] = {}
+        self._settled_ranges: list[SettledRange] = []
+        self._values: dict[str, bytes] = {}
+        self._resolved_events: list[ResolvedEvent] = []
+        self._audit_records: list[AuditRecord] = []
 
     async def lanes(self) -> Sequence[Lane]:
         return [lane for _, lane in sorted(self._lanes.items())]
@@ -49,162 +54,172 @@ class MemoryLedger:
         return self._lanes.setdefault((flow, partition), Lane(flow, partition, start, start))
 
     async def lease(
-        self, leases: Sequence[Lease], changes: Sequence[Change] = ()
+        self, leases: Sequence[LeaseRequest], changes: Sequence[ValueChange] = ()
     ) -> Sequence[int | None]:
-        if not self._change(changes):
+        if not self._change_values(changes):
             return [None] * len(leases)
         return [self._lease(one) for one in leases]
 
-    def _lease(self, wanted: Lease) -> int | None:
+    def _lease(self, wanted: LeaseRequest) -> int | None:
         lane = self._lanes.get((wanted.flow, wanted.partition))
-        if lane is None or lane.epoch != wanted.epoch:
+        if lane is None or lane.fencing_token != wanted.fencing_token:
             return None
-        lane = msgspec.structs.replace(lane, worker=wanted.worker, epoch=lane.epoch + 1)
+        lane = msgspec.structs.replace(
+            lane, worker=wanted.worker, fencing_token=lane.fencing_token + 1
+        )
         self._lanes[lane.flow, lane.partition] = lane
-        return lane.epoch
+        return lane.fencing_token
 
-    async def rename_flow(self, old: str, new: str, audit: Sequence[Audit] = ()) -> bool:
+    async def rename_flow(self, old: str, new: str, audit: Sequence[AuditRecord] = ()) -> bool:
         if any(flow == new for flow, _ in self._lanes):
             return False
-        lanes = [_named(one, old, new) for one in self._lanes.values()]
-        troubles = [_named(one, old, new) for one in self._troubles.values()]
+        lanes = [_with_flow_name(one, old, new) for one in self._lanes.values()]
+        troubles = [_with_flow_name(one, old, new) for one in self._failed_events.values()]
         self._lanes = {(one.flow, one.partition): one for one in lanes}
-        self._troubles = {_place(one): one for one in troubles}
-        self._settled = [_named(one, old, new) for one in self._settled]
-        self._resolved = [_named(one, old, new) for one in self._resolved]
-        self._note(audit)
+        self._failed_events = {_key_of(one): one for one in troubles}
+        self._settled_ranges = [_with_flow_name(one, old, new) for one in self._settled_ranges]
+        self._resolved_events = [_with_flow_name(one, old, new) for one in self._resolved_events]
+        self._add_audit_records(audit)
         return True
 
-    async def remove_flow(self, flow: str, audit: Sequence[Audit] = ()) -> bool:
+    async def remove_flow(self, flow: str, audit: Sequence[AuditRecord] = ()) -> bool:
         if all(flow != name for name, _ in self._lanes):
             return False
         self._lanes = {at: one for at, one in self._lanes.items() if one.flow != flow}
-        self._troubles = {at: one for at, one in self._troubles.items() if one.flow != flow}
-        self._settled = [one for one in self._settled if one.flow != flow]
-        self._resolved = [one for one in self._resolved if one.flow != flow]
-        self._note(audit)
+        self._failed_events = {
+            at: one for at, one in self._failed_events.items() if one.flow != flow
+        }
+        self._settled_ranges = [one for one in self._settled_ranges if one.flow != flow]
+        self._resolved_events = [one for one in self._resolved_events if one.flow != flow]
+        self._add_audit_records(audit)
         return True
 
     async def settle(
-        self, settlements: Sequence[Settlement], changes: Sequence[Change] = ()
+        self, settlements: Sequence[Settlement], changes: Sequence[ValueChange] = ()
     ) -> Sequence[bool]:
         for settlement in settlements:
             check_settlement(settlement)
         applied = [self._settle(settlement) for settlement in settlements]
         if all(applied):
-            self._change(changes)
+            self._change_values(changes)
         return applied
 
     def _settle(self, s: Settlement) -> bool:
         lane = self._lanes.get((s.flow, s.partition))
-        if lane is None or (lane.cursor, lane.epoch) != (s.start, s.epoch):
+        if lane is None or (lane.cursor, lane.fencing_token) != (s.start, s.fencing_token):
             return False
-        self._count(lane, s.counts, s.end)
+        self._add_counts(lane, s.counts, s.end)
         if s.end > s.start:
             self._record(s)
-        self._troubles |= {_place(trouble): trouble for trouble in s.troubles}
-        self._release(s.flow, s.partition, s.at)
+        self._failed_events |= {_key_of(trouble): trouble for trouble in s.failed_events}
+        self._release_keys(s.flow, s.partition, s.at)
         return True
 
     def _record(self, s: Settlement) -> None:
-        fresh = Settled(s.flow, s.partition, s.start, s.end, s.version, s.at, s.at, s.counts)
-        for position, old in enumerate(self._settled):
+        fresh = SettledRange(s.flow, s.partition, s.start, s.end, s.version, s.at, s.at, s.counts)
+        for position, old in enumerate(self._settled_ranges):
             touches = (old.flow, old.partition, old.end) == (s.flow, s.partition, s.start)
-            recent = s.at - old.first_at <= MERGED_WITHIN
+            recent = s.at - old.first_at <= MAX_RANGE_SPAN
             if touches and recent and old.version == s.version:
-                self._settled[position] = msgspec.structs.replace(
+                self._settled_ranges[position] = msgspec.structs.replace(
                     old, end=s.end, last_at=s.at, counts=old.counts + s.counts
                 )
                 return
-        self._settled.append(fresh)
+        self._settled_ranges.append(fresh)
 
-    def _count(self, lane: Lane, change: Counts, cursor: int) -> None:
+    def _add_counts(self, lane: Lane, change: Counts, cursor: int) -> None:
         self._lanes[lane.flow, lane.partition] = msgspec.structs.replace(
             lane, cursor=cursor, counts=lane.counts + change
         )
 
-    def _release(self, flow: str, partition: int, at: datetime) -> None:
+    def _release_keys(self, flow: str, partition: int, at: datetime) -> None:
         seen: set[str] = set()
-        for place, trouble in sorted(self._troubles.items()):
+        for place, trouble in sorted(self._failed_events.items()):
             mine = (trouble.flow, trouble.partition) == (flow, partition)
             if not mine or trouble.state != "parked" or trouble.key is None or trouble.key in seen:
                 continue
             seen.add(trouble.key)
             if trouble.due is None:
-                self._troubles[place] = msgspec.structs.replace(trouble, due=at)
+                self._failed_events[place] = msgspec.structs.replace(trouble, due=at)
 
-    async def judge(
+    async def resolve(
         self,
-        verdicts: Sequence[Verdict],
-        audit: Sequence[Audit] = (),
-        changes: Sequence[Change] = (),
+        resolutions: Sequence[Resolution],
+        audit: Sequence[AuditRecord] = (),
+        changes: Sequence[ValueChange] = (),
     ) -> Sequence[bool]:
-        for verdict in verdicts:
-            check_verdict(verdict)
-        if not self._change(changes):
-            return [False] * len(verdicts)
-        applied = [self._judge(verdict) for verdict in verdicts]
+        for verdict in resolutions:
+            check_resolution(verdict)
+        if not self._change_values(changes):
+            return [False] * len(resolutions)
+        applied = [self._resolve(verdict) for verdict in resolutions]
         if any(applied):
-            self._note(audit)
+            self._add_audit_records(audit)
         return applied
 
-    def _judge(self, verdict: Verdict) -> bool:
+    def _resolve(self, verdict: Resolution) -> bool:
         place = (verdict.flow, verdict.partition, verdict.offset)
-        trouble = self._troubles.get(place)
+        trouble = self._failed_events.get(place)
         if not trouble or (trouble.attempts, trouble.state) != (verdict.attempts, verdict.state):
             return False
         if verdict.event not in (None, trouble.event):
             return False
-        del self._troubles[place]
-        if isinstance(verdict.became, Trouble):
-            self._troubles[place] = verdict.became
-            change = moved(verdict.state, verdict.became.state)
+        del self._failed_events[place]
+        if isinstance(verdict.outcome, FailedEvent):
+            self._failed_events[place] = verdict.outcome
+            change = count_change(verdict.state, verdict.outcome.state)
         else:
-            change = moved(verdict.state, verdict.became)
-            self._resolved += resolved(trouble, verdict)
+            change = count_change(verdict.state, verdict.outcome)
+            self._resolved_events += resolved_events(trouble, verdict)
         lane = self._lanes[verdict.flow, verdict.partition]
-        self._count(lane, change, lane.cursor)
-        self._release(verdict.flow, verdict.partition, verdict.at)
+        self._add_counts(lane, change, lane.cursor)
+        self._release_keys(verdict.flow, verdict.partition, verdict.at)
         return True
 
-    async def troubles(self, query: Query) -> Sequence[Trouble]:
-        found = [trouble for trouble in self._sorted() if _wanted(trouble, query)]
+    async def failed_events(self, query: FailedEventQuery) -> Sequence[FailedEvent]:
+        found = [trouble for trouble in self._sorted_failed_events() if _matches(trouble, query)]
         if query.due_by:
             found.sort(key=_due)
         return found[: query.limit]
 
-    def _sorted(self) -> Iterable[Trouble]:
-        return (trouble for _, trouble in sorted(self._troubles.items()))
+    def _sorted_failed_events(self) -> Iterable[FailedEvent]:
+        return (trouble for _, trouble in sorted(self._failed_events.items()))
 
-    async def groups(self, query: Query) -> Sequence[Group]:
+    async def failed_event_groups(self, query: FailedEventQuery) -> Sequence[FailedEventGroup]:
         query = msgspec.structs.replace(query, after=None, due_by=None)
-        found: dict[tuple[str, State, str], list[Trouble]] = {}
-        for one in self._sorted():
-            if _wanted(one, query):
+        found: dict[tuple[str, FailedEventState, str], list[FailedEvent]] = {}
+        for one in self._sorted_failed_events():
+            if _matches(one, query):
                 found.setdefault((one.flow, one.state, one.fingerprint), []).append(one)
-        groups = [_group(cause, troubles) for cause, troubles in found.items()]
+        groups = [_failed_event_group(cause, troubles) for cause, troubles in found.items()]
         groups.sort(key=lambda group: (-group.count, group.flow, group.fingerprint, group.state))
         return groups[: query.limit]
 
     async def due_flows(self, by: datetime) -> Collection[str]:
-        parked = [one for one in self._troubles.values() if one.state == "parked"]
+        parked = [one for one in self._failed_events.values() if one.state == "parked"]
         return {one.flow for one in parked if one.due is not None and one.due <= by}
 
     async def parked_keys(self, flow: str, partition: int) -> Mapping[str, int]:
-        query = Query(state="parked", flow=flow, partition=partition)
-        return Counter(t.key for t in self._sorted() if t.key is not None and _wanted(t, query))
+        query = FailedEventQuery(state="parked", flow=flow, partition=partition)
+        return Counter(
+            t.key for t in self._sorted_failed_events() if t.key is not None and _matches(t, query)
+        )
 
-    async def settled(self, flow: str, partition: int | None = None) -> Sequence[Settled]:
-        found = [s for s in self._settled if s.flow == flow and partition in (None, s.partition)]
+    async def settled_ranges(
+        self, flow: str, partition: int | None = None
+    ) -> Sequence[SettledRange]:
+        found = [
+            s for s in self._settled_ranges if s.flow == flow and partition in (None, s.partition)
+        ]
         return sorted(found, key=lambda s: (s.partition, s.start))
 
-    async def resolved(self, event_id: str) -> Sequence[Resolved]:
-        return [one for one in self._resolved if one.event_id == event_id]
+    async def resolved_events(self, event_id: str) -> Sequence[ResolvedEvent]:
+        return [one for one in self._resolved_events if one.event_id == event_id]
 
-    async def forget(self, before: datetime) -> None:
-        self._resolved = [one for one in self._resolved if one.at >= before]
-        merged: list[Settled] = []
-        for one in sorted(self._settled, key=lambda s: (s.flow, s.partition, s.start)):
+    async def prune_history(self, before: datetime) -> None:
+        self._resolved_events = [one for one in self._resolved_events if one.at >= before]
+        merged: list[SettledRange] = []
+        for one in sorted(self._settled_ranges, key=lambda s: (s.flow, s.partition, s.start)):
             last = merged[-1] if merged else None
             old = last is not None and max(last.last_at, one.last_at) < before
             if last is not None and old and _touch(last, one):
@@ -213,38 +228,42 @@ class MemoryLedger:
                 )
             else:
                 merged.append(one)
-        self._settled = merged
+        self._settled_ranges = merged
 
-    async def put(self, name: str, value: bytes) -> None:
-        self._kept[name] = value
+    async def put_value(self, name: str, value: bytes) -> None:
+        self._values[name] = value
 
-    async def change(self, changes: Sequence[Change], audit: Sequence[Audit] = ()) -> bool:
-        done = self._change(changes)
+    async def change_values(
+        self, changes: Sequence[ValueChange], audit: Sequence[AuditRecord] = ()
+    ) -> bool:
+        done = self._change_values(changes)
         if done:
-            self._note(audit)
+            self._add_audit_records(audit)
         return done
 
-    def _change(self, changes: Sequence[Change]) -> bool:
+    def _change_values(self, changes: Sequence[ValueChange]) -> bool:
         for one in changes:
-            if one.expected is not UNSET and self._kept.get(one.name) != one.expected:
+            if one.expected is not UNSET and self._values.get(one.name) != one.expected:
                 return False
         for one in changes:
             if one.value is None:
-                self._kept.pop(one.name, None)
+                self._values.pop(one.name, None)
             else:
-                self._kept[one.name] = one.value
+                self._values[one.name] = one.value
         return True
 
-    def _note(self, audit: Sequence[Audit]) -> None:
+    def _add_audit_records(self, audit: Sequence[AuditRecord]) -> None:
         for one in audit:
-            self._audits.append(msgspec.structs.replace(one, seq=len(self._audits) + 1))
+            self._audit_records.append(
+                msgspec.structs.replace(one, seq=len(self._audit_records) + 1)
+            )
 
-    async def audits(
+    async def audit_records(
         self, target: str = "", before: int | None = None, limit: int = 100
-    ) -> Sequence[Audit]:
+    ) -> Sequence[AuditRecord]:
         found = [
             one
-            for one in reversed(self._audits)
+            for one in reversed(self._audit_records)
             if (
                 one.target == target
                 or one.target.startswith(target.rstrip("/") + "/" * bool(target))
@@ -253,12 +272,14 @@ class MemoryLedger:
         ]
         return found[:limit]
 
-    async def get(self, prefix: str) -> Mapping[str, bytes]:
-        return {name: self._kept[name] for name in sorted(self._kept) if name.startswith(prefix)}
+    async def get_values(self, prefix: str) -> Mapping[str, bytes]:
+        return {
+            name: self._values[name] for name in sorted(self._values) if name.startswith(prefix)
+        }
 
-    async def count_troubles(self) -> Mapping[tuple[str, int], tuple[int, int]]:
+    async def count_failed_events(self) -> Mapping[tuple[str, int], tuple[int, int]]:
         states: dict[tuple[str, int], list[str]] = {}
-        for trouble in self._troubles.values():
+        for trouble in self._failed_events.values():
             states.setdefault((trouble.flow, trouble.partition), []).append(trouble.state)
         return {lane: (all_.count("parked"), all_.count("dead")) for lane, all_ in states.items()}
 
@@ -266,35 +287,37 @@ class MemoryLedger:
         """Nothing to close: what it holds goes with it."""
 
 
-Named = TypeVar("Named", Lane, Trouble, Settled, Resolved)
+FlowRecord = TypeVar("FlowRecord", Lane, FailedEvent, SettledRange, ResolvedEvent)
 
 
-def _named(one: Named, old: str, new: str) -> Named:
+def _with_flow_name(one: FlowRecord, old: str, new: str) -> FlowRecord:
     return msgspec.structs.replace(one, flow=new) if one.flow == old else one
 
 
-def _touch(first: Settled, second: Settled) -> bool:
+def _touch(first: SettledRange, second: SettledRange) -> bool:
     places = [(one.flow, one.partition, one.version) for one in (first, second)]
     return places[0] == places[1] and first.end == second.start
 
 
-def _group(cause: tuple[str, State, str], troubles: Sequence[Trouble]) -> Group:
+def _failed_event_group(
+    cause: tuple[str, FailedEventState, str], troubles: Sequence[FailedEvent]
+) -> FailedEventGroup:
     error = min(one.error for one in troubles)
     since = [one.since for one in troubles]
     place = (troubles[0].partition, troubles[0].offset)
-    return Group(*cause, error, len(troubles), min(since), max(since), *place)
+    return FailedEventGroup(*cause, error, len(troubles), min(since), max(since), *place)
 
 
-def _place(trouble: Trouble) -> Place:
+def _key_of(trouble: FailedEvent) -> FailedEventRef:
     return (trouble.flow, trouble.partition, trouble.offset)
 
 
-def _due(trouble: Trouble) -> tuple[datetime, Place]:
+def _due(trouble: FailedEvent) -> tuple[datetime, FailedEventRef]:
     assert trouble.due  # noqa: S101 - only due ones are asked for
-    return (trouble.due, _place(trouble))
+    return (trouble.due, _key_of(trouble))
 
 
-def _wanted(trouble: Trouble, query: Query) -> bool:
+def _matches(trouble: FailedEvent, query: FailedEventQuery) -> bool:
     due = trouble.state == "parked" and trouble.due and query.due_by and trouble.due <= query.due_by
     return (
         query.state in (None, trouble.state)
@@ -308,6 +331,6 @@ def _wanted(trouble: Trouble, query: Query) -> bool:
         and query.fingerprint in (None, trouble.fingerprint)
         and (query.since_from is None or trouble.since >= query.since_from)
         and (query.since_to is None or trouble.since < query.since_to)
-        and (query.after is None or _place(trouble) > query.after)
+        and (query.after is None or _key_of(trouble) > query.after)
         and bool(due or query.due_by is None)
     )

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 
-from busway import batch as codec
+from busway import batch_codec as codec
 from busway.errors import StoreFull
-from busway.ports import Batch, Draft
+from busway.ports import LogBatch, NewBatch
 
 
 class MemoryLog:
@@ -16,7 +16,7 @@ class MemoryLog:
 
     def __init__(self, partitions: int, identity: str = "memory", max_bytes: int = 0) -> None:
         self._identity = identity
-        self._batches: list[list[Batch]] = [[] for _ in range(partitions)]
+        self._batches: list[list[LogBatch]] = [[] for _ in range(partitions)]
         self._bounds = [(0, 0)] * partitions
         self._max_bytes = max_bytes
         self._grown = asyncio.Condition()
@@ -29,27 +29,27 @@ class MemoryLog:
     def partitions(self) -> int:
         return len(self._bounds)
 
-    async def append(self, drafts: Sequence[Draft], at: datetime) -> Sequence[int]:
-        wanted = sum(codec.size(draft.events) for draft in drafts)
+    async def append(self, new_batches: Sequence[NewBatch], at: datetime) -> Sequence[int]:
+        wanted = sum(codec.size_bytes(draft.events) for draft in new_batches)
         if self._max_bytes and await self.size_bytes() + wanted > self._max_bytes:
             raise StoreFull(f"the log may hold {self._max_bytes} bytes; trim it")
-        offsets = [self._add(draft, at) for draft in drafts]
+        offsets = [self._add(draft, at) for draft in new_batches]
         async with self._grown:
             self._grown.notify_all()
         return offsets
 
-    def _add(self, draft: Draft, at: datetime) -> int:
+    def _add(self, draft: NewBatch, at: datetime) -> int:
         first, end = self._bounds[draft.partition]
-        self._batches[draft.partition].append(Batch(draft.partition, end, at, draft.events))
+        self._batches[draft.partition].append(LogBatch(draft.partition, end, at, draft.events))
         self._bounds[draft.partition] = (first, end + len(draft.events))
         return end
 
-    async def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[Batch]:
-        found: list[Batch] = []
+    async def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[LogBatch]:
+        found: list[LogBatch] = []
         for batch in self._batches[partition]:
             if batch.end <= offset:
                 continue
-            max_bytes -= codec.size(batch.events)
+            max_bytes -= codec.size_bytes(batch.events)
             if found and (max_bytes < 0 or found[-1].end != batch.offset):
                 break
             found.append(batch)
@@ -66,7 +66,7 @@ class MemoryLog:
         self._bounds[partition] = (base, end)
         return base - first
 
-    async def continue_at(self, partition: int, offset: int) -> int:
+    async def skip_to(self, partition: int, offset: int) -> int:
         first, end = self._bounds[partition]
         if end < offset:
             self._bounds[partition] = (first if self._batches[partition] else offset, offset)
@@ -85,7 +85,7 @@ class MemoryLog:
         return next((one.appended_at for one in found), None)
 
     async def size_bytes(self) -> int:
-        return sum(codec.size(b.events) for batches in self._batches for b in batches)
+        return sum(codec.size_bytes(b.events) for batches in self._batches for b in batches)
 
     async def wait(self, partition: int, offset: int) -> None:
         async with self._grown:

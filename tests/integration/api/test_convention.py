@@ -20,9 +20,9 @@ from msgspec.structs import replace
 from api_client import api_of, api_on, problem
 from busway.api.app import routed
 from busway.api.etag import check_match, etag
-from busway.control.access.slowdown import FIRST_S, FREE
-from busway.control.control import Control
-from busway.control.job import begin
+from busway.control.access.slowdown import FIRST_DELAY_S, FREE_ATTEMPTS
+from busway.control.context import ControlContext
+from busway.control.job import create_job
 from busway.control.job import job as job_of
 from busway.control.page import cursor_of
 from busway.flow import App
@@ -68,7 +68,7 @@ async def test_a_problem_says_what_is_wrong_and_what_was_meant(tmp_path: Path) -
     ],
 )
 async def test_a_query_that_is_not_known_is_refused(query: str, place: str, reason: str) -> None:
-    async with api_on(Control(log=MemoryLog(1), ledger=MemoryLedger())) as api:
+    async with api_on(ControlContext(log=MemoryLog(1), ledger=MemoryLedger())) as api:
         answer = await api.get(f"/flows?{query}")
     problem(answer, 400)
     (fault,) = answer.json()["errors"]
@@ -181,7 +181,7 @@ async def test_no_way_of_writing_a_path_leads_around_the_token(tmp_path: Path, b
 
 
 async def test_a_handler_that_nobody_guards_answers_nobody() -> None:
-    control = Control(log=MemoryLog(1), ledger=MemoryLedger())
+    control = ControlContext(log=MemoryLog(1), ledger=MemoryLedger())
     transport = httpx.ASGITransport(cast(Any, routed(lambda: control)))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         for path in ("/api/v1/status", "/api/v1/openapi.json"):
@@ -239,7 +239,7 @@ async def test_a_defect_is_told_without_its_text() -> None:
         async def lanes(self) -> list[Lane]:
             raise RuntimeError("a secret")
 
-    async with api_on(Control(log=MemoryLog(1), ledger=Broken())) as api:
+    async with api_on(ControlContext(log=MemoryLog(1), ledger=Broken())) as api:
         answer = await api.get("/flows")
     assert problem(answer, 500) == "a defect in the server; its log has more"
     assert "secret" not in answer.text
@@ -247,13 +247,13 @@ async def test_a_defect_is_told_without_its_text() -> None:
 
 @pytest.mark.parametrize("path", ["/dead/redrive", "/replays", "/flows/orders/pause"])
 async def test_an_empty_body_is_told(path: str) -> None:
-    async with api_on(Control(log=MemoryLog(1), ledger=MemoryLedger())) as api:
+    async with api_on(ControlContext(log=MemoryLog(1), ledger=MemoryLedger())) as api:
         answer = await api.post(path, headers={"content-type": "application/json"})
     assert problem(answer, 400) == "body: it is empty; send JSON, {} at least"
 
 
 async def test_a_mistake_is_told_in_the_words_of_the_request() -> None:
-    async with api_on(Control(log=MemoryLog(1), ledger=MemoryLedger())) as api:
+    async with api_on(ControlContext(log=MemoryLog(1), ledger=MemoryLedger())) as api:
         query = await api.get("/dead?state=alive")
         body = await api.post("/dead/redrive", json={"plases": []})
         listed = await api.post("/dead/redrive", json=[])
@@ -276,7 +276,7 @@ async def test_a_mistake_is_told_in_the_words_of_the_request() -> None:
     ],
 )
 async def test_numbers_that_nothing_has_are_no_defect(path: str, status: int) -> None:
-    async with api_on(Control(log=MemoryLog(1), ledger=MemoryLedger())) as api:
+    async with api_on(ControlContext(log=MemoryLog(1), ledger=MemoryLedger())) as api:
         problem(await api.get(path), status)
 
 
@@ -287,7 +287,7 @@ async def test_who_asks_may_be_called_as_people_are(tmp_path: Path) -> None:
     ):
         headers = {b"busway-actor": "jörg".encode()}
         paused = await api.post("/flows/flow_1/pause", json={}, headers=headers)
-        assert paused.json()["controls"]["pause"]["who"] == "api-token (jörg)"
+        assert paused.json()["controls"]["pause"]["actor"] == "api-token (jörg)"
 
 
 @pytest.mark.parametrize("id", ["/a", "a//b/", "a/b", "a%2Fb ?#", "å"])
@@ -299,7 +299,7 @@ async def test_an_event_is_found_whatever_its_id(id: str, tmp_path: Path) -> Non
 
 
 async def test_a_body_that_is_nested_too_deeply_is_told() -> None:
-    async with api_on(Control(log=MemoryLog(1), ledger=MemoryLedger())) as api:
+    async with api_on(ControlContext(log=MemoryLog(1), ledger=MemoryLedger())) as api:
         json = {"content-type": "application/json"}
         answer = await api.post("/dead/redrive", content=b"[" * 100_000, headers=json)
     assert problem(answer, 400) == "body: it is nested too deeply"
@@ -315,7 +315,7 @@ async def test_a_replay_into_no_file_is_refused_and_stops_no_other(tmp_path: Pat
         job = await job_of(node.stores.ledger, begun.json()["id"])
         spoilt = Raw(b'{"flow":"flow_1","into":"a\\u0000b"}')
         made = replace(job, id="r1", state="running", spec=spoilt, created_at=datetime.now(UTC))
-        await begin(node.stores.ledger, made)
+        await create_job(node.stores.ledger, made)
         again = await api.post("/replays", json={"flow": "flow_1", "into": "y"})
 
         async def ended() -> bool:
@@ -341,11 +341,11 @@ async def test_a_replay_says_why_its_file_takes_nothing(tmp_path: Path) -> None:
 
 
 async def test_wrong_tokens_are_slowed_down_and_the_right_one_is_not(tmp_path: Path) -> None:
-    wrong, sent = {"authorization": "Bearer wr0ng-t0ken-which-nobody-has"}, FREE + 4
+    wrong, sent = {"authorization": "Bearer wr0ng-t0ken-which-nobody-has"}, FREE_ATTEMPTS + 4
     async with running(app(), tmp_path / "data") as node, api_of(node) as api:
         began = time.monotonic()
         answers = await asyncio.gather(*(api.get("/status", headers=wrong) for _ in range(sent)))
-        assert time.monotonic() - began >= FIRST_S * 2**3, "the last one is held back longest"
+        assert time.monotonic() - began >= FIRST_DELAY_S * 2**3, "the last one is held back longest"
         assert {problem(one, 401)[:27] for one in answers} == {"the token that was sent is "}
         waiting = asyncio.create_task(api.get("/status", headers=wrong))
         assert (await api.get("/status")).status_code == 200

@@ -33,7 +33,7 @@ async def test_a_flow_is_shown_with_what_it_is_and_where_its_events_are(tmp_path
         assert found["rule"] == {"type": ["made"]}
         assert found["steps"] == [found["steps"][0]]
         assert found["steps"][0].endswith("orders")
-        assert found["place"].startswith(__file__)
+        assert found["location"].startswith(__file__)
         assert found["ordered"] is False
         status = found["status"]
         assert (status["accepted"], status["delivered"], status["filtered"]) == (10, 5, 5)

@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from api_client import api_on, problem
-from busway.control.control import Control
+from busway.control.context import ControlContext
 from busway.control.page import cursor_of
-from busway.engine.choose import open_stores
+from busway.engine.registry import open_stores
 from busway.settings import Settings
 from dead_letter import filled, letter
 from postgres_server import PostgresServer, postgres_server
@@ -44,7 +44,7 @@ async def api(
     stores = await open_stores(Settings(data=tmp_path / "data", engine=engine, partitions=1))
     try:
         await filled(stores.ledger, *map(letter, range(3)))
-        async with api_on(Control(log=stores.log, ledger=stores.ledger)) as client:
+        async with api_on(ControlContext(log=stores.log, ledger=stores.ledger)) as client:
             yield client
     finally:
         await stores.close()

@@ -12,10 +12,10 @@ from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 from api_client import api_on
 from busway.api.app import routed
 from busway.api.openapi import document
-from busway.control.control import Control
+from busway.control.context import ControlContext
 from busway.testing import MemoryLedger, MemoryLog
 
-APP = routed(lambda: Control(log=MemoryLog(1), ledger=MemoryLedger()))
+APP = routed(lambda: ControlContext(log=MemoryLog(1), ledger=MemoryLedger()))
 DOCUMENT: dict[str, Any] = document(APP)
 METHODS = {"get", "post", "put", "patch", "delete"}
 
@@ -33,7 +33,7 @@ each = pytest.mark.parametrize("operation", [one for *_, one in OPERATIONS], ids
 
 
 async def test_it_is_served_as_it_is() -> None:
-    async with api_on(Control(log=MemoryLog(1), ledger=MemoryLedger())) as api:
+    async with api_on(ControlContext(log=MemoryLog(1), ledger=MemoryLedger())) as api:
         answer = await api.get("/openapi.json")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/vnd.oai.openapi+json"

@@ -15,7 +15,7 @@ from api_client import api_on, problem
 from busway.api.app import routed
 from busway.api.openapi import document
 from busway.cli.operation_group import command_of
-from busway.control.control import Control
+from busway.control.context import ControlContext
 from busway.testing import MemoryLedger, MemoryLog
 
 SOURCE = '''
@@ -70,8 +70,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     sys.modules.pop(f"{package.__name__}.greeting", None)
 
 
-def control() -> Control:
-    return Control(log=MemoryLog(1), ledger=MemoryLedger())
+def control() -> ControlContext:
+    return ControlContext(log=MemoryLog(1), ledger=MemoryLedger())
 
 
 @pytest.mark.usefixtures("folder")

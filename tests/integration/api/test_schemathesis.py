@@ -17,13 +17,13 @@ from schemathesis.specs.openapi.checks import (
 
 from busway.api.app import routed
 from busway.api.openapi import document
-from busway.control.control import Control
+from busway.control.context import ControlContext
 from busway.testing import MemoryLedger, MemoryLog
 from command import Server, busway, running, until
 from proof import PROOF
 
 SCHEMA = schemathesis.openapi.from_dict(
-    document(routed(lambda: Control(log=MemoryLog(1), ledger=MemoryLedger())))
+    document(routed(lambda: ControlContext(log=MemoryLog(1), ledger=MemoryLedger())))
 )
 CHECKS = [
     not_a_server_error,

@@ -45,7 +45,7 @@ async def test_a_flow_is_paused_and_resumed(tmp_path: Path) -> None:
         told = ok(await api.post("/flows/orders/pause", json=body, headers=ann))
         end = datetime.fromisoformat(told["state"]["until"])
         assert timedelta(hours=1, minutes=59) < end - datetime.now(UTC) <= timedelta(hours=2)
-        assert told["controls"]["pause"]["who"] == "api-token (ann@ops)"
+        assert told["controls"]["pause"]["actor"] == "api-token (ann@ops)"
         status = await posted(node, api, 5)
         assert (status["state"], status["backlog"]) == ("paused", 5)
         assert status["state_reason"].startswith("paused by api-token (ann@ops) since ")
@@ -56,7 +56,7 @@ async def test_a_flow_is_paused_and_resumed(tmp_path: Path) -> None:
         assert told["controls"]["pause"] is None
         await node.until("orders", delivered=5)
         trail = ok(await api.get("/audit", params={"target": "flow/orders"}))["items"]
-        names = ("who", "remark", "action", "reason")
+        names = ("actor", "remark", "action", "reason")
         assert [tuple(one[name] for name in names) for one in trail] == [
             ("api-token", "", "resume", ""),
             ("api-token", "ann@ops", "pause", "a move"),

@@ -123,7 +123,7 @@ def _reached(server: Server, moment: str) -> bool:
 
 def _is_told(folder: Path) -> bool:
     ledger = folder / ".busway" / "ledger.db"
-    ((kept,),) = select(ledger, "SELECT value FROM kept WHERE name = 'alert/orders fail'")
+    ((kept,),) = select(ledger, "SELECT value FROM named_value WHERE name = 'alert/orders fail'")
     return bool(json.loads(kept)["told"])
 
 

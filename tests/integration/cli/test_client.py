@@ -181,7 +181,7 @@ def test_who_is_called_as_people_are_may_use_it(server: Server) -> None:
     assert busway("pause", "orders", cwd=server.cwd, LOGNAME="jörg").code == 0
     assert busway("resume", "orders", cwd=server.cwd, LOGNAME="jörg").code == 0
     trail = busway("audit", "--json", "--limit", "1", cwd=server.cwd).json()["items"]
-    assert trail[0]["who"] == "api-token"
+    assert trail[0]["actor"] == "api-token"
     assert trail[0]["remark"].startswith("jörg@")
 
 

@@ -112,7 +112,7 @@ def test_one_is_shown_with_payload_error_and_attempts(server: Server) -> None:
     assert [failure["attempt"] for failure in one["failures"]] == [1, 2]
     assert one["failures"][1]["error"] == "KeyError"
     assert "shop.py" in one["failures"][1]["traceback"]
-    text = busway("dead", "show", one["letter"]["place"], cwd=server.cwd).out
+    text = busway("dead", "show", one["dead_letter"]["place"], cwd=server.cwd).out
     assert '"data": {}' in text
     assert "attempts 1 to 2 from " in text
     assert "(2 times)" in text
@@ -223,7 +223,7 @@ def edit_and_redrive(server: Server) -> None:
     assert '"share":0.25' in (server.cwd / "orders.jsonl").read_text().replace(" ", "")
     edit = busway("audit", "--action", "dead edit", "--json", cwd=server.cwd).json()["items"][0]
     assert (edit["before"]["data"], edit["after"]["data"]) == ({"id": 0}, {"id": 4})
-    assert edit["who"] == "api-token"
+    assert edit["actor"] == "api-token"
     assert "@" in edit["remark"]
 
 
@@ -254,7 +254,7 @@ def test_an_event_id_that_looks_like_a_place_is_found(tmp_path: Path) -> None:
         server.post({"id": "order/7/1", "data": {"id": 0}})
         until(lambda: dead(tmp_path) == ["order/7/1"], "it is dead")
         shown = busway("dead", "show", "order/7/1", "--json", cwd=tmp_path)
-        assert [one["letter"]["id"] for one in shown.json()["items"]] == ["order/7/1"]
+        assert [one["dead_letter"]["id"] for one in shown.json()["items"]] == ["order/7/1"]
         given_up = busway("dead", "discard", "order/7/1", "--reason", "a test", cwd=tmp_path)
         assert given_up.out == "1 discarded\n"
         gone = busway("dead", "show", f"orders/0/{2**70}", cwd=tmp_path)

@@ -67,7 +67,7 @@ def test_a_key_with_the_scope_admin_calls_the_api_under_its_own_name(folder: Pat
         until(lambda: get(url, headers=proof).status_code == 200, "the key is known")
         assert busway("pause", "orders", cwd=folder, BUSWAY_API_TOKEN=secret).code == 0
         (entry,) = busway("audit", "flow", "--json", cwd=folder).json()["items"]
-        assert (entry["who"], entry["action"]) == ("ann", "pause")
+        assert (entry["actor"], entry["action"]) == ("ann", "pause")
         assert "@" in entry["remark"]
         intake = made(folder, "--scope", "intake")
         assert get(url, headers={"authorization": f"Bearer {intake}"}).status_code == 401

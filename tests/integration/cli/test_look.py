@@ -109,7 +109,7 @@ def test_check_says_what_is_off_with_1(server: Server, tmp_path: Path) -> None:
     """A dead letter that somebody took out by hand is missed."""
     copy_directory(server.cwd / ".busway", tmp_path / "data")
     with apsw.Connection(str(tmp_path / "data" / "ledger.db")) as database:
-        database.execute("DELETE FROM trouble")
+        database.execute("DELETE FROM failed_event")
     ended = busway("check", "--json", "--data", "data", cwd=tmp_path)
     assert ended.code == 1
     assert ended.json()["ok"] is False

@@ -20,7 +20,7 @@ import pytest
 
 from busway.cli.run import WORKER_STOP
 from busway.errors import SettingsError
-from busway.settings import Settings, load
+from busway.settings import Settings, load_settings
 from command import BUSWAY, DEADLINE_S, environment, get, until
 from document import ROOT, blocks
 from proof import TOKEN
@@ -122,7 +122,7 @@ def test_a_unit_gives_a_stop_the_time_that_it_may_take(name: str) -> None:
 
 def test_the_token_of_the_file_is_refused_until_it_is_replaced() -> None:
     with pytest.raises(SettingsError, match=r"BUSWAY_API_TOKEN is refused: .*make a good one"):
-        load(variables())
+        load_settings(variables())
 
 
 def test_the_units_run_as_they_stand_there(folder: Path, engine: str) -> None:

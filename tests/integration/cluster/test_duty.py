@@ -86,8 +86,8 @@ async def on_duty(cluster: Cluster, duty: str, *workers: Worker) -> Worker:
 
     async def known() -> bool:
         rows = await cluster.rows(
-            """SELECT convert_from(w.value, 'utf8')::json->>'pid' FROM busway.kept d
-            JOIN busway.kept w ON w.name = 'worker/' || convert_from(d.value, 'utf8')
+            """SELECT convert_from(w.value, 'utf8')::json->>'pid' FROM busway.named_value d
+            JOIN busway.named_value w ON w.name = 'worker/' || convert_from(d.value, 'utf8')
             WHERE d.name = $1""",
             f"duty/{duty}",
         )
@@ -101,7 +101,7 @@ async def on_duty(cluster: Cluster, duty: str, *workers: Worker) -> Worker:
 async def replaying(cluster: Cluster, flow: str) -> list[int]:
     """Return the processes that told with their last beats that they replay a flow."""
     rows = await cluster.rows(
-        """SELECT (beat->>'pid')::int FROM busway.kept,
+        """SELECT (beat->>'pid')::int FROM busway.named_value,
             LATERAL (SELECT convert_from(value, 'utf8')::jsonb) AS told (beat)
         WHERE name LIKE 'worker/%' AND beat->'replays' ? $1""",
         flow,
@@ -218,12 +218,12 @@ async def test_one_of_the_workers_trims_and_takes_over_when_another_stops(
         cluster.working("shop.py", BUSWAY_RETENTION_AGE_S="0.5") as second,
     ):
         await shared(cluster, "orders", first, second)
-        worker = await on_duty(cluster, "upkeep", first, second)
+        worker = await on_duty(cluster, "maintenance", first, second)
         assert worker.stop() == 0
         assert server.post({"id": "1", "data": {"n": 1}}).status_code == 202
         await grown(cluster, "orders", 1)
 
         async def trimmed() -> bool:
-            return await count(cluster, "busway.batch") == 0
+            return await count(cluster, "busway.batch_codec") == 0
 
         await until(trimmed, "the log is trimmed")

@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from busway.engine.choose import open_stores
+from busway.engine.registry import open_stores
 from busway.errors import SettingsError
 from busway.settings import Settings
 from command import busway, running, until

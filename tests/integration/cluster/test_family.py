@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from busway.delivery.share import DEAD_AFTER_S
+from busway.delivery.rebalance import DEAD_AFTER_S
 from command import DEADLINE_S, Server, busway, running, select, until
 from family_process import (
     LEDGER,
@@ -38,7 +38,7 @@ def orders(event):
 
 app.flow("lines", when={"type": ["order.created"]}, to=jsonl("lines.jsonl"))
 """
-TAKEN_AWAY = "a lane was taken away"
+TAKEN_AWAY = "lane lost to another worker"
 TOLD_S = 30.0
 """Half of what others take to forget the beats of one that died, where nobody tells them."""
 SLOW = "import time\n" + FLOWS.replace("    return", "    time.sleep(0.002)\n    return")
@@ -272,7 +272,7 @@ def test_it_takes_up_changes_of_the_file(folder: Path) -> None:
         found.send(100, 200)
         all_landed_once(folder, 200)
         assert {one.get("worker") for one in told(found.server, refused)} == {None}
-    versions = "SELECT DISTINCT version FROM settled WHERE flow = 'orders'"
+    versions = "SELECT DISTINCT version FROM settled_range WHERE flow = 'orders'"
     assert len(select(folder / ".busway" / "ledger.db", versions)) == 2
 
 
@@ -311,7 +311,9 @@ def test_one_process_and_a_family_take_over_from_each_other(folder: Path) -> Non
     with running("shop.py", cwd=folder) as server:
         all_landed_once(folder, count)
         assert server.stop() == 0
-    assert not select(folder / ".busway" / "ledger.db", "SELECT 1 FROM kept WHERE name = 'running'")
+    assert not select(
+        folder / ".busway" / "ledger.db", "SELECT 1 FROM named_value WHERE name = 'running'"
+    )
 
 
 def test_workers_share_a_database_as_well(folder: Path, engine: str) -> None:

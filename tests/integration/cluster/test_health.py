@@ -31,8 +31,8 @@ def test_a_worker_with_a_port_tells_its_health_and_takes_nothing(cluster: Cluste
         assert get(f"{url}/healthz").status_code == 200
         until(lambda: get(f"{url}/readyz").text == "ready\n", "it has its lanes")
         assert value(url, 'busway_lanes_held{flow="orders"}') == 4
-        assert value(url, 'busway_lane_moves_total{flow="orders",move="taken"}') == 4
-        assert value(url, "busway_beat_age_seconds") < 60
+        assert value(url, 'busway_lease_changes_total{flow="orders",move="acquired"}') == 4
+        assert value(url, "busway_heartbeat_age_seconds") < 60
         event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "order.created"}
         for refused in (
             httpx.post(f"{url}/events", json=event, timeout=DEADLINE_S),
@@ -87,10 +87,10 @@ def test_one_that_slept_tells_that_its_lanes_were_lost(cluster: Cluster) -> None
         second.signal(signal.SIGSTOP)
         until(lambda: value(first.url, held) == 4, "the other one has them")
         second.signal(signal.SIGCONT)
-        lost = 'busway_lane_moves_total{flow="orders",move="lost"}'
+        lost = 'busway_lease_changes_total{flow="orders",move="lost"}'
         until(lambda: value(second.url, lost) >= 2, "it noticed")
         until(lambda: (value(first.url, held), value(second.url, held)) == (2, 2), "shared")
-        given = 'busway_lane_moves_total{flow="orders",move="given"}'
+        given = 'busway_lease_changes_total{flow="orders",move="released"}'
         until(lambda: value(first.url, given) >= 2, "they were given back")
 
 

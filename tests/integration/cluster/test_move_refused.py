@@ -11,7 +11,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from busway.engine.postgres.schema import SCHEMA, prepare
+from busway.engine.postgres.schema import SCHEMA, migrate
 from command import Ended, busway
 from directory import make_directory
 from postgres_server import PostgresServer, postgres_server
@@ -121,7 +121,7 @@ async def test_a_user_who_may_not_use_the_schema_is_told_what_to_grant(
 async def test_a_user_whose_tables_another_one_made_is_told_what_to_grant(
     folder: Path, engine: str, user: str
 ) -> None:
-    await prepare(engine, SCHEMA, 3)
+    await migrate(engine, SCHEMA, 3)
     await run(engine, f"GRANT USAGE ON SCHEMA busway TO {user}")
     told = await refusal(folder, of(user, engine))
     assert f"{place(engine)}: permission denied for table" in told

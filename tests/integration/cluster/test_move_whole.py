@@ -15,21 +15,35 @@ import asyncpg
 import msgspec
 import pytest
 
-from busway import batch as codec
+from busway import batch_codec as codec
 from busway.clock import SystemClock
 from busway.control.move import copy as move_copy
-from busway.control.move.mover import Mover, Plan, Report
-from busway.engine.choose import open_stores
-from busway.engine.jetstream import JetStreamLog, Place
-from busway.engine.jetstream.link import Link
-from busway.engine.jetstream.prepare import prepare
-from busway.engine.jetstream.stream import Stream
-from busway.engine.moving import open_origin, target_of
-from busway.engine.postgres.moving import standing_of
-from busway.errors import Conflict, NotFound, StoreDamaged, StoreError, StoreLocked, StoreMoved
-from busway.lane import Query, Verdict
-from busway.ports import Draft
-from busway.ports.moving import MOVE, Bookmark, Move, Receiving, Standing, Target
+from busway.control.move.mover import MovePlan, Mover, MoveReport
+from busway.engine.jetstream import JetStreamAddress, JetStreamLog
+from busway.engine.jetstream.connection import NatsConnection
+from busway.engine.jetstream.provisioning import provision
+from busway.engine.jetstream.stream import LogStream
+from busway.engine.move import open_origin, target_of
+from busway.engine.postgres.move import target_state
+from busway.engine.registry import open_stores
+from busway.errors import (
+    Conflict,
+    NotFound,
+    StoreCorrupted,
+    StoreError,
+    StoreLocked,
+    StoreMoved,
+)
+from busway.lane import FailedEventQuery, Resolution
+from busway.ports import NewBatch
+from busway.ports.move import (
+    MOVE_KEY,
+    Bookmark,
+    Move,
+    MoveReceiver,
+    MoveTarget,
+    TargetState,
+)
 from busway.settings import Settings
 from directory import AT, FLOW, PARTITIONS, append, held, held_by, make_directory, opened, settle
 from nats_cluster import NatsCluster, nats_cluster
@@ -47,7 +61,7 @@ async def path(tmp_path: Path) -> Path:
 class Breaking:
     """A target to which the connection is lost after so many calls: before one, or after it."""
 
-    def __init__(self, target: Target, calls: int) -> None:
+    def __init__(self, target: MoveTarget, calls: int) -> None:
         self._target = target
         self._calls = calls
         self.broke = False
@@ -56,18 +70,18 @@ class Breaking:
     def name(self) -> str:
         return self._target.name
 
-    async def standing(self) -> Standing:
-        return await self._target.standing()
+    async def inspect(self) -> TargetState:
+        return await self._target.inspect()
 
-    async def begin(self, move: Move, bases: Sequence[int]) -> Receiving:
+    async def begin(self, move: Move, bases: Sequence[int]) -> MoveReceiver:
         self._count()
         receiving = await self._target.begin(move, bases)
         found: Any = receiving
         for owner, name in (
             (found, "append"),
-            (found, "open_up"),
-            (found.ledger, "take"),
-            (found.ledger, "change"),
+            (found, "finish"),
+            (found.ledger, "import_page"),
+            (found.ledger, "change_values"),
         ):
             setattr(owner, name, self._counted(getattr(owner, name)))
         try:
@@ -93,7 +107,7 @@ class Breaking:
             raise StoreError("the connection was lost")
 
 
-async def moved(path: Path, settings: Settings, breaking_after: int = 1_000_000) -> Report:
+async def moved(path: Path, settings: Settings, breaking_after: int = 1_000_000) -> MoveReport:
     target = Breaking(await target_of(settings), breaking_after)
     origin = await open_origin(path)
     try:
@@ -102,7 +116,7 @@ async def moved(path: Path, settings: Settings, breaking_after: int = 1_000_000)
         await origin.close()
 
 
-async def planned(path: Path, settings: Settings) -> Plan:
+async def planned(path: Path, settings: Settings) -> MovePlan:
     origin = await open_origin(path)
     try:
         target = await target_of(settings)
@@ -118,7 +132,7 @@ async def cut_off_in(kind: str, path: Path, settings: Settings) -> None:
         with pytest.raises(StoreError, match="lost"):
             await moved(path, settings, breaking_after=calls)
         place, elsewhere = settings.ledger or settings.engine, bool(settings.ledger)
-        standing = await standing_of(place, log_elsewhere=elsewhere)
+        standing = await target_state(place, log_elsewhere=elsewhere)
         bookmark = None if standing.move is None else standing.move.bookmark
         assert bookmark is not None
         if bookmark.kind == kind and bookmark.after[0]:
@@ -163,16 +177,16 @@ async def test_what_ran_between_two_parts_of_a_move_is_moved_as_it_is_then(
     path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(move_copy, "PORTION_BYTES", 2_000)
-    await cut_off_in("troubles", path, settings)
+    await cut_off_in("failed_events", path, settings)
     async with opened(path) as stores:
         await append(stores.log, 50, first=EVENTS)
         for partition in range(PARTITIONS):
             await settle(stores.ledger, partition, EVENTS * 4 // 5, EVENTS, bad=5)
             await stores.log.trim(partition, EVENTS // 3)
-        (trouble, *_) = await stores.ledger.troubles(Query(state="parked"))
+        (trouble, *_) = await stores.ledger.failed_events(FailedEventQuery(state="parked"))
         tried = msgspec.structs.replace(trouble, attempts=2, due=trouble.since)
         place = (trouble.flow, trouble.partition, trouble.offset, 1)
-        assert await stores.ledger.judge([Verdict(*place, "parked", tried, AT)]) == [True]
+        assert await stores.ledger.resolve([Resolution(*place, "parked", tried, AT)]) == [True]
     before = await held(path)
     with pytest.raises(StoreError, match="lost"):
         await moved(path, settings, breaking_after=5)
@@ -185,12 +199,12 @@ async def test_a_retry_between_two_parts_of_a_move_is_noticed(
 ) -> None:
     settings = Settings(engine=engine)
     monkeypatch.setattr(move_copy, "PORTION_BYTES", 2_000)
-    await cut_off_in("troubles", path, settings)
+    await cut_off_in("failed_events", path, settings)
     async with opened(path) as stores:  # nothing but an attempt is another one
-        (trouble, *_) = await stores.ledger.troubles(Query(state="parked"))
+        (trouble, *_) = await stores.ledger.failed_events(FailedEventQuery(state="parked"))
         tried = msgspec.structs.replace(trouble, attempts=2)
         place = (trouble.flow, trouble.partition, trouble.offset, 1)
-        assert await stores.ledger.judge([Verdict(*place, "parked", tried, AT)]) == [True]
+        assert await stores.ledger.resolve([Resolution(*place, "parked", tried, AT)]) == [True]
     before = await held(path)
     await moved(path, settings)
     assert await held_by(settings) == before
@@ -208,20 +222,20 @@ async def test_a_target_that_is_used_is_refused_and_stays_as_it_is(
         await moved(path, settings)
     stores = await open_stores(settings)
     assert [one.flow for one in await stores.ledger.lanes()] == ["other"]
-    assert await stores.ledger.get(MOVE) == {}
+    assert await stores.ledger.get_values(MOVE_KEY) == {}
     await stores.close()
     assert (await held(path))["identity"], "nor is the directory marked"
 
 
 async def test_a_stream_that_is_used_is_refused(path: Path, engine: str, nats: NatsCluster) -> None:
     name = engine.rpartition("/")[2]
-    log = await JetStreamLog.open(Place.of(nats.address(name)), 2)
-    await log.append([Draft(0, [b"{}"])], AT)
+    log = await JetStreamLog.open(JetStreamAddress.parse(nats.address(name)), 2)
+    await log.append([NewBatch(0, [b"{}"])], AT)
     await log.close()
     settings = Settings(engine=nats.address(name), ledger=engine)
     with pytest.raises(Conflict, match="give the log another name"):
         await moved(path, settings)
-    assert (await standing_of(engine)).move is None, "nothing was begun in the database"
+    assert (await target_state(engine)).move is None, "nothing was begun in the database"
 
 
 async def test_an_event_that_is_too_large_for_the_servers_is_refused(
@@ -230,7 +244,7 @@ async def test_an_event_that_is_too_large_for_the_servers_is_refused(
     async with opened(path) as stores:
         _, at = await stores.log.bounds(1)
         data = base64.b64encode(random.Random(1).randbytes(200_000)).decode()
-        await stores.log.append([Draft(1, [b'{"data":"%s"}' % data.encode()])], AT)
+        await stores.log.append([NewBatch(1, [b'{"data":"%s"}' % data.encode()])], AT)
     with nats_cluster(max_payload=64 * 1024) as nats:
         place = nats.address(engine.rpartition("/")[2])
         settings = Settings(engine=place, ledger=engine, max_event_bytes=10_000)
@@ -245,9 +259,9 @@ async def test_a_stream_that_was_never_used_is_taken_also_without_atomic_batches
 ) -> None:
     before = await held(path)
     settings = Settings(engine=nats.address(engine.rpartition("/")[2]), ledger=engine)
-    link = await Link.open(Place.of(settings.engine))
-    stream = Stream(link)
-    prepared = await prepare(stream, 1, 0)
+    link = await NatsConnection.open(JetStreamAddress.parse(settings.engine))
+    stream = LogStream(link)
+    prepared = await provision(stream, 1, 0)
     await stream.update(prepared.info.config | {"allow_atomic": False})
     await link.close()
     with pytest.raises(StoreError, match="lost"):
@@ -282,11 +296,11 @@ async def test_a_move_goes_on_only_with_its_log_where_it_was(
     with pytest.raises(StoreError, match="lost"):
         await moved(path, settings, breaking_after=6)
     plan = await planned(path, other)
-    assert (plan.target, " holds a move " in plan.why) == ("refused", True)
+    assert (plan.target, " holds a move " in plan.reason) == ("refused", True)
     with pytest.raises(Conflict, match="holds a move"):
         await moved(path, other)
     await moved(path, settings)
-    with pytest.raises(StoreDamaged):
+    with pytest.raises(StoreCorrupted):
         await open_stores(other)
     assert (await planned(path, other)).target == "refused"
 
@@ -324,7 +338,7 @@ async def test_a_directory_that_was_moved_is_not_moved_elsewhere(
     await moved(path, Settings(engine=engine))
     plan = await planned(path, Settings(engine=await server.fresh_database()))
     assert plan.target == "refused"
-    assert "was moved to" in plan.why
+    assert "was moved to" in plan.reason
 
 
 async def test_an_older_copy_does_not_go_on_with_a_move(
@@ -335,7 +349,7 @@ async def test_an_older_copy_does_not_go_on_with_a_move(
         await append(stores.log, 50, first=EVENTS)
     with pytest.raises(StoreError, match="lost"):
         await moved(path, Settings(engine=engine), breaking_after=5)
-    with pytest.raises(StoreDamaged, match="older copy"):
+    with pytest.raises(StoreCorrupted, match="older copy"):
         await moved(tmp_path / "copy", Settings(engine=engine))
 
 
@@ -367,13 +381,13 @@ async def test_a_difference_in_the_target_is_found(path: Path, engine: str) -> N
         await moved(path, settings, breaking_after=8)
     connection = await asyncpg.connect(engine)
     try:
-        body = codec.pack([b"{}"] * 10)
+        body = codec.encode_compressed([b"{}"] * 10)
         await connection.execute(
-            'UPDATE busway.batch SET body = $1 WHERE partition = 0 AND "offset" = 30', body
+            'UPDATE busway.batch_codec SET body = $1 WHERE partition = 0 AND "offset" = 30', body
         )
     finally:
         await connection.close()
-    with pytest.raises(StoreDamaged, match=r"partition 0 .* 30\.\.40 is not the same"):
+    with pytest.raises(StoreCorrupted, match=r"partition 0 .* 30\.\.40 is not the same"):
         await moved(path, settings)
     assert not (path / "moved.json").exists()
 
@@ -382,22 +396,22 @@ async def test_what_was_in_hand_at_an_unclean_end_is_taken_with_care(
     path: Path, settings: Settings
 ) -> None:
     async with opened(path) as stores:
-        await stores.ledger.put("running", b"1")
-        await stores.ledger.put(f"hand/{FLOW}/1", b'{"end":170}')
+        await stores.ledger.put_value("running", b"1")
+        await stores.ledger.put_value(f"in-flight/{FLOW}/1", b'{"end":170}')
         await stores.ledger.open_lane(f"{FLOW}@r1", 0, 0)
     await moved(path, settings)
     stores = await open_stores(settings)
     workers = {(one.flow, one.partition): one.worker for one in await stores.ledger.lanes()}
-    kept = await stores.ledger.get("")
+    kept = await stores.ledger.get_values("")
     await stores.close()
     assert workers == {(FLOW, p): "moved" for p in range(PARTITIONS)} | {(f"{FLOW}@r1", 0): None}
-    assert kept[f"hand/{FLOW}/1"] == b'{"end":170}'
-    assert not {"running", "worker/w", "duty/upkeep"} & kept.keys()
+    assert kept[f"in-flight/{FLOW}/1"] == b'{"end":170}'
+    assert not {"running", "worker/w", "duty/maintenance"} & kept.keys()
 
 
 async def test_marks_of_an_orderly_end_stay_behind(path: Path, engine: str) -> None:
     await moved(path, Settings(engine=engine))
     stores = await open_stores(Settings(engine=engine))
     assert {one.worker for one in await stores.ledger.lanes()} == {None}
-    assert await stores.ledger.get("hand/") == {}
+    assert await stores.ledger.get_values("in-flight/") == {}
     await stores.close()

@@ -10,12 +10,12 @@ from datetime import datetime
 
 import pytest
 
-from busway.bus.append import GATHER_S, Appender
+from busway.bus.group_commit import FOLLOW_DELAY_S, Appender
 from busway.clock import SystemClock
 from busway.errors import StoreError
 from busway.event import Event
-from busway.ports import Addressed, Batch, Draft
-from busway.testing import HandClock, MemoryLog
+from busway.ports import AppendEnvelope, LogBatch, NewBatch
+from busway.testing import ManualClock, MemoryLog
 from cluster_process import Cluster
 from command import Server, get
 
@@ -53,8 +53,8 @@ class LostAnswer(MemoryLog):
 
     failing = False
 
-    async def append(self, drafts: Sequence[Draft], at: datetime) -> Sequence[int]:
-        offsets = await super().append(drafts, at)
+    async def append(self, new_batches: Sequence[NewBatch], at: datetime) -> Sequence[int]:
+        offsets = await super().append(new_batches, at)
         if self.failing:
             raise StoreError("the connection broke")
         return offsets
@@ -63,7 +63,7 @@ class LostAnswer(MemoryLog):
 async def test_a_repeat_of_what_was_stored_without_an_answer_is_recognised() -> None:
     log = LostAnswer(2)
     appender = Appender(log, SystemClock(), 60.0)
-    await appender.rebuild()
+    await appender.load_recent()
     running = asyncio.create_task(appender.run())
     events = [Event(type="t", source="/s", id=f"e{n}", subject=f"k{n}") for n in range(20)]
     raws, envelopes = [e.to_json() for e in events], [e.envelope for e in events]
@@ -89,7 +89,7 @@ async def test_a_repeat_is_recognised_while_following_fails() -> None:
     log = Deaf(2)
     first, second = (Appender(log, SystemClock(), 60.0) for _ in range(2))
     for one in (first, second):
-        await one.rebuild()
+        await one.load_recent()
     running = [asyncio.create_task(one.run()) for one in (first, second)]
     for partition in range(2):
         with pytest.raises(StoreError, match="broke"):
@@ -110,13 +110,13 @@ class Counted(MemoryLog):
 
     reads = 0
 
-    async def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[Batch]:
+    async def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[LogBatch]:
         found = await super().read(partition, offset, max_bytes)
         self.reads += sum(len(one.events) for one in found)
         return found
 
-    async def append(self, drafts: Sequence[Draft], at: datetime) -> Sequence[int]:
-        offsets = await super().append(drafts, at)
+    async def append(self, new_batches: Sequence[NewBatch], at: datetime) -> Sequence[int]:
+        offsets = await super().append(new_batches, at)
         await asyncio.sleep(0.01)
         return offsets
 
@@ -144,18 +144,18 @@ async def appending(*appenders: Appender) -> AsyncIterator[None]:
 
 
 async def test_who_appends_nothing_reads_nothing_until_it_does() -> None:
-    log, clock = Counted(2), HandClock()
+    log, clock = Counted(2), ManualClock()
     intake, worker = (Appender(log, clock, 60.0) for _ in range(2))
-    await intake.rebuild()
+    await intake.load_recent()
     async with appending(intake, worker):
         for turn in range(5):
             await intake.publish(made(9 * turn, 9 * turn + 9))
-            await clock.turn(GATHER_S)
+            await clock.advance(FOLLOW_DELAY_S)
         assert log.reads == 0, "the one knows its own, the other needs none"
         await worker.publish(made(0, 60))
         assert await ends(log) == 60, "45 of them are repeats"
         await intake.publish(made(60, 70))
-        await clock.turn(2 * GATHER_S)
+        await clock.advance(2 * FOLLOW_DELAY_S)
         assert (await intake.append(*sent(made(0, 70)))).duplicates == 70
         assert (await worker.append(*sent(made(0, 70)))).duplicates == 70
 
@@ -164,18 +164,18 @@ async def ends(log: MemoryLog) -> int:
     return sum([(await log.bounds(partition))[1] for partition in range(log.partitions)])
 
 
-def sent(events: Sequence[Event]) -> tuple[list[bytes], list[Addressed]]:
+def sent(events: Sequence[Event]) -> tuple[list[bytes], list[AppendEnvelope]]:
     return [one.to_json() for one in events], [one.envelope for one in events]
 
 
 async def test_who_only_follows_forgets_as_well() -> None:
-    log, clock = MemoryLog(2), HandClock()
+    log, clock = MemoryLog(2), ManualClock()
     intake, follower = (Appender(log, clock, 60.0) for _ in range(2))
-    await follower.rebuild()
-    await intake.rebuild()
+    await follower.load_recent()
+    await intake.load_recent()
     async with appending(intake, follower):
         for turn in range(20):
             await intake.publish(made(9 * turn, 9 * turn + 9))
-            await clock.turn(10.0)
+            await clock.advance(10.0)
         assert (await follower.append(*sent(made(171, 180)))).duplicates == 9
         assert (await follower.append(*sent(made(0, 9)))).accepted == 9, "three windows ago"

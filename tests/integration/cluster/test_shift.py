@@ -13,7 +13,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from busway.delivery.share import DEAD_AFTER_S
+from busway.delivery.rebalance import DEAD_AFTER_S
 from cluster_process import Cluster, Watch, Worker
 from command import Server, busway
 from delivery_node import until
@@ -36,7 +36,7 @@ NOTE_BEATS = """
 CREATE TABLE beat (worker text, at timestamptz DEFAULT clock_timestamp());
 CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
     'BEGIN INSERT INTO public.beat VALUES (NEW.name); RETURN NULL; END';
-CREATE TRIGGER note AFTER INSERT OR UPDATE ON busway.kept
+CREATE TRIGGER note AFTER INSERT OR UPDATE ON busway.named_value
     FOR EACH ROW WHEN (NEW.name LIKE 'worker/%') EXECUTE FUNCTION note();
 """
 LONGEST_SILENCE = """
@@ -154,7 +154,7 @@ async def test_one_that_slept_past_its_lease_settles_nothing(cluster: Cluster) -
         await all_landed_once(cluster, 5_000)
         second.signal(signal.SIGCONT)
         await spread(cluster, first, second)
-        assert "taken away" in second.log
+        assert "lost to another worker" in second.log
         send(server, 5_000, 6_000)
         await all_landed_once(cluster, 6_000)
 
@@ -166,7 +166,9 @@ async def test_lanes_stay_where_they_are_while_the_database_is_away(
         send(intake, 0, 2_000)
         await all_landed_once(cluster, 2_000)
         await note_beats(cluster)
-        before = await cluster.rows("SELECT partition, worker, epoch FROM busway.lane ORDER BY 1")
+        before = await cluster.rows(
+            "SELECT partition, worker, fencing_token FROM busway.lane ORDER BY 1"
+        )
         server.stop(immediate=True)
         watch = Watch()
         await until(lambda: watch.passed_s > 2 * DEAD_AFTER_S, "all beats are long overdue")
@@ -174,7 +176,9 @@ async def test_lanes_stay_where_they_are_while_the_database_is_away(
         await until(lambda: intake.post(*orders(2_000, 3_000)).status_code == 202, "it is back")
         send(intake, 3_000, 6_000)
         await all_landed_once(cluster, 6_000)
-        after = await cluster.rows("SELECT partition, worker, epoch FROM busway.lane ORDER BY 1")
+        after = await cluster.rows(
+            "SELECT partition, worker, fencing_token FROM busway.lane ORDER BY 1"
+        )
         ((silence_s,),) = await cluster.rows(LONGEST_SILENCE)
         assert after == before or silence_s >= DEAD_AFTER_S, silence_s
         assert first.stop() == second.stop() == 0
@@ -235,7 +239,7 @@ async def test_old_and_new_flows_files_run_side_by_side(cluster: Cluster) -> Non
         await until(both, "what only one of them has is delivered by that one")
 
         async def settled() -> bool:
-            versions = "SELECT DISTINCT version FROM busway.settled WHERE flow = 'orders'"
+            versions = "SELECT DISTINCT version FROM busway.settled_range WHERE flow = 'orders'"
             return len(await cluster.rows(versions)) == 2
 
         await until(settled, "each has settled what it delivered, under its own version")

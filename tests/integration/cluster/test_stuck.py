@@ -6,19 +6,19 @@ import asyncio
 
 import pytest
 
-from busway.engine.choose import open_stores
-from busway.engine.postgres.database import STATEMENT_S, Database, fetch
+from busway.engine.postgres.database import STATEMENT_TIMEOUT_S, Database, fetch
 from busway.engine.postgres.schema import SCHEMA
-from busway.lane import Lease
-from busway.settings import load
+from busway.engine.registry import open_stores
+from busway.lane import LeaseRequest
+from busway.settings import load_settings
 
-PATIENCE_S = STATEMENT_S / 2
+PATIENCE_S = STATEMENT_TIMEOUT_S / 2
 """Where nothing else ends the transaction, the one who stands still does that here, later."""
 
 
 @pytest.mark.parametrize("prepares", [False, True], ids=["between", "in-a-statement"])
 async def test_who_stands_still_in_a_transaction_loses_it(engine: str, prepares: bool) -> None:
-    stores = await open_stores(load({"BUSWAY_ENGINE": engine}))
+    stores = await open_stores(load_settings({"BUSWAY_ENGINE": engine}))
     stuck = await Database.open(engine, SCHEMA)
     lane = await stores.ledger.open_lane("orders", 0, 0)
     frozen, lasts = asyncio.Event(), asyncio.Event()
@@ -35,8 +35,10 @@ async def test_who_stands_still_in_a_transaction_loses_it(engine: str, prepares:
     await frozen.wait()
     try:
         async with asyncio.timeout(PATIENCE_S):
-            (epoch,) = await stores.ledger.lease([Lease("orders", 0, lane.epoch, "other")])
-        assert epoch == lane.epoch + 1
+            (epoch,) = await stores.ledger.lease(
+                [LeaseRequest("orders", 0, lane.fencing_token, "other")]
+            )
+        assert epoch == lane.fencing_token + 1
     finally:
         lasts.set()
         ended = await asyncio.gather(standing, return_exceptions=True)

@@ -161,7 +161,7 @@ async def edited_and_redriven_singly(api: Api) -> None:
 async def trail_says_who(api: Api) -> None:
     edits = await api.all("/audit", action="dead edit", limit=20)
     assert len(edits) == len(BAD) - 2 + 2
-    assert {(one["who"], one["remark"]) for one in edits} == {
+    assert {(one["actor"], one["remark"]) for one in edits} == {
         ("api-token", "ann@ops"),
         ("api-token", "bob@ops"),
     }
@@ -172,7 +172,7 @@ async def trail_says_who(api: Api) -> None:
     assert len(set(places)) == len(BAD)
     assert len(places) == len(BAD) + 1, "one was given again as it was, and once more edited"
     (begun,) = await api.all("/audit", action="redrive begin")
-    assert (begun["who"], begun["remark"]) == ("api-token", "ann@ops")
+    assert (begun["actor"], begun["remark"]) == ("api-token", "ann@ops")
     assert begun["after"]["patch"] == MEND
 
 

@@ -27,8 +27,8 @@ from busway.alerts import (
     silence,
 )
 from busway.control.alert.record import AlertStatus, alert_statuses
-from busway.control.control import Control
-from busway.control.dead.redrive import Order, deal
+from busway.control.context import ControlContext
+from busway.control.dead_letter.command import DeadLetterCommand, apply_command
 from busway.flow import compile_app
 from busway.sinks import chat, http, jsonl, smtp
 from delivery_node import QUICK, Running, Shifted, event, running, until
@@ -164,9 +164,9 @@ async def _value_is(busway: Running, name: str, value: float) -> bool:
 
 
 async def _redrive_all(busway: Running) -> None:
-    control = Control(log=busway.stores.log, ledger=busway.stores.ledger)
+    control = ControlContext(log=busway.stores.log, ledger=busway.stores.ledger)
     letters = await busway.troubles("orders", state="dead")
-    await deal(control, letters, Order(action="redrive", who="test"))
+    await apply_command(control, letters, DeadLetterCommand(action="redrive", actor="test"))
 
 
 async def test_a_destination_that_is_down_raises_an_alert_until_it_is_back(
@@ -309,7 +309,7 @@ async def test_other_alerts_of_a_program_that_changed(tmp_path: Path) -> None:
     changed.alert("disk", disk_free("100%"))
     async with running(app, tmp_path / "data") as busway:
         await busway.until("told", delivered=1)
-        await busway.node.change(compile_app(changed))
+        await busway.node.change_program(compile_app(changed))
         await busway.until("told", delivered=3)
     told = kinds(tmp_path / "told.jsonl")
     assert told[0] == ("raised", "log")

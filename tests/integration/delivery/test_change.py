@@ -14,10 +14,10 @@ from busway.app import Node
 from busway.errors import FlowError, SinkError, StoreError
 from busway.flow import compile_app
 from busway.lane import Lane
-from busway.ports import Draft, Stores, Supplies
-from busway.settings import NO_PORT, Settings
+from busway.ports import NewBatch, SinkContext, Stores
+from busway.settings import NOT_LISTENING, Settings
 from busway.sinks import jsonl, sqlite
-from busway.testing import HandClock, MemoryLedger, MemoryLog
+from busway.testing import ManualClock, MemoryLedger, MemoryLog
 from delivery_node import QUICK, event, rows, running, until
 from listed_sink import Listed
 
@@ -47,7 +47,7 @@ async def test_flows_come_and_go_under_load(tmp_path: Path) -> None:
         task = asyncio.create_task(load())
         for names in (("a", "c"), ("a", "b", "c"), ("c",), ("a", "b", "c"), ("a", "b", "c", "d")):
             seen = sent
-            await busway.node.change(compile_app(an_app(tmp_path, *names)))
+            await busway.node.change_program(compile_app(an_app(tmp_path, *names)))
             await until(partial(reached, seen + 50))
         stop.set()
         await task
@@ -63,7 +63,7 @@ async def test_a_sink_that_cannot_work_leaves_the_flows_as_they_were(tmp_path: P
         bad = App("t")
         bad.flow("a", to=sqlite(":memory:", table="a"))
         with pytest.raises(FlowError, match="give the path of a database file"):
-            await busway.node.change(compile_app(bad))
+            await busway.node.change_program(compile_app(bad))
         await busway.post(event(1))
         await busway.until("a", delivered=1)
         assert [flow.name for flow in busway.node.program.flows] == ["a"]
@@ -72,7 +72,7 @@ async def test_a_sink_that_cannot_work_leaves_the_flows_as_they_were(tmp_path: P
 class Broken(Listed):
     """A sink with a bug."""
 
-    async def open(self, supplies: Supplies) -> Listed:
+    async def open(self, supplies: SinkContext) -> Listed:
         raise RuntimeError("no driver")
 
 
@@ -81,7 +81,7 @@ async def test_a_sink_with_a_bug_leaves_the_flows_as_they_were(tmp_path: Path) -
         bad = App("t")
         bad.flow("a", to=Broken())
         with pytest.raises(SinkError, match="listed cannot be opened: RuntimeError: no driver"):
-            await busway.node.change(compile_app(bad))
+            await busway.node.change_program(compile_app(bad))
         await busway.post(event(1))
         await busway.until("a", delivered=1)
 
@@ -99,22 +99,22 @@ class Away(MemoryLedger):
 
 
 async def test_a_change_waits_for_stores_that_are_away() -> None:
-    clock, ledger, sinks = HandClock(), Away(), [Listed("before"), Listed("after")]
+    clock, ledger, sinks = ManualClock(), Away(), [Listed("before"), Listed("after")]
     apps = [App("t"), App("t")]
     for app, sink in zip(apps, sinks, strict=True):
         app.flow("a", to=sink)
     stores = Stores(MemoryLog(1), ledger)
-    node = Node(compile_app(apps[0]), Settings(port=NO_PORT), stores, clock, role="work")
+    node = Node(compile_app(apps[0]), Settings(port=NOT_LISTENING), stores, clock, role="work")
     await node.start()
     ledger.refusals = 3
-    changing = asyncio.create_task(node.change(compile_app(apps[1])))
+    changing = asyncio.create_task(node.change_program(compile_app(apps[1])))
     while not changing.done():
-        await clock.turn(0.1)
+        await clock.advance(0.1)
     await changing
-    drafts = [Draft(0, [Event(type="t", source="/s").to_json()])]
+    drafts = [NewBatch(0, [Event(type="t", source="/s").to_json()])]
     await stores.log.append(drafts, clock.now())
     while not any(sink.came for sink in sinks):
-        await clock.turn(0.1)
+        await clock.advance(0.1)
     assert [len(sink.came) for sink in sinks] == [0, 1]
     await node.stop()
 
@@ -136,7 +136,7 @@ async def test_a_new_version_of_a_step_takes_over_what_is_parked(tmp_path: Path)
         await busway.post(*[event(n) for n in range(5)])
         await busway.until("f", parked=5)
         before = (await busway.status("f")).version
-        await busway.node.change(compile_app(version(works)))
+        await busway.node.change_program(compile_app(version(works)))
         await busway.until("f", delivered=5, parked=0)
         assert (await busway.status("f")).version != before
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 5

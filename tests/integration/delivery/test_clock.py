@@ -22,7 +22,7 @@ class Set(SystemClock):
     def __init__(self, by: timedelta = timedelta(0)) -> None:
         self.by = by
 
-    def wall(self) -> datetime:
+    def wall_clock(self) -> datetime:
         return datetime.now(UTC) + self.by
 
 

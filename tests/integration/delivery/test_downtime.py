@@ -11,16 +11,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from busway import App, Backoff, Trip
+from busway import App, Backoff, BreakerPolicy
+from busway.control.operator_control import operation as steer
+from busway.control.operator_control.operation import ControlCommand
+from busway.control.operator_control.record import ControlTarget
 from busway.control.record import breaker_records
-from busway.control.steer import operation as steer
-from busway.control.steer.operation import Order
-from busway.control.steer.record import Target
 from busway.sinks import http
 from delivery_node import QUICK, Running, event, running, until
 from http_target import Answer, Call, HttpTarget, http_target
 
-FLOW = Target("flow", "f")
+FLOW = ControlTarget("flow", "f")
 COUNT = 200
 KEYS = 7
 
@@ -34,7 +34,10 @@ def an_app(target: HttpTarget, **options: Any) -> App:
     """Return an app with a flow to the target; where it hangs, the timeout has to be short."""
     app = App("t")
     to = http(target.url, timeout=options.pop("timeout", "20s"), concurrency=4)
-    given = {"retry": QUICK, "breaker": Trip(first_wait="100ms", longest_wait="200ms")} | options
+    given = {
+        "retry": QUICK,
+        "breaker": BreakerPolicy(initial_wait="100ms", max_wait="200ms"),
+    } | options
     app.flow("f", to=to, **given)
     return app
 
@@ -66,7 +69,7 @@ async def downs(busway: Running) -> int:
 
 async def none_on_its_way(busway: Running) -> None:
     """Return once all that was sent has an answer."""
-    slots = busway.node.crew.assignments["f"][0].gate.slots
+    slots = busway.node.flow_runner.consumers["f"][0].guard.concurrency_limiter
     await until(lambda: slots.in_flight == 0, "all have an answer")
 
 
@@ -203,7 +206,7 @@ async def test_410_stops_the_flow_until_it_is_resumed_and_loses_nothing(
     async with running(app, tmp_path, partitions=1) as busway:
         assert (await busway.status("f")).breaker == "gone"
         assert len(target.calls) == calls, "a restart does not call it"
-        await steer.resume(busway.node.control, FLOW, Order(who="ann"))
+        await steer.resume(busway.node.control, FLOW, ControlCommand(actor="ann"))
         await until(lambda: len(target.calls) > calls, "a call after the resume")
         await busway.until("f", breaker="gone")
     calls = len(target.calls)
@@ -211,7 +214,7 @@ async def test_410_stops_the_flow_until_it_is_resumed_and_loses_nothing(
     async with running(app, tmp_path, partitions=1) as busway:
         assert (await busway.status("f")).breaker == "gone", "what was resumed before stays so"
         assert len(target.calls) == calls
-        await steer.resume(busway.node.control, FLOW, Order(who="ann"))
+        await steer.resume(busway.node.control, FLOW, ControlCommand(actor="ann"))
         await until(lambda: len(target.taken) >= 60, "all have come")
         await busway.until("f", breaker="closed", parked=0, dead=0)
 

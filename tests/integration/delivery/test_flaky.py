@@ -14,10 +14,10 @@ import pytest
 
 from busway import App, Backoff
 from busway.control.flow.status import FlowStatus
+from busway.control.operator_control import operation as steer
+from busway.control.operator_control.operation import ControlCommand
+from busway.control.operator_control.record import ControlTarget
 from busway.control.record import breaker_records
-from busway.control.steer import operation as steer
-from busway.control.steer.operation import Order
-from busway.control.steer.record import Target
 from busway.sinks import http
 from delivery_node import Running, event, running, until
 from http_target import Answer, Call, HttpTarget, http_target
@@ -220,5 +220,7 @@ async def test_a_long_wait_that_429_asks_for_is_told_and_ends_by_resume(tmp_path
             assert status.until is not None
             assert (status.until - datetime.now(UTC)).total_seconds() > 3_000
             target.decide = lambda call: Answer()
-            await steer.resume(busway.node.control, Target("flow", "f"), Order("ann"))
+            await steer.resume(
+                busway.node.control, ControlTarget("flow", "f"), ControlCommand("ann")
+            )
             await busway.until("f", backlog=0, until=None, state_reason="")

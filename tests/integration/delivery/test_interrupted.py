@@ -11,10 +11,10 @@ import httpx
 import msgspec
 import pytest
 
-from busway.control.check import check
-from busway.control.record import HAND, RUNNING
+from busway.control.conservation_check import check_conservation
+from busway.control.record import IN_FLIGHT, RUNNING
 from busway.engine.sqlite import open_stores
-from busway.lane import Query, Trouble
+from busway.lane import FailedEvent, FailedEventQuery
 from busway.ports import Stores
 from busway.settings import Settings
 from command import BUSWAY, DEADLINE_S, EVENT, environment, get, select
@@ -103,13 +103,13 @@ class Loop:
         return answer.status_code == 202
 
 
-async def dead_letter(stores: Stores) -> Trouble:
-    (found,) = await stores.ledger.troubles(Query(flow="orders"))
+async def dead_letter(stores: Stores) -> FailedEvent:
+    (found,) = await stores.ledger.failed_events(FailedEventQuery(flow="orders"))
     return found
 
 
 async def left_over(stores: Stores) -> dict[str, Any]:
-    return {**await stores.ledger.get(HAND), **await stores.ledger.get(RUNNING)}
+    return {**await stores.ledger.get_values(IN_FLIGHT), **await stores.ledger.get_values(RUNNING)}
 
 
 @pytest.mark.parametrize("ordered", [False, True])
@@ -128,7 +128,7 @@ async def test_an_event_that_ends_the_process_does_not_do_so_for_ever(
         assert [one.error for one in letter.failures] == ["interrupted"] * 3
         assert [one.attempt for one in letter.failures] == [1, 2, 3]
         assert await left_over(stores) == {}, "a stop in good order leaves no mark"
-        assert await check(stores.log, stores.ledger) == []
+        assert await check_conservation(stores.log, stores.ledger) == []
     finally:
         await stores.close()
     assert 4 <= loop.deaths <= 8

@@ -10,10 +10,18 @@ from typing import Any
 import msgspec
 
 from busway import App, Backoff, Event, Reject
-from busway.control.control import Control
-from busway.control.dead.redrive import Action, Dealt, Order, deal
-from busway.control.dead.selection import Selection, select
-from busway.lane import Trouble
+from busway.control.context import ControlContext
+from busway.control.dead_letter.command import (
+    ActionResult,
+    DeadLetterAction,
+    DeadLetterCommand,
+    apply_command,
+)
+from busway.control.dead_letter.selection import (
+    DeadLetterSelection,
+    select_dead_letters,
+)
+from busway.lane import FailedEvent
 from busway.sinks import http, jsonl
 from crash.evidence import lines
 from delivery_node import QUICK, event, running
@@ -127,12 +135,14 @@ async def test_redrive_and_discard_while_it_runs(tmp_path: Path) -> None:
     async with running(app, tmp_path / "data") as busway:
         ledger = busway.stores.ledger
 
-        async def letters() -> Sequence[Trouble]:
-            return (await select(ledger, Selection(flow="f"))).troubles
+        async def letters() -> Sequence[FailedEvent]:
+            return (await select_dead_letters(ledger, DeadLetterSelection(flow="f"))).failed_events
 
-        async def dealt(action: Action, letters: Sequence[Trouble]) -> Dealt:
-            control = Control(log=busway.stores.log, ledger=ledger)
-            return await deal(control, letters, Order(action=action, who="ann"))
+        async def dealt(action: DeadLetterAction, letters: Sequence[FailedEvent]) -> ActionResult:
+            control = ControlContext(log=busway.stores.log, ledger=ledger)
+            return await apply_command(
+                control, letters, DeadLetterCommand(action=action, actor="ann")
+            )
 
         await busway.post(*some(0, 100))
         await busway.until("f", delivered=90, dead=10, parked=0)
@@ -145,7 +155,7 @@ async def test_redrive_and_discard_while_it_runs(tmp_path: Path) -> None:
         broken = False
         await busway.post(*some(100, 200))
         redriven = await dealt("redrive", again)
-        assert (redriven.done, len(redriven.left)) == (6, 4)
+        assert (redriven.done, len(redriven.skipped)) == (6, 4)
         await busway.until("f", delivered=196, dead=0, parked=0, discarded=4)
     written = [one["n"] for one in lines(tmp_path / "o.jsonl")]
     assert len(written) == len(set(written)) == 196

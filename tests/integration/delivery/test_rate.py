@@ -89,5 +89,5 @@ async def test_the_rate_holds_for_what_waited_for_a_destination(tmp_path: Path) 
 
 
 def _opened(node: Node, times: int) -> bool:
-    gate = node.crew.assignments["slow"][0].gate
+    gate = node.flow_runner.consumers["slow"][0].guard
     return gate.breaker.failures >= times

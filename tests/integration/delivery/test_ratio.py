@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from busway import App, Trip
+from busway import App, BreakerPolicy
 from busway.control.record import breaker_records
 from busway.sinks import http
 from delivery_node import QUICK, Running, event, running, until
@@ -56,7 +56,9 @@ async def failed_probes(busway: Running, least: int) -> bool:
 async def test_500_to_all_opens_it_and_parks_no_more(tmp_path: Path) -> None:
     async with http_target() as target:
         target.decide = lambda call: Answer(500, body=b"no disk")
-        async with running(an_app(target, breaker=Trip(longest_wait="1s")), tmp_path) as busway:
+        async with running(
+            an_app(target, breaker=BreakerPolicy(max_wait="1s")), tmp_path
+        ) as busway:
             await busway.post(*(event(n, key=f"k{n}") for n in range(COUNT)))
             await busway.until("f", breaker="open")
             await nothing_moves(busway, target, 3)
@@ -73,7 +75,7 @@ async def test_500_to_all_opens_it_and_parks_no_more(tmp_path: Path) -> None:
 async def test_it_tells_since_when_and_when_it_probes(tmp_path: Path) -> None:
     async with http_target() as target:
         target.decide = lambda call: Answer(500)
-        app = an_app(target, breaker=Trip(first_wait="60s", longest_wait="60s"))
+        app = an_app(target, breaker=BreakerPolicy(initial_wait="60s", max_wait="60s"))
         async with running(app, tmp_path) as busway:
             await busway.post(*(event(n) for n in range(40)))
             await busway.until("f", breaker="open")
@@ -88,17 +90,19 @@ async def test_bad_events_among_good_ones_are_told_from_a_failing_destination(
     """More than half of them fail for ever; all others land, and the bad ones are given up."""
     async with http_target() as target:
         target.decide = lambda call: Answer(500 if number(call) % 5 < 3 else 200)
-        async with running(an_app(target, breaker=Trip(longest_wait="1s")), tmp_path) as busway:
+        async with running(
+            an_app(target, breaker=BreakerPolicy(max_wait="1s")), tmp_path
+        ) as busway:
             await busway.post(*(event(n, key=f"k{n}") for n in range(COUNT)))
             bad = COUNT * 3 // 5
             await busway.until("f", delivered=COUNT - bad, backlog=0)
             await busway.post(event(COUNT + 4))  # whatever failed last: the destination works
             await busway.until("f", delivered=COUNT - bad + 1, dead=bad, parked=0, backlog=0)
             for letter in await busway.troubles("f", state="dead", limit=COUNT):
-                assert letter.attempts == QUICK.most
+                assert letter.attempts == QUICK.max_attempts
 
 
-@pytest.mark.parametrize("breaker", [False, Trip(ratio=None)])
+@pytest.mark.parametrize("breaker", [False, BreakerPolicy(ratio=None)])
 async def test_the_ratio_can_be_switched_off(tmp_path: Path, breaker: object) -> None:
     async with http_target() as target:
         target.decide = lambda call: Answer(500)

@@ -9,9 +9,9 @@ import pytest
 
 from busway import App
 from busway.control.destination import destination_statuses
+from busway.declarable import Declarable
 from busway.outcome import DELIVERED, Outcome
-from busway.parameter import Declarable
-from busway.ports import Destination, Load, Sink, Supplies
+from busway.ports import Destination, Load, Sink, SinkContext
 from busway.sinks import bus, chat, console, http, jsonl, postgres, smtp, sqlite
 from delivery_node import event, running
 from http_target import http_target
@@ -25,7 +25,7 @@ class Quiet(Declarable, frozen=True):
     def name(self) -> str:
         return "quiet"
 
-    async def open(self, supplies: Supplies) -> Destination:
+    async def open(self, supplies: SinkContext) -> Destination:
         return _Quiet()
 
 
@@ -76,7 +76,7 @@ async def test_it_is_found_when_it_comes_without_any_event(tmp_path: Path) -> No
             assert target.url in status.state_reason
             await target.start()
             status = await busway.until("f", state="running")
-            assert (status.down_since, status.tries, status.next_try_at) == (None, 0, None)
+            assert (status.down_since, status.tries, status.next_probe_at) == (None, 0, None)
         assert target.calls == [], "nothing was sent"
 
 

@@ -199,7 +199,7 @@ async def test_adaptive_concurrency_rises_and_falls_with_429(
     to = http(target.url, concurrency=Adaptive(1, 32))
     app.flow("f", when={"type": ["made"]}, to=to, retry=QUICK)
     async with running(app, tmp_path) as busway:
-        slots = busway.node.crew.assignments["f"][0].gate.slots
+        slots = busway.node.flow_runner.consumers["f"][0].guard.concurrency_limiter
         limits: list[int] = []
 
         def note(_: Call) -> Answer:

@@ -9,7 +9,7 @@ import asyncpg
 import msgspec
 
 from busway import App, Event
-from busway.lane import Trouble, Verdict
+from busway.lane import FailedEvent, Resolution
 from busway.sinks import postgres
 from delivery_node import QUICK, event, running, until
 from postgres_server import PostgresServer
@@ -54,10 +54,10 @@ async def test_two_flows_share_a_limit_and_wait_together_while_it_is_down(
             await busway.until(name, delivered=2 * COUNT, parked=0, dead=0, breaker="closed")
 
 
-def begun_by_another(found: Trouble) -> Verdict:
-    begun = msgspec.structs.replace(found, begun_at=found.since, due=found.since)
+def begun_by_another(found: FailedEvent) -> Resolution:
+    begun = msgspec.structs.replace(found, attempt_started_at=found.since, due=found.since)
     place = (found.flow, found.partition, found.offset)
-    return Verdict(*place, found.attempts, found.state, begun, found.since)
+    return Resolution(*place, found.attempts, found.state, begun, found.since)
 
 
 async def test_an_attempt_that_another_process_began_has_failed(
@@ -76,7 +76,7 @@ async def test_an_attempt_that_another_process_began_has_failed(
         await busway.post(event(0))
         await busway.until("three", parked=1)
         (found,) = await busway.troubles("three")
-        await busway.stores.ledger.judge([begun_by_another(found)])
+        await busway.stores.ledger.resolve([begun_by_another(found)])
 
         async def counted() -> bool:
             (now,) = await busway.troubles("three")
@@ -85,6 +85,6 @@ async def test_an_attempt_that_another_process_began_has_failed(
         await until(counted, "the interrupted attempt has failed")
         (found,) = await busway.troubles("three")
         assert [one.error for one in found.failures] == ["ValueError", "interrupted"]
-        assert found.begun_at is None
+        assert found.attempt_started_at is None
         assert found.due is not None
         assert found.due - found.failures[-1].at >= timedelta(minutes=40)

@@ -12,20 +12,20 @@ import pytest
 
 from busway import App, Backoff, Window
 from busway.clock import SystemClock
-from busway.control.control import Control
+from busway.control.context import ControlContext
 from busway.control.destination import destination_statuses
 from busway.control.flow.status import FlowStatus, flow_statuses
-from busway.control.steer import operation as steer
-from busway.control.steer.operation import Order
-from busway.control.steer.record import Target
+from busway.control.operator_control import operation as steer
+from busway.control.operator_control.operation import ControlCommand
+from busway.control.operator_control.record import ControlTarget
 from busway.errors import Conflict, SettingsError
 from busway.sinks import http, postgres
 from delivery_node import QUICK, Running, Shifted, event, running, until
 from http_target import Answer, Call, HttpTarget, http_target
 from postgres_server import postgres_server
 
-ORDER = Order("ann", "a move")
-FLOW = Target("flow", "f")
+ORDER = ControlCommand("ann", "a move")
+FLOW = ControlTarget("flow", "f")
 MOMENT_S = 0.5
 """How long nothing may happen to show that nothing does."""
 SOON = timedelta(milliseconds=300)
@@ -54,9 +54,9 @@ async def passed(seconds: float) -> None:
 
 async def shut(busway: Running, *flows: str) -> None:
     """Return once nothing more may go to the destinations of flows."""
-    crew = busway.node.crew
-    valves = [crew.assignments[flow][0].valve for flow in flows or ("f",)]
-    await until(lambda: not any(valve.open for valve in valves), "nothing more may go")
+    crew = busway.node.flow_runner
+    valves = [crew.consumers[flow][0].pause_gate for flow in flows or ("f",)]
+    await until(lambda: not any(valve.is_open for valve in valves), "nothing more may go")
 
 
 class Arrivals:
@@ -186,7 +186,7 @@ async def test_a_paused_destination_holds_all_its_flows_and_no_other(tmp_path: P
         app.flow("c", when={"source": ["/test"]}, to=http(other.url))
         async with running(app, tmp_path / "data") as busway:
             control, name = busway.node.control, http(target.url).name
-            await steer.pause(control, Target("destination", name), ORDER)
+            await steer.pause(control, ControlTarget("destination", name), ORDER)
             await shut(busway, "a", "b")
             await busway.post(*numbered(0, 500))
             await busway.until("c", delivered=500, state="running")
@@ -200,7 +200,7 @@ async def test_a_paused_destination_holds_all_its_flows_and_no_other(tmp_path: P
                 name: "paused",
                 http(other.url).name: "running",
             }
-            await steer.resume(control, Target("destination", name), ORDER)
+            await steer.resume(control, ControlTarget("destination", name), ORDER)
             for flow in "ab":
                 await busway.until(flow, delivered=500, state="running")
 
@@ -214,7 +214,7 @@ async def test_parked_events_wait_too(tmp_path: Path) -> None:
             await busway.until("f", parked=5)
             await steer.pause(busway.node.control, FLOW, ORDER)
             await shut(busway)
-            slots = busway.node.crew.assignments["f"][0].gate.slots
+            slots = busway.node.flow_runner.consumers["f"][0].guard.concurrency_limiter
             await until(lambda: slots.in_flight == 0, "what was on its way has come")
             calls = len(target.calls)
             await passed(MOMENT_S)
@@ -272,8 +272,8 @@ async def test_a_drain_does_what_was_there_and_pauses(tmp_path: Path) -> None:
             await busway.check()
             await steer.resume(control, FLOW, ORDER)
             await busway.until("f", delivered=1_200)
-            audits = await busway.stores.ledger.audits("flow/f")
-            told = [(one.who, one.action) for one in reversed(audits)]
+            audits = await busway.stores.ledger.audit_records("flow/f")
+            told = [(one.actor, one.action) for one in reversed(audits)]
             actions = ("pause", "drain", "drained", "resume")
             assert told == [("ann", action) for action in actions]
 
@@ -356,7 +356,7 @@ async def test_a_throttle_of_a_destination_holds_for_its_flows_together(tmp_path
         app = flow_to(target, "a", "b")
         async with running(app, tmp_path / "data") as busway:
             control = busway.node.control
-            whole = Target("destination", http(target.url).name)
+            whole = ControlTarget("destination", http(target.url).name)
             await steer.pause(control, whole, ORDER)
             await shut(busway, "a", "b")
             await busway.post(*numbered(0, 60))
@@ -416,7 +416,7 @@ async def test_resume_calls_a_destination_at_once(
 async def test_another_process_is_obeyed(tmp_path: Path) -> None:
     """Another process has no one here to wake: it only writes the ledger."""
     async with http_target() as target, running(flow_to(target), tmp_path / "data") as busway:
-        beside = Control(log=busway.stores.log, ledger=busway.stores.ledger)
+        beside = ControlContext(log=busway.stores.log, ledger=busway.stores.ledger)
         await steer.pause(beside, FLOW, ORDER)
         await shut(busway)
         await busway.post(*numbered(0, 10))
@@ -432,7 +432,7 @@ async def test_nobody_overwrites_what_he_has_not_seen(tmp_path: Path) -> None:
         seen = await steer.pause(control, FLOW, ORDER)
         await steer.throttle(control, FLOW, ORDER, rate="5/s")
         with pytest.raises(Conflict, match="changed meanwhile"):
-            await steer.resume(control, FLOW, Order("bob", "", seen))
+            await steer.resume(control, FLOW, ControlCommand("bob", "", seen))
         found = await asyncio.gather(
             steer.add_window(control, FLOW, ORDER, Window("0 1 * * *", "1h")),
             steer.add_window(control, FLOW, ORDER, Window("0 2 * * *", "1h")),

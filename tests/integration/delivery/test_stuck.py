@@ -13,7 +13,7 @@ from busway import App, Event
 from busway.app import Node
 from busway.control.alert.record import alert_statuses
 from busway.flow import compile_app
-from busway.lane import Audit, Change, Settlement, Verdict
+from busway.lane import AuditRecord, Resolution, Settlement, ValueChange
 from busway.outcome import Outcome
 from busway.ports import Load, Stores
 from busway.settings import Settings
@@ -50,7 +50,7 @@ class Broken(MemoryLedger):
     broken = True
 
     async def settle(
-        self, settlements: Sequence[Settlement], changes: Sequence[Change] = ()
+        self, settlements: Sequence[Settlement], changes: Sequence[ValueChange] = ()
     ) -> Sequence[bool]:
         if self.broken and any(one.flow == "f" and one.counts.delivered for one in settlements):
             raise LookupError("no such thing")
@@ -60,15 +60,15 @@ class Broken(MemoryLedger):
 class Odd(MemoryLedger):
     """Has a defect: cannot note that a certain event was delivered after it was parked."""
 
-    async def judge(
+    async def resolve(
         self,
-        verdicts: Sequence[Verdict],
-        audit: Sequence[Audit] = (),
-        changes: Sequence[Change] = (),
+        resolutions: Sequence[Resolution],
+        audit: Sequence[AuditRecord] = (),
+        changes: Sequence[ValueChange] = (),
     ) -> Sequence[bool]:
-        if any(one.became == "delivered" and one.offset == 3 for one in verdicts):
+        if any(one.outcome == "delivered" and one.offset == 3 for one in resolutions):
             raise LookupError("no such thing")
-        return await super().judge(verdicts, audit, changes)
+        return await super().resolve(resolutions, audit, changes)
 
 
 @asynccontextmanager

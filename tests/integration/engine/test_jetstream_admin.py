@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from busway.engine.jetstream import JetStreamLog, Place
-from busway.engine.jetstream.link import TooLarge
-from busway.engine.jetstream.patience import PATIENCE_S
-from busway.errors import StoreDamaged, StoreError, StoreFull
-from busway.ports import Draft
+from busway.engine.jetstream import JetStreamAddress, JetStreamLog
+from busway.engine.jetstream.connection import MessageTooLarge
+from busway.engine.jetstream.retry_deadline import RETRY_TIMEOUT_S
+from busway.errors import StoreCorrupted, StoreError, StoreFull
+from busway.ports import NewBatch
 from delivery_node import until
 from nats_admin import edit, request
 from nats_cluster import NatsCluster, nats_cluster
@@ -25,14 +25,14 @@ AT = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-def place(nats: NatsCluster) -> Place:
-    return Place.of(nats.address(f"log{uuid.uuid4().hex}"))
+def place(nats: NatsCluster) -> JetStreamAddress:
+    return JetStreamAddress.parse(nats.address(f"log{uuid.uuid4().hex}"))
 
 
 @asynccontextmanager
-async def opened(place: Place) -> AsyncIterator[JetStreamLog]:
+async def opened(place: JetStreamAddress) -> AsyncIterator[JetStreamLog]:
     log = await JetStreamLog.open(place, 2)
-    log._publisher.patience_s = 0.5
+    log._publisher.retry_timeout_s = 0.5
     try:
         yield log
     finally:
@@ -40,66 +40,70 @@ async def opened(place: Place) -> AsyncIterator[JetStreamLog]:
 
 
 async def test_another_stream_that_has_its_subjects_takes_no_events(
-    nats: NatsCluster, place: Place
+    nats: NatsCluster, place: JetStreamAddress
 ) -> None:
     async with opened(place) as log:
         await request(nats, f"$JS.API.STREAM.DELETE.{place.name}", {})
         other = {"name": "other", "subjects": [f"{place.name}.>"], "allow_atomic": True}
         await request(nats, "$JS.API.STREAM.CREATE.other", other)
-        for drafts in ([Draft(0, [b"a"])], [Draft(0, [b"a"]), Draft(1, [b"b"])]):
+        for drafts in ([NewBatch(0, [b"a"])], [NewBatch(0, [b"a"]), NewBatch(1, [b"b"])]):
             with pytest.raises(StoreError, match="another one has its subjects"):
                 await log.append(drafts, AT)
         found = await request(nats, "$JS.API.STREAM.INFO.other", {})
         assert found["state"]["messages"] == 0
 
 
-async def test_a_stream_that_was_deleted_is_said(nats: NatsCluster, place: Place) -> None:
+async def test_a_stream_that_was_deleted_is_said(
+    nats: NatsCluster, place: JetStreamAddress
+) -> None:
     async with opened(place) as log:
-        await log.append([Draft(0, [b"a"])], AT)
+        await log.append([NewBatch(0, [b"a"])], AT)
         await request(nats, f"$JS.API.STREAM.DELETE.{place.name}", {})
         with pytest.raises(StoreError, match="somebody deleted it, restore it"):
             await log.bounds(0)
         async with opened(place) as other:
             assert await other.bounds(0) == (0, 0)
-        with pytest.raises(StoreDamaged, match=r"another log now .*, not " + log.identity):
+        with pytest.raises(StoreCorrupted, match=r"another log now .*, not " + log.identity):
             await log.bounds(0)
 
 
-async def test_a_stream_that_was_purged_is_damaged(nats: NatsCluster, place: Place) -> None:
+async def test_a_stream_that_was_purged_is_damaged(
+    nats: NatsCluster, place: JetStreamAddress
+) -> None:
     async with opened(place) as log, opened(place) as reader:
         for number in range(5):
-            await log.append([Draft(0, [b"%d" % number])], AT)
+            await log.append([NewBatch(0, [b"%d" % number])], AT)
         assert await reader.bounds(0) == (0, 5)
         await request(nats, f"$JS.API.STREAM.PURGE.{place.name}", {})
-        with pytest.raises(StoreDamaged, match="events before offset 5 are missing"):
+        with pytest.raises(StoreCorrupted, match="events before offset 5 are missing"):
             await reader.read(0, 2, 1)
-        with pytest.raises(StoreDamaged, match="events before offset 5 are missing"):
+        with pytest.raises(StoreCorrupted, match="events before offset 5 are missing"):
             await reader.bounds(0)
         assert await reader.bounds(1) == (0, 0)
         with pytest.raises(StoreError, match=r"does not end where it did; .* restore the stream"):
-            await log.append([Draft(0, [b"x"])], AT)
-        with pytest.raises(StoreDamaged, match="was purged; restore it"):
+            await log.append([NewBatch(0, [b"x"])], AT)
+        with pytest.raises(StoreCorrupted, match="was purged; restore it"):
             await JetStreamLog.open(place, 2)
 
 
 async def test_a_process_under_which_a_partition_was_purged_works_no_more_of_it(
-    nats: NatsCluster, place: Place
+    nats: NatsCluster, place: JetStreamAddress
 ) -> None:
     async with opened(place) as log:
         for number in range(5):
-            await log.append([Draft(0, [b"%d" % number]), Draft(1, [b"x"])], AT)
+            await log.append([NewBatch(0, [b"%d" % number]), NewBatch(1, [b"x"])], AT)
         purged = {"filter": f"{place.name}.0"}
         await request(nats, f"$JS.API.STREAM.PURGE.{place.name}", purged)
         with pytest.raises(StoreError, match="does not end where it did"):
-            await log.append([Draft(0, [b"x"])], AT)
+            await log.append([NewBatch(0, [b"x"])], AT)
         async with opened(place) as fresh:
             assert await fresh.bounds(0) == (0, 0)
-            assert await fresh.continue_at(0, 3) == 0
-            assert list(await fresh.append([Draft(0, [b"new"])], AT)) == [3]
-            for asked in (log.bounds(0), log.read(0, 3, 1), log.append([Draft(0, [b"x"])], AT)):
-                with pytest.raises(StoreDamaged, match=r"under this process.*start it anew"):
+            assert await fresh.skip_to(0, 3) == 0
+            assert list(await fresh.append([NewBatch(0, [b"new"])], AT)) == [3]
+            for asked in (log.bounds(0), log.read(0, 3, 1), log.append([NewBatch(0, [b"x"])], AT)):
+                with pytest.raises(StoreCorrupted, match=r"under this process.*start it anew"):
                     await asked
-            assert list(await log.append([Draft(1, [b"y"])], AT)) == [5]
+            assert list(await log.append([NewBatch(1, [b"y"])], AT)) == [5]
             assert await fresh.bounds(0) == (3, 4)
 
 
@@ -113,46 +117,48 @@ async def test_a_process_under_which_a_partition_was_purged_works_no_more_of_it(
     ],
 )
 async def test_a_stream_that_cannot_hold_a_log_any_more_is_said(
-    nats: NatsCluster, place: Place, changes: dict[str, Any], text: str
+    nats: NatsCluster, place: JetStreamAddress, changes: dict[str, Any], text: str
 ) -> None:
     async with opened(place) as log:
-        await log.append([Draft(0, [b"a"])], AT)
+        await log.append([NewBatch(0, [b"a"])], AT)
         await edit(nats, place.name, **changes)
         with pytest.raises(StoreError, match=text):
             await log.bounds(0)
 
 
 async def test_a_stream_that_takes_no_more_messages_is_full(
-    nats: NatsCluster, place: Place
+    nats: NatsCluster, place: JetStreamAddress
 ) -> None:
     async with opened(place) as log:
-        await log.append([Draft(0, [b"a"])], AT)
+        await log.append([NewBatch(0, [b"a"])], AT)
         await edit(nats, place.name, max_msgs=1)
-        for drafts in ([Draft(0, [b"b"])], [Draft(0, [b"b"]), Draft(1, [b"c"])]):
+        for drafts in ([NewBatch(0, [b"b"])], [NewBatch(0, [b"b"]), NewBatch(1, [b"c"])]):
             with pytest.raises(StoreFull, match="maximum messages exceeded"):
                 await log.append(drafts, AT)
 
 
-async def test_servers_that_take_smaller_messages_now_say_so(place: Place) -> None:
+async def test_servers_that_take_smaller_messages_now_say_so(place: JetStreamAddress) -> None:
     with nats_cluster() as nats:
-        async with opened(Place.of(nats.address(place.name, compress=False))) as log:
+        async with opened(JetStreamAddress.parse(nats.address(place.name, compress=False))) as log:
             (node,) = nats.nodes
             node.stop()
             node.configure("", {"max_payload": 200_000})
             nats.start()
 
             async def noticed() -> bool:
-                return log._stream.link.max_payload == 200_000
+                return log._stream.connection.max_payload == 200_000
 
             await until(noticed)
-            with pytest.raises(TooLarge, match=r"messages of 200000 bytes now.*raise max_payload"):
-                await log.append([Draft(0, [os.urandom(300_000)])], AT)
+            with pytest.raises(
+                MessageTooLarge, match=r"messages of 200000 bytes now.*raise max_payload"
+            ):
+                await log.append([NewBatch(0, [os.urandom(300_000)])], AT)
             events = [os.urandom(100_000) for _ in range(5)]
-            assert list(await log.append([Draft(0, events), Draft(1, [b"a"])], AT)) == [0, 0]
+            assert list(await log.append([NewBatch(0, events), NewBatch(1, [b"a"])], AT)) == [0, 0]
             assert await log.bounds(0) == (0, 5)
 
 
-async def test_what_a_user_may_not_do_is_said(place: Place) -> None:
+async def test_what_a_user_may_not_do_is_said(place: JetStreamAddress) -> None:
     extra = """authorization { users: [
       { user: all, password: x }
       { user: mute, password: x, permissions: { publish: "$JS.API.>", subscribe: ">" } }
@@ -160,14 +166,14 @@ async def test_what_a_user_may_not_do_is_said(place: Place) -> None:
     ] }"""
     with nats_cluster(extra=extra) as nats:
 
-        def of(user: str) -> Place:
-            return Place.of(f"nats://{user}:x@{nats.servers}/{place.name}")
+        def of(user: str) -> JetStreamAddress:
+            return JetStreamAddress.parse(f"nats://{user}:x@{nats.servers}/{place.name}")
 
         async with opened(of("all")):
             pass
         async with opened(of("mute")) as log:
             with pytest.raises(StoreError, match=rf'for publish to "{place.name}.0"; allow it'):
-                await log.append([Draft(0, [b"a"])], AT)
+                await log.append([NewBatch(0, [b"a"])], AT)
         with pytest.raises(StoreError, match=r'for subscription to "_inbox\..*; allow it'):
-            async with asyncio.timeout(PATIENCE_S):  # it is not tried again
+            async with asyncio.timeout(RETRY_TIMEOUT_S):  # it is not tried again
                 await JetStreamLog.open(of("deaf"), 2)

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from busway.engine.jetstream import JetStreamLog, Place
+from busway.engine.jetstream import JetStreamAddress, JetStreamLog
 from busway.errors import StoreError
-from busway.ports import Draft
+from busway.ports import NewBatch
 from delivery_node import DEADLINE_S
 from nats_cluster import NatsCluster, nats_cluster
 
@@ -46,12 +46,12 @@ def cluster(servers: NatsCluster) -> Iterator[NatsCluster]:
 
 
 @pytest.fixture
-def place(cluster: NatsCluster) -> Place:
-    return Place.of(cluster.address(f"log{uuid.uuid4().hex}"))
+def place(cluster: NatsCluster) -> JetStreamAddress:
+    return JetStreamAddress.parse(cluster.address(f"log{uuid.uuid4().hex}"))
 
 
 @asynccontextmanager
-async def opened(place: Place) -> AsyncIterator[JetStreamLog]:
+async def opened(place: JetStreamAddress) -> AsyncIterator[JetStreamLog]:
     log = await JetStreamLog.open(place, PARTITIONS)
     try:
         yield log
@@ -77,7 +77,7 @@ class Appender:
             await self._append(turn)
 
     async def _append(self, turn: int) -> None:
-        drafts = [Draft(p, self._events(turn, p)) for p in range(turn % PARTITIONS + 1)]
+        drafts = [NewBatch(p, self._events(turn, p)) for p in range(turn % PARTITIONS + 1)]
         try:
             offsets = await self._log.append(drafts, AT)
         except StoreError:
@@ -117,7 +117,9 @@ async def contents(log: JetStreamLog) -> list[list[bytes]]:
     return found
 
 
-async def disturbed(place: Place, disturb: Callable[[], None], recover: Callable[[], None]) -> None:
+async def disturbed(
+    place: JetStreamAddress, disturb: Callable[[], None], recover: Callable[[], None]
+) -> None:
     """Append from two places while something happens; then see that all of it is there once."""
     async with opened(place) as first, opened(place) as second:
         appenders = [Appender(first, "a"), Appender(second, "b")]
@@ -156,15 +158,15 @@ def check(found: list[list[bytes]], appenders: list[Appender]) -> None:
         assert turns == sorted(turns)
 
 
-async def test_the_leader_is_killed(cluster: NatsCluster, place: Place) -> None:
+async def test_the_leader_is_killed(cluster: NatsCluster, place: JetStreamAddress) -> None:
     await disturbed(place, lambda: cluster.leader(place.name).kill(), cluster.start)
 
 
-async def test_a_follower_is_killed(cluster: NatsCluster, place: Place) -> None:
+async def test_a_follower_is_killed(cluster: NatsCluster, place: JetStreamAddress) -> None:
     await disturbed(place, lambda: cluster.follower(place.name).kill(), cluster.start)
 
 
-async def test_the_leader_stands_still(cluster: NatsCluster, place: Place) -> None:
+async def test_the_leader_stands_still(cluster: NatsCluster, place: JetStreamAddress) -> None:
     paused = []
 
     def pause() -> None:
@@ -178,7 +180,9 @@ async def test_the_leader_stands_still(cluster: NatsCluster, place: Place) -> No
     await disturbed(place, pause, resume)
 
 
-async def test_all_are_killed_and_started_again(cluster: NatsCluster, place: Place) -> None:
+async def test_all_are_killed_and_started_again(
+    cluster: NatsCluster, place: JetStreamAddress
+) -> None:
     def restart() -> None:
         cluster.kill()
         cluster.start()
@@ -187,21 +191,21 @@ async def test_all_are_killed_and_started_again(cluster: NatsCluster, place: Pla
 
 
 async def test_without_a_quorum_nothing_is_acknowledged_and_who_waits_goes_on_waiting(
-    cluster: NatsCluster, place: Place
+    cluster: NatsCluster, place: JetStreamAddress
 ) -> None:
     async with opened(place) as log, opened(place) as reader:
-        await log.append([Draft(0, [b"before"])], AT)
-        log._publisher.patience_s = 1.0
+        await log.append([NewBatch(0, [b"before"])], AT)
+        log._publisher.retry_timeout_s = 1.0
         waiting = asyncio.create_task(reader.wait(1, 0))
         for node in cluster.nodes[:2]:
             node.kill()
         with pytest.raises(StoreError, match="it is not known whether the events were stored"):
-            await log.append([Draft(0, [b"during"])], AT)
+            await log.append([NewBatch(0, [b"during"])], AT)
         cluster.nodes[2].kill()
         await asyncio.to_thread(cluster.start)
-        log._publisher.patience_s = DEADLINE_S
+        log._publisher.retry_timeout_s = DEADLINE_S
         async with asyncio.timeout(DEADLINE_S):
-            offsets = await log.append([Draft(0, [b"after"]), Draft(1, [b"x"])], AT)
+            offsets = await log.append([NewBatch(0, [b"after"]), NewBatch(1, [b"x"])], AT)
             await waiting
         found = await contents(log)
         assert found[0] in ([b"before", b"after"], [b"before", b"during", b"after"])
@@ -211,12 +215,14 @@ async def test_without_a_quorum_nothing_is_acknowledged_and_who_waits_goes_on_wa
         assert list(batch.events) == [b"x"]
 
 
-async def test_a_log_is_closed_while_nobody_answers(cluster: NatsCluster, place: Place) -> None:
+async def test_a_log_is_closed_while_nobody_answers(
+    cluster: NatsCluster, place: JetStreamAddress
+) -> None:
     async with opened(place) as log:
-        log._publisher.patience_s = 600.0
+        log._publisher.retry_timeout_s = 600.0
         for node in cluster.nodes:
             node.pause()
-        appending = asyncio.create_task(log.append([Draft(0, [b"a"])], AT))
+        appending = asyncio.create_task(log.append([NewBatch(0, [b"a"])], AT))
         waiting = asyncio.create_task(log.wait(0, 0))
         await asyncio.sleep(0)
         async with asyncio.timeout(DEADLINE_S):

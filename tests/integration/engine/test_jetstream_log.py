@@ -16,9 +16,9 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from busway.engine.jetstream import JetStreamLog, Place
-from busway.errors import StoreDamaged, StoreError, StoreFull
-from busway.ports import Draft
+from busway.engine.jetstream import JetStreamAddress, JetStreamLog
+from busway.errors import StoreCorrupted, StoreError, StoreFull
+from busway.ports import NewBatch
 from delivery_node import DEADLINE_S, until
 from log_appenders import all_is_read
 from nats_cluster import NatsCluster, nats_cluster
@@ -37,12 +37,14 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[NatsCluster]:
 
 
 @pytest.fixture
-def place(cluster: NatsCluster) -> Place:
-    return Place.of(cluster.address(f"log{uuid.uuid4().hex}"))
+def place(cluster: NatsCluster) -> JetStreamAddress:
+    return JetStreamAddress.parse(cluster.address(f"log{uuid.uuid4().hex}"))
 
 
 @asynccontextmanager
-async def opened(place: Place, partitions: int = PARTITIONS) -> AsyncIterator[JetStreamLog]:
+async def opened(
+    place: JetStreamAddress, partitions: int = PARTITIONS
+) -> AsyncIterator[JetStreamLog]:
     log = await JetStreamLog.open(place, partitions)
     try:
         yield log
@@ -60,18 +62,18 @@ async def contents(log: JetStreamLog, partition: int = 0) -> list[bytes]:
     return found
 
 
-async def test_no_batch_is_missed_while_many_append(place: Place) -> None:
+async def test_no_batch_is_missed_while_many_append(place: JetStreamAddress) -> None:
     async with opened(place) as first, opened(place) as second, opened(place) as reader:
         await all_is_read([first, second, first, second], [reader], rounds=30)
 
 
-async def test_a_reader_finds_any_offset_of_a_long_log(place: Place) -> None:
+async def test_a_reader_finds_any_offset_of_a_long_log(place: JetStreamAddress) -> None:
     chance = random.Random(7)
     async with opened(place) as log:
         sent: list[bytes] = []
         for _ in range(150):
             events = [b"%d" % (len(sent) + n) for n in range(chance.randrange(1, 9))]
-            await log.append([Draft(chance.randrange(2), [b"other"]), Draft(0, events)], AT)
+            await log.append([NewBatch(chance.randrange(2), [b"other"]), NewBatch(0, events)], AT)
             sent += events
     async with opened(place) as log:
         stored = await contents(log)
@@ -82,37 +84,37 @@ async def test_a_reader_finds_any_offset_of_a_long_log(place: Place) -> None:
             assert batch.events[offset - batch.offset] == stored[offset]
 
 
-async def test_what_does_not_fit_a_message_is_divided(place: Place) -> None:
+async def test_what_does_not_fit_a_message_is_divided(place: JetStreamAddress) -> None:
     chance = random.Random(7)
     events = [chance.randbytes(700_000) for _ in range(30)]
     async with opened(place) as log, opened(place) as reader:
-        assert list(await log.append([Draft(0, events), Draft(1, [b"x"])], AT)) == [0, 0]
+        assert list(await log.append([NewBatch(0, events), NewBatch(1, [b"x"])], AT)) == [0, 0]
         assert await contents(reader) == events
-        assert list(await log.append([Draft(0, [b"y"])], AT)) == [30]
+        assert list(await log.append([NewBatch(0, [b"y"])], AT)) == [30]
         assert len(await reader.read(0, 0, 1)) == 1
 
 
-async def test_a_trim_is_seen_by_others(place: Place) -> None:
+async def test_a_trim_is_seen_by_others(place: JetStreamAddress) -> None:
     async with opened(place) as log, opened(place) as other:
         for number in range(6):
-            await log.append([Draft(0, [b"%d" % number, b"-"])], AT)
+            await log.append([NewBatch(0, [b"%d" % number, b"-"])], AT)
         assert await contents(other) == [b"%d" % n if m else b"-" for n in range(6) for m in (1, 0)]
         assert await log.trim(0, 7) == 6
         assert await other.bounds(0) == (6, 12)
         assert (await other.read(0, 0, EVERYTHING))[0].offset in (0, 6)
         assert await log.trim(0, 99) == 6
         assert await other.bounds(0) == (12, 12)
-        assert list(await other.append([Draft(0, [b"a"])], AT)) == [12]
-        assert list(await log.append([Draft(0, [b"b"])], AT)) == [13]
+        assert list(await other.append([NewBatch(0, [b"a"])], AT)) == [12]
+        assert list(await log.append([NewBatch(0, [b"b"])], AT)) == [13]
         assert await contents(log) == [b"a", b"b"]
 
 
-async def test_a_trim_of_all_leaves_what_others_append_meanwhile(place: Place) -> None:
+async def test_a_trim_of_all_leaves_what_others_append_meanwhile(place: JetStreamAddress) -> None:
     async with opened(place) as log, opened(place) as other:
         for number in range(40):
             event = b"%d" % number
             _, (offset,) = await asyncio.gather(
-                log.trim(0, number), other.append([Draft(0, [event])], AT)
+                log.trim(0, number), other.append([NewBatch(0, [event])], AT)
             )
             assert offset == number
             async with opened(place) as reader:  # it has seen nothing but what is there
@@ -121,13 +123,13 @@ async def test_a_trim_of_all_leaves_what_others_append_meanwhile(place: Place) -
 
 @asynccontextmanager
 async def through_proxy(
-    cluster: NatsCluster, place: Place, window_s: float
+    cluster: NatsCluster, place: JetStreamAddress, duplicate_window_s: float
 ) -> AsyncIterator[tuple[Proxy, JetStreamLog]]:
     """Open a log that sees its servers through a proxy only."""
     async with proxy_to(cluster.nodes[0].port) as proxy:
         servers = (f"127.0.0.1:{proxy.port}",)
         async with opened(
-            msgspec.structs.replace(place, servers=servers, window_s=window_s)
+            msgspec.structs.replace(place, servers=servers, duplicate_window_s=duplicate_window_s)
         ) as log:
             yield proxy, log
 
@@ -142,7 +144,7 @@ async def client_of(cluster: NatsCluster) -> AsyncIterator[Client]:
         await client.close()
 
 
-async def forgotten(cluster: NatsCluster, place: Place) -> None:
+async def forgotten(cluster: NatsCluster, place: JetStreamAddress) -> None:
     """Return once the servers have forgotten the ids of all messages."""
     async with client_of(cluster) as client:
         stored = await client.jetstream().get_last_msg(place.name, f"{place.name}.0")
@@ -158,48 +160,58 @@ async def forgotten(cluster: NatsCluster, place: Place) -> None:
         await until(refused)
 
 
-@pytest.mark.parametrize("window_s", [120.0, 0.1], ids=["within the window", "beyond the window"])
+@pytest.mark.parametrize(
+    "duplicate_window_s", [120.0, 0.1], ids=["within the window", "beyond the window"]
+)
 @pytest.mark.parametrize("partitions", [[0], [0, 1]], ids=["one message", "several"])
 async def test_an_append_whose_acknowledgement_is_lost_is_stored_once(
-    cluster: NatsCluster, place: Place, window_s: float, partitions: list[int]
+    cluster: NatsCluster, place: JetStreamAddress, duplicate_window_s: float, partitions: list[int]
 ) -> None:
-    async with through_proxy(cluster, place, window_s) as (proxy, log), opened(place) as reader:
-        await log.append([Draft(p, [b"before"]) for p in partitions], AT)
+    async with (
+        through_proxy(cluster, place, duplicate_window_s) as (proxy, log),
+        opened(place) as reader,
+    ):
+        await log.append([NewBatch(p, [b"before"]) for p in partitions], AT)
         proxy.mute()
-        drafts = [Draft(p, [b"once", b"only"]) for p in partitions]
+        drafts = [NewBatch(p, [b"once", b"only"]) for p in partitions]
         appending = asyncio.create_task(log.append(drafts, AT))
         for partition in partitions:
             await reader.wait(partition, 2)
-        if window_s < 1:
+        if duplicate_window_s < 1:
             await forgotten(cluster, place)
         assert not appending.done()
         proxy.cut()
         async with asyncio.timeout(DEADLINE_S):
             assert list(await appending) == [1] * len(partitions)
-            assert list(await log.append([Draft(0, [b"after"])], AT)) == [3]
+            assert list(await log.append([NewBatch(0, [b"after"])], AT)) == [3]
         assert await contents(reader) == [b"before", b"once", b"only", b"after"]
 
 
-@pytest.mark.parametrize("window_s", [120.0, 0.1], ids=["within the window", "beyond the window"])
+@pytest.mark.parametrize(
+    "duplicate_window_s", [120.0, 0.1], ids=["within the window", "beyond the window"]
+)
 @pytest.mark.parametrize("partitions", [[0], [0, 1]], ids=["one message", "several"])
 async def test_a_copy_that_comes_late_is_not_stored(
-    cluster: NatsCluster, place: Place, window_s: float, partitions: list[int]
+    cluster: NatsCluster, place: JetStreamAddress, duplicate_window_s: float, partitions: list[int]
 ) -> None:
-    async with through_proxy(cluster, place, window_s) as (proxy, log), opened(place) as reader:
-        await log.append([Draft(0, [b"before"])], AT)
+    async with (
+        through_proxy(cluster, place, duplicate_window_s) as (proxy, log),
+        opened(place) as reader,
+    ):
+        await log.append([NewBatch(0, [b"before"])], AT)
         proxy.hold()
-        drafts = [Draft(p, [b"once", b"only"]) for p in partitions]
+        drafts = [NewBatch(p, [b"once", b"only"]) for p in partitions]
         appending = asyncio.create_task(log.append(drafts, AT))
-        await until(lambda: proxy.holds(b"Busway-Id"))
+        await until(lambda: proxy.holds(b"Busway-Message-Id"))
         proxy.cut()
         async with asyncio.timeout(DEADLINE_S):
             assert list(await appending) == [1, 0][: len(partitions)]
-        if window_s < 1:
+        if duplicate_window_s < 1:
             await forgotten(cluster, place)
         async with overheard(cluster, "_INBOX") as heard:
             await proxy.release()
             await until(lambda: any(b"wrong last" in m or b"duplicate" in m for m in heard))
-        assert list(await log.append([Draft(0, [b"after"])], AT)) == [3]
+        assert list(await log.append([NewBatch(0, [b"after"])], AT)) == [3]
         assert await contents(reader) == [b"before", b"once", b"only", b"after"]
 
 
@@ -221,7 +233,7 @@ async def overheard(cluster: NatsCluster, above: str) -> AsyncIterator[list[byte
 
 @pytest.mark.parametrize("partitions", [[0], [0, 1]], ids=["one message", "several"])
 async def test_a_server_that_led_before_says_that_another_message_came_first(
-    cluster: NatsCluster, place: Place, partitions: list[int]
+    cluster: NatsCluster, place: JetStreamAddress, partitions: list[int]
 ) -> None:
     """As one that stood still does; it may be quicker than the leader, which stores the message."""
     refusal = {"code": 400, "err_code": 10164, "description": "wrong last sequence"}
@@ -239,49 +251,55 @@ async def test_a_server_that_led_before_says_that_another_message_came_first(
         await client.publish(f"{place.name}.none", b"")
         await told.wait()
         for number in range(40):
-            drafts = [Draft(p, [b"%d" % number]) for p in partitions]
+            drafts = [NewBatch(p, [b"%d" % number]) for p in partitions]
             assert list(await log.append(drafts, AT)) == [number] * len(partitions)
         for partition in partitions:
             assert await contents(reader, partition) == [b"%d" % n for n in range(40)]
 
 
-async def test_a_message_that_was_deleted_is_noticed(cluster: NatsCluster, place: Place) -> None:
+async def test_a_message_that_was_deleted_is_noticed(
+    cluster: NatsCluster, place: JetStreamAddress
+) -> None:
     async with opened(place) as log:
         for number in range(5):
-            await log.append([Draft(0, [b"%d" % number])], AT)
+            await log.append([NewBatch(0, [b"%d" % number])], AT)
     async with client_of(cluster) as client:
         await client.jetstream().delete_msg(place.name, 3)
     await until(lambda: cluster.keep(place.name, 4))  # any server may be asked
     async with opened(place) as log:
         batches = await log.read(0, 0, EVERYTHING)
         assert [batch.offset for batch in batches] == [0, 1]
-        with pytest.raises(StoreDamaged, match="events before offset 3 are missing"):
+        with pytest.raises(StoreCorrupted, match="events before offset 3 are missing"):
             await log.read(0, 2, EVERYTHING)
 
 
-async def test_a_message_of_somebody_else_is_noticed(cluster: NatsCluster, place: Place) -> None:
+async def test_a_message_of_somebody_else_is_noticed(
+    cluster: NatsCluster, place: JetStreamAddress
+) -> None:
     async with opened(place) as log:
-        await log.append([Draft(0, [b"a"])], AT)
+        await log.append([NewBatch(0, [b"a"])], AT)
         async with client_of(cluster) as client:
             await client.jetstream().publish(f"{place.name}.0", b"hello")
-        with pytest.raises(StoreDamaged, match="Busway did not write it"):
-            await log.append([Draft(0, [b"b"])], AT)
+        with pytest.raises(StoreCorrupted, match="Busway did not write it"):
+            await log.append([NewBatch(0, [b"b"])], AT)
 
 
-async def test_a_log_without_a_connection_says_so(cluster: NatsCluster, place: Place) -> None:
+async def test_a_log_without_a_connection_says_so(
+    cluster: NatsCluster, place: JetStreamAddress
+) -> None:
     async with through_proxy(cluster, place, 120.0) as (proxy, log):
-        await log.append([Draft(0, [b"a"])], AT)
+        await log.append([NewBatch(0, [b"a"])], AT)
         await proxy.close()
     (port,) = free_ports(1)
     nowhere = msgspec.structs.replace(place, servers=(f"127.0.0.1:{port}",))
     with pytest.raises(StoreError, match="cannot be used now"):
         await JetStreamLog.open(nowhere, PARTITIONS)
     with pytest.raises(StoreError, match="closed"):
-        await log.append([Draft(0, [b"b"])], AT)
+        await log.append([NewBatch(0, [b"b"])], AT)
 
 
 async def test_servers_that_store_no_batches_of_messages(
-    cluster: NatsCluster, place: Place
+    cluster: NatsCluster, place: JetStreamAddress
 ) -> None:
     """As servers before 2.12, each partition by itself, and full ones still store nothing."""
     log = await JetStreamLog.open(msgspec.structs.replace(place, compress=False), 2, 2_000_000)
@@ -289,13 +307,15 @@ async def test_servers_that_store_no_batches_of_messages(
     chance = random.Random(7)
     events = [chance.randbytes(100_000) for _ in range(60)]
     first, second = events[:3], events[3:6]
-    assert list(await log.append([Draft(0, first), Draft(1, second), Draft(0, first)], AT)) == [
+    assert list(
+        await log.append([NewBatch(0, first), NewBatch(1, second), NewBatch(0, first)], AT)
+    ) == [
         0,
         0,
         3,
     ]
     with pytest.raises(StoreFull):
-        await log.append([Draft(0, [b"s"]), Draft(1, events)], AT)
+        await log.append([NewBatch(0, [b"s"]), NewBatch(1, events)], AT)
     assert await contents(log, 0) == first + first
     assert await contents(log, 1) == second
     await log.close()

@@ -10,8 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 
-from busway.engine.jetstream import JetStreamLog, Place
-from busway.ports import Draft
+from busway.engine.jetstream import JetStreamAddress, JetStreamLog
+from busway.ports import NewBatch
 from log_machine import PARTITIONS, LogMachine, offsets, partitions, plain, steps
 from nats_cluster import NatsCluster
 
@@ -24,7 +24,7 @@ class JetStreamLogMachine(LogMachine):
     address = ""
 
     def __init__(self) -> None:
-        self.place = Place.of(self.address.replace("NAME", f"log{uuid.uuid4().hex}"))
+        self.place = JetStreamAddress.parse(self.address.replace("NAME", f"log{uuid.uuid4().hex}"))
         super().__init__(asyncio.Runner())
         self.other = self.runner.run(self.opened())
 
@@ -33,7 +33,7 @@ class JetStreamLogMachine(LogMachine):
 
     @rule(partition=partitions, events=large, step=steps)
     def append_large(self, partition: int, events: list[bytes], step: timedelta) -> None:
-        self.append([Draft(partition, events)], step)
+        self.append([NewBatch(partition, events)], step)
 
     @rule(partition=partitions, offset=offsets, max_bytes=st.integers(200, 9_000))
     def read_more(self, partition: int, offset: int, max_bytes: int) -> None:

@@ -16,10 +16,10 @@ import msgspec
 import pytest
 import trustme
 
-from busway.engine.jetstream import JetStreamLog, Place
-from busway.engine.jetstream.link import Link
-from busway.errors import StoreDamaged, StoreError, StoreTooNew
-from busway.ports import Draft
+from busway.engine.jetstream import JetStreamAddress, JetStreamLog
+from busway.engine.jetstream.connection import NatsConnection
+from busway.errors import StoreCorrupted, StoreError, StoreTooNew
+from busway.ports import NewBatch
 from nats_admin import edit, request
 from nats_cluster import NatsCluster, nats_cluster
 
@@ -32,9 +32,9 @@ def name() -> str:
     return f"log{uuid.uuid4().hex}"
 
 
-async def works(place: Place) -> None:
+async def works(place: JetStreamAddress) -> None:
     log = await JetStreamLog.open(place, 2)
-    assert list(await log.append([Draft(0, [b"a"])], AT)) == [0]
+    assert list(await log.append([NewBatch(0, [b"a"])], AT)) == [0]
     await log.close()
 
 
@@ -46,7 +46,7 @@ def limits(nats: NatsCluster) -> dict[str, int]:
 
 
 async def test_many_open_at_once(nats: NatsCluster, name: str) -> None:
-    places = [Place.of(nats.address(name)) for _ in range(6)]
+    places = [JetStreamAddress.parse(nats.address(name)) for _ in range(6)]
     logs = await asyncio.gather(*(JetStreamLog.open(place, 3) for place in places))
     assert len({log.identity for log in logs}) == 1
     for log in logs:
@@ -66,7 +66,7 @@ async def test_many_open_at_once(nats: NatsCluster, name: str) -> None:
 async def test_a_stream_with_other_settings_is_refused(
     nats: NatsCluster, name: str, wrong: dict[str, Any], message: str
 ) -> None:
-    place = Place.of(nats.address(name))
+    place = JetStreamAddress.parse(nats.address(name))
     await works(place)
     await edit(nats, name, **wrong)
     with pytest.raises(StoreError, match=message):
@@ -74,7 +74,7 @@ async def test_a_stream_with_other_settings_is_refused(
 
 
 async def test_a_stream_in_memory_is_refused(nats: NatsCluster, name: str) -> None:
-    place = Place.of(nats.address(name))
+    place = JetStreamAddress.parse(nats.address(name))
     await works(place)
     found = await request(nats, f"$JS.API.STREAM.INFO.{name}", {})
     await request(nats, f"$JS.API.STREAM.DELETE.{name}", {})
@@ -87,11 +87,11 @@ async def test_a_stream_in_memory_is_refused(nats: NatsCluster, name: str) -> No
 async def test_a_stream_of_somebody_else_is_left_alone(nats: NatsCluster, name: str) -> None:
     await request(nats, f"$JS.API.STREAM.CREATE.{name}", {"name": name, "subjects": [f"{name}.x"]})
     with pytest.raises(StoreError, match="was not made by Busway"):
-        await JetStreamLog.open(Place.of(nats.address(name)), 2)
+        await JetStreamLog.open(JetStreamAddress.parse(nats.address(name)), 2)
 
 
 async def test_a_log_of_a_newer_format_is_left_alone(nats: NatsCluster, name: str) -> None:
-    place = Place.of(nats.address(name))
+    place = JetStreamAddress.parse(nats.address(name))
     await works(place)
     found = await request(nats, f"$JS.API.STREAM.INFO.{name}", {})
     await edit(nats, name, metadata=found["config"]["metadata"] | {"busway.format": "99"})
@@ -101,17 +101,17 @@ async def test_a_log_of_a_newer_format_is_left_alone(nats: NatsCluster, name: st
 
 async def test_replicas_that_cannot_be_had_are_refused(nats: NatsCluster, name: str) -> None:
     with pytest.raises(StoreError, match=r"cannot get its replicas.*\?replicas=1"):
-        await JetStreamLog.open(Place.of(nats.address(name, replicas=3)), 2)
+        await JetStreamLog.open(JetStreamAddress.parse(nats.address(name, replicas=3)), 2)
 
 
 async def test_other_replicas_than_asked_for_are_refused(nats: NatsCluster, name: str) -> None:
-    await works(Place.of(nats.address(name)))
+    await works(JetStreamAddress.parse(nats.address(name)))
     with pytest.raises(StoreError, match="num_replicas is 1 and 3 is asked for"):
-        await JetStreamLog.open(Place.of(nats.address(name, replicas=3)), 2)
+        await JetStreamLog.open(JetStreamAddress.parse(nats.address(name, replicas=3)), 2)
 
 
 async def test_the_limit_of_a_log_can_be_changed(nats: NatsCluster, name: str) -> None:
-    place = Place.of(nats.address(name))
+    place = JetStreamAddress.parse(nats.address(name))
     await works(place)
     for max_bytes, expected in ((5_000_000, 5_000_000), (0, -1)):
         log = await JetStreamLog.open(place, 2, max_bytes)
@@ -121,21 +121,21 @@ async def test_the_limit_of_a_log_can_be_changed(nats: NatsCluster, name: str) -
 
 
 async def test_one_copy_is_cautioned_against(nats: NatsCluster, name: str) -> None:
-    log = await JetStreamLog.open(Place.of(nats.address(name)), 2)
+    log = await JetStreamLog.open(JetStreamAddress.parse(nats.address(name)), 2)
     await log.close()
-    assert [caution for caution in log.cautions if "keeps 1 copy" in caution]
-    assert not [caution for caution in log.cautions if "sync" in caution]
+    assert [caution for caution in log.warnings if "keeps 1 copy" in caution]
+    assert not [caution for caution in log.warnings if "sync" in caution]
 
 
 async def test_three_replicas_on_servers_that_sync_need_no_caution(name: str) -> None:
     with nats_cluster(3) as cluster:
-        log = await JetStreamLog.open(Place.of(cluster.address(name)), 2)
+        log = await JetStreamLog.open(JetStreamAddress.parse(cluster.address(name)), 2)
         await log.close()
-        assert list(log.cautions) == []
-        unknown = msgspec.structs.replace(Place.of(cluster.address(name)), monitor=())
+        assert list(log.warnings) == []
+        unknown = msgspec.structs.replace(JetStreamAddress.parse(cluster.address(name)), monitor=())
         log = await JetStreamLog.open(unknown, 2)
         await log.close()
-        (caution,) = log.cautions
+        (caution,) = log.warnings
         assert "it is not known whether the servers sync" in caution
         assert "sync_interval: always" in caution
 
@@ -144,8 +144,10 @@ async def test_a_server_whose_monitoring_address_is_not_given_is_named(name: str
     with nats_cluster(3) as three:
         first, second, third = three.nodes
         monitors = f"{first.monitor},{second.monitor}"
-        log = await JetStreamLog.open(Place.of(three.address(name, monitor=monitors)), 2)
-        (caution,) = log.cautions
+        log = await JetStreamLog.open(
+            JetStreamAddress.parse(three.address(name, monitor=monitors)), 2
+        )
+        (caution,) = log.warnings
         assert f"how these servers with a copy sync is not known: {third.name};" in caution
         await log.close()
 
@@ -155,23 +157,23 @@ async def test_servers_that_sync_lazily_are_refused_unless_accepted(name: str) -
         with pytest.raises(
             StoreError, match=r"acknowledge before they sync.*sync_interval: always"
         ):
-            await JetStreamLog.open(Place.of(lazy.address(name)), 2)
-        log = await JetStreamLog.open(Place.of(lazy.address(name, sync="lazy")), 2)
+            await JetStreamLog.open(JetStreamAddress.parse(lazy.address(name)), 2)
+        log = await JetStreamLog.open(JetStreamAddress.parse(lazy.address(name, sync="lazy")), 2)
         await log.close()
-        assert "acknowledge before they sync" in log.cautions[0]
-        elsewhere = Place.of(lazy.address(name, monitor="http://127.0.0.1:1"))
+        assert "acknowledge before they sync" in log.warnings[0]
+        elsewhere = JetStreamAddress.parse(lazy.address(name, monitor="http://127.0.0.1:1"))
         log = await JetStreamLog.open(elsewhere, 2)
         await log.close()
-        assert "could not be asked" in log.cautions[0]
+        assert "could not be asked" in log.warnings[0]
 
 
 async def test_servers_that_take_small_messages_only_are_refused(name: str) -> None:
     with nats_cluster(max_payload=1024 * 1024) as small:
-        place = Place.of(small.address(name))
+        place = JetStreamAddress.parse(small.address(name))
         with pytest.raises(StoreError, match=r"set max_payload to \d+ or more"):
             await JetStreamLog.open(place, 2)
         log = await JetStreamLog.open(place, 2, max_event_bytes=1_000_000)
-        await log.append([Draft(0, [os.urandom(1_000_000)] * 3)], AT)
+        await log.append([NewBatch(0, [os.urandom(1_000_000)] * 3)], AT)
         assert await log.bounds(0) == (0, 3)
         await log.close()
 
@@ -182,7 +184,7 @@ async def test_servers_without_jetstream_say_so(name: str) -> None:
       no_auth_user: a
     """
     with nats_cluster(extra=extra) as without, pytest.raises(StoreError, match="not enabled"):
-        await JetStreamLog.open(Place.of(without.address(name)), 2)
+        await JetStreamLog.open(JetStreamAddress.parse(without.address(name)), 2)
 
 
 @pytest.mark.parametrize(
@@ -195,18 +197,20 @@ async def test_servers_without_jetstream_say_so(name: str) -> None:
 async def test_passwords_and_tokens(name: str, extra: str, right: str, wrong: str) -> None:
     with nats_cluster(extra=extra) as guarded:
         query = f"monitor={guarded.monitors}"
-        await works(Place.of(f"nats://{right}@{guarded.servers}/{name}?{query}"))
+        await works(JetStreamAddress.parse(f"nats://{right}@{guarded.servers}/{name}?{query}"))
         with pytest.raises(StoreError, match=r"(?i)authorization"):
-            await JetStreamLog.open(Place.of(f"nats://{wrong}@{guarded.servers}/{name}"), 2)
+            await JetStreamLog.open(
+                JetStreamAddress.parse(f"nats://{wrong}@{guarded.servers}/{name}"), 2
+            )
 
 
 async def test_every_client_with_a_wrong_password_hears_why(name: str) -> None:
     """Also where the server has closed the connection before the client went on."""
     with nats_cluster(extra="authorization { user: me, password: secret }") as guarded:
-        place = Place.of(f"nats://me:wrong@{guarded.servers}/{name}")
+        place = JetStreamAddress.parse(f"nats://me:wrong@{guarded.servers}/{name}")
         for _ in range(10):
             told = await asyncio.gather(
-                *(Link.open(place) for _ in range(60)), return_exceptions=True
+                *(NatsConnection.open(place) for _ in range(60)), return_exceptions=True
             )
             assert [str(error) for error in told if "Authorization" not in str(error)] == []
 
@@ -220,25 +224,25 @@ async def test_what_is_no_nats_server_is_said(name: str) -> None:
     async with await asyncio.start_server(greet, "127.0.0.1", 0) as other:
         port = other.sockets[0].getsockname()[1]
         with pytest.raises(StoreError, match=r"does not speak NATS.*is the address right"):
-            await JetStreamLog.open(Place.of(f"nats://127.0.0.1:{port}/{name}"), 2)
+            await JetStreamLog.open(JetStreamAddress.parse(f"nats://127.0.0.1:{port}/{name}"), 2)
 
 
 async def test_servers_without_jetstream_are_told_to_have_it(name: str) -> None:
     with nats_cluster(max_payload=1024 * 1024, extra="jetstream: false") as plain:
         assert not plain.nodes[0].ask("varz").get("jetstream", {}).get("config")
         with pytest.raises(StoreError, match="have no JetStream; add a jetstream block"):
-            await JetStreamLog.open(Place.of(f"nats://{plain.servers}/{name}"), 2)
+            await JetStreamLog.open(JetStreamAddress.parse(f"nats://{plain.servers}/{name}"), 2)
 
 
 @pytest.mark.parametrize("made", [False, True])
 async def test_only_the_log_that_is_meant_is_opened(
     nats: NatsCluster, name: str, made: bool
 ) -> None:
-    place = Place.of(nats.address(name))
+    place = JetStreamAddress.parse(nats.address(name))
     if made:
         await works(place)
     before = limits(nats)
-    with pytest.raises(StoreDamaged, match="this ledger belongs to the log meant"):
+    with pytest.raises(StoreCorrupted, match="this ledger belongs to the log meant"):
         await JetStreamLog.open(place, 2, 5_000_000, identity="meant")
     assert limits(nats) == before
     assert (name in before) == made
@@ -246,9 +250,9 @@ async def test_only_the_log_that_is_meant_is_opened(
 
 async def test_a_server_that_dies_while_a_log_opens_and_is_read(name: str) -> None:
     with nats_cluster(3) as cluster:
-        place = Place.of(cluster.address(name))
+        place = JetStreamAddress.parse(cluster.address(name))
         log = await JetStreamLog.open(place, 2)
-        await log.append([Draft(0, [b"a"])], AT)
+        await log.append([NewBatch(0, [b"a"])], AT)
         await log.close()
         leader = cluster.leader(name)
         log = await JetStreamLog.open(place, 2)
@@ -271,9 +275,9 @@ async def test_nkeys(name: str, tmp_path: Path) -> None:
     seed, public = key_pair(nkeys.PREFIX_BYTE_USER)
     (tmp_path / "seed.nk").write_text(seed)
     with nats_cluster(extra=f"authorization {{ users: [{{ nkey: {public} }}] }}") as guarded:
-        await works(Place.of(guarded.address(name, nkey=tmp_path / "seed.nk")))
+        await works(JetStreamAddress.parse(guarded.address(name, nkey=tmp_path / "seed.nk")))
         with pytest.raises(StoreError, match=r"(?i)authorization"):
-            await JetStreamLog.open(Place.of(guarded.address(name)), 2)
+            await JetStreamLog.open(JetStreamAddress.parse(guarded.address(name)), 2)
 
 
 def token_of(seed: str, claims: dict[str, Any]) -> str:
@@ -320,7 +324,7 @@ async def test_a_file_of_credentials(name: str, tmp_path: Path) -> None:
       resolver_preload: {{ {account_key}: {known}, {system_key}: {system} }}
     """
     with nats_cluster(extra=extra) as guarded:
-        await works(Place.of(guarded.address(name, creds=tmp_path / "user.creds")))
+        await works(JetStreamAddress.parse(guarded.address(name, creds=tmp_path / "user.creds")))
 
 
 async def test_tls_with_a_certificate_of_the_client(name: str, tmp_path: Path) -> None:
@@ -338,6 +342,10 @@ async def test_tls_with_a_certificate_of_the_client(name: str, tmp_path: Path) -
     """
     with nats_cluster(extra=extra) as guarded:
         files = {"ca": tmp_path / "ca.pem", "cert": tmp_path / "client.pem"}
-        await works(Place.of(guarded.address(name, **files, key=tmp_path / "client.key")))
+        await works(
+            JetStreamAddress.parse(guarded.address(name, **files, key=tmp_path / "client.key"))
+        )
         with pytest.raises(StoreError):
-            await JetStreamLog.open(Place.of(guarded.address(name, ca=tmp_path / "ca.pem")), 2)
+            await JetStreamLog.open(
+                JetStreamAddress.parse(guarded.address(name, ca=tmp_path / "ca.pem")), 2
+            )

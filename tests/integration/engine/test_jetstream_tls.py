@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from busway.engine.jetstream import JetStreamLog, Place
+from busway.engine.jetstream import JetStreamAddress, JetStreamLog
 from busway.errors import StoreError
 from nats_cluster import NatsCluster, nats_cluster
 from nats_proxy import proxy_to
@@ -58,7 +58,9 @@ async def test_servers_without_tls_are_told_no_password(
     with nats_cluster(extra="authorization { user: me, password: geheim }") as server:
         async with proxy_to(server.nodes[0].port) as way:
             way.hold()
-            place = Place.of(address.format(port=way.port, name=name, folder=tmp_path))
+            place = JetStreamAddress.parse(
+                address.format(port=way.port, name=name, folder=tmp_path)
+            )
             with pytest.raises(StoreError, match=r"has no TLS.*nats://"):
                 await JetStreamLog.open(place, 2)
             assert not way.holds(b"CONNECT")
@@ -70,6 +72,6 @@ async def test_servers_with_tls_are_spoken_to_through_it(
 ) -> None:
     with nats_cluster(extra=served + extra) as server:
         address = server.address(name, ca=tmp_path / "ca.pem").replace("nats:", "tls:")
-        log = await JetStreamLog.open(Place.of(address), 2)
+        log = await JetStreamLog.open(JetStreamAddress.parse(address), 2)
         assert versions(server) == ["1.3"]
         await log.close()

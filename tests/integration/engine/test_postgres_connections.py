@@ -20,7 +20,7 @@ async def test_too_few_connections_are_told_with_what_to_raise(server: PostgresS
     try:
         async with few.connection():
             with pytest.raises(StoreError, match=r'"few"; .* up to 15 .* CONNECTION LIMIT') as told:
-                await few.query("SELECT 1")
+                await few.fetch_sql("SELECT 1")
         assert type(told.value) is StoreError, "it may pass"
     finally:
         await few.close()
@@ -30,16 +30,16 @@ async def test_too_few_connections_are_told_with_what_to_raise(server: PostgresS
 async def test_connections_that_are_all_busy_are_told_and_kept(
     server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    database = await Database.open(server.dsn, SCHEMA, connections=1)
+    database = await Database.open(server.dsn, SCHEMA, max_connections=1)
     try:
         async with database.connection() as connection:
             pid = connection.get_server_pid()
             with monkeypatch.context() as impatient:
-                impatient.setattr("busway.engine.postgres.database.CONNECT_S", 0.5)
+                impatient.setattr("busway.engine.postgres.database.CONNECT_TIMEOUT_S", 0.5)
                 said = r": 1 connections were busy for 0\.5 seconds"
                 with pytest.raises(StoreError, match=said):
-                    await database.query("SELECT 1")
-        assert await database.query("SELECT pg_backend_pid()") == [(pid,)]
+                    await database.fetch_sql("SELECT 1")
+        assert await database.fetch_sql("SELECT pg_backend_pid()") == [(pid,)]
     finally:
         await database.close()
 

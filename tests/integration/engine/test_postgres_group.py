@@ -10,11 +10,11 @@ import asyncpg
 import pytest
 
 from busway.engine.postgres import PostgresLedger
-from busway.engine.postgres.database import CONNECTIONS, Database, fetch
-from busway.engine.postgres.group import AT_A_TIME
-from busway.engine.postgres.schema import SCHEMA, prepare
+from busway.engine.postgres.database import WORK_CONNECTIONS, Database, fetch
+from busway.engine.postgres.schema import SCHEMA, migrate
+from busway.engine.postgres.settlement_group import MAX_TRANSACTIONS
 from busway.errors import StoreError
-from busway.lane import Counts, Lease, Settlement
+from busway.lane import Counts, LeaseRequest, Settlement
 from delivery_node import until
 from postgres_server import PostgresServer
 
@@ -24,11 +24,11 @@ LANES = 300
 
 @pytest.fixture
 async def database(server: PostgresServer) -> AsyncIterator[Database]:
-    await prepare(server.dsn, SCHEMA, 1)
+    await migrate(server.dsn, SCHEMA, 1)
     found = await Database.open(server.dsn, SCHEMA)
     yield found
-    await found.query("DELETE FROM lane")
-    await found.query("DELETE FROM settled")
+    await found.fetch_sql("DELETE FROM lane")
+    await found.fetch_sql("DELETE FROM settled_range")
     await found.close()
 
 
@@ -56,22 +56,22 @@ async def test_many_lanes_that_settle_at_once_share_commits(database: Database) 
     names = await made(ledger, LANES)
     assert all(await settled(ledger, [settlement(name) for name in names]))
     assert all(await settled(ledger, [settlement(name, 3) for name in names]))
-    ((transactions,),) = await database.query("SELECT count(DISTINCT xmin::text) FROM lane")
-    assert transactions <= 2 * AT_A_TIME
+    ((transactions,),) = await database.fetch_sql("SELECT count(DISTINCT xmin::text) FROM lane")
+    assert transactions <= 2 * MAX_TRANSACTIONS
     for lane in await ledger.lanes():
         assert (lane.cursor, lane.counts) == (6, Counts(delivered=4, filtered=2))
-        (range_,) = await ledger.settled(lane.flow)
+        (range_,) = await ledger.settled_ranges(lane.flow)
         assert (range_.start, range_.end, range_.counts) == (0, 6, lane.counts)
 
 
 async def test_each_of_a_group_is_applied_by_itself(database: Database) -> None:
     ledger = PostgresLedger(database)
     names = await made(ledger, 40)
-    await ledger.lease([Lease(name, 0, 0, "w") for name in names[:10]])
+    await ledger.lease([LeaseRequest(name, 0, 0, "w") for name in names[:10]])
     asked = [
         settlement(name, start=1 if number in (20, 21) else 0) for number, name in enumerate(names)
     ]
-    asked += [settlement("nobody's"), settlement(names[5], epoch=1)]
+    asked += [settlement("nobody's"), settlement(names[5], fencing_token=1)]
     fine = [number not in (20, 21) for number in range(10, 40)]
     assert await settled(ledger, asked) == [False] * 10 + fine + [False, True]
     assert sorted(await settled(ledger, [settlement(names[30], 3)] * 2)) == [False, True]
@@ -103,12 +103,12 @@ async def test_what_cannot_be_written_is_told_to_all_who_asked(
 ) -> None:
     ledger = PostgresLedger(database)
     names = await made(ledger, 20)
-    await database.query("ALTER TABLE lane RENAME TO lane_away")
+    await database.fetch_sql("ALTER TABLE lane RENAME TO lane_away")
     try:
         asked = [ledger.settle([settlement(name)]) for name in names]
         answers = await asyncio.gather(*asked, return_exceptions=True)
     finally:
-        await database.query("ALTER TABLE lane_away RENAME TO lane")
+        await database.fetch_sql("ALTER TABLE lane_away RENAME TO lane")
     assert [isinstance(one, StoreError) for one in answers] == [True] * 20
     assert all(await settled(ledger, [settlement(name) for name in names]))
 
@@ -116,8 +116,9 @@ async def test_what_cannot_be_written_is_told_to_all_who_asked(
 async def test_a_lane_that_is_damaged_does_not_stop_those_beside_it(database: Database) -> None:
     ledger = PostgresLedger(database)
     names = await made(ledger, 20)
-    await database.query(
-        "INSERT INTO settled VALUES ($1, 0, 0, 9, 'v0', now(), now(), 9, 0, 0, 0, 0)", names[3]
+    await database.fetch_sql(
+        "INSERT INTO settled_range VALUES ($1, 0, 0, 9, 'v0', now(), now(), 9, 0, 0, 0, 0)",
+        names[3],
     )
     asked = [ledger.settle([settlement(name)]) for name in names]
     answers = await asyncio.gather(*asked, return_exceptions=True)
@@ -128,28 +129,29 @@ async def test_a_lane_that_is_damaged_does_not_stop_those_beside_it(database: Da
 async def test_beats_and_leases_do_not_wait_behind_the_work(
     server: PostgresServer, database: Database
 ) -> None:
-    vital = await Database.open(server.dsn, SCHEMA, connections=1)
+    vital = await Database.open(server.dsn, SCHEMA, max_connections=1)
     ledger = PostgresLedger(database, vital)
     (name,) = await made(ledger, 1)
     asleep = [
-        asyncio.create_task(database.query("SELECT pg_sleep(60)")) for _ in range(CONNECTIONS)
+        asyncio.create_task(database.fetch_sql("SELECT pg_sleep(60)"))
+        for _ in range(WORK_CONNECTIONS)
     ]
     try:
         await until(lambda: _asleep(vital))
-        await ledger.put("worker/w", b"1")
-        assert await ledger.lease([Lease(name, 0, 0, "w")]) == [1]
-        assert await ledger.get("worker/") == {"worker/w": b"1"}
+        await ledger.put_value("worker/w", b"1")
+        assert await ledger.lease([LeaseRequest(name, 0, 0, "w")]) == [1]
+        assert await ledger.get_values("worker/") == {"worker/w": b"1"}
         assert [lane.worker for lane in await ledger.lanes()] == ["w"]
         assert not any(one.done() for one in asleep)
     finally:
         for one in asleep:
             one.cancel()
         await asyncio.gather(*asleep, return_exceptions=True)
-        await vital.query("DELETE FROM kept")
+        await vital.fetch_sql("DELETE FROM named_value")
         await vital.close()
 
 
 async def _asleep(database: Database) -> bool:
     query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'"
-    ((count,),) = await database.query(query)
-    return bool(count == CONNECTIONS)
+    ((count,),) = await database.fetch_sql(query)
+    return bool(count == WORK_CONNECTIONS)

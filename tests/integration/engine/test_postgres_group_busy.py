@@ -12,21 +12,21 @@ import pytest
 
 from busway.engine.postgres import PostgresLedger
 from busway.engine.postgres.database import Database, fetch
-from busway.engine.postgres.group import AT_A_TIME
-from busway.engine.postgres.schema import SCHEMA, prepare
+from busway.engine.postgres.schema import SCHEMA, migrate
+from busway.engine.postgres.settlement_group import MAX_TRANSACTIONS
 from busway.lane import Counts, Settlement
 from delivery_node import DEADLINE_S, until
 from postgres_server import PostgresServer
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
-NAMES = [f"flow_{number}" for number in range(AT_A_TIME)]
+NAMES = [f"flow_{number}" for number in range(MAX_TRANSACTIONS)]
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
 
 
 @pytest.fixture
 async def ledger(server: PostgresServer) -> AsyncIterator[PostgresLedger]:
     url = await server.fresh_database()
-    await prepare(url, SCHEMA, 1)
+    await migrate(url, SCHEMA, 1)
     database = await Database.open(url, SCHEMA)
     ledger = PostgresLedger(database)
     yield ledger
@@ -37,7 +37,7 @@ async def ledger(server: PostgresServer) -> AsyncIterator[PostgresLedger]:
 @pytest.fixture
 async def holder(ledger: PostgresLedger) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
     """Return a session of somebody else on the same database."""
-    address = ledger._database.way.address.url
+    address = ledger._database.connector.address.url
     found = await asyncpg.connect(address, server_settings={"search_path": SCHEMA})
     yield found
     await found.close()
@@ -64,12 +64,12 @@ async def test_a_lane_that_settles_again_while_all_others_end_is_not_forgotten(
         return list(found)
 
     async def all_wait() -> bool:
-        ((count,),) = await ledger._database.query(WAITING)
-        return bool(count == AT_A_TIME)
+        ((count,),) = await ledger._database.fetch_sql(WAITING)
+        return bool(count == MAX_TRANSACTIONS)
 
     holding = holder.transaction()
     await holding.start()
-    await fetch(holder, "ledger/lock_lanes", NAMES, [0] * AT_A_TIME)
+    await fetch(holder, "ledger/lock_lanes", NAMES, [0] * MAX_TRANSACTIONS)
     working: dict[str, asyncio.Task[list[bool]]] = {}
     for name in NAMES:  # one after the other, so that each has a commit of its own
         working[name] = asyncio.create_task(work(name))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+from busway.driver.postgres.lock_watchdog import CHECK_INTERVAL_S
 from busway.engine.postgres.database import Database
 from busway.errors import StoreError
-from busway.patience import LATE_S
 from delivery_node import until
 from nats_proxy import Proxy
 from postgres_server import postgres_server
 
 STATEMENTS = 4
-WITHIN_S = 3.5 * LATE_S
+WITHIN_S = 3.5 * CHECK_INTERVAL_S
 
 
 class Door(Proxy):

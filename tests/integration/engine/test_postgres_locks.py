@@ -11,11 +11,18 @@ from typing import TypeVar
 import asyncpg
 import pytest
 
+from busway.driver.postgres.connector import Session
 from busway.engine.postgres import PostgresLedger
 from busway.engine.postgres.database import Database, fetch
-from busway.engine.postgres.schema import SCHEMA, prepare
-from busway.engine.postgres.way import Session
-from busway.lane import Change, Counts, Lease, Settlement, Trouble, Verdict
+from busway.engine.postgres.schema import SCHEMA, migrate
+from busway.lane import (
+    Counts,
+    FailedEvent,
+    LeaseRequest,
+    Resolution,
+    Settlement,
+    ValueChange,
+)
 from delivery_node import until
 from postgres_server import PostgresServer
 
@@ -29,7 +36,7 @@ Answer = TypeVar("Answer")
 @pytest.fixture
 async def database(server: PostgresServer) -> AsyncIterator[Database]:
     url = await server.fresh_database()
-    await prepare(url, SCHEMA, 1)
+    await migrate(url, SCHEMA, 1)
     found = await Database.open(url, SCHEMA)
     yield found
     await found.close()
@@ -44,8 +51,8 @@ async def names(database: Database) -> Sequence[str]:
     return found
 
 
-def leases(names: Sequence[str], worker: str) -> list[Lease]:
-    return [Lease(name, 0, 0, worker) for name in names]
+def leases(names: Sequence[str], worker: str) -> list[LeaseRequest]:
+    return [LeaseRequest(name, 0, 0, worker) for name in names]
 
 
 async def test_workers_that_take_the_same_lanes_in_any_order_each_get_an_answer(
@@ -92,14 +99,14 @@ async def test_a_flow_is_renamed_or_removed_under_one_that_takes_its_lanes(
         await opened(ledger, "a", partition)
     async with holding(database, "a"):
         leasing = await begun(
-            database, ledger.lease([Lease("a", 0, 0, "w"), Lease("a", 1, 0, "w")])
+            database, ledger.lease([LeaseRequest("a", 0, 0, "w"), LeaseRequest("a", 1, 0, "w")])
         )
         change = ledger.remove_flow("a") if remove else ledger.rename_flow("a", "b")
         changing = await begun(database, change)
     assert await leasing == [1, 1]
     assert await changing
     left = [] if remove else [("b", 0, 1), ("b", 1, 1)]
-    assert [(one.flow, one.partition, one.epoch) for one in await ledger.lanes()] == left
+    assert [(one.flow, one.partition, one.fencing_token) for one in await ledger.lanes()] == left
 
 
 async def test_settling_and_judging_with_the_same_value_wait_in_one_order(
@@ -107,31 +114,33 @@ async def test_settling_and_judging_with_the_same_value_wait_in_one_order(
 ) -> None:
     ledger = PostgresLedger(database)
     await opened(ledger, "a", 0)
-    dead = Trouble("a", 0, 0, b"{}", "id", "dead", AT, 1)
+    dead = FailedEvent("a", 0, 0, b"{}", "id", "dead", AT, 1)
     await ledger.settle([Settlement("a", 0, 0, 1, AT, "v", Counts(dead=1), (dead,))])
     following = Settlement("a", 0, 1, 2, AT, "v", Counts(delivered=1))
-    verdict = Verdict("a", 0, 0, 1, "dead", "discarded", AT)
+    verdict = Resolution("a", 0, 0, 1, "dead", "discarded", AT)
     async with transaction(database) as connection:
-        await fetch(connection, "ledger/lock_name", "n")
-        judging = await begun(database, ledger.judge([verdict], (), [Change("n", b"1")]), AT_A_NAME)
-        settling = asyncio.create_task(ledger.settle([following], [Change("n", b"2")]))
+        await fetch(connection, "ledger/lock_value", "n")
+        judging = await begun(
+            database, ledger.resolve([verdict], (), [ValueChange("n", b"1")]), AT_A_NAME
+        )
+        settling = asyncio.create_task(ledger.settle([following], [ValueChange("n", b"2")]))
         await until(lambda: _waits(database, AT_A_NAME + AT_A_ROW, 2))
     assert (await judging, await settling) == ([True], [True])
-    assert await ledger.get("") == {"n": b"2"}
+    assert await ledger.get_values("") == {"n": b"2"}
 
 
 async def test_a_value_is_not_put_in_the_middle_of_a_comparison(database: Database) -> None:
     ledger = PostgresLedger(database)
-    await ledger.put("name", b"1")
+    await ledger.put_value("name", b"1")
     async with transaction(database) as connection:  # as far as a change has compared
-        await fetch(connection, "ledger/lock_name", "name")
-        putting = asyncio.create_task(ledger.put("name", b"2"))
+        await fetch(connection, "ledger/lock_value", "name")
+        putting = asyncio.create_task(ledger.put_value("name", b"2"))
         await until(lambda: _waits(database))
-        await fetch(connection, "ledger/put", "name", b"3")
-        other = Change("other", b"4", expected=None)
-        assert await ledger.change([other]), "nothing else waits"
+        await fetch(connection, "ledger/put_value", "name", b"3")
+        other = ValueChange("other", b"4", expected=None)
+        assert await ledger.change_values([other]), "nothing else waits"
     await putting
-    assert await ledger.get("") == {"name": b"2", "other": b"4"}
+    assert await ledger.get_values("") == {"name": b"2", "other": b"4"}
 
 
 async def opened(ledger: PostgresLedger, flow: str, partition: int) -> Settlement:
@@ -151,7 +160,7 @@ async def holding(database: Database, flow: str) -> AsyncIterator[None]:
 @asynccontextmanager
 async def transaction(database: Database) -> AsyncIterator[Session]:
     """Lend a transaction of no worker: one that stands still in its own is hung up."""
-    url = database.way.address.url
+    url = database.connector.address.url
     session: Session = await asyncpg.connect(url, server_settings={"search_path": SCHEMA})
     try:
         async with session.transaction():
@@ -175,7 +184,7 @@ async def _waits(database: Database, kinds: Sequence[str] = AT_A_NAME, count: in
 
 
 async def _waiting(database: Database, kinds: Sequence[str]) -> int:
-    ((count,),) = await database.query(
+    ((count,),) = await database.fetch_sql(
         "SELECT count(*) FROM pg_locks WHERE locktype = ANY ($1::text[]) AND NOT granted", kinds
     )
     return int(count)

@@ -11,10 +11,10 @@ import asyncpg
 import pytest
 
 from busway.engine.postgres import PostgresLog
-from busway.engine.postgres.database import CONNECTIONS, Database
-from busway.engine.postgres.schema import prepare
+from busway.engine.postgres.database import WORK_CONNECTIONS, Database
+from busway.engine.postgres.schema import migrate
 from busway.errors import StoreError, StoreTooNew
-from busway.ports import Draft
+from busway.ports import NewBatch
 from delivery_node import DEADLINE_S, until
 from log_appenders import all_is_read, follow
 from postgres_server import PostgresServer
@@ -25,11 +25,11 @@ PARTITIONS = 2
 
 @asynccontextmanager
 async def log_of(
-    url: str, schema: str, connections: int = CONNECTIONS
+    url: str, schema: str, connections: int = WORK_CONNECTIONS
 ) -> AsyncIterator[PostgresLog]:
     """Open a log as one process of many does."""
-    identity = await prepare(url, schema, PARTITIONS)
-    database = await Database.open(url, schema, connections=connections)
+    identity = await migrate(url, schema, PARTITIONS)
+    database = await Database.open(url, schema, max_connections=connections)
     log = await PostgresLog.open(database, identity)
     try:
         yield log
@@ -56,7 +56,7 @@ async def test_the_isolation_that_a_database_has_by_itself_is_not_used(
     isolation = "SET default_transaction_isolation = 'repeatable read'"
     await connection.execute(f"ALTER DATABASE {name} {isolation}")
     await connection.close()
-    found = await asyncio.gather(*(prepare(url, "strict", PARTITIONS) for _ in range(6)))
+    found = await asyncio.gather(*(migrate(url, "strict", PARTITIONS) for _ in range(6)))
     assert len(set(found)) == 1
     async with log_of(url, "strict") as first, log_of(url, "strict") as second:
         await all_is_read([first, second], [first], rounds=30)
@@ -66,14 +66,14 @@ async def test_an_append_that_was_given_up_cannot_land_later(server: PostgresSer
     async with log_of(server.dsn, "late") as log, log_of(server.dsn, "late") as other:
         blocker = await asyncpg.connect(server.dsn)
         await blocker.execute("BEGIN; SELECT * FROM late.partition FOR UPDATE")
-        given_up = asyncio.create_task(log.append([Draft(0, [b"old"])], AT))
+        given_up = asyncio.create_task(log.append([NewBatch(0, [b"old"])], AT))
         pid = await waiting_for_a_lock(server)
         await blocker.execute("SELECT pg_terminate_backend($1)", pid)
         with pytest.raises(StoreError, match="terminating connection"):
             await given_up
         await blocker.execute("COMMIT")
         await blocker.close()
-        assert list(await log.append([Draft(0, [b"new"])], AT)) == [0]
+        assert list(await log.append([NewBatch(0, [b"new"])], AT)) == [0]
         assert [list(batch.events) for batch in await other.read(0, 0, 100)] == [[b"new"]]
 
 
@@ -82,13 +82,13 @@ async def test_what_was_given_up_and_landed_is_known_before_more_is_read(
 ) -> None:
     # over its only connection a second append is sent at once: the first has prepared it
     async with log_of(server.dsn, "certain", connections=1) as log:
-        await log.append([Draft(0, [b"quick"])], AT)
+        await log.append([NewBatch(0, [b"quick"])], AT)
         blocker = await asyncpg.connect(server.dsn)
         await blocker.execute("BEGIN; SELECT * FROM certain.partition FOR UPDATE")
         with monkeypatch.context() as impatient:
-            impatient.setattr("busway.engine.postgres.database.QUICK_S", 0.5)
+            impatient.setattr("busway.engine.postgres.database.QUICK_TIMEOUT_S", 0.5)
             with pytest.raises(StoreError, match="cannot be used now"):
-                await log.append([Draft(0, [b"slow"])], AT)
+                await log.append([NewBatch(0, [b"slow"])], AT)
         await waiting_for_a_lock(server)  # nothing was cancelled at the server
         reading = [asyncio.create_task(log.read(0, 1, 100)) for _ in range(3)]
         await waiting_for_a_lock(server, "%INTO appender%now()%")
@@ -96,15 +96,15 @@ async def test_what_was_given_up_and_landed_is_known_before_more_is_read(
         await blocker.close()
         for found in await asyncio.gather(*reading):
             assert [list(batch.events) for batch in found] == [[b"slow"]]
-        assert list(await log.append([Draft(0, [b"next"])], AT)) == [2]
+        assert list(await log.append([NewBatch(0, [b"next"])], AT)) == [2]
 
 
 async def test_an_older_turn_finds_nothing_to_do(server: PostgresServer) -> None:
     async with log_of(server.dsn, "turns") as log:
-        await log.append([Draft(0, [b"a"])], AT)
-        log._turns._turn -= 1
+        await log.append([NewBatch(0, [b"a"])], AT)
+        log._append_sequence._sequence -= 1
         with pytest.raises(StoreError, match="too late"):
-            await log.append([Draft(0, [b"zombie"])], AT)
+            await log.append([NewBatch(0, [b"zombie"])], AT)
         assert await log.bounds(0) == (0, 1)
 
 
@@ -114,22 +114,22 @@ async def test_tables_of_a_newer_version_are_left_alone(server: PostgresServer) 
         await connection.execute("UPDATE newer.meta SET value = '99' WHERE name = 'version'")
         await connection.close()
         with pytest.raises(StoreTooNew, match="version 99"):
-            await prepare(server.dsn, "newer", PARTITIONS)
+            await migrate(server.dsn, "newer", PARTITIONS)
 
 
 async def test_many_prepare_at_once(server: PostgresServer) -> None:
-    found = await asyncio.gather(*(prepare(server.dsn, "once", 3) for _ in range(6)))
+    found = await asyncio.gather(*(migrate(server.dsn, "once", 3) for _ in range(6)))
     assert len(set(found)) == 1
 
 
 async def test_a_restart_of_the_server_is_survived(server: PostgresServer) -> None:
     async with log_of(server.dsn, "restart") as log, log_of(server.dsn, "restart") as reader:
-        await log.append([Draft(0, [b"a"])], AT)
+        await log.append([NewBatch(0, [b"a"])], AT)
         assert await follow(reader, 0, 1) == [b"a"]
         waiting = asyncio.create_task(reader.wait(0, 1))
         server.stop(immediate=True)
         with pytest.raises(StoreError, match="cannot be used now"):
-            await log.append([Draft(0, [b"lost"])], AT)
+            await log.append([NewBatch(0, [b"lost"])], AT)
         server.start()
         async with asyncio.timeout(DEADLINE_S):
             await appended_in_the_end(log)
@@ -159,14 +159,14 @@ async def test_offsets_that_a_failover_took_back_are_not_given_to_readers_again(
     server: PostgresServer,
 ) -> None:
     async with log_of(server.dsn, "lossy") as log, log_of(server.dsn, "lossy") as reader:
-        await log.append([Draft(0, [b"kept"])], AT)
-        await log.append([Draft(0, [b"lost"])], AT)
+        await log.append([NewBatch(0, [b"kept"])], AT)
+        await log.append([NewBatch(0, [b"lost"])], AT)
         await reader.wait(0, 1)
         async with losing(server, "lossy", 1):
             pass
         assert await reader.read(0, 1, 100) == []
         assert await reader.bounds(0) == (0, 2)
-        assert await log.append([Draft(0, [b"new"])], AT) == [2]
+        assert await log.append([NewBatch(0, [b"new"])], AT) == [2]
         async with asyncio.timeout(DEADLINE_S):
             await reader.wait(0, 2)
         assert [list(one.events) for one in await reader.read(0, 1, 100)] == [[b"new"]]
@@ -177,19 +177,19 @@ async def test_an_append_that_gets_offsets_which_were_given_before_is_refused(
 ) -> None:
     async with log_of(server.dsn, "lossy2") as log:
         for event in (b"kept", b"lost", b"lost", b"lost"):
-            await log.append([Draft(0, [event])], AT)
+            await log.append([NewBatch(0, [event])], AT)
         async with losing(server, "lossy2", 1):  # before it is noticed by looking
-            appending = asyncio.create_task(log.append([Draft(0, [b"new"])], AT))
+            appending = asyncio.create_task(log.append([NewBatch(0, [b"new"])], AT))
             await waiting_for_a_lock(server)
         with pytest.raises(StoreError, match=r"has lost what it had acknowledged.*send it again"):
             await appending
-        assert await log.append([Draft(0, [b"new"])], AT) == [4]
+        assert await log.append([NewBatch(0, [b"new"])], AT) == [4]
         assert await log.bounds(0) == (0, 5)
 
 
 async def test_who_looks_on_notices_that_a_failover_lost_something(server: PostgresServer) -> None:
     async with log_of(server.dsn, "lossy3") as log, log_of(server.dsn, "lossy3") as reader:
-        await log.append([Draft(0, [b"lost"] * 3)], AT)
+        await log.append([NewBatch(0, [b"lost"] * 3)], AT)
         await reader.wait(0, 2)
         waiting = asyncio.create_task(reader.wait(0, 3))
         async with losing(server, "lossy3", 0):
@@ -200,14 +200,14 @@ async def test_who_looks_on_notices_that_a_failover_lost_something(server: Postg
                 return (await fresh.bounds(0))[1] == 3
 
             await until(goes_on)
-            assert await fresh.append([Draft(0, [b"new"])], AT) == [3]
+            assert await fresh.append([NewBatch(0, [b"new"])], AT) == [3]
             await waiting
 
 
 async def appended_in_the_end(log: PostgresLog) -> None:
     while True:
         try:
-            await log.append([Draft(0, [b"b"])], AT)
+            await log.append([NewBatch(0, [b"b"])], AT)
         except StoreError:
             await asyncio.sleep(0.05)
         else:

@@ -13,16 +13,16 @@ from busway import App, Event
 from busway.clock import SystemClock
 from busway.engine.postgres import PostgresLedger, PostgresLog
 from busway.engine.postgres.database import Database
-from busway.engine.postgres.schema import SCHEMA, prepare
+from busway.engine.postgres.schema import SCHEMA, migrate
 from busway.errors import StoreError
 from busway.flow import compile_app
 from busway.outcome import Outcome
-from busway.ports import Batch, Draft, Load
-from busway.runtime.crew.crew import Crew, follow_for
-from busway.runtime.due import Dues
-from busway.runtime.hub import Hub
-from busway.runtime.observe.observer import Observer
-from busway.runtime.observe.record import Recorder
+from busway.ports import Load, LogBatch, NewBatch
+from busway.runtime.context import Context
+from busway.runtime.due_retry import DueRetries
+from busway.runtime.observe.observer import TelemetryObserver
+from busway.runtime.observe.state_recorder import StateRecorder
+from busway.runtime.worker.flow_runner import FlowRunner, create_log_reader
 from busway.telemetry import Metrics
 from delivery_node import until
 from listed_sink import Listed, NoBus
@@ -64,7 +64,7 @@ class Pair:
 async def pair() -> AsyncIterator[Pair]:
     with postgres_server() as primary, standby_of(primary) as standby:
         found = Pair(primary, standby)
-        await prepare(found.url, SCHEMA, 1)
+        await migrate(found.url, SCHEMA, 1)
         yield found
 
 
@@ -81,7 +81,7 @@ def one(id: str) -> bytes:
     return Event(type="t", source="/s", id=id).to_json()
 
 
-def ids(batches: list[Batch]) -> list[str]:
+def ids(batches: list[LogBatch]) -> list[str]:
     return [Event.from_json(raw).id for batch in batches for raw in batch.events]
 
 
@@ -89,14 +89,14 @@ async def test_what_is_remembered_is_forgotten() -> None:
     async with pair() as servers, log_of(servers) as (_, log):
         app = App("shop")
         app.flow("f", to=Listed())
-        follow = follow_for(compile_app(app), log)
-        await log.append([Draft(0, [one("kept")])], AT)
+        follow = create_log_reader(compile_app(app), log)
+        await log.append([NewBatch(0, [one("kept")])], AT)
         await servers.leave_behind()
-        await log.append([Draft(0, [one("lost")])], AT)
+        await log.append([NewBatch(0, [one("lost")])], AT)
         assert ids([found.batch for found in await follow.read(0, 1, 100)]) == ["lost"]
         await servers.fail_over()
         async with log_of(servers) as (_, other):
-            await other.append([Draft(0, [one("new")])], AT)
+            await other.append([NewBatch(0, [one("new")])], AT)
         await until(lambda: knows(log))
         assert ids(list(await log.read(0, 1, 100))) == ["new"]
         assert ids([found.batch for found in await follow.read(0, 1, 100)]) == ["new"]
@@ -134,11 +134,11 @@ async def test_a_lane_does_not_settle_what_came_in_the_place_of_what_it_had_in_h
         app = App("shop")
         app.flow("f", to=sink)
         program, ledger = compile_app(app), PostgresLedger(database)
-        observer, dues = Observer(metrics), Dues(ledger, clock)
-        hub = Hub(follow_for(program, log), ledger, clock, log.identity, observer, dues)
-        crew = Crew(program, hub, log, Recorder(ledger, clock, metrics))
+        observer, dues = TelemetryObserver(metrics), DueRetries(ledger, clock)
+        hub = Context(create_log_reader(program, log), ledger, clock, log.identity, observer, dues)
+        crew = FlowRunner(program, hub, log, StateRecorder(ledger, clock, metrics))
         await crew.start(NoBus())
-        await log.append([Draft(0, [one("kept")])], AT)
+        await log.append([NewBatch(0, [one("kept")])], AT)
 
         async def settled() -> bool:
             (lane,) = await ledger.lanes()
@@ -146,11 +146,11 @@ async def test_a_lane_does_not_settle_what_came_in_the_place_of_what_it_had_in_h
 
         await until(settled)
         await servers.leave_behind()
-        await log.append([Draft(0, [one("lost")])], AT)
+        await log.append([NewBatch(0, [one("lost")])], AT)
         await sink.holds.wait()
         await servers.fail_over()
         async with log_of(servers) as (_, other):
-            await other.append([Draft(0, [one("new")])], AT)
+            await other.append([NewBatch(0, [one("new")])], AT)
         sink.released.set()
         await until(lambda: "new" in sink.came)
         await until(settled)

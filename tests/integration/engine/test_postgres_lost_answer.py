@@ -8,15 +8,15 @@ from busway import App, Event
 from busway.clock import SystemClock
 from busway.engine.postgres import PostgresLedger
 from busway.engine.postgres.database import Database
-from busway.engine.postgres.schema import SCHEMA, prepare
+from busway.engine.postgres.schema import SCHEMA, migrate
 from busway.flow import compile_app
 from busway.lane import Counts
-from busway.ports import Draft
-from busway.runtime.crew.crew import Crew, follow_for
-from busway.runtime.due import Dues
-from busway.runtime.hub import Hub
-from busway.runtime.observe.observer import Observer
-from busway.runtime.observe.record import Recorder
+from busway.ports import NewBatch
+from busway.runtime.context import Context
+from busway.runtime.due_retry import DueRetries
+from busway.runtime.observe.observer import TelemetryObserver
+from busway.runtime.observe.state_recorder import StateRecorder
+from busway.runtime.worker.flow_runner import FlowRunner, create_log_reader
 from busway.telemetry import Metrics
 from busway.testing import MemoryLog
 from delivery_node import until
@@ -32,7 +32,7 @@ async def test_what_was_settled_without_an_answer_does_not_go_again(
     server: PostgresServer,
 ) -> None:
     url, clock, log, metrics = await server.fresh_database(), SystemClock(), MemoryLog(1), Metrics()
-    await prepare(url, SCHEMA, 1)
+    await migrate(url, SCHEMA, 1)
     direct = await asyncpg.connect(url)
     app, sinks = App("shop"), [Listed(f"counted {number}") for number in range(FLOWS)]
     for number, sink in enumerate(sinks):
@@ -41,7 +41,7 @@ async def test_what_was_settled_without_an_answer_does_not_go_again(
 
     async def come(*ids: str) -> None:
         events = [Event(type="t", source="/s", id=id).to_json() for id in ids]
-        await log.append([Draft(0, events)], clock.now())
+        await log.append([NewBatch(0, events)], clock.now())
 
     async def all_at(cursor: int) -> bool:
         return bool(await direct.fetchval(CURSORS, cursor) == FLOWS)
@@ -50,9 +50,9 @@ async def test_what_was_settled_without_an_answer_does_not_go_again(
         there = url.replace(f":{server.port}/", f":{proxy.port}/")
         database = await Database.open(there, SCHEMA)
         ledger = PostgresLedger(database)
-        observer, dues = Observer(metrics), Dues(ledger, clock)
-        hub = Hub(follow_for(program, log), ledger, clock, log.identity, observer, dues)
-        crew = Crew(program, hub, log, Recorder(ledger, clock, metrics))
+        observer, dues = TelemetryObserver(metrics), DueRetries(ledger, clock)
+        hub = Context(create_log_reader(program, log), ledger, clock, log.identity, observer, dues)
+        crew = FlowRunner(program, hub, log, StateRecorder(ledger, clock, metrics))
         await crew.start(NoBus())
         await come("a", "b")
         await until(lambda: all_at(2))

@@ -12,13 +12,13 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
+from busway.driver.postgres.connector import Session as Connection
 from busway.engine.postgres import PostgresLedger, PostgresLog
 from busway.engine.postgres.database import Database
-from busway.engine.postgres.schema import prepare
-from busway.engine.postgres.sweep import Sweep
-from busway.engine.postgres.way import Session as Connection
-from busway.lane import Counts, Query, Settlement, Trouble, Verdict
-from busway.ports import Draft
+from busway.engine.postgres.schema import migrate
+from busway.engine.postgres.vacuum import Vacuum
+from busway.lane import Counts, FailedEvent, FailedEventQuery, Resolution, Settlement
+from busway.ports import NewBatch
 from postgres_server import PostgresServer, postgres_server
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
@@ -29,7 +29,7 @@ BATCH = 128
 PER_ROUND = 16
 ROUND_BYTES = 2 * MB
 COUNT = 2_000
-TABLES = ("lane", "settled", "kept", "partition", "appender")
+TABLES = ("lane", "settled_range", "named_value", "partition", "appender")
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
 @pytest.fixture
 async def schema(server: PostgresServer) -> str:
     name = f"s{uuid.uuid4().hex}"
-    await prepare(server.dsn, name, 1)
+    await migrate(server.dsn, name, 1)
     return name
 
 
@@ -69,7 +69,7 @@ class Rounds:
 
     def __init__(self, log: PostgresLog, database: Database, session: Connection) -> None:
         self.log = log
-        self.log._sweep = Sweep(database, ROUND_BYTES // 4)
+        self.log._vacuum = Vacuum(database, ROUND_BYTES // 4)
         self.session = session
         self.random = random.Random(7)
 
@@ -78,13 +78,13 @@ class Rounds:
         for _ in range(count):
             for _ in range(PER_ROUND):
                 events = [self.random.randbytes(EVENT_BYTES) for _ in range(BATCH)]
-                await self.log.append([Draft(0, events)], AT)
+                await self.log.append([NewBatch(0, events)], AT)
             if keep is not None:
                 _, end = await self.log.bounds(0)
                 await self.log.trim(0, end - keep * PER_ROUND * BATCH)
             await self.log.maintain()
-            if self.log._sweep._task is not None:
-                await self.log._sweep._task
+            if self.log._vacuum._task is not None:
+                await self.log._vacuum._task
 
     async def size(self) -> int:
         found = await self.session.fetchval("SELECT pg_total_relation_size('batch')")
@@ -118,7 +118,7 @@ async def test_full_is_what_is_kept_and_not_what_the_table_takes_up(database: Da
     log = await PostgresLog.open(database, "x", 3 * MB)
     for _ in range(6):
         for _ in range(2):
-            await log.append([Draft(0, [b"e" * MB])], AT)
+            await log.append([NewBatch(0, [b"e" * MB])], AT)
         await log.trim(0, (await log.bounds(0))[1])
         assert await log.size_bytes() == 0
     await log.close()
@@ -128,13 +128,13 @@ async def test_rows_that_change_all_the_time_stay_on_their_pages(
     server: PostgresServer, schema: str, session: Connection
 ) -> None:
     times = 400
-    database = await Database.open(server.dsn, schema, commit="off")
+    database = await Database.open(server.dsn, schema, synchronous_commit="off")
     log, ledger = await PostgresLog.open(database, "x"), PostgresLedger(database)
     await ledger.open_lane("f", 0, 0)
     for n in range(times):
         await ledger.settle([Settlement("f", 0, n, n + 1, AT, "v", Counts(1))])
-        await ledger.put("worker/w1", b"%0200d" % n)
-        await log.append([Draft(0, [b"{}"])], AT)
+        await ledger.put_value("worker/w1", b"%0200d" % n)
+        await log.append([NewBatch(0, [b"{}"])], AT)
     for table in TABLES:
         pages = await session.fetchval("SELECT pg_relation_size($1::regclass)", table) // PAGE
         assert pages <= 4, table
@@ -153,7 +153,7 @@ async def test_dead_letters_that_go_make_room_for_others(
     sizes: list[int] = []
     for number in range(5):
         await fail(ledger, number * COUNT)
-        sizes.append(await session.fetchval("SELECT pg_total_relation_size('trouble')"))
+        sizes.append(await session.fetchval("SELECT pg_total_relation_size('failed_event')"))
         await redrive(ledger)
         await vacuumed(session, deleted=(number + 1) * COUNT)
     # dead, parked and the next ones: three at a time at most, however many came before
@@ -162,7 +162,7 @@ async def test_dead_letters_that_go_make_room_for_others(
 
 async def fail(ledger: PostgresLedger, first: int) -> None:
     troubles = tuple(
-        Trouble("f", 0, n, b"e" * 500, str(n), "dead", AT, 1, None, None, (), fingerprint="c")
+        FailedEvent("f", 0, n, b"e" * 500, str(n), "dead", AT, 1, None, None, (), fingerprint="c")
         for n in range(first, first + COUNT)
     )
     counts = Counts(dead=COUNT)
@@ -172,19 +172,19 @@ async def fail(ledger: PostgresLedger, first: int) -> None:
 
 async def redrive(ledger: PostgresLedger) -> None:
     """Park all of them, and deliver them then."""
-    dead = await ledger.troubles(Query(limit=COUNT))
+    dead = await ledger.failed_events(FailedEventQuery(limit=COUNT))
     due = AT + timedelta(minutes=1)
     parked = [
-        Trouble("f", 0, one.offset, one.event, one.event_id, "parked", AT, 0, due, None, ())
+        FailedEvent("f", 0, one.offset, one.event, one.event_id, "parked", AT, 0, due, None, ())
         for one in dead
     ]
     again = [
-        Verdict("f", 0, one.offset, 1, "dead", after, AT)
+        Resolution("f", 0, one.offset, 1, "dead", after, AT)
         for one, after in zip(dead, parked, strict=True)
     ]
-    assert all(await ledger.judge(again))
-    done = [Verdict("f", 0, one.offset, 0, "parked", "delivered", AT, "v") for one in parked]
-    assert all(await ledger.judge(done))
+    assert all(await ledger.resolve(again))
+    done = [Resolution("f", 0, one.offset, 0, "parked", "delivered", AT, "v") for one in parked]
+    assert all(await ledger.resolve(done))
 
 
 async def vacuumed(session: Connection, deleted: int) -> None:
@@ -194,7 +194,7 @@ async def vacuumed(session: Connection, deleted: int) -> None:
         await session.execute("SELECT pg_stat_clear_snapshot()")
         found = await session.fetchrow(
             "SELECT n_tup_del, n_dead_tup FROM pg_stat_user_tables"
-            " WHERE relid = 'trouble'::regclass"
+            " WHERE relid = 'failed_event'::regclass"
         )
         assert found is not None
         return bool(found["n_tup_del"] >= deleted and found["n_dead_tup"] < COUNT // 10)

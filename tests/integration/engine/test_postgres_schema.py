@@ -17,11 +17,11 @@ import pytest
 
 from busway.engine.postgres import PostgresLedger, PostgresLog
 from busway.engine.postgres.database import Database
-from busway.engine.postgres.schema import VERSION, prepare
+from busway.engine.postgres.schema import VERSION, migrate
 from busway.errors import StoreError, StoreTooNew
-from busway.lane import Counts, Lease, Query, Settlement
-from busway.ports import Draft
-from busway.testing.keeping_suite import conserved
+from busway.lane import Counts, FailedEventQuery, LeaseRequest, Settlement
+from busway.ports import NewBatch
+from busway.testing.ledger_record_suite import assert_conserved
 from delivery_node import until
 from postgres_server import PostgresServer
 
@@ -63,7 +63,7 @@ async def before(request: pytest.FixtureRequest, url: str) -> str:
     connection = await asyncpg.connect(url)
     await connection.execute((HERE / "postgres_version_1.sql").read_text())
     await connection.close()
-    await prepare(url, SCHEMA, 2, version=request.param)
+    await migrate(url, SCHEMA, 2, version=request.param)
     return url
 
 
@@ -84,7 +84,7 @@ async def version(session: asyncpg.Connection[asyncpg.Record]) -> int:
 
 
 async def test_what_was_there_before_is_there_after(before: str) -> None:
-    assert await prepare(before, SCHEMA, 9) == IDENTITY
+    assert await migrate(before, SCHEMA, 9) == IDENTITY
     async with stores(before, IDENTITY) as (log, ledger):
         assert log.partitions == 2
         assert [await log.bounds(p) for p in (0, 1)] == [(2, 6), (0, 2)]
@@ -94,38 +94,38 @@ async def test_what_was_there_before_is_there_after(before: str) -> None:
         lanes = {(one.flow, one.partition): one for one in await ledger.lanes()}
         assert list(lanes) == [("another", 0), ("another", 1), ("orders", 0), ("orders", 1)]
         assert lanes["orders", 0].counts == Counts(delivered=2, parked=2, dead=1)
-        troubles = await ledger.troubles(Query(flow="orders"))
+        troubles = await ledger.failed_events(FailedEventQuery(flow="orders"))
         assert [(one.state, one.key) for one in troubles] == [
             ("dead", None),
             ("parked", "k"),
             ("parked", "k"),
         ]
         assert (troubles[0].failures[0].error, troubles[0].attempts) == ("KeyError", 1)
-        assert await ledger.get("flow/") == {"flow/orders": b'{"paused":true}'}
-        assert [one.became for one in await ledger.resolved("0")] == ["discarded"]
-        assert [one.who for one in await ledger.audits()] == ["bob", "ann"]
-        assert len(await ledger.settled("orders")) == 3
-        await conserved(ledger)
+        assert await ledger.get_values("flow/") == {"flow/orders": b'{"paused":true}'}
+        assert [one.outcome for one in await ledger.resolved_events("0")] == ["discarded"]
+        assert [one.actor for one in await ledger.audit_records()] == ["bob", "ann"]
+        assert len(await ledger.settled_ranges("orders")) == 3
+        await assert_conserved(ledger)
 
 
 async def test_it_goes_on_where_it_was(before: str) -> None:
-    identity = await prepare(before, SCHEMA, 2)
+    identity = await migrate(before, SCHEMA, 2)
     async with stores(before, identity) as (log, ledger):
-        assert list(await log.append([Draft(0, [b"{}"])], AT + timedelta(hours=1))) == [6]
+        assert list(await log.append([NewBatch(0, [b"{}"])], AT + timedelta(hours=1))) == [6]
         assert await log.trim(0, 5) == 3
         late = Settlement("orders", 0, 5, 7, AT, "v2", Counts(delivered=2), (), 1)
         assert await ledger.settle([late]) == [True]
-        assert await ledger.lease([Lease("orders", 1, 1, "w9")]) == [2]
-        await conserved(ledger)
+        assert await ledger.lease([LeaseRequest("orders", 1, 1, "w9")]) == [2]
+        await assert_conserved(ledger)
 
 
 async def test_tables_taken_forward_are_like_new_ones(
     before: str, server: PostgresServer, session: asyncpg.Connection[asyncpg.Record]
 ) -> None:
-    await prepare(before, SCHEMA, 2)
+    await migrate(before, SCHEMA, 2)
     forward = await session.fetch(SHAPE)
     await session.execute("DROP SCHEMA busway CASCADE")
-    await prepare(before, SCHEMA, 2)
+    await migrate(before, SCHEMA, 2)
     new = await session.fetch(SHAPE)
     assert len(new) > 50
     assert [tuple(row) for row in forward] == [tuple(row) for row in new]
@@ -134,7 +134,7 @@ async def test_tables_taken_forward_are_like_new_ones(
 async def test_several_at_once_take_them_forward_once(
     before: str, session: asyncpg.Connection[asyncpg.Record]
 ) -> None:
-    found = await asyncio.gather(*(prepare(before, SCHEMA, 2) for _ in range(8)))
+    found = await asyncio.gather(*(migrate(before, SCHEMA, 2) for _ in range(8)))
     assert set(found) == {IDENTITY}
     assert await version(session) == VERSION
 
@@ -142,17 +142,17 @@ async def test_several_at_once_take_them_forward_once(
 async def test_an_interrupted_step_leaves_the_version_before(
     before: str, session: asyncpg.Connection[asyncpg.Record]
 ) -> None:
-    options = "SELECT reloptions FROM pg_class WHERE oid = 'busway.batch'::regclass"
+    options = "SELECT reloptions FROM pg_class WHERE oid = 'busway.batch_codec'::regclass"
     earlier = (await version(session), await session.fetchval(options))
     async with session.transaction():
-        await session.execute("LOCK TABLE busway.trouble IN SHARE UPDATE EXCLUSIVE MODE")
-        taking = asyncio.create_task(prepare(before, SCHEMA, 2))
+        await session.execute("LOCK TABLE busway.failed_event IN SHARE UPDATE EXCLUSIVE MODE")
+        taking = asyncio.create_task(migrate(before, SCHEMA, 2))
         pid = await waiting(before)
         await session.execute("SELECT pg_terminate_backend($1)", pid)
         with pytest.raises(StoreError, match="cannot be used now"):
             await taking
     assert (await version(session), await session.fetchval(options)) == earlier
-    assert await prepare(before, SCHEMA, 2) == IDENTITY
+    assert await migrate(before, SCHEMA, 2) == IDENTITY
     assert await version(session) == VERSION
 
 
@@ -162,13 +162,13 @@ async def test_one_that_stands_still_in_a_step_does_not_stop_the_workers(
     async with stores(before, IDENTITY) as (_, ledger):
         holding = session.transaction()
         await holding.start()
-        await session.execute("LOCK TABLE busway.resolved, busway.trouble IN SHARE MODE")
+        await session.execute("LOCK TABLE busway.resolved_event, busway.failed_event IN SHARE MODE")
         taking = preparing(before)
         try:
             await waiting(before)
             taking.send_signal(signal.SIGSTOP)
             await holding.rollback()
-            assert len(await ledger.troubles(Query(flow="orders"))) == 3
+            assert len(await ledger.failed_events(FailedEventQuery(flow="orders"))) == 3
         finally:
             taking.kill()
             taking.wait()
@@ -206,24 +206,24 @@ async def test_workers_of_the_version_before_go_on_meanwhile(
         async def work() -> int:
             cursor = 0
             while not done.is_set() or cursor < 20:
-                await log.append([Draft(1, [b"{}"])], AT)
+                await log.append([NewBatch(1, [b"{}"])], AT)
                 one = Settlement("another", 1, cursor, cursor + 1, AT, "v1", Counts(1))
                 assert await ledger.settle([one]) == [True]
                 cursor += 1
             return cursor
 
         working = asyncio.create_task(work())
-        await prepare(before, SCHEMA, 2)
+        await migrate(before, SCHEMA, 2)
         done.set()
         assert await working >= 20
         assert await version(session) == VERSION
-        await conserved(ledger)
+        await assert_conserved(ledger)
 
 
 async def test_tables_that_are_not_as_they_were_stop_an_older_worker(
     url: str, session: asyncpg.Connection[asyncpg.Record]
 ) -> None:
-    identity = await prepare(url, SCHEMA, 1)
+    identity = await migrate(url, SCHEMA, 1)
     async with stores(url, identity) as (_, ledger):
         await ledger.open_lane("f", 0, 0)
         await session.execute("ALTER TABLE busway.lane RENAME TO lane_3")
@@ -234,20 +234,20 @@ async def test_tables_that_are_not_as_they_were_stop_an_older_worker(
 async def test_a_user_that_may_make_nothing_can_use_what_is_there(
     url: str, session: asyncpg.Connection[asyncpg.Record]
 ) -> None:
-    identity = await prepare(url, SCHEMA, 1)
+    identity = await migrate(url, SCHEMA, 1)
     name = f"u{uuid.uuid4().hex}"
     await session.execute(
         f"CREATE ROLE {name} LOGIN; GRANT USAGE ON SCHEMA busway TO {name};"
         f" GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA busway TO {name}"
     )
-    assert await prepare(url.replace("postgres@", f"{name}@"), SCHEMA, 1) == identity
+    assert await migrate(url.replace("postgres@", f"{name}@"), SCHEMA, 1) == identity
 
 
 async def test_a_version_that_is_not_known_is_refused(
     url: str, session: asyncpg.Connection[asyncpg.Record]
 ) -> None:
-    await prepare(url, SCHEMA, 1)
+    await migrate(url, SCHEMA, 1)
     await session.execute("UPDATE busway.meta SET value = '99' WHERE name = 'version'")
     with pytest.raises(StoreTooNew, match=r"version 99 and this Busway knows \d+; upgrade"):
-        await prepare(url, SCHEMA, 1)
+        await migrate(url, SCHEMA, 1)
     assert await version(session) == 99

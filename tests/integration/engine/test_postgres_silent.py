@@ -9,19 +9,19 @@ from collections.abc import AsyncIterator, Awaitable, Iterator
 import asyncpg
 import pytest
 
-from busway.engine.postgres.address import Address
-from busway.engine.postgres.attend import long_session
-from busway.engine.postgres.check import check
+from busway.driver.postgres.address import PostgresAddress
+from busway.driver.postgres.connector import CONNECT_TIMEOUT_S, Connector
+from busway.driver.postgres.timeout import QUICK_TIMEOUT_S
 from busway.engine.postgres.database import Database
-from busway.engine.postgres.schema import is_made, prepare
-from busway.engine.postgres.silence import QUICK_S
-from busway.engine.postgres.way import CONNECT_S, Way
+from busway.engine.postgres.durability import check_durability
+from busway.engine.postgres.schema import is_initialized, migrate
+from busway.engine.postgres.watchdog import watched_session
 from busway.errors import StoreError
 from delivery_node import DEADLINE_S, until
 from nats_proxy import Proxy
 from postgres_server import PostgresServer, postgres_server
 
-IN_TIME_S = 2 * (QUICK_S + CONNECT_S)
+IN_TIME_S = 2 * (QUICK_TIMEOUT_S + CONNECT_TIMEOUT_S)
 
 
 class Swallowing(Proxy):
@@ -51,9 +51,9 @@ async def silent(server: PostgresServer) -> AsyncIterator[str]:
 
 async def test_a_start_ends_where_the_server_goes_silent(silent: str) -> None:
     asked: list[Awaitable[object]] = [
-        check(Way(Address.of(silent))),
-        is_made(silent),
-        prepare(silent, "silent", 4),
+        check_durability(Connector(PostgresAddress.parse(silent))),
+        is_initialized(silent),
+        migrate(silent, "silent", 4),
     ]
     async with asyncio.timeout(IN_TIME_S):
         ended = await asyncio.gather(*asked, return_exceptions=True)
@@ -72,9 +72,9 @@ async def test_the_last_of_many_servers_is_reached_where_the_others_are_silent(
     database = await Database.open(f"postgresql://postgres@{hosts}/postgres", "public")
 
     async def reached() -> bool:
-        """Ask; each time begins anew, and is given up after ``CONNECT_S``."""
+        """Ask; each time begins anew, and is given up after ``CONNECT_TIMEOUT_S``."""
         try:
-            return await database.query("SELECT 1") == [(1,)]
+            return await database.fetch_sql("SELECT 1") == [(1,)]
         except StoreError:
             return False
 
@@ -87,9 +87,9 @@ async def test_the_last_of_many_servers_is_reached_where_the_others_are_silent(
 
 
 async def test_a_statement_that_takes_long_is_waited_for(server: PostgresServer) -> None:
-    way = Way(Address.of(server.dsn))
+    way = Connector(PostgresAddress.parse(server.dsn))
     look_s = 4.0  # as long as an answer to a look may take
-    async with asyncio.timeout(DEADLINE_S), long_session(way, "public", look_s) as session:
+    async with asyncio.timeout(DEADLINE_S), watched_session(way, "public", look_s) as session:
         assert await session.fetchval("SELECT 1 FROM pg_sleep($1)", look_s + 1) == 1
 
 
@@ -115,7 +115,7 @@ async def test_why_a_transaction_could_not_end_is_told(server: PostgresServer) -
 
 
 async def test_what_did_not_confirm_in_time_is_told(server: PostgresServer) -> None:
-    database = await Database.open(server.dsn, "public", hint="; it may wait for a standby")
+    database = await Database.open(server.dsn, "public", timeout_hint="; it may wait for a standby")
     try:
         said = "did not confirm within 0.1 seconds; it may wait for a standby"
         with pytest.raises(StoreError, match=said):

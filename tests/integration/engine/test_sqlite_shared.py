@@ -12,8 +12,8 @@ import pytest
 
 from busway.engine.sqlite import open_stores
 from busway.errors import StoreLocked
-from busway.lane import Change
-from busway.ports import Draft, Hints, Maintained, Sharing, Stores
+from busway.lane import ValueChange
+from busway.ports import NeedsMaintenance, NewBatch, SharedDirectory, Stores, WakeUps
 from busway.settings import Settings
 from log_appenders import all_is_read
 
@@ -25,7 +25,7 @@ MEMBERS = 3
 class Round(list[Callable[[], None]]):
     """Hints between members of one process: what one tells all others hear at once."""
 
-    def member(self) -> Hints:
+    def member(self) -> WakeUps:
         return Member(self)
 
 
@@ -34,12 +34,12 @@ class Member:
         self._round = others
         self._look: Callable[[], None] = lambda: None
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         for look in self._round:
             if look != self._look:
                 look()
 
-    def hear(self, look: Callable[[], None]) -> None:
+    def subscribe(self, look: Callable[[], None]) -> None:
         self._look = look
         self._round.append(look)
 
@@ -56,10 +56,10 @@ async def opened(settings: Settings, count: int) -> AsyncIterator[list[Stores]]:
     async with AsyncExitStack() as stack:
         stores: list[Stores] = []
         for _ in range(count):
-            lock = stores[0].lock if stores else None
-            one = await open_stores(settings, Sharing(hints.member(), lock))
+            lock = stores[0].lock_fd if stores else None
+            one = await open_stores(settings, SharedDirectory(hints.member(), lock))
             if stores:
-                one = Stores(one.log, one.ledger, place=one.place, shared=True)
+                one = Stores(one.log, one.ledger, directory=one.directory, is_shared=True)
             stores.append(one)
             stack.push_async_callback(one.close)
         yield stores
@@ -76,7 +76,7 @@ async def test_a_hint_wakes_who_waits(settings: Settings) -> None:
         for offset in range(60):
             waiting = asyncio.create_task(second.log.wait(1, offset))
             await asyncio.sleep(0)
-            await first.log.append([Draft(1, [b"a"])], AT)
+            await first.log.append([NewBatch(1, [b"a"])], AT)
             await asyncio.sleep(0)
             assert waiting.done(), "it looks by itself, later"
         assert [one.events for one in await second.log.read(1, 0, 1)] == [[b"a"]]
@@ -90,23 +90,25 @@ async def test_what_several_change_in_the_ledger_is_changed_by_one_after_the_oth
         async def count(stores: Stores) -> None:
             for _ in range(20):
                 while True:
-                    before = (await stores.ledger.get("count")).get("count")
+                    before = (await stores.ledger.get_values("count")).get("count")
                     after = b"%d" % (int(before or b"0") + 1)
-                    if await stores.ledger.change([Change("count", after, expected=before)]):
+                    if await stores.ledger.change_values(
+                        [ValueChange("count", after, expected=before)]
+                    ):
                         break
 
         async with asyncio.timeout(60):
             await asyncio.gather(*map(count, members))
         for one in members:
-            assert await one.ledger.get("count") == {"count": b"60"}
+            assert await one.ledger.get_values("count") == {"count": b"60"}
 
 
 async def test_the_wal_of_what_another_commits_is_kept_small(settings: Settings) -> None:
     wal = settings.data / "log.db-wal"
     async with opened(settings, 2) as (first, second):
-        assert isinstance(second.log, Maintained)
+        assert isinstance(second.log, NeedsMaintenance)
         await second.log.maintain()
-        await first.log.append([Draft(0, [b"x" * 1_000_000])], AT)
+        await first.log.append([NewBatch(0, [b"x" * 1_000_000])], AT)
         assert wal.stat().st_size > 1_000_000
         for _ in range(3):
             await second.log.maintain()
@@ -115,8 +117,8 @@ async def test_the_wal_of_what_another_commits_is_kept_small(settings: Settings)
 
 async def test_the_last_one_leaves_nothing_behind_the_files(settings: Settings) -> None:
     async with opened(settings, 2) as (first, second):
-        await first.log.append([Draft(0, [b"a"])], AT)
-        await second.log.append([Draft(0, [b"b"])], AT)
+        await first.log.append([NewBatch(0, [b"a"])], AT)
+        await second.log.append([NewBatch(0, [b"b"])], AT)
     assert {one.name for one in settings.data.iterdir()} == {"lock", "log.db", "ledger.db"}
 
 

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from busway.source.http import Limits
-from busway.testing import HandClock
+from busway.source.http import IntakeLimits
+from busway.testing import ManualClock
 from intake_client import (
     IDLE_S,
     NDJSON,
@@ -222,10 +222,10 @@ async def test_trickling_request_is_given_up(hasty: Desk) -> None:
 
 
 @asynccontextmanager
-async def idling() -> AsyncIterator[tuple[Desk, HandClock]]:
+async def idling() -> AsyncIterator[tuple[Desk, ManualClock]]:
     """Run a server that waits ``IDLE_S`` for a request, by a clock of its own."""
-    clock = HandClock()
-    async with serving(Limits(idle_timeout_s=IDLE_S), clock=clock) as desk:
+    clock = ManualClock()
+    async with serving(IntakeLimits(idle_timeout_s=IDLE_S), clock=clock) as desk:
         yield desk, clock
 
 
@@ -233,7 +233,7 @@ async def test_idle_connections_are_closed() -> None:
     async with idling() as (desk, clock):
         fresh, used = await desk.connect(), await desk.connect()
         await _answered(used)  # which came after the other one
-        await clock.turn(IDLE_S + 0.1)
+        await clock.advance(IDLE_S + 0.1)
         assert await fresh.ended()
         assert await used.ended()
 
@@ -245,7 +245,7 @@ async def test_waiting_for_the_bus_is_not_idle() -> None:
         await client.send(request(event(1)))
         await _held(desk, 1)
         await _answered(idle)
-        await clock.turn(IDLE_S + 0.1)
+        await clock.advance(IDLE_S + 0.1)
         assert await idle.ended()
         desk.intake.release()
         assert (await client.answer()).status == 202
@@ -264,7 +264,7 @@ class Ledger:
 
 async def test_observer_is_told_of_every_request() -> None:
     observer = Ledger()
-    async with serving(Limits(), observer) as desk:
+    async with serving(IntakeLimits(), observer) as desk:
         client = await desk.connect()
         lines = event(1) + b"\n" + event(2)
         await client.ask(request(lines, NDJSON))

@@ -10,12 +10,12 @@ from itertools import pairwise
 import pytest
 
 from busway.errors import StoreFull
-from busway.ports import Addressed, Appended
-from busway.source.http.head import MAX_HEADERS
-from busway.source.http.large import PART_EVENTS
+from busway.ports import AppendEnvelope, AppendReceipt
+from busway.source.http.large_body import MAX_EVENTS_PER_APPEND
+from busway.source.http.request_head import MAX_HEADERS
 from intake_client import NDJSON, Desk, chunked, event, request
 
-COUNT = 2 * PART_EVENTS + 1
+COUNT = 2 * MAX_EVENTS_PER_APPEND + 1
 
 
 def lines(count: int = COUNT) -> bytes:
@@ -44,7 +44,11 @@ async def test_a_large_request_is_given_to_the_bus_part_by_part(desk: Desk) -> N
         assert (health.status, desk.intake.held) == (200, 1)
         sizes.append(len(desk.intake.raws))
         desk.intake.release()
-    assert [b - a for a, b in pairwise([0, *sizes])] == [PART_EVENTS, PART_EVENTS, 1]
+    assert [b - a for a, b in pairwise([0, *sizes])] == [
+        MAX_EVENTS_PER_APPEND,
+        MAX_EVENTS_PER_APPEND,
+        1,
+    ]
     assert (await client.answer()).json == {"accepted": COUNT, "duplicates": 0}
 
 
@@ -53,20 +57,28 @@ async def test_a_store_that_is_full_in_the_middle_does_not_say_that_nothing_is_s
 ) -> None:
     whole = desk.intake.append
 
-    def append(raws: Sequence[bytes], envelopes: Sequence[Addressed]) -> asyncio.Future[Appended]:
+    def append(
+        raws: Sequence[bytes], envelopes: Sequence[AppendEnvelope]
+    ) -> asyncio.Future[AppendReceipt]:
         desk.intake.error = StoreFull("the disk is full") if desk.intake.raws else None
         return whole(raws, envelopes)
 
     monkeypatch.setattr(desk.intake, "append", append)
     answer = await desk.ask(request(lines(), NDJSON))
-    assert (answer.status, f"{PART_EVENTS} of the events are stored" in answer.json["detail"]) == (
+    assert (
+        answer.status,
+        f"{MAX_EVENTS_PER_APPEND} of the events are stored" in answer.json["detail"],
+    ) == (
         503,
         True,
     )
     desk.intake.error = None
     monkeypatch.undo()
     answer = await desk.ask(request(lines(), NDJSON))
-    assert answer.json == {"accepted": COUNT - PART_EVENTS, "duplicates": PART_EVENTS}
+    assert answer.json == {
+        "accepted": COUNT - MAX_EVENTS_PER_APPEND,
+        "duplicates": MAX_EVENTS_PER_APPEND,
+    }
 
 
 async def test_a_bad_event_at_the_end_of_a_large_request_refuses_all_of_it(desk: Desk) -> None:

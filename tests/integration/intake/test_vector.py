@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from busway.attribute import CORE
+from busway.attribute import CORE_ATTRIBUTES
 from busway.event import Event
 from intake_client import Desk, request
 
@@ -92,7 +92,7 @@ def _compare(event: Event, wanted: dict[str, Any]) -> None:
     attributes = {k: v for k, v in members.items() if not k.startswith("data_") and k != "data"}
     attributes = {k: v for k, v in attributes.items() if v is not None}
     assert attributes == wanted["attributes"]
-    assert set(event.extensions) >= set(wanted["attributes"]) - CORE
+    assert set(event.extensions) >= set(wanted["attributes"]) - CORE_ATTRIBUTES
     if "data_b64" in wanted:
         assert event.data == base64.b64decode(wanted["data_b64"])
     elif "data_text" in wanted:

@@ -11,11 +11,11 @@ import pytest
 from msgspec.structs import replace
 
 from busway import App, Backoff, Event
-from busway.control.control import Control
+from busway.control.context import ControlContext
 from busway.control.flow.lifecycle import remove, rename
 from busway.engine.sqlite import open_stores
 from busway.errors import Conflict
-from busway.lane import Trouble, Verdict
+from busway.lane import FailedEvent, Resolution
 from busway.settings import Settings
 from busway.sinks import http, postgres
 from delivery_node import QUICK, Running, event, running
@@ -49,8 +49,8 @@ async def rewind(data: Path, flow: str, start: int = 0) -> None:
     """Give a flow's lanes their first cursor again, as after a crash before the settlement."""
     connection = apsw.Connection(str(data / "ledger.db"))
     try:
-        connection.execute("DELETE FROM trouble WHERE flow = ?", (flow,))
-        connection.execute("DELETE FROM settled WHERE flow = ?", (flow,))
+        connection.execute("DELETE FROM failed_event WHERE flow = ?", (flow,))
+        connection.execute("DELETE FROM settled_range WHERE flow = ?", (flow,))
         connection.execute(
             "UPDATE lane SET cursor = start, delivered = 0, filtered = 0, parked = 0, dead = 0"
             " WHERE flow = ?",
@@ -134,7 +134,7 @@ async def test_a_flow_is_removed_only_on_purpose(server: PostgresServer, tmp_pat
     async with running(orders(server, "gone", "first"), data) as before:
         await before.post(event(0), event(2))
         await before.until("first", delivered=2)
-        control = Control(
+        control = ControlContext(
             log=before.stores.log, ledger=before.stores.ledger, program=lambda: before.node.program
         )
         with pytest.raises(Conflict, match="declared and running"):
@@ -142,7 +142,7 @@ async def test_a_flow_is_removed_only_on_purpose(server: PostgresServer, tmp_pat
     async with running(orders(server, "gone", "other"), data) as after:
         await after.post(event(4))
         await after.until("first", backlog=1, declared=False)
-        control = Control(
+        control = ControlContext(
             log=after.stores.log, ledger=after.stores.ledger, program=lambda: after.node.program
         )
         with pytest.raises(Conflict, match="a backlog of 1, 0 parked and 0 dead"):
@@ -159,7 +159,7 @@ async def test_an_operator_renames_a_data_directory(server: PostgresServer, tmp_
         await before.until("first", delivered=2)
     stores = await open_stores(Settings(data=data))
     try:
-        await rename(Control(log=stores.log, ledger=stores.ledger), "first", "second", "ada")
+        await rename(ControlContext(log=stores.log, ledger=stores.ledger), "first", "second", "ada")
     finally:
         await stores.close()
     await rewind(data, "second")
@@ -168,8 +168,8 @@ async def test_an_operator_renames_a_data_directory(server: PostgresServer, tmp_
     assert await numbers(server, "by_hand") == [0, 2]
 
 
-async def _due_now(on: Running, trouble: Trouble) -> None:
+async def _due_now(on: Running, trouble: FailedEvent) -> None:
     parked = replace(trouble, state="parked", due=trouble.since)
     place = (trouble.flow, trouble.partition, trouble.offset)
-    verdict = Verdict(*place, trouble.attempts, trouble.state, parked, trouble.since)
-    assert list(await on.stores.ledger.judge([verdict])) == [True]
+    verdict = Resolution(*place, trouble.attempts, trouble.state, parked, trouble.since)
+    assert list(await on.stores.ledger.resolve([verdict])) == [True]

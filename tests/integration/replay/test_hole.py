@@ -19,7 +19,7 @@ async def test_a_replay_goes_over_a_hole(tmp_path: Path, behind: int) -> None:
     async with running(app, tmp_path / "data", partitions=1) as node:
         await node.post(*(event(n) for n in range(10)))
         await node.until("f", delivered=10)
-        await node.stores.log.continue_at(0, 30)
+        await node.stores.log.skip_to(0, 30)
         if behind:
             await node.post(*(event(n) for n in range(10, 10 + behind)))
         await node.until("f", delivered=10 + behind, filtered=20, backlog=0)

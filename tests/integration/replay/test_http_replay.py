@@ -11,18 +11,18 @@ import msgspec
 import pytest
 
 from api_client import api_of, problem
-from busway.control.dead.letter import causes
-from busway.control.dead.selection import Selection
+from busway.control.dead_letter.dead_letter import root_causes
+from busway.control.dead_letter.selection import DeadLetterSelection
 from busway.control.flow.status import flow_statuses
+from busway.control.operator_control import operation as steer
+from busway.control.operator_control.operation import ControlCommand
+from busway.control.operator_control.record import ControlTarget
 from busway.control.replay import operation as control
-from busway.control.steer import operation as steer
-from busway.control.steer.operation import Order
-from busway.control.steer.record import Target
-from busway.delivery.replay import Offsets
+from busway.delivery.replay import ReplayOffsets
 from busway.errors import Conflict, Reject
 from busway.event import Event
-from busway.flow import App, Program, compile_app
-from busway.lane import Verdict
+from busway.flow import App, CompiledApp, compile_app
+from busway.lane import Resolution
 from busway.sinks import bus, http, jsonl
 from delivery_node import event, running, until
 from http_target import HttpTarget, http_target
@@ -47,7 +47,7 @@ def shop(target: HttpTarget, version: int = 1, **more: Any) -> App:
     return app
 
 
-def program(target: HttpTarget, version: int) -> Program:
+def program(target: HttpTarget, version: int) -> CompiledApp:
     return compile_app(shop(target, version, timeout=f"{version}m"))
 
 
@@ -56,13 +56,13 @@ async def test_what_this_version_delivered_is_skipped(target: HttpTarget, tmp_pa
         await node.post(*(event(number, data={"bad": number == 4}) for number in range(10)))
         await node.until("f", delivered=9, dead=1)
         found = await counted(node)
-        assert (found.selected, found.landed, found.going) == (10, 9, 1)
+        assert (found.selected, found.already_delivered, found.to_replay) == (10, 9, 1)
         done = await replayed(node)
         assert (done.skipped, done.dead, done.delivered, done.failed_again) == (9, 0, 0, 1)
         assert len(target.taken) == 9
         (letter,) = await node.troubles("f", state="dead")
         assert [one.attempt for one in letter.failures] == [1, 1], "no second letter beside it"
-        (found_again,) = await causes(node.stores.ledger, Selection(), both=True)
+        (found_again,) = await root_causes(node.stores.ledger, DeadLetterSelection(), both=True)
         (status,) = await flow_statuses(node.stores.log, node.stores.ledger)
         assert (found_again.dead, found_again.parked) == (status.dead, status.parked) == (1, 0)
 
@@ -74,9 +74,9 @@ async def test_another_version_sends_it_again_with_the_keys_of_the_first_time(
         await node.post(*(event(number) for number in range(10)))
         await node.until("f", delivered=10)
         first = {call.key for call in target.taken}
-        await node.node.change(program(target, 2))
+        await node.node.change_program(program(target, 2))
         found = await counted(node)
-        assert (found.landed, found.going) == (0, 10)
+        assert (found.already_delivered, found.to_replay) == (0, 10)
         assert (await replayed(node)).delivered == 10
         assert len(target.taken) == 20
         assert {call.key for call in target.taken} == first
@@ -90,10 +90,10 @@ async def test_what_was_discarded_goes_again(target: HttpTarget, tmp_path: Path)
         await node.until("f", delivered=9, dead=1)
         (one,) = await node.troubles("f")
         place = (one.flow, one.partition, one.offset, one.attempts, one.state)
-        given_up = Verdict(*place, "discarded", datetime.now(UTC), who="tester")
-        assert await node.stores.ledger.judge([given_up]) == [True]
+        given_up = Resolution(*place, "discarded", datetime.now(UTC), actor="tester")
+        assert await node.stores.ledger.resolve([given_up]) == [True]
         found = await counted(node)
-        assert (found.landed, found.going) == (9, 1)
+        assert (found.already_delivered, found.to_replay) == (9, 1)
         assert (await replayed(node)).dead == 1
 
 
@@ -104,10 +104,10 @@ async def test_live_events_do_not_wait_and_it_stops_and_goes_on(
         await node.post(*(event(number) for number in range(100)))
         await node.until("f", delivered=100)
         slow = await begun(node, force=True, rate="20/s")
-        await reached(node, slow.id, lambda one: one.delivered > 2 and one.left_s is not None)
+        await reached(node, slow.id, lambda one: one.delivered > 2 and one.remaining_s is not None)
         with pytest.raises(Conflict, match="is running"):
-            await control.forget(node.node.control, slow.id, "tester")
-        stopped = await control.stop(node.node.control, slow.id, "tester")
+            await control.forget_replay(node.node.control, slow.id, "tester")
+        stopped = await control.stop_replay(node.node.control, slow.id, "tester")
         assert stopped.state == "stopped"
         await replayed(node, ids=("e0",), force=True)  # whoever took it up has let go of the other
         still = await control.replay(node.node.control, slow.id)
@@ -115,7 +115,7 @@ async def test_live_events_do_not_wait_and_it_stops_and_goes_on(
         await node.post(*(event(number) for number in range(100, 110)))
         await node.until("f", delivered=110)
         assert (await control.replay(node.node.control, slow.id)).done == still.done
-        resumed = await control.resume(node.node.control, slow.id, "tester")
+        resumed = await control.resume_replay(node.node.control, slow.id, "tester")
         assert (resumed.state, resumed.total) == ("running", 100)
         await node.post(*(event(number) for number in range(110, 120)))
         await node.until("f", delivered=120)
@@ -134,13 +134,13 @@ async def test_it_goes_on_after_a_reload_and_waits_for_its_flow(
         await node.until("f", delivered=60)
         slow = await begun(node, force=True, rate="20/s")
         await reached(node, slow.id, lambda one: one.delivered > 2)
-        await node.node.change(program(target, 2))
+        await node.node.change_program(program(target, 2))
         before = await control.replay(node.node.control, slow.id)
         await reached(node, slow.id, lambda one: one.delivered > before.delivered)
-        await node.node.change(compile_app(other))
+        await node.node.change_program(compile_app(other))
         waiting = await reached(node, slow.id, lambda one: "does not run here" in one.note)
         assert waiting.state == "running"
-        await node.node.change(program(target, 3))
+        await node.node.change_program(program(target, 3))
         done = await ended(node, slow.id)
         assert (done.delivered, done.note) == (60, "")
         versions = {msgspec.json.decode(call.body)["version"] for call in target.taken[60:]}
@@ -152,7 +152,7 @@ async def test_it_waits_while_its_flow_is_paused(target: HttpTarget, tmp_path: P
     async with running(shop(target), tmp_path) as node:
         await node.post(*(event(number) for number in range(10)))
         await node.until("f", delivered=10)
-        order, flow = Order("tester"), Target("flow", "f")
+        order, flow = ControlCommand("tester"), ControlTarget("flow", "f")
         await steer.pause(node.node.control, flow, order)
         await node.until("f", state="paused")
         one = await begun(node, force=True)
@@ -181,10 +181,10 @@ async def test_the_log_is_kept_for_it_and_for_no_longer(target: HttpTarget, tmp_
             return (await log.bounds(0))[0] == offset
 
         one = await reached(node, slow.id, lambda one: one.done == 2)  # a new process, a new hour
-        assert one.left_s is None or one.left_s > 1
+        assert one.remaining_s is None or one.remaining_s > 1
         await until(lambda: begins_at(2))
-        await control.stop(node.node.control, slow.id, "tester")
-        await control.forget(node.node.control, slow.id, "tester")
+        await control.stop_replay(node.node.control, slow.id, "tester")
+        await control.forget_replay(node.node.control, slow.id, "tester")
         await until(lambda: begins_at(10))
         await node.post(event(10))
         await until(lambda: begins_at(11))  # though the other one, which is done, ended at 10
@@ -201,8 +201,8 @@ async def test_a_flow_into_the_bus_is_not_doubled(tmp_path: Path) -> None:
     async with running(app, tmp_path / "data", partitions=1) as node:
         await node.post(*(event(number) for number in range(10)))
         await node.until("all", delivered=10)
-        assert (await replayed(node, "copy", offsets=(Offsets(0, 0, 10),))).skipped == 10
-        await replayed(node, "copy", offsets=(Offsets(0, 0, 10),), force=True)
+        assert (await replayed(node, "copy", offsets=(ReplayOffsets(0, 0, 10),))).skipped == 10
+        await replayed(node, "copy", offsets=(ReplayOffsets(0, 0, 10),), force=True)
         await node.until("all", delivered=20)
         written = lines(tmp_path / "out.jsonl")
         assert {(one["type"], one["source"]) for one in written} == {("copied", "/busway/copy")}
@@ -221,7 +221,8 @@ async def test_over_the_api(target: HttpTarget, tmp_path: Path) -> None:
         answer = await api.post("/replays/count", json=asked)
         assert answer.status_code == 200
         assert (
-            answer.json() | {"total": 10, "selected": 1, "landed": 1, "going": 1} == answer.json()
+            answer.json() | {"total": 10, "selected": 1, "already_delivered": 1, "to_replay": 1}
+            == answer.json()
         )
         answer = await api.post("/replays", json=asked)
         assert answer.status_code == 201, answer.text
@@ -235,7 +236,7 @@ async def test_over_the_api(target: HttpTarget, tmp_path: Path) -> None:
             assert (await api.post(f"/replays/{id}/{what}", json={})).json()["state"] == "done"
         assert (await api.delete(f"/replays/{id}")).status_code == 204
         assert "no replay" in problem(await api.get(f"/replays/{id}"), 404)
-        trail = [one.action for one in await node.stores.ledger.audits(f"job/{id}")]
+        trail = [one.action for one in await node.stores.ledger.audit_records(f"job/{id}")]
         assert trail == ["replay forget", "replay begin"]
 
 

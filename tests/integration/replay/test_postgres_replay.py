@@ -13,11 +13,11 @@ import msgspec
 import pytest
 
 from busway.control.replay import operation as control
-from busway.delivery.replay import Offsets
+from busway.delivery.replay import ReplayOffsets
 from busway.errors import BuswayError, Conflict, NotFound, Reject
 from busway.event import Event
-from busway.flow import App, Program, compile_app
-from busway.lane import Trouble, Verdict
+from busway.flow import App, CompiledApp, compile_app
+from busway.lane import FailedEvent, Resolution
 from busway.sinks import postgres
 from delivery_node import QUICK, event, running
 from postgres_server import PostgresServer
@@ -62,7 +62,12 @@ async def test_what_has_landed_is_skipped(
         await node.post(*(event(100 + number) for number in range(50)))
         await node.until("f", delivered=50, filtered=5)
         found = await counted(node)
-        assert (found.total, found.selected, found.landed, found.going) == (55, 50, 50, 0)
+        assert (found.total, found.selected, found.already_delivered, found.to_replay) == (
+            55,
+            50,
+            50,
+            0,
+        )
         done = await replayed(node)
         assert (done.done, done.total) == (55, 55)
         assert (done.skipped, done.filtered, done.delivered) == (50, 5, 0)
@@ -76,7 +81,7 @@ async def test_by_force_it_is_written_again(
         await node.post(*(event(number) for number in range(50)))
         await node.until("f", delivered=50)
         found = await counted(node, force=True)
-        assert (found.selected, found.landed, found.going) == (50, 50, 50)
+        assert (found.selected, found.already_delivered, found.to_replay) == (50, 50, 50)
         done = await replayed(node, force=True)
         assert (done.delivered, done.skipped) == (50, 0)
         assert await numbers(database) == sorted([*range(50), *range(50)])
@@ -101,13 +106,13 @@ async def test_what_came_before_the_flow_began(
     async with running(shop(server, table="other"), tmp_path) as node:
         await node.post(*(event(number) for number in range(30)))
         await node.until("f", delivered=30)
-        await node.node.change(_second(server))
+        await node.node.change_program(_second(server))
         await node.post(*(event(number) for number in range(30, 50)))
         await node.until("g", delivered=20)
         with pytest.raises(BuswayError, match="nothing to replay"):
             await begun(node, "g", until=datetime(2020, 1, 1, tzinfo=UTC))
         found = await counted(node, "g")
-        assert (found.selected, found.landed, found.going) == (50, 20, 30)
+        assert (found.selected, found.already_delivered, found.to_replay) == (50, 20, 30)
         done = await replayed(node, "g")
         assert (done.delivered, done.skipped) == (30, 20)
         assert await numbers(database, "g") == list(range(50))
@@ -116,7 +121,7 @@ async def test_what_came_before_the_flow_began(
         assert again.delivered == 50
 
 
-def _second(server: PostgresServer) -> Program:
+def _second(server: PostgresServer) -> CompiledApp:
     app = shop(server, table="other")
 
     @app.flow(when={"type": ["made"]}, to=postgres(server.dsn, table="g", create=True))
@@ -138,13 +143,13 @@ async def test_by_time_offsets_pattern_and_ids(
         again: dict[str, Any] = {"force": True}
         assert (await replayed(node, since=middle, **again)).delivered == 20
         assert (await replayed(node, until=middle, **again)).delivered == 20
-        chosen = (Offsets(0, 5, 10), Offsets(0, 30, 31))
+        chosen = (ReplayOffsets(0, 5, 10), ReplayOffsets(0, 30, 31))
         done = await replayed(node, offsets=chosen, **again)
         assert (done.total, done.delivered, done.filtered) == (26, 6, 20)
         small = {"data": {"n": [{"numeric": ["<", 3]}]}}
         assert (await replayed(node, when=small, **again)).delivered == 3
         found = await counted(node, ids=("e7", "e33", "nobody"), **again)
-        assert (found.selected, found.going) == (2, 2)
+        assert (found.selected, found.to_replay) == (2, 2)
         assert (await replayed(node, ids=("e7", "e33", "nobody"), **again)).delivered == 2
         times = await database.fetch("SELECT n, count(*) AS times FROM t GROUP BY n")
         assert {row["n"]: row["times"] for row in times} == {
@@ -160,18 +165,18 @@ async def test_what_failed_lands_once_whoever_tries(
         await node.post(*(event(number, data={"bad": number % 2}) for number in range(10)))
         await node.until("f", delivered=5, dead=5)
         found = await counted(node)
-        assert (found.selected, found.landed, found.going) == (10, 5, 5)
-        await node.node.change(_mended(server))
+        assert (found.selected, found.already_delivered, found.to_replay) == (10, 5, 5)
+        await node.node.change_program(_mended(server))
         done = await replayed(node)
         assert (done.delivered, done.skipped) == (5, 5)
         letters = await node.troubles("f", state="dead")
         verdicts = [_redriven(one) for one in letters]
-        assert all(await node.stores.ledger.judge(verdicts))
+        assert all(await node.stores.ledger.resolve(verdicts))
         await node.until("f", delivered=10, dead=0)
         assert await numbers(database) == list(range(10))
 
 
-def _mended(server: PostgresServer) -> Program:
+def _mended(server: PostgresServer) -> CompiledApp:
     app = App("test")
 
     @app.flow(when={"type": ["made"]}, to=postgres(server.dsn, table="t", create=True))
@@ -181,11 +186,11 @@ def _mended(server: PostgresServer) -> Program:
     return compile_app(app)
 
 
-def _redriven(letter: Trouble) -> Verdict:
+def _redriven(letter: FailedEvent) -> Resolution:
     now = datetime.now(UTC)
     again = msgspec.structs.replace(letter, state="parked", attempts=0, due=now)
     place = (letter.flow, letter.partition, letter.offset)
-    return Verdict(*place, letter.attempts, letter.state, again, now)
+    return Resolution(*place, letter.attempts, letter.state, again, now)
 
 
 async def test_its_dead_letters_are_its_own_and_can_be_redriven(
@@ -196,18 +201,20 @@ async def test_its_dead_letters_are_its_own_and_can_be_redriven(
         await node.until("f", delivered=9, dead=1)
         (first,) = await node.troubles("f", state="dead")
         place = (first.flow, first.partition, first.offset)
-        gone = Verdict(*place, first.attempts, "dead", "discarded", datetime.now(UTC), who="ann")
-        assert await node.stores.ledger.judge([gone]) == [True]
+        gone = Resolution(
+            *place, first.attempts, "dead", "discarded", datetime.now(UTC), actor="ann"
+        )
+        assert await node.stores.ledger.resolve([gone]) == [True]
         done = await replayed(node, force=True)
         done = await reached(node, done.id, lambda one: one.dead == 1)
         with pytest.raises(Conflict, match="1 dead letters"):
-            await control.forget(node.node.control, done.id, "tester")
+            await control.forget_replay(node.node.control, done.id, "tester")
         (letter,) = await node.troubles(f"f@{done.id}", state="dead")
-        await node.node.change(_mended(server))
-        assert await node.stores.ledger.judge([_redriven(letter)]) == [True]
+        await node.node.change_program(_mended(server))
+        assert await node.stores.ledger.resolve([_redriven(letter)]) == [True]
         done = await reached(node, done.id, lambda one: one.dead == 0 and one.delivered == 10)
         assert (await numbers(database)).count(3) == 1
-        await control.forget(node.node.control, done.id, "tester")
+        await control.forget_replay(node.node.control, done.id, "tester")
         with pytest.raises(NotFound):
             await control.replay(node.node.control, done.id)
         assert {lane.flow for lane in await node.stores.ledger.lanes()} == {"f"}
@@ -219,7 +226,7 @@ async def test_into_a_file(server: PostgresServer, database: Connection, tmp_pat
         await node.until("f", delivered=30)
         into = "again.jsonl"
         found = await counted(node, into=into)
-        assert (found.selected, found.landed, found.going) == (30, None, 30)
+        assert (found.selected, found.already_delivered, found.to_replay) == (30, None, 30)
         assert (await replayed(node, into=into)).delivered == 30
         lines = (tmp_path / "replays" / "again.jsonl").read_text().splitlines()
         assert sorted(lines) == sorted(f'{{"n":{number}}}' for number in range(30))
@@ -266,11 +273,11 @@ async def test_order_by_key_holds_within_a_replay(
         await node.post(*(event(number, key=f"k{number % 5}") for number in range(100)))
         await node.until("f", delivered=100)
         await database.execute("DROP TABLE busway_position, busway_exception")
-        await node.node.change(compile_app(program("new")))
+        await node.node.change_program(compile_app(program("new")))
         await node.post(*(event(number, key=f"k{number % 5}") for number in range(100, 200)))
         await node.until("f", delivered=200)
         found = await counted(node)
-        assert (found.landed, found.going) == (100, 100)
+        assert (found.already_delivered, found.to_replay) == (100, 100)
         first = await replayed(node)
         first = await reached(node, first.id, lambda one: one.delivered == 100)
         forced = await replayed(node, force=True, rate="2000/s")

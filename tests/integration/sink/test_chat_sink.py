@@ -12,7 +12,7 @@ import pytest
 from busway.errors import SinkError
 from busway.event import Event
 from busway.outcome import DELIVERED, Down, Gone, Outcome, Rejected
-from busway.ports import Item
+from busway.ports import LoadItem
 from busway.settings import env
 from busway.sinks import chat
 from http_target import Answer, HttpTarget, http_target
@@ -25,7 +25,7 @@ async def target() -> AsyncIterator[HttpTarget]:
         yield running
 
 
-async def write(target: HttpTarget, *items: Item, **options: Any) -> Sequence[Outcome]:
+async def write(target: HttpTarget, *items: LoadItem, **options: Any) -> Sequence[Outcome]:
     given: dict[str, Any] = {"text": "{data[text]}"} | options
     destination = await chat(target.url, **given).open(KeptEvents())
     try:
@@ -38,7 +38,7 @@ def said(target: HttpTarget) -> list[Any]:
     return [msgspec.json.decode(call.body) for call in target.calls]
 
 
-def alert(offset: int, text: str) -> Item:
+def alert(offset: int, text: str) -> LoadItem:
     return an_item(offset, Event(type="a", source="/s", id=f"e{offset}", data={"text": text}))
 
 
@@ -97,7 +97,7 @@ async def test_a_channel_that_is_archived_is_gone(target: HttpTarget) -> None:
 async def test_the_url_is_a_secret(target: HttpTarget) -> None:
     url = "https://hooks.example/services/T0/B0/secret"
     one, other = chat(url, "x"), chat(url + "2", "x")
-    assert "secret" not in one.name + one.landing().place
+    assert "secret" not in one.name + one.result_location().place
     assert one.name.startswith("chat slack hooks.example #")
     assert one.name != other.name
     assert chat(env("CHAT_URL"), "x").name == "chat slack $CHAT_URL"

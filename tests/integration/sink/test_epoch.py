@@ -11,7 +11,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from busway.outcome import DELIVERED, UNTRIED
+from busway.outcome import DELIVERED, NOT_ATTEMPTED
 from busway.ports import Destination, Load
 from busway.sinks import jsonl, postgres, sqlite
 from postgres_server import PostgresServer
@@ -82,7 +82,7 @@ async def place(request: pytest.FixtureRequest, server: PostgresServer, tmp_path
 
 
 def under(epoch: int, load: Load) -> Load:
-    return msgspec.structs.replace(load, epoch=epoch)
+    return msgspec.structs.replace(load, fencing_token=epoch)
 
 
 async def test_a_load_under_an_older_lease_is_refused_as_a_whole(place: Place) -> None:
@@ -90,11 +90,11 @@ async def test_a_load_under_an_older_lease_is_refused_as_a_whole(place: Place) -
     try:
         assert await destination.write(under(1, fresh(rows(0, 3)))) == [DELIVERED] * 3
         assert await destination.write(under(3, fresh(rows(3, 5)))) == [DELIVERED] * 2
-        assert await destination.write(under(1, fresh(rows(5, 7)))) == [UNTRIED] * 2
-        assert await destination.write(under(1, again(rows(9, 10)))) == [UNTRIED]
-        assert await destination.write(under(1, fresh([], holes=[5], end=6))) == [UNTRIED]
+        assert await destination.write(under(1, fresh(rows(5, 7)))) == [NOT_ATTEMPTED] * 2
+        assert await destination.write(under(1, again(rows(9, 10)))) == [NOT_ATTEMPTED]
+        assert await destination.write(under(1, fresh([], holes=[5], end=6))) == [NOT_ATTEMPTED]
         assert await destination.write(again(rows(9, 10))) == [DELIVERED], "without a lease"
-        assert await destination.write(under(2, fresh(rows(5, 7)))) == [UNTRIED] * 2
+        assert await destination.write(under(2, fresh(rows(5, 7)))) == [NOT_ATTEMPTED] * 2
         assert await destination.write(under(3, fresh(rows(5, 7)))) == [DELIVERED] * 2
         other = under(1, fresh(rows(20, 21), partition=1))
         assert await destination.write(other) == [DELIVERED], "another lane has its own"
@@ -108,7 +108,7 @@ async def test_positions_of_an_earlier_version_are_taken_forward(place: Place) -
     destination = await place.open()
     try:
         assert await destination.write(under(2, fresh(rows(0, 4)))) == [DELIVERED] * 4
-        assert await destination.write(under(1, fresh(rows(4, 5)))) == [UNTRIED]
+        assert await destination.write(under(1, fresh(rows(4, 5)))) == [NOT_ATTEMPTED]
     finally:
         await destination.close()
     assert await place.ids() == [2, 3], "the first two had landed"

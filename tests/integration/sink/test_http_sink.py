@@ -19,20 +19,20 @@ from busway.clock import SystemClock, derived_id
 from busway.errors import SinkError
 from busway.event import Event
 from busway.outcome import (
+    BLOCKED_BY_KEY,
     DELIVERED,
-    HELD,
-    UNTRIED,
+    NOT_ATTEMPTED,
     Delivered,
     Down,
     Gone,
+    NotAttempted,
     Outcome,
     RateLimited,
     Rejected,
     Retry,
-    Untried,
 )
-from busway.ports import Destination, Item
-from busway.runtime.hold.permit import Slots
+from busway.ports import Destination, LoadItem
+from busway.runtime.admission.concurrency_limiter import ConcurrencyLimiter
 from busway.settings import env
 from busway.sinks import http
 from delivery_node import DEADLINE_S
@@ -57,7 +57,7 @@ async def opened(target: HttpTarget, **options: Any) -> AsyncIterator[Destinatio
 
 
 async def write(
-    target: HttpTarget, items: Sequence[Item], *, ordered: bool = False, **options: Any
+    target: HttpTarget, items: Sequence[LoadItem], *, ordered: bool = False, **options: Any
 ) -> Sequence[Outcome]:
     async with opened(target, **options) as destination:
         load = msgspec.structs.replace(fresh(items), ordered=ordered)
@@ -65,7 +65,7 @@ async def write(
             return await destination.write(load)
 
 
-def orders(count: int, *keys: str) -> list[Item]:
+def orders(count: int, *keys: str) -> list[LoadItem]:
     """Items whose events have these keys in turn."""
     return [
         an_item(
@@ -157,14 +157,14 @@ async def test_retry_after_is_obeyed(target: HttpTarget) -> None:
     target.decide = lambda call: Answer(503, {"retry-after": at})
     (outcome,) = await write(target, orders(1))
     assert isinstance(outcome, Down)
-    assert outcome.after_s is not None
-    assert 90 < outcome.after_s <= 100
+    assert outcome.retry_after_s is not None
+    assert 90 < outcome.retry_after_s <= 100
 
 
 async def test_one_event_that_is_refused_is_known_to_be_overtaken(target: HttpTarget) -> None:
     target.decide = lambda call: Answer(503 if order(call) == 3 else 200)
     outcomes = await write(target, orders(20))
-    assert outcomes[3] == Down("http 503", reachable=True, error="http 503", overtaken=True)
+    assert outcomes[3] == Down("http 503", reachable=True, error="http 503", later_delivered=True)
     assert outcomes.count(DELIVERED) == 19
 
 
@@ -172,15 +172,15 @@ async def test_one_event_at_which_it_hangs_is_known_to_be_overtaken(target: Http
     target.decide = lambda call: Answer(hang=order(call) == 3)
     outcomes = await write(target, orders(20), timeout="4s")  # others are not to be late as well
     late = "timeout: no answer within 4.0 s"
-    assert outcomes[3] == Down(late, reachable=True, error="timeout", overtaken=True)
+    assert outcomes[3] == Down(late, reachable=True, error="timeout", later_delivered=True)
     assert outcomes.count(DELIVERED) == 19
 
 
 async def test_when_it_refuses_all_the_rest_is_not_tried(target: HttpTarget) -> None:
     target.decide = lambda call: Answer(429, {"retry-after": "3"})
     outcomes = await write(target, orders(100), concurrency=4)
-    assert set(outcomes) == {RateLimited("http 429", "", 3.0), UNTRIED}
-    assert len(outcomes) - outcomes.count(UNTRIED) == len(target.calls)
+    assert set(outcomes) == {RateLimited("http 429", "", 3.0), NOT_ATTEMPTED}
+    assert len(outcomes) - outcomes.count(NOT_ATTEMPTED) == len(target.calls)
     assert len(target.calls) <= 8
 
 
@@ -188,7 +188,7 @@ async def test_when_it_hangs_at_all_it_is_down(target: HttpTarget) -> None:
     target.decide = lambda call: Answer(hang=True)
     outcomes = await write(target, orders(50), timeout="4s", concurrency=3)  # it is to connect
     late = Down("timeout: no answer within 4.0 s", reachable=True, error="timeout")
-    assert set(outcomes) == {late, UNTRIED}
+    assert set(outcomes) == {late, NOT_ATTEMPTED}
     assert len(target.calls) <= 6
 
 
@@ -198,7 +198,7 @@ async def test_a_limit_reached_on_the_way_holds_back_the_rest(target: HttpTarget
     kinds = [type(outcome) for outcome in outcomes]
     assert kinds.count(Delivered) == 20
     assert kinds.count(RateLimited) == len(target.calls) - 20
-    assert outcomes.count(UNTRIED) >= 170
+    assert outcomes.count(NOT_ATTEMPTED) >= 170
     assert len(target.calls) <= 28
 
 
@@ -207,7 +207,7 @@ async def test_down_and_up_again(target: HttpTarget) -> None:
         assert await destination.write(fresh(orders(1))) == [DELIVERED]
         await target.stop()
         outcomes = await destination.write(fresh(orders(30)))
-        assert {type(outcome) for outcome in outcomes} == {Down, Untried}
+        assert {type(outcome) for outcome in outcomes} == {Down, NotAttempted}
         assert isinstance(outcomes[0], Down)
         assert not outcomes[0].reachable
         assert f"{target.url} cannot be reached" in outcomes[0].reason
@@ -273,14 +273,14 @@ async def test_an_event_that_breaks_the_connection_is_retried(target: HttpTarget
     target.decide = lambda call: Answer(drop=order(call) == 1)
     outcomes = await write(target, orders(4))
     assert isinstance(outcomes[1], Down)
-    assert (outcomes[1].error, outcomes[1].overtaken) == ("no answer", True)
+    assert (outcomes[1].error, outcomes[1].later_delivered) == ("no answer", True)
     assert outcomes.count(DELIVERED) == 3
 
 
 async def test_gone_stops_at_once(target: HttpTarget) -> None:
     target.decide = lambda call: Answer(410)
     outcomes = await write(target, orders(50), concurrency=1)
-    assert outcomes == [Gone("http 410: ", "http 410"), *[UNTRIED] * 49]
+    assert outcomes == [Gone("http 410: ", "http 410"), *[NOT_ATTEMPTED] * 49]
     assert len(target.calls) == 1
 
 
@@ -298,7 +298,7 @@ async def test_later_events_of_a_key_wait_behind_a_failure(target: HttpTarget) -
     target.decide = lambda call: Answer(500 if order(call) == 3 else 200)
     outcomes = await write(target, orders(12, "a", "b", "c"), ordered=True)
     assert outcomes[3] == Retry("http 500", "")
-    assert [n for n, outcome in enumerate(outcomes) if outcome == HELD] == [6, 9]
+    assert [n for n, outcome in enumerate(outcomes) if outcome == BLOCKED_BY_KEY] == [6, 9]
     assert outcomes.count(DELIVERED) == 9
     assert sorted(order(call) for call in target.calls) == [0, 1, 2, 3, 4, 5, 7, 8, 10, 11]
 
@@ -312,12 +312,12 @@ async def test_events_without_a_key_wait_for_nobody(target: HttpTarget) -> None:
 async def test_an_ordered_destination_that_is_down_holds_nobody(target: HttpTarget) -> None:
     await target.stop()
     outcomes = await write(target, orders(12, "a", "b"), ordered=True)
-    assert {type(outcome) for outcome in outcomes} == {Down, Untried}
+    assert {type(outcome) for outcome in outcomes} == {Down, NotAttempted}
 
 
 async def test_concurrency_is_bounded_over_all_lanes(target: HttpTarget) -> None:
     target.hold_until_busy(3)
-    slots = Slots(3, SystemClock())
+    slots = ConcurrencyLimiter(3, SystemClock())
     loads = [
         msgspec.structs.replace(fresh(orders(20), partition=p), permits=slots) for p in range(4)
     ]
@@ -368,7 +368,7 @@ async def test_order_is_kept_over_batches(target: HttpTarget) -> None:
     target.decide = lambda call: Answer(500 if b'"id":2}' in call.body else 200)
     outcomes = await write(target, orders(8, "a", "b", "c", "d"), ordered=True, batch=4)
     assert outcomes[:4] == [Retry("http 500", "")] * 4
-    assert outcomes[4:] == [HELD] * 4
+    assert outcomes[4:] == [BLOCKED_BY_KEY] * 4
 
 
 async def test_what_cannot_be_json_is_rejected_alone(target: HttpTarget) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from busway.outcome import DELIVERED, Down
-from busway.ports import Destination, KnowsLanded, Sink, Standing
+from busway.ports import DeliveredRange, Destination, KnowsDelivered, Sink
 from busway.sinks import jsonl, postgres, sqlite
 from postgres_server import PostgresServer
 from sink_load import LOG, KeptEvents, again, fresh, rows
@@ -42,20 +42,20 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     )
 
 
-async def told(destination: Destination, lane: tuple[str, str, int]) -> Standing | Down:
-    assert isinstance(destination, KnowsLanded)
-    return await destination.landed(lane, range(12))
+async def told(destination: Destination, lane: tuple[str, str, int]) -> DeliveredRange | Down:
+    assert isinstance(destination, KnowsDelivered)
+    return await destination.delivered_range(lane, range(12))
 
 
 async def test_it_tells_the_range_and_what_landed_in_and_out_of_it(place: Place) -> None:
     destination = await place.sink.open(KeptEvents())
-    assert await told(destination, LANE) == Standing()
+    assert await told(destination, LANE) == DeliveredRange()
     load = fresh([*rows(3, 5), *rows(6, 8)], holes=[5])
     assert await destination.write(load) == [DELIVERED] * 4
-    assert await told(destination, LANE) == Standing(3, 8, frozenset({3, 4, 6, 7}))
+    assert await told(destination, LANE) == DeliveredRange(3, 8, frozenset({3, 4, 6, 7}))
     await destination.write(again([*rows(1, 2), *rows(5, 6)]))
-    assert await told(destination, LANE) == Standing(3, 8, frozenset({1, 3, 4, 5, 6, 7}))
-    assert await told(destination, OTHER) == Standing()
+    assert await told(destination, LANE) == DeliveredRange(3, 8, frozenset({1, 3, 4, 5, 6, 7}))
+    assert await told(destination, OTHER) == DeliveredRange()
     await destination.close()
 
 

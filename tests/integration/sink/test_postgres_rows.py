@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import asyncpg
 import pytest
 
-from busway.outcome import DELIVERED, Down, Outcome, Rejected, Retry, Untried
+from busway.outcome import DELIVERED, Down, NotAttempted, Outcome, Rejected, Retry
 from busway.sinks import postgres
 from postgres_server import PostgresServer
 from sink_load import KeptEvents, an_item, fresh
@@ -87,11 +87,11 @@ ROWS: list[dict[str, object]] = [{"id": n, "a": 6 if n == 2 else n + 10} for n i
         (trigger("PERFORM pg_sleep(60)"), Retry, "QueryCanceledError"),
         (trigger("INSERT INTO audit VALUES (1)"), Rejected, "UndefinedTableError"),
         (trigger("NEW.a = NEW.a * 2000000000"), Rejected, "NumericValueOutOfRangeError"),
-        (trigger("RETURN NULL"), Rejected, "RowDropped"),
+        (trigger("RETURN NULL"), Rejected, "PostgresRowDropped"),
         (
             f"{TABLE}; CREATE RULE r AS ON INSERT TO t WHERE NEW.a = 6 DO INSTEAD NOTHING",
             Rejected,
-            "RowDropped",
+            "PostgresRowDropped",
         ),
         (
             "CREATE TABLE t (id bigint, a int) PARTITION BY RANGE (a);"
@@ -343,7 +343,7 @@ async def test_rows_that_take_too_long_are_parked_and_the_rest_is_left_for_the_n
     destination = await postgres(server.dsn, "t", "id", timeout="1s").open(KeptEvents())
     load = fresh([an_item(n, row) for n, row in enumerate(given)])
     outcomes = await destination.write(load)
-    assert [type(one) for one in outcomes] == [Retry, Retry, *[Untried] * 4]
+    assert [type(one) for one in outcomes] == [Retry, Retry, *[NotAttempted] * 4]
     rest = fresh([an_item(n, row) for n, row in enumerate(given)][2:], holes=[0, 1])
     outcomes = await destination.write(rest)
     await destination.close()

@@ -18,7 +18,7 @@ from busway.event import Event
 from busway.outcome import DELIVERED, Down, Outcome, Rejected
 from busway.ports import Destination, KeepsPositions, Sink
 from busway.settings import env
-from busway.sink.postgres import Postgres
+from busway.sink.postgres.sink import Postgres
 from busway.sinks import postgres
 from delivery_node import until
 from postgres_server import PostgresServer

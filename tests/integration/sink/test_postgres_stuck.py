@@ -10,9 +10,9 @@ import pytest
 
 from busway.outcome import DELIVERED
 from busway.ports import Load
-from busway.sink import postgres_position
-from busway.sink.postgres_error import EXPECTED
-from busway.sink.postgres_session import Session
+from busway.sink.postgres import position
+from busway.sink.postgres.error import EXPECTED_ERRORS
+from busway.sink.postgres.session import PostgresSession
 from busway.sinks import postgres
 from command import DEADLINE_S
 from delivery_node import until
@@ -41,9 +41,9 @@ class Standing:
         )
         try:
             async with connection.transaction():
-                await postgres_position.read(connection, "public", load)
+                await position.lock_lane_position(connection, "public", load)
                 if self._copies:
-                    session = Session(connection, 60.0)
+                    session = PostgresSession(connection, 60.0)
                     await session.stage("public.orders", 0)
                     await connection.copy_to_table(session.staging or "", source=self._nothing())
                 self.locked.set()
@@ -77,7 +77,7 @@ async def test_who_stands_still_in_a_load_loses_it_and_nobody_else_does(
         async with asyncio.timeout(DEADLINE_S):
             assert await destination.write(loads[2]) == [DELIVERED]
         worker.goes_on.set()
-        with pytest.raises(EXPECTED):
+        with pytest.raises(EXPECTED_ERRORS):
             await with_worker
         assert not waiting.done(), "who has it is no worker, and may take as long as it wants"
         other.goes_on.set()

@@ -15,7 +15,7 @@ from busway.errors import SettingsError, SinkError
 from busway.event import Event
 from busway.outcome import DELIVERED
 from busway.settings import env
-from busway.sink.signature import signer_of
+from busway.sink.http.signature import make_signer
 from busway.sinks import http
 from http_target import HttpTarget, http_target
 from sink_load import KeptEvents, an_item, fresh
@@ -41,7 +41,7 @@ async def sent(target: HttpTarget, times: int = 1, **options: Any) -> None:
 
 
 def test_the_published_vector() -> None:
-    signer = signer_of(SECRET)
+    signer = make_signer(SECRET)
     assert signer is not None
     at = datetime.fromtimestamp(1614265330, UTC)
     assert signer.headers("msg_p5jXN8AQM9LWM0D4loKWxJek", at, b'{"test": 2432232314}') == {

@@ -13,8 +13,8 @@ import pytest
 from busway.clock import derived_id
 from busway.errors import SinkError
 from busway.event import Event
-from busway.outcome import DELIVERED, HELD, Down, Outcome, Rejected, Retry
-from busway.ports import Destination, Item
+from busway.outcome import BLOCKED_BY_KEY, DELIVERED, Down, Outcome, Rejected, Retry
+from busway.ports import Destination, LoadItem
 from busway.settings import env
 from busway.sinks import smtp
 from sink_load import KeptEvents, again, an_item, fresh
@@ -40,12 +40,12 @@ async def opened(target: SmtpTarget, **options: Any) -> AsyncIterator[Destinatio
         await destination.close()
 
 
-async def write(target: SmtpTarget, *items: Item, **options: Any) -> Sequence[Outcome]:
+async def write(target: SmtpTarget, *items: LoadItem, **options: Any) -> Sequence[Outcome]:
     async with opened(target, **options) as destination:
         return await destination.write(fresh(items))
 
 
-def mailed(offset: int, *results: object, key: str | None = None) -> Item:
+def mailed(offset: int, *results: object, key: str | None = None) -> LoadItem:
     event = Event(type="order.created", source="/s", id=f"e{offset}", subject="s", partitionkey=key)
     return an_item(offset, *results, event=event)
 
@@ -217,7 +217,7 @@ async def test_in_order_by_key_nothing_goes_after_what_failed(target: SmtpTarget
     async with opened(target) as destination:
         load = msgspec.structs.replace(fresh(items), ordered=True)
         outcomes = await destination.write(load)
-    assert outcomes == [Retry("smtp 450", "later"), DELIVERED, HELD]
+    assert outcomes == [Retry("smtp 450", "later"), DELIVERED, BLOCKED_BY_KEY]
 
 
 @pytest.mark.parametrize(
@@ -319,4 +319,4 @@ async def test_variables_and_names(target: SmtpTarget, monkeypatch: pytest.Monke
 def test_the_port_is_that_of_how_it_is_encrypted(
     tls: Literal["starttls", "tls", "none"], port: int
 ) -> None:
-    assert smtp("h", sender="a@b.c", to="a@b.c", tls=tls).server().port == port
+    assert smtp("h", sender="a@b.c", to="a@b.c", tls=tls).mail_server().port == port

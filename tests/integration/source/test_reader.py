@@ -112,7 +112,7 @@ async def test_a_gap_stops_a_source(tmp_path: Path) -> None:
         source.feed.put(10)
 
         async def stuck() -> bool:
-            return "reader/gap" in node.node.stuck.records
+            return "reader/gap" in node.node.stuck_loops.records
 
         await until(stuck, "it is told that it is stuck")
         assert source.feed.opened == [0]

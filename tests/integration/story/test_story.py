@@ -11,7 +11,7 @@ import asyncpg
 import msgspec
 
 from busway import App, Backoff, Event, Reject
-from busway.control.dead.edit import edit
+from busway.control.dead_letter.edit import edit_dead_letter
 from busway.sinks import bus, console, http, jsonl, postgres, sqlite
 from delivery_node import QUICK, Running, event, running, until
 from http_target import Answer, Call, HttpTarget, http_target
@@ -64,12 +64,12 @@ async def test_delivered_to_postgresql_with_table_and_key(
     )
     assert story["event"]["data"] == {"n": 4711}
     assert story["complete"] is True
-    assert before <= datetime.fromisoformat(story["came_at"]) <= datetime.now(UTC)
+    assert before <= datetime.fromisoformat(story["appended_at"]) <= datetime.now(UTC)
     assert (flow["state"], flow["matched"]) == ("delivered", True)
     assert before <= datetime.fromisoformat(flow["since"]) <= datetime.now(UTC)
-    assert flow["landed"]["landing"]["kind"] == "table"
-    assert flow["landed"]["landing"]["place"].startswith("public.orders of postgres 127.0.0.1")
-    assert flow["landed"]["row"] == {"n": 4711}
+    assert flow["result"]["location"]["kind"] == "table"
+    assert flow["result"]["location"]["place"].startswith("public.orders of postgres 127.0.0.1")
+    assert flow["result"]["row"] == {"n": 4711}
     connection = await asyncpg.connect(server.dsn)
     try:
         assert await connection.fetchval("SELECT n FROM orders WHERE n = 4711") == 4711
@@ -93,15 +93,15 @@ async def test_delivered_over_http_into_files_and_tables(tmp_path: Path) -> None
             for flow in ("crm", "archive", "small"):
                 await on.until(flow, delivered=1)
             crm, archive, rows = [await part(on, "e1", one) for one in ("crm", "archive", "small")]
-    assert crm["landed"]["landing"] == {"kind": "request", "place": f"POST {target.url}"}
-    assert crm["landed"]["idempotency_key"] == target.calls[0].key
-    assert archive["landed"]["landing"]["place"] == str(tmp_path / "archive.jsonl")
-    assert rows["landed"]["landing"] == {
+    assert crm["result"]["location"] == {"kind": "request", "place": f"POST {target.url}"}
+    assert crm["result"]["idempotency_key"] == target.calls[0].key
+    assert archive["result"]["location"]["place"] == str(tmp_path / "archive.jsonl")
+    assert rows["result"]["location"] == {
         "kind": "table",
         "place": f"small of sqlite {file}",
         "key": ["n"],
     }
-    assert rows["landed"]["row"] is None
+    assert rows["result"]["row"] is None
 
 
 async def test_filtered_by_a_clause_and_filtered_by_a_step(tmp_path: Path) -> None:
@@ -183,13 +183,13 @@ async def test_parked_then_dead_then_edited_and_redriven_by_ada(tmp_path: Path) 
         letter = (await on.troubles("orders", state="dead"))[0]
         place = f"orders/{letter.partition}/{letter.offset}"
         mended = msgspec.json.encode(event(1, data={"total": 5}))
-        await edit(on.stores.ledger, letter, mended, datetime.now(UTC), "ada")
+        await edit_dead_letter(on.stores.ledger, letter, mended, datetime.now(UTC), "ada")
         await steer(on, "POST", "/dead/redrive", places=[place], reason="mended")
         await on.until("orders", delivered=1)
         done = await part(on, "e1", "orders")
     assert done["state"] == "delivered"
     assert len(done["failures"]) == 3
-    deeds = [(one["who"], one["action"], one["reason"]) for one in done["deeds"]]
+    deeds = [(one["actor"], one["action"], one["reason"]) for one in done["operator_actions"]]
     assert deeds == [("ada", "dead edit", ""), ("api-token (ada)", "dead redrive", "mended")]
 
 
@@ -248,7 +248,7 @@ async def test_discarded_with_who_and_why(tmp_path: Path) -> None:
         found = await part(on, "e1", "orders")
     assert found["state"] == "discarded"
     assert found["text"] == "it was discarded by api-token (ada), after 1 failed: a test order"
-    assert [one["action"] for one in found["deeds"]] == ["dead discard"]
+    assert [one["action"] for one in found["operator_actions"]] == ["dead discard"]
 
 
 async def test_behind_an_earlier_event_of_its_key(tmp_path: Path) -> None:
@@ -328,16 +328,16 @@ async def test_what_caused_it_and_what_it_caused(tmp_path: Path) -> None:
         for flow in ("check", "bill", "print"):
             await on.until(flow, delivered=2)
         story = await told(on, "e1")
-        (checked,) = story["caused"]
-        (billed,) = checked["caused"]
+        (checked,) = story["effects"]
+        (billed,) = checked["effects"]
         assert (checked["type"], checked["flow"]) == ("checked", "check")
-        assert (billed["type"], billed["flow"], billed["caused"]) == ("billed", "bill", [])
+        assert (billed["type"], billed["flow"], billed["effects"]) == ("billed", "bill", [])
         assert (await part(on, "e1", "check"))["text"] == (
             "it was delivered: what the flow made of it is on the bus"
         )
         last = await told(on, billed["id"])
         assert [one["id"] for one in last["causes"]] == [checked["id"], "e1"]
-        assert last["caused"] == []
+        assert last["effects"] == []
 
 
 async def test_the_same_id_of_two_sources(tmp_path: Path) -> None:
@@ -377,7 +377,7 @@ async def test_a_trimmed_event_is_told_from_its_copy(tmp_path: Path) -> None:
 
         await until(trimmed, "the trimming")
         story = await told(on, "e1")
-    assert (story["came_at"], story["event"]["id"]) == (None, "e1")
+    assert (story["appended_at"], story["event"]["id"]) == (None, "e1")
     assert [one["state"] for one in story["flows"]] == ["parked"]
 
 
@@ -451,7 +451,7 @@ async def test_a_replay_that_passed_it(tmp_path: Path) -> None:
         (first,) = [one for one in (await told(on, "e1"))["flows"] if one["replay"]]
         (second,) = [one for one in (await told(on, "e2"))["flows"] if one["replay"]]
     assert (first["flow"], first["replay"], first["state"]) == ("orders", made["id"], "delivered")
-    assert first["landed"]["landing"] == {"kind": "file", "place": again}
+    assert first["result"]["location"] == {"kind": "file", "place": again}
     assert (second["state"], second["text"]) == ("filtered", "the replay was not asked for it")
 
 

@@ -27,8 +27,8 @@ def status(name: str, flow: str, state: Literal["raised", "pending", "clear"]) -
         destination=None,
         source=None,
         text="0 parked",
-        looked_at=AT,
-        place="shop.py:1",
+        observed_at=AT,
+        location="shop.py:1",
     )
 
 

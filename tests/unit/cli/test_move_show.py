@@ -7,7 +7,7 @@ import json
 import pytest
 
 from busway.cli.move_show import show_plan, show_report, shown
-from busway.control.move.mover import Plan, Report
+from busway.control.move.mover import MovePlan, MoveReport
 
 
 def test_each_step_is_told_at_its_beginning_and_once_at_its_end(
@@ -31,9 +31,9 @@ def test_json_tells_everything_once(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_plan_and_a_report_are_several_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    plan = Plan(".busway", "postgresql://db.example/busway", "free", 4, 10, 1024, 4, 0, 1, 25)
+    plan = MovePlan(".busway", "postgresql://db.example/busway", "free", 4, 10, 1024, 4, 0, 1, 25)
     show_plan(plan, json=False)
-    show_report(Report(plan, (), 25), json=False)
+    show_report(MoveReport(plan, (), 25), json=False)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "from  .busway"
     assert lines[2].startswith("      10 events in 4 partitions")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from busway.delivery.backoff import LONGEST_ASKED_S, Backoff
+from busway.delivery.backoff import MAX_RETRY_AFTER_S, Backoff
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 POLICIES = st.builds(
@@ -32,7 +32,7 @@ def test_jitter_spreads_evenly_around_the_plain_wait() -> None:
 
 def test_the_last_attempt_leaves_none() -> None:
     policy = Backoff(attempts=3)
-    assert [policy.exhausted(failed) for failed in (1, 2, 3, 4)] == [False, False, True, True]
+    assert [policy.is_exhausted(failed) for failed in (1, 2, 3, 4)] == [False, False, True, True]
 
 
 @given(POLICIES, st.integers(1, 10_000), st.floats(0, 1), st.none() | st.floats(0, 1e300))
@@ -40,9 +40,11 @@ def test_a_wait_is_within_its_bounds_and_never_an_error(
     policy: Backoff, failed: int, chance: float, asked: float | None
 ) -> None:
     wait = policy.delay_s(failed, chance, asked)
-    least = min(asked or 0.0, LONGEST_ASKED_S)
+    least = min(asked or 0.0, MAX_RETRY_AFTER_S)
     assert least <= wait <= max(float(policy.cap) * (1 + policy.jitter), least)
-    assert policy.due(NOW, failed, chance, asked, timedelta()) == NOW + timedelta(seconds=wait)
+    assert policy.next_attempt_at(NOW, failed, chance, asked, timedelta()) == NOW + timedelta(
+        seconds=wait
+    )
 
 
 @given(POLICIES, st.integers(1, 1_000))

@@ -12,9 +12,15 @@ from pathlib import Path
 import pytest
 
 from busway import Event
-from busway.delivery.fingerprint import Causes, fingerprint, gist, place_of, title
+from busway.delivery.fingerprint import (
+    Fingerprinter,
+    fingerprint,
+    location_of,
+    normalized_message,
+    title,
+)
 from busway.outcome import Failure
-from busway.step.result import failed
+from busway.step.result import step_failure
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 HEAD = "Traceback (most recent call last):\n"
@@ -69,16 +75,20 @@ def failure(traceback: str | None, reason: str = "no", error: str = "ValueError"
     ],
 )
 def test_what_varies_is_left_out(message: str, said: str) -> None:
-    assert gist(message) == said
+    assert normalized_message(message) == said
 
 
 def test_a_long_message_may_be_cut_within_a_value() -> None:
-    assert gist("no " + repr("x" * 5_000)) == gist("no " + repr("y" * 9_000)) == "no …"
+    assert (
+        normalized_message("no " + repr("x" * 5_000))
+        == normalized_message("no " + repr("y" * 9_000))
+        == "no …"
+    )
 
 
 def test_the_place_is_the_innermost_frame_of_the_users_code() -> None:
     for inner in ("", LIBRARY, STANDARD, LIBRARY + STANDARD):
-        assert place_of(failure(HEAD + OWN + inner + "ValueError: no\n")) == "flows.py:orders"
+        assert location_of(failure(HEAD + OWN + inner + "ValueError: no\n")) == "flows.py:orders"
 
 
 def test_lines_that_move_and_another_library_version_are_the_same_cause() -> None:
@@ -88,9 +98,9 @@ def test_lines_that_move_and_another_library_version_are_the_same_cause() -> Non
 
 
 def test_without_own_code_it_is_where_it_ended_or_else_the_stage() -> None:
-    assert place_of(failure(HEAD + LIBRARY + "ValueError: no\n")) == "api.py:call"
-    assert place_of(failure(None)) == "step"
-    assert place_of(failure("ValueError: no\n")) == "step"
+    assert location_of(failure(HEAD + LIBRARY + "ValueError: no\n")) == "api.py:call"
+    assert location_of(failure(None)) == "step"
+    assert location_of(failure("ValueError: no\n")) == "step"
 
 
 def test_of_a_chain_the_last_counts_and_text_in_a_message_does_not() -> None:
@@ -99,7 +109,7 @@ def test_of_a_chain_the_last_counts_and_text_in_a_message_does_not() -> None:
         f"direct cause of the following exception:\n\n{HEAD}{OWN}ValueError: no\n"
         f'{HEAD}  File "x.py", line 1, in fake\n'
     )
-    assert place_of(failure(chain)) == "flows.py:orders"
+    assert location_of(failure(chain)) == "flows.py:orders"
 
 
 def test_of_what_a_step_really_raised() -> None:
@@ -112,16 +122,16 @@ def test_of_what_a_step_really_raised() -> None:
         try:
             orders(value)
         except LookupError as error:
-            made = failed(error)
+            made = step_failure(error)
             found.append(failure(made.traceback, made.reason, made.error))
-    assert {place_of(one) for one in found} == {"test_fingerprint.py:orders"}
+    assert {location_of(one) for one in found} == {"test_fingerprint.py:orders"}
     assert fingerprint(found[0]) == fingerprint(found[1])
 
 
 def raised(step: Callable[[], object]) -> Failure:
     with pytest.raises(Exception) as caught:  # noqa: PT011 - any
         step()
-    made = failed(caught.value)
+    made = step_failure(caught.value)
     return failure(made.traceback, made.reason, made.error)
 
 
@@ -160,13 +170,18 @@ def test_four_errors_of_one_status_are_four_causes() -> None:
 
 
 def test_an_api_that_echoes_data_makes_no_group_of_each_event() -> None:
-    causes, words = Causes(most=5), ["".join(word) for word in product("gklmnp", repeat=3)]
+    causes, words = (
+        Fingerprinter(max_messages=5),
+        ["".join(word) for word in product("gklmnp", repeat=3)],
+    )
     failures = [failure(None, f'{{"error":"no {one}"}}', "http 422") for one in words]
-    groups = [causes.of("orders", one) for one in failures]
+    groups = [causes.fingerprint_of("orders", one) for one in failures]
     assert len(set(groups)) == 6
-    assert groups[:5] == [causes.of("orders", one) for one in failures[:5]], "the first stay"
+    assert groups[:5] == [causes.fingerprint_of("orders", one) for one in failures[:5]], (
+        "the first stay"
+    )
     assert title(failures[-1], groups[-1]) == "http 422 in step: …"
-    assert causes.of("others", failures[-1]) == fingerprint(failures[-1])
+    assert causes.fingerprint_of("others", failures[-1]) == fingerprint(failures[-1])
     assert title(failures[0], "made by an older version") == "http 422 in step: …"
 
 

@@ -44,7 +44,7 @@ def test_the_slowest_and_the_fastest_rate_are_kept_as_they_are(text: str) -> Non
     rate = Rate.parse(text)
     kept = Rate.parse(str(rate))
     assert kept.per_s == pytest.approx(rate.per_s, rel=1e-5)
-    assert kept.at_once == rate.at_once
+    assert kept.declared_burst == rate.declared_burst
 
 
 @given(
@@ -58,7 +58,7 @@ def test_no_more_goes_than_the_rate_allows(per_s: float, waits: list[tuple[float
         now += pause
         now += throttle.wait_s(now, min(wanted, rate.burst))
         count = min(wanted, rate.burst)
-        throttle, gone = throttle.used(now, count), gone + count
+        throttle, gone = throttle.consume(now, count), gone + count
         assert gone - rate.burst <= per_s * now * (1 + 1e-9) + 1e-6
 
 
@@ -66,7 +66,7 @@ def test_a_busy_flow_gets_its_whole_rate() -> None:
     throttle, now, gone = Throttle(Rate(100.0)), 0.0, 0
     while now < 10.0:
         now += throttle.wait_s(now, 10)
-        throttle, gone = throttle.used(now, 10), gone + 10
+        throttle, gone = throttle.consume(now, 10), gone + 10
     assert gone == pytest.approx(1_000, abs=10 + 10)
 
 
@@ -79,6 +79,6 @@ def test_parts_together_are_the_rate_and_its_burst_or_one_event_each(
     per_s: float, at_once: int | None, of: int
 ) -> None:
     rate = Rate(per_s, at_once)
-    part = rate.part(of)
+    part = rate.divided(of)
     assert part.per_s * of == pytest.approx(per_s)
     assert part.burst * of <= max(rate.burst, of)

@@ -19,7 +19,7 @@ from busway.alerts import (
     new_dead_letters,
     silence,
 )
-from busway.delivery.alert import Band
+from busway.delivery.alert_state import AlertThresholds
 from busway.errors import FlowError
 from busway.flow import compile_app, load_app
 from busway.flow.alert import Alert
@@ -46,7 +46,7 @@ app.alert("size", disk_free("ten"))
 app.alert("percent", disk_free("x%"))
 app.alert("ratio", error_ratio(above=5))
 app.alert("over", error_ratio(over=0))
-app.alert("least", error_ratio(least=0))
+app.alert("least", error_ratio(min_events=0))
 app.alert("source", silence(source=""))
 app.alert("destination", breaker_open(destination="consol"))
 app.alert("both", breaker_open(flow="orders", destination="console"))
@@ -70,7 +70,7 @@ WANTED = {
     19: "below: 'x%' is no share of the disk",
     20: "above: 5 is no share",
     21: "over: 0 is no time at all",
-    22: "least: 0 is no number of events",
+    22: "min_events: 0 is no number of events",
     23: "source: give the source of the events",
     24: "there is no destination 'consol'; did you mean 'console'?",
     25: "give a flow or a destination, not both",
@@ -102,17 +102,19 @@ def test_every_mistake_is_told_with_its_place_and_a_fix(tmp_path: Path) -> None:
 
 
 def test_thresholds_have_units() -> None:
-    assert compiled(dead_letters(flow="orders", above=2)).band == Band(2.0, 2.0)
-    assert compiled(backlog_age(above="5m"), clear_below="1m", hold="30s").band == Band(
+    assert compiled(dead_letters(flow="orders", above=2)).band == AlertThresholds(2.0, 2.0)
+    assert compiled(backlog_age(above="5m"), clear_below="1m", hold="30s").band == AlertThresholds(
         300.0, 60.0, 30.0, 30.0
     )
-    assert compiled(silence("/shop", after="1h"), hold="1m", clear_hold=0).band == Band(
+    assert compiled(silence("/shop", after="1h"), hold="1m", clear_hold=0).band == AlertThresholds(
         3600.0, 3600.0, 60.0, 0.0
     )
-    assert compiled(disk_free("10%"), clear_above="15%").band == Band(10.0, 15.0, falling=True)
-    assert compiled(disk_free("5 GB")).band == Band(5e9, 5e9, falling=True)
-    assert compiled(log_size("1GiB"), clear_below="500MB").band == Band(2.0**30, 5e8)
-    assert compiled(breaker_open("orders")).band == Band(0.0, 0.0)
+    assert compiled(disk_free("10%"), clear_above="15%").band == AlertThresholds(
+        10.0, 15.0, is_lower_bound=True
+    )
+    assert compiled(disk_free("5 GB")).band == AlertThresholds(5e9, 5e9, is_lower_bound=True)
+    assert compiled(log_size("1GiB"), clear_below="500MB").band == AlertThresholds(2.0**30, 5e8)
+    assert compiled(breaker_open("orders")).band == AlertThresholds(0.0, 0.0)
 
 
 def test_the_units_tell_a_share_of_the_disk_from_bytes() -> None:
@@ -121,20 +123,20 @@ def test_the_units_tell_a_share_of_the_disk_from_bytes() -> None:
 
 
 def test_it_is_told_again_where_that_is_asked_for() -> None:
-    assert compiled(dead_letters("orders"), again="1h").again_s == 3600.0
-    assert compiled(dead_letters("orders")).again_s == 0.0
+    assert compiled(dead_letters("orders"), repeat_every="1h").repeat_every_s == 3600.0
+    assert compiled(dead_letters("orders")).repeat_every_s == 0.0
 
 
 def test_new_dead_letters_and_what_fails_have_a_window() -> None:
     fresh = compiled(new_dead_letters("orders", above=3, within="1h"))
-    assert (fresh.band.raise_at, fresh.over_s) == (3.0, 3600.0)
-    alert = compiled(failing("orders", above=0.2, over="1m", least=5))
-    assert (alert.band.raise_at, alert.over_s, alert.least) == (0.2, 60.0, 5)
+    assert (fresh.band.raise_at, fresh.window_s) == (3.0, 3600.0)
+    alert = compiled(failing("orders", above=0.2, over="1m", min_events=5))
+    assert (alert.band.raise_at, alert.window_s, alert.min_events) == (0.2, 60.0, 5)
 
 
 def test_a_ratio_has_a_window() -> None:
-    alert = compiled(error_ratio("orders", above=0.1, over="1m", least=20))
-    assert (alert.band.raise_at, alert.over_s, alert.least) == (0.1, 60.0, 20)
+    alert = compiled(error_ratio("orders", above=0.1, over="1m", min_events=20))
+    assert (alert.band.raise_at, alert.window_s, alert.min_events) == (0.1, 60.0, 20)
 
 
 @pytest.mark.parametrize(
@@ -150,4 +152,4 @@ def test_an_alert_knows_its_place_and_is_not_raised_by_declaring_it() -> None:
     app.flow("orders", to=console())
     app.alert("a", dead_letters())
     (alert,) = compile_app(app).alerts
-    assert re.fullmatch(rf"{re.escape(__file__)}:\d+", alert.place)
+    assert re.fullmatch(rf"{re.escape(__file__)}:\d+", alert.location)

@@ -8,11 +8,11 @@ import pytest
 
 from busway import App
 from busway.errors import FlowError
-from busway.flow import Program, compile_app
+from busway.flow import CompiledApp, compile_app
 from busway.sinks import console
 
 
-def compiled(when: dict[str, Any]) -> Program:
+def compiled(when: dict[str, Any]) -> CompiledApp:
     app = App("t")
     app.flow("f", when=when, to=console())
     return compile_app(app)
@@ -38,7 +38,7 @@ def test_a_name_that_cannot_be_is_refused(when: dict[str, Any], says: str) -> No
 
 @pytest.mark.parametrize(("name", "near"), [("typ", "type"), ("sorce", "source"), ("dta", "data")])
 def test_an_extension_that_is_nearly_an_attribute_is_a_caution(name: str, near: str) -> None:
-    (caution,) = compiled({name: ["a"]}).cautions
+    (caution,) = compiled({name: ["a"]}).warnings
     assert caution.endswith(
         f"flow 'f': when: {name!r} can only be an extension of events; did you mean {near!r}?"
     )
@@ -54,4 +54,4 @@ def test_an_extension_that_is_nearly_an_attribute_is_a_caution(name: str, near: 
     ],
 )
 def test_attributes_and_extensions_are_taken_as_they_are(when: dict[str, Any]) -> None:
-    assert compiled(when).cautions == ()
+    assert compiled(when).warnings == ()

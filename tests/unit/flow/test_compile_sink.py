@@ -7,7 +7,7 @@ import pytest
 from busway import env
 from busway.errors import SinkError
 from busway.flow.compile_sink import sink_mistakes
-from busway.ports import Destination, Supplies
+from busway.ports import Destination, SinkContext
 from busway.settings import Env, resolve
 from busway.sinks import http
 
@@ -22,7 +22,7 @@ class Hook:
     def name(self) -> str:
         return "hook"
 
-    async def open(self, supplies: Supplies) -> Destination:
+    async def open(self, supplies: SinkContext) -> Destination:
         raise NotImplementedError
 
     def check(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from busway.errors import PatternError
-from busway.rule.operator import clause
+from busway.rule.operator import parse_clause
 
 YES_AND_NO: list[tuple[object, list[object], list[object]]] = [
     ("eu", ["eu"], ["EU", "eu ", "", None, 1]),
@@ -64,7 +64,7 @@ YES_AND_NO: list[tuple[object, list[object], list[object]]] = [
 def test_an_operator_accepts_what_it_says_and_nothing_else(
     written: object, accepted: list[object], refused: list[object]
 ) -> None:
-    read = clause(written, "$")
+    read = parse_clause(written, "$")
     assert [value for value in accepted if not read.accepts(value)] == []
     assert [value for value in refused if read.accepts(value)] == []
 
@@ -126,6 +126,6 @@ def test_a_wrong_operator_is_refused_with_its_place_and_reason(
     written: object, place: str, reason: str
 ) -> None:
     with pytest.raises(PatternError) as caught:
-        clause(written, "$.a[0]")
-    assert caught.value.place == place
+        parse_clause(written, "$.a[0]")
+    assert caught.value.path == place
     assert reason in caught.value.reason

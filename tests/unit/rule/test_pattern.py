@@ -165,7 +165,7 @@ def test_a_wrong_pattern_is_refused_with_its_place_and_reason(
 ) -> None:
     with pytest.raises(PatternError) as caught:
         Pattern.parse(pattern)
-    assert caught.value.place == place
+    assert caught.value.path == place
     assert reason in caught.value.reason
 
 

@@ -14,9 +14,14 @@ from structlog.testing import capture_logs
 from busway.errors import StoreError
 from busway.exception_text import ExceptionText
 from busway.runtime.loop import Loop
-from busway.runtime.outage import TELL_EVERY_S, Outage
-from busway.runtime.stuck import AWAY_AFTER_S, NOTED_EVERY_S, STUCK_AFTER, StuckLoops
-from busway.testing import HandClock
+from busway.runtime.outage_log import REPORT_INTERVAL_S, OutageLog
+from busway.runtime.stuck_loop import (
+    SAVE_INTERVAL_S,
+    STORE_AWAY_AFTER_S,
+    STUCK_AFTER,
+    StuckLoops,
+)
+from busway.testing import ManualClock
 
 TEXT = ExceptionText("ValueError", "no", "")
 
@@ -39,7 +44,9 @@ RAISED: list[BaseException] = [
 
 
 @asynccontextmanager
-async def looping(turn: Callable[[Loop], Awaitable[None]], outage: Outage) -> AsyncIterator[Loop]:
+async def looping(
+    turn: Callable[[Loop], Awaitable[None]], outage: OutageLog
+) -> AsyncIterator[Loop]:
     loop = Loop("f/0", turn, outage, longest_pause_s=0.0, flow="f")
     loop.start()
     try:
@@ -51,16 +58,16 @@ async def looping(turn: Callable[[Loop], Awaitable[None]], outage: Outage) -> As
 
 @pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
 async def test_a_loop_goes_on_whatever_a_turn_raises(error: BaseException) -> None:
-    outage, over = Outage(), asyncio.Event()
+    outage, over = OutageLog(), asyncio.Event()
     turns: list[Any] = []
 
     async def turn(loop: Loop) -> None:
         if len(turns) < STUCK_AFTER:
             turns.append(None)
             raise error
-        turns.append(dict(outage.stuck.records))
+        turns.append(dict(outage.stuck_loops.records))
         over.set()
-        with loop.idle():
+        with loop.interruptible():
             await asyncio.Event().wait()
 
     with capture_logs() as lines:
@@ -82,15 +89,15 @@ async def test_a_loop_that_is_cancelled_ends() -> None:
 
 
 async def test_the_same_exception_is_told_once_and_then_counted_by_the_minute() -> None:
-    clock = HandClock()
-    outage = Outage(clock)
+    clock = ManualClock()
+    outage = OutageLog(clock)
     structlog.reset_defaults()
     with capture_logs() as lines:
         for _ in range(50):
             outage.failed("f/0", ValueError("no"))
         outage.failed("f/0", KeyError("another"))
         outage.failed("g/0", ValueError("no"))
-        await clock.turn(TELL_EVERY_S)
+        await clock.advance(REPORT_INTERVAL_S)
         outage.failed("f/0", ValueError("no"))
     told = [(line["event"], line["loop"], line.get("times")) for line in lines]
     assert told == [
@@ -102,51 +109,51 @@ async def test_the_same_exception_is_told_once_and_then_counted_by_the_minute() 
 
 
 def test_a_loop_is_stuck_after_some_turns_and_not_when_one_goes_well() -> None:
-    stuck = StuckLoops(HandClock())
+    stuck = StuckLoops(ManualClock())
     for _ in range(STUCK_AFTER - 1):
-        stuck.failed("f/0", "f", TEXT, away=False)
+        stuck.failed("f/0", "f", TEXT, store_unavailable=False)
         assert not stuck.records
-    stuck.failed("f/0", "f", TEXT, away=False)
+    stuck.failed("f/0", "f", TEXT, store_unavailable=False)
     (record,) = stuck.records.values()
     assert (record.failures, record.reason) == (STUCK_AFTER, "no")
-    assert stuck.news() == {"f/0": record}
-    stuck.failed("f/0", "f", TEXT, away=False)
-    assert stuck.news() == {}
-    stuck.passed("f/0")
+    assert stuck.take_changes() == {"f/0": record}
+    stuck.failed("f/0", "f", TEXT, store_unavailable=False)
+    assert stuck.take_changes() == {}
+    stuck.succeeded("f/0")
     assert not stuck.records
-    assert stuck.news() == {"f/0": None}
-    stuck.passed("f/0")
-    assert stuck.news() == {}
+    assert stuck.take_changes() == {"f/0": None}
+    stuck.succeeded("f/0")
+    assert stuck.take_changes() == {}
 
 
 async def test_how_often_it_failed_is_noted_now_and_then() -> None:
-    clock = HandClock()
+    clock = ManualClock()
     stuck = StuckLoops(clock)
     for _ in range(10):
-        stuck.failed("f/0", "f", TEXT, away=False)
-    stuck.news()
-    await clock.turn(NOTED_EVERY_S)
-    stuck.failed("f/0", "f", TEXT, away=False)
-    (record,) = stuck.news().values()
+        stuck.failed("f/0", "f", TEXT, store_unavailable=False)
+    stuck.take_changes()
+    await clock.advance(SAVE_INTERVAL_S)
+    stuck.failed("f/0", "f", TEXT, store_unavailable=False)
+    (record,) = stuck.take_changes().values()
     assert record is not None
     assert record.failures == 11
 
 
 async def test_a_store_may_be_away_for_a_while() -> None:
-    clock = HandClock()
-    outage = Outage(clock)
+    clock = ManualClock()
+    outage = OutageLog(clock)
     for _ in range(10):
         outage.failed("f/0", StoreError("no way there"), "f")
-    assert not outage.stuck.records
-    await clock.turn(AWAY_AFTER_S)
+    assert not outage.stuck_loops.records
+    await clock.advance(STORE_AWAY_AFTER_S)
     outage.failed("f/0", StoreError("no way there"), "f")
-    assert "no way there" in next(iter(outage.stuck.records.values())).text
+    assert "no way there" in next(iter(outage.stuck_loops.records.values())).text
 
 
 def test_the_first_turn_that_goes_well_clears_what_another_process_kept() -> None:
-    stuck = StuckLoops(HandClock())
-    stuck.passed("f/0")
-    assert stuck.news() == {"f/0": None}
-    stuck.left("f/0")
-    stuck.passed("f/0")
-    assert stuck.news() == {"f/0": None}
+    stuck = StuckLoops(ManualClock())
+    stuck.succeeded("f/0")
+    assert stuck.take_changes() == {"f/0": None}
+    stuck.ended("f/0")
+    stuck.succeeded("f/0")
+    assert stuck.take_changes() == {"f/0": None}

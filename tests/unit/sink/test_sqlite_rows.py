@@ -47,11 +47,11 @@ def _query(path: Path, sql: str) -> list[tuple[object, ...]]:
     [
         (TABLE.format("UNIQUE ON CONFLICT ROLLBACK"), "ConstraintError"),
         (TABLE.format("UNIQUE ON CONFLICT FAIL"), "ConstraintError"),
-        (TABLE.format("UNIQUE ON CONFLICT IGNORE"), "RowDropped"),
+        (TABLE.format("UNIQUE ON CONFLICT IGNORE"), "SqliteRowDropped"),
         (TRIGGER.format("SELECT RAISE(ROLLBACK, 'no')"), "ConstraintError"),
         (TRIGGER.format("SELECT RAISE(FAIL, 'no')"), "ConstraintError"),
-        (TRIGGER.format("SELECT RAISE(IGNORE)"), "RowDropped"),
-        (AUDIT, "RowDropped"),
+        (TRIGGER.format("SELECT RAISE(IGNORE)"), "SqliteRowDropped"),
+        (AUDIT, "SqliteRowDropped"),
         (TRIGGER.format("SELECT abs(-9223372036854775808)"), "SQLError"),
         (TRIGGER.format("SELECT json_extract('no', '$.a')"), "SQLError"),
     ],
@@ -81,7 +81,7 @@ async def test_a_row_alone_is_not_taken_for_a_destination_that_is_down(tmp_path:
 async def test_a_row_that_never_ends_is_interrupted_and_parked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("busway.sink.sqlite_table.LONGEST_S", 0.3)
+    monkeypatch.setattr("busway.sink.sqlite.table.MAX_WRITE_S", 0.3)
     endless = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT max(n) FROM c"
     rows = [{"id": n, "a": 6 if n == 1 else n + 10} for n in range(4)]
     outcomes = await landed(tmp_path / "x.db", TRIGGER.format(endless), *rows)

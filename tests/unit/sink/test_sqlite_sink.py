@@ -15,7 +15,7 @@ from busway.event import Event
 from busway.outcome import DELIVERED, Down, Rejected
 from busway.ports import Destination, KeepsPositions, Sink
 from busway.settings import env
-from busway.sink.sqlite import Sqlite, SqliteDestination
+from busway.sink.sqlite.sink import Sqlite, SqliteDestination
 from busway.sinks import sqlite
 from sink_load import OF_EVERY_TYPE, KeptEvents, again, an_item, fresh, rows
 
@@ -254,7 +254,7 @@ async def test_a_missing_directory_is_down_until_it_is_there(tmp_path: Path) -> 
 
 
 async def test_a_locked_database_is_down(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("busway.sink.sqlite_file.BUSY_MS", 20)
+    monkeypatch.setattr("busway.sink.sqlite.file.BUSY_TIMEOUT_MS", 20)
     async with opened(orders(path)) as destination:
         await destination.write(fresh(rows(0, 1)))
         other = apsw.Connection(str(path))

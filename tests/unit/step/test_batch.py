@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from busway import Event, Step
-from busway.step import Failed, run_steps
+from busway.step import StepFailure, run_steps
 
 EVENTS = [Event(type="t", source="/s", id=f"e{n}", data={"n": n}) for n in range(8)]
 
@@ -61,7 +61,7 @@ async def test_a_value_of_another_kind_fails_with_a_reason(
     made = await run_steps([Step(function, batch=True)], EVENTS)
     assert len(made) == len(EVENTS)
     for one in made:
-        assert isinstance(one, Failed)
+        assert isinstance(one, StepFailure)
         assert one.error == "WrongResult"
         assert reason in one.reason
 
@@ -76,7 +76,7 @@ async def test_the_event_that_fails_is_found_by_halves() -> None:
         return [event.data for event in events]
 
     made = await run_steps([Step(step, batch=True)], EVENTS)
-    assert [isinstance(one, Failed) for one in made] == [n == 5 for n in range(8)]
+    assert [isinstance(one, StepFailure) for one in made] == [n == 5 for n in range(8)]
     assert sizes == [8, 4, 4, 2, 1, 1, 2]
 
 
@@ -93,5 +93,5 @@ async def test_a_value_that_fails_when_it_is_looked_at_is_one_events_failure() -
         return [values(event) for event in events]
 
     made = await run_steps([Step(step, batch=True)], EVENTS)
-    assert [isinstance(one, Failed) for one in made] == [n == 2 for n in range(8)]
+    assert [isinstance(one, StepFailure) for one in made] == [n == 2 for n in range(8)]
     assert calls == [8]

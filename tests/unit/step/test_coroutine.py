@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from busway import Event, Step
-from busway.step import Failed, run_steps
+from busway.step import StepFailure, run_steps
 from command import DEADLINE_S
 
 EVENTS = [Event(type="t", source="/s", id=f"e{n}", data={"n": n}) for n in range(3)]
 
 
 def errors(made: Any) -> list[Any]:
-    return [one.error if isinstance(one, Failed) else one for one in made]
+    return [one.error if isinstance(one, StepFailure) else one for one in made]
 
 
 @pytest.mark.parametrize("concurrency", [1, 16])

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from busway import Event, Reject, Step
-from busway.step import Failed, run_steps
+from busway.step import StepFailure, run_steps
 from command import DEADLINE_S
 
 EVENTS = [Event(type="t", source="/s", id=f"e{n}", data=n) for n in range(3)]
@@ -46,7 +46,7 @@ def raising(error: BaseException) -> Callable[[Event], dict[str, Any]]:
 async def test_a_function_may_raise_anything(error: BaseException) -> None:
     before, bad, after = await run_steps([Step(raising(error))], EVENTS)
     assert (before, after) == ([{"n": 0}], [{"n": 2}])
-    assert isinstance(bad, Failed)
+    assert isinstance(bad, StepFailure)
     assert bad.error == type(error).__name__
     assert "raise error" in (bad.traceback or "")
     bad.reason.encode()
@@ -62,7 +62,7 @@ async def test_a_coroutine_may_raise_anything(error: BaseException) -> None:
 
     before, bad, after = await run_steps([Step(step)], EVENTS)
     assert (before, after) == ([{"n": 0}], [{"n": 2}])
-    assert isinstance(bad, Failed)
+    assert isinstance(bad, StepFailure)
     wanted = "RuntimeError" if isinstance(error, StopIteration) else type(error).__name__
     assert bad.error == wanted
 
@@ -83,7 +83,7 @@ async def test_a_batch_step_that_raises_fails_only_for_the_event_that_made_it(
     for function in (step, coroutine):
         before, bad, after = await run_steps([Step(function, batch=True)], EVENTS)
         assert (before, after) == ([{"n": 0}], [{"n": 2}])
-        assert isinstance(bad, Failed)
+        assert isinstance(bad, StepFailure)
 
 
 async def test_a_generator_that_raises_midway_gives_nothing() -> None:
@@ -95,7 +95,7 @@ async def test_a_generator_that_raises_midway_gives_nothing() -> None:
 
     before, bad, after = await run_steps([Step(step)], EVENTS)
     assert before == [{"n": 0}, {"n": 10}]
-    assert isinstance(bad, Failed)
+    assert isinstance(bad, StepFailure)
     assert bad.error == "KeyError"
     assert after == [{"n": 2}, {"n": 12}]
 
@@ -105,14 +105,14 @@ async def test_a_generator_that_raises_midway_gives_nothing() -> None:
 )
 async def test_rubbish_is_said_to_be_rubbish(value: object) -> None:
     (bad,) = await run_steps([Step(lambda event: value)], EVENTS[:1])
-    assert isinstance(bad, Failed)
+    assert isinstance(bad, StepFailure)
     assert bad.error == "WrongResult"
     assert "return None, a dict" in bad.reason
 
 
 async def test_a_batch_step_that_returns_too_few_fails_for_all() -> None:
     made = await run_steps([Step(lambda events: events[:-1], batch=True)], EVENTS)
-    assert [isinstance(one, Failed) and one.error for one in made] == ["WrongResult"] * 3
+    assert [isinstance(one, StepFailure) and one.error for one in made] == ["WrongResult"] * 3
 
 
 async def test_a_loop_that_never_ends_gets_the_timeout_raised_in_it() -> None:
@@ -123,7 +123,7 @@ async def test_a_loop_that_never_ends_gets_the_timeout_raised_in_it() -> None:
 
     before, bad, after = await run_steps([Step(step, timeout_s=LIMIT_S)], EVENTS)
     assert (before, after) == ([{"n": 0}], [{"n": 2}])
-    assert isinstance(bad, Failed)
+    assert isinstance(bad, StepFailure)
     assert (bad.error, bad.reason) == ("StepTimeout", "the step took over 0.5 s")
     for thread in threading.enumerate():
         if thread.name == "busway-step":
@@ -143,7 +143,7 @@ async def test_a_call_that_is_blocked_in_c_is_left_behind() -> None:
     with lock:
         before, bad, after = await run_steps([Step(step, timeout_s=LIMIT_S)], EVENTS)
     assert (before, after) == ([{"n": 0}], [{"n": 2}])
-    assert isinstance(bad, Failed)
+    assert isinstance(bad, StepFailure)
     assert bad.error == "StepTimeout"
 
 
@@ -164,7 +164,7 @@ async def test_a_step_that_catches_everything_is_left_behind() -> None:
     finally:
         over.set()
     assert (before, after) == ([{"n": 0}], [{"n": 2}])
-    assert isinstance(bad, Failed)
+    assert isinstance(bad, StepFailure)
     assert bad.error == "StepTimeout"
 
 
@@ -176,7 +176,7 @@ async def test_a_coroutine_that_hangs_is_cancelled() -> None:
 
     before, bad, after = await run_steps([Step(step, timeout_s=LIMIT_S)], EVENTS)
     assert (before, after) == ([{"n": 0}], [{"n": 2}])
-    assert isinstance(bad, Failed)
+    assert isinstance(bad, StepFailure)
     assert bad.error == "StepTimeout"
 
 
@@ -205,7 +205,7 @@ async def test_a_failure_in_a_later_step_makes_the_first_event_fail() -> None:
 
     before, bad, after = await run_steps([Step(two), Step(not_101)], EVENTS)
     assert before == [{"m": 0}, {"m": 100}]
-    assert isinstance(bad, Failed)
+    assert isinstance(bad, StepFailure)
     assert after == [{"m": 2}, {"m": 102}]
 
 
@@ -218,7 +218,7 @@ def circle() -> dict[str, Any]:
 @pytest.mark.parametrize("value", [circle(), {"o": object()}, {"s": "\ud800"}, {1: {2: object()}}])
 async def test_what_json_cannot_say_fails_between_two_steps(value: dict[str, Any]) -> None:
     (bad,) = await run_steps([Step(lambda event: value), Step(lambda event: event)], EVENTS[:1])
-    assert isinstance(bad, Failed)
+    assert isinstance(bad, StepFailure)
     assert bad.error == "EventError"
 
 
@@ -227,6 +227,6 @@ async def test_a_module_that_a_step_misses_is_told_with_its_python() -> None:
         import no_such_module_zq  # type: ignore[import-not-found]  # noqa: F401
 
     (found,) = await run_steps([Step(importing)], EVENTS[:1])
-    assert isinstance(found, Failed)
+    assert isinstance(found, StepFailure)
     assert found.reason == "No module named 'no_such_module_zq'", "the root cause names no machine"
     assert f"in this Python, {sys.executable}; " in (found.traceback or "")

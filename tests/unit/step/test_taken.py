@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from busway import Event, Step
-from busway.step import Failed, run_steps
-from busway.step.result import own
+from busway.step import StepFailure, run_steps
+from busway.step.result import independent_copy
 
 Steps = list[Step]
 EVENTS = [Event(type="t", source="/s", id=f"e{n}", data={"n": n}) for n in range(3)]
@@ -176,7 +176,7 @@ async def test_what_cannot_be_taken_fails_for_its_event_alone(
 
     before, bad, after = await run_steps([Step(step, batch=batch)], EVENTS)
     assert (before, after) == ([{"n": 0}], [{"n": 2}])
-    assert isinstance(bad, Failed)
+    assert isinstance(bad, StepFailure)
     assert bad.error == "EventError"
     assert reason in bad.reason
 
@@ -189,14 +189,14 @@ async def test_data_that_json_cannot_say_fails_for_its_event(value: object) -> N
 
     before, bad, _ = await run_steps([Step(step)], EVENTS)
     assert isinstance(before, list)
-    assert isinstance(bad, Failed)
+    assert isinstance(bad, StepFailure)
     assert bad.error == "EventError"
 
 
 async def test_keys_that_are_the_same_in_json_fail_between_two_steps() -> None:
     made = await run_steps([Step(lambda event: {1: 2, "1": 3}), Step(lambda event: event)], EVENTS)
-    assert {one.error for one in made if isinstance(one, Failed)} == {"EventError"}
-    assert len(made) == len([one for one in made if isinstance(one, Failed)])
+    assert {one.error for one in made if isinstance(one, StepFailure)} == {"EventError"}
+    assert len(made) == len([one for one in made if isinstance(one, StepFailure)])
 
 
 @dataclass
@@ -216,7 +216,7 @@ def test_a_copy_has_the_values_as_they_are_of_their_types() -> None:
         "tree": {"list": [1, {"amount": Decimal("1.10"), 1: b"x"}]},
         "ordered": OrderedDict(a=[1]),
     }
-    copy = own(row)
+    copy = independent_copy(row)
     assert copy == row
     assert [type(one) for one in copy.values()] == [type(one) for one in row.values()]
     row["set"].add(2)  # type: ignore[attr-defined]

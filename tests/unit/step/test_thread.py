@@ -8,24 +8,24 @@ from typing import Any
 import pytest
 
 from busway import Event, Step
-from busway.step import Failed, run_steps
-from busway.step.step import Produced, StepTimeout
-from busway.step.thread import Run, run_in_thread
+from busway.step import StepFailure, run_steps
+from busway.step.step import StepResult, StepTimeout
+from busway.step.thread import ThreadRun, run_in_thread
 
 EVENTS = [Event(type="t", source="/s", id=f"e{n}", data={"n": n}) for n in range(4)]
 
 
-class Interrupted(list[Produced]):
+class Interrupted(list[StepResult]):
     """Results, where an interruption arrives right after the second of them was kept."""
 
-    def append(self, value: Produced, /) -> None:
+    def append(self, value: StepResult, /) -> None:
         super().append(value)
         if len(self) == 2:
             raise StepTimeout
 
 
 async def test_an_interruption_after_a_call_leaves_its_result_where_it_belongs() -> None:
-    run = Run(lambda event: {"n": event.data["n"]}, EVENTS)
+    run = ThreadRun(lambda event: {"n": event.data["n"]}, EVENTS)
     run.results = Interrupted()
     run.start()
     await run.done
@@ -50,7 +50,7 @@ async def test_an_interruption_that_the_last_call_catches_ends_no_thread() -> No
     finally:
         threading.excepthook = hook
     assert made[:3] == [[{"n": n}] for n in range(3)]
-    assert made[3] == [{"n": 3}] or isinstance(made[3], Failed), "it may be too late"
+    assert made[3] == [{"n": 3}] or isinstance(made[3], StepFailure), "it may be too late"
     assert len(caught) == 1
     assert monitored == []
 
@@ -65,7 +65,7 @@ async def test_what_a_call_that_is_interrupted_makes_of_its_exception_is_a_timeo
         return event.data
 
     made = await run_steps([Step(step, timeout_s=0.3)], EVENTS)
-    assert [one.error if isinstance(one, Failed) else one for one in made] == [
+    assert [one.error if isinstance(one, StepFailure) else one for one in made] == [
         [{"n": 0}],
         "StepTimeout",
         [{"n": 2}],
@@ -80,7 +80,7 @@ async def test_a_step_that_raises_the_timeout_by_itself_fails_that_event_alone()
         return event.data
 
     made = await run_steps([Step(step)], EVENTS)
-    assert [isinstance(one, Failed) for one in made] == [False, True, False, False]
+    assert [isinstance(one, StepFailure) for one in made] == [False, True, False, False]
 
 
 @pytest.mark.parametrize("blocked", [True, False], ids=["in C", "in Python"])
@@ -95,6 +95,6 @@ async def test_a_call_gets_its_limit_once(blocked: bool) -> None:
 
     with lock:
         (made,) = await run_steps([Step(step, timeout_s=0.4)], EVENTS[:1])
-    assert isinstance(made, Failed)
+    assert isinstance(made, StepFailure)
     assert made.took_ms is not None
     assert 400 <= made.took_ms <= 480

@@ -22,7 +22,7 @@ def print_jobs(call: Call, jobs: Sequence[Job]) -> None:
             job.state,
             _progress(job),
             job.rate or "-",
-            job.who,
+            job.actor,
             job.error,
         )
         for job in jobs

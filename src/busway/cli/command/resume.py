@@ -7,11 +7,11 @@ from busway.cli.command.steering import print_steered
 from busway.cli.operation_command import view
 from busway.cli.show import echo
 from busway.control.operation.resume import resume
-from busway.control.steer.view import Steered
+from busway.control.operator_control.view import ControlStatus
 
 
 @view(resume)
-def print_resumed(call: Call, steered: Steered) -> None:
+def print_resumed(call: Call, steered: ControlStatus) -> None:
     """Print the state, and how to learn what a destination answers that is called now."""
     print_steered(call, steered)
     if not call.client.alone and steered.state.state in ("down", "gone"):

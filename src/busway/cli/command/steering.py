@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from busway.cli.call import Call
 from busway.cli.show import echo
-from busway.control.steer.view import Steered
+from busway.control.operator_control.view import ControlStatus
 
 _WORDS = {"window": "in a maintenance window"}
 
 
-def print_steered(call: Call, steered: Steered) -> None:
+def print_steered(call: Call, steered: ControlStatus) -> None:
     """Print the state of a flow or a destination, and what limits it."""
     state, name = steered.state, steered.controls.name
     until = "" if state.until is None else f" until {state.until.astimezone():%F %T %Z}"
@@ -19,6 +19,6 @@ def print_steered(call: Call, steered: Steered) -> None:
     if throttle is not None:
         parts = ("rate", throttle.rate), ("concurrency", throttle.concurrency)
         limits = " and ".join(f"{what} {value}" for what, value in parts if value is not None)
-        echo(f"{name} is limited to {limits}, by {throttle.who} since {throttle.since:%F %T} UTC")
+        echo(f"{name} is limited to {limits}, by {throttle.actor} since {throttle.since:%F %T} UTC")
     if call.client.alone:
         echo("Nothing runs here now: it holds from the next start on.")

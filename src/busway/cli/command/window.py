@@ -9,7 +9,7 @@ from busway.cli.command.steering import print_steered
 from busway.cli.operation_command import view
 from busway.cli.show import as_table
 from busway.control.operation.window import add_window, list_windows, remove_window, skip_windows
-from busway.control.steer.view import WindowStatus
+from busway.control.operator_control.view import WindowStatus
 
 VIEW = view(add_window, remove_window, skip_windows)(print_steered)
 

@@ -10,14 +10,14 @@ from typing import Annotated, Literal, Self
 import msgspec
 from msgspec import Raw
 
-from busway.actor import ANYBODY, API_TOKEN
-from busway.control.control import Control
+from busway.actor import ANONYMOUS, API_TOKEN
+from busway.control.context import ControlContext
 from busway.control.field import option
-from busway.credential import digest_of, new_secret
+from busway.credential import new_secret, secret_digest
 from busway.errors import Conflict, NotFound, SettingsError
-from busway.lane import Audit, Change
+from busway.lane import AuditRecord, ValueChange
 from busway.ports import Ledger
-from busway.spelling import hint
+from busway.spelling import suggestion
 
 KEY = "key/"
 USED = "key-used/"
@@ -40,7 +40,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeyStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What people see of a key. ``used_at`` is when it was used last, to the minute."""
+    """What people see of a key. ``key_usage`` is when it was used last, to the minute."""
 
     name: str
     scopes: tuple[Scope, ...]
@@ -76,76 +76,88 @@ class CreatedKey(msgspec.Struct, frozen=True, kw_only=True):
 
 async def keys(ledger: Ledger) -> Sequence[Key]:
     """Return all keys by name."""
-    found = (await ledger.get(KEY)).values()
-    return sorted((_decoded(one) for one in found), key=lambda key: key.name)
+    found = (await ledger.get_values(KEY)).values()
+    return sorted((_decode_key(one) for one in found), key=lambda key: key.name)
 
 
 async def key_statuses(ledger: Ledger) -> Sequence[KeyStatus]:
     """Return what people see of all keys, by name."""
-    used = await used_at(ledger)
+    used = await key_usage(ledger)
     return [KeyStatus.of(one, used.get(one.name)) for one in await keys(ledger)]
 
 
-async def used_at(ledger: Ledger) -> Mapping[str, datetime]:
+async def key_usage(ledger: Ledger) -> Mapping[str, datetime]:
     """Return by name when each key was used last, as far as that is kept."""
-    found = await ledger.get(USED)
+    found = await ledger.get_values(USED)
     return {
         name.removeprefix(USED): msgspec.json.decode(value, type=datetime)
         for name, value in found.items()
     }
 
 
-async def create(control: Control, wanted: NewKey, who: str) -> CreatedKey:
+async def create(control: ControlContext, request: NewKey, actor: str) -> CreatedKey:
     """Make a key.
 
     Raises :class:`SettingsError` for a name or a scope that a key cannot have, :class:`Conflict`
     for a name that another one has.
     """
-    scopes = _scopes(wanted.scopes)
+    scopes = _parse_scopes(request.scopes)
     ledger, secret, now = control.ledger, PREFIX + new_secret(), control.clock.now()
-    name = wanted.name or await _free_name(ledger, scopes[0])
-    if not _NAME.fullmatch(name) or name in (API_TOKEN, ANYBODY):
+    name = request.name or await _free_name(ledger, scopes[0])
+    if not _NAME.fullmatch(name) or name in (API_TOKEN, ANONYMOUS):
         raise SettingsError(
             f"a key cannot be called {name!r}; use up to 64 letters, digits, '.', '_' and '-'"
         )
     made = Key(
-        name=name, scopes=scopes, digest=digest_of(secret).hex(), created_at=now, created_by=who
+        name=name,
+        scopes=scopes,
+        digest=secret_digest(secret).hex(),
+        created_at=now,
+        created_by=actor,
     )
     shown = KeyStatus.of(made)
-    audit = Audit(now, who, "key create", _target(name), None, _image(shown), wanted.reason)
+    audit = AuditRecord(
+        now, actor, "key create", _audit_target(name), None, _audit_image(shown), request.reason
+    )
     changes = [
-        Change(KEY + name, msgspec.json.encode(made), expected=None),
-        Change(USED + name, None),
+        ValueChange(KEY + name, msgspec.json.encode(made), expected=None),
+        ValueChange(USED + name, None),
     ]
-    if not await ledger.change(changes, [audit]):
+    if not await ledger.change_values(changes, [audit]):
         raise Conflict(f"there is a key {name!r} already; choose another name, or revoke it first")
     return CreatedKey(key=shown, secret=secret)
 
 
-async def revoke(control: Control, name: str, who: str, reason: str = "") -> KeyStatus:
+async def revoke(control: ControlContext, name: str, actor: str, reason: str = "") -> KeyStatus:
     """Make a key worthless, within a second or two in every process.
 
     Raises :class:`NotFound` if there is none of this name.
     """
     ledger = control.ledger
     while True:
-        found = (await ledger.get(KEY + name)).get(KEY + name)
+        found = (await ledger.get_values(KEY + name)).get(KEY + name)
         if found is None:
             raise NotFound.named("key", name, [one.name for one in await keys(ledger)])
-        status = KeyStatus.of(_decoded(found), (await used_at(ledger)).get(name))
-        audit = Audit(
-            control.clock.now(), who, "key revoke", _target(name), _image(status), None, reason
+        status = KeyStatus.of(_decode_key(found), (await key_usage(ledger)).get(name))
+        audit = AuditRecord(
+            control.clock.now(),
+            actor,
+            "key revoke",
+            _audit_target(name),
+            _audit_image(status),
+            None,
+            reason,
         )
-        changes = [Change(KEY + name, None, expected=found), Change(USED + name, None)]
-        if await ledger.change(changes, [audit]):
+        changes = [ValueChange(KEY + name, None, expected=found), ValueChange(USED + name, None)]
+        if await ledger.change_values(changes, [audit]):
             return status
 
 
-def _scopes(wanted: Sequence[str]) -> tuple[Scope, ...]:
+def _parse_scopes(wanted: Sequence[str]) -> tuple[Scope, ...]:
     known = {str(one): one for one in SCOPES}
     for one in wanted:
         if one not in known:
-            raise SettingsError(f"there is no scope {one!r}; {hint(one, known)}")
+            raise SettingsError(f"there is no scope {one!r}; {suggestion(one, known)}")
     if not wanted:
         raise SettingsError("a key may do something: give scopes, like intake")
     return tuple(known[one] for one in dict.fromkeys(wanted))
@@ -160,13 +172,13 @@ async def _free_name(ledger: Ledger, scope: Scope) -> str:
     return found
 
 
-def _decoded(value: bytes) -> Key:
+def _decode_key(value: bytes) -> Key:
     return msgspec.json.decode(value, type=Key)
 
 
-def _target(name: str) -> str:
+def _audit_target(name: str) -> str:
     return f"key/{name}"
 
 
-def _image(status: KeyStatus) -> Raw:
+def _audit_image(status: KeyStatus) -> Raw:
     return Raw(msgspec.json.encode(status))

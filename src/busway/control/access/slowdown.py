@@ -10,64 +10,64 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from ipaddress import IPv6Address, ip_address
 
-FREE = 3
+FREE_ATTEMPTS = 3
 """How many wrong ones in a row are answered at once."""
-FIRST_S = 0.25
-LONGEST_S = 4.0
-FORGOTTEN_S = 60.0
+FIRST_DELAY_S = 0.25
+MAX_DELAY_S = 4.0
+FORGET_AFTER_S = 60.0
 """After how long without a wrong one an address begins anew."""
-TOLD_EVERY_S = 60.0
-MOST_ADDRESSES = 1000
-_IPV6_SITE = 64
+REPORT_INTERVAL_S = 60.0
+MAX_ADDRESSES = 1000
+_IPV6_PREFIX_BITS = 64
 """An IPv6 user has this many bits of addresses, and more."""
 
 
-class _Seen:
-    __slots__ = ("last_s", "told_s", "untold", "wrong")
+class _PeerFailures:
+    __slots__ = ("last_s", "reported_s", "unreported", "failures")
 
     def __init__(self, now: float) -> None:
-        self.wrong = 0
-        self.untold = 0
+        self.failures = 0
+        self.unreported = 0
         self.last_s = now
-        self.told_s = now - TOLD_EVERY_S
+        self.reported_s = now - REPORT_INTERVAL_S
 
 
-class Slowdown:
+class AuthenticationSlowdown:
     """Remembers the addresses that wrong credentials came from last, and no more than so many."""
 
-    def __init__(self, most: int = MOST_ADDRESSES) -> None:
-        self._most = most
-        self._seen: OrderedDict[str, _Seen] = OrderedDict()
+    def __init__(self, limit: int = MAX_ADDRESSES) -> None:
+        self._max_addresses = limit
+        self._peers: OrderedDict[str, _PeerFailures] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._seen)
+        return len(self._peers)
 
-    def wrong(self, peer: str, now: float) -> float:
+    def record_failure(self, peer: str, now: float) -> float:
         """Take note of a wrong credential; return how long to hold its answer back, in seconds."""
-        address = site_of(peer)
-        seen = self._seen.pop(address, None) or _Seen(now)
-        if now - seen.last_s >= FORGOTTEN_S:
-            seen.wrong = 0
-        seen.wrong += 1
-        seen.untold += 1
+        address = peer_group(peer)
+        seen = self._peers.pop(address, None) or _PeerFailures(now)
+        if now - seen.last_s >= FORGET_AFTER_S:
+            seen.failures = 0
+        seen.failures += 1
+        seen.unreported += 1
         seen.last_s = now
-        self._seen[address] = seen
-        while len(self._seen) > self._most:
-            self._seen.popitem(last=False)
-        over = seen.wrong - FREE
-        return min(LONGEST_S, FIRST_S * 2 ** min(over - 1, 10)) if over > 0 else 0.0
+        self._peers[address] = seen
+        while len(self._peers) > self._max_addresses:
+            self._peers.popitem(last=False)
+        over = seen.failures - FREE_ATTEMPTS
+        return min(MAX_DELAY_S, FIRST_DELAY_S * 2 ** min(over - 1, 10)) if over > 0 else 0.0
 
-    def to_tell(self, now: float) -> Iterator[tuple[str, int]]:
+    def due_reports(self, now: float) -> Iterator[tuple[str, int]]:
         """Yield each address that is due a line in the log, with how many wrong ones came since."""
-        for address, seen in list(self._seen.items()):
-            if seen.untold and now - seen.told_s >= TOLD_EVERY_S:
-                yield address, seen.untold
-                seen.untold, seen.told_s = 0, now
-            elif not seen.untold and now - seen.last_s >= FORGOTTEN_S:
-                del self._seen[address]
+        for address, seen in list(self._peers.items()):
+            if seen.unreported and now - seen.reported_s >= REPORT_INTERVAL_S:
+                yield address, seen.unreported
+                seen.unreported, seen.reported_s = 0, now
+            elif not seen.unreported and now - seen.last_s >= FORGET_AFTER_S:
+                del self._peers[address]
 
 
-def site_of(peer: str) -> str:
+def peer_group(peer: str) -> str:
     """Return what stands for all addresses that one caller may have.
 
     >>> site_of("10.0.0.7"), site_of("2001:db8:1:2:3::4"), site_of("::ffff:10.0.0.7"), site_of("")
@@ -81,5 +81,5 @@ def site_of(peer: str) -> str:
         return str(found)
     if found.ipv4_mapped is not None:
         return str(found.ipv4_mapped)
-    first = IPv6Address(int(found) >> 128 - _IPV6_SITE << 128 - _IPV6_SITE)
-    return f"{first}/{_IPV6_SITE}"
+    first = IPv6Address(int(found) >> 128 - _IPV6_PREFIX_BITS << 128 - _IPV6_PREFIX_BITS)
+    return f"{first}/{_IPV6_PREFIX_BITS}"

@@ -9,12 +9,12 @@ from typing import Literal
 import msgspec
 
 from busway.clock import derived_id
-from busway.control.alert.observation import Observed
-from busway.control.alert.sentence import message, sentence
-from busway.delivery.alert import Watch
+from busway.control.alert.condition import Observation
+from busway.control.alert.message import alert_text, change_message
+from busway.delivery.alert_state import AlertState
 from busway.errors import NotFound
 from busway.event import Event
-from busway.flow.alert import OF_ITSELF, Alert
+from busway.flow.alert import BUILT_IN_KINDS, Alert
 from busway.ports import Ledger
 
 ALERT = "alert/"
@@ -24,25 +24,25 @@ SOURCE = "/busway/alerts"
 
 
 class AlertRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One alert: what it is about, how it stands, and what was found at its last look, ``at``.
+    """One alert: what it is about, how it stands, and what was found at its last look, ``observed_at``.
 
-    ``told`` is false from a change of the state until the event of it is durable on the bus: so a
-    change is told once, whenever the process ends. ``watched`` is false for one that is not
+    ``is_published`` is false from a change of the state until the event of it is durable on the bus: so a
+    change is told once, whenever the process ends. ``is_watched`` is false for one that is not
     declared any more.
     """
 
-    about: Alert
-    watch: Watch = Watch()
+    alert: Alert
+    watch: AlertState = AlertState()
     value: float | None = None
     detail: str = ""
-    at: datetime
-    told: bool = True
-    watched: bool = True
+    observed_at: datetime
+    is_published: bool = True
+    is_watched: bool = True
 
     @property
     def text(self) -> str:
         """What it says to people."""
-        return sentence(self.about, self.value, self.detail)
+        return alert_text(self.alert, self.value, self.detail)
 
 
 class AlertStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,51 +69,53 @@ class AlertStatus(msgspec.Struct, frozen=True, kw_only=True):
     destination: str | None
     source: str | None
     text: str
-    looked_at: datetime
-    place: str
+    observed_at: datetime
+    location: str
 
 
-def looked(before: AlertRecord | None, alert: Alert, found: Observed, now: datetime) -> AlertRecord:
+def after_observation(
+    before: AlertRecord | None, alert: Alert, observation: Observation, now: datetime
+) -> AlertRecord:
     """Return an alert after a look; while a change is not told yet it stays as it is."""
-    if before is not None and not before.told:
+    if before is not None and not before.is_published:
         return before
-    watch = before.watch if before is not None else Watch()
-    after = watch.looked(alert.band, found.value, now)
+    watch = before.watch if before is not None else AlertState()
+    after = watch.observe(alert.band, observation.value, now)
     if after.changes == watch.changes:
-        after = after.again(alert.again_s, now)
+        after = after.repeat(alert.repeat_every_s, now)
     return AlertRecord(
-        about=alert,
+        alert=alert,
         watch=after,
-        value=None if found.value is None else float(found.value),
-        detail=found.detail,
-        at=now,
-        told=(after.changes, after.repeats) == (watch.changes, watch.repeats),
+        value=None if observation.value is None else float(observation.value),
+        detail=observation.detail,
+        observed_at=now,
+        is_published=(after.changes, after.repeats) == (watch.changes, watch.repeats),
     )
 
 
-def dropped(
-    before: AlertRecord, now: datetime, why: str = "it is not declared any more"
+def after_drop(
+    before: AlertRecord, now: datetime, reason: str = "it is not declared any more"
 ) -> AlertRecord:
     """Return an alert that nobody watches any more: a raised one is cleared, and tells so."""
-    if not before.told:
+    if not before.is_published:
         return before
-    after = before.watch.dropped(now)
+    after = before.watch.retire(now)
     return msgspec.structs.replace(
         before,
         watch=after,
-        detail=why,
-        at=now,
-        told=after.changes == before.watch.changes,
-        watched=False,
+        detail=reason,
+        observed_at=now,
+        is_published=after.changes == before.watch.changes,
+        is_watched=False,
     )
 
 
-def event_of(record: AlertRecord, cause: str = "") -> Event:
+def alert_event(record: AlertRecord, cause: str = "") -> Event:
     """Return the event that tells of the last change of an alert: the same one each time.
 
     ``cause`` is what most of the failures have in common, where that is known.
     """
-    about, watch = record.about, record.watch
+    about, watch = record.alert, record.watch
     again = watch.repeats if watch.raised else 0
     since = watch.since if again else None
     data = {
@@ -125,13 +127,13 @@ def event_of(record: AlertRecord, cause: str = "") -> Event:
         "unit": about.unit,
         "threshold": about.band.raise_at,
         "clear_threshold": about.band.clear_at,
-        "since": watch.began,
+        "since": watch.breached_since,
         "flow": about.flow,
         "destination": about.destination,
         "source": about.source,
         "detail": record.detail or None,
         "cause": cause or None,
-        "text": message(about, record.text, raised=watch.raised, since=since, cause=cause),
+        "text": change_message(about, record.text, raised=watch.raised, since=since, cause=cause),
     }
     which = f"{about.name}\0again {again}" if again else about.name
     return Event(
@@ -146,7 +148,7 @@ def event_of(record: AlertRecord, cause: str = "") -> Event:
 
 async def alert_records(ledger: Ledger) -> Mapping[str, AlertRecord]:
     """Return every alert that is kept, by name."""
-    found = await ledger.get(ALERT)
+    found = await ledger.get_values(ALERT)
     return {name.removeprefix(ALERT): decode(value) for name, value in found.items()}
 
 
@@ -156,10 +158,10 @@ async def alert_statuses(ledger: Ledger) -> Sequence[AlertStatus]:
     records = [
         one
         for one in (await alert_records(ledger)).values()
-        if one.watched and (one.watch.raised or one.about.kind not in OF_ITSELF)
+        if one.is_watched and (one.watch.raised or one.alert.kind not in BUILT_IN_KINDS)
     ]
-    found = [_status(one) for one in records]
-    return sorted(found, key=lambda one: (STATES.index(one.state), one.id))
+    found = [_alert_status(one) for one in records]
+    return sorted(found, key=lambda one: (ALERT_STATES.index(one.state), one.id))
 
 
 async def alert_status(ledger: Ledger, name: str) -> AlertStatus:
@@ -177,20 +179,20 @@ async def alert_status(ledger: Ledger, name: str) -> AlertStatus:
     raise NotFound.named("alert", name, sorted({one.name for one in known}))
 
 
-STATES = ("raised", "pending", "clear")
+ALERT_STATES = ("raised", "pending", "clear")
 """How an alert can stand, as they are listed."""
 
 
-def _status(record: AlertRecord) -> AlertStatus:
-    about, watch = record.about, record.watch
+def _alert_status(record: AlertRecord) -> AlertStatus:
+    about, watch = record.alert, record.watch
     state: Literal["raised", "pending", "clear"] = "raised" if watch.raised else "clear"
     return AlertStatus(
         id=about.name,
         name=about.title,
-        state="pending" if state == "clear" and watch.pending is not None else state,
+        state="pending" if state == "clear" and watch.pending_since is not None else state,
         since=watch.since,
-        pending_since=watch.pending,
-        pending_until=watch.until(about.band),
+        pending_since=watch.pending_since,
+        pending_until=watch.changes_at(about.band),
         condition=about.kind,
         value=record.value,
         unit=about.unit,
@@ -200,8 +202,8 @@ def _status(record: AlertRecord) -> AlertStatus:
         destination=about.destination,
         source=about.source,
         text=record.text,
-        looked_at=record.at,
-        place=about.place,
+        observed_at=record.observed_at,
+        location=about.location,
     )
 
 

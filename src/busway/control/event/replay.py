@@ -6,37 +6,37 @@ from collections.abc import Mapping
 
 import msgspec
 
-from busway.control.event.subject import Subject
+from busway.control.event.subject import StorySubject
 from busway.control.job import jobs
-from busway.control.replay.match import Selected
-from busway.control.replay.operation import Request, request_of
-from busway.delivery.replay import replay_name
+from busway.control.replay.match import ReplayMatcher
+from busway.control.replay.operation import ReplayRequest, request_of
+from busway.delivery.replay import replay_lane_name
 from busway.errors import EventError
 from busway.ports import Ledger
 from busway.rule import Pattern
 
 
-class Replayed(msgspec.Struct, frozen=True):
+class ReplayCriteria(msgspec.Struct, frozen=True):
     """What a replay was asked for: which events, and into which file where not into the sink."""
 
-    request: Request
+    request: ReplayRequest
 
-    def selects(self, subject: Subject, rule: Pattern | None) -> bool:
+    def selects(self, subject: StorySubject, rule: Pattern | None) -> bool:
         """Say whether an event is one of those that were asked for."""
-        partition, offset = subject.place.partition, subject.place.offset
-        here = any(offset in one for one in self.request.select.here(partition))
+        partition, offset = subject.position.partition, subject.position.offset
+        here = any(offset in one for one in self.request.select.ranges_in(partition))
         if not here or rule is None or subject.raw is None:
             return here
         try:
-            return bool(Selected(rule, self.request.select).match(subject.raw))
+            return bool(ReplayMatcher(rule, self.request.select).match(subject.raw))
         except EventError:
             return here
 
 
-async def replayed(ledger: Ledger) -> Mapping[str, Replayed]:
+async def replay_criteria(ledger: Ledger) -> Mapping[str, ReplayCriteria]:
     """Return what each replay was asked for, by the name of its lanes."""
     found = {}
     for job in await jobs(ledger, "replay"):
         request = request_of(job)
-        found[replay_name(job.flow, job.id)] = Replayed(request)
+        found[replay_lane_name(job.flow, job.id)] = ReplayCriteria(request)
     return found

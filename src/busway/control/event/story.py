@@ -10,10 +10,10 @@ import msgspec
 from msgspec import Raw
 
 from busway.outcome import Failure
-from busway.ports import Landing
+from busway.ports import ResultLocation
 
 NULL = Raw(b"null")
-State = Literal[
+EventState = Literal[
     "before_start",
     "waiting",
     "delivered",
@@ -38,23 +38,23 @@ class WhyNot(msgspec.Struct, frozen=True):
     text: str
 
 
-class Landed(msgspec.Struct, frozen=True, kw_only=True):
+class StoredResult(msgspec.Struct, frozen=True, kw_only=True):
     """Where the results are, as the sink declares it.
 
     ``row`` are the values of the key columns, where a flow without steps tells them.
     ``idempotency_key`` is that of the first result.
     """
 
-    landing: Landing
+    location: ResultLocation
     row: dict[str, object] | None = None
     idempotency_key: str | None = None
 
 
-class Deed(msgspec.Struct, frozen=True):
+class OperatorAction(msgspec.Struct, frozen=True):
     """What a person did about the event, or about many of which it was one."""
 
     at: datetime
-    who: str
+    actor: str
     action: str
     reason: str = ""
     before: Raw = msgspec.field(default_factory=lambda: NULL)
@@ -74,7 +74,7 @@ class FlowStory(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     flow: str
-    state: State
+    state: EventState
     text: str
     replay: str | None = None
     declared: bool = True
@@ -84,7 +84,7 @@ class FlowStory(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime | None = None
     version: str = ""
     destination: str = ""
-    landed: Landed | None = None
+    result: StoredResult | None = None
     ahead: int | None = None
     held: str = ""
     held_state: str = ""
@@ -92,18 +92,18 @@ class FlowStory(msgspec.Struct, frozen=True, kw_only=True):
     failures: tuple[Failure, ...] = ()
     due: datetime | None = None
     behind: str | None = None
-    deeds: tuple[Deed, ...] = ()
+    operator_actions: tuple[OperatorAction, ...] = ()
     advice: str = ""
 
 
-class Place(msgspec.Struct, frozen=True):
+class LogPosition(msgspec.Struct, frozen=True):
     """Where an event is in the log."""
 
     partition: int
     offset: int
 
 
-class Relative(msgspec.Struct, frozen=True, kw_only=True):
+class RelatedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event that caused another one, or was caused by it, with what that caused in turn.
 
     ``flow`` is the flow that made it, where its id tells.
@@ -112,16 +112,16 @@ class Relative(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     source: str
     type: str
-    place: Place
-    came_at: datetime
+    position: LogPosition
+    appended_at: datetime
     flow: str | None = None
-    caused: tuple[Relative, ...] = ()
+    effects: tuple[RelatedEvent, ...] = ()
 
 
 class Story(msgspec.Struct, frozen=True, kw_only=True):
     """All that is known of one event.
 
-    ``place`` is where it is in the log, ``came_at`` when it was appended, both ``null`` where only
+    ``place`` is where it is in the log, ``appended_at`` when it was appended, both ``null`` where only
     copies of it are left. ``others`` are events with the same id, of another source or longer ago
     than repeats are recognised. ``causes`` are the events that led to it, the nearest first.
     ``complete`` is false when not all of the log could be looked at in time; ``looked_back_to`` is
@@ -133,12 +133,12 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     type: str = ""
     key: str | None = None
     time: datetime | None = None
-    place: Place | None = None
-    came_at: datetime | None = None
+    position: LogPosition | None = None
+    appended_at: datetime | None = None
     event: Raw = msgspec.field(default_factory=lambda: NULL)
-    others: tuple[Relative, ...] = ()
+    others: tuple[RelatedEvent, ...] = ()
     flows: Sequence[FlowStory] = ()
-    causes: tuple[Relative, ...] = ()
-    caused: tuple[Relative, ...] = ()
+    causes: tuple[RelatedEvent, ...] = ()
+    effects: tuple[RelatedEvent, ...] = ()
     complete: bool = True
     looked_back_to: datetime | None = None

@@ -8,21 +8,21 @@ from typing import Any
 
 import msgspec
 
-from busway.control.event.story import Place
-from busway.control.log.search import Head
+from busway.control.event.story import LogPosition
+from busway.control.log.search import EventHead
 
 
-class Subject(msgspec.Struct, frozen=True):
+class StorySubject(msgspec.Struct, frozen=True):
     """An event, where it is, and its bytes, ``None`` where none are left.
 
-    ``came_at`` is ``None`` where only a copy is left. ``published`` are the flows of which an event
+    ``appended_at`` is ``None`` where only a copy is left. ``published`` are the flows of which an event
     is on the bus that they made of this one.
     """
 
-    head: Head
-    place: Place
+    head: EventHead
+    position: LogPosition
     raw: bytes | None = None
-    came_at: datetime | None = None
+    appended_at: datetime | None = None
     published: frozenset[str] = frozenset()
 
     @property

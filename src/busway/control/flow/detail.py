@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from busway.control.control import Control
+from busway.control.context import ControlContext
 from busway.control.flow.status import FlowStatus, current_statuses
 from busway.control.record import flow_records
 from busway.errors import NotFound
@@ -31,14 +31,14 @@ class FlowDetail(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     status: FlowStatus
-    place: str = ""
+    location: str = ""
     rule: dict[str, Any] | None = None
     steps: tuple[str, ...] = ()
     ordered: bool = False
     lanes: tuple[LaneStatus, ...] = ()
 
 
-async def flow_detail(control: Control, name: str) -> FlowDetail:
+async def flow_detail(control: ControlContext, name: str) -> FlowDetail:
     """Return a flow. Raises :class:`NotFound`, with what may have been meant."""
     found = await current_statuses(control)
     statuses = {one.name: one for one in found}
@@ -53,11 +53,15 @@ async def flow_detail(control: Control, name: str) -> FlowDetail:
     if record is None:
         return detail
     return msgspec.structs.replace(
-        detail, place=record.place, rule=record.rule, steps=record.steps, ordered=record.ordered
+        detail,
+        location=record.location,
+        rule=record.rule,
+        steps=record.steps,
+        ordered=record.ordered,
     )
 
 
-async def _lane_statuses(control: Control, lanes: Sequence[Lane]) -> list[LaneStatus]:
+async def _lane_statuses(control: ControlContext, lanes: Sequence[Lane]) -> list[LaneStatus]:
     return [
         LaneStatus(
             lane.partition,

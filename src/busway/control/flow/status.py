@@ -8,8 +8,18 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from busway.control.control import Control
-from busway.control.rate import Rates
+from busway.control.context import ControlContext
+from busway.control.flow_rate import FlowRates
+from busway.control.operator_control.flow_state import (
+    FlowState,
+    FlowStateName,
+    flow_state,
+)
+from busway.control.operator_control.record import (
+    ControlTarget,
+    control_records,
+    records_of,
+)
 from busway.control.record import (
     BreakerRecord,
     FlowRecord,
@@ -18,11 +28,15 @@ from busway.control.record import (
     flow_records,
     stuck_records,
 )
-from busway.control.steer.record import Target, records_of, steerings
-from busway.control.steer.standing import Standing, Word, standing
-from busway.delivery.hold import IN_TIME, Records, Steering, Throttle, throttles
-from busway.lane import Counts, Lane, is_replay
-from busway.ports import Dated, Ledger, Log
+from busway.delivery.operator_control import (
+    NOT_AHEAD,
+    ControlRecord,
+    ControlRecords,
+    OperatorThrottle,
+    operator_throttles,
+)
+from busway.lane import Counts, Lane, is_replay_lane
+from busway.ports import HasAppendTimes, Ledger, Log
 
 
 class FlowStatus(msgspec.Struct, frozen=True):
@@ -48,45 +62,47 @@ class FlowStatus(msgspec.Struct, frozen=True):
     declared: bool = True
     """Whether the program that was started last has it."""
     waiting_since: datetime | None = None
-    rates: Rates | None = None
-    state: Word = "running"
-    """How it stands (:class:`busway.control.steer.standing.Standing`), why, and until when."""
+    rates: FlowRates | None = None
+    state: FlowStateName = "running"
+    """How it stands (:class:`busway.control.operator_control.flow_state.FlowState`), why, and until when."""
     state_reason: str = ""
     until: datetime | None = None
-    throttles: tuple[Throttle, ...] = ()
+    throttles: tuple[OperatorThrottle, ...] = ()
     """What people have set in the place of its declared rate and concurrency."""
     down_since: datetime | None = None
     """Since when its destination takes nothing, how often it was tried, when it is tried next."""
     tries: int = 0
-    next_try_at: datetime | None = None
+    next_probe_at: datetime | None = None
 
 
-class _Known(msgspec.Struct, frozen=True):
+class _Snapshot(msgspec.Struct, frozen=True):
     """What is known of all flows."""
 
     ends: Sequence[int]
     flows: Mapping[str, FlowRecord]
     breakers: Mapping[str, BreakerRecord]
     waiting: Mapping[str, datetime]
-    rates: Mapping[str, Rates]
-    steerings: Mapping[Target, Steering]
+    rates: Mapping[str, FlowRates]
+    steerings: Mapping[ControlTarget, ControlRecord]
     at: datetime
     ahead: timedelta
     stuck: Mapping[str, StuckRecord]
 
 
-async def current_statuses(control: Control) -> Sequence[FlowStatus]:
+async def current_statuses(control: ControlContext) -> Sequence[FlowStatus]:
     """Return the status of each flow as it is now."""
     clock, rates = control.clock, control.rates()
-    return await flow_statuses(control.log, control.ledger, rates, clock.now(), clock.ahead())
+    return await flow_statuses(
+        control.log, control.ledger, rates, clock.now(), clock.wall_clock_offset()
+    )
 
 
 async def flow_statuses(
     log: Log,
     ledger: Ledger,
-    rates: Mapping[str, Rates] | None = None,
+    rates: Mapping[str, FlowRates] | None = None,
     at: datetime | None = None,
-    ahead: timedelta = IN_TIME,
+    ahead: timedelta = NOT_AHEAD,
 ) -> Sequence[FlowStatus]:
     """Return the status of each flow that has a lane, by name; replays are no flows.
 
@@ -94,14 +110,14 @@ async def flow_statuses(
     given; ``ahead`` is how far that time is ahead of the machine's clock.
     """
     # before the lanes: a flow that is paused since it has drained has drained in its counts too
-    asked, breakers = await steerings(ledger), await breaker_records(ledger)
+    asked, breakers = await control_records(ledger), await breaker_records(ledger)
     by_flow: defaultdict[str, list[Lane]] = defaultdict(list)
     for lane in await ledger.lanes():
-        if not is_replay(lane.flow):
+        if not is_replay_lane(lane.flow):
             by_flow[lane.flow].append(lane)
     ends = [(await log.bounds(partition))[1] for partition in range(log.partitions)]
     now = at or datetime.now(UTC)
-    known = _Known(
+    known = _Snapshot(
         ends=ends,
         flows=await flow_records(ledger),
         breakers=breakers,
@@ -115,10 +131,10 @@ async def flow_statuses(
     return [_status(name, lanes, known) for name, lanes in by_flow.items()]
 
 
-def _status(name: str, lanes: Sequence[Lane], known: _Known) -> FlowStatus:
-    ends, record = known.ends, known.flows.get(name, FlowRecord("", "", "", ordered=False))
-    breaker = known.breakers.get(record.destination)
-    stands = _standing(name, lanes, record, known)
+def _status(name: str, lanes: Sequence[Lane], snapshot: _Snapshot) -> FlowStatus:
+    ends, record = snapshot.ends, snapshot.flows.get(name, FlowRecord("", "", "", ordered=False))
+    breaker = snapshot.breakers.get(record.destination)
+    stands = _state(name, lanes, record, snapshot)
     return FlowStatus(
         name,
         sum(ends[lane.partition] - lane.start for lane in lanes),
@@ -129,40 +145,40 @@ def _status(name: str, lanes: Sequence[Lane], known: _Known) -> FlowStatus:
         destination=record.destination,
         version=record.version,
         declared=record.declared,
-        waiting_since=known.waiting.get(name),
-        rates=known.rates.get(name),
+        waiting_since=snapshot.waiting.get(name),
+        rates=snapshot.rates.get(name),
         state=stands.state,
         state_reason=stands.reason,
         until=stands.until,
-        throttles=throttles(_records(name, record, known)),
+        throttles=operator_throttles(_records(name, record, snapshot)),
         down_since=breaker.since if breaker is not None and breaker.is_down else None,
         tries=breaker.failures if breaker is not None else 0,
-        next_try_at=breaker.probe_at if breaker is not None and breaker.is_down else None,
+        next_probe_at=breaker.probe_at if breaker is not None and breaker.is_down else None,
     )
 
 
-def _records(name: str, record: FlowRecord, known: _Known) -> Records:
+def _records(name: str, record: FlowRecord, snapshot: _Snapshot) -> ControlRecords:
     """Return what a flow has to obey."""
-    return records_of(name, record.destination, record.windows, known.steerings)
+    return records_of(name, record.destination, record.windows, snapshot.steerings)
 
 
-def _standing(name: str, lanes: Sequence[Lane], record: FlowRecord, known: _Known) -> Standing:
+def _state(name: str, lanes: Sequence[Lane], record: FlowRecord, snapshot: _Snapshot) -> FlowState:
     if not record.declared:
-        return Standing("undeclared", "no program that runs here has this flow")
-    records = _records(name, record, known)
-    breaker = known.breakers.get(record.destination)
-    stands = standing(records, breaker, lanes, known.at, known.ahead)
-    stuck = known.stuck.get(name)
+        return FlowState("undeclared", "no program that runs here has this flow")
+    records = _records(name, record, snapshot)
+    breaker = snapshot.breakers.get(record.destination)
+    stands = flow_state(records, breaker, lanes, snapshot.at, snapshot.ahead)
+    stuck = snapshot.stuck.get(name)
     if stuck is None or stands.state not in ("running", "draining"):
         return stands
-    return Standing("stuck", stuck.text)
+    return FlowState("stuck", stuck.text)
 
 
 async def _waiting_since(
     log: Log, by_flow: Mapping[str, Sequence[Lane]], ends: Sequence[int]
 ) -> Mapping[str, datetime]:
     """Return when the first event came that each flow has not read; lanes often wait together."""
-    if not isinstance(log, Dated):
+    if not isinstance(log, HasAppendTimes):
         return {}
     dates: dict[tuple[int, int], datetime | None] = {}
     found: dict[str, datetime] = {}

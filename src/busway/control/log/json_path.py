@@ -21,14 +21,14 @@ from jsonpath.token import TOKEN_RE_FLAGS, Token
 from busway.control.log.regular_expression import Regex
 from busway.errors import BuswayError
 
-MOST_WORK = 1_000_000
+MAX_WORK = 1_000_000
 """How many values a path may look at in one event; comparisons and regular expressions count too,
 so that it is a second or two."""
 _KEPT_EXPRESSIONS = 100
 _FLAGS = "ims"
 
 
-class TooMuchWork(BuswayError):
+class JsonPathLimitExceeded(BuswayError):
     """A path looks at more of an event than it may."""
 
 
@@ -40,7 +40,7 @@ class JsonPath:
     """
 
     def __init__(self, text: str) -> None:
-        self._work = _Work()
+        self._work = _WorkBudget()
         try:
             self._path = _Environment(self._work).compile(text)
         except jsonpath.JSONPathError as error:
@@ -54,26 +54,26 @@ class JsonPath:
 
     def find(self, members: Mapping[str, Any]) -> Sequence[object]:
         """Return the values at the path in an event."""
-        self._work.left = MOST_WORK
+        self._work.remaining = MAX_WORK
         try:
             return self._path.findall(members)
         except BuswayError:
             raise
         except Exception as error:  # of the library, in an event that it was not made for
             what = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise TooMuchWork(f"it cannot be looked for in an event: {what}") from error
+            raise JsonPathLimitExceeded(f"it cannot be looked for in an event: {what}") from error
 
 
-class _Work:
+class _WorkBudget:
     """What may be done still."""
 
     def __init__(self) -> None:
-        self.left = MOST_WORK
+        self.remaining = MAX_WORK
 
     def spend(self, units: int) -> None:
-        self.left -= units
-        if self.left < 0:
-            raise TooMuchWork("it looks at too much of one event; give a narrower path")
+        self.remaining -= units
+        if self.remaining < 0:
+            raise JsonPathLimitExceeded("it looks at too much of one event; give a narrower path")
 
 
 class _Node(jsonpath.JSONPathMatch):
@@ -108,12 +108,12 @@ _Nodes = Iterable[jsonpath.JSONPathMatch]
 
 class _Child(JSONPathChildSegment):
     def resolve(self, nodes: _Nodes) -> _Nodes:
-        return super().resolve(_counted(nodes, self.env))
+        return super().resolve(_charged(nodes, self.env))
 
 
 class _Descendant(JSONPathRecursiveDescentSegment):
     def resolve(self, nodes: _Nodes) -> _Nodes:
-        return super().resolve(_counted(nodes, self.env))
+        return super().resolve(_charged(nodes, self.env))
 
     def _visit(self, node: jsonpath.JSONPathMatch, depth: int = 1) -> _Nodes:
         """Yield a node and all below it: in a loop, not in generators as deep as the event is."""
@@ -130,14 +130,14 @@ class _Descendant(JSONPathRecursiveDescentSegment):
             rest += reversed(inner)
 
 
-def _counted(nodes: _Nodes, env: jsonpath.JSONPathEnvironment) -> _Nodes:
-    spend = env.spend if isinstance(env, _Environment) else _Work().spend
+def _charged(nodes: _Nodes, env: jsonpath.JSONPathEnvironment) -> _Nodes:
+    spend = env.spend if isinstance(env, _Environment) else _WorkBudget().spend
     for node in nodes:
         yield node if isinstance(node, _Node) else _Node(spend, node.obj, node)
 
 
 class _Environment(jsonpath.JSONPathEnvironment):
-    def __init__(self, work: _Work) -> None:
+    def __init__(self, work: _WorkBudget) -> None:
         self.spend = work.spend
         self.parser_class = _Parser
         super().__init__()
@@ -185,7 +185,7 @@ class _Parser(Parser):
         if stream.peek().kind == TOKEN_RE_FLAGS:
             stream.next()
             flags = "".join(sorted(set(stream.next().value) & set(_FLAGS)))
-        spend = self.env.spend if isinstance(self.env, _Environment) else _Work().spend
+        spend = self.env.spend if isinstance(self.env, _Environment) else _WorkBudget().spend
         prefix = f"(?{flags})" if flags else ""
         return RegexLiteral(value=Regex(pattern, spend, prefix))  # type: ignore[arg-type]
 

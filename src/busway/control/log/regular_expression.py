@@ -8,9 +8,9 @@ import re2  # type: ignore[import-untyped]
 
 from busway.errors import BuswayError
 
-MOST_CHARACTERS = 1_000
-_MOST_INSTRUCTIONS = 5_000
-_MOST_MEMORY = 1024 * 1024
+MAX_CHARACTERS = 1_000
+_MAX_INSTRUCTIONS = 5_000
+_MAX_MEMORY = 1024 * 1024
 _PER_UNIT = 200
 """How many instructions times characters are one unit of work, a microsecond or less."""
 
@@ -47,13 +47,13 @@ class Regex:
 
 def _compiled(pattern: str, prefix: str) -> re2._Regexp:
     shown = pattern if len(pattern) <= 60 else f"{pattern[:57]}..."
-    if len(pattern) > MOST_CHARACTERS:
+    if len(pattern) > MAX_CHARACTERS:
         raise BuswayError(
             f"the regular expression {shown!r} has {len(pattern):,} characters;"
-            f" at most {MOST_CHARACTERS:,} are taken"
+            f" at most {MAX_CHARACTERS:,} are taken"
         )
     options = re2.Options()
-    options.max_mem = _MOST_MEMORY
+    options.max_mem = _MAX_MEMORY
     options.log_errors = False
     options.never_capture = True
     try:
@@ -66,6 +66,6 @@ def _compiled(pattern: str, prefix: str) -> re2._Regexp:
             f"the regular expression {shown!r} is not valid: {why};"
             " RE2 has no look-around and no back-references"
         ) from error
-    if found.programsize > _MOST_INSTRUCTIONS:
+    if found.programsize > _MAX_INSTRUCTIONS:
         raise BuswayError(f"the regular expression {shown!r} is too large; repeat less")
     return found

@@ -13,42 +13,42 @@ from datetime import datetime
 
 import msgspec
 
-from busway.ports import Batch, Log
+from busway.ports import Log, LogBatch
 
-Test = Callable[[bytes], bool]
+BytesTest = Callable[[bytes], bool]
 _READ_BYTES = 256 * 1024
 _PAGE_BYTES = 2 * 1024 * 1024
 _FIRST_EVENTS = 64
-_MOST_EVENTS = 20_000
-_LOOK_S = 1.0
+_MAX_EVENTS = 20_000
+_SCAN_S = 1.0
 """After how long a look at one page ends, wherever it is then."""
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class EventMatcher(msgspec.Struct, frozen=True):
     """What is looked for: a quick test and an exact one of the bytes of an event.
 
-    ``near`` is asked about the bytes of many events together as well; it may say yes to anything,
+    ``may_match`` is asked about the bytes of many events together as well; it may say yes to anything,
     and no only where none of them is wanted.
     """
 
-    near: Test
-    exact: Test
+    may_match: BytesTest
+    matches: BytesTest
 
-    def in_any(self, events: Sequence[bytes]) -> bool:
+    def may_match_any(self, events: Sequence[bytes]) -> bool:
         """Say quickly whether one of them may be wanted."""
-        return len(events) == 1 or self.near(b"".join(events))
+        return len(events) == 1 or self.may_match(b"".join(events))
 
 
-class Sighting(msgspec.Struct, frozen=True):
+class Hit(msgspec.Struct, frozen=True):
     """An event in the log: where it is, when it was appended, and its bytes."""
 
     partition: int
     offset: int
-    came_at: datetime
+    appended_at: datetime
     raw: bytes
 
 
-class Stretch(msgspec.Struct, frozen=True):
+class PartitionRange(msgspec.Struct, frozen=True):
     """The offsets of a partition from ``first`` up to ``end``."""
 
     partition: int
@@ -56,59 +56,59 @@ class Stretch(msgspec.Struct, frozen=True):
     end: int
 
 
-class Backward:
-    """Goes back through one stretch; what it found waits in ``found``, the newest last.
+class BackwardScan:
+    """Goes back through one stretch; what it found waits in ``hits``, the newest last.
 
     ``end`` is how far back it is, ``oldest`` when the oldest batch was appended that it has seen.
     """
 
-    def __init__(self, log: Log, stretch: Stretch, wanted: Wanted) -> None:
-        self.stretch = stretch
-        self.end = stretch.end
+    def __init__(self, log: Log, offset_range: PartitionRange, matcher: EventMatcher) -> None:
+        self.offset_range = offset_range
+        self.end = offset_range.end
         self.oldest: datetime | None = None
-        self.found: list[Sighting] = []
-        self.looked = 0
+        self.hits: list[Hit] = []
+        self.scanned = 0
         self._log = log
-        self._wanted = wanted
+        self._wanted = matcher
         self._events = _FIRST_EVENTS
 
     @property
-    def done(self) -> bool:
-        return self.end <= self.stretch.first
+    def is_done(self) -> bool:
+        return self.end <= self.offset_range.first
 
     @property
     def resumes_at(self) -> int:
-        """Where a later look goes on when what is in ``found`` was not taken."""
-        return self.found[-1].offset + 1 if self.found else self.end
+        """Where a later look goes on when what is in ``hits`` was not taken."""
+        return self.hits[-1].offset + 1 if self.hits else self.end
 
-    async def step(self) -> None:
+    async def scan_page(self) -> None:
         """Look at one page more."""
-        start = max(self.stretch.first, self.end - self._events)
+        start = max(self.offset_range.first, self.end - self._events)
         page = await self._page(start)
         if not page:
-            await self._pass(start)
+            await self._skip_page(start)
             return
-        first = max(self.stretch.first, page[0].offset)
+        first = max(self.offset_range.first, page[0].offset)
         found, reached, oldest = await asyncio.to_thread(
-            _matching, page, (first, self.end), self._wanted
+            _find_hits, page, (first, self.end), self._wanted
         )
-        self.found = found + self.found
-        self.looked += self.end - reached
+        self.hits = found + self.hits
+        self.scanned += self.end - reached
         self.oldest = oldest
         self._adapt(page)
         self.end = reached if reached > first else min(start, first)
 
-    async def _pass(self, start: int) -> None:
+    async def _skip_page(self, start: int) -> None:
         """Pass a page without anything: a hole, or what was trimmed meanwhile with all before."""
-        base, _ = await self._log.bounds(self.stretch.partition)
-        self.end = start if base < start else self.stretch.first
-        self._events = min(2 * self._events, _MOST_EVENTS)
+        base, _ = await self._log.bounds(self.offset_range.partition)
+        self.end = start if base < start else self.offset_range.first
+        self._events = min(2 * self._events, _MAX_EVENTS)
 
-    async def _page(self, start: int) -> list[Batch]:
-        page: list[Batch] = []
+    async def _page(self, start: int) -> list[LogBatch]:
+        page: list[LogBatch] = []
         at = start
         while at < self.end:
-            read = await self._log.read(self.stretch.partition, at, _READ_BYTES)
+            read = await self._log.read(self.offset_range.partition, at, _READ_BYTES)
             if not read:
                 break
             page += [batch for batch in read if batch.offset < self.end]
@@ -116,31 +116,34 @@ class Backward:
             await asyncio.sleep(0)
         return page
 
-    def _adapt(self, page: Sequence[Batch]) -> None:
+    def _adapt(self, page: Sequence[LogBatch]) -> None:
         """Let the next page be about as large as a page should be."""
         count = sum(len(batch.events) for batch in page)
         size = sum(len(raw) for batch in page for raw in batch.events[:4])
         looked = sum(len(batch.events[:4]) for batch in page)
         likely = _PAGE_BYTES * looked // max(size, 1)
-        self._events = max(1, min(likely, 4 * count, _MOST_EVENTS))
+        self._events = max(1, min(likely, 4 * count, _MAX_EVENTS))
 
 
-def _matching(
-    page: Sequence[Batch], bounds: tuple[int, int], wanted: Wanted, within_s: float = _LOOK_S
-) -> tuple[list[Sighting], int, datetime]:
+def _find_hits(
+    page: Sequence[LogBatch],
+    bounds: tuple[int, int],
+    matcher: EventMatcher,
+    within_s: float = _SCAN_S,
+) -> tuple[list[Hit], int, datetime]:
     """Return what is wanted of a page, the newest last, and how far back the look came.
 
     It ends after ``within_s`` seconds, and one event at least: the test may be slow.
     """
     first, end = bounds
-    found: list[Sighting] = []
+    found: list[Hit] = []
     ends_at = time.monotonic() + within_s
     for batch in reversed(page):
         indexes = range(max(first - batch.offset, 0), min(end - batch.offset, len(batch.events)))
-        for index in reversed(indexes) if wanted.in_any(batch.events) else ():
+        for index in reversed(indexes) if matcher.may_match_any(batch.events) else ():
             raw, offset = batch.events[index], batch.offset + index
-            if wanted.near(raw) and wanted.exact(raw):
-                found.append(Sighting(batch.partition, offset, batch.appended_at, raw))
+            if matcher.may_match(raw) and matcher.matches(raw):
+                found.append(Hit(batch.partition, offset, batch.appended_at, raw))
             if time.monotonic() > ends_at:
                 return found[::-1], offset, batch.appended_at
     return found[::-1], first, page[0].appended_at
@@ -149,65 +152,66 @@ def _matching(
 class Scan:
     """Goes back through several stretches at once, so that the newest is found first."""
 
-    def __init__(self, log: Log, stretches: Sequence[Stretch], wanted: Wanted) -> None:
-        self._ways = [Backward(log, one, wanted) for one in stretches]
+    def __init__(self, log: Log, ranges: Sequence[PartitionRange], matcher: EventMatcher) -> None:
+        self._scans = [BackwardScan(log, one, matcher) for one in ranges]
 
     @property
-    def looked(self) -> int:
+    def scanned(self) -> int:
         """How many events it has looked at."""
-        return sum(way.looked for way in self._ways)
+        return sum(way.scanned for way in self._scans)
 
     @property
-    def done(self) -> bool:
+    def is_done(self) -> bool:
         """Whether there is nothing more."""
-        return all(way.done and not way.found for way in self._ways)
+        return all(way.is_done and not way.hits for way in self._scans)
 
     @property
     def may_pause(self) -> bool:
         """Whether it came forward: what is found for sure needs a look at every way."""
-        return all(way.done or way.oldest is not None for way in self._ways)
+        return all(way.is_done or way.oldest is not None for way in self._scans)
 
     @property
-    def back_to(self) -> datetime | None:
+    def scanned_back_to(self) -> datetime | None:
         """What came after this has been looked at, ``None`` for all of it, or nothing yet."""
-        seen = [way.oldest for way in self._ways if not way.done]
+        seen = [way.oldest for way in self._scans if not way.is_done]
         return max((at for at in seen if at is not None), default=None)
 
-    def rest(self) -> list[Stretch]:
+    def remaining(self) -> list[PartitionRange]:
         """Return what was not looked at, or not taken: where a later scan goes on."""
         return [
-            Stretch(way.stretch.partition, way.stretch.first, way.resumes_at) for way in self._ways
+            PartitionRange(way.offset_range.partition, way.offset_range.first, way.resumes_at)
+            for way in self._scans
         ]
 
-    async def step(self) -> list[Sighting]:
+    async def scan_page(self) -> list[Hit]:
         """Look at one page more and return what is found for sure, the newest first."""
-        open_ways = [way for way in self._ways if not way.done]
+        open_ways = [way for way in self._scans if not way.is_done]
         if open_ways:
-            await max(open_ways, key=_reach).step()
-        return self._sure()
+            await max(open_ways, key=_scan_order).scan_page()
+        return self._ordered_hits()
 
-    def _sure(self) -> list[Sighting]:
+    def _ordered_hits(self) -> list[Hit]:
         """Take what is newer than all that is not looked at yet."""
-        limits = [way.oldest for way in self._ways if not way.done]
+        limits = [way.oldest for way in self._scans if not way.is_done]
         if None in limits:
             return []
         limit = max((at for at in limits if at is not None), default=None)
-        sure: list[Sighting] = []
-        for way in self._ways:
-            while way.found and (limit is None or way.found[-1].came_at >= limit):
-                sure.append(way.found.pop())
-        sure.sort(key=lambda one: (one.came_at, one.partition, one.offset), reverse=True)
+        sure: list[Hit] = []
+        for way in self._scans:
+            while way.hits and (limit is None or way.hits[-1].appended_at >= limit):
+                sure.append(way.hits.pop())
+        sure.sort(key=lambda one: (one.appended_at, one.partition, one.offset), reverse=True)
         return sure
 
 
-def _reach(way: Backward) -> tuple[bool, datetime | None]:
+def _scan_order(scan: BackwardScan) -> tuple[bool, datetime | None]:
     """Order the ways by which one has the newest to look at: first those not looked at yet."""
-    return (way.oldest is None, way.oldest)
+    return (scan.oldest is None, scan.oldest)
 
 
-async def stretches(
+async def ranges_between(
     log: Log, since: datetime | None = None, until: datetime | None = None
-) -> list[Stretch]:
+) -> list[PartitionRange]:
     """Return what was appended since (inclusive) and until (exclusive) two times, by partition."""
     found = []
     for partition in range(log.partitions):
@@ -216,5 +220,5 @@ async def stretches(
             first = max(first, await log.offset_at(partition, since))
         if until is not None:
             end = min(end, await log.offset_at(partition, until))
-        found.append(Stretch(partition, first, end))
+        found.append(PartitionRange(partition, first, end))
     return found

@@ -9,26 +9,33 @@ from zlib import crc32
 import msgspec
 from msgspec import Raw
 
-from busway.control.control import Control
-from busway.control.log.scan import Scan, Sighting, Stretch, Test, Wanted, stretches
-from busway.control.log.where import Where, check_count
+from busway.control.context import ControlContext
+from busway.control.log.scan import (
+    BytesTest,
+    EventMatcher,
+    Hit,
+    PartitionRange,
+    Scan,
+    ranges_between,
+)
+from busway.control.log.where import WhereCondition, check_count
 from busway.errors import SettingsError
 from busway.event import Event
 
-WITHIN_S = 5.0
-MOST = 1_000
+SEARCH_TIMEOUT_S = 5.0
+MAX_EVENTS = 1_000
 
 
-class SeenEvent(msgspec.Struct, frozen=True):
+class LogEvent(msgspec.Struct, frozen=True):
     """An event of the log: where it is, when it was appended, and it."""
 
     partition: int
     offset: int
-    came_at: datetime
+    appended_at: datetime
     event: Raw
 
 
-class Head(msgspec.Struct, frozen=True, gc=False):
+class EventHead(msgspec.Struct, frozen=True, gc=False):
     """Who an event is and what it belongs to: what a search looks at first."""
 
     id: str
@@ -44,14 +51,14 @@ class Head(msgspec.Struct, frozen=True, gc=False):
         return self.partitionkey or self.subject
 
 
-head_of = msgspec.json.Decoder(Head).decode
+decode_head = msgspec.json.Decoder(EventHead).decode
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError)
 
 
-class Question(msgspec.Struct, frozen=True, kw_only=True):
+class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which events: those that fit all that is given.
 
-    ``key`` is their partition key or subject, ``where`` are texts of :class:`Where`, ``since``
+    ``key`` is their partition key or subject, ``where`` are texts of :class:`WhereCondition`, ``since``
     (inclusive) and ``until`` (exclusive) are about when the bus took them.
     """
 
@@ -64,81 +71,86 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime | None = None
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
+class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
     """Events of the log, the newest first.
 
-    ``rest`` is where a later search goes on, empty when all was looked at. It may be given before
-    ``limit`` events were found: a search ends after a few seconds, whatever it found. ``looked`` is
-    how many events it looked at, ``back_to`` how far it came.
+    ``remaining`` is where a later search goes on, empty when all was looked at. It may be given before
+    ``limit`` events were found: a search ends after a few seconds, whatever it found. ``scanned`` is
+    how many events it looked at, ``scanned_back_to`` how far it came.
     """
 
-    events: Sequence[Sighting]
-    rest: Sequence[Stretch] = ()
-    looked: int = 0
-    back_to: datetime | None = None
+    hits: Sequence[Hit]
+    remaining: Sequence[PartitionRange] = ()
+    scanned: int = 0
+    scanned_back_to: datetime | None = None
 
 
-async def search(
-    control: Control,
-    question: Question,
+async def search_log(
+    control: ControlContext,
+    query: EventQuery,
     limit: int = 100,
-    rest: Sequence[Stretch] = (),
-    within_s: float = WITHIN_S,
-) -> Found:
-    """Return up to ``limit`` events; ``rest`` is that of the search before, to go on from there.
+    remaining: Sequence[PartitionRange] = (),
+    within_s: float = SEARCH_TIMEOUT_S,
+) -> SearchResult:
+    """Return up to ``limit`` events; ``remaining`` is that of the search before, to go on from there.
 
     Raises :class:`SettingsError` for times that leave nothing, :class:`BuswayError` for a ``where``
     that is none.
     """
-    if question.since and question.until and question.since >= question.until:
+    if query.since and query.until and query.since >= query.until:
         raise SettingsError("since is not before until; exchange them")
-    wanted = wanted_by(question)
-    where = list(rest) or await _stretches(control, question)
+    wanted = query_matcher(query)
+    where = list(remaining) or await _ranges(control, query)
     scan = Scan(control.log, where, wanted)
-    found: list[Sighting] = []
+    found: list[Hit] = []
     ends_at = control.clock.monotonic() + within_s
-    while len(found) < limit and not scan.done:
-        found += await scan.step()
+    while len(found) < limit and not scan.is_done:
+        found += await scan.scan_page()
         if scan.may_pause and control.clock.monotonic() >= ends_at:
             break
-    left = _rest(scan, found[limit:])
-    return Found(events=found[:limit], rest=left, looked=scan.looked, back_to=scan.back_to)
+    left = _remaining(scan, found[limit:])
+    return SearchResult(
+        hits=found[:limit],
+        remaining=left,
+        scanned=scan.scanned,
+        scanned_back_to=scan.scanned_back_to,
+    )
 
 
-def wanted_by(question: Question) -> Wanted:
+def query_matcher(query: EventQuery) -> EventMatcher:
     """Return the tests of the bytes of an event."""
-    check_count(question.where)
+    check_count(query.where)
     names = ("id", "key", "type", "source")
-    given = ((name, getattr(question, name)) for name in names)
+    given = ((name, getattr(query, name)) for name in names)
     items = tuple((name, value) for name, value in given if value is not None)
-    tests = [_named(items)] if items else []
-    tests += [Wanted(where.may_match, where) for where in map(Where, question.where)]
-    return all_of(tests)
+    tests = [_match_names(items)] if items else []
+    tests += [EventMatcher(where.may_match, where) for where in map(WhereCondition, query.where)]
+    return match_all(tests)
 
 
-def all_of(tests: Sequence[Wanted]) -> Wanted:
+def match_all(tests: Sequence[EventMatcher]) -> EventMatcher:
     """Return the tests of what all of some tests want."""
     if len(tests) == 1:
         return tests[0]
-    nears, exacts = [one.near for one in tests], [one.exact for one in tests]
-    return Wanted(
+    nears, exacts = [one.may_match for one in tests], [one.matches for one in tests]
+    return EventMatcher(
         lambda raw: all(near(raw) for near in nears),
         lambda raw: all(exact(raw) for exact in exacts),
     )
 
 
-def _named(items: Sequence[tuple[str, str]]) -> Wanted:
+def _match_names(items: Sequence[tuple[str, str]]) -> EventMatcher:
     def exact(raw: bytes) -> bool:
         try:
-            head = head_of(raw)
+            head = decode_head(raw)
         except UNREADABLE:
             return False
         return all(getattr(head, name) == value for name, value in items)
 
-    return Wanted(holding(*(value for _, value in items)), exact)
+    return EventMatcher(contains(*(value for _, value in items)), exact)
 
 
-def holding(*texts: str) -> Test:
+def contains(*texts: str) -> BytesTest:
     """Return a quick test on the bytes of an event: false only where one of the texts is missing.
 
     JSON may write a text in more ways than one, but then there is a backslash.
@@ -158,22 +170,22 @@ def _is_plain(text: str) -> bool:
     return text.isprintable() and '"' not in text and "\\" not in text
 
 
-async def _stretches(control: Control, question: Question) -> list[Stretch]:
-    found = await stretches(control.log, question.since, question.until)
-    if question.key is None:
+async def _ranges(control: ControlContext, query: EventQuery) -> list[PartitionRange]:
+    found = await ranges_between(control.log, query.since, query.until)
+    if query.key is None:
         return found
-    return [one for one in found if one.partition == crc32(question.key.encode()) % len(found)]
+    return [one for one in found if one.partition == crc32(query.key.encode()) % len(found)]
 
 
-def _rest(scan: Scan, untaken: Sequence[Sighting]) -> list[Stretch]:
+def _remaining(scan: Scan, untaken: Sequence[Hit]) -> list[PartitionRange]:
     """Return where to go on: behind what was found, but not given out."""
-    ends = {one.partition: one.end for one in scan.rest()}
+    ends = {one.partition: one.end for one in scan.remaining()}
     for one in untaken:
         ends[one.partition] = max(ends[one.partition], one.offset + 1)
-    left = [msgspec.structs.replace(one, end=ends[one.partition]) for one in scan.rest()]
+    left = [msgspec.structs.replace(one, end=ends[one.partition]) for one in scan.remaining()]
     return left if any(one.end > one.first for one in left) else []
 
 
-def as_event(sighting: Sighting) -> Event:
+def event_of_hit(hit: Hit) -> Event:
     """Return the event that was seen."""
-    return Event.from_json(sighting.raw)
+    return Event.from_json(hit.raw)

@@ -10,19 +10,19 @@ import msgspec
 
 from busway.errors import BuswayError, EventError
 from busway.event import Event
-from busway.number import exact_decoder
+from busway.json_number import exact_decoder
 
-_PLAIN = re.compile(r"\$?\.?([A-Za-z_][\w-]*)((?:\.[A-Za-z_][\w-]*)*)")
-_SURE = re.compile(r"-?[1-9]\d{0,14}|0|true|false|null")
+_PLAIN_PATH = re.compile(r"\$?\.?([A-Za-z_][\w-]*)((?:\.[A-Za-z_][\w-]*)*)")
+_CANONICAL_VALUE = re.compile(r"-?[1-9]\d{0,14}|0|true|false|null")
 """Values that JSON writers write in one way; larger numbers may have an exponent."""
-MOST_CHARACTERS = 1_000
+MAX_CHARACTERS = 1_000
 """How long a path may be that is more than names."""
-MOST_CONDITIONS = 20
+MAX_CONDITIONS = 20
 _decode: Callable[[bytes], Any] = exact_decoder(object)
 _Find = Callable[[Mapping[str, Any]], Sequence[object]]
 
 
-class Where:
+class WhereCondition:
     """Says of the bytes of an event whether what is asked for is in it.
 
     ``PATH=VALUE`` wants one of the values at a JSON path (RFC 9535; ``$.`` may be left out) to be
@@ -42,9 +42,9 @@ class Where:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        path, value = _split(text)
-        self._find = _finder(path)
-        self._wanted = None if value is None else _wanted(value)
+        path, value = _split_condition(text)
+        self._find = _create_finder(path)
+        self._wanted = None if value is None else _wanted_values(value)
         self.needle = _needle(value)
         """What must be in the bytes, unless :meth:`may_match` says otherwise."""
 
@@ -80,22 +80,22 @@ class Where:
         )
 
 
-def wheres(texts: Sequence[str]) -> Callable[[bytes], bool]:
+def all_conditions(texts: Sequence[str]) -> Callable[[bytes], bool]:
     """Return a predicate for events that are wanted by all of some texts."""
     check_count(texts)
-    found = [Where(text) for text in texts]
+    found = [WhereCondition(text) for text in texts]
     return lambda raw: all(where(raw) for where in found)
 
 
 def check_count(texts: Sequence[str]) -> None:
     """Raise :class:`BuswayError` for more conditions than are taken together."""
-    if len(texts) > MOST_CONDITIONS:
+    if len(texts) > MAX_CONDITIONS:
         raise BuswayError(
-            f"where: {len(texts):,} conditions; at most {MOST_CONDITIONS} are taken together"
+            f"where: {len(texts):,} conditions; at most {MAX_CONDITIONS} are taken together"
         )
 
 
-def _split(text: str) -> tuple[str, str | None]:
+def _split_condition(text: str) -> tuple[str, str | None]:
     """Return the path and the value, which begins after the first ``=`` outside of brackets."""
     depth, quote = 0, ""
     for place, char in enumerate(text):
@@ -112,16 +112,16 @@ def _split(text: str) -> tuple[str, str | None]:
     return text.strip(), None
 
 
-def _finder(path: str) -> _Find:
-    plain = _PLAIN.fullmatch(path)
+def _create_finder(path: str) -> _Find:
+    plain = _PLAIN_PATH.fullmatch(path)
     if plain is not None:
         return _walk(tuple((plain[1] + plain[2]).split(".")))
     if not path:
         raise BuswayError("where is empty; write it like data.customer.id=4711")
-    if len(path) > MOST_CHARACTERS:
+    if len(path) > MAX_CHARACTERS:
         raise BuswayError(
             f"where: {path[:57]!r}... has {len(path):,} characters;"
-            f" a path has at most {MOST_CHARACTERS:,}"
+            f" a path has at most {MAX_CHARACTERS:,}"
         )
     from busway.control.log.json_path import JsonPath  # noqa: PLC0415 - a tenth of a start
 
@@ -145,7 +145,7 @@ def _walk(names: tuple[str, ...]) -> _Find:
     return find
 
 
-def _wanted(value: str) -> tuple[object, ...]:
+def _wanted_values(value: str) -> tuple[object, ...]:
     """Return what a value may be in JSON: what it says there, and the text as it stands."""
     try:
         decoded = _decode(value.encode())
@@ -157,10 +157,10 @@ def _wanted(value: str) -> tuple[object, ...]:
 def _needle(value: str | None) -> bytes | None:
     if not value:
         return None
-    (first, *_) = _wanted(value)
+    (first, *_) = _wanted_values(value)
     if isinstance(first, str):
         return first.encode("utf-8", "surrogatepass") if _is_plain(first) else None
-    return value.encode() if _SURE.fullmatch(value) else None
+    return value.encode() if _CANONICAL_VALUE.fullmatch(value) else None
 
 
 def _is_plain(text: str) -> bool:

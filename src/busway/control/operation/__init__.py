@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_type_hints
 import msgspec
 
 if TYPE_CHECKING:
-    from busway.control.control import Control
+    from busway.control.context import ControlContext
 
 RequestT = TypeVar("RequestT", bound=msgspec.Struct)
 ResultT = TypeVar("ResultT")
@@ -45,7 +45,7 @@ class OperationContext(msgspec.Struct, frozen=True, kw_only=True):
     :class:`~busway.errors.Conflict` if it has changed since. ``None``: the caller did not say.
     """
 
-    control: Control
+    control: ControlContext
     actor: str
     expected: Any = None
 

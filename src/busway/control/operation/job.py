@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Raw
 
 from busway.control.field import argument, option
-from busway.control.job import Job, Kind, State, job, jobs, set_state
+from busway.control.job import Job, JobKind, JobState, job, jobs, set_job_state
 from busway.control.operation import OperationContext, http, operation
 from busway.control.page import Page, PageRequest, page_after
 
@@ -18,7 +18,7 @@ _JOB = Job(
     id="01958f7e-2c00-7000-8000-000000000000",
     kind="redrive",
     flow="orders",
-    who="ann@ops",
+    actor="ann@ops",
     created_at=_AT,
     changed_at=_AT,
     rate="1000/s",
@@ -31,7 +31,7 @@ _JOB = Job(
 class ListJobs(PageRequest, frozen=True, kw_only=True):
     """Which jobs to list."""
 
-    kind: Annotated[Kind | None, option("Only jobs of this kind.")] = None
+    kind: Annotated[JobKind | None, option("Only jobs of this kind.")] = None
 
 
 class JobId(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -88,9 +88,11 @@ async def resume_job(context: OperationContext, request: JobId) -> Job:
     return await _set(context, request, "running")
 
 
-async def _set(context: OperationContext, request: JobId, state: State) -> Job:
+async def _set(context: OperationContext, request: JobId, state: JobState) -> Job:
     control = context.control
-    found = await set_state(control.ledger, request.id, state, context.actor, control.clock.now())
+    found = await set_job_state(
+        control.ledger, request.id, state, context.actor, control.clock.now()
+    )
     control.wake()
     return found
 

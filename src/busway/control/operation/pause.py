@@ -9,8 +9,8 @@ import msgspec
 from busway.control.field import Time, option
 from busway.control.operation import OperationContext, operation
 from busway.control.operation.steering import STEERED, SteerRequest, carry_out, steering_http
-from busway.control.steer import operation as steer
-from busway.control.steer.view import Steered
+from busway.control.operator_control import operation as steer
+from busway.control.operator_control.view import ControlStatus
 
 
 class PauseRequest(SteerRequest, frozen=True, kw_only=True):
@@ -29,11 +29,11 @@ class PauseRequest(SteerRequest, frozen=True, kw_only=True):
     request=PauseRequest(name="orders", lasts="2h", reason="the shop moves"),
     result=STEERED,
 )
-async def pause(context: OperationContext, request: PauseRequest) -> Steered:
+async def pause(context: OperationContext, request: PauseRequest) -> ControlStatus:
     """Stop delivering at once; events still come in, the backlog stays.
 
     The pause ends at a time, after a duration, or when it is resumed. It outlives restarts.
     """
     clock = context.control.clock
-    until = steer.pause_end(clock.now(), request.lasts, request.until, clock.ahead())
+    until = steer.pause_end(clock.now(), request.lasts, request.until, clock.wall_clock_offset())
     return await carry_out(steer.pause, context, request, until)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from busway.control.operation import OperationContext, operation
 from busway.control.operation.steering import STEERED, SteerRequest, carry_out, steering_http
-from busway.control.steer import operation as steer
-from busway.control.steer.view import Steered
+from busway.control.operator_control import operation as steer
+from busway.control.operator_control.view import ControlStatus
 
 
 @operation(
@@ -15,7 +15,7 @@ from busway.control.steer.view import Steered
     request=SteerRequest(name="orders"),
     result=STEERED,
 )
-async def resume(context: OperationContext, request: SteerRequest) -> Steered:
+async def resume(context: OperationContext, request: SteerRequest) -> ControlStatus:
     """End a pause or a drain, and call a destination at once that is down, or that answered 410.
 
     Maintenance windows still hold: `busway window skip orders` skips one.

@@ -17,17 +17,22 @@ from busway.control.operation import (
     http,
     operation,
 )
-from busway.control.steer.operation import Order
-from busway.control.steer.record import Target, known_destination, known_flow, steering
-from busway.control.steer.standing import Standing
-from busway.control.steer.view import (
+from busway.control.operator_control.flow_state import FlowState
+from busway.control.operator_control.operation import ControlCommand
+from busway.control.operator_control.record import (
+    ControlTarget,
+    control_record,
+    known_destination,
+    known_flow,
+)
+from busway.control.operator_control.view import (
     AddedWindow,
     Controls,
-    Steered,
-    controls,
-    steered,
+    ControlStatus,
+    control_status,
+    controls_view,
 )
-from busway.delivery.hold import Override, Pause, Steering
+from busway.delivery.operator_control import ControlRecord, Pause, ThrottleOverride
 from busway.errors import Conflict
 
 _AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -36,12 +41,12 @@ CONTROLS = Controls(
     kind="flow",
     name="orders",
     pause=Pause(_AT, "ann@ops", "the CRM moves", _UNTIL),
-    throttle=Override(_AT, "ann@ops", rate="5/s"),
+    throttle=ThrottleOverride(_AT, "ann@ops", rate="5/s"),
     windows=(AddedWindow("8966ca5e", "0 2 * * SUN", "2h", "Europe/Berlin", "backup"),),
 )
-STEERED = Steered(
+STEERED = ControlStatus(
     controls=CONTROLS,
-    state=Standing("paused", "paused by ann@ops since 2026-03-01 12:00:00 UTC: a move", _UNTIL),
+    state=FlowState("paused", "paused by ann@ops since 2026-03-01 12:00:00 UTC: a move", _UNTIL),
 )
 
 
@@ -71,34 +76,34 @@ def steering_paths(end: str) -> tuple[Path, Path]:
     )
 
 
-async def target_of(context: OperationContext, request: TargetRequest) -> Target:
+async def target_of(context: OperationContext, request: TargetRequest) -> ControlTarget:
     """Return what a request is about. Raises :class:`~busway.errors.NotFound`."""
     known = known_destination if request.destination else known_flow
     return await known(context.control.ledger, request.name)
 
 
 async def carry_out(
-    change: Callable[..., Awaitable[Steering]],
+    change: Callable[..., Awaitable[ControlRecord]],
     context: OperationContext,
     request: SteerRequest,
     *given: Any,
-) -> Steered:
+) -> ControlStatus:
     """Change what is asked of a target by a function of ``steer.operation``; return how it is then.
 
     Raises :class:`~busway.errors.Conflict` if it has changed since the caller read it.
     """
     target = await target_of(context, request)
-    order = Order(context.actor, request.reason, await _seen(context, target))
+    order = ControlCommand(context.actor, request.reason, await _seen(context, target))
     changed = await change(context.control, target, order, *given)
-    return await steered(context.control, target, changed)
+    return await control_status(context.control, target, changed)
 
 
-async def _seen(context: OperationContext, target: Target) -> Steering | None:
+async def _seen(context: OperationContext, target: ControlTarget) -> ControlRecord | None:
     """Return the record that the caller has read, if the caller said that it did."""
     if context.expected is None:
         return None
-    seen = await steering(context.control.ledger, target)
-    if controls(target, seen) != context.expected:
+    seen = await control_record(context.control.ledger, target)
+    if controls_view(target, seen) != context.expected:
         raise Conflict(
             f"{target.kind} {target.name!r} has changed since it was read; read it again"
         )
@@ -114,7 +119,7 @@ async def _seen(context: OperationContext, target: Target) -> Steering | None:
 async def show_controls(context: OperationContext, request: TargetRequest) -> Controls:
     """Return what people have asked of it: pause, drain, throttle, windows. For `If-Match`."""
     target = await target_of(context, request)
-    return controls(target, await steering(context.control.ledger, target))
+    return controls_view(target, await control_record(context.control.ledger, target))
 
 
 def steering_http(method: Method, end: str, status: int = 200) -> HttpBinding:

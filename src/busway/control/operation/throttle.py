@@ -7,8 +7,8 @@ from typing import Annotated
 from busway.control.field import option
 from busway.control.operation import OperationContext, operation
 from busway.control.operation.steering import STEERED, SteerRequest, carry_out, steering_http
-from busway.control.steer import operation as steer
-from busway.control.steer.view import Steered
+from busway.control.operator_control import operation as steer
+from busway.control.operator_control.view import ControlStatus
 
 
 class ThrottleRequest(SteerRequest, frozen=True, kw_only=True):
@@ -27,7 +27,7 @@ class ThrottleRequest(SteerRequest, frozen=True, kw_only=True):
     request=ThrottleRequest(name="orders", rate="5/s"),
     result=STEERED,
 )
-async def throttle(context: OperationContext, request: ThrottleRequest) -> Steered:
+async def throttle(context: OperationContext, request: ThrottleRequest) -> ControlStatus:
     """Limit to another rate or concurrency than is declared, until it is taken off.
 
     What is not given stays as it was asked for before.
@@ -42,6 +42,6 @@ async def throttle(context: OperationContext, request: ThrottleRequest) -> Steer
     request=SteerRequest(name="orders"),
     result=STEERED,
 )
-async def unthrottle(context: OperationContext, request: SteerRequest) -> Steered:
+async def unthrottle(context: OperationContext, request: SteerRequest) -> ControlStatus:
     """Apply the declared rate and concurrency again."""
     return await carry_out(steer.unthrottle, context, request)

@@ -18,10 +18,14 @@ from busway.control.operation.steering import (
     steering_paths,
     target_of,
 )
+from busway.control.operator_control import operation as steer
+from busway.control.operator_control.view import (
+    ControlStatus,
+    WindowStatus,
+    window_statuses,
+)
 from busway.control.page import Page
-from busway.control.steer import operation as steer
-from busway.control.steer.view import Steered, WindowStatus, windows
-from busway.delivery.window import Window
+from busway.delivery.maintenance_window import Window
 
 GROUP = CommandGroup(
     "window",
@@ -67,7 +71,7 @@ _WINDOW = WindowStatus(
 async def list_windows(context: OperationContext, request: TargetRequest) -> Page[WindowStatus]:
     """List the windows of a flow, including its destination's, or those of a destination."""
     target = await target_of(context, request)
-    return Page(list(await windows(context.control, target)))
+    return Page(list(await window_statuses(context.control, target)))
 
 
 @operation(
@@ -77,7 +81,7 @@ async def list_windows(context: OperationContext, request: TargetRequest) -> Pag
     request=AddWindow(name="orders", cron="0 2 * * SUN", lasts="2h", tz="Europe/Berlin"),
     result=STEERED,
 )
-async def add_window(context: OperationContext, request: AddWindow) -> Steered:
+async def add_window(context: OperationContext, request: AddWindow) -> ControlStatus:
     """Add a maintenance window. One that exists already stays as it is."""
     window = Window(request.cron, request.lasts, request.tz, request.reason)
     return await carry_out(steer.add_window, context, request, window)
@@ -90,7 +94,7 @@ async def add_window(context: OperationContext, request: AddWindow) -> Steered:
     request=RemoveWindow(name="orders", id="8966ca5e"),
     result=STEERED,
 )
-async def remove_window(context: OperationContext, request: RemoveWindow) -> Steered:
+async def remove_window(context: OperationContext, request: RemoveWindow) -> ControlStatus:
     """Remove a window that was added; a declared one is removed in the flows file."""
     return await carry_out(steer.remove_window, context, request, request.id)
 
@@ -102,6 +106,6 @@ async def remove_window(context: OperationContext, request: RemoveWindow) -> Ste
     request=SteerRequest(name="orders"),
     result=STEERED,
 )
-async def skip_windows(context: OperationContext, request: SteerRequest) -> Steered:
+async def skip_windows(context: OperationContext, request: SteerRequest) -> ControlStatus:
     """Skip the windows that are open now, until they close; 409 if none is open."""
     return await carry_out(steer.skip_windows, context, request)

@@ -7,116 +7,129 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from busway.bus.follow import Matched, match
-from busway.control.control import Control
-from busway.control.replay.landed import Landings, Live
-from busway.control.replay.match import Selected
-from busway.control.replay.operation import Request, flow_for, landed_before, spans_of
-from busway.delivery.replay import Selection, Span, mode
-from busway.event import Event, event_of
+from busway.bus.reader import MatchedBatch, match_batch
+from busway.control.context import ControlContext
+from busway.control.replay.delivered import DeliveredLookup, LiveLane
+from busway.control.replay.match import ReplayMatcher
+from busway.control.replay.operation import (
+    ReplayRequest,
+    already_delivered_note,
+    requested_flow,
+    requested_spans,
+)
+from busway.delivery.replay import ReplayRange, ReplaySelection, replay_mode
+from busway.event import Event, event_from_json
 from busway.flow import Flow
 from busway.outcome import Down
 from busway.ports import Destination, KeepsPositions
 
 READ_BYTES = 1024 * 1024
-_ASKED_AT_ONCE = 5_000
+_QUERY_SIZE = 5_000
 
 
-class Counted(msgspec.Struct, frozen=True, kw_only=True):
+class ReplayCount(msgspec.Struct, frozen=True, kw_only=True):
     """What a replay would do if it began now.
 
     It would pass ``total`` events of the log; ``selected`` is how many of them fit the selection
     and the flow's rule. ``landed`` is how many of those have landed already (``None`` where that
-    cannot be told, ``note`` says why), ``going`` how many would go through the steps.
+    cannot be told, ``note`` says why), ``to_replay`` how many would go through the steps.
     """
 
     flow: str
     total: int = 0
     selected: int = 0
-    landed: int | None = None
-    going: int = 0
+    already_delivered: int | None = None
+    to_replay: int = 0
     note: str = ""
 
 
-async def count(control: Control, request: Request) -> Counted:
+async def count_replay(control: ControlContext, request: ReplayRequest) -> ReplayCount:
     """Count what a replay would do; it looks at every event in reach, and changes nothing."""
-    flow = flow_for(control, request)
-    spans = await spans_of(control, request)
-    looked = _Look(control, flow, request)
+    flow = requested_flow(control, request)
+    spans = await requested_spans(control, request)
+    looked = _Counter(control, flow, request)
     for one in spans:
-        await looked.through(one)
-    return looked.counted(sum(one.size for one in spans))
+        await looked.count_partition(one)
+    return looked.result(sum(one.size for one in spans))
 
 
-class _Look:
+class _Counter:
     """Goes through the log, the matching off the loop."""
 
-    def __init__(self, control: Control, flow: Flow, request: Request) -> None:
+    def __init__(self, control: ControlContext, flow: Flow, request: ReplayRequest) -> None:
         self._control = control
         self._flow = flow
         self._request = request
-        self._matcher = Selected(flow.pattern, request.select)
+        self._matcher = ReplayMatcher(flow.pattern, request.select)
         self._destination = control.destination(flow.name)
         self._selected = 0
-        self._landed = 0
+        self._already_delivered = 0
         self._note = ""
         if self._destination is None or request.into is not None:
             self._note = "what is in a file of its own has not landed before"
 
-    async def through(self, span: Span) -> None:
+    async def count_partition(self, span: ReplayRange) -> None:
         """Count in one partition."""
-        landings = self._landings(self._destination, span.partition)
+        landings = self._create_lookup(self._destination, span.partition)
         position = span.start
         while position < span.end:
             batches = await self._control.log.read(span.partition, position, READ_BYTES)
             for batch in batches:
-                found = await asyncio.to_thread(match, self._matcher, batch)
-                chosen = list(_chosen(found, span, self._request.select))
+                found = await asyncio.to_thread(match_batch, self._matcher, batch)
+                chosen = list(_selected_events(found, span, self._request.select))
                 self._selected += len(chosen)
-                await self._ask(landings, chosen)
+                await self._query_delivered(landings, chosen)
             position = batches[-1].end if batches else span.end
 
-    async def _ask(self, landings: Landings | None, events: Sequence[tuple[int, Event]]) -> None:
-        for first in range(0, len(events), _ASKED_AT_ONCE):
-            if landings is None or self._note:
+    async def _query_delivered(
+        self, delivered_lookup: DeliveredLookup | None, events: Sequence[tuple[int, Event]]
+    ) -> None:
+        for first in range(0, len(events), _QUERY_SIZE):
+            if delivered_lookup is None or self._note:
                 return
-            found = await landings.landed(events[first : first + _ASKED_AT_ONCE])
+            found = await delivered_lookup.delivered(events[first : first + _QUERY_SIZE])
             if isinstance(found, Down):
                 self._note = f"the destination cannot be asked: {found.reason}"
             else:
-                self._landed += len(found)
+                self._already_delivered += len(found)
 
-    def _landings(self, destination: Destination | None, partition: int) -> Landings | None:
+    def _create_lookup(
+        self, destination: Destination | None, partition: int
+    ) -> DeliveredLookup | None:
         if destination is None or self._note:
             return None
         flow, control = self._flow, self._control
         keeps = isinstance(flow.sink, KeepsPositions) and flow.sink.keeps_positions
-        way = mode(to_file=False, force=False, keeps_positions=keeps)
-        live = Live(flow.name, flow.known_as, flow.version, control.log.identity, partition)
-        found = Landings(control.ledger, live, way, destination)
-        if not found.tells:
+        way = replay_mode(to_file=False, force=False, keeps_positions=keeps)
+        live = LiveLane(
+            flow.name, flow.original_name, flow.version, control.log.identity, partition
+        )
+        found = DeliveredLookup(control.ledger, live, way, destination)
+        if not found.can_tell:
             self._note = "the destination cannot tell what has landed; it will skip it itself"
         return found
 
-    def counted(self, total: int) -> Counted:
+    def result(self, total: int) -> ReplayCount:
         """Return what was found."""
-        skipped = 0 if self._note or self._request.force else self._landed
+        skipped = 0 if self._note or self._request.force else self._already_delivered
         note = self._note
         if skipped and skipped == self._selected:
-            note = f"nothing would be delivered: {landed_before(skipped)}"
-        return Counted(
+            note = f"nothing would be delivered: {already_delivered_note(skipped)}"
+        return ReplayCount(
             flow=self._flow.name,
             total=total,
             selected=self._selected,
-            landed=None if self._note else self._landed,
-            going=self._selected - skipped,
+            already_delivered=None if self._note else self._already_delivered,
+            to_replay=self._selected - skipped,
             note=note,
         )
 
 
-def _chosen(found: Matched, span: Span, selection: Selection) -> Iterator[tuple[int, Event]]:
-    ranges = selection.here(span.partition)
+def _selected_events(
+    found: MatchedBatch, span: ReplayRange, selection: ReplaySelection
+) -> Iterator[tuple[int, Event]]:
+    ranges = selection.ranges_in(span.partition)
     for index in found.wanted.get(0, ()):
         offset = found.batch.offset + index
         if span.start <= offset < span.end and any(offset in one for one in ranges):
-            yield offset, event_of(found.batch.events[index])
+            yield offset, event_from_json(found.batch.events[index])

@@ -6,33 +6,35 @@ from collections.abc import Sequence
 
 import msgspec
 
-from busway.bus.follow import Matcher
-from busway.delivery.replay import Selection
+from busway.bus.reader import Matcher
+from busway.delivery.replay import ReplaySelection
 from busway.errors import EventError
 from busway.rule import Pattern, RuleIndex
 
-_MANY = 32
+_MANY_IDS = 32
 """From so many ids on each event is decoded, rather than looked through for each id."""
 
 
-class _Named(msgspec.Struct):
+class _EventId(msgspec.Struct):
     id: str
 
 
-class Selected:
+class ReplayMatcher:
     """Answers for one rule, number 0: the flow's pattern, the selection's, and one of its ids.
 
     Ids come first, as a search through bytes: looking for one event in ten million decodes a few.
     """
 
-    def __init__(self, pattern: Pattern, selection: Selection) -> None:
+    def __init__(self, pattern: Pattern, selection: ReplaySelection) -> None:
         patterns = [pattern]
         if selection.when is not None:
             patterns.append(Pattern.parse(selection.when))
         self._rules: Matcher = RuleIndex(patterns, checked=True)
         self._all = tuple(range(len(patterns)))
         self._ids = frozenset(selection.ids)
-        self._needles = [one.encode() for one in selection.ids] if len(self._ids) < _MANY else []
+        self._needles = (
+            [one.encode() for one in selection.ids] if len(self._ids) < _MANY_IDS else []
+        )
 
     def match(self, raw: bytes) -> tuple[int, ...]:
         return self.match_batch([raw])[0]
@@ -61,9 +63,9 @@ class Selected:
 
 def _id(raw: bytes) -> str:
     try:
-        return _named(raw).id
+        return _decode_id(raw).id
     except (ValueError, RecursionError) as error:
         raise EventError(f"not the JSON of an event: {error}") from error
 
 
-_named = msgspec.json.Decoder(_Named).decode
+_decode_id = msgspec.json.Decoder(_EventId).decode

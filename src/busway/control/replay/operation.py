@@ -15,24 +15,30 @@ from msgspec import Raw
 
 from busway.clock import new_id
 from busway.control import job as jobs
-from busway.control.control import Control
-from busway.control.job import Job, State
-from busway.control.pattern import asked_pattern
+from busway.control.context import ControlContext
+from busway.control.job import Job, JobState
+from busway.control.pattern import parse_pattern
 from busway.control.replay.file_name import file_name
-from busway.delivery.replay import Reach, Selection, Span, replay_name, span
+from busway.delivery.replay import (
+    ReplayRange,
+    ReplaySelection,
+    SelectableRange,
+    replay_lane_name,
+    replay_range,
+)
 from busway.delivery.throttle import Rate
 from busway.errors import BuswayError, Conflict, NotFound
 from busway.flow import Flow
-from busway.lane import Audit, Change, Counts, Lane, is_replay
+from busway.lane import AuditRecord, Counts, Lane, ValueChange, is_replay_lane
 from busway.ports import Ledger
 
-SKIPPED = "replay/"
+SKIPPED_COUNT = "replay/"
 """What comes before a replay's id and a partition in the name of how many events it skipped."""
-AGAIN = "again/"
+FAILED_AGAIN_COUNT = "failed-again/"
 """What comes before a replay's id in the name of how many dead letters of its flow failed again."""
 
 
-class Request(
+class ReplayRequest(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 ):
     """What to replay: which events of which flow, ``into`` which file (``None``: the flow's sink).
@@ -43,7 +49,7 @@ class Request(
     """
 
     flow: str
-    select: Selection = Selection()
+    select: ReplaySelection = ReplaySelection()
     into: str | None = None
     rate: str | None = None
     force: bool = False
@@ -52,20 +58,20 @@ class Request(
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
     """A replay as it stands.
 
-    ``done`` of ``total`` events of the log have been passed, ``left_s`` is how long the others take
-    at the speed of late. ``done`` is always the sum of ``delivered``, ``skipped`` (had landed
+    ``done`` of ``total`` events of the log have been passed, ``remaining_s`` is how long the others take
+    at the speed of late. ``done`` is always the sum of ``delivered``, ``skipped_count`` (had landed
     before), ``filtered`` (not selected, not wanted by the rule, or by a step), ``parked``, ``dead``
-    and ``discarded``. Of these ``failed_again`` were dead letters of the flow before, which they
+    and ``discarded``. Of these ``failed_again_count`` were dead letters of the flow before, which they
     stay, with the new attempts. ``note`` says why it does not go on, or why nothing went.
     """
 
     id: str
     flow: str
-    state: State
-    who: str
+    state: JobState
+    actor: str
     created_at: datetime
     changed_at: datetime
-    request: Request
+    request: ReplayRequest
     total: int
     done: int
     delivered: int = 0
@@ -75,57 +81,57 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     dead: int = 0
     discarded: int = 0
     failed_again: int = 0
-    left_s: float | None = None
+    remaining_s: float | None = None
     note: str = ""
 
 
-class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
+class ReplayProgress(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where a replay goes on: what it passes in each partition; and its speed of late."""
 
-    spans: tuple[Span, ...]
+    spans: tuple[ReplayRange, ...]
     per_s: float = 0.0
 
 
-async def begin(control: Control, request: Request, who: str) -> Replay:
+async def begin_replay(control: ControlContext, request: ReplayRequest, actor: str) -> Replay:
     """Begin a replay: what it passes is fixed from now on.
 
     Raises :class:`BuswayError` for a request that makes no sense, :class:`NotFound` for no flow.
     """
-    flow_for(control, request)
-    spans = await spans_of(control, request)
+    requested_flow(control, request)
+    spans = await requested_spans(control, request)
     if not spans:
         raise BuswayError(
             "there is nothing to replay: no event that the flow has passed is in the log there;"
             " give other times or offsets (what is still in its backlog comes anyway)"
         )
-    id, at = await _free_id(control.ledger), control.clock.now()
+    id, at = await _new_id(control.ledger), control.clock.now()
     job = Job(
         id=id,
         kind="replay",
         flow=request.flow,
-        who=who,
+        actor=actor,
         created_at=at,
         changed_at=at,
         rate=request.rate,
         total=sum(one.size for one in spans),
         spec=Raw(msgspec.json.encode(request)),
-        progress=Raw(msgspec.json.encode(Progress(spans))),
+        progress=Raw(msgspec.json.encode(ReplayProgress(spans))),
     )
-    await jobs.begin(control.ledger, job)
-    await open_lanes(control.ledger, job)
+    await jobs.create_job(control.ledger, job)
+    await open_replay_lanes(control.ledger, job)
     control.wake()
     return await replay(control, id)
 
 
-async def open_lanes(ledger: Ledger, job: Job) -> Sequence[Lane]:
+async def open_replay_lanes(ledger: Ledger, job: Job) -> Sequence[Lane]:
     """Return the lanes of a replay, made where they are not there; the log is kept for them."""
-    name, spans = replay_name(job.flow, job.id), progress_of(job).spans
+    name, spans = replay_lane_name(job.flow, job.id), progress_of(job).spans
     return [await ledger.open_lane(name, one.partition, one.start) for one in spans]
 
 
-def flow_for(control: Control, request: Request) -> Flow:
+def requested_flow(control: ControlContext, request: ReplayRequest) -> Flow:
     """Return the flow of a request that is sound."""
-    _check(request)
+    _check_request(request)
     program = control.program()
     if program is None:
         raise Conflict("no flows run here; start the server (`busway run`) and replay there")
@@ -135,12 +141,12 @@ def flow_for(control: Control, request: Request) -> Flow:
     raise NotFound.named("flow", request.flow, [one.name for one in program.flows])
 
 
-def _check(request: Request) -> None:
+def _check_request(request: ReplayRequest) -> None:
     selection = request.select
     if request.rate is not None:
         Rate.parse(request.rate)
     if selection.when is not None:
-        asked_pattern(selection.when)
+        parse_pattern(selection.when)
     for at in (selection.since, selection.until):
         if at is not None and at.tzinfo is None:
             raise BuswayError(f"{at} has no time zone; write it like 2026-03-01T12:00:00Z")
@@ -157,18 +163,24 @@ def _check(request: Request) -> None:
         file_name(request.into)
 
 
-async def spans_of(control: Control, request: Request) -> tuple[Span, ...]:
+async def requested_spans(
+    control: ControlContext, request: ReplayRequest
+) -> tuple[ReplayRange, ...]:
     """Return what a replay that begins now passes in each partition."""
     lanes = [one for one in await control.ledger.lanes() if one.flow == request.flow]
     selection = request.select
-    found = [span(selection, await _reach(control, selection, lane)) for lane in lanes]
+    found = [
+        replay_range(selection, await _selection_reach(control, selection, lane)) for lane in lanes
+    ]
     return tuple(one for one in found if one is not None)
 
 
-async def _reach(control: Control, selection: Selection, lane: Lane) -> Reach:
+async def _selection_reach(
+    control: ControlContext, selection: ReplaySelection, lane: Lane
+) -> SelectableRange:
     log, partition = control.log, lane.partition
     since, until = selection.since, selection.until
-    return Reach(
+    return SelectableRange(
         partition,
         (await log.bounds(partition))[0],
         lane.cursor,
@@ -177,21 +189,21 @@ async def _reach(control: Control, selection: Selection, lane: Lane) -> Reach:
     )
 
 
-async def _free_id(ledger: Ledger) -> str:
+async def _new_id(ledger: Ledger) -> str:
     while True:
         id = f"r{new_id()[-8:]}"
-        if not await ledger.get(jobs.JOB + id):
+        if not await ledger.get_values(jobs.JOB + id):
             return id
 
 
-async def replays(control: Control) -> Sequence[Replay]:
+async def replays(control: ControlContext) -> Sequence[Replay]:
     """Return all replays, the latest first."""
     found = await jobs.jobs(control.ledger, "replay")
-    lanes = by_name(await control.ledger.lanes()) if found else {}
-    return [await _standing(control.ledger, one, lanes) for one in found]
+    lanes = lanes_by_name(await control.ledger.lanes()) if found else {}
+    return [await _replay_status(control.ledger, one, lanes) for one in found]
 
 
-async def unfinished(control: Control) -> Sequence[Replay]:
+async def unfinished_replays(control: ControlContext) -> Sequence[Replay]:
     """Return the replays that run, or have parked events or dead letters; the latest first.
 
     It asks nothing about the others, of which there may be many.
@@ -199,155 +211,159 @@ async def unfinished(control: Control) -> Sequence[Replay]:
     found = await jobs.jobs(control.ledger, "replay")
     every = await control.ledger.lanes() if found else ()
     lanes, failed = (
-        by_name(every),
+        lanes_by_name(every),
         {one.flow for one in every if one.counts.parked + one.counts.dead},
     )
     return [
-        await _standing(control.ledger, one, lanes)
+        await _replay_status(control.ledger, one, lanes)
         for one in found
-        if one.state == "running" or replay_name(one.flow, one.id) in failed
+        if one.state == "running" or replay_lane_name(one.flow, one.id) in failed
     ]
 
 
-async def replay(control: Control, id: str) -> Replay:
+async def replay(control: ControlContext, id: str) -> Replay:
     """Return a replay. Raises :class:`NotFound` when there is none."""
-    job = await _job(control.ledger, id)
-    return await _standing(control.ledger, job, by_name(await control.ledger.lanes()))
+    job = await _replay_job(control.ledger, id)
+    return await _replay_status(control.ledger, job, lanes_by_name(await control.ledger.lanes()))
 
 
-async def stop(control: Control, id: str, who: str) -> Replay:
+async def stop_replay(control: ControlContext, id: str, actor: str) -> Replay:
     """Stop a replay where it stands."""
-    return await _set(control, id, "stopped", who)
+    return await _set_state(control, id, "stopped", actor)
 
 
-async def resume(control: Control, id: str, who: str) -> Replay:
+async def resume_replay(control: ControlContext, id: str, actor: str) -> Replay:
     """Let a stopped or failed replay go on."""
-    return await _set(control, id, "running", who)
+    return await _set_state(control, id, "running", actor)
 
 
-async def forget(control: Control, id: str, who: str) -> None:
+async def forget_replay(control: ControlContext, id: str, actor: str) -> None:
     """Forget a replay that does nothing any more, its lanes and counts too.
 
     Raises :class:`Conflict` while it runs, or has parked events or dead letters.
     """
-    job = await _job(control.ledger, id)
+    job = await _replay_job(control.ledger, id)
     found = await replay(control, id)
     if job.state == "running":
         raise Conflict(f"replay {id} is running; stop it first (`busway replay stop {id}`)")
-    name = replay_name(job.flow, id)
+    name = replay_lane_name(job.flow, id)
     if found.parked or found.dead:
         raise Conflict(
             f"replay {id} has {found.parked} parked events and {found.dead} dead letters; redrive"
             f" or discard them first (`busway dead list --flow {name}`)"
         )
-    names = [jobs.JOB + id, again_name(id), *await control.ledger.get(f"{SKIPPED}{id}/")]
+    names = [
+        jobs.JOB + id,
+        failed_again_key(id),
+        *await control.ledger.get_values(f"{SKIPPED_COUNT}{id}/"),
+    ]
     before = Raw(msgspec.json.encode(found))
-    audit = Audit(control.clock.now(), who, "replay forget", f"job/{id}", before)
+    audit = AuditRecord(control.clock.now(), actor, "replay forget", f"job/{id}", before)
     await control.ledger.remove_flow(name)
-    await control.ledger.change([Change(name, None) for name in names], [audit])
+    await control.ledger.change_values([ValueChange(name, None) for name in names], [audit])
     control.wake()
 
 
-async def _set(control: Control, id: str, state: State, who: str) -> Replay:
-    await _job(control.ledger, id)
-    await jobs.set_state(control.ledger, id, state, who, control.clock.now())
+async def _set_state(control: ControlContext, id: str, state: JobState, actor: str) -> Replay:
+    await _replay_job(control.ledger, id)
+    await jobs.set_job_state(control.ledger, id, state, actor, control.clock.now())
     control.wake()
     return await replay(control, id)
 
 
-async def _job(ledger: Ledger, id: str) -> Job:
+async def _replay_job(ledger: Ledger, id: str) -> Job:
     for one in await jobs.jobs(ledger, "replay"):
         if one.id == id:
             return one
     raise NotFound(f"there is no replay {id!r}; `busway replay list` shows them")
 
 
-def request_of(job: Job) -> Request:
+def request_of(job: Job) -> ReplayRequest:
     """Return what was asked for."""
-    return msgspec.json.decode(job.spec, type=Request)
+    return msgspec.json.decode(job.spec, type=ReplayRequest)
 
 
-def progress_of(job: Job) -> Progress:
+def progress_of(job: Job) -> ReplayProgress:
     """Return where it goes on."""
-    return msgspec.json.decode(job.progress, type=Progress)
+    return msgspec.json.decode(job.progress, type=ReplayProgress)
 
 
-def by_name(lanes: Sequence[Lane]) -> Mapping[str, Sequence[Lane]]:
+def lanes_by_name(lanes: Sequence[Lane]) -> Mapping[str, Sequence[Lane]]:
     """Return the lanes of replays, by their name."""
     found: defaultdict[str, list[Lane]] = defaultdict(list)
     for lane in lanes:
-        if is_replay(lane.flow):
+        if is_replay_lane(lane.flow):
             found[lane.flow].append(lane)
     return found
 
 
-def skipped_name(id: str, partition: int) -> str:
+def skipped_key(id: str, partition: int) -> str:
     """Return the name under which is kept how many events were skipped in a partition."""
-    return f"{SKIPPED}{id}/{partition}"
+    return f"{SKIPPED_COUNT}{id}/{partition}"
 
 
-async def skipped(ledger: Ledger, id: str, partition: int | None = None) -> int:
+async def skipped_count(ledger: Ledger, id: str, partition: int | None = None) -> int:
     """Return how many events a replay has skipped, in one partition or in all."""
-    prefix = f"{SKIPPED}{id}/" if partition is None else skipped_name(id, partition)
-    kept = await ledger.get(prefix)
+    prefix = f"{SKIPPED_COUNT}{id}/" if partition is None else skipped_key(id, partition)
+    kept = await ledger.get_values(prefix)
     names = kept if partition is None else [name for name in kept if name == prefix]
     return sum(msgspec.json.decode(kept[name], type=int) for name in names)
 
 
-def again_name(id: str) -> str:
+def failed_again_key(id: str) -> str:
     """Return the name under which is kept how many of a replay's events failed again."""
-    return f"{AGAIN}{id}"
+    return f"{FAILED_AGAIN_COUNT}{id}"
 
 
-async def failed_again(ledger: Ledger, id: str) -> int:
+async def failed_again_count(ledger: Ledger, id: str) -> int:
     """Return how many of a replay's events were dead letters of its flow, and failed again."""
-    kept = (await ledger.get(again_name(id))).get(again_name(id))
+    kept = (await ledger.get_values(failed_again_key(id))).get(failed_again_key(id))
     return 0 if kept is None else msgspec.json.decode(kept, type=int)
 
 
-def passed(lanes: Sequence[Lane]) -> int:
+def passed_events(lanes: Sequence[Lane]) -> int:
     """Return how many events the lanes have passed."""
     return sum(lane.cursor - lane.start for lane in lanes)
 
 
-def finished(job: Job, lanes: Sequence[Lane]) -> bool:
+def is_finished(job: Job, lanes: Sequence[Lane]) -> bool:
     """Say whether all of a replay's lanes are at their ends."""
     cursors = {lane.partition: lane.cursor for lane in lanes}
     return all(cursors.get(one.partition, -1) >= one.end for one in progress_of(job).spans)
 
 
-async def ends(ledger: Ledger) -> Mapping[tuple[str, int], int]:
+async def replay_ends(ledger: Ledger) -> Mapping[tuple[str, int], int]:
     """Return for each lane of each replay, by name and partition, where it ends."""
     return {
-        (replay_name(job.flow, job.id), one.partition): one.end
+        (replay_lane_name(job.flow, job.id), one.partition): one.end
         for job in await jobs.jobs(ledger, "replay")
         for one in progress_of(job).spans
     }
 
 
-async def readers(ledger: Ledger, lanes: Sequence[Lane]) -> Sequence[Lane]:
+async def retaining_lanes(ledger: Ledger, lanes: Sequence[Lane]) -> Sequence[Lane]:
     """Return the lanes that the log is kept for: not those of a replay that is at its end."""
-    if not any(is_replay(lane.flow) for lane in lanes):
+    if not any(is_replay_lane(lane.flow) for lane in lanes):
         return lanes
-    known = await ends(ledger)
+    known = await replay_ends(ledger)
     return [
         lane
         for lane in lanes
-        if not is_replay(lane.flow) or lane.cursor < known.get((lane.flow, lane.partition), -1)
+        if not is_replay_lane(lane.flow) or lane.cursor < known.get((lane.flow, lane.partition), -1)
     ]
 
 
-async def _standing(ledger: Ledger, job: Job, lanes: Mapping[str, Sequence[Lane]]) -> Replay:
-    own = lanes.get(replay_name(job.flow, job.id), ())
+async def _replay_status(ledger: Ledger, job: Job, lanes: Mapping[str, Sequence[Lane]]) -> Replay:
+    own = lanes.get(replay_lane_name(job.flow, job.id), ())
     counts = sum((lane.counts for lane in own), Counts())
-    jumped, done, total = await skipped(ledger, job.id), passed(own), job.total or 0
+    jumped, done, total = await skipped_count(ledger, job.id), passed_events(own), job.total or 0
     per_s, request = progress_of(job).per_s, request_of(job)
-    told = _nothing_went(job, counts, jumped)
+    told = _nothing_replayed_note(job, counts, jumped)
     return Replay(
         id=job.id,
         flow=job.flow,
         state=job.state,
-        who=job.who,
+        actor=job.actor,
         created_at=job.created_at,
         changed_at=job.changed_at,
         request=request,
@@ -359,22 +375,22 @@ async def _standing(ledger: Ledger, job: Job, lanes: Mapping[str, Sequence[Lane]
         parked=counts.parked,
         dead=counts.dead,
         discarded=counts.discarded,
-        failed_again=min(counts.discarded, await failed_again(ledger, job.id)),
-        left_s=(total - done) / per_s if job.state == "running" and per_s else None,
+        failed_again=min(counts.discarded, await failed_again_count(ledger, job.id)),
+        remaining_s=(total - done) / per_s if job.state == "running" and per_s else None,
         note=job.error or told,
     )
 
 
-def _nothing_went(job: Job, counts: Counts, skipped: int) -> str:
+def _nothing_replayed_note(job: Job, counts: Counts, skipped: int) -> str:
     """Return why a replay that is done has given no event to its flow, if that is so."""
     if job.state != "done" or counts.total > counts.filtered:
         return ""
     if skipped:
-        return f"nothing was delivered: {landed_before(skipped)}"
+        return f"nothing was delivered: {already_delivered_note(skipped)}"
     return "nothing was delivered: no event there fits the selection and the flow's rule"
 
 
-def landed_before(count: int) -> str:
+def already_delivered_note(count: int) -> str:
     """Return in a sentence that events are skipped, and what loads them again."""
     events = (
         "the only event that it selects" if count == 1 else f"all {count:,} events that it selects"

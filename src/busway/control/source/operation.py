@@ -11,16 +11,16 @@ from datetime import datetime
 import msgspec
 from msgspec import Raw
 
-from busway.control.control import Control
+from busway.control.context import ControlContext
 from busway.control.source.record import SOURCE_PAUSE, source_records
-from busway.delivery.hold import Pause
+from busway.delivery.operator_control import Pause
 from busway.errors import NotFound, SettingsError
-from busway.lane import Audit, Change
+from busway.lane import AuditRecord, ValueChange
 from busway.ports import Ledger
 
 
 async def pause_source(
-    control: Control, name: str, who: str, reason: str = "", until: datetime | None = None
+    control: ControlContext, name: str, actor: str, reason: str = "", until: datetime | None = None
 ) -> Pause:
     """Accept nothing from a source, until a time or until it is resumed.
 
@@ -32,16 +32,20 @@ async def pause_source(
     if until is not None and until <= now:
         raise SettingsError(f"until {until.isoformat()} has passed; it is {now.isoformat()}")
     await check_source(control.ledger, name)
-    pause = Pause(now, who, reason, until)
-    await _change(control, name, Audit(now, who, "pause", f"source/{name}", reason=reason), pause)
+    pause = Pause(now, actor, reason, until)
+    await _change(
+        control, name, AuditRecord(now, actor, "pause", f"source/{name}", reason=reason), pause
+    )
     return pause
 
 
-async def resume_source(control: Control, name: str, who: str, reason: str = "") -> None:
+async def resume_source(control: ControlContext, name: str, actor: str, reason: str = "") -> None:
     """Accept events from a source again; one that is not paused stays as it is."""
     await check_source(control.ledger, name)
     now = control.clock.now()
-    await _change(control, name, Audit(now, who, "resume", f"source/{name}", reason=reason), None)
+    await _change(
+        control, name, AuditRecord(now, actor, "resume", f"source/{name}", reason=reason), None
+    )
 
 
 async def check_source(ledger: Ledger, name: str) -> None:
@@ -51,16 +55,18 @@ async def check_source(ledger: Ledger, name: str) -> None:
         raise NotFound.named("source", name, sorted(names))
 
 
-async def _change(control: Control, name: str, audit: Audit, pause: Pause | None) -> None:
+async def _change(
+    control: ControlContext, name: str, audit: AuditRecord, pause: Pause | None
+) -> None:
     """Replace the pause of a source, whoever else changes it meanwhile."""
     key = SOURCE_PAUSE + name
     after = None if pause is None else msgspec.json.encode(pause)
     while True:
-        before = (await control.ledger.get(key)).get(key)
+        before = (await control.ledger.get_values(key)).get(key)
         if before == after:
             return
         images = [None if value is None else Raw(value) for value in (before, after)]
         audit = msgspec.structs.replace(audit, before=images[0], after=images[1])
-        if await control.ledger.change([Change(key, after, expected=before)], [audit]):
+        if await control.ledger.change_values([ValueChange(key, after, expected=before)], [audit]):
             control.wake()
             return

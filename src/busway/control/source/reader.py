@@ -64,7 +64,7 @@ def decode_reader(value: bytes | None) -> ReaderRecord:
 
 async def reader_records(ledger: Ledger) -> Mapping[str, ReaderRecord]:
     """Return what is kept of each reader, by its source's name."""
-    values = await ledger.get(READER)
+    values = await ledger.get_values(READER)
     return {name.removeprefix(READER): decode_reader(value) for name, value in values.items()}
 
 

@@ -9,8 +9,8 @@ from typing import Literal
 
 import msgspec
 
-from busway.delivery.hold import Pause
-from busway.lane import Change
+from busway.delivery.operator_control import Pause
+from busway.lane import ValueChange
 from busway.ports import Ledger
 
 SOURCE = "source/"
@@ -71,7 +71,7 @@ class SourceCounts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 async def source_records(ledger: Ledger) -> Mapping[str, SourceRecord]:
     """Return what is kept of each source, by name."""
-    values = await ledger.get(SOURCE)
+    values = await ledger.get_values(SOURCE)
     return {
         name.removeprefix(SOURCE): msgspec.json.decode(value, type=SourceRecord)
         for name, value in values.items()
@@ -80,7 +80,7 @@ async def source_records(ledger: Ledger) -> Mapping[str, SourceRecord]:
 
 async def source_counts(ledger: Ledger) -> Mapping[str, SourceCounts]:
     """Return what came from each source, by name."""
-    values = await ledger.get(SOURCE_COUNTS)
+    values = await ledger.get_values(SOURCE_COUNTS)
     return {
         name.removeprefix(SOURCE_COUNTS): msgspec.json.decode(value, type=SourceCounts)
         for name, value in values.items()
@@ -89,7 +89,7 @@ async def source_counts(ledger: Ledger) -> Mapping[str, SourceCounts]:
 
 async def source_pauses(ledger: Ledger) -> Mapping[str, Pause]:
     """Return the pauses that were asked for, by the source's name; some may be over by now."""
-    values = await ledger.get(SOURCE_PAUSE)
+    values = await ledger.get_values(SOURCE_PAUSE)
     return {
         name.removeprefix(SOURCE_PAUSE): msgspec.json.decode(value, type=Pause)
         for name, value in values.items()
@@ -108,8 +108,8 @@ async def keep_records(ledger: Ledger, declared: Mapping[str, SourceRecord]) -> 
         name: record for name, record in {**left, **declared}.items() if kept.get(name) != record
     }
     if changed:
-        await ledger.change(
-            [Change(SOURCE + name, msgspec.json.encode(one)) for name, one in changed.items()]
+        await ledger.change_values(
+            [ValueChange(SOURCE + name, msgspec.json.encode(one)) for name, one in changed.items()]
         )
 
 
@@ -121,7 +121,7 @@ async def add_counts(ledger: Ledger, added: Mapping[str, SourceCounts]) -> bool:
     changes = []
     for name, more in added.items():
         key = SOURCE_COUNTS + name
-        value = (await ledger.get(key)).get(key)
+        value = (await ledger.get_values(key)).get(key)
         before = SourceCounts() if value is None else msgspec.json.decode(value, type=SourceCounts)
-        changes.append(Change(key, msgspec.json.encode(before + more), expected=value))
-    return not changes or await ledger.change(changes)
+        changes.append(ValueChange(key, msgspec.json.encode(before + more), expected=value))
+    return not changes or await ledger.change_values(changes)

@@ -17,7 +17,7 @@ from busway.control.source.record import (
     source_pauses,
     source_records,
 )
-from busway.delivery.hold import Pause
+from busway.delivery.operator_control import Pause
 from busway.ports import Ledger
 
 SourceState = Literal["running", "paused", "undeclared"]
@@ -84,7 +84,7 @@ def _status(
         status,
         state="paused",
         state_reason=pause.reason,
-        paused_by=pause.who,
+        paused_by=pause.actor,
         paused_since=pause.since,
         until=pause.until,
     )

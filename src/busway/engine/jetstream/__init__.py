@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
+from busway.engine.jetstream.address import JetStreamAddress
 from busway.engine.jetstream.log import JetStreamLog
-from busway.engine.jetstream.place import Place
 
-__all__ = ["JetStreamLog", "Place"]
+__all__ = ["JetStreamLog", "JetStreamAddress"]

@@ -10,13 +10,13 @@ import nats.errors
 from nats.aio.transport import TcpTransport
 
 _CONNECT = b"CONNECT "
-_NOT_NATS = "empty response from server"
-_UNKNOWN = "authorization violation"
-_DENIED = "permissions violation"
-_ADDRESS = "is the address right, with the port for clients (4222 by itself)?"
+_NOT_NATS_TEXT = "empty response from server"
+_AUTHORIZATION_TEXT = "authorization violation"
+_PERMISSIONS_TEXT = "permissions violation"
+_ADDRESS_HINT = "is the address right, with the port for clients (4222 by itself)?"
 
 
-class NoTls(nats.errors.Error):
+class TlsUnavailable(nats.errors.Error):
     """TLS is insisted on, and the server has none."""
 
     def __str__(self) -> str:
@@ -26,7 +26,7 @@ class NoTls(nats.errors.Error):
         )
 
 
-class _Transport(TcpTransport):
+class _HandshakeTransport(TcpTransport):
     """Sends CONNECT together with the PING that the client says next.
 
     A server tells who it does not know why, and closes. A PING sent apart can meet the closed
@@ -35,20 +35,20 @@ class _Transport(TcpTransport):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._kept = b""
+        self._held_back = b""
 
     def __bool__(self) -> bool:
         return True  # the client makes one of its own in place of one that is false
 
     def write(self, payload: bytes) -> None:
         if payload.startswith(_CONNECT):
-            self._kept = payload
+            self._held_back = payload
         else:
-            kept, self._kept = self._kept, b""
+            kept, self._held_back = self._held_back, b""
             super().write(kept + payload)  # type: ignore[no-untyped-call]
 
 
-class Client(nats.aio.client.Client):
+class NatsClient(nats.aio.client.Client):
     """Goes over to TLS before it says anything, or says nothing, where TLS is insisted on.
 
     By itself it takes the server's word for whether there is to be TLS.
@@ -56,33 +56,33 @@ class Client(nats.aio.client.Client):
 
     def __init__(self, *, tls: bool = False) -> None:
         super().__init__()
-        self._insists = tls
-        self._transport = _Transport()
+        self._tls_required = tls
+        self._transport = _HandshakeTransport()
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
         """Take in what a server says of itself; at first that is before the client says who it is.
 
-        Raises :class:`NoTls`.
+        Raises :class:`TlsUnavailable`.
         """
-        if self._insists and initial_connection and not info.get("tls_required"):
+        if self._tls_required and initial_connection and not info.get("tls_required"):
             if not info.get("tls_available"):
-                raise NoTls
+                raise TlsUnavailable
             info["tls_required"] = True  # which the client looks at next
         await super()._process_info(info, initial_connection)
 
 
-def told(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Return what a person is told of an error of the connection, and what to do."""
     text = str(error) or type(error).__name__
     if isinstance(error, TimeoutError):
-        return f"nothing that speaks NATS answered in time; {_ADDRESS}"
-    if _NOT_NATS in text:
-        return f"what answers there does not speak NATS, or is just stopping; {_ADDRESS}"
-    if _UNKNOWN in text.lower():
+        return f"nothing that speaks NATS answered in time; {_ADDRESS_HINT}"
+    if _NOT_NATS_TEXT in text:
+        return f"what answers there does not speak NATS, or is just stopping; {_ADDRESS_HINT}"
+    if _AUTHORIZATION_TEXT in text.lower():
         return (
             f"{text}; give who the servers know (USER:PASSWORD@, TOKEN@, ?creds=FILE, ?nkey=FILE)"
         )
-    if _DENIED in text.lower():
+    if _PERMISSIONS_TEXT in text.lower():
         return f"{text}; allow it to this user on the servers"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"{text}; name who signed it with ?ca=FILE, and the servers as it does"

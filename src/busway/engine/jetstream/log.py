@@ -9,59 +9,65 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Self
 
-from busway import batch as codec
-from busway.engine.jetstream.chart import Chart
-from busway.engine.jetstream.check import cautions, check_server
-from busway.engine.jetstream.fetch import Fetch
-from busway.engine.jetstream.link import Link
-from busway.engine.jetstream.message import Message
-from busway.engine.jetstream.parcel import Parcel, marker, packed_aside, parcels
-from busway.engine.jetstream.place import Place
-from busway.engine.jetstream.prepare import Prepared, prepare
-from busway.engine.jetstream.publish import Publisher
-from busway.engine.jetstream.stream import Stream
-from busway.engine.jetstream.sync import check_sync
-from busway.engine.jetstream.watch import Watch
-from busway.engine.recent import Recent, fitting
-from busway.errors import StoreDamaged, StoreFull
-from busway.ports import Batch, Draft
+from busway import batch_codec as codec
+from busway.engine.batch_cache import BatchCache, batches_within
+from busway.engine.jetstream.address import JetStreamAddress
+from busway.engine.jetstream.connection import NatsConnection
+from busway.engine.jetstream.fsync_check import check_fsync
+from busway.engine.jetstream.log_watcher import JetStreamLogWatcher
+from busway.engine.jetstream.outgoing_message import (
+    OutgoingMessage,
+    compress_in_background,
+    end_marker,
+    split_drafts,
+)
+from busway.engine.jetstream.provisioning import ProvisionedStream, provision
+from busway.engine.jetstream.publisher import Publisher
+from busway.engine.jetstream.server_check import check_server, stream_warnings
+from busway.engine.jetstream.stored_message import StoredMessage
+from busway.engine.jetstream.stream import LogStream
+from busway.engine.jetstream.stream_index import StreamIndex
+from busway.engine.jetstream.stream_reader import StreamReader
+from busway.errors import StoreCorrupted, StoreFull
+from busway.ports import LogBatch, NewBatch
 
 MAX_EVENT_BYTES = 1024 * 1024
-_CLOSE_S = 5.0
-_RECENT_BYTES = 16 * 1024 * 1024
-_LAG_S = (0.0, 0.05, 0.2, 1.0)
+_CLOSE_TIMEOUT_S = 5.0
+_CACHE_BYTES = 16 * 1024 * 1024
+_TRIM_LAG_S = (0.0, 0.05, 0.2, 1.0)
 """How long a trim may take to come from one server to the next."""
 
 
 class JetStreamLog:
     """Appends and reads over one connection; any number of processes may.
 
-    ``cautions`` are what a person should be told at the start: how the cluster could lose what it
-    acknowledged, and what to do about it. ``moving`` is whether a move into it is unfinished.
+    ``stream_warnings`` are what a person should be told at the start: how the cluster could lose what it
+    acknowledged, and what to do about it. ``is_move_unfinished`` is whether a move into it is unfinished.
     """
 
-    def __init__(self, stream: Stream, prepared: Prepared, max_bytes: int) -> None:
+    def __init__(self, stream: LogStream, provisioned: ProvisionedStream, max_bytes: int) -> None:
         self._stream = stream
-        self._place = str(stream.link.place)
-        self._identity = prepared.identity
-        self.moving = prepared.moving
+        self._label = str(stream.connection.address)
+        self._identity = provisioned.identity
+        self.is_move_unfinished = provisioned.is_move_unfinished
         self._max_bytes = max_bytes
-        self._chart = Chart(prepared.partitions)
-        self._fetch = Fetch(stream, self._chart)
-        self._watch = Watch(stream, prepared.identity, self._fetch, self._chart)
-        self._publisher = Publisher(stream, self._chart, atomic=prepared.atomic)
-        self._recent = [
-            Recent(_RECENT_BYTES // prepared.partitions) for _ in range(prepared.partitions)
+        self._index = StreamIndex(provisioned.partitions)
+        self._reader = StreamReader(stream, self._index)
+        self._watcher = JetStreamLogWatcher(stream, provisioned.identity, self._reader, self._index)
+        self._publisher = Publisher(stream, self._index, atomic=provisioned.atomic)
+        self._caches = [
+            BatchCache(_CACHE_BYTES // provisioned.partitions)
+            for _ in range(provisioned.partitions)
         ]
         self._bases: dict[int, int] = {}
-        self._gone = 0
+        self._deleted_count = 0
         self._lock = asyncio.Lock()
-        self.cautions: Sequence[str] = ()
+        self.warnings: Sequence[str] = ()
 
     @classmethod
     async def open(
         cls,
-        place: Place,
+        address: JetStreamAddress,
         partitions: int,
         max_bytes: int = 0,
         max_event_bytes: int = MAX_EVENT_BYTES,
@@ -69,19 +75,19 @@ class JetStreamLog:
     ) -> Self:
         """Open a log, made where there is none; ``max_bytes`` of 0 sets no limit.
 
-        With an ``identity`` it is the log that has it, or :class:`StoreDamaged` is raised and
+        With an ``identity`` it is the log that has it, or :class:`StoreCorrupted` is raised and
         nothing is made. Raises :class:`StoreError` when the servers cannot be used, or are not set
         up so that they could hold it.
         """
-        sync = await check_sync(place)
-        link = await Link.open(place)
+        sync = await check_fsync(address)
+        link = await NatsConnection.open(address)
         try:
             await check_server(link, max_event_bytes)
-            stream = Stream(link)
-            prepared = await prepare(stream, partitions, max_bytes, identity)
+            stream = LogStream(link)
+            prepared = await provision(stream, partitions, max_bytes, identity)
             log = cls(stream, prepared, max_bytes)
-            log.cautions = cautions(place, prepared.info, sync)
-            await log._watch.begin()
+            log.warnings = stream_warnings(address, prepared.info, sync)
+            await log._watcher.start()
         except BaseException:
             await link.close()
             raise
@@ -93,70 +99,72 @@ class JetStreamLog:
 
     @property
     def partitions(self) -> int:
-        return len(self._recent)
+        return len(self._caches)
 
-    async def append(self, drafts: Sequence[Draft], at: datetime) -> Sequence[int]:
-        for draft in drafts:
+    async def append(self, new_batches: Sequence[NewBatch], at: datetime) -> Sequence[int]:
+        for draft in new_batches:
             if not 0 <= draft.partition < self.partitions or not draft.events:
                 raise ValueError(f"no events, or no such partition: {draft.partition}")
-            self._make_sure_of(draft.partition)
-        if not drafts:
+            self._check_consistent(draft.partition)
+        if not new_batches:
             return []
         # it goes on, also when its caller does not: what it stores must be known here
-        return await asyncio.shield(asyncio.ensure_future(self._append(drafts, at)))
+        return await asyncio.shield(asyncio.ensure_future(self._append(new_batches, at)))
 
-    async def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[Batch]:
-        self._make_sure_of(partition)
-        end = self._chart.tail.end(partition)
+    async def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[LogBatch]:
+        self._check_consistent(partition)
+        end = self._index.ends.end(partition)
         if offset >= end:
             return ()
-        recent = self._recent[partition].read(offset, max_bytes)
+        recent = self._caches[partition].read(offset, max_bytes)
         if recent:
             return recent
-        seq = await self._fetch.holding(partition, max(offset, 0))
-        messages = await self._fetch.several(partition, seq, max_bytes)
-        joined = await self._joined(partition, (offset, end), messages)
-        return self._fitting(partition, joined, max_bytes)
+        seq = await self._reader.locate(partition, max(offset, 0))
+        messages = await self._reader.read(partition, seq, max_bytes)
+        joined = await self._contiguous(partition, (offset, end), messages)
+        return self._batches_within(partition, joined, max_bytes)
 
     async def bounds(self, partition: int) -> tuple[int, int]:
-        state = await self._watch.look()
-        self._make_sure_of(partition)
-        if state.gone != self._gone:
-            self._gone = state.gone
+        state = await self._watcher.refresh()
+        self._check_consistent(partition)
+        if state.deleted_count != self._deleted_count:
+            self._deleted_count = state.deleted_count
             self._bases.clear()
         base = self._bases.get(partition)
         if base is None:
-            begun = self._chart.last(partition) is not None
-            base = await self._base(partition)
-            self._recent[partition].forget(base)  # others may have trimmed
+            begun = self._index.last_position(partition) is not None
+            base = await self._find_base(partition)
+            self._caches[partition].evict_until(base)  # others may have trimmed
             if begun:
                 self._bases[partition] = base
-        return base, self._chart.tail.end(partition)
+        return base, self._index.ends.end(partition)
 
     async def trim(self, partition: int, offset: int) -> int:
-        before = await self._base(partition)
+        before = await self._find_base(partition)
         after = await self._trim_to(partition, offset)
-        self._recent[partition].forget(after)
+        self._caches[partition].evict_until(after)
         return max(after - before, 0)
 
-    async def continue_at(self, partition: int, offset: int) -> int:
-        await self._watch.look()
+    async def skip_to(self, partition: int, offset: int) -> int:
+        await self._watcher.refresh()
         async with self._lock:
-            before = await self._publisher.continue_at(partition, offset)
-        first = await self._fetch.first(partition) if before < offset else None
+            before = await self._publisher.skip_to(partition, offset)
+        first = await self._reader.first_position(partition) if before < offset else None
         if first is not None and not first.count and first.end == before:
             await self._trim_to(partition, before)  # nothing was kept: no hole
         return before
 
     async def offset_at(self, partition: int, at: datetime) -> int:
         # one without events is as old as what is before it; what it says begins behind it
-        found = await self._fetch.search(partition, lambda spot: spot.at >= at)
+        found = await self._reader.search(partition, lambda spot: spot.appended_at >= at)
         while found is not None and not found.count:
-            found = await self._fetch.search(partition, lambda spot: spot.at >= at, found.seq + 1)
-        return self._chart.tail.end(partition) if found is None else found.offset
+            found = await self._reader.search(
+                partition, lambda spot: spot.appended_at >= at, found.seq + 1
+            )
+        return self._index.ends.end(partition) if found is None else found.offset
 
     async def appended_at(self, partition: int, offset: int) -> datetime | None:
-        if not 0 <= offset < self._chart.tail.end(partition):
+        if not 0 <= offset < self._index.ends.end(partition):
             return None
         batches = await self.read(partition, offset, 0)
         return batches[0].appended_at if batches and batches[0].offset <= offset else None
@@ -165,43 +173,43 @@ class JetStreamLog:
         return (await self._stream.info()).state.bytes
 
     async def wait(self, partition: int, offset: int) -> None:
-        await self._watch.wait(partition, offset)
+        await self._watcher.wait(partition, offset)
 
     async def close(self) -> None:
-        await self._watch.close()
+        await self._watcher.close()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_CLOSE_S), self._lock:
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S), self._lock:
                 pass  # an append that is under way may end
-        await self._stream.link.close()
+        await self._stream.connection.close()
 
-    async def _append(self, drafts: Sequence[Draft], at: datetime) -> list[int]:
+    async def _append(self, drafts: Sequence[NewBatch], at: datetime) -> list[int]:
         async with self._lock:
-            link = self._stream.link
-            made = parcels(drafts, link.max_payload)
-            if link.place.compress:
-                made = await packed_aside(made)
-            await self._make_sure_of_room(made)
+            link = self._stream.connection
+            made = split_drafts(drafts, link.max_payload)
+            if link.address.compress:
+                made = await compress_in_background(made)
+            await self._check_quota(made)
             spots = await self._publisher.store(made, at)
         firsts: dict[int, int] = {}
         for parcel, spot in zip(made, spots, strict=True):
-            firsts.setdefault(parcel.draft, spot.offset)
-            batch = Batch(parcel.partition, spot.offset, at, parcel.events)
-            self._recent[parcel.partition].add(batch, parcel.size)
+            firsts.setdefault(parcel.draft_index, spot.offset)
+            batch = LogBatch(parcel.partition, spot.offset, at, parcel.events)
+            self._caches[parcel.partition].add(batch, parcel.size_bytes)
         return list(firsts.values())
 
-    async def _make_sure_of_room(self, made: Sequence[Parcel]) -> None:
+    async def _check_quota(self, messages: Sequence[OutgoingMessage]) -> None:
         """Look for room where the servers would store a part of what has no room."""
-        if self._max_bytes and len(made) > 1 and not self._publisher.atomic:
-            wanted = sum(len(parcel.body) for parcel in made)
+        if self._max_bytes and len(messages) > 1 and not self._publisher.atomic:
+            wanted = sum(len(parcel.body) for parcel in messages)
             if await self.size_bytes() + wanted > self._max_bytes:
                 raise StoreFull(
-                    f"{self._place}: the log has reached its limit of {self._max_bytes} bytes;"
+                    f"{self._label}: the log has reached its limit of {self._max_bytes} bytes;"
                     " raise BUSWAY_MAX_LOG_BYTES, or have the flows catch up"
                 )
 
     async def _trim_to(self, partition: int, offset: int) -> int:
         """Forget what ends at or before an offset; return where the partition begins then."""
-        first = await self._fetch.search(partition, lambda spot: spot.end > offset)
+        first = await self._reader.search(partition, lambda spot: spot.end > offset)
         if first is None:
             return await self._trim_all(partition, offset)
         await self._stream.purge(partition, first.seq)
@@ -212,71 +220,75 @@ class JetStreamLog:
 
         What others append meanwhile stays, and then keeps the end itself.
         """
-        last = await self._stream.last(partition)
+        last = await self._stream.last_message(partition)
         if last is None:
             return 0
-        if last.spot.end > offset:
+        if last.position.end > offset:
             return await self._trim_to(partition, offset)
-        await self._stream.purge(partition, last.spot.seq)
-        if not last.spot.count:
-            return last.spot.end
+        await self._stream.purge(partition, last.position.seq)
+        if not last.position.count:
+            return last.position.end
         async with self._lock:
-            (spot,) = await self._publisher.store([marker(partition)], last.spot.at)
-        alone = spot.offset == last.spot.end
-        await self._stream.purge(partition, spot.seq if alone else last.spot.seq + 1)
-        return last.spot.end
+            (spot,) = await self._publisher.store(
+                [end_marker(partition)], last.position.appended_at
+            )
+        alone = spot.offset == last.position.end
+        await self._stream.purge(partition, spot.seq if alone else last.position.seq + 1)
+        return last.position.end
 
-    async def _base(self, partition: int) -> int:
-        first = await self._fetch.first(partition)
+    async def _find_base(self, partition: int) -> int:
+        first = await self._reader.first_position(partition)
         if first is not None:
             return first.offset
-        if end := self._chart.tail.end(partition):
-            raise self._missing(partition, end)
+        if end := self._index.ends.end(partition):
+            raise self._missing_error(partition, end)
         return 0
 
-    async def _joined(
-        self, partition: int, place: tuple[int, int], messages: Sequence[Message]
-    ) -> Sequence[Message]:
+    async def _contiguous(
+        self, partition: int, span: tuple[int, int], messages: Sequence[StoredMessage]
+    ) -> Sequence[StoredMessage]:
         """Return the messages with events up to where one is missing: at a hole, or as happens
         while they are trimmed.
 
-        Raises :class:`StoreDamaged` when one is missing before the first of them. ``place`` is the
+        Raises :class:`StoreCorrupted` when one is missing before the first of them. ``place`` is the
         offset that was asked for, and where the partition ended then.
         """
-        offset, end = place
-        ahead = list(itertools.takewhile(lambda one: not one.spot.count, messages))
+        offset, end = span
+        ahead = list(itertools.takewhile(lambda one: not one.position.count, messages))
         found = messages[len(ahead) :]
-        goes_on = max(offset, ahead[-1].spot.end) if ahead else offset
-        begins = found[0].spot.offset if found else end
+        goes_on = max(offset, ahead[-1].position.end) if ahead else offset
+        begins = found[0].position.offset if found else end
         if begins > goes_on:
-            await self._make_sure_of_trim(partition, begins)
+            await self._wait_for_trim(partition, begins)
         pairs = enumerate(itertools.pairwise(found), 1)
-        gap = (n for n, (before, after) in pairs if before.spot.end != after.spot.offset)
+        gap = (n for n, (before, after) in pairs if before.position.end != after.position.offset)
         return found[: next(gap, len(found))]
 
-    async def _make_sure_of_trim(self, partition: int, offset: int) -> None:
-        for pause_s in _LAG_S:
+    async def _wait_for_trim(self, partition: int, offset: int) -> None:
+        for pause_s in _TRIM_LAG_S:
             await asyncio.sleep(pause_s)
-            if await self._base(partition) >= offset:
+            if await self._find_base(partition) >= offset:
                 return
-        raise self._missing(partition, offset)
+        raise self._missing_error(partition, offset)
 
-    def _make_sure_of(self, partition: int) -> None:
-        """Raise :class:`StoreDamaged` where offsets were given again that are known here."""
-        if self._chart.went_back(partition):
-            raise StoreDamaged(
-                f"{self._place}, partition {partition}: events were deleted under this process,"
+    def _check_consistent(self, partition: int) -> None:
+        """Raise :class:`StoreCorrupted` where offsets were given again that are known here."""
+        if self._index.is_inconsistent(partition):
+            raise StoreCorrupted(
+                f"{self._label}, partition {partition}: events were deleted under this process,"
                 " and others append in their place; start it anew"
             )
 
-    def _missing(self, partition: int, offset: int) -> StoreDamaged:
-        return StoreDamaged(
-            f"{self._place}, partition {partition}: events before offset {offset} are missing;"
+    def _missing_error(self, partition: int, offset: int) -> StoreCorrupted:
+        return StoreCorrupted(
+            f"{self._label}, partition {partition}: events before offset {offset} are missing;"
             " a server lost them, or somebody deleted messages; restore the stream from a backup"
         )
 
-    def _fitting(
-        self, partition: int, messages: Sequence[Message], max_bytes: int
-    ) -> Sequence[Batch]:
-        batches = (m.batch(partition, self._place) for m in messages if m.spot.count)
-        return fitting(((batch, codec.size(batch.events)) for batch in batches), max_bytes)
+    def _batches_within(
+        self, partition: int, messages: Sequence[StoredMessage], max_bytes: int
+    ) -> Sequence[LogBatch]:
+        batches = (m.decode_batch(partition, self._label) for m in messages if m.position.count)
+        return batches_within(
+            ((batch, codec.size_bytes(batch.events)) for batch in batches), max_bytes
+        )

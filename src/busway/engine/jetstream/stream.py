@@ -7,25 +7,30 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from busway.engine.jetstream.link import Link, Unanswered
-from busway.engine.jetstream.message import CODING, Message, Spot, from_base64
+from busway.engine.jetstream.connection import NatsConnection, NoReply
+from busway.engine.jetstream.stored_message import (
+    ENCODING_HEADER,
+    BatchPosition,
+    StoredMessage,
+    decode_headers,
+)
 from busway.errors import StoreError, StoreFull
 
-NOT_FOUND = 10059
-NAME_TAKEN = 10058
-NO_MESSAGE = 10037
-NOT_ENABLED = (10039, 10076)
-_NOT_NOW = (10008, 10013, 10077)
-_FULL = (10002, 10023, 10028, 10047)
-_FULL_STREAM = ("maximum bytes exceeded", "maximum messages exceeded")
-_OTHER_STREAM = 10060
-_REMEDY = {
-    NOT_FOUND: "; somebody deleted it, restore it from a backup",
-    _OTHER_STREAM: "; another one has its subjects, give that one others and restore the log's own",
+STREAM_NOT_FOUND = 10059
+STREAM_NAME_IN_USE = 10058
+NO_MESSAGE_FOUND = 10037
+JETSTREAM_NOT_ENABLED_ERRORS = (10039, 10076)
+_UNAVAILABLE_ERRORS = (10008, 10013, 10077)
+_FULL_ERRORS = (10002, 10023, 10028, 10047)
+_FULL_DESCRIPTIONS = ("maximum bytes exceeded", "maximum messages exceeded")
+_STREAM_MISMATCH = 10060
+_REMEDIES = {
+    STREAM_NOT_FOUND: "; somebody deleted it, restore it from a backup",
+    _STREAM_MISMATCH: "; another one has its subjects, give that one others and restore the log's own",
 }
 
 
-class Fault(msgspec.Struct, frozen=True):
+class ApiError(msgspec.Struct, frozen=True):
     """What the servers refuse something with."""
 
     description: str = ""
@@ -33,7 +38,7 @@ class Fault(msgspec.Struct, frozen=True):
     code: int = 0
 
 
-class State(msgspec.Struct, frozen=True):
+class StreamState(msgspec.Struct, frozen=True):
     """What a stream holds."""
 
     messages: int = 0
@@ -42,128 +47,136 @@ class State(msgspec.Struct, frozen=True):
     last_seq: int = 0
 
     @property
-    def gone(self) -> int:
+    def deleted_count(self) -> int:
         """How many messages were trimmed: it changes whenever some are."""
         return self.last_seq - self.messages
 
 
-class Peer(msgspec.Struct, frozen=True):
+class PeerInfo(msgspec.Struct, frozen=True):
     """A server that keeps a copy."""
 
     name: str
     offline: bool = False
 
 
-class Cluster(msgspec.Struct, frozen=True):
+class ClusterInfo(msgspec.Struct, frozen=True):
     """The servers that keep a stream."""
 
     leader: str = ""
-    replicas: list[Peer] = []
+    replicas: list[PeerInfo] = []
 
 
-class Info(msgspec.Struct, frozen=True):
+class StreamInfo(msgspec.Struct, frozen=True):
     """A stream as its leader describes it."""
 
     config: dict[str, Any] = {}
-    state: State = State()
-    cluster: Cluster | None = None
-    error: Fault | None = None
+    state: StreamState = StreamState()
+    cluster: ClusterInfo | None = None
+    error: ApiError | None = None
 
 
-class _Raw(msgspec.Struct, frozen=True):
+class _RawMessage(msgspec.Struct, frozen=True):
     seq: int
     hdrs: str = ""
     data: str = ""
 
 
-class _Got(msgspec.Struct, frozen=True):
-    message: _Raw | None = None
-    error: Fault | None = None
+class _GetMessageResponse(msgspec.Struct, frozen=True):
+    message: _RawMessage | None = None
+    error: ApiError | None = None
 
 
-class _Said(msgspec.Struct, frozen=True):
-    error: Fault | None = None
+class _ApiResponse(msgspec.Struct, frozen=True):
+    error: ApiError | None = None
 
 
-Answer = TypeVar("Answer", Info, _Got, _Said)
+Response = TypeVar("Response", StreamInfo, _GetMessageResponse, _ApiResponse)
 
 
-class Refused(StoreError):
+class RequestRefused(StoreError):
     """The servers refuse it, as they would refuse it again."""
 
-    def __init__(self, place: object, fault: Fault) -> None:
-        remedy = _REMEDY.get(fault.err_code, "")
-        super().__init__(f"{place}: {fault.description} (JetStream error {fault.err_code}){remedy}")
-        self.fault = fault
+    def __init__(self, label: object, error: ApiError) -> None:
+        remedy = _REMEDIES.get(error.err_code, "")
+        super().__init__(f"{label}: {error.description} (JetStream error {error.err_code}){remedy}")
+        self.error = error
 
 
-def refusal(place: object, fault: Fault) -> StoreError:
+def to_store_error(label: object, error: ApiError) -> StoreError:
     """Return what a fault means for a log."""
-    if fault.err_code in _FULL or fault.description in _FULL_STREAM:
+    if error.err_code in _FULL_ERRORS or error.description in _FULL_DESCRIPTIONS:
         return StoreFull(
-            f"{place}: {fault.description}; have the flows catch up so that old events can go,"
+            f"{label}: {error.description}; have the flows catch up so that old events can go,"
             " raise BUSWAY_MAX_LOG_BYTES, or make room on the servers"
         )
-    if fault.err_code in _NOT_NOW or (fault.code == 503 and fault.err_code not in NOT_ENABLED):
-        return Unanswered(f"{place}: {fault.description}")
-    return Refused(place, fault)
+    if error.err_code in _UNAVAILABLE_ERRORS or (
+        error.code == 503 and error.err_code not in JETSTREAM_NOT_ENABLED_ERRORS
+    ):
+        return NoReply(f"{label}: {error.description}")
+    return RequestRefused(label, error)
 
 
-class Stream:
+class LogStream:
     """Asks the leader of one stream."""
 
-    def __init__(self, link: Link) -> None:
-        self.link = link
-        self.name = link.place.name
+    def __init__(self, connection: NatsConnection) -> None:
+        self.connection = connection
+        self.name = connection.address.name
 
     def subject(self, partition: int) -> str:
         return f"{self.name}.{partition}"
 
-    async def info(self) -> Info:
+    async def info(self) -> StreamInfo:
         """Return configuration and state; raises :class:`StoreError` when they cannot be had."""
-        return await self._call(f"STREAM.INFO.{self.name}", {}, Info)
+        return await self._call(f"STREAM.INFO.{self.name}", {}, StreamInfo)
 
-    async def create(self, config: dict[str, Any]) -> Info:
-        return await self._call(f"STREAM.CREATE.{self.name}", config, Info)
+    async def create(self, config: dict[str, Any]) -> StreamInfo:
+        return await self._call(f"STREAM.CREATE.{self.name}", config, StreamInfo)
 
-    async def update(self, config: dict[str, Any]) -> Info:
-        return await self._call(f"STREAM.UPDATE.{self.name}", config, Info)
+    async def update(self, config: dict[str, Any]) -> StreamInfo:
+        return await self._call(f"STREAM.UPDATE.{self.name}", config, StreamInfo)
 
-    async def purge(self, partition: int, before: int) -> None:
+    async def purge(self, partition: int, before_seq: int) -> None:
         """Forget the messages of a partition before a sequence."""
-        if before <= 1:  # servers before 2.15 take that for "all of it"
+        if before_seq <= 1:  # servers before 2.15 take that for "all of it"
             return
-        given = {"filter": self.subject(partition), "seq": before}
-        await self._call(f"STREAM.PURGE.{self.name}", given, _Said)
+        given = {"filter": self.subject(partition), "seq": before_seq}
+        await self._call(f"STREAM.PURGE.{self.name}", given, _ApiResponse)
 
-    async def next(self, partition: int, seq: int) -> Message | None:
+    async def next_message(self, partition: int, seq: int) -> StoredMessage | None:
         """Return the first message of a partition from a sequence on, as the leader has it."""
-        return await self._get({"seq": seq, "next_by_subj": self.subject(partition)})
+        return await self._get_message({"seq": seq, "next_by_subj": self.subject(partition)})
 
-    async def last(self, partition: int) -> Message | None:
+    async def last_message(self, partition: int) -> StoredMessage | None:
         """Return the last message of a partition, as the leader has it."""
-        return await self._get({"last_by_subj": self.subject(partition)})
+        return await self._get_message({"last_by_subj": self.subject(partition)})
 
-    async def _get(self, wanted: dict[str, Any]) -> Message | None:
+    async def _get_message(self, wanted: dict[str, Any]) -> StoredMessage | None:
         try:
-            got = await self._call(f"STREAM.MSG.GET.{self.name}", wanted, _Got)
-        except Refused as refused:
-            if refused.fault.err_code == NO_MESSAGE:
+            got = await self._call(f"STREAM.MSG.GET.{self.name}", wanted, _GetMessageResponse)
+        except RequestRefused as refused:
+            if refused.error.err_code == NO_MESSAGE_FOUND:
                 return None
             raise
         if got.message is None:
-            raise StoreError(f"{self.link.place}: an answer holds no message")
-        place = str(self.link.place)
-        headers = from_base64(got.message.hdrs)
-        spot = Spot.of(headers, place, got.message.seq)
-        return Message(spot, base64.b64decode(got.message.data), headers.get(CODING, ""))
+            raise StoreError(f"{self.connection.address}: an answer holds no message")
+        place = str(self.connection.address)
+        headers = decode_headers(got.message.hdrs)
+        spot = BatchPosition.from_headers(headers, place, got.message.seq)
+        return StoredMessage(
+            spot, base64.b64decode(got.message.data), headers.get(ENCODING_HEADER, "")
+        )
 
-    async def _call(self, what: str, given: dict[str, Any], kind: type[Answer]) -> Answer:
-        (answer,) = await self.link.inquire(f"$JS.API.{what}", msgspec.json.encode(given))
+    async def _call(self, what: str, given: dict[str, Any], kind: type[Response]) -> Response:
+        (answer,) = await self.connection.request_repeatedly(
+            f"$JS.API.{what}", msgspec.json.encode(given)
+        )
         try:
             said = msgspec.json.decode(answer.data, type=kind)
         except msgspec.MsgspecError as error:
-            raise StoreError(f"{self.link.place}: an answer cannot be read: {error}") from error
+            raise StoreError(
+                f"{self.connection.address}: an answer cannot be read: {error}"
+            ) from error
         if said.error is not None:
-            raise refusal(self.link.place, said.error)
+            raise to_store_error(self.connection.address, said.error)
         return said

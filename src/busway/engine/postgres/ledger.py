@@ -5,163 +5,179 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from busway.conservation import check_settlement, check_verdict
-from busway.engine.postgres import keeping, settling
+from busway.conservation import check_resolution, check_settlement
+from busway.driver.postgres.timeout import QUICK_TIMEOUT_S
+from busway.engine.postgres import named_value, settlement_statement
 from busway.engine.postgres.database import Database, fetch
-from busway.engine.postgres.group import GroupCommit
-from busway.engine.postgres.question import grouped, question
-from busway.engine.postgres.row import ROWS
-from busway.engine.postgres.silence import QUICK_S
+from busway.engine.postgres.query import build_group_query, build_query
+from busway.engine.postgres.row_codec import ROW_CODEC
+from busway.engine.postgres.settlement_group import SettlementGroupCommit
 from busway.lane import (
-    Audit,
-    Change,
-    Group,
+    AuditRecord,
+    FailedEvent,
+    FailedEventGroup,
+    FailedEventQuery,
     Lane,
-    Lease,
-    Query,
-    Resolved,
-    Settled,
+    LeaseRequest,
+    Resolution,
+    ResolvedEvent,
+    SettledRange,
     Settlement,
-    Trouble,
-    Verdict,
+    ValueChange,
 )
 
-_FORGOTTEN_AT_ONCE = 5_000
+_PRUNE_ROWS = 5_000
 
 
 class PostgresLedger:
     """Serialises what concerns one lane by the lane's row; any number of processes may use it.
 
-    Who lives and who works what goes over ``vital``, where it does not wait behind the work.
+    Who lives and who works what goes over ``control_pool``, where it does not wait behind the work.
     """
 
-    def __init__(self, database: Database, vital: Database | None = None) -> None:
+    def __init__(self, database: Database, control_pool: Database | None = None) -> None:
         self._database = database
-        self._vital = vital or database
-        self._group = GroupCommit(database)
+        self._control_pool = control_pool or database
+        self._group_commit = SettlementGroupCommit(database)
 
     async def lanes(self) -> Sequence[Lane]:
-        return [ROWS.lane(one) for one in await self._vital.quick("ledger/lanes")]
+        return [
+            ROW_CODEC.decode_lane(one)
+            for one in await self._control_pool.fetch_quickly("ledger/lanes")
+        ]
 
     async def open_lane(self, flow: str, partition: int, start: int) -> Lane:
         while True:  # it shows neither way while another one that makes it commits
-            found = await self._database.rows("ledger/open_lane", flow, partition, start)
+            found = await self._database.fetch("ledger/open_lane", flow, partition, start)
             if found:
-                return ROWS.lane(found[0])
+                return ROW_CODEC.decode_lane(found[0])
 
     async def lease(
-        self, leases: Sequence[Lease], changes: Sequence[Change] = ()
+        self, leases: Sequence[LeaseRequest], changes: Sequence[ValueChange] = ()
     ) -> Sequence[int | None]:
         epochs: list[int | None] = [None] * len(leases)
-        async with self._vital.transaction(QUICK_S) as connection:
+        async with self._control_pool.transaction(QUICK_TIMEOUT_S) as connection:
             if changes:
-                await settling.lock(connection, leases)
-                if not await keeping.change(connection, changes):
+                await settlement_statement.lock_lanes(connection, leases)
+                if not await named_value.apply_changes(connection, changes):
                     return epochs
             # in the order of all who lock several, so that nobody waits in a circle
-            for number, one in sorted(enumerate(leases), key=_by_lane):
-                given = (one.flow, one.partition, one.epoch, one.worker)
+            for number, one in sorted(enumerate(leases), key=_lane_order):
+                given = (one.flow, one.partition, one.fencing_token, one.worker)
                 found = await fetch(connection, "ledger/lease", *given)
                 epochs[number] = found[0][0] if found else None
         return epochs
 
-    async def rename_flow(self, old: str, new: str, audit: Sequence[Audit] = ()) -> bool:
+    async def rename_flow(self, old: str, new: str, audit: Sequence[AuditRecord] = ()) -> bool:
         async with self._database.transaction() as connection:
-            return await keeping.rename(connection, old, new, audit)
+            return await named_value.rename_flow(connection, old, new, audit)
 
-    async def remove_flow(self, flow: str, audit: Sequence[Audit] = ()) -> bool:
+    async def remove_flow(self, flow: str, audit: Sequence[AuditRecord] = ()) -> bool:
         async with self._database.transaction() as connection:
-            return await keeping.remove(connection, flow, audit)
+            return await named_value.remove_flow(connection, flow, audit)
 
     async def settle(
-        self, settlements: Sequence[Settlement], changes: Sequence[Change] = ()
+        self, settlements: Sequence[Settlement], changes: Sequence[ValueChange] = ()
     ) -> Sequence[bool]:
         for settlement in settlements:
             check_settlement(settlement)
-        if len(settlements) == 1 and not settlements[0].troubles and not changes:
-            return [await self._group.settle(settlements[0])]
-        async with self._database.transaction(QUICK_S) as connection:
+        if len(settlements) == 1 and not settlements[0].failed_events and not changes:
+            return [await self._group_commit.settle(settlements[0])]
+        async with self._database.transaction(QUICK_TIMEOUT_S) as connection:
             if len(settlements) > 1:
-                await settling.lock(connection, settlements)
-            applied = [await settling.settle(connection, each) for each in settlements]
+                await settlement_statement.lock_lanes(connection, settlements)
+            applied = [await settlement_statement.settle(connection, each) for each in settlements]
             if changes and all(applied):
-                await keeping.change(connection, changes)
+                await named_value.apply_changes(connection, changes)
             return applied
 
-    async def judge(
+    async def resolve(
         self,
-        verdicts: Sequence[Verdict],
-        audit: Sequence[Audit] = (),
-        changes: Sequence[Change] = (),
+        resolutions: Sequence[Resolution],
+        audit: Sequence[AuditRecord] = (),
+        changes: Sequence[ValueChange] = (),
     ) -> Sequence[bool]:
-        for verdict in verdicts:
-            check_verdict(verdict)
+        for verdict in resolutions:
+            check_resolution(verdict)
         async with self._database.transaction() as connection:
-            await settling.lock(connection, verdicts)
-            if not await keeping.change(connection, changes):
-                return [False] * len(verdicts)
-            applied = await settling.judge(connection, verdicts)
+            await settlement_statement.lock_lanes(connection, resolutions)
+            if not await named_value.apply_changes(connection, changes):
+                return [False] * len(resolutions)
+            applied = await settlement_statement.resolve(connection, resolutions)
             if any(applied):
-                await keeping.note(connection, audit)
+                await named_value.add_audit(connection, audit)
             return applied
 
-    async def troubles(self, query: Query) -> Sequence[Trouble]:
-        statement, values = question(query)
-        return [ROWS.trouble(one) for one in await self._database.query(statement, *values)]
+    async def failed_events(self, query: FailedEventQuery) -> Sequence[FailedEvent]:
+        statement, values = build_query(query)
+        return [
+            ROW_CODEC.decode_failed_event(one)
+            for one in await self._database.fetch_sql(statement, *values)
+        ]
 
-    async def groups(self, query: Query) -> Sequence[Group]:
-        statement, values = grouped(query)
-        return [ROWS.group(one) for one in await self._database.query(statement, *values)]
+    async def failed_event_groups(self, query: FailedEventQuery) -> Sequence[FailedEventGroup]:
+        statement, values = build_group_query(query)
+        return [
+            ROW_CODEC.decode_failed_event_group(one)
+            for one in await self._database.fetch_sql(statement, *values)
+        ]
 
-    async def count_troubles(self) -> Mapping[tuple[str, int], tuple[int, int]]:
-        found = await self._database.rows("ledger/count_troubles")
+    async def count_failed_events(self) -> Mapping[tuple[str, int], tuple[int, int]]:
+        found = await self._database.fetch("ledger/count_failed_events")
         return {(flow, partition): (parked, dead) for flow, partition, parked, dead in found}
 
     async def due_flows(self, by: datetime) -> Collection[str]:
-        return {str(flow) for (flow,) in await self._database.rows("ledger/due_flows", by)}
+        return {str(flow) for (flow,) in await self._database.fetch("ledger/due_flows", by)}
 
     async def parked_keys(self, flow: str, partition: int) -> Mapping[str, int]:
-        found = await self._database.rows("ledger/parked_keys", flow, partition)
+        found = await self._database.fetch("ledger/parked_keys", flow, partition)
         return {str(key): int(count) for key, count in found}
 
-    async def settled(self, flow: str, partition: int | None = None) -> Sequence[Settled]:
-        found = await self._database.rows("ledger/settled", flow, partition)
-        return [ROWS.settled(one) for one in found]
+    async def settled_ranges(
+        self, flow: str, partition: int | None = None
+    ) -> Sequence[SettledRange]:
+        found = await self._database.fetch("ledger/settled_ranges", flow, partition)
+        return [ROW_CODEC.decode_settled_range(one) for one in found]
 
-    async def resolved(self, event_id: str) -> Sequence[Resolved]:
-        return [ROWS.resolved(o) for o in await self._database.rows("ledger/resolved", event_id)]
+    async def resolved_events(self, event_id: str) -> Sequence[ResolvedEvent]:
+        return [
+            ROW_CODEC.decode_resolved_event(o)
+            for o in await self._database.fetch("ledger/resolved_events", event_id)
+        ]
 
-    async def forget(self, before: datetime) -> None:
-        gone = _FORGOTTEN_AT_ONCE
-        while gone == _FORGOTTEN_AT_ONCE:
-            given = (before, _FORGOTTEN_AT_ONCE)
-            ((gone,),) = await self._database.rows("ledger/forget_resolved", *given)
-        await self._database.rows("ledger/merge_settled", before)
+    async def prune_history(self, before: datetime) -> None:
+        gone = _PRUNE_ROWS
+        while gone == _PRUNE_ROWS:
+            given = (before, _PRUNE_ROWS)
+            ((gone,),) = await self._database.fetch("ledger/prune_resolved_events", *given)
+        await self._database.fetch("ledger/merge_settled_ranges", before)
 
-    async def put(self, name: str, value: bytes) -> None:
-        await self._vital.quick("ledger/put", name, value)
+    async def put_value(self, name: str, value: bytes) -> None:
+        await self._control_pool.fetch_quickly("ledger/put_value", name, value)
 
-    async def get(self, prefix: str) -> Mapping[str, bytes]:
-        found = await self._vital.quick("ledger/get", prefix)
+    async def get_values(self, prefix: str) -> Mapping[str, bytes]:
+        found = await self._control_pool.fetch_quickly("ledger/get_values", prefix)
         return {str(name): bytes(value) for name, value in found}
 
-    async def change(self, changes: Sequence[Change], audit: Sequence[Audit] = ()) -> bool:
-        async with self._vital.transaction(QUICK_S) as connection:
-            done = await keeping.change(connection, changes)
+    async def change_values(
+        self, changes: Sequence[ValueChange], audit: Sequence[AuditRecord] = ()
+    ) -> bool:
+        async with self._control_pool.transaction(QUICK_TIMEOUT_S) as connection:
+            done = await named_value.apply_changes(connection, changes)
             if done:
-                await keeping.note(connection, audit)
+                await named_value.add_audit(connection, audit)
             return done
 
-    async def audits(
+    async def audit_records(
         self, target: str = "", before: int | None = None, limit: int = 100
-    ) -> Sequence[Audit]:
-        found = await self._database.rows("ledger/audits", target, before, limit)
-        return [ROWS.audit(one) for one in found]
+    ) -> Sequence[AuditRecord]:
+        found = await self._database.fetch("ledger/audits", target, before, limit)
+        return [ROW_CODEC.decode_audit(one) for one in found]
 
     async def close(self) -> None:
         """Write nothing more; the database is closed by whoever opened it."""
-        await self._group.close()
+        await self._group_commit.close()
 
 
-def _by_lane(numbered: tuple[int, Lease]) -> tuple[str, int]:
+def _lane_order(numbered: tuple[int, LeaseRequest]) -> tuple[str, int]:
     return numbered[1].flow, numbered[1].partition

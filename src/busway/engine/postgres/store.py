@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from busway.engine.postgres.address import Address
-from busway.engine.postgres.check import check
-from busway.engine.postgres.database import VITAL_CONNECTIONS, Database
+from busway.driver.postgres.address import PostgresAddress
+from busway.driver.postgres.connector import Connector
+from busway.engine.postgres.database import CONTROL_CONNECTIONS, Database
+from busway.engine.postgres.durability import check_durability
 from busway.engine.postgres.ledger import PostgresLedger
 from busway.engine.postgres.log import PostgresLog
-from busway.engine.postgres.schema import SCHEMA, prepare
-from busway.engine.postgres.way import Way
-from busway.errors import StoreError, StoreUnfit
+from busway.engine.postgres.schema import SCHEMA, migrate
+from busway.errors import StoreError, StoreMisconfigured
 from busway.ports import Stores
 from busway.settings import Settings
 
@@ -23,55 +23,55 @@ async def open_stores(settings: Settings) -> Stores:
 
     Raises :class:`StoreTooNew`, or :class:`StoreError` when the server cannot be used now.
     """
-    opened = await _opened(settings.engine, settings.partitions)
-    ledger, place = OwnLedger(opened), opened.database.place
+    opened = await _open_database(settings.engine, settings.partitions)
+    ledger, place = OwningPostgresLedger(opened), opened.database.label
     try:
         log = await PostgresLog.open(opened.database, opened.identity, settings.max_log_bytes)
     except BaseException:
         await ledger.close()
         raise
-    return Stores(log, ledger, shared=True, name=place, cautions=ledger.cautions)
+    return Stores(log, ledger, is_shared=True, name=place, warnings=ledger.warnings)
 
 
-async def open_ledger(settings: Settings) -> tuple[OwnLedger, str]:
+async def open_ledger(settings: Settings) -> tuple[OwningPostgresLedger, str]:
     """Open the ledger that ``settings.ledger`` names, for a log elsewhere; say where it is."""
-    opened = await _opened(settings.ledger, settings.partitions)
-    return OwnLedger(opened), opened.database.place
+    opened = await _open_database(settings.ledger, settings.partitions)
+    return OwningPostgresLedger(opened), opened.database.label
 
 
-class _Opened(msgspec.Struct, frozen=True):
+class _OpenDatabase(msgspec.Struct, frozen=True):
     database: Database
-    vital: Database
+    control_pool: Database
     identity: str
-    cautions: Sequence[str]
+    warnings: Sequence[str]
 
 
-async def _opened(url: str, partitions: int) -> _Opened:
+async def _open_database(url: str, partitions: int) -> _OpenDatabase:
     try:
-        promise = await check(Way(Address.of(url)))
-        identity = await prepare(url, SCHEMA, partitions)
-        commit, hint = promise.commit, promise.hint
-        database = await Database.open(url, SCHEMA, commit, hint=hint)
-        vital = await Database.open(url, SCHEMA, commit, VITAL_CONNECTIONS, hint)
-        return _Opened(database, vital, identity, promise.cautions)
+        promise = await check_durability(Connector(PostgresAddress.parse(url)))
+        identity = await migrate(url, SCHEMA, partitions)
+        commit, hint = promise.synchronous_commit, promise.timeout_hint
+        database = await Database.open(url, SCHEMA, commit, timeout_hint=hint)
+        vital = await Database.open(url, SCHEMA, commit, CONTROL_CONNECTIONS, hint)
+        return _OpenDatabase(database, vital, identity, promise.warnings)
     except StoreError as error:
-        if isinstance(error.__cause__, OSError) and not isinstance(error, StoreUnfit):
+        if isinstance(error.__cause__, OSError) and not isinstance(error, StoreMisconfigured):
             raise type(error)(f"{error}; is it running, is the address right?") from error
         raise
 
 
-class OwnLedger(PostgresLedger):
+class OwningPostgresLedger(PostgresLedger):
     """The ledger, which closes the databases after itself: it is closed last.
 
-    ``cautions`` are what a person should be told at the start: how the server could lose what it
+    ``warnings`` are what a person should be told at the start: how the server could lose what it
     acknowledged, and what to do about it.
     """
 
-    def __init__(self, opened: _Opened) -> None:
-        super().__init__(opened.database, opened.vital)
-        self.cautions = opened.cautions
+    def __init__(self, databases: _OpenDatabase) -> None:
+        super().__init__(databases.database, databases.control_pool)
+        self.warnings = databases.warnings
 
     async def close(self) -> None:
         await super().close()
-        await self._vital.close()
+        await self._control_pool.close()
         await self._database.close()

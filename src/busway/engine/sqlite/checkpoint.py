@@ -9,15 +9,15 @@ from pathlib import Path
 import apsw
 
 from busway.engine.sqlite.database import (
-    NO_ROOM_BYTES,
-    WAL_KEPT_BYTES,
+    MIN_FREE_BYTES,
+    WAL_LIMIT_BYTES,
     connect,
-    is_full,
-    translated,
+    is_disk_full,
+    to_store_error,
 )
 
-_PATIENCE_MS = 100
-_WORTH_IT_PAGES = 4_096
+_BUSY_TIMEOUT_MS = 100
+_MIN_CHECKPOINT_PAGES = 4_096
 """How much of the WAL is copied at a time while commits keep coming: the disk waits for a copy, and
 the commits for the disk, so a copy a second would be felt every second."""
 
@@ -26,7 +26,7 @@ class Checkpointer:
     """Keeps the WAL of one database from growing for ever.
 
     A passive checkpoint never makes a commit wait, but while commits keep coming it never reaches
-    the end of the WAL either: beyond ``WAL_KEPT_BYTES`` the rest is copied under the write lock,
+    the end of the WAL either: beyond ``WAL_LIMIT_BYTES`` the rest is copied under the write lock,
     which is waited for the longer the more there is.
     """
 
@@ -34,9 +34,9 @@ class Checkpointer:
         self._path = path
         self._wal = path.with_name(path.name + "-wal")
         self._connection = connect(path)
-        self._connection.set_busy_timeout(_PATIENCE_MS)
+        self._connection.set_busy_timeout(_BUSY_TIMEOUT_MS)
         self._lock = asyncio.Lock()
-        self._version_before = -1
+        self._last_data_version = -1
 
     async def maintain(self) -> None:
         """Checkpoint where it is worth it, or when there was no commit since last time.
@@ -52,37 +52,40 @@ class Checkpointer:
             await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
-        if self._has_room():
+        if self._fits_disk():
             self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
         self._connection.close()
 
-    def _has_room(self) -> bool:
+    def _fits_disk(self) -> bool:
         """Say whether the WAL fits the disk a second time: a copy that ends halfway fills it."""
         disk = os.statvfs(self._path.parent)
-        return disk.f_bavail * disk.f_frsize > self._size() + NO_ROOM_BYTES
+        return disk.f_bavail * disk.f_frsize > self._wal_bytes() + MIN_FREE_BYTES
 
-    def _size(self) -> int:
+    def _wal_bytes(self) -> int:
         return self._wal.stat().st_size if self._wal.exists() else 0
 
     def _checkpoint(self) -> None:
         # it rises with the commits of all other connections, also of other processes
         version = self._connection.pragma("data_version")
-        idle, self._version_before = version == self._version_before, version
-        if not idle and self._copy(apsw.SQLITE_CHECKPOINT_NOOP)[0] < _WORTH_IT_PAGES:
+        idle, self._last_data_version = version == self._last_data_version, version
+        if (
+            not idle
+            and self._run_checkpoint(apsw.SQLITE_CHECKPOINT_NOOP)[0] < _MIN_CHECKPOINT_PAGES
+        ):
             return
-        frames, done = self._copy(apsw.SQLITE_CHECKPOINT_PASSIVE)
-        size = self._size()
+        frames, done = self._run_checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+        size = self._wal_bytes()
         if size and idle and frames == done:
-            self._copy(apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        elif size > WAL_KEPT_BYTES:
-            self._connection.set_busy_timeout(_PATIENCE_MS * (size // WAL_KEPT_BYTES) ** 3)
-            self._copy(apsw.SQLITE_CHECKPOINT_RESTART)
+            self._run_checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        elif size > WAL_LIMIT_BYTES:
+            self._connection.set_busy_timeout(_BUSY_TIMEOUT_MS * (size // WAL_LIMIT_BYTES) ** 3)
+            self._run_checkpoint(apsw.SQLITE_CHECKPOINT_RESTART)
 
-    def _copy(self, mode: int) -> tuple[int, int]:
+    def _run_checkpoint(self, mode: int) -> tuple[int, int]:
         try:
             return self._connection.wal_checkpoint(mode=mode)
         except apsw.Error as error:
             # a reader is in the way, or the disk is full: the commits are safe in the WAL
-            if isinstance(error, apsw.BusyError) or is_full(error, self._path):
+            if isinstance(error, apsw.BusyError) or is_disk_full(error, self._path):
                 return (-1, -1)
-            raise translated(error, self._path) from error
+            raise to_store_error(error, self._path) from error

@@ -12,13 +12,13 @@ from typing import Any
 
 import apsw
 
-from busway.errors import StoreDamaged, StoreError, StoreFull
+from busway.errors import StoreCorrupted, StoreError, StoreFull
 
-WAL_KEPT_BYTES = 64 * 1024 * 1024
-_BUSY_S = 10.0
+WAL_LIMIT_BYTES = 64 * 1024 * 1024
+_BUSY_TIMEOUT_S = 10.0
 _BUSY_STEP_S = 0.0005
-NO_ROOM_BYTES = 1024 * 1024
-_OPEN = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOMUTEX
+MIN_FREE_BYTES = 1024 * 1024
+_OPEN_FLAGS = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOMUTEX
 
 
 Row = tuple[Any, ...]
@@ -30,24 +30,24 @@ def sql(name: str) -> str:
     return (files(__package__) / "sql" / f"{name}.sql").read_text("utf-8")
 
 
-class Patience:
+class BusyHandler:
     """Waits for another process that writes, in steps about as short as what it does.
 
     SQLite's own waiting soon sleeps for a tenth of a second at a time, and so comes too late again
     and again where others write without a pause.
     """
 
-    def __init__(self, within_s: float) -> None:
-        self._within_s = within_s
-        self._until = 0.0
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._deadline = 0.0
 
     def __call__(self, calls: int) -> bool:
         """Wait a little; say whether to try again. ``calls`` is 0 when a wait begins."""
         now = time.monotonic()
         if calls == 0:
-            self._until = now + self._within_s
+            self._deadline = now + self._timeout_s
         time.sleep(_BUSY_STEP_S)  # SQLite asks in the thread that has to wait
-        return now < self._until
+        return now < self._deadline
 
 
 def connect(path: Path, *, page_bytes: int = 0) -> apsw.Connection:
@@ -56,23 +56,23 @@ def connect(path: Path, *, page_bytes: int = 0) -> apsw.Connection:
     With ``page_bytes`` the file is made. Raises :class:`StoreError` when that cannot be done.
     """
     if not page_bytes and not os.access(path, os.R_OK | os.W_OK):
-        raise StoreDamaged(f"{path} cannot be read and written; give this user its rights back")
-    flags = _OPEN | (apsw.SQLITE_OPEN_CREATE if page_bytes else 0)
+        raise StoreCorrupted(f"{path} cannot be read and written; give this user its rights back")
+    flags = _OPEN_FLAGS | (apsw.SQLITE_OPEN_CREATE if page_bytes else 0)
     try:
         if page_bytes:  # for its owner alone; SQLite gives what lies beside it the same rights
             with contextlib.suppress(OSError):
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = apsw.Connection(str(path), flags=flags)
-        connection.set_busy_handler(Patience(_BUSY_S))
+        connection.set_busy_handler(BusyHandler(_BUSY_TIMEOUT_S))
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         for pragma, value in _pragmas(page_bytes).items():
             connection.pragma(pragma, value)
     except apsw.Error as error:
-        raise translated(error, path) from error
+        raise to_store_error(error, path) from error
     return connection
 
 
-def connect_reading(path: Path) -> apsw.Connection:
+def connect_read_only(path: Path) -> apsw.Connection:
     """Open a file beside its writer; nothing can be written by this connection.
 
     It is a writer to the operating system, because a reader must be able to recover the WAL.
@@ -89,12 +89,12 @@ def _pragmas(page_bytes: int) -> dict[str, str | int]:
         "foreign_keys": True,
         "secure_delete": "off",
         "wal_autocheckpoint": 0,
-        "journal_size_limit": WAL_KEPT_BYTES,
+        "journal_size_limit": WAL_LIMIT_BYTES,
         "cache_size": -4_096,
     }
 
 
-def rows(connection: apsw.Connection, name: str, bindings: tuple[Any, ...] = ()) -> list[Row]:
+def fetch(connection: apsw.Connection, name: str, bindings: tuple[Any, ...] = ()) -> list[Row]:
     """Run the statement of ``sql/<name>.sql`` and return all of its rows."""
     return connection.execute(sql(name), bindings).fetchall()
 
@@ -105,15 +105,15 @@ def used_bytes(connection: apsw.Connection) -> int:
     return int(pages * connection.pragma("page_size"))
 
 
-def translated(error: Exception, path: Path) -> Exception:
+def to_store_error(error: Exception, path: Path) -> Exception:
     """Return what an error of SQLite means for a store, any other error as it is."""
     reason = f"{path}: {error}"
-    if is_full(error, path):
+    if is_disk_full(error, path):
         return StoreFull(f"{path}: the disk or the file's limit is full; make room for it")
     if isinstance(error, apsw.NotADBError | apsw.CorruptError):
-        return StoreDamaged(f"{reason}; restore the data directory from a backup")
+        return StoreCorrupted(f"{reason}; restore the data directory from a backup")
     if isinstance(error, apsw.CantOpenError):
-        return StoreDamaged(f"{reason}; look at what is there and at its rights")
+        return StoreCorrupted(f"{reason}; look at what is there and at its rights")
     if isinstance(error, apsw.BusyError):
         return StoreError(f"{reason}; find the program that keeps the file locked")
     if isinstance(error, apsw.IOError):
@@ -121,7 +121,7 @@ def translated(error: Exception, path: Path) -> Exception:
     return StoreError(f"{reason}; please report this") if isinstance(error, apsw.Error) else error
 
 
-def is_full(error: Exception, path: Path) -> bool:
+def is_disk_full(error: Exception, path: Path) -> bool:
     """Say whether an error means that there was no room.
 
     SQLite reports some of that as an I/O error: where the disk is full, that is what it was.
@@ -129,4 +129,4 @@ def is_full(error: Exception, path: Path) -> bool:
     if not isinstance(error, apsw.IOError):
         return isinstance(error, apsw.FullError)
     disk = os.statvfs(path.parent)
-    return disk.f_bavail * disk.f_frsize < NO_ROOM_BYTES
+    return disk.f_bavail * disk.f_frsize < MIN_FREE_BYTES

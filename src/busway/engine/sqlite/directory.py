@@ -11,70 +11,76 @@ from pathlib import Path
 
 import apsw
 
-from busway.engine.sqlite.database import connect, connect_reading, is_full, sql, translated
-from busway.errors import StoreDamaged, StoreLocked, StoreTooNew
-
-FORMAT = 4
-LOG = "log.db"
-LEDGER = "ledger.db"
-_APPLICATION = {LOG: 0x42_57_4C_4F, LEDGER: 0x42_57_4C_45}
-_NEW_IN_2 = (
-    "ledger/trouble_by_cause",
-    "ledger/trouble_by_event_key",
-    "ledger/resolved",
-    "ledger/resolved_by_event",
-    "ledger/resolved_by_time",
-    "ledger/audit",
-    "ledger/audit_by_target",
+from busway.engine.sqlite.database import (
+    connect,
+    connect_read_only,
+    is_disk_full,
+    sql,
+    to_store_error,
 )
-_NEW_IN_3 = ("ledger/trouble_by_since", "ledger/cause")
+from busway.errors import StoreCorrupted, StoreLocked, StoreTooNew
+
+FORMAT_VERSION = 4
+LOG_FILE = "log.db"
+LEDGER_FILE = "ledger.db"
+_APPLICATION_IDS = {LOG_FILE: 0x42_57_4C_4F, LEDGER_FILE: 0x42_57_4C_45}
+_NEW_IN_2 = (
+    "schema/failed_event_by_fingerprint",
+    "schema/failed_event_by_event_key",
+    "schema/resolved_event",
+    "schema/resolved_event_by_event_id",
+    "schema/resolved_event_by_time",
+    "schema/audit",
+    "schema/audit_by_target",
+)
+_NEW_IN_3 = ("schema/failed_event_by_since", "schema/failed_event_count")
 _TABLES = {
-    LOG: ("log/batch", "log/partition"),
-    LEDGER: (
-        "ledger/lane",
-        "ledger/trouble",
-        "ledger/trouble_by_state",
-        "ledger/trouble_by_due",
-        "ledger/trouble_by_event",
-        "ledger/trouble_by_key",
-        "ledger/settled",
-        "ledger/kept",
+    LOG_FILE: ("schema/batch", "schema/partition"),
+    LEDGER_FILE: (
+        "schema/lane",
+        "schema/failed_event",
+        "schema/failed_event_by_state",
+        "schema/failed_event_by_due",
+        "schema/failed_event_by_event_id",
+        "schema/failed_event_by_key",
+        "schema/settled_range",
+        "schema/named_value",
         *_NEW_IN_2,
         *_NEW_IN_3,
     ),
 }
 _UPGRADES = {
-    LEDGER: {
+    LEDGER_FILE: {
         2: (
-            "ledger/trouble_add_event_key",
-            "ledger/trouble_add_error",
-            "ledger/trouble_add_fingerprint",
-            "ledger/trouble_add_begun_at",
-            "ledger/lane_add_worker",
-            "ledger/lane_add_epoch",
+            "schema/failed_event_add_event_key",
+            "schema/failed_event_add_error",
+            "schema/failed_event_add_fingerprint",
+            "schema/failed_event_add_attempt_started_at",
+            "schema/lane_add_worker",
+            "schema/lane_add_fencing_token",
             *_NEW_IN_2,
         ),
         3: (
-            "ledger/drop_trouble_by_cause",
-            "ledger/trouble_by_cause",
+            "schema/drop_failed_event_by_fingerprint",
+            "schema/failed_event_by_fingerprint",
             *_NEW_IN_3,
-            "ledger/count_causes",
+            "schema/fill_failed_event_count",
         ),
-        4: ("ledger/drop_trouble_by_due", "ledger/trouble_by_due"),
+        4: ("schema/drop_failed_event_by_due", "schema/failed_event_by_due"),
     },
 }
 """The statements that take a file to a format from the one before it."""
 _PAGE_BYTES = 4096
-_ENDING_S = 5.0
+_LOCK_TIMEOUT_S = 5.0
 """How long the workers of a process that was killed may take to end after it."""
-_RESTORE = "restore the whole data directory from a backup"
+_RESTORE_REMEDY = "restore the whole data directory from a backup"
 
 
-def make(directory: Path) -> None:
+def create_directory(directory: Path) -> None:
     """Make the directory, for this user alone, where it is not there."""
     if not directory.is_dir():
         directory.mkdir(mode=0o700, parents=True)
-        sync(directory.parent)
+        fsync_directory(directory.parent)
 
 
 def lock(directory: Path) -> int:
@@ -84,8 +90,8 @@ def lock(directory: Path) -> int:
     :class:`StoreLocked` that names the process which has it.
     """
     descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    until = time.monotonic() + _ENDING_S
-    while not _taken(descriptor):
+    until = time.monotonic() + _LOCK_TIMEOUT_S
+    while not _try_lock(descriptor):
         holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
         if _is_dead(holder) and time.monotonic() < until:
             # a lock that another process lets go of cannot be waited for with a limit
@@ -102,7 +108,7 @@ def lock(directory: Path) -> int:
     return descriptor
 
 
-def _taken(descriptor: int) -> bool:
+def _try_lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -122,81 +128,88 @@ def _is_dead(holder: str) -> bool:
     return False
 
 
-def prepare(directory: Path, partitions: int) -> None:
+def create_files(directory: Path, partitions: int) -> None:
     """Make the two files in a new directory, or finish that where it was cut off.
 
     The ledger gets its name first and the log last, so a log is there only when all is there.
     """
     there = {path.name for path in directory.iterdir()}
-    if LOG in there or LEDGER in there:
-        if LOG not in there and LOG + ".new" in there:
-            _rename(directory, LOG)
+    if LOG_FILE in there or LEDGER_FILE in there:
+        if LOG_FILE not in there and LOG_FILE + ".new" in there:
+            _publish(directory, LOG_FILE)
         return
-    if orphans := sorted(there & {LOG + "-wal", LEDGER + "-wal"}):
-        raise StoreDamaged(f"{directory} has {orphans[0]} without its database; {_RESTORE}")
+    if orphans := sorted(there & {LOG_FILE + "-wal", LEDGER_FILE + "-wal"}):
+        raise StoreCorrupted(
+            f"{directory} has {orphans[0]} without its database; {_RESTORE_REMEDY}"
+        )
     identity = str(uuid.uuid4())
-    for name in (LEDGER, LOG):
-        _make(directory / f"{name}.new", name, identity, partitions)
-    for name in (LEDGER, LOG):
-        _rename(directory, name)
+    for name in (LEDGER_FILE, LOG_FILE):
+        _create_database(directory / f"{name}.new", name, identity, partitions)
+    for name in (LEDGER_FILE, LOG_FILE):
+        _publish(directory, name)
 
 
 def upgrade(directory: Path) -> None:
     """Take both files to this format, each in one transaction; what is newer stays as it is."""
-    for name in (LEDGER, LOG):
+    for name in (LEDGER_FILE, LOG_FILE):
         path = directory / name
         if not path.exists():
             continue
         try:
             with contextlib.closing(connect(path)) as connection, connection:
                 found = connection.pragma("user_version")
-                if connection.pragma("application_id") == _APPLICATION[name] and found < FORMAT:
+                if (
+                    connection.pragma("application_id") == _APPLICATION_IDS[name]
+                    and found < FORMAT_VERSION
+                ):
                     _upgrade(connection, name, found)
         except apsw.Error as error:
-            if isinstance(error, apsw.IOError) or is_full(error, path):
-                raise translated(error, path) from error
-            raise StoreDamaged(f"{path}: {error}; {_RESTORE}") from error
+            if isinstance(error, apsw.IOError) or is_disk_full(error, path):
+                raise to_store_error(error, path) from error
+            raise StoreCorrupted(f"{path}: {error}; {_RESTORE_REMEDY}") from error
 
 
-def _upgrade(connection: apsw.Connection, name: str, found: int) -> None:
-    for version in range(found + 1, FORMAT + 1):
+def _upgrade(connection: apsw.Connection, name: str, current_version: int) -> None:
+    for version in range(current_version + 1, FORMAT_VERSION + 1):
         for statement in _UPGRADES.get(name, {}).get(version, ()):
             connection.execute(sql(statement))
-    connection.pragma("user_version", FORMAT)
+    connection.pragma("user_version", FORMAT_VERSION)
 
 
-def is_former(directory: Path) -> bool:
+def needs_upgrade(directory: Path) -> bool:
     """Say whether the ledger has a format before this one."""
-    with contextlib.closing(connect_reading(directory / LEDGER)) as connection:
-        return int(connection.pragma("user_version")) < FORMAT
+    with contextlib.closing(connect_read_only(directory / LEDGER_FILE)) as connection:
+        return int(connection.pragma("user_version")) < FORMAT_VERSION
 
 
 def copy_ledger(directory: Path, to: Path) -> None:
     """Put a copy of the ledger, with what is in its WAL, into another directory."""
-    copy = to / LEDGER
+    copy = to / LEDGER_FILE
     try:
         with (
-            contextlib.closing(connect_reading(directory / LEDGER)) as connection,
+            contextlib.closing(connect_read_only(directory / LEDGER_FILE)) as connection,
             contextlib.closing(connect(copy, page_bytes=_PAGE_BYTES)) as target,
             target.backup("main", connection, "main") as backup,
         ):
             backup.step()
     except apsw.Error as error:
-        raise translated(error, copy) from error
+        raise to_store_error(error, copy) from error
 
 
 def identify(directory: Path) -> str:
     """Return the identity of the log in a directory, after a look at both files.
 
-    Raises :class:`StoreTooNew` for a format from the future, :class:`StoreDamaged` when a file is
+    Raises :class:`StoreTooNew` for a format from the future, :class:`StoreCorrupted` when a file is
     missing, is not what its name says, or belongs to another directory.
     """
-    for name in (LOG, LEDGER):
+    for name in (LOG_FILE, LEDGER_FILE):
         if not (directory / name).exists():
-            raise StoreDamaged(f"{directory / name} is missing; {_RESTORE}")
-    log, ledger = (_identity(directory / name) for name in (LOG, LEDGER))
+            raise StoreCorrupted(f"{directory / name} is missing; {_RESTORE_REMEDY}")
+    log, ledger = (_identity(directory / name) for name in (LOG_FILE, LEDGER_FILE))
     if log != ledger:
-        raise StoreDamaged(f"{LOG} and {LEDGER} in {directory} do not belong together; {_RESTORE}")
+        raise StoreCorrupted(
+            f"{LOG_FILE} and {LEDGER_FILE} in {directory} do not belong together; {_RESTORE_REMEDY}"
+        )
     return log
 
 
@@ -207,42 +220,42 @@ def _identity(path: Path) -> str:
                 connection.pragma("application_id"),
                 connection.pragma("user_version"),
             )
-            if application != _APPLICATION[path.name]:
-                raise StoreDamaged(f"{path} was not made by Busway; {_RESTORE}")
-            if version > FORMAT:
+            if application != _APPLICATION_IDS[path.name]:
+                raise StoreCorrupted(f"{path} was not made by Busway; {_RESTORE_REMEDY}")
+            if version > FORMAT_VERSION:
                 raise StoreTooNew(
-                    f"{path} has format {version} and this Busway knows {FORMAT}; upgrade Busway"
+                    f"{path} has format {version} and this Busway knows {FORMAT_VERSION}; upgrade Busway"
                 )
             return str(dict(connection.execute(sql("get_meta")))["identity"])
         except (apsw.Error, KeyError) as error:
-            raise StoreDamaged(f"{path}: {error}; {_RESTORE}") from error
+            raise StoreCorrupted(f"{path}: {error}; {_RESTORE_REMEDY}") from error
 
 
-def _make(path: Path, name: str, identity: str, partitions: int) -> None:
+def _create_database(path: Path, name: str, identity: str, partitions: int) -> None:
     for leftover in path.parent.glob(f"{path.name}*"):
         leftover.unlink()
     try:
         with contextlib.closing(connect(path, page_bytes=_PAGE_BYTES)) as connection:
             with connection:
-                connection.pragma("application_id", _APPLICATION[name])
-                connection.pragma("user_version", FORMAT)
-                for table in ("meta", *_TABLES[name]):
+                connection.pragma("application_id", _APPLICATION_IDS[name])
+                connection.pragma("user_version", FORMAT_VERSION)
+                for table in ("schema/meta", *_TABLES[name]):
                     connection.execute(sql(table))
                 connection.execute(sql("put_meta"), ("identity", identity))
-                for partition in range(partitions if name == LOG else 0):
+                for partition in range(partitions if name == LOG_FILE else 0):
                     connection.execute(sql("log/add_partition"), (partition,))
             connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
     except apsw.Error as error:
-        raise translated(error, path) from error
-    sync(path.parent)
+        raise to_store_error(error, path) from error
+    fsync_directory(path.parent)
 
 
-def _rename(directory: Path, name: str) -> None:
+def _publish(directory: Path, name: str) -> None:
     (directory / f"{name}.new").rename(directory / name)
-    sync(directory)
+    fsync_directory(directory)
 
 
-def sync(directory: Path) -> None:
+def fsync_directory(directory: Path) -> None:
     """Make the names in a directory durable."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -11,27 +11,34 @@ from typing import TypeVar
 
 import apsw
 
-from busway.conservation import check_settlement, check_verdict
-from busway.engine.sqlite import keeping, settling
-from busway.engine.sqlite.aside import Aside
+from busway.conservation import check_resolution, check_settlement
+from busway.engine.sqlite import named_value, settlement_statement
+from busway.engine.sqlite.background_read import BackgroundReader
 from busway.engine.sqlite.checkpoint import Checkpointer
-from busway.engine.sqlite.database import Row, connect, connect_reading, rows, sql, translated
-from busway.engine.sqlite.moment import stored
-from busway.engine.sqlite.question import grouped, is_long, question
-from busway.engine.sqlite.row import ROWS
-from busway.engine.sqlite.writer import Writer
+from busway.engine.sqlite.commit_thread import CommitThread
+from busway.engine.sqlite.database import (
+    Row,
+    connect,
+    connect_read_only,
+    fetch,
+    sql,
+    to_store_error,
+)
+from busway.engine.sqlite.query import build_group_query, build_query, needs_scan
+from busway.engine.sqlite.row_codec import ROW_CODEC
+from busway.engine.sqlite.timestamp import to_microseconds
 from busway.lane import (
-    Audit,
-    Change,
-    Group,
+    AuditRecord,
+    FailedEvent,
+    FailedEventGroup,
+    FailedEventQuery,
     Lane,
-    Lease,
-    Query,
-    Resolved,
-    Settled,
+    LeaseRequest,
+    Resolution,
+    ResolvedEvent,
+    SettledRange,
     Settlement,
-    Trouble,
-    Verdict,
+    ValueChange,
 )
 
 T = TypeVar("T")
@@ -42,142 +49,160 @@ class SqliteLedger:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._connection = connect_reading(path)
+        self._connection = connect_read_only(path)
         self._checkpointer = Checkpointer(path)
-        self._writer = Writer(connect(path), path)
-        self._aside = Aside(path)
+        self._writer = CommitThread(connect(path), path)
+        self._background = BackgroundReader(path)
 
     async def lanes(self) -> Sequence[Lane]:
-        return self._rows("ledger/lanes", (), ROWS.lane)
+        return self._fetch("ledger/lanes", (), ROW_CODEC.decode_lane)
 
     async def open_lane(self, flow: str, partition: int, start: int) -> Lane:
         def work(connection: apsw.Connection) -> Lane:
             connection.execute(sql("ledger/open_lane"), (flow, partition, start))
-            return ROWS.lane(rows(connection, "ledger/get_lane", (flow, partition))[0])
+            return ROW_CODEC.decode_lane(fetch(connection, "ledger/get_lane", (flow, partition))[0])
 
         return await self._writer.submit(work)
 
     async def lease(
-        self, leases: Sequence[Lease], changes: Sequence[Change] = ()
+        self, leases: Sequence[LeaseRequest], changes: Sequence[ValueChange] = ()
     ) -> Sequence[int | None]:
         def work(connection: apsw.Connection) -> list[int | None]:
-            if not keeping.change(connection, changes):
+            if not named_value.apply_changes(connection, changes):
                 return [None] * len(leases)
-            return [settling.lease(connection, each) for each in leases]
+            return [settlement_statement.lease(connection, each) for each in leases]
 
         return await self._writer.submit(work)
 
-    async def rename_flow(self, old: str, new: str, audit: Sequence[Audit] = ()) -> bool:
+    async def rename_flow(self, old: str, new: str, audit: Sequence[AuditRecord] = ()) -> bool:
         return await self._writer.submit(
-            lambda connection: keeping.rename(connection, old, new, audit)
+            lambda connection: named_value.rename_flow(connection, old, new, audit)
         )
 
-    async def remove_flow(self, flow: str, audit: Sequence[Audit] = ()) -> bool:
-        return await self._writer.submit(lambda connection: keeping.remove(connection, flow, audit))
+    async def remove_flow(self, flow: str, audit: Sequence[AuditRecord] = ()) -> bool:
+        return await self._writer.submit(
+            lambda connection: named_value.remove_flow(connection, flow, audit)
+        )
 
     async def settle(
-        self, settlements: Sequence[Settlement], changes: Sequence[Change] = ()
+        self, settlements: Sequence[Settlement], changes: Sequence[ValueChange] = ()
     ) -> Sequence[bool]:
         for settlement in settlements:
             check_settlement(settlement)
 
         def work(connection: apsw.Connection) -> list[bool]:
-            applied = [settling.settle(connection, each) for each in settlements]
+            applied = [settlement_statement.settle(connection, each) for each in settlements]
             if changes and all(applied):
-                keeping.change(connection, changes)
+                named_value.apply_changes(connection, changes)
             return applied
 
         return await self._writer.submit(work)
 
-    async def judge(
+    async def resolve(
         self,
-        verdicts: Sequence[Verdict],
-        audit: Sequence[Audit] = (),
-        changes: Sequence[Change] = (),
+        resolutions: Sequence[Resolution],
+        audit: Sequence[AuditRecord] = (),
+        changes: Sequence[ValueChange] = (),
     ) -> Sequence[bool]:
-        for verdict in verdicts:
-            check_verdict(verdict)
+        for verdict in resolutions:
+            check_resolution(verdict)
 
         def work(connection: apsw.Connection) -> list[bool]:
-            if not keeping.change(connection, changes):
-                return [False] * len(verdicts)
-            applied = settling.judge(connection, verdicts)
+            if not named_value.apply_changes(connection, changes):
+                return [False] * len(resolutions)
+            applied = settlement_statement.resolve(connection, resolutions)
             if any(applied):
-                keeping.note(connection, audit)
+                named_value.add_audit(connection, audit)
             return applied
 
         return await self._writer.submit(work)
 
-    async def troubles(self, query: Query) -> Sequence[Trouble]:
-        statement, bindings = question(query)
-        if is_long(query):
-            return [ROWS.trouble(one) for one in await self._aside.rows(statement, bindings)]
-        with self._told():
-            return [ROWS.trouble(found) for found in self._connection.execute(statement, bindings)]
+    async def failed_events(self, query: FailedEventQuery) -> Sequence[FailedEvent]:
+        statement, bindings = build_query(query)
+        if needs_scan(query):
+            return [
+                ROW_CODEC.decode_failed_event(one)
+                for one in await self._background.fetch(statement, bindings)
+            ]
+        with self._translating_errors():
+            return [
+                ROW_CODEC.decode_failed_event(found)
+                for found in self._connection.execute(statement, bindings)
+            ]
 
-    async def groups(self, query: Query) -> Sequence[Group]:
-        statement, bindings = grouped(query)
-        found = await self._aside.rows(statement, bindings)
-        return [ROWS.group(each) for each in found]
+    async def failed_event_groups(self, query: FailedEventQuery) -> Sequence[FailedEventGroup]:
+        statement, bindings = build_group_query(query)
+        found = await self._background.fetch(statement, bindings)
+        return [ROW_CODEC.decode_failed_event_group(each) for each in found]
 
     async def due_flows(self, by: datetime) -> Collection[str]:
-        return set(self._rows("ledger/due_flows", (stored(by),), lambda found: str(found[0])))
+        return set(
+            self._fetch("ledger/due_flows", (to_microseconds(by),), lambda found: str(found[0]))
+        )
 
     async def parked_keys(self, flow: str, partition: int) -> Mapping[str, int]:
-        return dict(self._rows("ledger/parked_keys", (flow, partition), lambda found: found))
+        return dict(self._fetch("ledger/parked_keys", (flow, partition), lambda found: found))
 
-    async def settled(self, flow: str, partition: int | None = None) -> Sequence[Settled]:
-        return self._rows("ledger/get_settled", (flow, partition), ROWS.settled)
+    async def settled_ranges(
+        self, flow: str, partition: int | None = None
+    ) -> Sequence[SettledRange]:
+        return self._fetch(
+            "ledger/settled_ranges", (flow, partition), ROW_CODEC.decode_settled_range
+        )
 
-    async def resolved(self, event_id: str) -> Sequence[Resolved]:
-        return self._rows("ledger/get_resolved", (event_id,), ROWS.resolved)
+    async def resolved_events(self, event_id: str) -> Sequence[ResolvedEvent]:
+        return self._fetch("ledger/resolved_events", (event_id,), ROW_CODEC.decode_resolved_event)
 
-    async def forget(self, before: datetime) -> None:
-        while await self._writer.submit(lambda connection: keeping.forget(connection, before)):
+    async def prune_history(self, before: datetime) -> None:
+        while await self._writer.submit(
+            lambda connection: named_value.prune_history(connection, before)
+        ):
             pass
 
-    async def put(self, name: str, value: bytes) -> None:
-        await self.change([Change(name, value)])
+    async def put_value(self, name: str, value: bytes) -> None:
+        await self.change_values([ValueChange(name, value)])
 
-    async def get(self, prefix: str) -> Mapping[str, bytes]:
-        found = self._connection.execute(sql("ledger/get"), (prefix,))
-        with self._told(), contextlib.closing(found):
+    async def get_values(self, prefix: str) -> Mapping[str, bytes]:
+        found = self._connection.execute(sql("ledger/get_values"), (prefix,))
+        with self._translating_errors(), contextlib.closing(found):
             return dict(takewhile(lambda named: named[0].startswith(prefix), found))
 
-    async def count_troubles(self) -> Mapping[tuple[str, int], tuple[int, int]]:
+    async def count_failed_events(self) -> Mapping[tuple[str, int], tuple[int, int]]:
         # every row is looked at, so not on the loop
-        found = await self._aside.rows(sql("ledger/count_troubles"))
+        found = await self._background.fetch(sql("ledger/count_failed_events"))
         return {(flow, partition): (parked, dead) for flow, partition, parked, dead in found}
 
-    async def change(self, changes: Sequence[Change], audit: Sequence[Audit] = ()) -> bool:
+    async def change_values(
+        self, changes: Sequence[ValueChange], audit: Sequence[AuditRecord] = ()
+    ) -> bool:
         def work(connection: apsw.Connection) -> bool:
-            if done := keeping.change(connection, changes):
-                keeping.note(connection, audit)
+            if done := named_value.apply_changes(connection, changes):
+                named_value.add_audit(connection, audit)
             return done
 
         return await self._writer.submit(work)
 
-    async def audits(
+    async def audit_records(
         self, target: str = "", before: int | None = None, limit: int = 100
-    ) -> Sequence[Audit]:
-        return self._rows("ledger/audits", (target, before, limit), ROWS.audit)
+    ) -> Sequence[AuditRecord]:
+        return self._fetch("ledger/audits", (target, before, limit), ROW_CODEC.decode_audit)
 
     async def maintain(self) -> None:
         await self._checkpointer.maintain()
 
     async def close(self) -> None:
         self._connection.close()
-        self._aside.close()
+        self._background.close()
         await self._writer.close()
         await self._checkpointer.close()
 
-    def _rows(self, name: str, bindings: Row, made: Callable[[Row], T]) -> list[T]:
-        with self._told():
-            return [made(found) for found in rows(self._connection, name, bindings)]
+    def _fetch(self, name: str, bindings: Row, decode: Callable[[Row], T]) -> list[T]:
+        with self._translating_errors():
+            return [decode(found) for found in fetch(self._connection, name, bindings)]
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _translating_errors(self) -> Iterator[None]:
         try:
             yield
         except apsw.Error as error:
-            raise translated(error, self._path) from error
+            raise to_store_error(error, self._path) from error

@@ -1,109 +1,117 @@
-"""The delivering loop: one lane reads a portion, and works it until it is settled."""
+"""The delivering loop: one lane reads a batch, and works it until it is settled."""
 
 from __future__ import annotations
 
 import asyncio
 
 from busway.lane import Lane
-from busway.runtime.hub import Assignment
-from busway.runtime.lane.careful import Careful
-from busway.runtime.lane.fate import Fates
+from busway.runtime.context import LaneConsumer
+from busway.runtime.lane.attempt import Attempt, limit_batch
+from busway.runtime.lane.batch import LaneBatch, cut_batch, limit_offset
 from busway.runtime.lane.isolation import Isolation
-from busway.runtime.lane.passage import Passage, paced
-from busway.runtime.lane.portion import Portion, cut, ended
+from busway.runtime.lane.outcome import LaneOutcomes
+from busway.runtime.lane.poison_bisection import PoisonBisection
 from busway.runtime.loop import Loop
 
 READ_BYTES = 1024 * 1024
-MOST_EVENTS = 5_000
+MAX_EVENTS = 5_000
 
 
 class Deliverer:
-    """Works one lane, from its cursor on; with care as long as ``careful`` says so."""
+    """Works one lane, from its cursor on; with care as long as ``bisection`` says so."""
 
-    def __init__(self, assignment: Assignment, lane: Lane, careful: Careful | None = None) -> None:
-        self._to = assignment
-        self._careful = careful
+    def __init__(
+        self, consumer: LaneConsumer, lane: Lane, bisection: PoisonBisection | None = None
+    ) -> None:
+        self._consumer = consumer
+        self._bisection = bisection
         self._cursor = lane.cursor
-        self._known = True
+        self._is_cursor_known = True
         """Whether the cursor is known; a settlement that was not answered may have moved it."""
-        self._stays = False
+        self._is_blocked = False
         """Whether nothing could be settled: an event behind may get through where this cannot."""
-        self._fates = Fates()
+        self._outcomes = LaneOutcomes()
         self._isolation = Isolation()
-        self._era = assignment.hub.follow.era
+        self._generation = consumer.context.log_reader.generation
 
-    async def turn(self, loop: Loop) -> None:
-        """Work one portion, or wait for one."""
-        if self._to.tenure.lost:
-            with loop.idle():
+    async def run_once(self, loop: Loop) -> None:
+        """Work one batch, or wait for one."""
+        if self._consumer.lease.is_lost:
+            with loop.interruptible():
                 await asyncio.Event().wait()
-        if self._era != self._to.hub.follow.era:  # what it knows may be of events that are lost
-            self._era, self._known, self._fates = self._to.hub.follow.era, False, Fates()
-        if not self._known:
-            await self._catch_up()
-        if not self._known:
+        if (
+            self._generation != self._consumer.context.log_reader.generation
+        ):  # what it knows may be of events that are lost
+            self._generation, self._is_cursor_known, self._outcomes = (
+                self._consumer.context.log_reader.generation,
+                False,
+                LaneOutcomes(),
+            )
+        if not self._is_cursor_known:
+            await self._reload_cursor()
+        if not self._is_cursor_known:
             return
-        follow, partition = self._to.hub.follow, self._to.partition
-        valve = self._to.valve
-        if not valve.takes(partition, self._cursor):
-            with loop.idle():
-                await valve.ready(partition, self._cursor)
-        with loop.idle():  # a lane that has read all asks the log nothing
+        follow, partition = self._consumer.context.log_reader, self._consumer.partition
+        valve = self._consumer.pause_gate
+        if not valve.accepts(partition, self._cursor):
+            with loop.interruptible():
+                await valve.wait_accepting(partition, self._cursor)
+        with loop.interruptible():  # a lane that has read all asks the log nothing
             await follow.wait(partition, self._cursor)
-        read = follow.read_further if self._stays else follow.read
+        read = follow.read_further if self._is_blocked else follow.read
         matched = await read(partition, self._cursor, READ_BYTES)
-        portion = cut(matched, self._to.rule, self._cursor, MOST_EVENTS)
+        batch = cut_batch(matched, self._consumer.rule_number, self._cursor, MAX_EVENTS)
         hole = not matched or matched[0].batch.offset > self._cursor
-        if portion is None:
-            portion = await self._nothing()
-        if portion is None or not valve.takes(partition, self._cursor):  # it was turned meanwhile
+        if batch is None:
+            batch = await self._trailing_gap()
+        if batch is None or not valve.accepts(partition, self._cursor):  # it was turned meanwhile
             return
-        portion = paced(self._to, portion, self._fates)
-        goal = valve.goal(partition)
-        portion = portion if goal is None else ended(portion, goal)
-        await self._work(loop, self._isolation.narrowed(portion), hole=hole)
+        batch = limit_batch(self._consumer, batch, self._outcomes)
+        goal = valve.drain_target(partition)
+        batch = batch if goal is None else limit_offset(batch, goal)
+        await self._deliver_batch(loop, self._isolation.narrow(batch), gap=hole)
 
-    async def _work(self, loop: Loop, portion: Portion, *, hole: bool) -> None:
-        """Work a portion, from the cursor on."""
-        if self._careful is not None:
-            portion = await self._careful.take(portion, self._fates)
-        before, self._known = self._cursor, False
-        passage = Passage(self._to, portion, self._fates, self._era).run(loop)
-        cursor = await self._isolation.worked(passage, portion, self._fates)
+    async def _deliver_batch(self, loop: Loop, batch: LaneBatch, *, gap: bool) -> None:
+        """Work a batch, from the cursor on."""
+        if self._bisection is not None:
+            batch = await self._bisection.narrow(batch, self._outcomes)
+        before, self._is_cursor_known = self._cursor, False
+        passage = Attempt(self._consumer, batch, self._outcomes, self._generation).run(loop)
+        cursor = await self._isolation.run(passage, batch, self._outcomes)
         if cursor is None:
             return
-        self._cursor, self._known, self._stays = cursor, True, cursor == before
-        if hole:
-            place = (self._to.flow.name, self._to.partition, before, cursor)
-            self._to.hub.observer.missing(place)
-        await self._passed()
+        self._cursor, self._is_cursor_known, self._is_blocked = cursor, True, cursor == before
+        if gap:
+            place = (self._consumer.flow.name, self._consumer.partition, before, cursor)
+            self._consumer.context.observer.events_lost(place)
+        await self._advance_bisection()
 
-    async def _nothing(self) -> Portion | None:
+    async def _trailing_gap(self) -> LaneBatch | None:
         """Return the hole from the cursor up to the end of the log, if that is one."""
-        follow, partition = self._to.hub.follow, self._to.partition
+        follow, partition = self._consumer.context.log_reader, self._consumer.partition
         end = await follow.end(partition)
         if end <= self._cursor or await follow.read(partition, self._cursor, READ_BYTES):
             return None
-        return Portion(self._cursor, end, (), ())
+        return LaneBatch(self._cursor, end, (), ())
 
-    async def _passed(self) -> None:
-        if self._careful is not None:
-            await self._careful.passed(self._cursor)
-            self._careful = None if self._careful.over else self._careful
+    async def _advance_bisection(self) -> None:
+        if self._bisection is not None:
+            await self._bisection.settled(self._cursor)
+            self._bisection = None if self._bisection.is_done else self._bisection
 
-    async def _catch_up(self) -> None:
-        to = self._to
+    async def _reload_cursor(self) -> None:
+        to = self._consumer
         lane: Lane | None
-        if to.tenure.epoch:
-            lane = await to.found()
+        if to.lease.fencing_token:
+            lane = await to.current_lane()
         else:
-            lane = await to.hub.ledger.open_lane(to.flow.name, to.partition, self._cursor)
+            lane = await to.context.ledger.open_lane(to.flow.name, to.partition, self._cursor)
         if lane is not None:
-            self._go_on_at(lane.cursor)
+            self._move_cursor(lane.cursor)
 
-    def _go_on_at(self, cursor: int) -> None:
+    def _move_cursor(self, cursor: int) -> None:
         """Go on there; what is known of events beyond it stays so, and they do not go again."""
         if cursor < self._cursor:
-            self._fates = Fates()
-        self._fates.forget(cursor)
-        self._cursor, self._known = cursor, True
+            self._outcomes = LaneOutcomes()
+        self._outcomes.discard(cursor)
+        self._cursor, self._is_cursor_known = cursor, True

@@ -9,64 +9,66 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
-from busway.delivery.settle import Decided, Problem
+from busway.delivery.settlement import DecidedEvent, FailedAttempt
 from busway.errors import StoreError
 from busway.exception_text import ExceptionText, exception_text
-from busway.runtime.lane.fate import Fates
-from busway.runtime.lane.passage import Stale
-from busway.runtime.lane.portion import Portion, shortened
+from busway.runtime.lane.attempt import FencedError
+from busway.runtime.lane.batch import LaneBatch, limit_events
+from busway.runtime.lane.outcome import LaneOutcomes
 
-TRIES = 3
+MAX_SOLO_FAILURES = 3
 """How often one event alone is tried before it is to blame."""
 
 
-def problem_of(text: ExceptionText) -> Problem:
+def exception_failure(text: ExceptionText) -> FailedAttempt:
     """Return why an event failed over which the work on it raised."""
-    return Problem("step", text.name, text.reason, text.traceback)
+    return FailedAttempt("step", text.name, text.reason, text.traceback)
 
 
 class Isolation:
     """How much of what was read a lane works at a time, since its work has failed."""
 
     def __init__(self) -> None:
-        self._most: int | None = None
+        self._limit: int | None = None
         self._end = -1
-        self._tries = 0
+        self._solo_failures = 0
 
-    def narrowed(self, portion: Portion) -> Portion:
-        """Return the part of a portion to work now."""
-        return shortened(portion, self._most) if portion.start < self._end else portion
+    def narrow(self, batch: LaneBatch) -> LaneBatch:
+        """Return the part of a batch to work now."""
+        return limit_events(batch, self._limit) if batch.start < self._end else batch
 
-    async def worked(self, passage: Awaitable[int], portion: Portion, fates: Fates) -> int | None:
-        """Return the cursor after a portion was worked, ``None`` when to look at it again.
+    async def run(
+        self, attempt: Awaitable[int], batch: LaneBatch, lane_outcomes: LaneOutcomes
+    ) -> int | None:
+        """Return the cursor after a batch was worked, ``None`` when to look at it again.
 
         Raises what it was that failed where no event of it is to blame, or not yet.
         """
         try:
-            cursor = await passage
-        except Stale:
+            cursor = await attempt
+        except FencedError:
             return None
         except StoreError:
             raise
         except Exception as error:
-            if not self._narrows(portion, fates, exception_text(error)):
+            if not self._isolate(batch, lane_outcomes, exception_text(error)):
                 raise
             return None
-        self._tries = 0
-        self._most = None if self._most is None or cursor >= self._end else 2 * self._most
+        self._solo_failures = 0
+        self._limit = None if self._limit is None or cursor >= self._end else 2 * self._limit
         return cursor
 
-    def _narrows(self, portion: Portion, fates: Fates, text: ExceptionText) -> bool:
+    def _isolate(self, batch: LaneBatch, lane_outcomes: LaneOutcomes, text: ExceptionText) -> bool:
         """Take a smaller part next time; of one event decide after some tries that it failed."""
-        self._end = max(self._end, portion.end)
-        left = [one for one in portion.wanted if one[0] not in fates]
+        self._end = max(self._end, batch.end)
+        left = [one for one in batch.wanted if one[0] not in lane_outcomes]
         if len(left) > 1:
-            self._most = max(1, len(portion.wanted) // 2)
+            self._limit = max(1, len(batch.wanted) // 2)
             return True
-        self._tries += 1
-        if not left or self._tries < TRIES:
+        self._solo_failures += 1
+        if not left or self._solo_failures < MAX_SOLO_FAILURES:
             return False
-        self._tries = 0
+        self._solo_failures = 0
         ((offset, event),) = left
-        fates.add([Decided(offset, event, problem_of(text))])
+        lane_outcomes.add([DecidedEvent(offset, event, exception_failure(text))])
         return True

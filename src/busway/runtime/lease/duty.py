@@ -6,97 +6,107 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
 from busway.clock import Clock
-from busway.control.worker import DUTY, still
-from busway.lane import Change
+from busway.control.worker import DUTY, expect_no_heartbeat
+from busway.lane import ValueChange
 from busway.ports import Ledger
-from busway.runtime.loop import Loop, Turn
+from busway.runtime.loop import Loop, LoopBody
 
-LOOK_EVERY_S = 0.5
-REPLAY = "replay/"
+POLL_INTERVAL_S = 0.5
+REPLAY_DUTY = "replay/"
 """Before a flow's name: the duty to work its replays."""
 
 
 class Duties:
     """Those that this worker has."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, worker: str, sure: Callable[[], bool]) -> None:
+    def __init__(
+        self, ledger: Ledger, clock: Clock, worker: str, is_trusted: Callable[[], bool]
+    ) -> None:
         self._ledger = ledger
         self._clock = clock
         self._worker = worker.encode()
-        self._sure = sure
-        self._mine: set[str] = set()
-        self._left: set[str] = set()
-        self._found: Mapping[str, bytes] = {}
-        self._moving = asyncio.Lock()
+        self._is_trusted = is_trusted
+        self._held: set[str] = set()
+        self._abandoned: set[str] = set()
+        self._holders: Mapping[str, bytes] = {}
+        self._changing = asyncio.Lock()
 
     @property
     def worker(self) -> str:
         """The id of this worker."""
         return self._worker.decode()
 
-    def has(self, name: str) -> bool:
+    def holds(self, name: str) -> bool:
         """Say whether a duty is this worker's now."""
-        return name in self._mine and self._sure()
+        return name in self._held and self._is_trusted()
 
-    def was_left(self, name: str) -> bool:
+    def was_abandoned(self, name: str) -> bool:
         """Say whether the one who had it before did not give it up in order."""
-        return name in self._left
+        return name in self._abandoned
 
     async def wait(self) -> None:
         """Return when it is worth asking again."""
-        await self._clock.sleep(LOOK_EVERY_S)
+        await self._clock.sleep(POLL_INTERVAL_S)
 
-    async def review(self) -> None:
+    async def refresh(self) -> None:
         """Let go of what somebody else has by now; to be done before this worker is sure again."""
-        self._found = await self._ledger.get(DUTY)
-        self._mine = {name for name in self._mine if self._found.get(DUTY + name) == self._worker}
+        self._holders = await self._ledger.get_values(DUTY)
+        self._held = {name for name in self._held if self._holders.get(DUTY + name) == self._worker}
 
-    async def take(
-        self, wanted: Iterable[str], living: Set[str], beats: Mapping[str, bytes]
+    async def acquire(
+        self, wanted: Iterable[str], live_workers: Set[str], heartbeats: Mapping[str, bytes]
     ) -> None:
         """Take each wanted duty that at the last review nobody alive had.
 
-        ``beats`` are those by which who is not living was found dead.
+        ``heartbeats`` are those by which who is not living was found dead.
         """
-        async with self._moving:
+        async with self._changing:
             for name in wanted:
-                holder = self._found.get(DUTY + name)
+                holder = self._holders.get(DUTY + name)
                 if holder == self._worker:
-                    self._mine.add(name)
-                elif holder is None or holder.decode() not in living:
+                    self._held.add(name)
+                elif holder is None or holder.decode() not in live_workers:
                     # noted first: it may be taken also where the ledger's answer is lost
-                    (self._left.discard if holder is None else self._left.add)(name)
-                    dead = [] if holder is None else [still(holder.decode(), beats)]
+                    (self._abandoned.discard if holder is None else self._abandoned.add)(name)
+                    dead = (
+                        [] if holder is None else [expect_no_heartbeat(holder.decode(), heartbeats)]
+                    )
                     if await self._change(name, holder, self._worker, dead):
-                        self._mine.add(name)
+                        self._held.add(name)
 
     async def release(self) -> None:
         """Let others have them, at once; what is being taken is taken first."""
-        async with self._moving:
-            mine, self._mine = self._mine, set()
+        async with self._changing:
+            mine, self._held = self._held, set()
             for name in mine:
                 await self._change(name, self._worker, None)
 
     async def _change(
-        self, name: str, before: bytes | None, after: bytes | None, others: Sequence[Change] = ()
+        self,
+        name: str,
+        before: bytes | None,
+        after: bytes | None,
+        others: Sequence[ValueChange] = (),
     ) -> bool:
-        return await self._ledger.change([Change(DUTY + name, after, expected=before), *others])
+        return await self._ledger.change_values(
+            [ValueChange(DUTY + name, after, expected=before), *others]
+        )
 
 
-def on_duty(
-    name: str, duties: Duties | None, loop_turn: Turn, rest: Callable[[], None] | None = None
-) -> Turn:
+def only_on_duty(
+    name: str, duties: Duties | None, body: LoopBody, on_standby: Callable[[], None] | None = None
+) -> LoopBody:
     """Return the turn of a loop that works only while this worker has a duty, and else rests."""
     if duties is None:
-        return loop_turn
+        return body
 
     async def turn(loop: Loop) -> None:
-        if duties.has(name):
-            await loop_turn(loop)
+        if duties.holds(name):
+            await body(loop)
             return
-        if rest is not None:
-            rest()
-        with loop.idle():
+        if on_standby is not None:
+            on_standby()
+        with loop.interruptible():
             await duties.wait()
 
     return turn

@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from busway.lane import REPLAYS, Counts, flow_of, is_replay
-from busway.runtime.hub import Times
+from busway.lane import REPLAY_SEPARATOR, Counts, flow_of, is_replay_lane
+from busway.runtime.context import StageTimes
 from busway.telemetry import Metrics
 
 _log = structlog.get_logger("busway")
 
 
-class Observer:
+class TelemetryObserver:
     """Hears of requests, commits, settlements and retries; once a request or a batch."""
 
     def __init__(self, metrics: Metrics) -> None:
@@ -33,19 +33,19 @@ class Observer:
 
     def appended(self, requests: int, events: int, size_bytes: int, seconds: float) -> None:
         """One group was committed to the log."""
-        self._metrics.appended.inc(events)
+        self._metrics.appended_events.inc(events)
         self._metrics.append_events.observe(events)
         self._metrics.append_seconds.observe(seconds)
 
-    def settled(self, place: tuple[str, int, int, int], counts: Counts, times: Times) -> None:
+    def settled(self, place: tuple[str, int, int, int], counts: Counts, times: StageTimes) -> None:
         """A batch of ``place`` (flow, partition, start, end) was settled."""
         flow, partition, start, end = place
-        metrics, label = self._metrics, _label(flow)
+        metrics, label = self._metrics, _flow_label(flow)
         for outcome, count in zip(Counts.__struct_fields__, counts.values(), strict=True):
             if count:
-                metrics.outcomes.labels(label, outcome).inc(count)
+                metrics.event_outcomes.labels(label, outcome).inc(count)
         metrics.batch_events.labels(label).observe(end - start)
-        for stage in Times.__struct_fields__:
+        for stage in StageTimes.__struct_fields__:
             metrics.stage_seconds.labels(label, stage).observe(getattr(times, stage))
         _log.info(
             "settled",
@@ -57,10 +57,10 @@ class Observer:
             ms=round((times.step + times.sink + times.settle) * 1000, 1),
         )
 
-    def missing(self, place: tuple[str, int, int, int]) -> None:
+    def events_lost(self, place: tuple[str, int, int, int]) -> None:
         """A lane passed ``place`` (flow, partition, start, end), where the log has nothing."""
         flow, partition, start, end = place
-        self._metrics.missing.labels(_label(flow)).inc(end - start)
+        self._metrics.lost_events.labels(_flow_label(flow)).inc(end - start)
         _log.error(
             "events are missing in the log: the flow cannot have them, and they count as filtered",
             flow=flow,
@@ -72,27 +72,27 @@ class Observer:
 
     def fenced(self, flow: str) -> None:
         """A load or a settlement was refused, because somebody else has the lane by now."""
-        self._metrics.fenced.labels(_label(flow)).inc()
+        self._metrics.fenced_writes.labels(_flow_label(flow)).inc()
 
     def moved(self, flow: str, move: str) -> None:
         """A lane was ``taken``, ``given`` up, or ``lost`` to another worker."""
-        self._metrics.lane_moves.labels(_label(flow), move).inc()
+        self._metrics.lease_changes.labels(_flow_label(flow), move).inc()
 
-    def holding(self, lanes: Mapping[str, int]) -> None:
+    def lanes_held(self, lanes: Mapping[str, int]) -> None:
         """So many lanes of each flow are worked here now."""
-        self._metrics.lanes.clear()
+        self._metrics.held_lanes.clear()
         for flow, count in lanes.items():
-            self._metrics.lanes.labels(flow).set(count)
+            self._metrics.held_lanes.labels(flow).set(count)
 
-    def beating(self, age_s: Callable[[], float]) -> None:
+    def watch_heartbeat(self, age_s: Callable[[], float]) -> None:
         """``age_s`` tells how old the last beat is."""
-        self._metrics.beat_age.set_function(age_s)
+        self._metrics.heartbeat_age.set_function(age_s)
 
-    def retried(self, flow: str, fate: str, count: int = 1) -> None:
+    def retried(self, flow: str, outcome: str, count: int = 1) -> None:
         """Parked events were tried again, and met the same fate."""
-        self._metrics.retries.labels(_label(flow), fate).inc(count)
+        self._metrics.retries.labels(_flow_label(flow), outcome).inc(count)
 
 
-def _label(flow: str) -> str:
+def _flow_label(flow: str) -> str:
     """Return what a flow is called in metrics; all replays of one are one, as they come and go."""
-    return f"{flow_of(flow)}{REPLAYS}replay" if is_replay(flow) else flow
+    return f"{flow_of(flow)}{REPLAY_SEPARATOR}replay" if is_replay_lane(flow) else flow

@@ -7,10 +7,10 @@ import sys
 
 SWITCH_INTERVAL_S = 0.0001
 """How long a step's thread may keep the interpreter while requests wait."""
-_YOUNG_OBJECTS = 50_000
+_GC_THRESHOLD = 50_000
 
 
-def tune() -> None:
+def tune_interpreter() -> None:
     """Let threads take turns often, and look for garbage cycles seldom.
 
     A batch of some thousand events is far more objects than Python's default of 700 to look at,
@@ -19,4 +19,4 @@ def tune() -> None:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_YOUNG_OBJECTS, 20, 50)
+    gc.set_threshold(_GC_THRESHOLD, 20, 50)

@@ -10,11 +10,11 @@ from busway.errors import StoreError
 from busway.ports import Log
 from busway.runtime.loop import Loop
 
-EVERY_S = 1.0
-WITHIN_S = 8.0
+INTERVAL_S = 1.0
+LOG_TIMEOUT_S = 8.0
 """How long the log may take to answer."""
 
-Doubt = Callable[[], str | None]
+ReadinessCheck = Callable[[], str | None]
 """Returns why something does not go now, ``None`` when it does."""
 
 
@@ -25,28 +25,28 @@ class Readiness:
     ``stage`` is what the process is at while it does not work: it starts, it stops.
     """
 
-    def __init__(self, log: Log, clock: Clock, doubts: Sequence[Doubt] = ()) -> None:
+    def __init__(self, log: Log, clock: Clock, checks: Sequence[ReadinessCheck] = ()) -> None:
         self.stage: str | None = "starting"
         self._log = log
         self._clock = clock
-        self._doubts = doubts
-        self._unanswered: str | None = None
+        self._checks = checks
+        self._log_problem: str | None = None
         self._partition = 0
 
-    def why_not(self) -> str | None:
+    def not_ready_reason(self) -> str | None:
         """Return why the process is not ready, ``None`` when it is."""
-        found = self.stage or self._unanswered
-        return found or next((why for doubt in self._doubts if (why := doubt())), None)
+        found = self.stage or self._log_problem
+        return found or next((why for doubt in self._checks if (why := doubt())), None)
 
-    async def turn(self, loop: Loop) -> None:
+    async def run_once(self, loop: Loop) -> None:
         """Ask the log, and wait."""
-        self._unanswered = await self._asked()
-        with loop.idle():
-            await self._clock.sleep(EVERY_S)
+        self._log_problem = await self._query_log()
+        with loop.interruptible():
+            await self._clock.sleep(INTERVAL_S)
 
-    async def _asked(self) -> str | None:
+    async def _query_log(self) -> str | None:
         try:
-            async with asyncio.timeout(WITHIN_S):
+            async with asyncio.timeout(LOG_TIMEOUT_S):
                 await self._log.bounds(self._partition)
         except StoreError as error:
             return f"the log cannot be used: {error}"

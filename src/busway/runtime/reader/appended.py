@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import structlog
 
-from busway.bus.recent import digests_of
+from busway.bus.dedupe import identity_digests
 from busway.control.source.reader import AppendIntent
-from busway.ports import Batch, Log
+from busway.ports import Log, LogBatch
 
 READ_BYTES = 4 * 1024 * 1024
 
@@ -38,13 +38,13 @@ async def appended_since(log: Log, intent: AppendIntent, name: str) -> set[bytes
             batches = await log.read(partition, offset, READ_BYTES)
             if not batches:
                 break
-            found.update(digests_of(_identities(batches, offset, intent.sources)))
+            found.update(identity_digests(_identities(batches, offset, intent.sources)))
             offset = batches[-1].end
     return found
 
 
 def _identities(
-    batches: Sequence[Batch], offset: int, sources: Sequence[str]
+    batches: Sequence[LogBatch], offset: int, sources: Sequence[str]
 ) -> Iterator[_Identity]:
     for batch in batches:
         for raw in batch.events[max(offset - batch.offset, 0) :]:

@@ -7,7 +7,7 @@ import msgspec
 from busway.control.source.reader import READER, ReaderRecord, decode_reader
 from busway.control.source.record import SOURCE_COUNTS, SourceCounts
 from busway.errors import BuswayError
-from busway.lane import Change
+from busway.lane import ValueChange
 from busway.ports import Ledger
 
 
@@ -28,7 +28,7 @@ class KeptReader:
     async def load(self) -> ReaderRecord:
         """Return the record as it is now."""
         keys = (READER + self.name, SOURCE_COUNTS + self.name)
-        self._values = {key: (await self._ledger.get(key)).get(key) for key in keys}
+        self._values = {key: (await self._ledger.get_values(key)).get(key) for key in keys}
         record, counts = self._values.values()
         self.record = decode_reader(record)
         self.counts = SourceCounts() if counts is None else _decode_counts(counts)
@@ -38,8 +38,8 @@ class KeptReader:
         """Keep both in one transaction; raises :class:`ReaderTaken` if they were changed."""
         keys = list(self._values)
         values = dict(zip(keys, map(msgspec.json.encode, (record, counts)), strict=True))
-        changes = [Change(key, values[key], expected=self._values[key]) for key in keys]
-        if not await self._ledger.change(changes):
+        changes = [ValueChange(key, values[key], expected=self._values[key]) for key in keys]
+        if not await self._ledger.change_values(changes):
             raise ReaderTaken(f"somebody else reads from source {self.name!r}")
         self._values = dict(values)
         self.record, self.counts = record, counts

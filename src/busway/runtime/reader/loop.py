@@ -33,22 +33,22 @@ class ReaderLoop:
 
     def wake(self) -> None:
         """Look now whether it may read."""
-        self._changed.give()
+        self._changed.notify()
 
     async def turn(self, loop: Loop) -> None:
         """Read for a while, or wait until it may."""
         if not self._may_read():
             await self._close()
-            with loop.idle():
-                await self._changed.within(LOOK_EVERY_S)
+            with loop.interruptible():
+                await self._changed.wait(LOOK_EVERY_S)
             return
         try:
             await self._read(loop)
         except ReaderTaken:
             await self._drop()
             _log.info("another worker reads from a source now", source=self.source.name)
-            with loop.idle():
-                await self._changed.within(LOOK_EVERY_S)
+            with loop.interruptible():
+                await self._changed.wait(LOOK_EVERY_S)
         except StoreError:
             await self._drop()
             raise
@@ -67,11 +67,11 @@ class ReaderLoop:
             await session.open()
             _log.info("source opened", source=self.source.name)
         while self._may_read():
-            task = session.reading(self._changed.give)
+            task = session.reading(self._changed.notify)
             wait_s = session.wait_s()
             if not task.done() and wait_s != 0.0:
-                with loop.idle():
-                    await self._changed.within(min(wait_s or LOOK_EVERY_S, LOOK_EVERY_S))
+                with loop.interruptible():
+                    await self._changed.wait(min(wait_s or LOOK_EVERY_S, LOOK_EVERY_S))
             await session.advance()
             if session.proven:
                 return

@@ -9,12 +9,12 @@ from msgspec.structs import replace
 
 from busway.control.source.record import source_pauses
 from busway.control.source.status import holding
-from busway.delivery.hold import Pause
-from busway.flow import Program
+from busway.delivery.operator_control import Pause
+from busway.flow import CompiledApp
 from busway.ports import ReaderSource
 from busway.runtime.lease.duty import Duties
 from busway.runtime.loop import Loop
-from busway.runtime.outage import Outage
+from busway.runtime.outage_log import OutageLog
 from busway.runtime.reader.loop import ReaderLoop
 from busway.runtime.reader.session import ReaderHost
 from busway.runtime.signal import Signal
@@ -29,7 +29,11 @@ class Readers:
     """Reads from the sources of a program; with ``duties`` from those that are this worker's."""
 
     def __init__(
-        self, program: Program, host: ReaderHost, outage: Outage, duties: Duties | None = None
+        self,
+        program: CompiledApp,
+        host: ReaderHost,
+        outage: OutageLog,
+        duties: Duties | None = None,
     ) -> None:
         sources = [one for one in program.sources if isinstance(one, ReaderSource)]
         if duties is not None:
@@ -54,7 +58,7 @@ class Readers:
 
     def wake(self) -> None:
         """Look at once at what people have changed."""
-        self._changed.give()
+        self._changed.notify()
 
     async def stop(self, within_s: float) -> bool:
         """Append and save what was read, and stop; say whether all ended in time."""
@@ -68,12 +72,12 @@ class Readers:
         if before != self._pauses:
             for one in self._readers:
                 one.wake()
-        with loop.idle():
-            await self._changed.within(LOOK_EVERY_S)
+        with loop.interruptible():
+            await self._changed.wait(LOOK_EVERY_S)
 
     def _allowed(self, name: str) -> bool:
         """Say whether this worker may read from a source now."""
-        if self._duties is not None and not self._duties.has(READER + name):
+        if self._duties is not None and not self._duties.holds(READER + name):
             return False
         if self._pauses is None:
             return False

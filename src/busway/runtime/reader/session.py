@@ -10,9 +10,9 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
-from busway.attribute import is_reserved_source, is_reserved_type, over_length
-from busway.bus.append import Appender
-from busway.bus.recent import digests_of
+from busway.attribute import is_reserved_source, is_reserved_type, length_problem
+from busway.bus.dedupe import identity_digests
+from busway.bus.group_commit import Appender
 from busway.clock import Clock
 from busway.control.source.reader import AppendIntent, ReaderFault
 from busway.control.source.record import LastRefusal, SourceCounts
@@ -192,7 +192,7 @@ class ReaderSession:
 
     async def _append(self, events: Sequence[Event]) -> None:
         """Append the events that are not in the log yet; durable when it returns."""
-        digests = digests_of([event.envelope for event in events])
+        digests = identity_digests([event.envelope for event in events])
         known = self._appended.intersection(digests)
         if not known:  # what was appended before the crash comes first: nothing more of it follows
             self._appended = set()
@@ -205,7 +205,7 @@ class ReaderSession:
             await self._declare({event.source for event in fresh})
             if not self._held():
                 raise ReaderTaken("the lease was lost")
-            await self._host.bus.rebuild()
+            await self._host.bus.load_recent()
             self._uncertain = True
             appended = await self._host.bus.append(
                 [event.to_json() for event in fresh], [event.envelope for event in fresh]
@@ -290,7 +290,7 @@ class ReaderSession:
         """Return why the bus does not accept an event, if it does not."""
         envelope = event.envelope
         for name in ("id", "source", "type", "subject", "partitionkey"):
-            if reason := over_length(name, getattr(envelope, name)):
+            if reason := length_problem(name, getattr(envelope, name)):
                 return reason
         if is_reserved_type(envelope.type) or is_reserved_source(envelope.source):
             return f"the type {envelope.type!r} or the source {envelope.source!r} is Busway's own"

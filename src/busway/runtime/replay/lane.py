@@ -8,165 +8,173 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
-from busway.bus.follow import Matched, Matcher, match
-from busway.delivery.replay import Selection, Span
+from busway.bus.reader import MatchedBatch, Matcher, match_batch
+from busway.delivery.replay import ReplayRange, ReplaySelection
 from busway.event import Event
 from busway.outcome import Down
 from busway.ports import Log
-from busway.runtime.lane.careful import Careful
-from busway.runtime.lane.fate import Fates
+from busway.runtime.lane.attempt import Attempt, limit_batch
+from busway.runtime.lane.batch import LaneBatch, cut_batch, limit_events, limit_offset
 from busway.runtime.lane.isolation import Isolation
-from busway.runtime.lane.passage import Passage, paced
-from busway.runtime.lane.portion import Portion, cut, ended, shortened
+from busway.runtime.lane.outcome import LaneOutcomes
+from busway.runtime.lane.poison_bisection import PoisonBisection
 from busway.runtime.loop import Loop
-from busway.runtime.replay.way import ReplayAssignment
+from busway.runtime.replay.consumer import ReplayLaneConsumer
 
 READ_BYTES = 256 * 1024
-MOST_EVENTS = 1_000
+MAX_EVENTS = 1_000
 """Less at a time than live lanes take: they are not to wait for it."""
-_LEAST_ASKED = 50
-_MOST_READS = 50
+_MIN_QUERY = 50
+_MAX_READS = 50
 """How many reads without anything selected are settled together."""
 
 
-class Reading(msgspec.Struct, frozen=True):
+class ReplayInput(msgspec.Struct, frozen=True):
     """Where a replay reads, and what it selects there."""
 
     log: Log
     matcher: Matcher
-    selection: Selection
+    selection: ReplaySelection
 
 
 class ReplayLane:
-    """Works one lane of a replay; with care as long as ``careful`` says so."""
+    """Works one lane of a replay; with care as long as ``bisection`` says so."""
 
     def __init__(
-        self, to: ReplayAssignment, span: Span, reading: Reading, careful: Careful | None = None
+        self,
+        consumer: ReplayLaneConsumer,
+        span: ReplayRange,
+        replay_input: ReplayInput,
+        bisection: PoisonBisection | None = None,
     ) -> None:
-        self._to = to
+        self._consumer = consumer
         self._start, self._end = span.start, span.end
-        self._here = reading.selection.here(span.partition)
-        self._narrow = reading.selection.narrow
-        self._log = reading.log
-        self._matcher = reading.matcher
-        self._careful = careful
+        self._here = replay_input.selection.ranges_in(span.partition)
+        self._narrow = replay_input.selection.is_by_content
+        self._log = replay_input.log
+        self._matcher = replay_input.matcher
+        self._bisection = bisection
         self._cursor = -1
-        self._known = False
-        self._fates = Fates()
+        self._is_cursor_known = False
+        self._outcomes = LaneOutcomes()
         self._isolation = Isolation()
-        self._era = to.hub.follow.era
-        self._read: Sequence[Matched] = ()
-        self._ahead = Portion(-1, -1, (), ())
+        self._generation = consumer.context.log_reader.generation
+        self._read: Sequence[MatchedBatch] = ()
+        self._next_batch = LaneBatch(-1, -1, (), ())
 
     @property
-    def finished(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether it is at its end, as far as it has looked."""
         return self._cursor >= self._end
 
-    async def turn(self, loop: Loop) -> None:
-        """Work one portion."""
-        if self._era != self._to.hub.follow.era:
-            self._era, self._known, self._cursor, self._read = (
-                self._to.hub.follow.era,
+    async def run_once(self, loop: Loop) -> None:
+        """Work one batch."""
+        if self._generation != self._consumer.context.log_reader.generation:
+            self._generation, self._is_cursor_known, self._cursor, self._read = (
+                self._consumer.context.log_reader.generation,
                 False,
                 -1,
                 (),
             )
-        if not self._known:
-            await self._catch_up()
-        if self.finished:
+        if not self._is_cursor_known:
+            await self._reload_cursor()
+        if self.is_finished:
             return
-        if not self._to.valve.open:
-            with loop.idle():
-                await self._to.valve.opened()
-        portion = await self._left_over(loop, await self._next())
-        portion = self._isolation.narrowed(paced(self._to, portion, self._fates))
-        if self._careful is not None:
-            portion = await self._careful.take(portion, self._fates)
-        self._known = False
-        passage = Passage(self._to, portion, self._fates, self._era).run(loop)
-        cursor = await self._isolation.worked(passage, portion, self._fates)
+        if not self._consumer.pause_gate.is_open:
+            with loop.interruptible():
+                await self._consumer.pause_gate.wait_open()
+        batch = await self._undelivered(loop, await self._read_next())
+        batch = self._isolation.narrow(limit_batch(self._consumer, batch, self._outcomes))
+        if self._bisection is not None:
+            batch = await self._bisection.narrow(batch, self._outcomes)
+        self._is_cursor_known = False
+        passage = Attempt(self._consumer, batch, self._outcomes, self._generation).run(loop)
+        cursor = await self._isolation.run(passage, batch, self._outcomes)
         if cursor is None:
             return
-        self._cursor, self._known = cursor, True
-        if self._careful is not None:
-            await self._careful.passed(self._cursor)
-            self._careful = None if self._careful.over else self._careful
+        self._cursor, self._is_cursor_known = cursor, True
+        if self._bisection is not None:
+            await self._bisection.settled(self._cursor)
+            self._bisection = None if self._bisection.is_done else self._bisection
 
-    async def _catch_up(self) -> None:
-        hub, to = self._to.hub, self._to
+    async def _reload_cursor(self) -> None:
+        hub, to = self._consumer.context, self._consumer
         lane = await hub.ledger.open_lane(to.flow.name, to.partition, self._start)
-        await to.skips.recall()
+        await to.skip_counter.load()
         if lane.cursor != self._cursor:
-            self._cursor, self._fates = lane.cursor, Fates()
-            self._ahead = Portion(-1, -1, (), ())
-        self._known = True
+            self._cursor, self._outcomes = lane.cursor, LaneOutcomes()
+            self._next_batch = LaneBatch(-1, -1, (), ())
+        self._is_cursor_known = True
 
-    async def _next(self) -> Portion:
+    async def _read_next(self) -> LaneBatch:
         """Return what is next, with everything before it that is not selected."""
-        ahead = _beyond(self._ahead, self._cursor)
-        for _ in range(_MOST_READS):
+        ahead = _from_offset(self._next_batch, self._cursor)
+        for _ in range(_MAX_READS):
             if ahead.wanted or ahead.decided or ahead.end >= self._end:
                 break
-            found = await self._portion(ahead.end)
-            ahead = Portion(self._cursor, found.end, found.wanted, found.decided)
-        self._ahead = ahead
-        most = self._to.pace.most
-        return shortened(ahead, MOST_EVENTS if most is None else max(most, _LEAST_ASKED))
+            found = await self._batch(ahead.end)
+            ahead = LaneBatch(self._cursor, found.end, found.wanted, found.decided)
+        self._next_batch = ahead
+        most = self._consumer.rate_limiter.burst
+        return limit_events(ahead, MAX_EVENTS if most is None else max(most, _MIN_QUERY))
 
-    async def _portion(self, position: int) -> Portion:
-        if not self._read or not self._holds(position):
-            batches = await self._log.read(self._to.partition, position, READ_BYTES)
+    async def _batch(self, position: int) -> LaneBatch:
+        if not self._read or not self._is_held(position):
+            batches = await self._log.read(self._consumer.partition, position, READ_BYTES)
             # matching is a second's work for a large batch, so not on the loop
-            self._read = [await asyncio.to_thread(match, self._matcher, one) for one in batches]
-        found = cut(self._read, 0, position, MOST_EVENTS) or await self._nothing(position)
-        return self._selected(ended(found, self._end))
+            self._read = [
+                await asyncio.to_thread(match_batch, self._matcher, one) for one in batches
+            ]
+        found = cut_batch(self._read, 0, position, MAX_EVENTS) or await self._trailing_gap(position)
+        return self._select(limit_offset(found, self._end))
 
-    async def _nothing(self, position: int) -> Portion:
+    async def _trailing_gap(self, position: int) -> LaneBatch:
         """Return the hole from a position up to the end of the log."""
-        _, end = await self._log.bounds(self._to.partition)
-        if end <= position or await self._log.read(self._to.partition, position, 1):
+        _, end = await self._log.bounds(self._consumer.partition)
+        if end <= position or await self._log.read(self._consumer.partition, position, 1):
             raise LookupError(f"the log ends before {position}, where a replay goes on")
-        return Portion(position, end, (), ())
+        return LaneBatch(position, end, (), ())
 
-    def _holds(self, position: int) -> bool:
+    def _is_held(self, position: int) -> bool:
         return self._read[0].batch.offset <= position < self._read[-1].batch.end
 
-    def _selected(self, portion: Portion) -> Portion:
-        wanted = [one for one in portion.wanted if any(one[0] in here for here in self._here)]
+    def _select(self, batch: LaneBatch) -> LaneBatch:
+        wanted = [one for one in batch.wanted if any(one[0] in here for here in self._here)]
         # what cannot be read cannot be asked whether it is one of those that are looked for
         decided = [
             one
-            for one in portion.decided
+            for one in batch.decided
             if not self._narrow and any(one.offset in here for here in self._here)
         ]
-        return Portion(portion.start, portion.end, wanted, decided)
+        return LaneBatch(batch.start, batch.end, wanted, decided)
 
-    async def _left_over(self, loop: Loop, portion: Portion) -> Portion:
+    async def _undelivered(self, loop: Loop, batch: LaneBatch) -> LaneBatch:
         """Leave out what has landed; wait for a destination that has to be asked and is down."""
-        open_ones = [one for one in portion.wanted if one[0] not in self._fates]
-        landed = await self._landed(loop, open_ones) if open_ones else ()
-        self._to.skips.next(landed)
-        wanted = [one for one in portion.wanted if one[0] not in landed]
-        return Portion(portion.start, portion.end, wanted, portion.decided)
+        open_ones = [one for one in batch.wanted if one[0] not in self._outcomes]
+        landed = await self._query_delivered(loop, open_ones) if open_ones else ()
+        self._consumer.skip_counter.skip_next(landed)
+        wanted = [one for one in batch.wanted if one[0] not in landed]
+        return LaneBatch(batch.start, batch.end, wanted, batch.decided)
 
-    async def _landed(self, loop: Loop, events: Sequence[tuple[int, Event]]) -> Collection[int]:
-        gate, landings = self._to.gate, self._to.landings
+    async def _query_delivered(
+        self, loop: Loop, events: Sequence[tuple[int, Event]]
+    ) -> Collection[int]:
+        gate, landings = self._consumer.guard, self._consumer.delivered_lookup
         while True:
-            if landings.asks:
-                with loop.idle():
-                    await gate.ready()
-                landed = await gate.ask(landings.landed(events))
+            if landings.queries_destination:
+                with loop.interruptible():
+                    await gate.wait_admitted()
+                landed = await gate.query(landings.delivered(events))
             else:
-                landed = await landings.landed(events)
+                landed = await landings.delivered(events)
             if not isinstance(landed, Down):
                 return landed
 
 
-def _beyond(portion: Portion, cursor: int) -> Portion:
-    """Return the part of a portion from an offset on."""
-    if not portion.start <= cursor < portion.end:
-        return Portion(cursor, cursor, (), ())
-    first = bisect_left(portion.wanted, cursor, key=lambda one: one[0])
-    decided = [one for one in portion.decided if one.offset >= cursor]
-    return Portion(cursor, portion.end, portion.wanted[first:], decided)
+def _from_offset(batch: LaneBatch, cursor: int) -> LaneBatch:
+    """Return the part of a batch from an offset on."""
+    if not batch.start <= cursor < batch.end:
+        return LaneBatch(cursor, cursor, (), ())
+    first = bisect_left(batch.wanted, cursor, key=lambda one: one[0])
+    decided = [one for one in batch.decided if one.offset >= cursor]
+    return LaneBatch(cursor, batch.end, batch.wanted[first:], decided)

@@ -16,19 +16,24 @@ from busway.ports import (
     RequestRefusal,
     SourceRequest,
 )
-from busway.source.http.binary import read_binary
-from busway.source.http.parcel import read_batch, read_either, read_lines, read_one
-from busway.source.http.problem import not_found, unsupported
+from busway.source.http.binary_mode import decode_binary
+from busway.source.http.decode import (
+    decode_array,
+    decode_json,
+    decode_ndjson,
+    decode_one,
+)
+from busway.source.http.problem import not_found, unsupported_media
 
 Read = Callable[[bytes, int], DecodedEvents | RequestRefusal]
 
 DECODERS: dict[str, Read] = {
-    "application/cloudevents+json": read_one,
-    "application/cloudevents-batch+json": read_batch,
-    "application/x-ndjson": read_lines,
-    "application/ndjson": read_lines,
-    "application/jsonl": read_lines,
-    "application/json": read_either,
+    "application/cloudevents+json": decode_one,
+    "application/cloudevents-batch+json": decode_array,
+    "application/x-ndjson": decode_ndjson,
+    "application/ndjson": decode_ndjson,
+    "application/jsonl": decode_ndjson,
+    "application/json": decode_json,
 }
 _CHARSET = re.compile(r"charset\s*=\s*\"?([^\s\";]+)", re.IGNORECASE)
 
@@ -63,7 +68,7 @@ class CloudEventsReceiver:
         content_type = head.headers.get("content-type", "")
         attributes = [(name[3:], value) for name, value in head.fields if name[:3] == "ce-"]
         if attributes and not _media_type(content_type).startswith("application/cloudevents"):
-            return lambda body: read_binary(attributes, content_type, body, limit)
+            return lambda body: decode_binary(attributes, content_type, body, limit)
         read = _reader(content_type)
         return read if isinstance(read, RequestRefusal) else lambda body: read(body, limit)
 
@@ -73,10 +78,10 @@ def _reader(content_type: str) -> Read | RequestRefusal:
     if read is None:
         shown = f"Content-Type {content_type!r}" if content_type else "no Content-Type"
         detail = f"{shown}: send {', '.join(DECODERS)}, or ce- headers with any other"
-        return unsupported(detail, ("accept-post", ", ".join(DECODERS)))
+        return unsupported_media(detail, ("accept-post", ", ".join(DECODERS)))
     charset = _CHARSET.search(content_type.partition(";")[2])
     if charset and charset[1].lower() not in ("utf-8", "utf8", "us-ascii"):
-        return unsupported(f"charset {charset[1]!r}: JSON events are read as UTF-8 only")
+        return unsupported_media(f"charset {charset[1]!r}: JSON events are read as UTF-8 only")
     return read
 
 

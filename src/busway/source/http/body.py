@@ -24,7 +24,7 @@ class SizedBody:
         self._received = bytearray()
 
     @property
-    def size(self) -> int:
+    def held_bytes(self) -> int:
         """How many bytes are held."""
         return len(self._received)
 
@@ -43,98 +43,98 @@ class ChunkedBody:
     trailers."""
 
     __slots__ = (
-        "_at",
-        "_chunks",
-        "_complete",
-        "_last",
-        "_left",
+        "_position",
+        "_chunk_count",
+        "_is_complete",
+        "_is_last_chunk",
+        "_chunk_left",
         "_limit",
         "_received",
-        "_rest",
-        "_trailers",
+        "_buffer",
+        "_trailer_bytes",
     )
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._received = bytearray()
-        self._rest = b""
-        self._at = 0
+        self._buffer = b""
+        self._position = 0
         """Where in the rest reading goes on."""
-        self._left = 0
+        self._chunk_left = 0
         """Bytes of the current chunk and of the line end after it that are still to come."""
-        self._last = self._complete = False
-        self._trailers = self._chunks = 0
+        self._is_last_chunk = self._is_complete = False
+        self._trailer_bytes = self._chunk_count = 0
 
     @property
-    def size(self) -> int:
+    def held_bytes(self) -> int:
         """How many bytes are held."""
         return len(self._received)
 
     def feed(self, data: bytes) -> bytes | RequestRefusal | None:
         """Take bytes; return what is left over when the body is complete, ``None`` until then."""
-        rest, self._at = self._rest + data, 0
+        rest, self._position = self._buffer + data, 0
         going: bool | RequestRefusal = True
-        while going is True and not self._complete:
-            going = self._data(rest) if self._left else self._line(rest)
+        while going is True and not self._is_complete:
+            going = self._read_data(rest) if self._chunk_left else self._read_line(rest)
         if isinstance(going, RequestRefusal):
             return going
-        self._rest = rest[self._at :]
-        return self._rest if self._complete else None
+        self._buffer = rest[self._position :]
+        return self._buffer if self._is_complete else None
 
     def content(self) -> bytes:
         return bytes(self._received)
 
-    def _data(self, rest: bytes) -> bool | RequestRefusal:
-        piece = rest[self._at : self._at + self._left - 2]
+    def _read_data(self, rest: bytes) -> bool | RequestRefusal:
+        piece = rest[self._position : self._position + self._chunk_left - 2]
         self._received += piece
-        self._at += len(piece)
-        self._left -= len(piece)
-        if self._left > 2 or len(rest) < self._at + 2:
+        self._position += len(piece)
+        self._chunk_left -= len(piece)
+        if self._chunk_left > 2 or len(rest) < self._position + 2:
             return False
-        if not rest.startswith(b"\r\n", self._at):
+        if not rest.startswith(b"\r\n", self._position):
             return bad_request("a chunk is longer than it says")
-        self._at += 2
-        self._left = 0
+        self._position += 2
+        self._chunk_left = 0
         return True
 
-    def _line(self, rest: bytes) -> bool | RequestRefusal:
-        end = rest.find(b"\r\n", self._at)
-        if (end if end >= 0 else len(rest)) - self._at > _MAX_LINE:
+    def _read_line(self, rest: bytes) -> bool | RequestRefusal:
+        end = rest.find(b"\r\n", self._position)
+        if (end if end >= 0 else len(rest)) - self._position > _MAX_LINE:
             return bad_request("a line between the chunks of the body is too long")
         if end < 0:
             return False
-        line = rest[self._at : end]
-        self._at = end + 2
-        return self._trailer(line) if self._last else self._size_line(line)
+        line = rest[self._position : end]
+        self._position = end + 2
+        return self._read_trailer(line) if self._is_last_chunk else self._read_size_line(line)
 
-    def _size_line(self, line: bytes) -> bool | RequestRefusal:
+    def _read_size_line(self, line: bytes) -> bool | RequestRefusal:
         found = _SIZE.fullmatch(line)
         if found is None:
             return bad_request(f"a chunk begins with {line[:40]!r}, which is not its size")
-        self._chunks += 1
-        if self._chunks > _FEW_CHUNKS + len(self._received) // _SMALLEST_CHUNK:
+        self._chunk_count += 1
+        if self._chunk_count > _FEW_CHUNKS + len(self._received) // _SMALLEST_CHUNK:
             return bad_request("the chunks of the body are too small; send larger ones")
         size = int(found[1], 16)
         if size + len(self._received) > self._limit:
             return body_too_large(self._limit)
-        self._last = not size
-        self._left = size + 2 if size else 0
+        self._is_last_chunk = not size
+        self._chunk_left = size + 2 if size else 0
         return True
 
-    def _trailer(self, line: bytes) -> bool | RequestRefusal:
-        self._trailers += len(line) + 2
-        self._complete = not line
-        if self._trailers > _MAX_TRAILERS:
+    def _read_trailer(self, line: bytes) -> bool | RequestRefusal:
+        self._trailer_bytes += len(line) + 2
+        self._is_complete = not line
+        if self._trailer_bytes > _MAX_TRAILERS:
             return bad_request("the trailers of the body are too long")
         return True
 
 
-class SkippedBody:
+class DiscardedBody:
     """Lets ``length`` bytes pass that nobody wants."""
 
     __slots__ = ("_missing",)
 
-    size = 0
+    held_bytes = 0
 
     def __init__(self, length: int) -> None:
         self._missing = length
@@ -148,4 +148,4 @@ class SkippedBody:
         return b""
 
 
-Body = SizedBody | ChunkedBody | SkippedBody
+Body = SizedBody | ChunkedBody | DiscardedBody

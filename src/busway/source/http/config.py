@@ -13,10 +13,10 @@ from busway.ports import Intake
 from busway.settings import Settings
 from busway.source.http.route import SourceObserver, SourceRoute, UnobservedSource
 
-Reason = Literal["missing", "wrong"]
+KeyRefusal = Literal["missing", "wrong"]
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class IntakeLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How much of anything is taken; sizes in bytes, times in seconds."""
 
     max_body_bytes: int = 16 * 1024 * 1024
@@ -43,7 +43,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Observer(Protocol):
+class RequestObserver(Protocol):
     """Who is told of each request when its answer leaves. Called on the hot path: be quick."""
 
     def request(self, status: int, events: int, size_bytes: int, seconds: float) -> None:
@@ -51,14 +51,14 @@ class Observer(Protocol):
         ...
 
 
-class Unobserved:
+class NullRequestObserver:
     """The observer that does nothing."""
 
     def request(self, status: int, events: int, size_bytes: int, seconds: float) -> None:
         pass
 
 
-class Keys(Protocol):
+class IntakeKeys(Protocol):
     """The keys as they are now, by the digests of their secrets."""
 
     intake: Collection[bytes]
@@ -67,7 +67,7 @@ class Keys(Protocol):
     """Where it is noted that one was used."""
 
 
-def _nobody_cares(reason: Reason, peer: str) -> None:
+def _ignore_refusal(reason: KeyRefusal, peer: str) -> None:
     pass
 
 
@@ -79,7 +79,7 @@ def _always_ready() -> str | None:
     return None
 
 
-def _no_remarks() -> Sequence[str]:
+def _no_notices() -> Sequence[str]:
     return ()
 
 
@@ -90,15 +90,15 @@ class IntakeConfig(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 8400
     """0 takes a free one."""
-    limits: Limits = Limits()
+    limits: IntakeLimits = IntakeLimits()
     metrics: Callable[[], bytes] = _no_metrics
     """Returns what ``GET /metrics`` says, in Prometheus's text format."""
-    ready: Callable[[], str | None] = _always_ready
+    unready_reason: Callable[[], str | None] = _always_ready
     """Returns ``None`` when events can be taken, or else the reason why not."""
-    remarks: Callable[[], Sequence[str]] = _no_remarks
+    notices: Callable[[], Sequence[str]] = _no_notices
     """Returns what else there is to say when events can be taken, a line each."""
-    observer: Observer = Unobserved()
-    takes_events: bool = True
+    observer: RequestObserver = NullRequestObserver()
+    accepts_events: bool = True
     """Whether events are taken at all; where not, only health and metrics are served."""
     sources: Sequence[SourceRoute] = ()
     """The sources that requests are handed to."""
@@ -106,12 +106,12 @@ class IntakeConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Is told of requests for a source that there is not."""
     fallback: Callable[[], asyncio.Protocol] | None = None
     """Makes the protocol that takes over a connection for a path that is not the intake's."""
-    keys: Keys | None = None
+    keys: IntakeKeys | None = None
     """The keys that may send events; ``None`` where no key is asked for."""
-    own_names_only: bool = False
+    rejects_foreign_hosts: bool = False
     """Whether a browser must call this machine by a name that no page can bind to its address."""
-    refused: Callable[[Reason, str], object] = _nobody_cares
+    on_key_refused: Callable[[KeyRefusal, str], object] = _ignore_refusal
     """Is told of each request without a valid key, and from which address it comes."""
-    other: Callable[[], str] = str
+    other_url: Callable[[], str] = str
     """Returns the URL of the API where it is elsewhere, and at the API's that of the intake."""
     clock: Clock = SystemClock()

@@ -7,111 +7,131 @@ from collections import deque
 from functools import partial
 from typing import cast
 
-from busway.ports import Appended, DecodedEvents, RequestAnswer, RequestRefusal
-from busway.source.http.answer import CLOSE, CONTINUE, KEEP_ALIVE, accepted, refused, to_bytes
-from busway.source.http.body import ChunkedBody, SizedBody, SkippedBody
-from busway.source.http.desk import Desk
-from busway.source.http.exchange import AnyFuture, Completed, Exchange, Receiving, outcome
-from busway.source.http.head import Head
-from busway.source.http.problem import bad_request, head_too_large, timed_out, too_busy
+from busway.ports import AppendReceipt, DecodedEvents, RequestAnswer, RequestRefusal
+from busway.source.http.admission import RequestAdmission
+from busway.source.http.body import ChunkedBody, DiscardedBody, SizedBody
+from busway.source.http.problem import (
+    bad_request,
+    head_too_large,
+    timed_out,
+    too_many_in_flight,
+)
+from busway.source.http.request import (
+    AnyFuture,
+    Completed,
+    IncompleteRequest,
+    IntakeRequest,
+    append_result,
+)
+from busway.source.http.request_head import ParsedHead
+from busway.source.http.response import (
+    CLOSE,
+    CONTINUE,
+    KEEP_ALIVE,
+    accepted_response,
+    encode_response,
+    problem_response,
+)
 
-MAX_PIPELINED = 64
+MAX_PIPELINED_REQUESTS = 64
 """How many requests of one connection are in flight at a time; more wait unread."""
-MAX_SKIPPED_BYTES = 1024 * 1024
+MAX_DISCARDED_BYTES = 1024 * 1024
 """How large the body of a refused request may be to be read over; beyond it the connection ends."""
-_MAX_BLANKS = 64
+_MAX_BLANK_LINES = 64
 LINGER_S = 2.0
 """How long a connection that was ended in the middle of a body goes on being read, so that its
 sender gets to see the answer."""
 
 
-_NOTHING = Appended(accepted=0, duplicates=0)
+_NOTHING = AppendReceipt(accepted=0, duplicates=0)
 
 
 class Connection(asyncio.Protocol):
     """Reads requests as far as limits allow, and writes their answers in the same order."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, admission: RequestAdmission) -> None:
+        self._admission = admission
         self._transport: asyncio.Transport | None = None
-        self._queue: deque[Exchange] = deque()
-        self._rest = b""
-        self._at = 0
+        self._pipeline: deque[IntakeRequest] = deque()
+        self._buffer = b""
+        self._position = 0
         """What has come, and how far it has been read."""
-        self._blanks = 0
+        self._blank_lines = 0
         """Empty lines before the next head."""
-        self._receiving: Receiving | None = None
+        self._incomplete: IncompleteRequest | None = None
         """The last one of the queue, while its body is incomplete."""
-        self._since = self._touched = desk.now
-        self._advancing = self._paused = self._clogged = self._leaving = False
-        self._ended = self._eof = False
+        self._head_started = self._last_activity = admission.now
+        self._parsing = self._read_paused = self._write_paused = self._handing_over = False
+        self._finished = self._eof = False
         """Nothing more is wanted from this connection; nothing more can come."""
-        self._unread = False
+        self._body_unread = False
         """It was ended in the middle of a request."""
 
     # What the transport calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._desk.enter(self)
+        self._admission.add_connection(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._ended:
+        if self._finished:
             return
-        self._touched = self._desk.now
-        if self._at < len(self._rest):
-            data = self._rest[self._at :] + data
-        elif self._receiving is None:
-            self._since = self._touched
-        self._rest, self._at = data, 0
-        if not self._paused:
-            self._advance()
+        self._last_activity = self._admission.now
+        if self._position < len(self._buffer):
+            data = self._buffer[self._position :] + data
+        elif self._incomplete is None:
+            self._head_started = self._last_activity
+        self._buffer, self._position = data, 0
+        if not self._read_paused:
+            self._parse_buffer()
 
     def eof_received(self) -> bool:
         """Keep the way out open while answers are still to be sent."""
         self._eof = True
-        return bool(self._queue) and self._receiving is None
+        return bool(self._pipeline) and self._incomplete is None
 
     def pause_writing(self) -> None:
-        self._clogged = True
-        self._regulate()
+        self._write_paused = True
+        self._apply_backpressure()
 
     def resume_writing(self) -> None:
-        self._clogged = False
-        self._go_on()
+        self._write_paused = False
+        self._resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        self._ended = True
-        self._rest = b""
-        for exchange in self._queue:
+        self._finished = True
+        self._buffer = b""
+        for exchange in self._pipeline:
             if not exchange.appending:
-                self._desk.close_request(exchange.size)
-        self._queue.clear()
-        self._desk.leave(self)
+                self._admission.close_request(exchange.held_bytes)
+        self._pipeline.clear()
+        self._admission.remove_connection(self)
 
     # What the desk calls.
 
-    def check(self, now: float) -> None:
+    def check_timeouts(self, now: float) -> None:
         """Give up what has taken too long; ``now`` is monotonic."""
-        limits = self._desk.limits
-        if self._ended or self._clogged:
-            if now - self._touched > (limits.idle_timeout_s if self._clogged else LINGER_S):
-                self._give_up()
-        elif self._receiving is not None:
-            exchange = self._receiving.exchange
-            allowed = limits.body_timeout_s + exchange.size / limits.min_bytes_per_s
+        limits = self._admission.limits
+        if self._finished or self._write_paused:
+            if now - self._last_activity > (
+                limits.idle_timeout_s if self._write_paused else LINGER_S
+            ):
+                self._abort_unless_appending()
+        elif self._incomplete is not None:
+            exchange = self._incomplete.request
+            allowed = limits.body_timeout_s + exchange.held_bytes / limits.min_bytes_per_s
             if now - exchange.started > allowed:
-                self._break_off(timed_out("body"))
-        elif self._at < len(self._rest) and not self._paused:
-            if now - self._since > limits.head_timeout_s:
-                self._break_off(timed_out("head"))
-        elif not self._queue and now - self._touched > limits.idle_timeout_s:
+                self._refuse_and_close(timed_out("body"))
+        elif self._position < len(self._buffer) and not self._read_paused:
+            if now - self._head_started > limits.head_timeout_s:
+                self._refuse_and_close(timed_out("head"))
+        elif not self._pipeline and now - self._last_activity > limits.idle_timeout_s:
             self.close()
 
-    def retire(self) -> None:
+    def close_when_idle(self) -> None:
         """Close when there is nothing in flight."""
-        if not self._queue and self._at >= len(self._rest):
+        if not self._pipeline and self._position >= len(self._buffer):
             self.close()
 
     def close(self) -> None:
@@ -122,87 +142,95 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _give_up(self) -> None:
-        if self._clogged or not any(exchange.appending for exchange in self._queue):
+    def _abort_unless_appending(self) -> None:
+        if self._write_paused or not any(exchange.appending for exchange in self._pipeline):
             self.abort()
 
     # Reading.
 
-    def _advance(self) -> None:
-        self._advancing = True
-        while self._at < len(self._rest) and not self._ended and not self._full():
-            receiving = self._receiving
+    def _parse_buffer(self) -> None:
+        self._parsing = True
+        while self._position < len(self._buffer) and not self._finished and not self._must_wait():
+            receiving = self._incomplete
             if not (self._read_head() if receiving is None else self._read_body(receiving)):
                 break
-        self._advancing = False
-        if self._at >= len(self._rest):
-            self._rest, self._at = b"", 0
-        self._regulate()
-        self._end_when_done()
+        self._parsing = False
+        if self._position >= len(self._buffer):
+            self._buffer, self._position = b"", 0
+        self._apply_backpressure()
+        self._close_when_done()
 
-    def _full(self) -> bool:
-        return self._clogged or self._leaving or len(self._queue) >= MAX_PIPELINED
+    def _must_wait(self) -> bool:
+        return (
+            self._write_paused
+            or self._handing_over
+            or len(self._pipeline) >= MAX_PIPELINED_REQUESTS
+        )
 
-    def _regulate(self) -> None:
-        full = self._full()
-        if full != self._paused and self._transport is not None and not self._ended:
-            self._paused = full
+    def _apply_backpressure(self) -> None:
+        full = self._must_wait()
+        if full != self._read_paused and self._transport is not None and not self._finished:
+            self._read_paused = full
             if full:
                 self._transport.pause_reading()
             else:
                 self._transport.resume_reading()
 
-    def _go_on(self) -> None:
-        self._since = self._desk.now
-        if not self._queue:
-            self._leaving = False
-        self._regulate()
-        if not self._paused and not self._advancing:
-            self._advance()
+    def _resume(self) -> None:
+        self._head_started = self._admission.now
+        if not self._pipeline:
+            self._handing_over = False
+        self._apply_backpressure()
+        if not self._read_paused and not self._parsing:
+            self._parse_buffer()
 
     def _read_head(self) -> bool:
-        rest, at = self._rest, self._at
+        rest, at = self._buffer, self._position
         while rest.startswith(b"\r\n", at):
-            at = self._at = at + 2
-            self._blanks += 1
-            if self._blanks > _MAX_BLANKS:
-                return self._break_off(bad_request("there are only empty lines"))
+            at = self._position = at + 2
+            self._blank_lines += 1
+            if self._blank_lines > _MAX_BLANK_LINES:
+                return self._refuse_and_close(bad_request("there are only empty lines"))
         end = rest.find(b"\r\n\r\n", at) + 4
-        limit = self._desk.limits.max_head_bytes
+        limit = self._admission.limits.max_head_bytes
         if (end if end > 3 else len(rest)) - at > limit:
-            return self._break_off(head_too_large(limit))
+            return self._refuse_and_close(head_too_large(limit))
         if end == 3:
             return False
         raw = rest[at:end]
-        head = self._desk.heads.known(raw) or self._desk.heads.read(raw)
+        head = self._admission.head_parser.cached(raw) or self._admission.head_parser.parse(raw)
         if isinstance(head, RequestRefusal):
-            return self._break_off(head)
-        if head.route == "elsewhere" and self._desk.config.fallback and not self._desk.draining:
-            return self._leave(head, raw)
-        self._at, self._blanks = end, 0
-        return self._begin(head)
+            return self._refuse_and_close(head)
+        if (
+            head.route == "elsewhere"
+            and self._admission.config.fallback
+            and not self._admission.draining
+        ):
+            return self._hand_to_fallback(head, raw)
+        self._position, self._blank_lines = end, 0
+        return self._begin_request(head)
 
-    def _begin(self, head: Head) -> bool:
-        desk = self._desk
-        exchange = Exchange(head, desk.config.clock.monotonic())
+    def _begin_request(self, head: ParsedHead) -> bool:
+        desk = self._admission
+        exchange = IntakeRequest(head, desk.config.clock.monotonic())
         desk.open_request()
-        self._queue.append(exchange)
+        self._pipeline.append(exchange)
         refusal = head.refusal or desk.refusal_for(head)
         if refusal is not None:
             if refusal.status == 401:
-                desk.config.refused("wrong" if head.credential else "missing", self._peer)
-            return self._turn_away(exchange, head, refusal)
-        at, length = self._at, head.length
-        if length is not None and at + length <= len(self._rest):
-            self._at = at + length
-            desk.held_bytes += length
-            exchange.size = exchange.received = length
-            self._take(exchange, head, self._rest[at : at + length])
+                desk.config.on_key_refused("wrong" if head.credential else "missing", self._peer)
+            return self._refuse(exchange, head, refusal)
+        at, length = self._position, head.length
+        if length is not None and at + length <= len(self._buffer):
+            self._position = at + length
+            desk.in_flight_bytes += length
+            exchange.held_bytes = exchange.received_bytes = length
+            self._dispatch(exchange, head, self._buffer[at : at + length])
             return True
         limit = desk.limits.max_body_bytes
         body = ChunkedBody(limit) if length is None else SizedBody(length)
-        self._receiving = Receiving(exchange, head, body)
-        if head.expects and len(self._queue) == 1 and self._transport is not None:
+        self._incomplete = IncompleteRequest(exchange, head, body)
+        if head.expects_continue and len(self._pipeline) == 1 and self._transport is not None:
             self._transport.write(CONTINUE)
         return True
 
@@ -211,47 +239,52 @@ class Connection(asyncio.Protocol):
         found = None if self._transport is None else self._transport.get_extra_info("peername")
         return str(found[0]) if found else ""
 
-    def _turn_away(self, exchange: Exchange, head: Head, refusal: RequestRefusal) -> bool:
+    def _refuse(self, request: IntakeRequest, head: ParsedHead, refusal: RequestRefusal) -> bool:
         """Read over the body, or end the connection where that is too much or not worth it."""
         length = head.length
-        if length is None or length > MAX_SKIPPED_BYTES or head.expects or refusal.closes:
-            self._unread = True
-            return self._close_with(exchange, refusal)
-        exchange.refusal = refusal
-        self._receiving = Receiving(exchange, head, SkippedBody(length))
-        return self._read_body(self._receiving)
+        if (
+            length is None
+            or length > MAX_DISCARDED_BYTES
+            or head.expects_continue
+            or refusal.closes
+        ):
+            self._body_unread = True
+            return self._respond_and_close(request, refusal)
+        request.refusal = refusal
+        self._incomplete = IncompleteRequest(request, head, DiscardedBody(length))
+        return self._read_body(self._incomplete)
 
-    def _read_body(self, receiving: Receiving) -> bool:
-        body, exchange, desk = receiving.body, receiving.exchange, self._desk
-        left = body.feed(self._rest[self._at :])
+    def _read_body(self, incomplete: IncompleteRequest) -> bool:
+        body, exchange, desk = incomplete.body, incomplete.request, self._admission
+        left = body.feed(self._buffer[self._position :])
         if isinstance(left, RequestRefusal):
-            return self._break_off(left)
-        desk.held_bytes += body.size - exchange.size
-        exchange.size = body.size
-        exchange.received += len(self._rest) - self._at - len(left or b"")
-        self._rest, self._at = left or b"", 0
-        crowded = desk.crowded(exchange.size)
+            return self._refuse_and_close(left)
+        desk.in_flight_bytes += body.held_bytes - exchange.held_bytes
+        exchange.held_bytes = body.held_bytes
+        exchange.received_bytes += len(self._buffer) - self._position - len(left or b"")
+        self._buffer, self._position = left or b"", 0
+        crowded = desk.is_over_limit(exchange.held_bytes)
         if left is None:
-            return self._break_off(too_busy("bytes")) if crowded else False
+            return self._refuse_and_close(too_many_in_flight("bytes")) if crowded else False
         if crowded and exchange.refusal is None:
-            exchange.refusal = too_busy("bytes")
-        self._receiving = None
-        self._take(exchange, receiving.head, body.content())
+            exchange.refusal = too_many_in_flight("bytes")
+        self._incomplete = None
+        self._dispatch(exchange, incomplete.head, body.content())
         return True
 
-    def _leave(self, head: Head, raw: bytes) -> bool:
+    def _hand_to_fallback(self, head: ParsedHead, raw: bytes) -> bool:
         """Hand the connection over, from this request on, once what came before is answered."""
-        if self._queue:
-            self._leaving = True
+        if self._pipeline:
+            self._handing_over = True
             return False
-        transport, fallback = self._transport, self._desk.config.fallback
+        transport, fallback = self._transport, self._admission.config.fallback
         if transport is None or fallback is None:
             return False
-        rest, self._rest = self._rest[self._at + len(raw) :], b""
-        if not head.upgrades:
+        rest, self._buffer = self._buffer[self._position + len(raw) :], b""
+        if not head.is_upgrade:
             raw = raw[:-2] + b"connection: close\r\n\r\n"
-        self._ended, self._transport = True, None
-        self._desk.leave(self)
+        self._finished, self._transport = True, None
+        self._admission.remove_connection(self)
         protocol = fallback()
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
@@ -260,134 +293,139 @@ class Connection(asyncio.Protocol):
 
     # Answering.
 
-    def _take(self, exchange: Exchange, head: Head, body: bytes) -> None:
-        if not head.keeps_alive:
-            self._ended = exchange.closes = True
-        if exchange.refusal is not None:
-            self._refuse(exchange, exchange.refusal)
+    def _dispatch(self, request: IntakeRequest, head: ParsedHead, body: bytes) -> None:
+        if not head.keep_alive:
+            self._finished = request.closes_connection = True
+        if request.refusal is not None:
+            self._refuse(request, request.refusal)
         elif head.decode is None:
-            self._finish(exchange, self._desk.report(head))
+            self._respond(request, self._admission.answer_route(head))
         else:
-            self._append(exchange, head, body)
+            self._append(request, head, body)
 
-    def _append(self, exchange: Exchange, head: Head, body: bytes) -> None:
-        large = self._desk.large
+    def _append(self, request: IntakeRequest, head: ParsedHead, body: bytes) -> None:
+        large = self._admission.large_bodies
         if large.is_large(head, body):
-            self._hand_over(exchange, large.append(exchange, head, body))
+            self._await_append(request, large.append(request, head, body))
             return
-        found = self._desk.decode_here(head, body)
+        found = self._admission.decode_here(head, body)
         if not isinstance(found, DecodedEvents):
-            self._complete(exchange, found)
+            self._complete(request, found)
         elif not found.raws:
-            self._complete(exchange, _NOTHING)
-        elif large.has_many(found):
-            self._hand_over(exchange, large.append_parcel(exchange, found))
+            self._complete(request, _NOTHING)
+        elif large.needs_parts(found):
+            self._await_append(request, large.append_batch(request, found))
         else:
-            exchange.events = len(found.raws)
-            self._hand_over(exchange, self._desk.config.intake.append(found.raws, found.envelopes))
+            request.event_count = len(found.raws)
+            self._await_append(
+                request, self._admission.config.intake.append(found.raws, found.envelopes)
+            )
 
-    def _hand_over(self, exchange: Exchange, future: AnyFuture) -> None:
-        exchange.appending = True
-        future.add_done_callback(partial(self._appended, exchange))
+    def _await_append(self, request: IntakeRequest, future: AnyFuture) -> None:
+        request.appending = True
+        future.add_done_callback(partial(self._appended, request))
 
-    def _appended(self, exchange: Exchange, future: AnyFuture) -> None:
-        exchange.appending = False
+    def _appended(self, request: IntakeRequest, future: AnyFuture) -> None:
+        request.appending = False
         if self._transport is None:
-            self._desk.close_request(exchange.size)
+            self._admission.close_request(request.held_bytes)
             if not future.cancelled():
                 future.exception()
             return
-        self._complete(exchange, outcome(future))
+        self._complete(request, append_result(future))
 
-    def _complete(self, exchange: Exchange, completed: Completed) -> None:
-        if isinstance(completed, Appended):
+    def _complete(self, exchange: IntakeRequest, completed: Completed) -> None:
+        if isinstance(completed, AppendReceipt):
             self._accept(exchange, completed)
         elif isinstance(completed, RequestRefusal):
             self._refuse(exchange, completed)
         else:
-            self._finish(exchange, completed)
+            self._respond(exchange, completed)
 
-    def _accept(self, exchange: Exchange, appended: Appended) -> None:
-        head, desk = exchange.head, self._desk
+    def _accept(self, exchange: IntakeRequest, appended: AppendReceipt) -> None:
+        head, desk = exchange.head, self._admission
         source = None if head is None else head.source
         if source is not None:
             source.observer.accepted(appended, exchange.started)
         if source is not None and source.shapes_answers:
-            self._finish(exchange, desk.shaped(cast(Head, head), appended))
-        elif exchange.closes or desk.draining or (head and head.old):
-            self._finish(exchange, accepted(appended))
+            self._respond(exchange, desk.shaped(cast(ParsedHead, head), appended))
+        elif exchange.closes_connection or desk.draining or (head and head.is_http10):
+            self._respond(exchange, accepted_response(appended))
         else:
-            exchange.status, exchange.output = 202, desk.accepted(appended)
+            exchange.status, exchange.response_bytes = 202, desk.accepted_bytes(appended)
             self._flush()
 
-    def _refuse(self, exchange: Exchange, refusal: RequestRefusal) -> None:
-        self._desk.count_refusal(exchange, refusal)
-        self._finish(exchange, refused(refusal))
+    def _refuse(self, exchange: IntakeRequest, refusal: RequestRefusal) -> None:
+        self._admission.count_refusal(exchange, refusal)
+        self._respond(exchange, problem_response(refusal))
 
-    def _finish(self, exchange: Exchange, answer: RequestAnswer) -> None:
+    def _respond(self, request: IntakeRequest, response: RequestAnswer) -> None:
         """Put the answer into bytes and send what is ready, in order."""
-        head, last = exchange.head, self._queue[-1] is exchange
-        if self._desk.draining and last:
-            exchange.closes = True
-        if exchange.closes:
-            self._ended = True
-        keeps = KEEP_ALIVE if head is not None and head.old else None
+        head, last = request.head, self._pipeline[-1] is request
+        if self._admission.draining and last:
+            request.closes_connection = True
+        if request.closes_connection:
+            self._finished = True
+        keeps = KEEP_ALIVE if head is not None and head.is_http10 else None
         silent = head is not None and head.method == "HEAD"
-        exchange.status = answer.status
-        exchange.output = to_bytes(
-            answer, self._desk.date, CLOSE if exchange.closes else keeps, silent
+        request.status = response.status
+        request.response_bytes = encode_response(
+            response, self._admission.date, CLOSE if request.closes_connection else keeps, silent
         )
         self._flush()
 
     def _flush(self) -> None:
-        queue, transport, desk = self._queue, self._transport, self._desk
+        queue, transport, desk = self._pipeline, self._transport, self._admission
         observer, now = desk.config.observer, desk.config.clock.monotonic()
-        while queue and queue[0].output is not None and transport is not None:
+        while queue and queue[0].response_bytes is not None and transport is not None:
             exchange = queue.popleft()
-            transport.write(cast(bytes, exchange.output))
+            transport.write(cast(bytes, exchange.response_bytes))
             observer.request(
-                exchange.status, exchange.events, exchange.received, now - exchange.started
+                exchange.status,
+                exchange.event_count,
+                exchange.received_bytes,
+                now - exchange.started,
             )
-            desk.close_request(exchange.size)
-            if exchange.closes:
-                self._end()
+            desk.close_request(exchange.held_bytes)
+            if exchange.closes_connection:
+                self._close_gracefully()
                 return
-        if self._paused:
-            self._go_on()
-        self._end_when_done()
+        if self._read_paused:
+            self._resume()
+        self._close_when_done()
 
-    def _break_off(self, refusal: RequestRefusal) -> bool:
+    def _refuse_and_close(self, refusal: RequestRefusal) -> bool:
         """RequestAnswer what came with a refusal, and read no further."""
-        self._unread = True
-        if self._receiving is not None:
-            exchange = self._receiving.exchange
+        self._body_unread = True
+        if self._incomplete is not None:
+            exchange = self._incomplete.request
         else:
-            exchange = Exchange(None, self._desk.config.clock.monotonic())
-            self._desk.open_request()
-            self._queue.append(exchange)
-        return self._close_with(exchange, refusal)
+            exchange = IntakeRequest(None, self._admission.config.clock.monotonic())
+            self._admission.open_request()
+            self._pipeline.append(exchange)
+        return self._respond_and_close(exchange, refusal)
 
-    def _close_with(self, exchange: Exchange, refusal: RequestRefusal) -> bool:
-        self._receiving = None
-        exchange.closes = True
-        self._refuse(exchange, refusal)
+    def _respond_and_close(self, request: IntakeRequest, refusal: RequestRefusal) -> bool:
+        self._incomplete = None
+        request.closes_connection = True
+        self._refuse(request, refusal)
         return False
 
-    def _end_when_done(self) -> None:
-        if not self._queue and not self._advancing and (self._ended or self._eof):
-            self._end()
+    def _close_when_done(self) -> None:
+        if not self._pipeline and not self._parsing and (self._finished or self._eof):
+            self._close_gracefully()
 
-    def _end(self) -> None:
+    def _close_gracefully(self) -> None:
         """Close; after a while where the sender may still be sending."""
         transport = self._transport
-        self._ended, self._rest = True, b""
+        self._finished, self._buffer = True, b""
         if transport is None or transport.is_closing():
             return
-        if not self._unread or self._eof or not transport.can_write_eof():
+        if not self._body_unread or self._eof or not transport.can_write_eof():
             transport.close()
             return
-        self._unread = False
-        self._touched = self._desk.now
+        self._body_unread = False
+        self._last_activity = self._admission.now
         transport.write_eof()
-        if self._paused:
+        if self._read_paused:
             transport.resume_reading()

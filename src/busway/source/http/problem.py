@@ -8,23 +8,23 @@ import msgspec
 
 from busway.ports import EventFault, RequestRefusal
 
-SHOWN_FAULTS = 100
+MAX_SHOWN_FAULTS = 100
 """How many bad events a problem document lists; ``more`` counts the others."""
 
-COUNTED_FAULTS = 10_000
+MAX_COUNTED_FAULTS = 10_000
 """How many bad events of a request are looked at; then it is bad enough."""
 
 
-def invalid(faults: Sequence[EventFault], of: int) -> RequestRefusal:
-    """Refuse events that are not valid; ``of`` is how many there were in the request."""
+def invalid_events(faults: Sequence[EventFault], total: int) -> RequestRefusal:
+    """Refuse events that are not valid; ``total`` is how many there were in the request."""
     count = len(faults)
-    least = "at least " if count == COUNTED_FAULTS else ""
-    detail = f"{least}{count} of {of} event{'s' * (of != 1)} cannot be taken; none was stored"
-    shown, more = tuple(faults[:SHOWN_FAULTS]), max(0, count - SHOWN_FAULTS)
+    least = "at least " if count == MAX_COUNTED_FAULTS else ""
+    detail = f"{least}{count} of {total} event{'s' * (total != 1)} cannot be taken; none was stored"
+    shown, more = tuple(faults[:MAX_SHOWN_FAULTS]), max(0, count - MAX_SHOWN_FAULTS)
     return RequestRefusal(400, "invalid-events", "Invalid events", detail, shown, more)
 
 
-def malformed(detail: str) -> RequestRefusal:
+def malformed_body(detail: str) -> RequestRefusal:
     """Refuse a body that cannot be read at all."""
     return RequestRefusal(400, "malformed-body", "Malformed body", detail)
 
@@ -42,12 +42,12 @@ def body_too_large(limit: int, what: str = "the body") -> RequestRefusal:
 
 def events_too_large(limit: int, faults: Sequence[EventFault]) -> RequestRefusal:
     """Refuse events that are over the limit, in bytes."""
-    shown, more = tuple(faults[:SHOWN_FAULTS]), max(0, len(faults) - SHOWN_FAULTS)
+    shown, more = tuple(faults[:MAX_SHOWN_FAULTS]), max(0, len(faults) - MAX_SHOWN_FAULTS)
     detail = f"{len(faults)} of the events are over {limit} bytes; none was stored"
     return RequestRefusal(413, "event-too-large", "Event too large", detail, shown, more)
 
 
-def unsupported(detail: str, *headers: tuple[str, str]) -> RequestRefusal:
+def unsupported_media(detail: str, *headers: tuple[str, str]) -> RequestRefusal:
     """Refuse a media type or a content coding that is not understood."""
     return RequestRefusal(
         415, "unsupported-media", "Unsupported media type", detail, headers=headers
@@ -59,7 +59,7 @@ def not_found(path: str) -> RequestRefusal:
     return RequestRefusal(404, "not-found", "Not found", detail)
 
 
-def no_events() -> RequestRefusal:
+def takes_no_events() -> RequestRefusal:
     """Refuse what a process that only delivers has not."""
     detail = (
         "this process delivers, and takes no events: send them, and ask the API, at one that runs"
@@ -87,21 +87,21 @@ def events_off() -> RequestRefusal:
 
 
 def source_paused(reason: str) -> RequestRefusal:
-    return _later(503, "source-paused", "Source paused", reason, 30)
+    return _retry_later(503, "source-paused", "Source paused", reason, 30)
 
 
-def elsewhere(detail: str) -> RequestRefusal:
+def not_here(detail: str) -> RequestRefusal:
     """Refuse what is answered at another address of the same server."""
     return RequestRefusal(404, "not-here", "Not here", detail)
 
 
-def foreign_page() -> RequestRefusal:
+def cross_origin_page() -> RequestRefusal:
     """Refuse what a web page of another origin had a browser send."""
     detail = "a web page of another origin may not send events"
     return RequestRefusal(403, "forbidden", "Forbidden", detail)
 
 
-def no_key() -> RequestRefusal:
+def missing_key() -> RequestRefusal:
     """Refuse events that come without a key where one is asked for."""
     detail = (
         "events need a key here: send one with the scope intake as Authorization: Bearer …;"
@@ -119,11 +119,11 @@ def not_allowed(method: str, path: str, allow: str) -> RequestRefusal:
 
 
 def store_full(reason: str) -> RequestRefusal:
-    return _later(507, "store-full", "No room for more events", reason, 30)
+    return _retry_later(507, "store-full", "No room for more events", reason, 30)
 
 
-def store_failing(reason: str) -> RequestRefusal:
-    return _later(503, "store-failing", "The store cannot be used now", reason, 5)
+def store_unavailable(reason: str) -> RequestRefusal:
+    return _retry_later(503, "store-failing", "The store cannot be used now", reason, 5)
 
 
 def timed_out(what: str) -> RequestRefusal:
@@ -141,20 +141,26 @@ def too_many_headers(limit: int) -> RequestRefusal:
     return RequestRefusal(431, "head-too-large", "Head too large", detail, closes=True)
 
 
-def failed() -> RequestRefusal:
+def internal_error() -> RequestRefusal:
     detail = "a defect in the server; its log has more"
     return RequestRefusal(500, "internal", "Internal error", detail)
 
 
 def draining() -> RequestRefusal:
-    refusal = _later(503, "draining", "Stopping", "this server is about to stop; send again", 2)
+    refusal = _retry_later(
+        503, "draining", "Stopping", "this server is about to stop; send again", 2
+    )
     return msgspec.structs.replace(refusal, closes=True)
 
 
-def too_busy(what: str) -> RequestRefusal:
+def too_many_in_flight(what: str) -> RequestRefusal:
     detail = f"too many {what} are in flight; send again later"
-    return _later(429, "too-busy", "Too many requests", detail, 1)
+    return _retry_later(429, "too-busy", "Too many requests", detail, 1)
 
 
-def _later(status: int, kind: str, title: str, detail: str, after_s: int) -> RequestRefusal:
-    return RequestRefusal(status, kind, title, detail, headers=(("retry-after", str(after_s)),))
+def _retry_later(
+    status: int, kind: str, title: str, detail: str, retry_after_s: int
+) -> RequestRefusal:
+    return RequestRefusal(
+        status, kind, title, detail, headers=(("retry-after", str(retry_after_s)),)
+    )

@@ -7,10 +7,10 @@ from typing import Protocol
 
 import msgspec
 
-from busway.clock import Clock, arrival_time
+from busway.clock import Clock, append_time
 from busway.ports import (
     AnswersAccepted,
-    Appended,
+    AppendReceipt,
     Decoder,
     PreparesDecoders,
     Received,
@@ -32,7 +32,7 @@ class SourceObserver(Protocol):
     paused: str
     """The answer's text while the source is paused, else empty."""
 
-    def accepted(self, appended: Appended, at_s: float) -> None:
+    def accepted(self, appended: AppendReceipt, at_s: float) -> None:
         """Events of a request are durable; ``at_s`` is when it came, in monotonic seconds."""
         ...
 
@@ -46,7 +46,7 @@ class UnobservedSource:
 
     paused = ""
 
-    def accepted(self, appended: Appended, at_s: float) -> None:
+    def accepted(self, appended: AppendReceipt, at_s: float) -> None:
         pass
 
     def refused(self, refusal: RequestRefusal, at_s: float) -> None:
@@ -98,7 +98,7 @@ class SourceRoutes:
             return receiver.prepare(head)
 
         def receive(body: bytes) -> Received:
-            now = arrival_time(self._clock)
+            now = append_time(self._clock)
             return receiver.receive(SourceRequest(head, body, now, self._max_event_bytes))
 
         return receive

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import msgspec
 
+from busway.source.http.admission import RequestAdmission
 from busway.source.http.config import IntakeConfig
 from busway.source.http.connection import Connection
-from busway.source.http.desk import Desk
 from busway.source.http.route import SourceRoute
 
 _BACKLOG = 1024
-_GRACE_S = 1.0
+_CLOSE_GRACE_S = 1.0
 
 
 class IntakeServer:
@@ -24,14 +24,14 @@ class IntakeServer:
 
     def __init__(self, config: IntakeConfig) -> None:
         self._config = config
-        self._desk: Desk | None = None
+        self._admission: RequestAdmission | None = None
         self._server: asyncio.Server | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     async def start(self) -> int:
         """Listen; return the port."""
         loop = asyncio.get_running_loop()
-        desk = self._desk = Desk(self._config)
+        desk = self._admission = RequestAdmission(self._config)
         self._server = await loop.create_server(
             lambda: Connection(desk), self._config.host, self._config.port, backlog=_BACKLOG
         )
@@ -41,8 +41,8 @@ class IntakeServer:
     def change_sources(self, sources: Sequence[SourceRoute]) -> None:
         """Hand requests to other sources from now on; what is in flight is finished."""
         self._config = msgspec.structs.replace(self._config, sources=sources)
-        if self._desk is not None:
-            self._desk.change_sources(sources)
+        if self._admission is not None:
+            self._admission.change_sources(sources)
 
     async def drain(self) -> None:
         """Take no new connection and no new event; return when no request is in flight.
@@ -50,34 +50,34 @@ class IntakeServer:
         A request that comes meanwhile on an open connection gets 503, and the connection closes.
         How long it may take is the caller's: wrap it in ``asyncio.timeout``.
         """
-        if self._desk is None or self._server is None:
+        if self._admission is None or self._server is None:
             return
-        self._desk.draining = True
+        self._admission.draining = True
         self._server.close()
-        for guest in tuple(self._desk.guests):
-            guest.retire()
-        await self._desk.quiet.wait()
+        for guest in tuple(self._admission.connections):
+            guest.close_when_idle()
+        await self._admission.no_requests.wait()
 
     async def close(self) -> None:
         """Close every connection at once, with whatever is in flight on it."""
-        if self._desk is None or self._server is None:
+        if self._admission is None or self._server is None:
             return
-        self._desk.draining = True
+        self._admission.draining = True
         self._server.close()
-        for guest in tuple(self._desk.guests):
+        for guest in tuple(self._admission.connections):
             guest.close()
         try:
-            await asyncio.wait_for(self._desk.empty.wait(), _GRACE_S)
+            await asyncio.wait_for(self._admission.no_connections.wait(), _CLOSE_GRACE_S)
         except TimeoutError:
-            for guest in tuple(self._desk.guests):
+            for guest in tuple(self._admission.connections):
                 guest.abort()
-            await self._desk.empty.wait()
-        self._desk.large.close()
+            await self._admission.no_connections.wait()
+        self._admission.large_bodies.close()
         if self._timer is not None:
             self._timer.cancel()
 
-    def _tick(self, loop: asyncio.AbstractEventLoop, desk: Desk) -> None:
-        limits = desk.limits
+    def _tick(self, loop: asyncio.AbstractEventLoop, admission: RequestAdmission) -> None:
+        limits = admission.limits
         shortest = min(limits.head_timeout_s, limits.body_timeout_s, limits.idle_timeout_s)
-        desk.tick()
-        self._timer = loop.call_later(min(1.0, shortest / 4), self._tick, loop, desk)
+        admission.tick()
+        self._timer = loop.call_later(min(1.0, shortest / 4), self._tick, loop, admission)

@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from busway.attribute import refusals
+from busway.attribute import intake_problems
 from busway.clock import Clock
+from busway.declarable import DeclarableFunction
 from busway.errors import EventError, SourceError
 from busway.event import Event
-from busway.parameter import DeclarableFunction
 from busway.ports import ReaderContext, RecordRefusal, SourceChunk, SourceProgress
 from busway.source.schedule.tick import CatchUp, Progress, Tick, Ticks, begin, due
 from busway.source.schedule.timing import Once, Timing, timing_of
@@ -48,7 +48,7 @@ class Schedule(DeclarableFunction, frozen=True):
 
     def check(self) -> None:
         event = self.event(Tick(datetime(2026, 1, 1, tzinfo=UTC)), self.timing())
-        reasons = refusals(msgspec.json.decode(event.to_json()))
+        reasons = intake_problems(msgspec.json.decode(event.to_json()))
         if reasons:
             raise SourceError("; ".join(reasons))
 
@@ -111,7 +111,7 @@ class ScheduleReading:
 
     def _now(self) -> datetime:
         """Return the time of the machine's clock, by which a calendar goes."""
-        return self._clock.now() - self._clock.ahead()
+        return self._clock.now() - self._clock.wall_clock_offset()
 
     def _wait_s(self, now: datetime) -> float:
         left_s = LOOK_EVERY_S if self._next_at is None else (self._next_at - now).total_seconds()

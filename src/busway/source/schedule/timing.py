@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from busway.cron import Cron, zone_of
-from busway.duration import seconds
+from busway.duration import parse_seconds
 from busway.errors import SettingsError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -104,7 +104,7 @@ def _recurring(cron: Cron) -> Recurring:
 
 
 def _interval(every: str) -> Interval:
-    length_s = seconds(every)
+    length_s = parse_seconds(every)
     if not _SHORTEST_S <= length_s <= _LONGEST.total_seconds():
         raise SettingsError(f"every={every!r}: give at least 1s and at most {_LONGEST.days}d")
     return Interval(timedelta(seconds=length_s))

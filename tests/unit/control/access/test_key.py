@@ -5,37 +5,42 @@ from __future__ import annotations
 import pytest
 
 from busway.control.access.key import NewKey, create, key_statuses, keys, revoke
-from busway.control.control import Control
-from busway.credential import digest_of
+from busway.control.context import ControlContext
+from busway.credential import secret_digest
 from busway.errors import Conflict, NotFound, SettingsError
-from busway.testing import HandClock, MemoryLedger, MemoryLog
+from busway.testing import ManualClock, MemoryLedger, MemoryLog
 
 INTAKE = NewKey(scopes=("intake",))
 
 
 @pytest.fixture
-def control() -> Control:
-    return Control(log=MemoryLog(1), ledger=MemoryLedger(), clock=HandClock())
+def control() -> ControlContext:
+    return ControlContext(log=MemoryLog(1), ledger=MemoryLedger(), clock=ManualClock())
 
 
-async def test_the_ledger_has_the_hash_of_a_key_and_not_the_key(control: Control) -> None:
+async def test_the_ledger_has_the_hash_of_a_key_and_not_the_key(control: ControlContext) -> None:
     made = await create(control, NewKey(scopes=("intake", "intake"), name="shop"), "ann")
     (kept,) = await keys(control.ledger)
     assert (kept.name, kept.scopes, kept.created_by) == ("shop", ("intake",), "ann")
-    assert kept.digest == digest_of(made.secret).hex()
-    values = await control.ledger.get("")
-    told = [*values.values(), *(bytes(one.after or b"") for one in await control.ledger.audits())]
+    assert kept.digest == secret_digest(made.secret).hex()
+    values = await control.ledger.get_values("")
+    told = [
+        *values.values(),
+        *(bytes(one.after or b"") for one in await control.ledger.audit_records()),
+    ]
     assert not any(made.secret.encode() in one for one in told)
     assert not any(
-        kept.digest.encode() in bytes(one.after or b"") for one in await control.ledger.audits()
+        kept.digest.encode() in bytes(one.after or b"")
+        for one in await control.ledger.audit_records()
     )
 
 
-async def test_making_and_revoking_one_is_in_the_audit_trail(control: Control) -> None:
+async def test_making_and_revoking_one_is_in_the_audit_trail(control: ControlContext) -> None:
     await create(control, NewKey(scopes=("intake",), name="shop", reason="the shop"), "ann")
     await revoke(control, "shop", "bob", "it was published")
     entries = [
-        (one.who, one.action, one.target, one.reason) for one in await control.ledger.audits()
+        (one.actor, one.action, one.target, one.reason)
+        for one in await control.ledger.audit_records()
     ]
     assert entries == [
         ("bob", "key revoke", "key/shop", "it was published"),
@@ -44,14 +49,14 @@ async def test_making_and_revoking_one_is_in_the_audit_trail(control: Control) -
     assert await key_statuses(control.ledger) == []
 
 
-async def test_one_without_a_name_is_called_by_its_scope(control: Control) -> None:
+async def test_one_without_a_name_is_called_by_its_scope(control: ControlContext) -> None:
     names = [(await create(control, INTAKE, "ann")).key.name for _ in range(3)]
     assert names == ["intake", "intake-2", "intake-3"]
     secrets = {(await create(control, INTAKE, "ann")).secret for _ in range(3)}
     assert len(secrets) == 3
 
 
-async def test_a_name_is_of_one_key(control: Control) -> None:
+async def test_a_name_is_of_one_key(control: ControlContext) -> None:
     await create(control, NewKey(scopes=("intake",), name="shop"), "ann")
     with pytest.raises(Conflict, match="a key 'shop' already"):
         await create(control, NewKey(scopes=("admin",), name="shop"), "ann")
@@ -61,20 +66,20 @@ async def test_a_name_is_of_one_key(control: Control) -> None:
     "name", ["api-token", "anybody", "two words", "a(b)", "a/b", "x" * 65, "ä"]
 )
 async def test_a_name_that_could_be_taken_for_another_is_refused(
-    control: Control, name: str
+    control: ControlContext, name: str
 ) -> None:
     with pytest.raises(SettingsError, match="cannot be called"):
         await create(control, NewKey(scopes=("admin",), name=name), "ann")
     assert await keys(control.ledger) == []
 
 
-async def test_a_key_may_do_something(control: Control) -> None:
+async def test_a_key_may_do_something(control: ControlContext) -> None:
     with pytest.raises(SettingsError, match="scopes"):
         await create(control, NewKey(scopes=()), "ann")
 
 
 async def test_one_that_is_not_there_is_told_with_the_one_that_may_be_meant(
-    control: Control,
+    control: ControlContext,
 ) -> None:
     await create(control, NewKey(scopes=("intake",), name="shop"), "ann")
     with pytest.raises(NotFound, match="did you mean 'shop'"):

@@ -5,38 +5,42 @@ from __future__ import annotations
 import pytest
 
 from busway.control.access.slowdown import (
-    FIRST_S,
-    FORGOTTEN_S,
-    FREE,
-    LONGEST_S,
-    TOLD_EVERY_S,
-    Slowdown,
+    FIRST_DELAY_S,
+    FORGET_AFTER_S,
+    FREE_ATTEMPTS,
+    MAX_DELAY_S,
+    REPORT_INTERVAL_S,
+    AuthenticationSlowdown,
 )
 
 ME, OTHER = "10.0.0.7", "10.0.0.8"
 
 
 def test_the_first_ones_are_free_and_then_each_waits_longer_up_to_a_limit() -> None:
-    slow = Slowdown()
-    delays = [slow.wrong(ME, float(second)) for second in range(12)]
-    assert delays[: FREE + 3] == [0.0] * FREE + [FIRST_S, 2 * FIRST_S, 4 * FIRST_S]
-    assert delays[-1] == LONGEST_S
+    slow = AuthenticationSlowdown()
+    delays = [slow.record_failure(ME, float(second)) for second in range(12)]
+    assert delays[: FREE_ATTEMPTS + 3] == [0.0] * FREE_ATTEMPTS + [
+        FIRST_DELAY_S,
+        2 * FIRST_DELAY_S,
+        4 * FIRST_DELAY_S,
+    ]
+    assert delays[-1] == MAX_DELAY_S
     assert delays == sorted(delays)
 
 
 def test_another_address_is_not_slowed_down() -> None:
-    slow = Slowdown()
+    slow = AuthenticationSlowdown()
     for _ in range(1000):
-        slow.wrong(ME, 0.0)
-    assert slow.wrong(OTHER, 0.0) == 0.0
+        slow.record_failure(ME, 0.0)
+    assert slow.record_failure(OTHER, 0.0) == 0.0
 
 
 def test_who_leaves_it_for_a_while_begins_anew() -> None:
-    slow = Slowdown()
+    slow = AuthenticationSlowdown()
     for _ in range(10):
-        slow.wrong(ME, 0.0)
-    assert slow.wrong(ME, FORGOTTEN_S - 1) == LONGEST_S
-    assert slow.wrong(ME, 2 * FORGOTTEN_S) == 0.0
+        slow.record_failure(ME, 0.0)
+    assert slow.record_failure(ME, FORGET_AFTER_S - 1) == MAX_DELAY_S
+    assert slow.record_failure(ME, 2 * FORGET_AFTER_S) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -50,28 +54,28 @@ def test_who_leaves_it_for_a_while_begins_anew() -> None:
     ],
 )
 def test_addresses_that_one_caller_may_have_are_one(one: str, another: str, same: bool) -> None:
-    slow = Slowdown()
+    slow = AuthenticationSlowdown()
     for _ in range(10):
-        slow.wrong(one, 0.0)
-    assert bool(slow.wrong(another, 0.0)) is same
+        slow.record_failure(one, 0.0)
+    assert bool(slow.record_failure(another, 0.0)) is same
 
 
 def test_it_is_told_at_once_and_then_once_a_minute_with_a_count() -> None:
-    slow = Slowdown()
-    slow.wrong(ME, 0.0)
-    assert list(slow.to_tell(0.0)) == [(ME, 1)]
+    slow = AuthenticationSlowdown()
+    slow.record_failure(ME, 0.0)
+    assert list(slow.due_reports(0.0)) == [(ME, 1)]
     for second in range(1, 50):
-        slow.wrong(ME, float(second))
-        assert list(slow.to_tell(float(second))) == []
-    slow.wrong(OTHER, 50.0)
-    assert list(slow.to_tell(50.0)) == [(OTHER, 1)]
-    assert list(slow.to_tell(TOLD_EVERY_S)) == [(ME, 49)]
-    assert list(slow.to_tell(3 * TOLD_EVERY_S)) == []
+        slow.record_failure(ME, float(second))
+        assert list(slow.due_reports(float(second))) == []
+    slow.record_failure(OTHER, 50.0)
+    assert list(slow.due_reports(50.0)) == [(OTHER, 1)]
+    assert list(slow.due_reports(REPORT_INTERVAL_S)) == [(ME, 49)]
+    assert list(slow.due_reports(3 * REPORT_INTERVAL_S)) == []
     assert len(slow) == 0, "who is told and gone is forgotten"
 
 
 def test_it_remembers_no_more_addresses_than_it_may() -> None:
-    slow = Slowdown(most=3)
+    slow = AuthenticationSlowdown(limit=3)
     for number in range(100):
-        slow.wrong(f"10.0.1.{number}", 0.0)
+        slow.record_failure(f"10.0.1.{number}", 0.0)
     assert len(slow) == 3

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from busway.control.event.advice import advice
-from busway.control.event.story import FlowStory, State, WhyNot
+from busway.control.event.story import EventState, FlowStory, WhyNot
 
 AT = datetime(2030, 1, 1, 12, tzinfo=UTC)
 WHY = WhyNot("$.data.id", "[1]", (2,), "$.data.id wants [1], but the event has 2")
 
 
-def told(state: State, id: str = "o-1", *, runs: bool = True, **more: Any) -> str:
+def told(state: EventState, id: str = "o-1", *, runs: bool = True, **more: Any) -> str:
     return advice(FlowStory(flow="orders", state=state, text="", **more), id, "0/17", runs=runs)
 
 
@@ -67,7 +67,7 @@ def told(state: State, id: str = "o-1", *, runs: bool = True, **more: Any) -> st
         ("unknown", {}, "not known exactly"),
     ],
 )
-def test_it_says_what_to_do(state: State, more: dict[str, Any], says: str) -> None:
+def test_it_says_what_to_do(state: EventState, more: dict[str, Any], says: str) -> None:
     assert says in told(state, **more)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from busway.control.control import Control
-from busway.control.log.search import Question, search
-from busway.control.log.tail import Tail, Watch
-from busway.ports import Draft
-from busway.testing import HandClock, MemoryLedger, MemoryLog
+from busway.control.context import ControlContext
+from busway.control.log.search import EventQuery, search_log
+from busway.control.log.tail import LogTail, TailRequest
+from busway.ports import NewBatch
+from busway.testing import ManualClock, MemoryLedger, MemoryLog
 
-CLOCK = HandClock()
+CLOCK = ManualClock()
 
 
 def raw(n: int) -> bytes:
@@ -19,27 +19,27 @@ def raw(n: int) -> bytes:
 
 async def log_with_holes(*, behind: bool) -> MemoryLog:
     log = MemoryLog(1)
-    await log.append([Draft(0, [raw(n) for n in range(5)])], CLOCK.now())
-    await log.continue_at(0, 100_000)
+    await log.append([NewBatch(0, [raw(n) for n in range(5)])], CLOCK.now())
+    await log.skip_to(0, 100_000)
     if behind:
-        await log.append([Draft(0, [raw(n) for n in range(5, 8)])], CLOCK.now())
-        await log.continue_at(0, 100_010)
+        await log.append([NewBatch(0, [raw(n) for n in range(5, 8)])], CLOCK.now())
+        await log.skip_to(0, 100_010)
     return log
 
 
 @pytest.mark.parametrize("behind", [True, False])
 async def test_a_search_goes_back_over_holes(behind: bool) -> None:
     log = await log_with_holes(behind=behind)
-    control = Control(log=log, ledger=MemoryLedger(), clock=CLOCK)
-    page = await search(control, Question(type="made"), limit=100)
+    control = ControlContext(log=log, ledger=MemoryLedger(), clock=CLOCK)
+    page = await search_log(control, EventQuery(type="made"), limit=100)
     expected = [100_002, 100_001, 100_000] if behind else []
-    assert [one.offset for one in page.events] == [*expected, 4, 3, 2, 1, 0]
+    assert [one.offset for one in page.hits] == [*expected, 4, 3, 2, 1, 0]
 
 
 @pytest.mark.parametrize("behind", [True, False])
 async def test_a_tail_goes_on_over_holes(behind: bool) -> None:
     log = await log_with_holes(behind=behind)
-    tail = Tail(log, Watch(offsets=(2,)))
+    tail = LogTail(log, TailRequest(offsets=(2,)))
     ends = await tail.ends()
     seen: list[int] = []
     for _ in range(3):

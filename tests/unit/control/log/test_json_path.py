@@ -7,13 +7,18 @@ from typing import Any
 
 import pytest
 
-from busway.control.log.json_path import JsonPath, TooMuchWork
-from busway.control.log.where import MOST_CHARACTERS, MOST_CONDITIONS, Where, wheres
+from busway.control.log.json_path import JsonPath, JsonPathLimitExceeded
+from busway.control.log.where import (
+    MAX_CHARACTERS,
+    MAX_CONDITIONS,
+    WhereCondition,
+    all_conditions,
+)
 from busway.errors import BuswayError
 
 
 def matches(text: str, data: Any) -> bool:
-    return Where(text)(json.dumps({"id": "e1", "data": data}).encode())
+    return WhereCondition(text)(json.dumps({"id": "e1", "data": data}).encode())
 
 
 def nested(depth: int) -> Any:
@@ -62,7 +67,7 @@ def test_a_number_in_the_path_that_cannot_be_read_is_refused(number: str) -> Non
     ],
 )
 def test_a_path_that_looks_at_too_much_of_an_event_ends(path: str, data: Any) -> None:
-    with pytest.raises(TooMuchWork):
+    with pytest.raises(JsonPathLimitExceeded):
         JsonPath(path).find({"data": data})
 
 
@@ -88,11 +93,11 @@ def test_nodes_do_not_keep_the_keys_above_them() -> None:
 @pytest.mark.parametrize("text", ["$..* & $..*", "data" + "[" * 900, "data[?" + "!" * 900 + "@.a]"])
 def test_a_path_that_is_too_much_by_itself_is_refused(text: str) -> None:
     with pytest.raises(BuswayError, match="not a valid JSON path"):
-        Where(text)
+        WhereCondition(text)
 
 
 def test_long_paths_and_many_conditions_are_refused() -> None:
     with pytest.raises(BuswayError, match="characters"):
-        Where("data[" + "?@.a&&" * MOST_CHARACTERS + "@.a]")
-    with pytest.raises(BuswayError, match=f"at most {MOST_CONDITIONS}"):
-        wheres(["data.a=1"] * (MOST_CONDITIONS + 1))
+        WhereCondition("data[" + "?@.a&&" * MAX_CHARACTERS + "@.a]")
+    with pytest.raises(BuswayError, match=f"at most {MAX_CONDITIONS}"):
+        all_conditions(["data.a=1"] * (MAX_CONDITIONS + 1))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from busway.control.log.where import Where, wheres
+from busway.control.log.where import WhereCondition, all_conditions
 from busway.errors import BuswayError
 
 
@@ -46,7 +46,7 @@ def raw(data: Any, **more: Any) -> bytes:
     ],
 )
 def test_what_is_there_is_found(text: str, data: Any) -> None:
-    assert Where(text)(raw(data))
+    assert WhereCondition(text)(raw(data))
 
 
 @pytest.mark.parametrize(
@@ -63,28 +63,28 @@ def test_what_is_there_is_found(text: str, data: Any) -> None:
     ],
 )
 def test_what_is_not_there_is_not_found(text: str, data: Any) -> None:
-    assert not Where(text)(raw(data))
+    assert not WhereCondition(text)(raw(data))
 
 
 def test_data_in_base64_is_looked_into_when_it_is_json() -> None:
     body = {"datacontenttype": "application/json", "id": "1", "source": "/s", "type": "t"}
     body["data_base64"] = base64.b64encode(b'{"id": 4711}').decode()
-    assert Where("data.id=4711")(json.dumps(body).encode())
+    assert WhereCondition("data.id=4711")(json.dumps(body).encode())
 
 
 def test_what_is_no_event_is_not_found() -> None:
-    assert not Where("data.id")(b"\xff{")
-    assert not Where("data.id=1")(b'["data.id=1"]')
+    assert not WhereCondition("data.id")(b"\xff{")
+    assert not WhereCondition("data.id=1")(b'["data.id=1"]')
 
 
 @pytest.mark.parametrize("text", ["", "=1", "$.data[", "data..[?"])
 def test_a_path_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(BuswayError, match="where"):
-        Where(text)
+        WhereCondition(text)
 
 
 def test_all_of_several_must_match() -> None:
-    both = wheres(["data.a=1", "data.b=2"])
+    both = all_conditions(["data.a=1", "data.b=2"])
     assert both(raw({"a": 1, "b": 2}))
     assert not both(raw({"a": 1, "b": 3}))
 
@@ -96,7 +96,7 @@ values: st.SearchStrategy[Any] = st.one_of(st.none(), st.booleans(), numbers, st
 @given(values, st.booleans())
 def test_the_quick_look_never_misses_what_is_equal(value: Any, ascii_only: bool) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
-    where = Where(f"data.v={json.dumps(value)}")
+    where = WhereCondition(f"data.v={json.dumps(value)}")
     event = b'{"id": "1", "data": {"v": ' + text + b"}}"
     try:
         text.decode()

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from busway.bus.follow import match
+from busway.bus.reader import match_batch
 from busway.clock import SystemClock
-from busway.control.replay.match import Selected
-from busway.delivery.replay import Selection
-from busway.ports import Batch
+from busway.control.replay.match import ReplayMatcher
+from busway.delivery.replay import ReplaySelection
+from busway.ports import LogBatch
 from busway.rule import Pattern
 
 ORDERS = Pattern.parse({"type": ["order"]})
@@ -25,7 +25,7 @@ def raw(id: str, type: str = "order", **data: Any) -> bytes:
 
 
 def selected(raws: list[bytes], **asked: Any) -> list[int]:
-    answers = Selected(ORDERS, Selection(**asked)).match_batch(raws)
+    answers = ReplayMatcher(ORDERS, ReplaySelection(**asked)).match_batch(raws)
     assert set(answers) <= {(), (0,)}
     return [index for index, answer in enumerate(answers) if answer]
 
@@ -62,6 +62,6 @@ def test_many_ids_are_found_too() -> None:
 
 
 def test_what_cannot_be_read_is_told_apart() -> None:
-    batch = Batch(0, 5, SystemClock().now(), [raw("a"), b'{"id": "b"', raw("b")])
-    found = match(Selected(ORDERS, Selection(ids=("a", "b"))), batch)
+    batch = LogBatch(0, 5, SystemClock().now(), [raw("a"), b'{"id": "b"', raw("b")])
+    found = match_batch(ReplayMatcher(ORDERS, ReplaySelection(ids=("a", "b"))), batch)
     assert (found.wanted, list(found.unreadable)) == ({0: [0, 2]}, [1])

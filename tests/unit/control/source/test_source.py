@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from busway.control.control import Control
+from busway.control.context import ControlContext
 from busway.control.source.operation import pause_source, resume_source
 from busway.control.source.record import (
     LastRefusal,
@@ -18,7 +18,7 @@ from busway.control.source.record import (
 )
 from busway.control.source.status import SourceStatus, source_statuses
 from busway.errors import NotFound, SettingsError
-from busway.testing import HandClock, MemoryLedger, MemoryLog
+from busway.testing import ManualClock, MemoryLedger, MemoryLog
 
 ORDERS = SourceRecord("request", "webhook", "/in/orders")
 TICKS = SourceRecord("reader", "schedule")
@@ -26,30 +26,30 @@ EARLY, LATE = (datetime(2020, 1, 1, hour, tzinfo=UTC) for hour in (8, 9))
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
-async def control(clock: HandClock) -> Control:
-    made = Control(log=MemoryLog(1), ledger=MemoryLedger(), clock=clock)
+async def control(clock: ManualClock) -> ControlContext:
+    made = ControlContext(log=MemoryLog(1), ledger=MemoryLedger(), clock=clock)
     await keep_records(made.ledger, {"orders": ORDERS, "ticks": TICKS})
     return made
 
 
-async def statuses(control: Control) -> dict[str, SourceStatus]:
+async def statuses(control: ControlContext) -> dict[str, SourceStatus]:
     found = await source_statuses(control.ledger, control.clock.now())
     return {status.name: status for status in found}
 
 
-async def test_a_source_that_no_program_has_any_more_is_undeclared(control: Control) -> None:
+async def test_a_source_that_no_program_has_any_more_is_undeclared(control: ControlContext) -> None:
     await keep_records(control.ledger, {"ticks": TICKS})
     states = {name: status.state for name, status in (await statuses(control)).items()}
     assert states == {"orders": "undeclared", "ticks": "running"}
 
 
 async def test_a_paused_source_says_who_paused_it_why_and_until_when(
-    control: Control, clock: HandClock
+    control: ControlContext, clock: ManualClock
 ) -> None:
     until = clock.now() + timedelta(hours=1)
     await pause_source(control, "orders", "ann", "migration", until)
@@ -58,30 +58,34 @@ async def test_a_paused_source_says_who_paused_it_why_and_until_when(
         *("paused", "ann", "migration"),
         until,
     )
-    await clock.turn(3601)
+    await clock.advance(3601)
     assert (await statuses(control))["orders"].state == "running"
 
 
-async def test_a_resumed_source_runs(control: Control) -> None:
+async def test_a_resumed_source_runs(control: ControlContext) -> None:
     await pause_source(control, "orders", "ann")
     await resume_source(control, "orders", "bob", "done")
     await resume_source(control, "orders", "bob", "again")
     assert (await statuses(control))["orders"].state == "running"
-    trail = [(audit.who, audit.action, audit.target) for audit in await control.ledger.audits()]
+    trail = [
+        (audit.actor, audit.action, audit.target) for audit in await control.ledger.audit_records()
+    ]
     assert trail == [("bob", "resume", "source/orders"), ("ann", "pause", "source/orders")]
 
 
-async def test_pausing_an_unknown_source_names_the_likely_one(control: Control) -> None:
+async def test_pausing_an_unknown_source_names_the_likely_one(control: ControlContext) -> None:
     with pytest.raises(NotFound, match="'order'; did you mean 'orders'"):
         await pause_source(control, "order", "ann")
 
 
-async def test_a_pause_does_not_end_in_the_past(control: Control, clock: HandClock) -> None:
+async def test_a_pause_does_not_end_in_the_past(
+    control: ControlContext, clock: ManualClock
+) -> None:
     with pytest.raises(SettingsError, match="has passed"):
         await pause_source(control, "orders", "ann", until=clock.now())
 
 
-async def test_counts_add_up_and_keep_the_last_refusal(control: Control) -> None:
+async def test_counts_add_up_and_keep_the_last_refusal(control: ControlContext) -> None:
     first, second = LastRefusal(EARLY, "no-id", "early"), LastRefusal(LATE, "malformed", "late")
     for counts in (
         SourceCounts(accepted=2, refused={"malformed": 1}, received_at=LATE, last_refusal=second),

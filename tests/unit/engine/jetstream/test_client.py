@@ -7,7 +7,7 @@ import ssl
 import nats.errors
 import pytest
 
-from busway.engine.jetstream.client import NoTls, told
+from busway.engine.jetstream.client import TlsUnavailable, describe_error
 
 
 @pytest.mark.parametrize(
@@ -22,10 +22,10 @@ from busway.engine.jetstream.client import NoTls, told
         ),
         (ssl.SSLCertVerificationError("certificate verify failed"), "?ca=FILE"),
         (ConnectionRefusedError(111, "Connect call failed"), "is it running"),
-        (NoTls(), "set tls on the servers"),
+        (TlsUnavailable(), "set tls on the servers"),
         (nats.errors.NoServersError(), "no servers available"),
         (ValueError(), "ValueError"),
     ],
 )
 def test_every_text_says_what_to_do_where_that_is_known(error: Exception, text: str) -> None:
-    assert text in told(error)
+    assert text in describe_error(error)

@@ -16,8 +16,8 @@ import msgspec
 import pytest
 
 from busway.engine.sqlite import directory, open_stores
-from busway.errors import StoreDamaged, StoreError, StoreLocked, StoreTooNew
-from busway.ports import Draft
+from busway.errors import StoreCorrupted, StoreError, StoreLocked, StoreTooNew
+from busway.ports import NewBatch
 from busway.settings import Settings
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
@@ -33,7 +33,7 @@ sys.stdin.read()
 async def made(settings: Settings) -> str:
     """Make a directory with an event in it and return the log's identity."""
     stores = await open_stores(settings)
-    await stores.log.append([Draft(0, [b"{}"])], AT)
+    await stores.log.append([NewBatch(0, [b"{}"])], AT)
     await stores.close()
     return stores.log.identity
 
@@ -87,7 +87,7 @@ async def test_closing_gives_the_lock_back(settings: Settings) -> None:
 async def test_a_missing_file_is_damage(settings: Settings, name: str) -> None:
     await made(settings)
     (settings.data / name).unlink()
-    await refused(settings, StoreDamaged, f"{name} is missing; restore")
+    await refused(settings, StoreCorrupted, f"{name} is missing; restore")
 
 
 @pytest.mark.parametrize("name", ["log.db-wal", "ledger.db-wal"])
@@ -96,7 +96,7 @@ async def test_a_write_ahead_log_without_its_database_is_damage(
 ) -> None:
     settings.data.mkdir()
     (settings.data / name).write_bytes(b"x")
-    await refused(settings, StoreDamaged, f"{name} without its database; restore")
+    await refused(settings, StoreCorrupted, f"{name} without its database; restore")
 
 
 @pytest.mark.parametrize("name", ["log.db", "ledger.db"])
@@ -106,20 +106,20 @@ async def test_a_file_that_is_no_database_is_damage(
 ) -> None:
     await made(settings)
     (settings.data / name).write_bytes(content)
-    await refused(settings, StoreDamaged, name)
+    await refused(settings, StoreCorrupted, name)
 
 
 async def test_a_file_that_cannot_be_opened_is_damage(settings: Settings) -> None:
     await made(settings)
     (settings.data / "log.db").unlink()
     (settings.data / "log.db").mkdir()
-    await refused(settings, StoreDamaged, r"log\.db: unable to open")
+    await refused(settings, StoreCorrupted, r"log\.db: unable to open")
 
 
 async def test_a_database_of_somebody_else_is_damage(settings: Settings) -> None:
     await made(settings)
     shutil.copy(settings.data / "log.db", settings.data / "ledger.db")
-    await refused(settings, StoreDamaged, "was not made by Busway")
+    await refused(settings, StoreCorrupted, "was not made by Busway")
 
 
 async def test_files_of_two_directories_do_not_mix(settings: Settings, tmp_path: Path) -> None:
@@ -127,17 +127,17 @@ async def test_files_of_two_directories_do_not_mix(settings: Settings, tmp_path:
     await made(settings)
     await made(other)
     shutil.copy(other.data / "ledger.db", settings.data / "ledger.db")
-    await refused(settings, StoreDamaged, "do not belong together")
+    await refused(settings, StoreCorrupted, "do not belong together")
 
 
 @pytest.mark.parametrize("name", ["log.db", "ledger.db"])
 async def test_a_newer_format_is_too_new(settings: Settings, name: str) -> None:
     await made(settings)
     connection = apsw.Connection(str(settings.data / name))
-    connection.pragma("user_version", directory.FORMAT + 1)
+    connection.pragma("user_version", directory.FORMAT_VERSION + 1)
     connection.close()
     await refused(
-        settings, StoreTooNew, f"{name} has format {directory.FORMAT + 1} .* upgrade Busway"
+        settings, StoreTooNew, f"{name} has format {directory.FORMAT_VERSION + 1} .* upgrade Busway"
     )
 
 
@@ -152,7 +152,7 @@ def test_a_start_that_was_cut_off_is_finished(
 ) -> None:
     """Cut it off before each step that gives a file its place."""
     steps = iter(range(10))
-    sync = directory.sync
+    sync = directory.fsync_directory
 
     def cut(path: Path) -> None:
         if next(steps) == done:
@@ -160,10 +160,10 @@ def test_a_start_that_was_cut_off_is_finished(
         sync(path)
 
     settings.data.mkdir()
-    monkeypatch.setattr(directory, "sync", cut)
+    monkeypatch.setattr(directory, "fsync_directory", cut)
     with pytest.raises(KeyboardInterrupt):
-        directory.prepare(settings.data, 2)
-    monkeypatch.setattr(directory, "sync", sync)
-    directory.prepare(settings.data, 2)
+        directory.create_files(settings.data, 2)
+    monkeypatch.setattr(directory, "fsync_directory", sync)
+    directory.create_files(settings.data, 2)
     assert directory.identify(settings.data)
     assert not list(settings.data.glob("*.new*"))

@@ -10,7 +10,7 @@ from pathlib import Path
 from busway.engine.sqlite import open_stores
 from busway.lane import Counts, Settlement
 from busway.settings import Settings
-from busway.testing.ledger_suite import conserved
+from busway.testing.ledger_suite import assert_conserved
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 ROUNDS = 4
@@ -20,7 +20,7 @@ import asyncio, pathlib, sys
 from datetime import UTC, datetime
 from busway.engine.sqlite import open_stores
 from busway.lane import Counts, Settlement
-from busway.ports import Draft, Maintained
+from busway.ports import NeedsMaintenance, NewBatch
 from busway.settings import Settings
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
@@ -30,7 +30,7 @@ async def main():
     stores = await open_stores(settings)
     cursor = (await stores.ledger.open_lane("f", 0, 0)).cursor
     while True:
-        (offset,) = await stores.log.append([Draft(0, [b"x" * 30_000] * 10)], AT)
+        (offset,) = await stores.log.append([NewBatch(0, [b"x" * 30_000] * 10)], AT)
         settled = Settlement("f", 0, cursor, offset + 10, AT, "v", Counts(offset + 10 - cursor))
         assert await stores.ledger.settle([settled]) == [True]
         cursor = offset + 10
@@ -69,7 +69,7 @@ async def test_what_was_answered_is_there_after_a_kill(settings: Settings) -> No
         while batches := await stores.log.read(0, stored, 1 << 20):
             stored = batches[-1].end
         assert stored == end
-        await conserved(stores.ledger)
+        await assert_conserved(stores.ledger)
         catch_up = Settlement("f", 0, lane.cursor, end, AT, "v", Counts(end - lane.cursor))
         assert list(await stores.ledger.settle([catch_up])) == [True]
         await stores.close()

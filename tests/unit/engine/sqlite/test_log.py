@@ -14,9 +14,9 @@ import msgspec
 import pytest
 
 from busway.engine.sqlite import SqliteLog, open_stores
-from busway.engine.sqlite.database import WAL_KEPT_BYTES
-from busway.errors import StoreDamaged, StoreFull, StoreTooNew
-from busway.ports import Draft, Maintained, Stores
+from busway.engine.sqlite.database import WAL_LIMIT_BYTES
+from busway.errors import StoreCorrupted, StoreFull, StoreTooNew
+from busway.ports import NeedsMaintenance, NewBatch, Stores
 from busway.settings import Settings
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
@@ -51,7 +51,7 @@ async def fill(stores: Stores) -> int:
     """Append until there is no room; return how many events were taken."""
     for taken in range(1000):
         try:
-            await stores.log.append([Draft(0, [b"x" * 50_000])], AT)
+            await stores.log.append([NewBatch(0, [b"x" * 50_000])], AT)
         except StoreFull:
             return taken
     raise AssertionError("it never got full")
@@ -65,9 +65,9 @@ async def test_a_full_disk_stores_nothing_and_passes(small_disk: Path, settings:
     assert taken > 10
     assert await stores.log.bounds(0) == (0, taken)
     with pytest.raises(StoreFull, match=r"log\.db"):
-        await stores.log.append([Draft(1, [b"s"]), Draft(0, [b"x" * 500_000])], AT)
+        await stores.log.append([NewBatch(1, [b"s"]), NewBatch(0, [b"x" * 500_000])], AT)
     ballast.unlink()
-    assert list(await stores.log.append([Draft(0, [b"x" * 50_000])], AT)) == [taken]
+    assert list(await stores.log.append([NewBatch(0, [b"x" * 50_000])], AT)) == [taken]
     await stores.close()
     stores = await open_stores(msgspec.structs.replace(settings, data=small_disk / "data"))
     assert await stores.log.bounds(0) == (0, taken + 1)
@@ -82,24 +82,24 @@ async def test_the_databases_own_limit_is_a_full_store(stores: Stores) -> None:
     assert await log.bounds(0) == (0, taken)
     assert sum(len(b.events) for b in await log.read(0, 0, EVERYTHING)) == taken
     await log.trim(0, taken)
-    assert list(await log.append([Draft(0, [b"x" * 50_000])], AT)) == [taken]
+    assert list(await log.append([NewBatch(0, [b"x" * 50_000])], AT)) == [taken]
 
 
 async def test_min_free_bytes_keeps_the_disk_from_filling(settings: Settings) -> None:
     stores = await open_stores(msgspec.structs.replace(settings, min_free_bytes=1 << 60))
     with pytest.raises(StoreFull, match="min_free_bytes"):
-        await stores.log.append([Draft(0, [b"{}"])], AT)
+        await stores.log.append([NewBatch(0, [b"{}"])], AT)
     assert await stores.log.bounds(0) == (0, 0)
     await stores.close()
 
 
 async def test_trimmed_pages_are_used_again(stores: Stores, settings: Settings) -> None:
     log = stores.log
-    assert isinstance(log, Maintained)
+    assert isinstance(log, NeedsMaintenance)
     sizes = []
     for _ in range(5):
         for _ in range(20):
-            await log.append([Draft(0, [b"x" * 100_000])], AT)
+            await log.append([NewBatch(0, [b"x" * 100_000])], AT)
         await log.trim(0, EVERYTHING)
         await log.maintain()
         sizes.append((settings.data / "log.db").stat().st_size)
@@ -108,21 +108,21 @@ async def test_trimmed_pages_are_used_again(stores: Stores, settings: Settings) 
 
 async def test_a_damaged_batch_is_named(settings: Settings) -> None:
     stores = await open_stores(settings)
-    await stores.log.append([Draft(1, [b"a", b"b"])], AT)
-    await stores.log.append([Draft(1, [b"c"])], AT)
+    await stores.log.append([NewBatch(1, [b"a", b"b"])], AT)
+    await stores.log.append([NewBatch(1, [b"c"])], AT)
     await stores.close()
     flip = "UPDATE batch SET body = CAST(substr(body, 1, 17) || x'ff' AS BLOB) WHERE id & 3 = 2"
     meddle(settings.data / "log.db", flip)
     stores = await open_stores(settings)
     assert [list(b.events) for b in await stores.log.read(1, 0, EVERYTHING)] == [[b"a", b"b"]]
-    with pytest.raises(StoreDamaged, match="partition 1, offset 2"):
+    with pytest.raises(StoreCorrupted, match="partition 1, offset 2"):
         await stores.log.read(1, 2, EVERYTHING)
     await stores.close()
 
 
 async def test_a_batch_from_the_future_is_named(settings: Settings) -> None:
     stores = await open_stores(settings)
-    await stores.log.append([Draft(0, [b"a"])], AT)
+    await stores.log.append([NewBatch(0, [b"a"])], AT)
     await stores.close()
     meddle(
         settings.data / "log.db", "UPDATE batch SET body = CAST(x'09' || substr(body, 2) AS BLOB)"
@@ -135,12 +135,12 @@ async def test_a_batch_from_the_future_is_named(settings: Settings) -> None:
 
 async def test_maintain_keeps_the_wal_small_under_load(stores: Stores, settings: Settings) -> None:
     log = stores.log
-    assert isinstance(log, Maintained)
+    assert isinstance(log, NeedsMaintenance)
     wal = settings.data / "log.db-wal"
 
     async def load() -> None:
         for _ in range(100):
-            await log.append([Draft(0, [bytes(4_000_000)])], AT)
+            await log.append([NewBatch(0, [bytes(4_000_000)])], AT)
             await log.trim(0, EVERYTHING)
 
     loading = asyncio.create_task(load())
@@ -149,7 +149,7 @@ async def test_maintain_keeps_the_wal_small_under_load(stores: Stores, settings:
         await log.maintain()
         largest = max(largest, wal.stat().st_size)
     await loading
-    assert largest < 4 * WAL_KEPT_BYTES  # of six; the more there is, the longer it is patient
+    assert largest < 4 * WAL_LIMIT_BYTES  # of six; the more there is, the longer it is patient
     await log.maintain()
     await log.maintain()
     assert wal.stat().st_size == 0
@@ -158,14 +158,14 @@ async def test_maintain_keeps_the_wal_small_under_load(stores: Stores, settings:
 async def test_lanes_at_the_end_do_not_touch_the_database(stores: Stores) -> None:
     log = stores.log
     assert isinstance(log, SqliteLog)
-    await log.append([Draft(0, [b"a"])], AT)
+    await log.append([NewBatch(0, [b"a"])], AT)
     log._reader.close()
     assert [list(b.events) for b in await log.read(0, 0, EVERYTHING)] == [[b"a"]]
     assert list(await log.read(0, 1, EVERYTHING)) == []
 
 
-@pytest.mark.parametrize("draft", [Draft(2, [b"a"]), Draft(-1, [b"a"]), Draft(0, [])])
-async def test_a_draft_for_nowhere_is_a_bug(stores: Stores, draft: Draft) -> None:
+@pytest.mark.parametrize("draft", [NewBatch(2, [b"a"]), NewBatch(-1, [b"a"]), NewBatch(0, [])])
+async def test_a_draft_for_nowhere_is_a_bug(stores: Stores, draft: NewBatch) -> None:
     with pytest.raises(ValueError, match="no such partition"):
-        await stores.log.append([Draft(0, [b"a"]), draft], AT)
+        await stores.log.append([NewBatch(0, [b"a"]), draft], AT)
     assert await stores.log.bounds(0) == (0, 0)

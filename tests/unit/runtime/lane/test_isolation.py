@@ -7,12 +7,12 @@ from collections.abc import Awaitable
 import pytest
 
 from busway import Event
-from busway.delivery.settle import Problem
+from busway.delivery.settlement import FailedAttempt
 from busway.errors import StoreError
-from busway.runtime.lane.fate import Fates
-from busway.runtime.lane.isolation import TRIES, Isolation
-from busway.runtime.lane.passage import Stale
-from busway.runtime.lane.portion import Portion
+from busway.runtime.lane.attempt import FencedError
+from busway.runtime.lane.batch import LaneBatch
+from busway.runtime.lane.isolation import MAX_SOLO_FAILURES, Isolation
+from busway.runtime.lane.outcome import LaneOutcomes
 
 EVENTS = [(n, Event(type="t", source="/s", id=f"e{n}", data=n)) for n in range(100)]
 
@@ -22,23 +22,23 @@ class Lane:
 
     def __init__(self, bad: int) -> None:
         self.isolation = Isolation()
-        self.fates = Fates()
+        self.fates = LaneOutcomes()
         self.cursor = 0
         self.turns = self.raised = 0
         self._bad = bad
 
     async def turn(self) -> None:
         self.turns += 1
-        whole = Portion(self.cursor, len(EVENTS), EVENTS[self.cursor :], ())
-        portion = self.isolation.narrowed(whole)
+        whole = LaneBatch(self.cursor, len(EVENTS), EVENTS[self.cursor :], ())
+        portion = self.isolation.narrow(whole)
         try:
-            cursor = await self.isolation.worked(self.passage(portion), portion, self.fates)
+            cursor = await self.isolation.run(self.passage(portion), portion, self.fates)
         except ValueError:
             self.raised += 1
         else:
             self.cursor = self.cursor if cursor is None else cursor
 
-    async def passage(self, portion: Portion) -> int:
+    async def passage(self, portion: LaneBatch) -> int:
         if any(offset == self._bad and offset not in self.fates for offset, _ in portion.wanted):
             raise ValueError("no")
         return portion.end
@@ -50,11 +50,11 @@ async def test_one_event_fails_and_the_lane_goes_on(bad: int) -> None:
     while lane.cursor < len(EVENTS):
         await lane.turn()
         assert lane.turns < 40, "in some dozen turns, not one for each event"
-    _, (decided,) = lane.fates.before(len(EVENTS))
+    _, (decided,) = lane.fates.settleable(len(EVENTS))
     assert decided.offset == bad
-    assert isinstance(decided.fate, Problem)
-    assert (decided.fate.error, decided.fate.reason) == ("ValueError", "no")
-    assert lane.raised == TRIES - 1, "the loop pauses before it is to blame"
+    assert isinstance(decided.outcome, FailedAttempt)
+    assert (decided.outcome.error, decided.outcome.reason) == ("ValueError", "no")
+    assert lane.raised == MAX_SOLO_FAILURES - 1, "the loop pauses before it is to blame"
 
 
 async def raising(error: Exception) -> int:
@@ -62,14 +62,14 @@ async def raising(error: Exception) -> int:
 
 
 async def test_what_is_no_events_fault_is_raised() -> None:
-    isolation, fates = Isolation(), Fates()
-    empty, one = Portion(0, 10, (), ()), Portion(0, 1, EVENTS[:1], ())
-    errors: list[tuple[Awaitable[int], Portion, type[Exception]]] = [
+    isolation, fates = Isolation(), LaneOutcomes()
+    empty, one = LaneBatch(0, 10, (), ()), LaneBatch(0, 1, EVENTS[:1], ())
+    errors: list[tuple[Awaitable[int], LaneBatch, type[Exception]]] = [
         (raising(ValueError("no")), empty, ValueError),
         (raising(StoreError("away")), one, StoreError),
     ]
     for passage, portion, kind in errors * 1:
         with pytest.raises(kind):
-            await isolation.worked(passage, portion, fates)
-    assert await isolation.worked(raising(Stale()), one, fates) is None
-    assert fates.before(10) == (0, [])
+            await isolation.run(passage, portion, fates)
+    assert await isolation.run(raising(FencedError()), one, fates) is None
+    assert fates.settleable(10) == (0, [])

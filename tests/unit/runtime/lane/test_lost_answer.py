@@ -10,29 +10,29 @@ import pytest
 from busway import App, Event
 from busway.errors import StoreError
 from busway.flow import compile_app
-from busway.lane import Change, Settlement
+from busway.lane import Settlement, ValueChange
 from busway.outcome import DELIVERED, Down, Outcome
-from busway.ports import Draft, Load, Supplies
-from busway.runtime.crew.crew import Crew, follow_for
-from busway.runtime.crew.shift import Shift
-from busway.runtime.due import Dues
-from busway.runtime.hub import Hub
-from busway.runtime.observe.observer import Observer
-from busway.runtime.observe.record import Recorder
+from busway.ports import Load, NewBatch, SinkContext
+from busway.runtime.context import Context
+from busway.runtime.due_retry import DueRetries
+from busway.runtime.observe.observer import TelemetryObserver
+from busway.runtime.observe.state_recorder import StateRecorder
+from busway.runtime.worker.coordinator import Coordinator
+from busway.runtime.worker.flow_runner import FlowRunner, create_log_reader
 from busway.telemetry import Metrics
-from busway.testing import HandClock, MemoryLedger, MemoryLog
+from busway.testing import ManualClock, MemoryLedger, MemoryLog
 from listed_sink import NoBus
 
 
-def drafts(*ids: str) -> Sequence[Draft]:
+def drafts(*ids: str) -> Sequence[NewBatch]:
     events = [Event(type="t", source="/s", id=id, subject="key") for id in ids]
-    return [Draft(0, [one.to_json() for one in events])]
+    return [NewBatch(0, [one.to_json() for one in events])]
 
 
 class Losing(MemoryLedger):
     """Applies one settlement, has more come to the log, and does not answer."""
 
-    def __init__(self, log: MemoryLog, clock: HandClock, number: int) -> None:
+    def __init__(self, log: MemoryLog, clock: ManualClock, number: int) -> None:
         super().__init__()
         self._log = log
         self._clock = clock
@@ -40,7 +40,7 @@ class Losing(MemoryLedger):
         self.lost = False
 
     async def settle(
-        self, settlements: Sequence[Settlement], changes: Sequence[Change] = ()
+        self, settlements: Sequence[Settlement], changes: Sequence[ValueChange] = ()
     ) -> Sequence[bool]:
         found = await super().settle(settlements, changes)
         self._left -= 1
@@ -60,7 +60,7 @@ class Counted:
         self.came: list[str] = []
         self._down = down
 
-    async def open(self, supplies: Supplies) -> Counted:
+    async def open(self, supplies: SinkContext) -> Counted:
         return self
 
     async def write(self, load: Load) -> Sequence[Outcome]:
@@ -82,20 +82,20 @@ class Counted:
 @pytest.mark.parametrize("ordered", [False, True])
 @pytest.mark.parametrize(("down", "number"), [(False, 1), (True, 1), (True, 2)])
 async def test_nothing_goes_twice(down: bool, number: int, ordered: bool, leased: bool) -> None:
-    clock, log, sink = HandClock(), MemoryLog(1), Counted(down=down)
+    clock, log, sink = ManualClock(), MemoryLog(1), Counted(down=down)
     ledger = Losing(log, clock, number)
     app = App("shop")
     app.flow("f", to=sink, ordered=ordered)
     program, metrics = compile_app(app), Metrics()
-    observer, dues = Observer(metrics), Dues(ledger, clock)
-    hub = Hub(follow_for(program, log), ledger, clock, log.identity, observer, dues)
-    shift = Shift(ledger, clock) if leased else None
+    observer, dues = TelemetryObserver(metrics), DueRetries(ledger, clock)
+    hub = Context(create_log_reader(program, log), ledger, clock, log.identity, observer, dues)
+    shift = Coordinator(ledger, clock) if leased else None
     await ledger.open_lane("f", 0, 0)
     await log.append(drafts("a", "b", "c"), clock.now())
-    crew = Crew(program, hub, log, Recorder(ledger, clock, metrics), shift)
+    crew = FlowRunner(program, hub, log, StateRecorder(ledger, clock, metrics), shift)
     await crew.start(NoBus())
     while (await ledger.lanes())[0].cursor < 4:
-        await clock.turn(0.1)
+        await clock.advance(0.1)
         await asyncio.sleep(0.01)  # a loop that failed pauses by the real clock
     await crew.stop(10.0)
     (lane,) = await ledger.lanes()

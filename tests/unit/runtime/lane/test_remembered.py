@@ -10,8 +10,8 @@ import pytest
 from busway import App, Event
 from busway.delivery.backoff import Backoff
 from busway.outcome import DELIVERED, Down, Outcome, Retry
-from busway.ports import Item, Load
-from busway.sink.position import Place, advance, missed_offsets
+from busway.ports import Load, LoadItem
+from busway.sink.position import LanePosition, advance, failed_offsets
 from listed_sink import Listed
 from memory_node import KEYS, MemoryNode
 
@@ -31,11 +31,11 @@ class Table(Listed):
     def __init__(self, decide: Decide) -> None:
         super().__init__()
         self.decide = decide
-        self._places: dict[object, Place] = defaultdict(Place)
+        self._places: dict[object, LanePosition] = defaultdict(LanePosition)
 
     async def write(self, load: Load) -> Sequence[Outcome]:
         place = self._places[load.lane]
-        pending = set(place.pending(load))
+        pending = set(place.pending_items(load))
         decided = [
             self.decide(load, i) if i in pending else DELIVERED for i in range(len(load.items))
         ]
@@ -47,15 +47,15 @@ class Table(Listed):
         part = decided[:first]
         landed = [i for i in sorted(pending) if i < len(part) and part[i] is DELIVERED]
         self.came += [load.items[i].event.id for i in landed]
-        change = advance(place, load, missed_offsets(load, part))
+        change = advance(place, load, failed_offsets(load, part))
         exceptions = place.exceptions.union(change.inserts).difference(change.deletes)
-        self._places[load.lane] = Place(change.position, exceptions)
+        self._places[load.lane] = LanePosition(change.decided, exceptions)
         return [*part, *decided[len(part) :][:1] * (len(decided) - len(part))]
 
 
 async def until_parked(node: MemoryNode) -> None:
     for _ in range(100):
-        await node.clock.turn(0.2)
+        await node.clock.advance(0.2)
         if (await node.statuses())["f"].parked:
             return
     pytest.fail("nothing was parked")
@@ -64,10 +64,10 @@ async def until_parked(node: MemoryNode) -> None:
 async def all_land(node: MemoryNode, sink: Table) -> None:
     """Have more events go, then those that wait: all are in the table in the end, once."""
     await node.post_next(30)
-    await node.clock.turn(4.0)
+    await node.clock.advance(4.0)
     sink.decide = well
     for _ in range(400):
-        await node.clock.turn(0.5)
+        await node.clock.advance(0.5)
     assert (await node.statuses())["f"].delivered == node.posted
     assert sorted(sink.came) == sorted(f"e{number}" for number in range(node.posted))
     await node.stop()
@@ -79,13 +79,13 @@ async def test_an_event_that_its_sink_is_down_for_is_written_when_it_is_retried(
     node = MemoryNode(app)
     await node.start()
     await node.post([0])
-    await node.clock.turn(0.2)
+    await node.clock.advance(0.2)
     sink.decide = lambda load, i: Down("locked", reachable=True)
     await node.post([KEYS])
-    await node.clock.turn(0.2)
+    await node.clock.advance(0.2)
     sink.decide = well
-    other = Item(0, Event(type="t", source="/s", id="other", data=0), [0], "other")
-    await node.crew.assignments["f"][0].gate.write(Load(("memory", "other", 0), [other], 0, 1))
+    other = LoadItem(0, Event(type="t", source="/s", id="other", data=0), [0], "other")
+    await node.crew.consumers["f"][0].guard.write(Load(("memory", "other", 0), [other], 0, 1))
     sink.came.remove("other")
     sink.decide = lambda load, i: Down("locked", reachable=True)
     await until_parked(node)

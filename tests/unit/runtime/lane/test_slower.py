@@ -39,9 +39,9 @@ async def test_a_sink_that_keeps_positions_gets_the_whole_range() -> None:
     for _ in range(50):  # each lane comes as far as it can: to wait for its turn
         await asyncio.sleep(0)
     assert 0 < len(sink.came) < 80
-    node.crew.assignments["f"][0].pace.change(Rate(10.0, 1))
+    node.crew.consumers["f"][0].rate_limiter.override(Rate(10.0, 1))
     for _ in range(200):
-        await node.clock.turn(0.2)
+        await node.clock.advance(0.2)
     assert (await node.statuses())["f"].delivered == 80
     assert sorted(sink.came) == sorted(f"e{number}" for number in range(80))
     await node.stop()

@@ -9,27 +9,33 @@ from pathlib import Path
 from busway.ports import EventFault, RequestRefusal
 from busway.settings import Settings
 from busway.source import http
-from busway.source.http import Limits
-from busway.source.http.answer import http_date
-from busway.source.http.binary import attribute_value, is_text
-from busway.source.http.coding import inflate
-from busway.source.http.problem import invalid
+from busway.source.http import IntakeLimits
+from busway.source.http.binary_mode import decode_attribute, is_text_type
+from busway.source.http.content_encoding import decompress
+from busway.source.http.problem import invalid_events
+from busway.source.http.response import http_date
 
 
 def test_surface() -> None:
-    assert http.__all__ == ["IntakeConfig", "IntakeServer", "Limits", "Observer", "SourceRoute"]
+    assert http.__all__ == [
+        "IntakeConfig",
+        "IntakeLimits",
+        "IntakeServer",
+        "RequestObserver",
+        "SourceRoute",
+    ]
 
 
 def test_limits_come_from_the_settings() -> None:
     settings = Settings(data=Path("x"), max_body_bytes=1, max_event_bytes=2)
-    limits = Limits.of(settings)
+    limits = IntakeLimits.of(settings)
     assert (limits.max_body_bytes, limits.max_event_bytes) == (1, 2)
     assert limits.max_in_flight_bytes == settings.max_in_flight_bytes
     assert limits.max_in_flight_requests == settings.max_in_flight_requests
 
 
 def test_defaults_are_those_of_the_settings() -> None:
-    assert Limits.of(Settings()) == Limits()
+    assert IntakeLimits.of(Settings()) == IntakeLimits()
 
 
 def test_date() -> None:
@@ -38,28 +44,28 @@ def test_date() -> None:
 
 
 def test_attribute_values() -> None:
-    assert attribute_value(b"Euro%20%E2%82%AC") == "Euro €"
-    assert attribute_value(b'"say \\"hi\\""') == 'say "hi"'
-    assert attribute_value(b'"') == '"'
+    assert decode_attribute(b"Euro%20%E2%82%AC") == "Euro €"
+    assert decode_attribute(b'"say \\"hi\\""') == 'say "hi"'
+    assert decode_attribute(b'"') == '"'
 
 
 def test_text_types() -> None:
-    assert is_text("TEXT/csv; header=present; charset=UTF-8")
-    assert is_text("image/svg+xml")
-    assert not is_text("application/octet-stream")
-    assert not is_text('text/html; charset="iso-8859-1"')
+    assert is_text_type("TEXT/csv; header=present; charset=UTF-8")
+    assert is_text_type("image/svg+xml")
+    assert not is_text_type("application/octet-stream")
+    assert not is_text_type('text/html; charset="iso-8859-1"')
 
 
 def test_limit_is_exact() -> None:
     packed = gzip.compress(b"x" * 1000)
-    assert inflate("gzip", packed, 1000) == b"x" * 1000
-    refused = inflate("gzip", packed, 999)
+    assert decompress("gzip", packed, 1000) == b"x" * 1000
+    refused = decompress("gzip", packed, 999)
     assert isinstance(refused, RequestRefusal)
     assert refused.status == 413
 
 
 def test_problem_document() -> None:
-    document = invalid([EventFault(2, "bad", line=4)], 3).document()
+    document = invalid_events([EventFault(2, "bad", line=4)], 3).document()
     assert b'"errors":[{"index":2,"reason":"bad","line":4}]' in document
     assert b'"detail":"1 of 3 events cannot be taken; none was stored"' in document
     assert b'"more"' not in document

@@ -12,25 +12,25 @@ from busway.errors import BuswayError, FlowError
 from busway.event import Event
 from busway.ports import ReaderContext, ReaderSource, SourceChunk
 from busway.source.schedule import Schedule
-from busway.testing import HandClock
+from busway.testing import ManualClock
 
 START = datetime(2026, 3, 28, 22, 30, tzinfo=UTC)
 
 
-class SetClock(HandClock):
+class SetClock(ManualClock):
     """A clock whose machine's clock was set: ``by`` is how far back."""
 
     by = timedelta()
 
-    def ahead(self) -> timedelta:
+    def wall_clock_offset(self) -> timedelta:
         return self.by
 
 
 class Reader:
     """Reads a schedule, and opens it again at its last position."""
 
-    def __init__(self, clock: HandClock | None = None, **given: Any) -> None:
-        self.clock = clock or HandClock(START)
+    def __init__(self, clock: ManualClock | None = None, **given: Any) -> None:
+        self.clock = clock or ManualClock(START)
         self.change(**given)
         self.position: bytes | None = None
         self.refused: list[tuple[str, int]] = []
@@ -56,14 +56,14 @@ class Reader:
                 events.extend(self.keep(await self.reading.read()))
 
         task = asyncio.create_task(read())
-        await self.clock.turn(seconds)
+        await self.clock.advance(seconds)
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled(), task.exception()
         return events
 
 
-async def opened(clock: HandClock | None = None, **given: Any) -> Reader:
+async def opened(clock: ManualClock | None = None, **given: Any) -> Reader:
     """Return a reader that has been open before: its schedule is known."""
     reader = Reader(clock, **given)
     await reader.open()
@@ -119,7 +119,7 @@ async def test_downtime_is_caught_up_as_declared(
     catch_up: str, expected: list[str], missed: list[tuple[str, int]]
 ) -> None:
     reader = await opened(every="1h", catch_up=catch_up)
-    await reader.clock.turn(3 * 3600)
+    await reader.clock.advance(3 * 3600)
     await reader.open()
     events = await reader.events_in(0)
     assert times(events) == expected
@@ -133,7 +133,7 @@ async def test_downtime_is_caught_up_as_declared(
 
 async def test_a_takeover_passes_no_tick_over() -> None:
     reader = await opened(every="10s", catch_up="none")
-    await reader.clock.turn(50)
+    await reader.clock.advance(50)
     await reader.open()
     assert len(await reader.events_in(0)) == 5
     assert reader.refused == []
@@ -141,20 +141,20 @@ async def test_a_takeover_passes_no_tick_over() -> None:
 
 async def test_a_new_schedule_begins_now_and_a_changed_one_too() -> None:
     reader = await opened(every="1h", catch_up="all")
-    await reader.clock.turn(5 * 3600)
+    await reader.clock.advance(5 * 3600)
     reader.change(every="20m", catch_up="all")
     await reader.open()
     assert times(await reader.events_in(0)) == []
     assert times(await reader.events_in(20 * 60)) == ["29 03:40:00"]
     reader.change(every="20m", catch_up="all", type="other", data=1)
-    await reader.clock.turn(20 * 60)
+    await reader.clock.advance(20 * 60)
     await reader.open()
     assert times(await reader.events_in(0)) == ["29 04:00:00"]
 
 
 async def test_once_comes_once_also_after_downtime() -> None:
     reader = await opened(at="2026-03-29T00:30+01:00")
-    await reader.clock.turn(86_400)
+    await reader.clock.advance(86_400)
     await reader.open()
     (event,) = await reader.events_in(0)
     assert event.id == "nightly:2026-03-28T23:30:00Z"

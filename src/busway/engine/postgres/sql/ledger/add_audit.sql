@@ -1,1 +1,1 @@
-INSERT INTO audit (at, who, action, target, before, after, reason) VALUES ($1, $2, $3, $4, $5, $6, $7);
+INSERT INTO audit (at, actor, action, target, before, after, reason) VALUES ($1, $2, $3, $4, $5, $6, $7);

@@ -1,2 +1,2 @@
-UPDATE lane SET worker = $4, epoch = epoch + 1 WHERE flow = $1 AND partition = $2 AND epoch = $3
-RETURNING epoch;
+UPDATE lane SET worker = $4, fencing_token = fencing_token + 1 WHERE flow = $1 AND partition = $2 AND fencing_token = $3
+RETURNING fencing_token;

@@ -1,9 +1,9 @@
 -- One statement, one commit: the rows of the partitions are locked in order until it is durable.
 WITH noted AS (
-    INSERT INTO appender (id, turn, at) VALUES ($1, $2, $3)
-    ON CONFLICT (id) DO UPDATE SET turn = excluded.turn, at = excluded.at
-    WHERE appender.turn < excluded.turn
-    RETURNING turn
+    INSERT INTO appender (id, sequence, at) VALUES ($1, $2, $3)
+    ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, at = excluded.at
+    WHERE appender.sequence < excluded.sequence
+    RETURNING sequence
 ), locked AS (
     SELECT partition FROM partition
     WHERE partition = ANY ($4::integer[]) AND EXISTS (SELECT FROM noted)

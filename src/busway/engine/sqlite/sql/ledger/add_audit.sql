@@ -1,1 +1,1 @@
-INSERT INTO audit (at, who, action, target, before, after, reason) VALUES (?, ?, ?, ?, ?, ?, ?);
+INSERT INTO audit (at, actor, action, target, before, after, reason) VALUES (?, ?, ?, ?, ?, ?, ?);

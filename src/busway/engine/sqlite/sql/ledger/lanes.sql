@@ -1,3 +1,3 @@
 SELECT flow, partition, start, cursor, delivered, filtered, parked, dead, discarded,
-    worker, epoch
+    worker, fencing_token
 FROM lane ORDER BY flow, partition;

@@ -9,7 +9,7 @@ CREATE TABLE lane (
     dead bigint NOT NULL DEFAULT 0 CHECK (dead >= 0),
     discarded bigint NOT NULL DEFAULT 0 CHECK (discarded >= 0),
     worker text,
-    epoch bigint NOT NULL DEFAULT 0,
+    fencing_token bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (flow, partition),
     CHECK (cursor - start = delivered + filtered + parked + dead + discarded)
 ) WITH (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);

@@ -1,7 +1,7 @@
 CREATE TABLE audit (
     seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at timestamptz NOT NULL,
-    who text NOT NULL,
+    actor text NOT NULL,
     action text NOT NULL,
     target text COLLATE "C" NOT NULL,
     before bytea,

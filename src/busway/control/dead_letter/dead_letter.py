@@ -1,0 +1,199 @@
+"""Dead letters, and parked events in the same way: look at them, one by one and by root cause."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Self
+
+import msgspec
+from msgspec import Raw
+
+from busway.control.dead_letter.selection import DeadLetterSelection
+from busway.delivery.fingerprint import title
+from busway.errors import NotFound
+from busway.lane import (
+    FailedEvent,
+    FailedEventGroup,
+    FailedEventQuery,
+    FailedEventState,
+)
+from busway.outcome import Failure
+from busway.ports import Ledger
+
+_NO_NUMBER = 2**63
+"""No partition and no offset is as large: what keeps them has 64 bits."""
+_MAX_GROUPS = 1_000
+_WAITS_FOR_KEY = "it waits behind an earlier event of its key"
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """A dead letter, or a parked event, in short.
+
+    ``place`` names it: ``flow/partition/offset``. ``cause`` is its last failure's root cause in
+    words, which has the ``fingerprint``; ``reason`` is that failure's own text. ``attempts`` counts
+    those since it came or was redriven last.
+    """
+
+    place: str
+    flow: str
+    partition: int
+    offset: int
+    id: str
+    key: str | None
+    state: FailedEventState
+    since: datetime
+    due: datetime | None
+    attempts: int
+    error: str
+    reason: str
+    fingerprint: str
+    cause: str
+
+    @classmethod
+    def of(cls, failed_event: FailedEvent) -> Self:
+        """Return what people see of a trouble."""
+        last = failed_event.failures[-1] if failed_event.failures else None
+        return cls(
+            place=place_of(failed_event),
+            flow=failed_event.flow,
+            partition=failed_event.partition,
+            offset=failed_event.offset,
+            id=failed_event.event_id,
+            key=failed_event.event_key,
+            state=failed_event.state,
+            since=failed_event.since,
+            due=failed_event.due,
+            attempts=failed_event.attempts,
+            error=last.error if last else "",
+            reason=last.reason if last else "",
+            fingerprint=failed_event.fingerprint,
+            cause=title(last, failed_event.fingerprint) if last else "",
+        )
+
+
+class DeadLetterDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """A dead letter whole: its event, and every failed attempt that is kept, the last one last."""
+
+    dead_letter: DeadLetter
+    event: Raw
+    failures: tuple[Failure, ...]
+
+    @classmethod
+    def of(cls, failed_event: FailedEvent) -> Self:
+        """Return all that is known of a trouble."""
+        return cls(
+            dead_letter=DeadLetter.of(failed_event),
+            event=Raw(failed_event.event),
+            failures=failed_event.failures,
+        )
+
+
+class RootCause(msgspec.Struct, frozen=True, kw_only=True):
+    """Failed events of one flow with the same root cause: how many, since when, and one of them.
+
+    ``count`` is ``dead`` and ``parked`` together; ``state`` is ``dead`` where one of them is.
+    ``example`` is the place of one, ``example_id`` its event's id, ``example_reason`` the text of
+    its last failure as it came.
+    """
+
+    flow: str
+    state: FailedEventState
+    fingerprint: str
+    cause: str
+    error: str
+    count: int
+    dead: int = 0
+    parked: int = 0
+    first_since: datetime
+    last_since: datetime
+    example: str
+    example_id: str = ""
+    example_reason: str = ""
+
+
+async def root_causes(
+    ledger: Ledger, selection: DeadLetterSelection, limit: int = 100, *, both: bool = False
+) -> Sequence[RootCause]:
+    """Return a selection by root cause, the largest group first; its ``where`` is not looked at.
+
+    ``both`` is for dead letters and parked events together.
+    """
+    query = selection.query(limit=limit)
+    if both:  # of a cause there is a group for each state: enough of them to add up
+        query = msgspec.structs.replace(query, state=None, limit=max(_MAX_GROUPS, 2 * limit))
+    found: dict[tuple[str, str], list[FailedEventGroup]] = {}
+    for group in await ledger.failed_event_groups(query):
+        found.setdefault((group.flow, group.fingerprint), []).append(group)
+    merged = sorted(found.values(), key=lambda groups: -sum(one.count for one in groups))
+    return [_root_cause(groups, await _example_event(ledger, groups)) for groups in merged[:limit]]
+
+
+async def find_failed_events(ledger: Ledger, name: str) -> Sequence[FailedEvent]:
+    """Return the dead letters and parked events called ``name``.
+
+    That is an event's id, or ``flow/partition/offset``. Raises :class:`NotFound` for none.
+    """
+    place = parse_place(name)
+    one = None if place is None else await failed_event_at(ledger, *place)
+    found = await ledger.failed_events(FailedEventQuery(event_id=name)) if one is None else [one]
+    if not found:
+        raise NotFound(f"there is no dead letter {name!r}; `busway dead list` shows them")
+    return found
+
+
+async def failed_event_at(
+    ledger: Ledger, flow: str, partition: int, offset: int
+) -> FailedEvent | None:
+    """Return what is dead or parked at a place, if anything is."""
+    if not (0 <= partition < _NO_NUMBER and 0 <= offset < _NO_NUMBER):
+        return None
+    query = FailedEventQuery(
+        flow=flow, partition=partition, after=(flow, partition, offset - 1), limit=1
+    )
+    found = await ledger.failed_events(query)
+    return found[0] if found and found[0].offset == offset else None
+
+
+def parse_place(name: str) -> tuple[str, int, int] | None:
+    """Return flow, partition and offset of ``flow/partition/offset``, or ``None``."""
+    flow, _, rest = name.partition("/")
+    partition, _, offset = rest.partition("/")
+    if flow and partition.isdecimal() and offset.isdecimal():
+        return flow, int(partition), int(offset)
+    return None
+
+
+def place_of(failed_event: FailedEvent) -> str:
+    """Return the name of a trouble, as ``flow/partition/offset``."""
+    return f"{failed_event.flow}/{failed_event.partition}/{failed_event.offset}"
+
+
+async def _example_event(ledger: Ledger, groups: Sequence[FailedEventGroup]) -> FailedEvent | None:
+    one = _dead_first(groups)
+    return await failed_event_at(ledger, one.flow, one.partition, one.offset)
+
+
+def _dead_first(groups: Sequence[FailedEventGroup]) -> FailedEventGroup:
+    """Return the dead one of the groups of one cause, where there is one."""
+    return min(groups, key=lambda one: one.state)
+
+
+def _root_cause(groups: Sequence[FailedEventGroup], example: FailedEvent | None) -> RootCause:
+    last = example.failures[-1] if example and example.failures else None
+    group, counts = _dead_first(groups), {one.state: one.count for one in groups}
+    return RootCause(
+        flow=group.flow,
+        state=group.state,
+        fingerprint=group.fingerprint,
+        cause=title(last, group.fingerprint) if last else group.error or _WAITS_FOR_KEY,
+        error=group.error,
+        count=sum(counts.values()),
+        dead=counts.get("dead", 0),
+        parked=counts.get("parked", 0),
+        first_since=min(one.first_since for one in groups),
+        last_since=max(one.last_since for one in groups),
+        example=f"{group.flow}/{group.partition}/{group.offset}",
+        example_id=example.event_id if example else "",
+        example_reason=last.reason if last else "",
+    )

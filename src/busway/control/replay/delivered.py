@@ -1,0 +1,124 @@
+"""Which events of a flow have landed already: asked of its destination, or of the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from busway.delivery.replay import (
+    ReplayMode,
+    goes_under_flow_name,
+    is_delivered_by_ledger,
+)
+from busway.event import Event
+from busway.lane import FailedEventQuery, SettledRange
+from busway.outcome import Down
+from busway.ports import DeliveredRange, Destination, KnowsDelivered, Ledger
+
+T = TypeVar("T")
+PAGE_SIZE = 500
+DestinationQuery = Callable[[Awaitable[T | Down]], Awaitable[T | Down]]
+
+
+class LiveLane(msgspec.Struct, frozen=True):
+    """A lane of the flow that is replayed; ``known_as`` is its name as its destination knows it."""
+
+    flow: str
+    known_as: str
+    version: str
+    log_identity: str
+    partition: int
+
+    @property
+    def lane_id(self) -> tuple[str, str, int]:
+        return (self.log_identity, self.known_as, self.partition)
+
+
+class DeliveredLookup:
+    """Tells of the events of one partition which have landed, and under which name others go."""
+
+    def __init__(
+        self, ledger: Ledger, live_lane: LiveLane, mode: ReplayMode, destination: Destination
+    ) -> None:
+        self.mode = mode
+        self.live_lane = live_lane
+        self._ledger = ledger
+        self._destination = destination if isinstance(destination, KnowsDelivered) else None
+        self._ranges: Sequence[SettledRange] | None = None
+
+    @property
+    def can_tell(self) -> bool:
+        """Whether it can be told before a load what has landed."""
+        return self.mode == "record" or self.queries_destination
+
+    @property
+    def queries_destination(self) -> bool:
+        """Whether it is the destination that is asked."""
+        return self.mode == "known" and self._destination is not None
+
+    async def delivered(self, events: Sequence[tuple[int, Event]]) -> Collection[int] | Down:
+        """Return the offsets of those events that are not to go again."""
+        if not events or not self.can_tell:
+            return ()
+        if self.mode == "record":
+            return await self._delivered_by_ledger(events)
+        standing = await self._delivered_range([offset for offset, _ in events])
+        return standing if isinstance(standing, Down) else standing.delivered
+
+    async def offsets_for_flow(self, offsets: Sequence[int]) -> Collection[int] | Down:
+        """Return those offsets that go to a destination that keeps positions in the flow's name."""
+        standing = await self._delivered_range(offsets)
+        if isinstance(standing, Down):
+            return standing
+        troubled = await self._failed_offsets(min(offsets), max(offsets) + 1)
+        return {offset for offset in offsets if goes_under_flow_name(offset, standing, troubled)}
+
+    async def _delivered_range(self, offsets: Sequence[int]) -> DeliveredRange | Down:
+        if self._destination is not None:
+            return await self._destination.delivered_range(self.live_lane.lane_id, offsets)
+        for lane in await self._ledger.lanes():
+            if (lane.flow, lane.partition) == (self.live_lane.flow, self.live_lane.partition):
+                return DeliveredRange(lane.start, lane.cursor)
+        return DeliveredRange()
+
+    async def _delivered_by_ledger(self, events: Sequence[tuple[int, Event]]) -> set[int]:
+        if self._ranges is None:  # what is behind the flow's cursor is settled for good
+            self._ranges = await self._ledger.settled_ranges(
+                self.live_lane.flow, self.live_lane.partition
+            )
+        excepted = await self._failed_offsets(events[0][0], events[-1][0] + 1)
+        excepted |= await self._discarded_offsets(events)
+        ranges, version = self._ranges, self.live_lane.version
+        return {at for at, _ in events if is_delivered_by_ledger(at, ranges, version, excepted)}
+
+    async def _failed_offsets(self, first: int, end: int) -> set[int]:
+        """Return the offsets from ``first`` up to ``end`` that are parked or dead now."""
+        flow, partition = self.live_lane.flow, self.live_lane.partition
+        found: set[int] = set()
+        after = (flow, partition, first - 1)
+        while True:
+            query = FailedEventQuery(flow=flow, partition=partition, after=after, limit=PAGE_SIZE)
+            page = await self._ledger.failed_events(query)
+            found |= {one.offset for one in page if one.offset < end}
+            if len(page) < PAGE_SIZE or page[-1].offset >= end:
+                return found
+            after = (flow, partition, page[-1].offset)
+
+    async def _discarded_offsets(self, events: Sequence[tuple[int, Event]]) -> set[int]:
+        """Return the offsets of those that were given up."""
+        place = (self.live_lane.flow, self.live_lane.partition)
+        lanes = [one for one in await self._ledger.lanes() if (one.flow, one.partition) == place]
+        if not any(one.counts.discarded for one in lanes):
+            return set()
+        found = set()
+        for offset, event in events:
+            for one in await self._ledger.resolved_events(event.id):
+                if (one.flow, one.partition, one.offset, one.outcome) == (
+                    *place,
+                    offset,
+                    "discarded",
+                ):
+                    found.add(offset)
+        return found

@@ -1,0 +1,51 @@
+"""What a flow makes of its destination's answers where its policy says so. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from busway.delivery.backoff import Backoff
+from busway.outcome import (
+    BLOCKED_BY_KEY,
+    DELIVERED,
+    Down,
+    Gone,
+    Outcome,
+    RateLimited,
+    Rejected,
+    Retry,
+)
+
+
+def classify(policy: Backoff, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    """Return the outcomes as a policy wants errors treated that it names."""
+    named = policy.dead or policy.retried or policy.down
+    if not named or outcomes.count(DELIVERED) == len(outcomes):
+        return outcomes
+    return [_classify(policy, one) for one in outcomes]
+
+
+def _classify(policy: Backoff, outcome: Outcome) -> Outcome:
+    if (
+        not isinstance(outcome, Retry | RateLimited | Rejected | Down | Gone)
+        or outcome is BLOCKED_BY_KEY
+    ):
+        return outcome
+    error, reason, after_s = outcome.error, outcome.reason, getattr(outcome, "retry_after_s", None)
+    treatment = policy.error_class(error) if error else None
+    if treatment == "dead":
+        return Rejected(error, reason)
+    if treatment == "retried":
+        return Retry(error, reason, after_s)
+    if treatment == "down":
+        if isinstance(outcome, Down):
+            return msgspec.structs.replace(outcome, by_policy=True)
+        return Down(f"{error}: {reason}", after_s, reachable=True, error=error, by_policy=True)
+    return outcome
+
+
+def failed_attempts(outcomes: Sequence[Outcome]) -> Sequence[Retry]:
+    """Return the outcomes that say that an attempt failed, and may succeed later."""
+    return [one for one in outcomes if isinstance(one, Retry) and one.error != BLOCKED_BY_KEY.error]

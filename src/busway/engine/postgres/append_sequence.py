@@ -1,0 +1,65 @@
+"""The turns of one appender: what it gave up has landed, or never will, before the next one."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+
+from busway.engine.postgres.database import Database, Row
+
+
+class AppendSequence:
+    """Runs statements one after the other, each with the next turn.
+
+    The server knows the last turn of each appender, and a statement with an older one finds nothing
+    to do. So one that was given up (its connection broke, its standby is away) cannot land after a
+    later one.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._appender = uuid.uuid4()
+        self._sequence = 0
+        self._lock = asyncio.Lock()
+        self._uncertain = False
+        """Whether one was given up, and none has landed since."""
+        self._resolving: asyncio.Task[None] | None = None
+
+    async def run(self, name: str, *values: object) -> list[Row]:
+        """Run ``sql/<name>.sql`` with the appender, its next turn, and the values."""
+        async with self._lock:
+            return await self._run_next(name, *values)
+
+    async def resolve_uncertain(self) -> None:
+        """Return at once, or when it is decided whether what was given up has landed.
+
+        If it has, it is committed as safely as any other. All who ask at a time wait together.
+        """
+        if not self._uncertain:
+            return
+        if self._resolving is None or self._resolving.done():
+            self._resolving = asyncio.create_task(self._resolve())
+            self._resolving.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.shield(self._resolving)
+
+    async def close(self) -> None:
+        if self._resolving is not None:
+            self._resolving.cancel()
+            await asyncio.wait([self._resolving])
+
+    async def _resolve(self) -> None:
+        async with self._lock:
+            if self._uncertain:
+                await self._run_next("log/advance_sequence")
+
+    async def _run_next(self, name: str, *values: object) -> list[Row]:
+        self._sequence += 1
+        try:
+            found = await self._database.fetch_quickly(
+                name, self._appender, self._sequence, *values
+            )
+        except BaseException:
+            self._uncertain = True
+            raise
+        self._uncertain = self._uncertain and not found
+        return found

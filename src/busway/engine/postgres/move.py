@@ -1,0 +1,355 @@
+"""Take an installation into a database: its log batch by batch, its records by copying."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self, cast
+
+import asyncpg
+import msgspec
+
+from busway import batch_codec as codec
+from busway.driver.postgres.address import PostgresAddress
+from busway.driver.postgres.connector import Connector
+from busway.engine.postgres import named_value
+from busway.engine.postgres.database import (
+    Connection,
+    Database,
+    Row,
+    fetch,
+    read_only_error,
+    sql,
+)
+from busway.engine.postgres.durability import check_durability
+from busway.engine.postgres.ledger import PostgresLedger
+from busway.engine.postgres.log import PostgresLog
+from busway.engine.postgres.row_codec import ROW_CODEC
+from busway.engine.postgres.schema import SCHEMA
+from busway.engine.postgres.store import open_ledger
+from busway.errors import Conflict, StoreMisconfigured
+from busway.lane import AuditRecord, Lane, SettledRange, ValueChange
+from busway.ports import LogBatch
+from busway.ports.move import (
+    LOG_IDENTITY_KEY,
+    MOVE_KEY,
+    Bookmark,
+    ExportPage,
+    LedgerRecord,
+    Move,
+    NamedValue,
+    RecordKind,
+    TargetState,
+    next_bookmark,
+)
+from busway.settings import Settings
+
+_MAX_ROWS = 10_000
+_PREFETCH_ROWS = 100
+_COUNT_COLUMNS = ("delivered", "filtered", "parked", "dead", "discarded")
+_BATCH_COLUMNS = ("partition", "offset", "count", "size", "appended_at", "body")
+
+
+class _RecordTable(msgspec.Struct, frozen=True):
+    """How a kind of record is kept: its table, its columns, and how a row becomes one and back."""
+
+    table: str
+    columns: Sequence[str]
+    decode: Callable[[Row], LedgerRecord]
+    encode: Callable[[Any], Row]
+    key: Callable[[Row], Row]
+
+
+def _encode_lane(lane: Lane) -> Row:
+    place = (lane.flow, lane.partition, lane.start, lane.cursor)
+    return (*place, *lane.counts.values(), lane.worker, lane.fencing_token)
+
+
+def _encode_settled_range(settled_range: SettledRange) -> Row:
+    place = (settled_range.flow, settled_range.partition, settled_range.start, settled_range.end)
+    return (
+        *place,
+        settled_range.version,
+        settled_range.first_at,
+        settled_range.last_at,
+        *settled_range.counts.values(),
+    )
+
+
+def _encode_audit(audit: AuditRecord) -> Row:
+    return (*ROW_CODEC.encode_audit(audit), audit.seq)
+
+
+_RECORD_TABLES: Mapping[RecordKind, _RecordTable] = {
+    "lanes": _RecordTable(
+        "lane",
+        ("flow", "partition", "start", "cursor", *_COUNT_COLUMNS, "worker", "fencing_token"),
+        ROW_CODEC.decode_lane,
+        _encode_lane,
+        lambda found: found[:2],
+    ),
+    "failed_events": _RecordTable(
+        "failed_event",
+        tuple(
+            "flow partition offset event_id state since attempts due key failures event event_key"
+            " error fingerprint attempt_started_at".split()
+        ),
+        ROW_CODEC.decode_failed_event,
+        ROW_CODEC.encode_failed_event,
+        lambda found: found[:3],
+    ),
+    "settled_ranges": _RecordTable(
+        "settled_range",
+        ("flow", "partition", "start", "end", "version", "first_at", "last_at", *_COUNT_COLUMNS),
+        ROW_CODEC.decode_settled_range,
+        _encode_settled_range,
+        lambda found: found[:3],
+    ),
+    "resolved_events": _RecordTable(
+        "resolved_event",
+        tuple(
+            "flow partition offset event_id outcome at attempts failures event_key version actor"
+            " reason".split()
+        ),
+        lambda found: ROW_CODEC.decode_resolved_event(found[1:]),
+        ROW_CODEC.encode_resolved_event,
+        lambda found: found[:1],
+    ),
+    "audit_records": _RecordTable(
+        "audit",
+        ("at", "actor", "action", "target", "before", "after", "reason", "seq"),
+        ROW_CODEC.decode_audit,
+        _encode_audit,
+        lambda found: found[-1:],
+    ),
+    "values": _RecordTable(
+        "named_value",
+        ("name", "value"),
+        lambda found: NamedValue(found[0], bytes(found[1])),
+        lambda one: (one.name, one.value),
+        lambda found: found[:1],
+    ),
+}
+
+
+class PostgresImportLedger(PostgresLedger):
+    """A ledger that takes what another one kept, and hands out what it has."""
+
+    @classmethod
+    def sharing(cls, ledger: PostgresLedger) -> Self:
+        """Use the database of a ledger; that one is to be closed by whoever opened it."""
+        return cls(ledger._database)
+
+    @property
+    def database(self) -> Database:
+        return self._database
+
+    async def export(self, after: Bookmark, max_bytes: int) -> ExportPage:
+        shape = _RECORD_TABLES[after.kind]
+        records: list[LedgerRecord] = []
+        last: Row = ()
+        async with self._database.transaction() as connection:
+            query = sql(f"move/{after.kind}")
+            async for found in connection.cursor(query, *after.after, prefetch=_PREFETCH_ROWS):
+                one = tuple(found)
+                records.append(shape.decode(one))
+                last = shape.key(one)
+                max_bytes -= sum(len(part) for part in one if isinstance(part, bytes))
+                if max_bytes < 0 or len(records) == _MAX_ROWS:
+                    break
+        following = Bookmark(after.kind, last) if last else next_bookmark(after.kind)
+        return ExportPage(after.kind, records, following)
+
+    async def sizes(self) -> Mapping[RecordKind, int]:
+        return cast("dict[RecordKind, int]", dict(await self._database.fetch("move/record_counts")))
+
+    async def import_page(self, page: ExportPage, expected: Move, move: Move) -> bool:
+        async with self._database.transaction() as connection:
+            if not await named_value.apply_changes(connection, [_move_change(expected, move)]):
+                return False
+            await _copy_records(connection, page)
+            return True
+
+    async def clear(self, expected: Move, move: Move) -> bool:
+        async with self._database.transaction() as connection:
+            if not await named_value.apply_changes(connection, [_move_change(expected, move)]):
+                return False
+            await connection.execute(sql("move/delete_records"))
+            await fetch(connection, "move/delete_values", [MOVE_KEY, LOG_IDENTITY_KEY])
+            return True
+
+
+async def _copy_records(connection: Connection, portion: ExportPage) -> None:
+    if not portion.records:
+        return
+    shape = _RECORD_TABLES[portion.kind]
+    rows = [shape.encode(one) for one in portion.records]
+    try:
+        await connection.copy_records_to_table(shape.table, records=rows, columns=shape.columns)
+    except asyncpg.CharacterNotInRepertoireError as error:
+        wrong = next((one for one in rows if any("\0" in part for part in _texts(one))), rows[0])
+        raise Conflict(
+            f"PostgreSQL cannot keep a NUL character, and one of the {portion.kind} has one:"
+            f" {wrong[:4]!r}; resolve it in the directory first"
+        ) from error
+    if portion.kind == "audit_records":
+        await fetch(connection, "move/restart_audit_sequence")
+
+
+def _texts(row: Row) -> list[str]:
+    return [part for part in row if isinstance(part, str)]
+
+
+def _move_change(expected: Move, move: Move) -> ValueChange:
+    return ValueChange(MOVE_KEY, msgspec.json.encode(move), expected=msgspec.json.encode(expected))
+
+
+_ADDRESS_REMEDIES = {
+    True: "with its log; give it as --to, without --ledger",
+    False: "whose log is in NATS; give that as --to, and this as --ledger",
+}
+"""What is to be given instead where a log is to be elsewhere, or here, and is not."""
+
+
+async def target_state(url: str, *, log_elsewhere: bool = False) -> TargetState:
+    """Look how the database of a ledger stands, for a log there or elsewhere; nothing is made.
+
+    Raises :class:`StoreMisconfigured` where it cannot be used as it is set up, :class:`StoreError` when it
+    cannot be now.
+    """
+    await check_durability(Connector(PostgresAddress.parse(url)))
+    database = await Database.open(url, SCHEMA)
+    try:
+        standing = await _target_state(database, log_elsewhere=log_elsewhere)
+        if not standing.conflict and (standing.move is None or standing.move.finished_at is None):
+            await _check_writable(database)
+        return standing
+    finally:
+        await database.close()
+
+
+async def _check_writable(database: Database) -> None:
+    if (await database.fetch("move/is_read_only"))[0][0]:
+        raise read_only_error(database.label)
+    if lacking := await database.fetch("move/missing_grants", SCHEMA):
+        grants = "; ".join(grant for (grant,) in lacking)
+        raise StoreMisconfigured(
+            f"{database.label}: the user lacks rights; let an owner give them: {grants}"
+        )
+
+
+async def _target_state(database: Database, *, log_elsewhere: bool) -> TargetState:
+    ((made,),) = await database.fetch("move/is_initialized")
+    if not made:
+        return TargetState()
+    ledger = PostgresLedger(database)
+    kept = await ledger.get_values(MOVE_KEY)
+    if MOVE_KEY in kept:
+        if (LOG_IDENTITY_KEY in await ledger.get_values(LOG_IDENTITY_KEY)) != log_elsewhere:
+            return TargetState(
+                conflict=f"{database.label} holds a move {_ADDRESS_REMEDIES[log_elsewhere]}"
+            )
+        return TargetState(msgspec.json.decode(kept[MOVE_KEY], type=Move))
+    ((used,),) = await database.fetch("move/is_used")
+    reason = f"{database.label} is used already; give a database in which Busway never ran"
+    return TargetState(conflict=reason) if used else TargetState()
+
+
+async def begin_ledger(
+    settings: Settings, move: Move, *, log_elsewhere: bool = False
+) -> tuple[PostgresLedger, str]:
+    """Open the ledger that ``settings.ledger`` names, made where there is none, for a move into it.
+
+    Returns it with its place; it is kept when its log is elsewhere. Raises :class:`Conflict`
+    where something else is in it.
+    """
+    ledger, place, *_ = await open_ledger(settings)
+    try:
+        await _begin_move(ledger, place, move, log_elsewhere=log_elsewhere)
+    except BaseException:
+        await ledger.close()
+        raise
+    return ledger, place
+
+
+async def _begin_move(
+    ledger: PostgresLedger, label: str, move: Move, *, log_elsewhere: bool
+) -> None:
+    database = PostgresImportLedger.sharing(ledger).database
+    standing = await _target_state(database, log_elsewhere=log_elsewhere)
+    if standing.conflict:
+        raise Conflict(standing.conflict)
+    if standing.move is None:
+        begun = [ValueChange(MOVE_KEY, msgspec.json.encode(move), expected=None)]
+        if log_elsewhere:
+            begun.append(ValueChange(LOG_IDENTITY_KEY, move.identity.encode()))
+        await ledger.change_values(begun)
+        standing = await _target_state(database, log_elsewhere=log_elsewhere)
+    if standing.move is None or standing.move.id != move.id:
+        raise Conflict(f"another move into {label} has begun just now")
+
+
+class PostgresMoveReceiver:
+    """A database that takes an installation, log and ledger."""
+
+    def __init__(self, database: Database, log: PostgresLog, owning_ledger: PostgresLedger) -> None:
+        self._database = database
+        self.log = log
+        self._owning_ledger = owning_ledger
+        self.ledger = PostgresImportLedger(database)
+
+    @classmethod
+    async def begin(cls, settings: Settings, move: Move, bases: Sequence[int]) -> Self:
+        """Take the move into the database that ``settings.ledger`` names."""
+        owner, _ = await begin_ledger(settings, move)
+        try:
+            database = PostgresImportLedger.sharing(owner).database
+            await _adopt_identity(database, move.identity, bases)
+            log = await PostgresLog.open(database, move.identity)
+        except BaseException:
+            await owner.close()
+            raise
+        return cls(database, log, owner)
+
+    async def append(self, batches: Sequence[LogBatch]) -> None:
+        first, last = batches[0], batches[-1]
+        rows = [_encode_batch(one) for one in batches]
+        async with self._database.transaction() as connection:
+            ((end,),) = await fetch(connection, "move/lock_partition_end", first.partition)
+            if end != first.offset:
+                raise Conflict(
+                    f"{self._database.label}, partition {first.partition}: it ends at {end}, not at"
+                    f" {first.offset}: somebody else appends to it; stop that"
+                )
+            await connection.copy_records_to_table("batch", records=rows, columns=_BATCH_COLUMNS)
+            grown = (first.partition, last.end, sum(one[3] for one in rows))
+            await fetch(connection, "move/extend_partition", *grown)
+
+    async def finish(self) -> None:
+        """Nothing to do: what keeps it from being used is in the ledger, beside it."""
+
+    async def close(self) -> None:
+        try:
+            await self.log.close()
+        finally:
+            await self._owning_ledger.close()
+
+
+async def _adopt_identity(database: Database, identity: str, bases: Sequence[int]) -> None:
+    """Give the log an identity and its partitions; what ends before its base begins there anew."""
+    async with database.transaction() as connection:
+        meta: dict[str, str] = dict(await fetch(connection, "get_meta"))
+        if meta["identity"] != identity:
+            ((appended,),) = await fetch(connection, "move/has_events")
+            if appended:
+                raise Conflict(f"{database.label}: somebody else appends to it; stop that")
+            await fetch(connection, "put_meta", "identity", identity)
+            await fetch(connection, "move/delete_partitions")
+            await fetch(connection, "log/add_partitions", len(bases))
+        for partition, base in await fetch(connection, "move/partitions_behind", list(bases)):
+            await fetch(connection, "move/delete_batches", partition)
+            await fetch(connection, "move/reset_partition", partition, base)
+
+
+def _encode_batch(batch: LogBatch) -> Row:
+    place = (batch.partition, batch.offset, len(batch.events), codec.size_bytes(batch.events))
+    return (*place, batch.appended_at, codec.encode_compressed(batch.events))

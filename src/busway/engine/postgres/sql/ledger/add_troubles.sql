@@ -1,5 +1,0 @@
-INSERT INTO trouble (flow, partition, "offset", event_id, state, since, attempts, due, key, failures, event,
-    event_key, error, fingerprint, begun_at)
-SELECT * FROM unnest($1::text[], $2::integer[], $3::bigint[], $4::text[], $5::text[],
-    $6::timestamptz[], $7::integer[], $8::timestamptz[], $9::text[], $10::bytea[], $11::bytea[],
-    $12::text[], $13::text[], $14::text[], $15::timestamptz[]);

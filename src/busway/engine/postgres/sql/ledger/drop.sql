@@ -1,1 +1,0 @@
-DELETE FROM kept WHERE name = $1;

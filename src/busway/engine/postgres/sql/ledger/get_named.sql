@@ -1,1 +1,0 @@
-SELECT name, value FROM kept WHERE name = ANY ($1::text[]);

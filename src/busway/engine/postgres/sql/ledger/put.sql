@@ -1,4 +1,0 @@
--- Not in the middle of somebody's comparison, who locks the name as well.
-WITH locked AS (SELECT pg_advisory_xact_lock(hashtextextended('busway kept ' || $1::text, 0)))
-INSERT INTO kept (name, value) SELECT $1::text, $2::bytea FROM locked
-ON CONFLICT (name) DO UPDATE SET value = excluded.value;

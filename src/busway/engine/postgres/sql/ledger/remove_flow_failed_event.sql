@@ -1,0 +1,1 @@
+DELETE FROM failed_event WHERE flow = $1;

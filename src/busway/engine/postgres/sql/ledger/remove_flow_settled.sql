@@ -1,1 +1,0 @@
-DELETE FROM settled WHERE flow = $1;

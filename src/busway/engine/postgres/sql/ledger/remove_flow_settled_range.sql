@@ -1,0 +1,1 @@
+DELETE FROM settled_range WHERE flow = $1;

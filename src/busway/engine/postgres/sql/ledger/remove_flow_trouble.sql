@@ -1,1 +1,0 @@
-DELETE FROM trouble WHERE flow = $1;

@@ -1,4 +1,0 @@
-SELECT flow, partition, start, "end", version, first_at, last_at,
-    delivered, filtered, parked, dead, discarded
-FROM settled WHERE flow = $1 AND ($2::integer IS NULL OR partition = $2)
-ORDER BY partition, start;

@@ -1,0 +1,1 @@
+TRUNCATE lane, failed_event, settled_range, resolved_event, audit;

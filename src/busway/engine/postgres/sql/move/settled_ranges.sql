@@ -1,0 +1,3 @@
+SELECT flow, partition, start, "end", version, first_at, last_at,
+    delivered, filtered, parked, dead, discarded
+FROM settled_range WHERE (flow, partition, start) > ($1, $2, $3) ORDER BY flow, partition, start;

@@ -1,0 +1,1 @@
+SELECT name, value FROM named_value WHERE name > $1 ORDER BY name;

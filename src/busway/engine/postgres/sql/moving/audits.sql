@@ -1,1 +1,0 @@
-SELECT at, who, action, target, before, after, reason, seq FROM audit WHERE seq > $1 ORDER BY seq;

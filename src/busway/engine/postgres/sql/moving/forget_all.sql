@@ -1,1 +1,0 @@
-TRUNCATE lane, trouble, settled, resolved, audit;

@@ -1,3 +1,0 @@
-SELECT flow, partition, start, cursor, delivered, filtered, parked, dead, discarded,
-    worker, epoch
-FROM lane WHERE (flow, partition) > ($1, $2) ORDER BY flow, partition;

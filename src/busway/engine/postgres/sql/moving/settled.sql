@@ -1,3 +1,0 @@
-SELECT flow, partition, start, "end", version, first_at, last_at,
-    delivered, filtered, parked, dead, discarded
-FROM settled WHERE (flow, partition, start) > ($1, $2, $3) ORDER BY flow, partition, start;

@@ -1,1 +1,0 @@
-CREATE INDEX trouble_by_event ON trouble (event_id);

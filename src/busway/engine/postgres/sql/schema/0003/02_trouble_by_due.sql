@@ -1,3 +1,0 @@
--- By flow first: what is due of one is found without a look at a million that are due of another.
-CREATE INDEX trouble_by_due ON trouble (flow, due, partition, "offset")
-WHERE state = 'parked' AND due IS NOT NULL;

@@ -1,1 +1,0 @@
-DROP INDEX resolved_by_event;

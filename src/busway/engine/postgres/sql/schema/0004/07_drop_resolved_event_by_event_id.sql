@@ -1,0 +1,1 @@
+DROP INDEX resolved_event_by_event_id;

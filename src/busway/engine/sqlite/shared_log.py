@@ -1,0 +1,71 @@
+"""The log as one SQLite file that several processes of one machine have open together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from busway.engine.sqlite.append import SharedAppend
+from busway.engine.sqlite.log import SqliteLog
+from busway.engine.sqlite.quota import Quota
+from busway.errors import StoreError
+from busway.ports import LogBatch, NewBatch, WakeUps
+
+POLL_INTERVAL_S = 0.5
+
+
+class SharedSqliteLog(SqliteLog):
+    """What others append is learned by a hint, or by looking now and then; what is read is true."""
+
+    _append_type = SharedAppend
+
+    def __init__(self, path: Path, identity: str, quota: Quota, hints: WakeUps) -> None:
+        super().__init__(path, identity, quota)
+        self._hints = hints
+        hints.subscribe(self._poll)
+        self._poll_task = asyncio.create_task(self._poll_forever(), name="look at the log")
+
+    async def append(self, new_batches: Sequence[NewBatch], at: datetime) -> Sequence[int]:
+        offsets = await super().append(new_batches, at)
+        self._hints.notify()
+        return offsets
+
+    async def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[LogBatch]:
+        if offset >= self._ends.end(partition):
+            self._update_bounds(partition, self._reader.bound(partition))
+        return await super().read(partition, offset, max_bytes)
+
+    async def bounds(self, partition: int) -> tuple[int, int]:
+        self._update_bounds(partition, self._reader.bound(partition))
+        return await super().bounds(partition)
+
+    async def offset_at(self, partition: int, at: datetime) -> int:
+        await self.bounds(partition)
+        return await super().offset_at(partition, at)
+
+    async def close(self) -> None:
+        self._poll_task.cancel()
+        await asyncio.wait((self._poll_task,))
+        await super().close()
+
+    def _poll(self) -> None:
+        if self._poll_task.done():
+            return
+        with contextlib.suppress(StoreError):
+            for partition, bounds in enumerate(self._reader.bounds()):
+                self._update_bounds(partition, bounds)
+
+    def _update_bounds(self, partition: int, bounds: tuple[int, int]) -> None:
+        base, end = bounds
+        if base > self._bases[partition]:
+            self._bases[partition] = base
+            self._caches[partition].evict_until(base)
+        self._ends.advance(partition, end)
+
+    async def _poll_forever(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_INTERVAL_S)
+            self._poll()

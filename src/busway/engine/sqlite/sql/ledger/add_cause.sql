@@ -1,1 +1,0 @@
-INSERT INTO cause (state, flow, fingerprint, error, count) VALUES (?, ?, ?, ?, ?);

@@ -1,0 +1,1 @@
+INSERT INTO failed_event_count (state, flow, fingerprint, error, count) VALUES (?, ?, ?, ?, ?);

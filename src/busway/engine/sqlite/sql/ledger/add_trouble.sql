@@ -1,3 +1,0 @@
-INSERT INTO trouble (flow, partition, "offset", event_id, state, since, attempts, due, key, failures, event,
-    event_key, error, fingerprint, begun_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);

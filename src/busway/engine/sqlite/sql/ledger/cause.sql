@@ -1,9 +1,0 @@
--- How many troubles have a root cause.
-CREATE TABLE cause (
-    state TEXT NOT NULL,
-    flow TEXT NOT NULL,
-    fingerprint TEXT NOT NULL,
-    error TEXT NOT NULL,
-    count INTEGER NOT NULL CHECK (count >= 0),
-    PRIMARY KEY (state, flow, fingerprint, error)
-) STRICT, WITHOUT ROWID;

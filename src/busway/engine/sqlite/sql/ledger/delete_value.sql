@@ -1,0 +1,1 @@
+DELETE FROM named_value WHERE name = ?1;

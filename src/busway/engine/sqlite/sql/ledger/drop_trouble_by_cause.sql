@@ -1,1 +1,0 @@
-DROP INDEX trouble_by_cause;

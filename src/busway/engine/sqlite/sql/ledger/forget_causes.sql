@@ -1,1 +1,0 @@
-DELETE FROM cause WHERE count = 0;

@@ -1,1 +1,0 @@
-DELETE FROM resolved WHERE seq IN (SELECT seq FROM resolved WHERE at < ?1 ORDER BY at LIMIT ?2);

@@ -1,3 +1,0 @@
-SELECT flow, partition, "offset", event_id, became, at, attempts, failures, event_key, version,
-    who, reason
-FROM resolved WHERE event_id = ?1 ORDER BY seq;

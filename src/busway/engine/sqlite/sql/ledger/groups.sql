@@ -1,3 +1,0 @@
-SELECT flow, state, fingerprint, min(error), count(*), min(since), max(since),
-    min(partition << 48 | "offset")
-FROM trouble

@@ -1,0 +1,1 @@
+DELETE FROM resolved_event WHERE seq IN (SELECT seq FROM resolved_event WHERE at < ?1 ORDER BY at LIMIT ?2);

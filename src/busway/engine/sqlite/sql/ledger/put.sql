@@ -1,2 +1,0 @@
-INSERT INTO kept (name, value) VALUES (?1, ?2)
-ON CONFLICT (name) DO UPDATE SET value = excluded.value;

@@ -1,8 +1,0 @@
--- Only of what had failed, or what a person resolved.
-INSERT INTO resolved (flow, partition, "offset", event_id, became, at, attempts, failures,
-    event_key, version, who, reason)
-SELECT flow, partition, "offset", event_id, ?7, ?8, attempts, failures, event_key, ?9, ?10, ?11
-FROM trouble
-WHERE flow = ?1 AND partition = ?2 AND "offset" = ?3
-    AND attempts = ?4 AND state = ?5 AND (?6 IS NULL OR event = ?6)
-    AND (failures <> CAST('[]' AS BLOB) OR ?10 <> '');

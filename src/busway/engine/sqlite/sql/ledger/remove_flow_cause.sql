@@ -1,1 +1,0 @@
-DELETE FROM cause WHERE flow = ?1;

@@ -1,0 +1,1 @@
+DELETE FROM failed_event_count WHERE flow = ?1;

@@ -1,1 +1,0 @@
-DELETE FROM resolved WHERE flow = ?1;

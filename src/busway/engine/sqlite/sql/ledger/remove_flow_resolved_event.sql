@@ -1,0 +1,1 @@
+DELETE FROM resolved_event WHERE flow = ?1;

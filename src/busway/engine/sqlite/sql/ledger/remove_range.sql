@@ -1,1 +1,0 @@
-DELETE FROM settled WHERE flow = ?1 AND partition = ?2 AND start = ?3;

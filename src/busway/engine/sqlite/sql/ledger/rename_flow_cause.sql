@@ -1,1 +1,0 @@
-UPDATE cause SET flow = ?2 WHERE flow = ?1;

@@ -1,0 +1,1 @@
+UPDATE failed_event SET flow = ?2 WHERE flow = ?1;

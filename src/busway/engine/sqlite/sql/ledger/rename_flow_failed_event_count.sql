@@ -1,0 +1,1 @@
+UPDATE failed_event_count SET flow = ?2 WHERE flow = ?1;

@@ -1,1 +1,0 @@
-UPDATE resolved SET flow = ?2 WHERE flow = ?1;

@@ -1,1 +1,0 @@
-UPDATE settled SET flow = ?2 WHERE flow = ?1;

@@ -1,1 +1,0 @@
-UPDATE trouble SET flow = ?2 WHERE flow = ?1;

@@ -1,1 +1,0 @@
-CREATE INDEX resolved_by_event ON resolved (event_id);

@@ -1,1 +1,0 @@
-CREATE INDEX resolved_by_time ON resolved (at);

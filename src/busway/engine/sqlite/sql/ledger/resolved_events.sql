@@ -1,0 +1,3 @@
+SELECT flow, partition, "offset", event_id, outcome, at, attempts, failures, event_key, version,
+    actor, reason
+FROM resolved_event WHERE event_id = ?1 ORDER BY seq;

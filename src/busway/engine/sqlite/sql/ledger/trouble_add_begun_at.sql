@@ -1,1 +1,0 @@
-ALTER TABLE trouble ADD COLUMN begun_at INTEGER;

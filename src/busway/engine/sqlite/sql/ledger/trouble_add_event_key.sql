@@ -1,1 +1,0 @@
-ALTER TABLE trouble ADD COLUMN event_key TEXT;

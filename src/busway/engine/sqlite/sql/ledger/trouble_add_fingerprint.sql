@@ -1,1 +1,0 @@
-ALTER TABLE trouble ADD COLUMN fingerprint TEXT NOT NULL DEFAULT '';

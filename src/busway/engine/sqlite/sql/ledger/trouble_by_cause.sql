@@ -1,1 +1,0 @@
-CREATE INDEX trouble_by_cause ON trouble (state, flow, fingerprint, partition, "offset");

@@ -1,1 +1,0 @@
-CREATE INDEX trouble_by_event_key ON trouble (event_key) WHERE event_key IS NOT NULL;

@@ -1,1 +1,0 @@
-CREATE INDEX trouble_by_state ON trouble (state, flow, partition, "offset");

@@ -1,3 +1,0 @@
-SELECT flow, partition, "offset", event_id, state, since, attempts, due, key, failures, event,
-    event_key, error, fingerprint, begun_at
-FROM trouble

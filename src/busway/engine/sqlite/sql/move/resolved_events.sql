@@ -1,0 +1,3 @@
+SELECT seq, flow, partition, "offset", event_id, outcome, at, attempts, failures, event_key, version,
+    actor, reason
+FROM resolved_event WHERE seq > ? ORDER BY seq;

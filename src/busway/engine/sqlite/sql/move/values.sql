@@ -1,0 +1,1 @@
+SELECT name, value FROM named_value WHERE name > ? ORDER BY name;

@@ -1,1 +1,0 @@
-SELECT name, value FROM kept WHERE name > ? ORDER BY name;

@@ -1,0 +1,1 @@
+DROP INDEX failed_event_by_fingerprint;

@@ -1,0 +1,1 @@
+ALTER TABLE failed_event ADD COLUMN attempt_started_at INTEGER;

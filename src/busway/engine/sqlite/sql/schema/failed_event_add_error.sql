@@ -1,0 +1,1 @@
+ALTER TABLE failed_event ADD COLUMN error TEXT NOT NULL DEFAULT '';

@@ -1,0 +1,1 @@
+ALTER TABLE failed_event ADD COLUMN event_key TEXT;

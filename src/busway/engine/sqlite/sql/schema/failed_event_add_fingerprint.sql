@@ -1,0 +1,1 @@
+ALTER TABLE failed_event ADD COLUMN fingerprint TEXT NOT NULL DEFAULT '';

@@ -1,0 +1,27 @@
+"""Sizes as people write them: ``"500MB"``, ``"5 GB"``, ``"1.5GiB"``, or a number of bytes."""
+
+from __future__ import annotations
+
+import re
+
+from busway.errors import SettingsError
+
+_UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*")
+
+
+def parse_byte_size(value: object) -> float:
+    """Return a size in bytes.
+
+    Raises :class:`SettingsError` for what is no size.
+
+    >>> size_bytes("5 GB"), size_bytes("1KiB"), size_bytes(7)
+    (5000000000.0, 1024.0, 7.0)
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"):
+        return float(value)
+    found = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if found is None or found[2].lower() not in _UNITS:
+        raise SettingsError(f"{value!r} is no size; write it like '500MB', '5GB' or 1000000")
+    return float(found[1]) * _UNITS[found[2].lower()]

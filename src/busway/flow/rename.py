@@ -1,0 +1,29 @@
+"""The ``renamed_from`` option: what a flow was called before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from busway.flow.declaration import FlowDeclaration
+
+
+def rename_mistakes(
+    declarations: Sequence[FlowDeclaration],
+) -> Iterator[tuple[FlowDeclaration, str]]:
+    """Yield what is wrong with the renamings of all flows together."""
+    declared = {one.name: one for one in declarations if isinstance(one.name, str)}
+    taken: dict[object, FlowDeclaration] = {}
+    for one in declarations:
+        old = one.options.get("renamed_from")
+        if old is None:
+            continue
+        if not isinstance(old, str) or not old:
+            yield one, f"renamed_from is {old!r}; give the name that the flow had before"
+        elif old == one.name:
+            yield one, "renamed_from is its own name; leave it out"
+        elif old in declared:
+            line = declared[old].line
+            yield one, f"renamed_from is {old!r}, which is still declared at line {line}"
+        elif taken.setdefault(old, one) is not one:
+            what = f"the flow at line {taken[old].line} is renamed from {old!r} too"
+            yield one, f"{what}; only one can go on where it was"

@@ -1,0 +1,401 @@
+"""The gate in front of a destination: its breaker, shared by every lane that delivers to it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from busway.clock import Clock
+from busway.concurrency import Concurrency, parse_concurrency
+from busway.delivery.backoff import Backoff
+from busway.delivery.breaker import Breaker
+from busway.delivery.breaker_policy import BreakerPolicy
+from busway.delivery.error_policy import classify, failed_attempts
+from busway.delivery.failure_window import FailureWindow
+from busway.delivery.rate_limit_backoff import RateLimitBackoff
+from busway.errors import StoreError
+from busway.exception_text import exception_line
+from busway.outcome import DELIVERED, NOT_ATTEMPTED, Down, Gone, Outcome, RateLimited
+from busway.ports import Destination, KeepsPositions, Load, Pingable, Sink, TakesPermits
+from busway.redact import Redactor
+from busway.runtime.admission.concurrency_limiter import ConcurrencyLimiter
+from busway.runtime.admission.load_bisection import LoadBisector
+from busway.runtime.admission.load_outcome import (
+    as_still_failing,
+    count_load,
+    is_accepting,
+    is_certainly_down,
+    is_reached,
+    redact_outcomes,
+)
+from busway.runtime.admission.poison_detector import LoadResult, PoisonDetector
+from busway.runtime.signal import Signal
+from busway.secret import secrets_of
+
+T = TypeVar("T")
+DEFAULT_BACKOFF = Backoff()
+DEFAULT_BREAKER_POLICY = BreakerPolicy()
+_RATE_LIMIT_TOLERANCE_S = 0.1
+_REPORTED_WAIT_S = 0.9
+"""From how long on a wait that a destination asks for by 429 is kept for people to see."""
+
+
+class OpenedSink(msgspec.Struct, frozen=True):
+    """A sink that has been opened."""
+
+    sink: Sink
+    destination: Destination
+
+    @property
+    def keeps_positions(self) -> bool:
+        return isinstance(self.sink, KeepsPositions) and self.sink.keeps_positions
+
+    @property
+    def concurrency(self) -> Concurrency | None:
+        """How many requests it takes at a time; ``None`` where it does not take permits."""
+        if isinstance(self.sink, TakesPermits) and self.sink.takes_permits:
+            return parse_concurrency(self.sink.concurrency)
+        return None
+
+
+class DestinationGuard:
+    """Lets writes through while the destination takes them; one probe at a time when it did not.
+
+    ``concurrency_limiter`` are its permits; an operator may ``change`` how many there are.
+    """
+
+    def __init__(
+        self,
+        opened: OpenedSink,
+        clock: Clock,
+        on_change: Callable[[DestinationGuard], None] | None = None,
+        breaker_policy: BreakerPolicy = DEFAULT_BREAKER_POLICY,
+        worker: str = "",
+    ) -> None:
+        self.worker = worker
+        self.decided_at = clock.now()
+        """When it was last decided, here or by another worker, whether it takes writes."""
+        self.is_adopted = False
+        """Whether another worker decided so."""
+        self.opened = opened
+        self.redact = Redactor(secrets_of(opened.sink))
+        """Takes the secrets of its declaration out of a text."""
+        self.breaker = Breaker(policy=breaker_policy)
+        self.failure_window = FailureWindow(breaker_policy)
+        """What it answered lately, to all flows that deliver to it."""
+        self.rate_limit = RateLimitBackoff()
+        self._pause_until = 0.0
+        self._failed_probes = 0
+        """How many have failed since it was last found to be down."""
+        self.poison_detector = PoisonDetector()
+        self._load_bisector = LoadBisector(divisible=not opened.keeps_positions)
+        self.state_since = clock.now()
+        """When it was closed, or left being so."""
+        self.is_reached = False
+        """Whether it has answered since the start."""
+        self.last_delivered_at: datetime | None = None
+        """When something landed last."""
+        self.concurrency_limiter = ConcurrencyLimiter(opened.concurrency, clock, self._is_blocked)
+        self._takes_permits = opened.concurrency is not None
+        self._resume_count = 0
+        """How often: what set out before says nothing of a destination that was mended since."""
+        self._clock = clock
+        self._on_change = on_change
+        self._changed = Signal(clock)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the destination takes writes, as far as is known."""
+        return self.breaker.state == "closed"
+
+    def resume(self) -> None:
+        """Go and see at once, also where the destination asked never to be called again (410)."""
+        self._resume_count += 1
+        limited, self.rate_limit = self.limited_until is not None, self.rate_limit.unblocked()
+        self._set_own(self.breaker.resume())
+        if limited and self._on_change is not None:
+            self._on_change(self)
+
+    def adopt_decision(self, breaker: Breaker, since: datetime, at: datetime) -> None:
+        """Go by what another worker has decided."""
+        if breaker.state == "closed":
+            self.failure_window = self.failure_window.reset(self._clock.monotonic())
+        self.is_adopted = True
+        self._set(breaker)
+        self.state_since, self.decided_at = since, at
+
+    def restore_gone(self, reason: str, since: datetime) -> None:
+        """Begin as it was left: the destination asked never to be called again."""
+        self._set_own(self.breaker.on_gone(reason))
+        self.state_since = since
+
+    @property
+    def probe_at(self) -> datetime | None:
+        """When the next probe goes, while it is open."""
+        if self.breaker.state != "open":
+            return None
+        left_s = self.breaker.probe_at - self._clock.monotonic()
+        return self._clock.now() + timedelta(seconds=max(left_s, 0.0))
+
+    @property
+    def limited_until(self) -> datetime | None:
+        """Until when nothing goes, as the destination asked for by 429."""
+        left_s = self.rate_limit.wait_s(self._clock.monotonic())
+        return self._clock.now() + timedelta(seconds=left_s) if left_s else None
+
+    async def wait_admitted(self) -> bool:
+        """Return when a write may go; true when it is the probe, which must be reported."""
+        while True:
+            await self.wait_callable()
+            probing = self.try_enter()
+            if probing is not None:
+                return probing
+
+    async def wait_callable(self) -> None:
+        """Return when a write may go, be it as the probe, if nobody else is quicker."""
+        while (wait_s := self.wait_s()) != 0.0:
+            await self._changed.wait(wait_s)
+
+    def wait_s(self) -> float | None:
+        """Return how long to wait before a write: 0 now, ``None`` for no known time."""
+        now = self._clock.monotonic()
+        down_s = self.breaker.wait_s(now)
+        if down_s is None:
+            return None
+        return max(down_s, self.rate_limit.wait_s(now), self._pause_until - now)
+
+    def _is_blocked(self) -> bool:
+        """Say whether loads that are under way send no more."""
+        state = self.breaker.state
+        return state in ("open", "gone") or self.rate_limit.wait_s(self._clock.monotonic()) > 0
+
+    def try_enter(self) -> bool | None:
+        """Say if a write may go now: true as the probe, which must be reported; ``None``: no."""
+        if self.wait_s() != 0.0:
+            return None
+        if self.breaker.state == "closed":
+            return False
+        self._set_own(self.breaker.begin_probe())
+        return True
+
+    async def write(self, load: Load, backoff: Backoff = DEFAULT_BACKOFF) -> Sequence[Outcome]:
+        """Hand a load to the destination, learn from what it answers, and return that.
+
+        The ``backoff`` of the flow says how answers are treated. An answer to a load without items
+        says that it could not be remembered.
+        """
+        probing, resumed = self.breaker.state == "half-open", self._resume_count
+        try:
+            turn = self.poison_detector.start_load()
+            outcomes = classify(
+                backoff, await self._load_bisector.write(self._write_with_permit, load)
+            )
+            if probing and self.breaker.opened_by_failures:
+                outcomes = as_still_failing(outcomes)
+            judged = self.poison_detector.examine(turn, load, outcomes)
+        except BaseException:
+            self._fail_probe("the probe was cut off")
+            raise
+        judged = replace(judged, outcomes=redact_outcomes(judged.outcomes, self.redact))
+        self._note_reached(judged.outcomes)
+        if resumed == self._resume_count or is_accepting(judged.outcomes):
+            self._record_answers(load, judged)
+            judged = replace(judged, outcomes=self._hold_rate_limited(judged.outcomes))
+        if probing and judged.poison_count == len(judged.outcomes) > 0:
+            self.yield_probe()  # it is about that event, so that another one has to show
+        else:
+            self._update_breaker(judged.outcomes, probing=probing, resumed=resumed)
+        return judged.outcomes
+
+    async def wait_reached(self) -> None:
+        """Try until it has answered, if it can be tried without writing to it."""
+        destination = self.opened.destination
+        while not self.is_reached and isinstance(destination, Pingable):
+            await self.wait_admitted()
+            await self.query(destination.ping())
+
+    @property
+    def unreached_reason(self) -> str:
+        """What nobody knows of it yet, in words; empty once it has answered."""
+        if self.is_reached:
+            return ""
+        can_be_tried = isinstance(self.opened.destination, Pingable)
+        return "not reached yet" if can_be_tried else "not tried yet"
+
+    def _note_reached(self, outcomes: Sequence[Outcome]) -> None:
+        if not self.is_reached and is_reached(outcomes):
+            self.is_reached = True
+            if self._on_change is not None:
+                self._on_change(self)
+
+    async def query(self, answer: Awaitable[T | Down]) -> T | Down:
+        """Learn from what a destination answers to a question, as to a load, and return it."""
+        found: T | Down
+        probing, resumed = self.breaker.state == "half-open", self._resume_count
+        try:
+            found = await answer
+        except StoreError:  # ours, and nothing of the destination's
+            if probing:
+                self.yield_probe()
+            raise
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                self._fail_probe("the probe was cut off")
+                raise
+            found = Down(exception_line(error))
+        if isinstance(found, Down):
+            found = replace(found, reason=self.redact(found.reason), error="")
+        told = [found if isinstance(found, Down) else DELIVERED]
+        if not isinstance(found, Down):  # which says so goes on being asked until it is there
+            self._note_reached(told)
+        self._update_breaker(told, probing=probing, resumed=resumed)
+        return found
+
+    async def _write_with_permit(self, load: Load) -> Sequence[Outcome]:
+        """Write with a permit held, where the sink does not take one for each request."""
+        if self._takes_permits or load.permits is None:
+            return await self.opened.destination.write(load)
+        if not await load.permits.acquire():
+            return [NOT_ATTEMPTED] * (len(load.items) or 1)
+        began, refused, answered = self._clock.monotonic(), False, False
+        try:
+            outcomes = await self.opened.destination.write(load)
+            refused, answered = any(isinstance(one, Down) for one in outcomes), True
+            return outcomes
+        finally:
+            took_s = self._clock.monotonic() - began if answered else None
+            load.permits.release(took_s, refused=refused)
+
+    def _record_answers(self, load: Load, judged: LoadResult) -> None:
+        """Count what came back; that an event fails by itself again tells nothing new."""
+        outcomes, now = judged.outcomes, self._clock.monotonic()
+        found = count_load(load, judged)
+        if found.delivered:
+            self.last_delivered_at = self._clock.now()
+        self.failure_window = self.failure_window.after(now, found)
+        if found.delivered or found.unavailable:
+            self._pause_until = now + self.failure_window.retry_pause_s
+        refused = [one for one in outcomes if isinstance(one, RateLimited)]
+        if refused or self.rate_limit.is_active:
+            self._apply_rate_limit(now, refused, found.delivered)
+
+    def _apply_rate_limit(self, now: float, refused: Sequence[RateLimited], delivered: int) -> None:
+        asked_s = max(
+            (one.retry_after_s for one in refused if one.retry_after_s is not None), default=None
+        )
+        last = sum(not one.later_delivered for one in refused)
+        before, self.rate_limit = (
+            self.rate_limit,
+            self.rate_limit.after(now, delivered, last, asked_s),
+        )
+        self.concurrency_limiter.cap(self.rate_limit.limit)
+        self._changed.notify()
+        if (
+            self.rate_limit.blocked_until - max(before.blocked_until, now) > _REPORTED_WAIT_S
+            and self._on_change is not None
+        ):
+            self._on_change(self)
+
+    def _hold_rate_limited(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        """Return the outcomes; while nothing goes, what was over the limit stays where it is."""
+        wait_s = self.rate_limit.wait_s(self._clock.monotonic())
+        if not wait_s or not any(isinstance(one, RateLimited) for one in outcomes):
+            return outcomes
+        return [
+            Down(one.reason, reachable=True, error=one.error)
+            if isinstance(one, RateLimited)
+            and (one.retry_after_s or 0.0) <= wait_s + _RATE_LIMIT_TOLERANCE_S
+            else one
+            for one in outcomes
+        ]
+
+    def _update_breaker(self, outcomes: Sequence[Outcome], *, probing: bool, resumed: int) -> None:
+        found, now = self.breaker, self._clock.monotonic()
+        if resumed != self._resume_count and not is_accepting(outcomes):
+            if probing:
+                self.yield_probe()
+            return
+        if outcomes and outcomes.count(NOT_ATTEMPTED) == len(outcomes):
+            if probing:
+                self.yield_probe()
+            return
+        if outcomes.count(DELIVERED) < len(outcomes):
+            gone = next((one for one in outcomes if isinstance(one, Gone)), None)
+            down = next((one for one in outcomes if is_certainly_down(one)), None)
+            if gone is not None:
+                self._set_own(found.on_gone(gone.reason))
+                return
+            if down is not None:
+                self._set_own(found.on_down(now, down.reason, down.retry_after_s))
+                return
+        if self._is_down(outcomes, probing=probing):
+            return
+        if probing or not found.opened_by_failures:
+            self._record_answered(found, outcomes)
+
+    def _is_down(self, outcomes: Sequence[Outcome], *, probing: bool) -> bool:
+        """Say whether it is down by all that it answered lately; then the breaker is open."""
+        last = next((one for one in reversed(outcomes) if isinstance(one, Down)), None)
+        if last is None or is_accepting(outcomes):
+            return False
+        if probing and self._failed_probes + 1 < self.failure_window.needed_probes:
+            self._failed_probes += 1
+            self.yield_probe()
+        elif probing or self.failure_window.is_down:
+            self._failed_probes = 0
+            in_a_row = self.failure_window.consecutive_failures
+            often = f"{in_a_row:,} failures in a row: " if in_a_row > 1 else ""
+            reason = often + last.reason
+            self._set_own(self.breaker.on_down(self._clock.monotonic(), reason, last.retry_after_s))
+        return True
+
+    def _record_answered(self, found: Breaker, outcomes: Sequence[Outcome]) -> None:
+        """Learn from a load that was answered, event by event."""
+        if (
+            found.state == "half-open"
+            and found.opened_by_failures
+            and outcomes
+            and not is_accepting(outcomes)
+        ):
+            self.yield_probe()  # it is about that event, so that another one has to show
+            return
+        if found.state != "closed":
+            self.failure_window = self.failure_window.reset(self._clock.monotonic())
+        elif self.failure_window.is_failing:
+            last = failed_attempts(outcomes)[-1:]
+            why = f", the last with {last[0].error}: {last[0].reason}" if last else ""
+            delivered, failed = self.failure_window.first_attempts
+            reason = f"{failed} of {delivered + failed} attempts failed{why}"
+            self._set_own(found.on_failing(self._clock.monotonic(), reason))
+            return
+        self._set_own(found.on_success())
+
+    def yield_probe(self) -> None:
+        """Let another be the probe: who was to be it did not go."""
+        if self.breaker.state == "half-open":
+            self._set_own(self.breaker.release_probe())
+
+    def _fail_probe(self, reason: str) -> None:
+        if self.breaker.state == "half-open":
+            self._set_own(
+                self.breaker.on_down(self._clock.monotonic(), self.breaker.reason or reason)
+            )
+
+    def _set_own(self, breaker: Breaker) -> None:
+        self.is_adopted = False
+        self._set(breaker)
+
+    def _set(self, breaker: Breaker) -> None:
+        changed = breaker.state != self.breaker.state
+        if changed and ("closed" in (breaker.state, self.breaker.state) or breaker.state == "gone"):
+            self.state_since = self._clock.now()
+        if changed:
+            self.decided_at = self._clock.now()
+        self.breaker = breaker
+        self._changed.notify()
+        if changed and self._on_change is not None:
+            self._on_change(self)

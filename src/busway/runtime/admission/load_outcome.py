@@ -1,0 +1,76 @@
+"""What the outcomes of a load say of their destination."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeGuard
+
+from msgspec.structs import replace
+
+from busway.delivery.error_policy import failed_attempts
+from busway.delivery.failure_window import LoadCounts
+from busway.outcome import (
+    BLOCKED_BY_KEY,
+    DELIVERED,
+    Delivered,
+    Down,
+    Gone,
+    NotAttempted,
+    Outcome,
+    RateLimited,
+    Rejected,
+    Retry,
+)
+from busway.ports import Load
+from busway.runtime.admission.poison_detector import LoadResult
+
+
+def is_reached(outcomes: Sequence[Outcome]) -> bool:
+    """Say whether the destination answered anything."""
+    return any(
+        one.reachable if isinstance(one, Down) else not isinstance(one, NotAttempted)
+        for one in outcomes
+    )
+
+
+def redact_outcomes(outcomes: Sequence[Outcome], redact: Callable[[str], str]) -> Sequence[Outcome]:
+    """Return what a destination answered without secrets: the one exit for its texts."""
+    if outcomes.count(DELIVERED) == len(outcomes):
+        return outcomes
+    told: dict[Outcome, Outcome] = {}
+    for one in outcomes:
+        if isinstance(one, Retry | RateLimited | Rejected | Down | Gone) and one not in told:
+            told[one] = replace(one, error=redact(one.error), reason=redact(one.reason))
+    return [told.get(one, one) for one in outcomes]
+
+
+def count_load(load: Load, judged: LoadResult) -> LoadCounts:
+    """Return what a load says of its destination."""
+    outcomes = judged.outcomes
+    if outcomes.count(DELIVERED) == len(outcomes):
+        return LoadCounts(len(outcomes))
+    delivered = sum(isinstance(one, Delivered | Rejected) for one in outcomes)
+    failed = len(failed_attempts(outcomes))
+    again = 0 if load.start is not None else failed + len(judged.undecided)
+    return LoadCounts(delivered, failed, again, judged.undecided)
+
+
+def is_certainly_down(outcome: Outcome) -> TypeGuard[Down]:
+    return isinstance(outcome, Down) and not outcome.is_ambiguous
+
+
+def as_still_failing(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    """Return a probe's answer: where nothing landed, no attempt is used up by that."""
+    if is_accepting(outcomes):
+        return outcomes
+    return [
+        Down(f"{one.error}: {one.reason}", one.retry_after_s, reachable=True, error=one.error)
+        if isinstance(one, Retry) and one.error != BLOCKED_BY_KEY.error
+        else one
+        for one in outcomes
+    ]
+
+
+def is_accepting(outcomes: Sequence[Outcome]) -> bool:
+    """Say whether any of the answers is one of a destination that does its work."""
+    return any(isinstance(one, Delivered | Rejected) for one in outcomes)

@@ -1,0 +1,81 @@
+"""Positions of lanes, kept in a PostgreSQL database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from asyncpg import Connection, Record
+
+from busway.ports import DeliveredRange, Load
+from busway.sink.position import DecidedRange, LanePosition, PositionChange
+from busway.sink.statement import quote_identifier, statement
+
+
+async def create_tables(connection: Connection[Record], schema: str) -> None:
+    """Make the tables of positions when there are none; called inside a transaction."""
+    tables = [
+        f"{quote_identifier(schema)}.busway_position",
+        f"{quote_identifier(schema)}.busway_exception",
+    ]
+    if not await connection.fetchval(statement("postgres", "positions_exist"), *tables):
+        await connection.execute(statement("postgres", "lock"), f"busway {schema}")
+        await connection.execute(_sql("position_table", schema))
+        await connection.execute(_sql("position_add_fencing_token", schema))
+        await connection.execute(_sql("exception_table", schema))
+
+
+async def lock_lane_position(
+    connection: Connection[Record], schema: str, load: Load
+) -> LanePosition:
+    """Lock the place of the load's lane until the transaction ends, and return it.
+
+    Where another transaction had it locked, the exceptions are from before that one and are read
+    again: the count of its writes tells.
+    """
+    name, bounds = _statement_of(load)
+    while True:
+        row = await connection.fetchrow(_sql(name, schema), *load.lane, *bounds)
+        if row is None:
+            await connection.execute(_sql("position_first", schema), *load.lane)
+        elif row["writes"] == row["seen"]:
+            position = DecidedRange(row["start"], row["position"])
+            return LanePosition(position, frozenset(row["exceptions"]), row["fencing_token"])
+
+
+async def delivered_range(
+    connection: Connection[Record],
+    schema: str,
+    lane: tuple[str, str, int],
+    offsets: Sequence[int],
+) -> DeliveredRange:
+    """Return what is known of a lane and of some of its offsets; locks nothing."""
+    await create_tables(connection, schema)
+    row = await connection.fetchrow(_sql("delivered_range", schema), *lane, offsets)
+    if row is None:
+        return DeliveredRange()
+    place = LanePosition(DecidedRange(row["start"], row["position"]), frozenset(row["exceptions"]))
+    return place.delivered_range(offsets)
+
+
+async def save(
+    connection: Connection[Record], schema: str, load: Load, change: PositionChange
+) -> None:
+    """Write what a load changed; called inside the transaction that lands it."""
+    if change.deletes:
+        sql = _sql("exception_delete", schema)
+        await connection.execute(sql, *load.lane, change.deletes)
+    if change.inserts:
+        sql = _sql("exception_insert", schema)
+        await connection.execute(sql, *load.lane, change.inserts)
+    given = (*load.lane, change.decided.start, change.decided.end, load.fencing_token)
+    await connection.execute(_sql("position_put", schema), *given)
+
+
+def _statement_of(load: Load) -> tuple[str, tuple[object, ...]]:
+    if load.start is None or load.end is None:
+        return "position_for_offsets", ([item.offset for item in load.items],)
+    return "position_for_range", (load.start, load.end)
+
+
+def _sql(name: str, schema: str) -> str:
+    return statement("postgres", name).format(schema=quote_identifier(schema))

@@ -1,1 +1,0 @@
-SELECT count(*) FROM pragma_table_info('busway_position') WHERE name = 'epoch'

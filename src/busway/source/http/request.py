@@ -1,0 +1,78 @@
+"""One request on its way from its head to its answer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TypeAlias
+
+from busway.errors import StoreError, StoreFull
+from busway.ports import AppendReceipt, DecodedEvents, RequestAnswer, RequestRefusal
+from busway.source.http.body import Body
+from busway.source.http.problem import internal_error, store_full, store_unavailable
+from busway.source.http.request_head import ParsedHead
+
+Decoded: TypeAlias = DecodedEvents | RequestAnswer | RequestRefusal
+"""What a source made of a request, checked."""
+Completed: TypeAlias = AppendReceipt | RequestAnswer | RequestRefusal
+"""What became of a request."""
+AnyFuture: TypeAlias = asyncio.Future[AppendReceipt] | asyncio.Future[Completed]
+
+
+class IntakeRequest:
+    """A request, and what is known of its answer so far."""
+
+    __slots__ = (
+        "appending",
+        "closes_connection",
+        "event_count",
+        "head",
+        "response_bytes",
+        "received_bytes",
+        "refusal",
+        "held_bytes",
+        "started",
+        "status",
+    )
+
+    def __init__(self, head: ParsedHead | None, started: float) -> None:
+        self.head = head
+        self.started = started
+        self.held_bytes = 0
+        """Bytes of the body that are held."""
+        self.received_bytes = 0
+        """Bytes of the body as it came."""
+        self.event_count = 0
+        self.status = 0
+        self.response_bytes: bytes | None = None
+        self.refusal: RequestRefusal | None = None
+        self.appending = False
+        """The bus has its events."""
+        self.closes_connection = False
+        """The connection ends after its answer."""
+
+
+class IncompleteRequest:
+    """A request whose body is still coming."""
+
+    __slots__ = ("body", "head", "request")
+
+    def __init__(self, request: IntakeRequest, head: ParsedHead, body: Body) -> None:
+        self.request = request
+        self.head = head
+        self.body = body
+
+
+def append_result(future: AnyFuture) -> Completed:
+    """Return what the bus says of events that it was given."""
+    if future.cancelled():
+        return store_unavailable("the bus has stopped; send again")
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if isinstance(error, StoreFull):
+        return store_full(str(error))
+    if isinstance(error, StoreError):
+        return store_unavailable(str(error))
+    context = {"message": "the bus failed on an append", "exception": error, "future": future}
+    future.get_loop().call_exception_handler(context)
+    return internal_error()

@@ -1,0 +1,280 @@
+"""The head of a request: parsed by httptools, judged, and remembered by its exact bytes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Literal
+
+import httptools
+import msgspec
+
+from busway.credential import bearer_token, secret_digest
+from busway.network import is_cross_site, is_trusted_host
+from busway.ports import Decoder, RequestHead, RequestRefusal
+from busway.source.http.problem import (
+    bad_request,
+    cross_origin_page,
+    not_allowed,
+    not_found,
+    not_here,
+    takes_no_events,
+    too_many_headers,
+    unsupported_media,
+)
+from busway.source.http.route import SourceRoute, SourceRoutes, is_source
+
+Route = Literal["source", "healthz", "readyz", "metrics", "elsewhere"]
+
+ALLOWED_METHODS: dict[str, str] = {
+    "healthz": "GET, HEAD, OPTIONS",
+    "readyz": "GET, HEAD, OPTIONS",
+    "metrics": "GET, HEAD, OPTIONS",
+}
+CONTENT_ENCODINGS = {"": "", "identity": "", "gzip": "gzip", "x-gzip": "gzip"} | {
+    name: name for name in ("zstd", "deflate")
+}
+_ORIGIN = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)
+MAX_HEADERS = 256
+_MAX_CACHED_HEADS, _MAX_CACHED_HEAD_BYTES = 512, 1024
+
+
+class ParsedHead(msgspec.Struct, frozen=True, kw_only=True):
+    """What the head of a request says. ``length`` is ``None`` for a chunked body, in bytes."""
+
+    method: str
+    path: str
+    route: Route
+    length: int | None
+    keep_alive: bool
+    is_http10: bool
+    """HTTP/1.0: the connection closes unless both sides say otherwise, and nothing is chunked."""
+    expects_continue: bool
+    """The sender waits for ``100 Continue``."""
+    is_upgrade: bool
+    content_encoding: str = ""
+    source: SourceRoute | None = None
+    """The source that it is addressed to."""
+    request: RequestHead | None = None
+    """The head as the source sees it."""
+    decode: Decoder | None = None
+    """Decodes the body, where the source is to receive the request."""
+    credential: bytes = b""
+    """The digest of the bearer token, empty without one."""
+    by_foreign_host: bool = False
+    """A browser sends it, to a name that somebody else may have bound to this address."""
+    refusal: RequestRefusal | None = None
+    """Why the request cannot be taken, as far as its head tells."""
+
+
+def allowed(head: ParsedHead) -> str:
+    """Return the methods that are answered, as the header Allow lists them."""
+    return ALLOWED_METHODS[head.route] if head.source is None else head.source.allow
+
+
+class _HeadCollector:
+    """What httptools calls back."""
+
+    def __init__(self) -> None:
+        self.url = b""
+        self.headers: list[tuple[str, bytes]] = []
+        self.complete = False
+        self.keeps_alive = True
+        self.parser = httptools.HttpRequestParser(self)
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.decode("ascii").lower(), value.strip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        self.complete = True
+        self.keeps_alive = self.parser.should_keep_alive()
+
+    def values(self, name: str) -> list[bytes]:
+        return [value for key, value in self.headers if key == name]
+
+    def text(self, name: str) -> str:
+        return b", ".join(self.values(name)).decode("latin-1")
+
+
+class HeadParser:
+    """Parses heads, and remembers short ones: a client's next request often has the same."""
+
+    def __init__(
+        self,
+        sources: SourceRoutes,
+        *,
+        accepts_events: bool = True,
+        other_url: Callable[[], str] = str,
+    ) -> None:
+        self._sources = sources
+        self._accepts_events = accepts_events
+        self._other_url = other_url
+        self._cache: dict[bytes, ParsedHead] = {}
+        self.cached = self._cache.get
+
+    def parse(self, raw: bytes) -> ParsedHead | RequestRefusal:
+        """Parse a head that ends with its empty line; a refusal where it is not HTTP/1."""
+        found = parse_head(raw, self._sources)
+        if isinstance(found, ParsedHead):
+            found = self._split_by_role(found)
+        if isinstance(found, ParsedHead) and len(raw) <= _MAX_CACHED_HEAD_BYTES:
+            if len(self._cache) >= _MAX_CACHED_HEADS:
+                self._cache.clear()
+            self._cache[raw] = found
+        return found
+
+    def _split_by_role(self, head: ParsedHead) -> ParsedHead:
+        """Return a head as it is judged where events and the API are not at one address."""
+        if not self._accepts_events:
+            return _without_intake(head, self._other_url())
+        if head.path.startswith("/api/") and (url := self._other_url()):
+            return _with_refusal(head, not_here(f"the API is at {url}{head.path}"[:400]))
+        return head
+
+
+def parse_head(raw: bytes, sources: SourceRoutes) -> ParsedHead | RequestRefusal:
+    """Parse a head that ends with its empty line; a refusal where it is not HTTP/1."""
+    if raw.count(b"\n") > MAX_HEADERS + 2:
+        return too_many_headers(MAX_HEADERS)
+    seen = _HeadCollector()
+    try:
+        seen.parser.feed_data(raw)
+    except httptools.HttpParserUpgrade:
+        pass
+    except httptools.HttpParserError as error:
+        return bad_request(f"this is not an HTTP/1.1 request: {error}")
+    version = seen.parser.get_http_version()
+    wrong = _protocol_error(seen, version)
+    return wrong or _build_head(seen, version, sources)
+
+
+def _without_intake(head: ParsedHead, intake_url: str) -> ParsedHead:
+    """Return a head as it is judged where no events are taken; ``intake_url`` is where they are."""
+    if head.route not in ("source", "elsewhere"):
+        return head
+    path = head.path[:200] if head.route == "source" else "/events"
+    there = (
+        not_here(f"events go to POST {intake_url}{path}; here is the API") if intake_url else None
+    )
+    return _with_refusal(head, there or takes_no_events())
+
+
+def _protocol_error(collector: _HeadCollector, version: str) -> RequestRefusal | None:
+    if version not in ("1.1", "1.0"):
+        return bad_request(f"HTTP/{version} is not spoken here; send HTTP/1.1")
+    if not collector.complete:
+        return bad_request("this is not an HTTP/1.1 request: the head ends in the middle")
+    if version == "1.1" and len(collector.values("host")) != 1:
+        return bad_request("an HTTP/1.1 request has exactly one Host header")
+    codings = collector.text("transfer-encoding").lower()
+    if codings and version == "1.0":
+        return bad_request("HTTP/1.0 has no Transfer-Encoding")
+    if codings not in ("", "chunked"):
+        return bad_request(f"Transfer-Encoding {codings!r} is not understood; send chunked")
+    return None
+
+
+def _build_head(collector: _HeadCollector, version: str, sources: SourceRoutes) -> ParsedHead:
+    path = _path(collector)
+    chunked = bool(collector.values("transfer-encoding"))
+    expectation = collector.text("expect").lower()
+    head = ParsedHead(
+        method=collector.parser.get_method().decode("ascii"),
+        path=path,
+        route=_route(path),
+        length=None if chunked else int(collector.text("content-length") or 0),
+        keep_alive=collector.keeps_alive,
+        is_http10=version == "1.0",
+        expects_continue=expectation == "100-continue" and version != "1.0",
+        is_upgrade="upgrade" in collector.text("connection").lower()
+        and bool(collector.text("upgrade")),
+    )
+    head = _with_credential(head, collector)
+    if head.refusal is not None:
+        return head
+    if expectation not in ("", "100-continue"):
+        return _with_refusal(head, _unknown_expectation(expectation))
+    if head.route == "source":
+        return _addressed(head, collector, sources)
+    return _with_route(head)
+
+
+def _path(seen: _HeadCollector) -> str:
+    return _ORIGIN.sub(b"", seen.url, count=1).partition(b"?")[0].decode("latin-1") or "/"
+
+
+def _with_credential(head: ParsedHead, collector: _HeadCollector) -> ParsedHead:
+    """Return a head with what it says about who sends it, refused where that is a foreign page."""
+    if head.route != "source":
+        return head
+    secret = bearer_token(collector.text("authorization"))
+    if secret:
+        head = msgspec.structs.replace(head, credential=secret_digest(secret))
+    site, origins, host = (
+        collector.text("sec-fetch-site"),
+        collector.values("origin"),
+        collector.text("host"),
+    )
+    if not (site or origins):
+        return head
+    if is_cross_site(site, collector.text("origin") if origins else None, host):
+        return _with_refusal(head, cross_origin_page())
+    return msgspec.structs.replace(head, by_foreign_host=not is_trusted_host(host))
+
+
+def _with_route(head: ParsedHead) -> ParsedHead:
+    if head.route == "elsewhere":
+        return _with_refusal(head, not_found(head.path))
+    methods = ALLOWED_METHODS[head.route]
+    if head.method not in methods.split(", "):
+        return _with_refusal(head, not_allowed(head.method, head.path, methods))
+    return head
+
+
+def _addressed(head: ParsedHead, seen: _HeadCollector, sources: SourceRoutes) -> ParsedHead:
+    """Return the head of a request to a source, with what decodes its body."""
+    route = sources.find(head.path)
+    if isinstance(route, RequestRefusal):
+        return _with_refusal(head, route)
+    head = msgspec.structs.replace(head, source=route)
+    if head.method not in route.methods:
+        if head.method == "OPTIONS":
+            return head
+        return _with_refusal(head, not_allowed(head.method, head.path, route.allow))
+    coding = seen.text("content-encoding")
+    known = CONTENT_ENCODINGS.get(coding.strip().lower())
+    if known is None:
+        hint = ("accept-encoding", "gzip, zstd, deflate")
+        detail = f"Content-Encoding {coding!r} is not understood; send gzip, zstd or deflate"
+        return _with_refusal(head, unsupported_media(detail, hint))
+    query = seen.url.partition(b"?")[2].decode("latin-1")
+    below = head.path.removeprefix(route.address)
+    request = RequestHead(head.method, below, query, tuple(seen.headers))
+    decode = sources.decoder(route, request)
+    if isinstance(decode, RequestRefusal):
+        return _with_refusal(head, decode)
+    return msgspec.structs.replace(head, content_encoding=known, request=request, decode=decode)
+
+
+def _route(path: str) -> Route:
+    match path:
+        case "/healthz":
+            return "healthz"
+        case "/readyz":
+            return "readyz"
+        case "/metrics":
+            return "metrics"
+        case _:
+            return "source" if is_source(path) else "elsewhere"
+
+
+def _with_refusal(head: ParsedHead, refusal: RequestRefusal) -> ParsedHead:
+    return msgspec.structs.replace(head, refusal=refusal)
+
+
+def _unknown_expectation(expectation: str) -> RequestRefusal:
+    title, detail = "Expectation failed", f"Expect: {expectation!r} is not known here"
+    return RequestRefusal(417, "expectation", title, detail)
