@@ -22,11 +22,11 @@ __all__ = [
     "Adaptive",
     "App",
     "Backoff",
+    "BreakerPolicy",
     "BuswayError",
     "Event",
     "Reject",
     "Step",
-    "BreakerPolicy",
     "Window",
     "env",
 ]

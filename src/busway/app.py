@@ -96,12 +96,7 @@ class Node:
         self._state_recorder = StateRecorder(
             stores.ledger, self._clock, self._metrics, self._outage_log.stuck_loops
         )
-        works = stores.is_shared and role != "serve"
-        self._coordinator = (
-            Coordinator(stores.ledger, self._clock, self._observer, worker) if works else None
-        )
-        if self._coordinator is not None:
-            self._observer.watch_heartbeat(self._coordinator.heartbeat_age_s)
+        self._coordinator = self._create_coordinator(worker)
         self._flow_runner = self._create_flow_runner(program)
         self._replay_dispatcher = self._create_replay_dispatcher(self._flow_runner)
         self._append_task: asyncio.Task[None] | None = None
@@ -109,12 +104,7 @@ class Node:
         survey = FlowSampler(stores.log, stores.ledger, self._clock)
         self._gauges = Gauges(stores.log, survey, self._clock, self._metrics)
         self._alert_monitor = self._create_alert_monitor(survey)
-        doubts = (
-            [self._coordinator.not_ready_reason]
-            if self._coordinator and role == "work"
-            else [self._appender.recent_failure]
-        )
-        self._readiness = Readiness(stores.log, self._clock, doubts)
+        self._readiness = Readiness(stores.log, self._clock, [self._health_check()])
         self._stopping = asyncio.Event()
         self._failed_authentications = FailedAuthentications(self._clock, self._metrics)
         self.keys = KeyRing(stores.ledger, self._clock)
@@ -124,6 +114,18 @@ class Node:
         self.port = self.api_port = 0
         self.worker_metrics: Callable[[], Mapping[str, str]] = dict
         """Returns the metrics of the workers of this process, by what they are called."""
+
+    def _health_check(self) -> Callable[[], str | None]:
+        if self._coordinator is not None and self.role == "work":
+            return self._coordinator.not_ready_reason
+        return self._appender.recent_failure
+
+    def _create_coordinator(self, worker: str) -> Coordinator | None:
+        if not self._stores.is_shared or self.role == "serve":
+            return None
+        coordinator = Coordinator(self._stores.ledger, self._clock, self._observer, worker)
+        self._observer.watch_heartbeat(coordinator.heartbeat_age_s)
+        return coordinator
 
     async def start(self) -> Self:
         """Learn what came last, open lanes and sinks, then take events."""

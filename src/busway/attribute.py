@@ -81,7 +81,7 @@ def intake_problems(members: Mapping[str, Any]) -> list[str]:
 def length_problem(name: str, value: object) -> str:
     """Return the reason if an attribute's value is too long, and else an empty text.
 
-    >>> over_length("id", "x" * 1025)
+    >>> length_problem("id", "x" * 1025)
     'id is 1025 characters long; at most 1024 are accepted'
     """
     most = MAX_LENGTHS.get(name, MAX_EXTENSION_LENGTH)
@@ -127,7 +127,8 @@ def _reserved(members: Mapping[str, Any]) -> Iterator[str]:
         )
     if is_reserved_source(members.get("source")):
         yield (
-            f"source is {_shown(members['source'])}; {RESERVED_SOURCE_PREFIX!r} and what is below it are"
+            f"source is {_shown(members['source'])}; {RESERVED_SOURCE_PREFIX!r} and what is"
+            " below it are"
             " reserved for events that Busway makes"
         )
     for name, value in members.items():

@@ -65,7 +65,8 @@ class ClockReading(msgspec.Struct, frozen=True):
 
 
 def advance(last: ClockReading | None, at: float, wall: datetime) -> ClockReading:
-    """Return the time at a number of monotonic seconds, when the machine's clock shows ``wall_clock``.
+    """Return the time at a number of monotonic seconds, when the machine's clock shows
+    ``wall_clock``.
 
     As many seconds have passed since the last reading as have by the monotonic clock. If the
     machine's clock disagrees, it was set: the time approaches it, 3 seconds in a minute, so that

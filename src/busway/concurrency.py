@@ -25,7 +25,7 @@ def parse_concurrency(value: object) -> Concurrency:
 
     Raises :class:`SettingsError` for anything else.
 
-    >>> concurrency("adaptive")
+    >>> parse_concurrency("adaptive")
     Adaptive(min_limit=1, max_limit=64)
     """
     if isinstance(value, str) and value.strip().isdecimal():

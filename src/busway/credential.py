@@ -44,7 +44,8 @@ def secret_digest(secret: str) -> bytes:
 def bearer_token(authorization: str) -> str:
     """Return what an ``Authorization`` header brings, empty if that is no bearer token.
 
-    >>> bearer("Bearer abc"), bearer("bearer  abc "), bearer("Basic abc"), bearer("Bearer")
+    >>> (bearer_token("Bearer abc"), bearer_token("bearer  abc "),
+    ...  bearer_token("Basic abc"), bearer_token("Bearer"))
     ('abc', 'abc', '', '')
     """
     scheme, _, given = authorization.partition(" ")

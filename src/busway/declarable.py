@@ -93,7 +93,7 @@ def contains_invalid(value: object) -> bool:
 def template_mistake(name: str, value: object) -> str:
     """Return what is wrong with a text that looks like a template and is none.
 
-    >>> brace_mistake("table", "orders_{data[country]}")[:33]
+    >>> template_mistake("table", "orders_{data[country]}")[:33]
     "table is not a template, and '{da"
     """
     text = _CREDENTIALS.sub(r"\1", value) if isinstance(value, str) else ""

@@ -16,7 +16,7 @@ def parse_seconds(value: object) -> float:
 
     Raises :class:`SettingsError` for what is no duration, or a negative one.
 
-    >>> seconds("1h30m"), seconds("250ms"), seconds(5)
+    >>> parse_seconds("1h30m"), parse_seconds("250ms"), parse_seconds(5)
     (5400.0, 0.25, 5.0)
     """
     if isinstance(value, timedelta):

@@ -70,11 +70,13 @@ ParsedValue = str | list["ParsedValue"] | dict[str, "ParsedValue"]
 def error_messages(text: str) -> list[str]:
     """Return the short texts of the first part of a text that is JSON, XML or HTML.
 
-    >>> said('{"error": {"code": "card_declined", "message": "no funds"}, "order": {"title": "x"}}')
+    >>> error_messages(
+    ...     '{"error": {"code": "card_declined", "message": "no funds"}, "order": {"title": "x"}}'
+    ... )
     ['card_declined', 'no funds']
-    >>> said("<Error><Code>NoSuchKey</Code><Message>No such key.</Message></Error>")
+    >>> error_messages("<Error><Code>NoSuchKey</Code><Message>No such key.</Message></Error>")
     ['NoSuchKey', 'No such key.']
-    >>> said("no structure")
+    >>> error_messages("no structure")
     []
     """
     return _structured_part(text)[1]
@@ -85,7 +87,7 @@ def summarize_error(text: str) -> str:
 
     A code with a digit is written ``code=21211``. Without a known text it stays as it is.
 
-    >>> told('api answered 400: {"code": 21211, "message": "not a number", "id": "r-1"}')
+    >>> summarize_error('api answered 400: {"code": 21211, "message": "not a number", "id": "r-1"}')
     'api answered 400: code=21211; not a number'
     """
     place, found = _structured_part(text)

@@ -46,7 +46,8 @@ class ExceptionText(msgspec.Struct, frozen=True):
 def exception_text(error: BaseException, skip_frames_of: str = "") -> ExceptionText:
     """Return an exception as text.
 
-    Frames of files with ``skip_frames_of`` in their path, which lead to the code that failed, are left out.
+    Frames of files with ``skip_frames_of`` in their path, which lead to the code that failed, are
+    left out.
     """
     reason = redacted(_message(error))[:_MAX_REASON_LENGTH]
     shown = _or_empty(lambda: "".join(_exception_chain(error, skip_frames_of)))

@@ -14,11 +14,11 @@ __all__ = [
     "Adaptive",
     "App",
     "Backoff",
+    "BreakerPolicy",
     "BuswayError",
     "Event",
     "Reject",
     "Step",
-    "BreakerPolicy",
     "Window",
     "env",
 ]

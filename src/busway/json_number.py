@@ -21,7 +21,7 @@ def parse_number(literal: str) -> float | Decimal:
     """Return a JSON number with a fraction or an exponent: a float that has all of its digits, or
     else a :class:`~decimal.Decimal`.
 
-    >>> number("19.90"), number("12345678901234567.89")
+    >>> parse_number("19.90"), parse_number("12345678901234567.89")
     (19.9, Decimal('12345678901234567.89'))
     """
     found = float(literal)

@@ -59,8 +59,8 @@ class Counts(msgspec.Struct, frozen=True):
 class Lane(msgspec.Struct, frozen=True):
     """One flow on one partition: where it began, what it reads next, and its counts.
 
-    ``worker`` has it now, ``None`` for nobody; ``fencing_token`` is the number of that lease, one more
-    with each. A lane that nobody ever leased has the epoch 0.
+    ``worker`` has it now, ``None`` for nobody; ``fencing_token`` is the number of that lease, one
+    more with each. A lane that nobody ever leased has the epoch 0.
     """
 
     flow: str
@@ -89,8 +89,8 @@ class FailedEvent(msgspec.Struct, frozen=True):
     when a parked one is tried next, ``None`` while it waits behind an earlier event of its key
     (``key``, kept for ordered flows only). ``event_key`` is the event's key in any flow. ``error``
     and ``fingerprint`` are the class and the root cause of its last failure, to filter and group
-    by. ``attempt_started_at`` is when the attempt that is under way began: found after a start, it means that
-    the process ended in the middle of it.
+    by. ``attempt_started_at`` is when the attempt that is under way began: found after a start, it
+    means that the process ended in the middle of it.
     """
 
     flow: str
@@ -113,8 +113,8 @@ class FailedEvent(msgspec.Struct, frozen=True):
 class Settlement(msgspec.Struct, frozen=True):
     """What became of the events of a lane from ``start`` up to ``end``, by ``version`` of its flow.
 
-    ``counts`` adds up to ``end - start``; ``failed_events`` are its parked and dead events. ``fencing_token``
-    is the lease under which it was done (the fencing number).
+    ``counts`` adds up to ``end - start``; ``failed_events`` are its parked and dead events.
+    ``fencing_token`` is the lease under which it was done (the fencing number).
     """
 
     flow: str

@@ -34,7 +34,8 @@ def listens_on_loopback(host: str) -> bool:
 def is_trusted_host(host: str | None) -> bool:
     """Say whether a ``Host`` header cannot be a foreign name that was bound to this address.
 
-    >>> [is_own_name(one) for one in ("localhost:8400", "[::1]:8400", "10.0.0.7", "evil.example")]
+    >>> hosts = ("localhost:8400", "[::1]:8400", "10.0.0.7", "evil.example")
+    >>> [is_trusted_host(host) for host in hosts]
     [True, True, True, False]
     """
     name = _without_port(host or "").lower().rstrip(".")

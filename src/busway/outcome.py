@@ -14,8 +14,8 @@ class Delivered(msgspec.Struct, frozen=True):
 class Retry(msgspec.Struct, frozen=True):
     """It failed and may succeed later: the event is parked and one attempt is used up.
 
-    ``retry_after_s`` is the shortest wait that the destination asked for, in seconds. An attempt that is
-    not ``counts_as_attempt`` is not used up.
+    ``retry_after_s`` is the shortest wait that the destination asked for, in seconds. An attempt
+    that is not ``counts_as_attempt`` is not used up.
     """
 
     error: str
@@ -28,8 +28,8 @@ class RateLimited(msgspec.Struct, frozen=True):
     """The destination takes no more for the moment (HTTP 429): the event is parked, no attempt is
     used up, and everything that goes there slows down.
 
-    ``retry_after_s`` is the shortest wait that the destination asked for, in seconds. ``later_delivered`` is
-    whether another event of the load that set out later was delivered.
+    ``retry_after_s`` is the shortest wait that the destination asked for, in seconds.
+    ``later_delivered`` is whether another event of the load that set out later was delivered.
     """
 
     error: str
@@ -50,9 +50,9 @@ class Down(msgspec.Struct, frozen=True):
 
     ``reachable`` is false when there was no answer from it at all (refused, unknown host), true
     when it answered that it is unavailable or did not answer in time, which a single poisonous
-    event can cause as well. ``retry_after_s`` is the wait that it asked for, in seconds. ``error`` names
-    what happened to this event: then it is decided over all events whether the destination is down,
-    which it is if nothing is delivered any more. Without an ``error`` it is down at once.
+    event can cause as well. ``retry_after_s`` is the wait that it asked for, in seconds. ``error``
+    names what happened to this event: then it is decided over all events whether the destination
+    is down, which it is if nothing is delivered any more. Without an ``error`` it is down at once.
     ``later_delivered`` is whether another event of the load that set out later was delivered;
     ``by_policy`` whether a flow's policy calls this answer downtime.
     """

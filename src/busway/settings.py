@@ -191,7 +191,8 @@ def _convert(name: str, found: object, kind: Any) -> object:
 def _describe_setting_type(kind: Any) -> str:
     """Say what a setting takes.
 
-    >>> _wanted(Partitions), _wanted(Positive), _wanted(LogFormat)
+    >>> (_describe_setting_type(Partitions), _describe_setting_type(Positive),
+    ...  _describe_setting_type(LogFormat))
     ('a whole number from 1 to 1000', 'a whole number from 1', 'text or json')
     """
     arguments = get_args(kind)

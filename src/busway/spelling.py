@@ -23,7 +23,8 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Say which name was probably meant, or which there are.
 
-    >>> hint("ordrs", ["orders", "customers"]), hint("x", ["orders"]), hint("x", [])
+    >>> (suggestion("ordrs", ["orders", "customers"]), suggestion("x", ["orders"]),
+    ...  suggestion("x", []))
     ("did you mean 'orders'?", 'there is: orders', 'there are none')
     """
     listed = list(known)

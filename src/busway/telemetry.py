@@ -174,6 +174,11 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._add_intake_metrics()
+        self._add_delivery_metrics()
+        self._add_state_metrics()
+
+    def _add_intake_metrics(self) -> None:
         self.requests = self._counter("requests", "HTTP requests by status", "status")
         self.unauthorized = self._counter(
             "unauthorized", "Requests without a valid token or key", "part", "reason"
@@ -190,6 +195,8 @@ class Metrics:
         self.append_events = self._histogram(
             "append_events", "Events per group commit", EVENT_COUNT_BUCKETS
         )
+
+    def _add_delivery_metrics(self) -> None:
         self.event_outcomes = self._counter("events", "Events by outcome", "flow", "outcome")
         self.retries = self._counter("retries", "Retried events", "flow", "outcome")
         self.stage_seconds = self._histogram(
@@ -198,6 +205,8 @@ class Metrics:
         self.batch_events = self._histogram(
             "batch_events", "Events per settlement", EVENT_COUNT_BUCKETS, "flow"
         )
+
+    def _add_state_metrics(self) -> None:
         self.backlog_events = self._gauge("backlog_events", "Events not read yet", "flow")
         self.failed_events = self._gauge(
             "failed_events", "Parked events and dead letters", "flow", "state"

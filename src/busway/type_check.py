@@ -24,7 +24,7 @@ _MAX_SHOWN_LENGTH = 60
 def has_type(value: object, kind: Any) -> bool:
     """Say whether a value is of a type.
 
-    >>> fits("orders", str | None), fits(True, int), fits("ab", Iterable[str])
+    >>> has_type("orders", str | None), has_type(True, int), has_type("ab", Iterable[str])
     (True, False, False)
     """
     origin, arguments = get_origin(kind), get_args(kind)
@@ -60,7 +60,7 @@ def _has_item_types(value: object, origin: type, arguments: tuple[Any, ...]) -> 
 def find_type_mismatch(value: object, kind: Any) -> tuple[str, object, Any]:
     """Return what does not fit: the value itself, or a member of it with the way to it.
 
-    >>> misfit({"a": 5}, dict[str, str] | None)
+    >>> find_type_mismatch({"a": 5}, dict[str, str] | None)
     ("['a']", 5, <class 'str'>)
     """
     for one in get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,):
@@ -82,7 +82,7 @@ def find_type_mismatch(value: object, kind: Any) -> tuple[str, object, Any]:
 def describe_type(kind: Any) -> str:
     """Say what a parameter takes.
 
-    >>> wanted(int | None), wanted(Literal["json", "ndjson"] | float)
+    >>> describe_type(int | None), describe_type(Literal["json", "ndjson"] | float)
     ('a whole number or None', "'json', 'ndjson' or a number")
     """
     found = list(dict.fromkeys(_type_words(kind)))
@@ -112,7 +112,7 @@ def _type_words(kind: Any) -> Iterator[str]:
 def suggest_choice(value: object, kind: Any) -> str:
     """Return the choice of a type that a text was meant to be, or an empty text.
 
-    >>> likely("slak", Literal["slack", "teams"])
+    >>> suggest_choice("slak", Literal["slack", "teams"])
     'slack'
     """
     if get_origin(kind) in (Union, UnionType):

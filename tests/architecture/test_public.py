@@ -22,7 +22,7 @@ PUBLIC: dict[str, list[str]] = {
         "silence",
     ],
     "busway": [
-        *("Adaptive", "App", "Backoff", "BuswayError", "Event", "Reject", "Step", "BreakerPolicy"),
+        *("Adaptive", "App", "Backoff", "BreakerPolicy", "BuswayError", "Event", "Reject", "Step"),
         *("Window", "env"),
     ],
     "busway.sources": ["schedule"],

@@ -28,7 +28,7 @@ PROBLEMS = st.builds(
     st.just("error"),
     st.just("reason"),
     final=st.booleans(),
-    after_s=st.none() | st.floats(0, 1e9),
+    retry_after_s=st.none() | st.floats(0, 1e9),
 )
 FATES: st.SearchStrategy[EventOutcome | None] = st.one_of(
     st.none(), st.just("delivered"), st.just("filtered"), PROBLEMS

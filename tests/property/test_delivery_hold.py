@@ -42,7 +42,7 @@ steerings = st.builds(
     pause=st.one_of(st.none(), pauses),
     drain=st.one_of(st.none(), drains),
     windows=st.lists(windows, max_size=3).map(tuple),
-    past_windows_until=st.one_of(st.none(), st.none(), times),
+    windows_skipped_until=st.one_of(st.none(), st.none(), times),
 )
 records = st.fixed_dictionaries({"flow": steerings, "destination": steerings})
 

@@ -21,9 +21,9 @@ from postgres_server import postgres_server
 
 ALL = 1_000_000
 EMPTY = """
-DELETE FROM failed_event; DELETE FROM settled_range; DELETE FROM resolved_event; DELETE FROM lane; DELETE FROM named_value;
-DELETE FROM audit; SELECT setval(pg_get_serial_sequence('audit', 'seq'), 1, false);
-DELETE FROM batch; UPDATE partition SET base = 0, "end" = 0, size = 0;
+DELETE FROM failed_event; DELETE FROM settled_range; DELETE FROM resolved_event; DELETE FROM lane;
+DELETE FROM named_value; DELETE FROM audit; SELECT setval(pg_get_serial_sequence('audit', 'seq'),
+1, false); DELETE FROM batch; UPDATE partition SET base = 0, "end" = 0, size = 0;
 """
 FEW = settings(
     max_examples=8,

@@ -55,7 +55,7 @@ troubles = st.builds(
     event_key=st.none() | texts,
     error=texts,
     fingerprint=texts,
-    begun_at=st.none() | times,
+    attempt_started_at=st.none() | times,
 )
 audits = st.builds(AuditRecord, times, texts, texts, texts, images, images, texts)
 changes = st.builds(ValueChange, texts.map(lambda text: f"flow/{text}"), st.binary(max_size=20))

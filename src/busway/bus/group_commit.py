@@ -69,8 +69,8 @@ class Appender:
         """When the last append failed, and why, where it did."""
         self._unindexed: set[bytes] = set()
         self._unindexed_in_order: Sequence[bytes] = ()
-        """The identities that the last commit stored, before ``_dedupe_index`` has them, and as they
-        came."""
+        """The identities that the last commit stored, before ``_dedupe_index`` has them, and as
+        they came."""
         self._observer = observer or _NoObserver()
         self.on_stored: Callable[[Sequence[AppendEnvelope]], None] | None = None
         """Hears of the envelopes of each request that was stored, where somebody wants to."""
@@ -123,8 +123,8 @@ class Appender:
     async def follow(self, partition: int) -> None:
         """Wait for more in a partition, and learn what others have appended there.
 
-        Where that fails, each commit looks by itself until it goes well again. Before ``load_recent``
-        there is nothing to go on from.
+        Where that fails, each commit looks by itself until it goes well again. Before
+        ``load_recent`` there is nothing to go on from.
         """
         await self._loaded.wait()
         try:

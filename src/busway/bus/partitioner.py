@@ -10,7 +10,8 @@ from busway.ports import AppendEnvelope, AppendReceipt, NewBatch
 
 
 class Partitioner:
-    """Gathers requests; ``group_number`` says where events without a key go, all of a group together.
+    """Gathers requests; ``group_number`` says where events without a key go, all of a group
+    together.
 
     An event with a key goes to the partition of its key's CRC-32 modulo their number, for ever.
 
@@ -51,8 +52,8 @@ class Partitioner:
         order: list[bytes],
         fresh: set[bytes],
     ) -> None:
-        """Add all events of a group, which are known to be new and different; ``new_digests_in_order`` and
-        ``new_digests`` are their identities."""
+        """Add all events of a group, which are known to be new and different;
+        ``new_digests_in_order`` and ``new_digests`` are their identities."""
         self._assign(raws, envelopes)
         self.new_digests_in_order, self.new_digests = order, fresh
 

@@ -49,7 +49,8 @@ def _head(story: Story) -> Iterator[str]:
         yield f"  happened  {_time(story.time)}"
     if story.position is not None:
         gone = "" if story.appended_at else " (trimmed; only copies are left)"
-        yield f"  place     partition {story.position.partition}, offset {story.position.offset:,}{gone}"
+        position = story.position
+        yield f"  place     partition {position.partition}, offset {position.offset:,}{gone}"
     if bytes(story.event) != b"null":
         yield f"  event     {_shortened(bytes(story.event).decode('utf-8', 'replace'), 300)}"
     for one in story.others:

@@ -19,7 +19,8 @@ _MAX_SCANNED = 20_000
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody changed: ``actor``, when (``at``), and how the ``target`` was ``before`` and is
-    ``after``; ``seq`` rises. ``actor`` is the credential's name, ``remark`` what the caller said."""
+    ``after``; ``seq`` rises. ``actor`` is the credential's name, ``remark`` what the caller
+    said."""
 
     seq: int
     at: datetime

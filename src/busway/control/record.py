@@ -60,9 +60,9 @@ class BreakerRecord(msgspec.Struct, frozen=True):
     """A destination's breaker: ``closed``, ``open``, ``half-open`` or ``gone``, why, since when.
 
     ``since`` is when it was closed, or left being so; ``failures`` how many times in a row it was
-    down or failing, ``probe_at`` when the next probe goes, where that is known. ``unreached_reason`` says
-    that nobody has reached or tried it yet. ``worker`` is the worker that decided so, ``at`` is when.
-    Until ``limited_until`` nothing goes, as it asked for by 429.
+    down or failing, ``probe_at`` when the next probe goes, where that is known.
+    ``unreached_reason`` says that nobody has reached or tried it yet. ``worker`` is the worker
+    that decided so, ``at`` is when. Until ``limited_until`` nothing goes, as it asked for by 429.
     """
 
     state: str

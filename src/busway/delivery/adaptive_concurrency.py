@@ -44,8 +44,9 @@ class AdaptiveLimit(msgspec.Struct, frozen=True):
     """How many may go at a time now, and what that was learned from.
 
     After a cut, answers to requests that had begun before it do not cut again: they tell of the
-    same congestion. ``min_latency_s`` is the quickest answer of late. Every half minute it is measured
-    anew, with a quarter of the requests for a moment: in a busy destination it would creep up.
+    same congestion. ``min_latency_s`` is the quickest answer of late. Every half minute it is
+    measured anew, with a quarter of the requests for a moment: in a busy destination it would
+    creep up.
     """
 
     bounds: Adaptive

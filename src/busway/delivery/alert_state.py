@@ -21,8 +21,9 @@ import msgspec
 class AlertThresholds(msgspec.Struct, frozen=True):
     """Two thresholds, and how long a value must be beyond one of them.
 
-    A value above ``raise_at`` is over, one of ``clear_at`` or less is calm; with ``is_lower_bound`` it is
-    the other way round: over below ``raise_at``, calm from ``clear_at`` on.
+    A value above ``raise_at`` is over, one of ``clear_at`` or less is calm; with
+    ``is_lower_bound`` it is the other way round: over below ``raise_at``, calm from ``clear_at``
+    on.
     """
 
     raise_at: float
@@ -44,8 +45,8 @@ class AlertState(msgspec.Struct, frozen=True):
     """How an alert stands: raised or not, ``since`` when, after how many ``changes``.
 
     ``repeats`` is how often it was told again while raised, ``repeated_at`` when it was last.
-    ``breached_since`` is since when the value had been beyond the threshold when it changed; ``pending_since`` is
-    since when it has been beyond the threshold for the next change.
+    ``breached_since`` is since when the value had been beyond the threshold when it changed;
+    ``pending_since`` is since when it has been beyond the threshold for the next change.
     """
 
     raised: bool = False

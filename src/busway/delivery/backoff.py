@@ -55,8 +55,8 @@ class Backoff(Declarable, frozen=True, kw_only=True):
     ) -> float:
         """Return the wait after the ``failures``-th failure, in seconds.
 
-        ``random_fraction`` is a random number from 0 up to 1. What the destination ``retry_after_s`` for
-        (``Retry-After``) is the least that is waited, up to a day.
+        ``random_fraction`` is a random number from 0 up to 1. What the destination
+        ``retry_after_s`` for (``Retry-After``) is the least that is waited, up to a day.
         """
         spread = self._base_delay_s(failures) * (1 + self.jitter * (2 * random_fraction - 1))
         return max(spread, min(retry_after_s or 0.0, MAX_RETRY_AFTER_S))
@@ -117,7 +117,8 @@ class Backoff(Declarable, frozen=True, kw_only=True):
         return None if found is None else found[1]
 
     def is_final(self, error: str, by_default: bool) -> bool:
-        """Say whether an error ends in a dead letter at once; ``by_default`` is what it says itself."""
+        """Say whether an error ends in a dead letter at once; ``by_default`` is what it says
+        itself."""
         treatment = self.error_class(error)
         return by_default if treatment is None else treatment == "dead"
 
@@ -146,7 +147,7 @@ def _invalid_values(policy: Backoff) -> Iterator[str]:
     if policy.max_attempts is not None and (
         not isinstance(policy.max_attempts, int) or policy.max_attempts < 1
     ):
-        yield f"attempts is {policy.max_attempts!r}; give a whole number from 1, or None with a max_age"
+        yield (f"attempts is {policy.max_attempts!r}; use an integer >= 1, or None with a max_age")
     if policy.max_attempts is None and policy.max_age is None:
         yield "attempts is None, which never ends; give a max_age too"
     for name in ("dead", "retried", "down"):

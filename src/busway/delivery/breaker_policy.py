@@ -11,10 +11,10 @@ class BreakerPolicy(Declarable, frozen=True, kw_only=True):
     """When a breaker opens, in addition to a destination that is down.
 
     It opens when ``ratio`` of the first attempts ``within`` a time failed (an answer like 500, not
-    one like 422, which is about the event), of at least ``min_attempts`` attempts; with 1, the default,
-    when at least so many have failed in a row; with ``None`` never. It waits ``initial_wait`` before
-    it probes, twice as long after each probe that fails, up to ``max_wait``. Durations are like
-    ``"30s"``, or numbers of seconds.
+    one like 422, which is about the event), of at least ``min_attempts`` attempts; with 1, the
+    default, when at least so many have failed in a row; with ``None`` never. It waits
+    ``initial_wait`` before it probes, twice as long after each probe that fails, up to
+    ``max_wait``. Durations are like ``"30s"``, or numbers of seconds.
     """
 
     ratio: float | None = 1.0

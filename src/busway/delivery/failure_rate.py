@@ -13,10 +13,10 @@ class FailedShare:
 
     Nothing is known in the first seconds, in which what was parked before would seem to be all.
 
-    >>> standing = Standing(over_s=60)
-    >>> standing.looked(0.0, parked=0, dead=0, delivered=100) is None
+    >>> share = FailedShare(window_s=60)
+    >>> share.observe(0.0, parked=0, dead=0, delivered=100) is None
     True
-    >>> standing.looked(10.0, parked=6, dead=0, delivered=102)
+    >>> share.observe(10.0, parked=6, dead=0, delivered=102)
     0.75
     """
 
@@ -55,8 +55,8 @@ class FailedShare:
 class FailureRate:
     """Counts what failed newly from look to look, so that a redrive hides nothing.
 
-    >>> failing = Failing(over_s=10)
-    >>> failing.looked(0.0, read=0, troubled=0), failing.looked(1.0, read=10, troubled=4)
+    >>> rate = FailureRate(window_s=10)
+    >>> rate.observe(0.0, read=0, failed=0), rate.observe(1.0, read=10, failed=4)
     (0.0, 0.4)
     """
 

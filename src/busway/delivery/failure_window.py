@@ -64,10 +64,10 @@ class WindowSlice(msgspec.Struct, frozen=True):
 class FailureWindow(msgspec.Struct, frozen=True):
     """The latest answers, and the row of failures.
 
-    ``expected_success`` is the share that was delivered before the row began, ``first_failure_at`` and ``last_failure_at`` when
-    its first and its last failure came, ``events`` are up to two of those that it is made of.
-    ``consecutive_errors`` counts failures in a row that are an event's own. What is in slices up to the number
-    ``ignored_through`` opens no breaker any more.
+    ``expected_success`` is the share that was delivered before the row began, ``first_failure_at``
+    and ``last_failure_at`` when its first and its last failure came, ``events`` are up to two of
+    those that it is made of. ``consecutive_errors`` counts failures in a row that are an event's
+    own. What is in slices up to the number ``ignored_through`` opens no breaker any more.
     """
 
     policy: BreakerPolicy = BreakerPolicy()

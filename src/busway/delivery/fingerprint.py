@@ -67,8 +67,8 @@ _SPACES = re.compile(r"\s+")
 class Fingerprinter:
     """Gives failures their fingerprints, and keeps the number of groups in bounds.
 
-    Of one flow, type and place only the first ``max_messages`` messages get a fingerprint of their own;
-    what comes then shares one, so that an API that echoes data makes no group of each event.
+    Of one flow, type and place only the first ``max_messages`` messages get a fingerprint of their
+    own; what comes then shares one, so that an API that echoes data makes no group of each event.
     """
 
     def __init__(self, max_messages: int = 100) -> None:
@@ -135,9 +135,13 @@ def _message(failure: Failure) -> str:
 def normalized_message(message: str) -> str:
     """Return a message with ``…`` in place of all that varies.
 
-    >>> gist("order 4711 of 2026-11-21T10:00:00Z: total {'net': -1.5} is below 'zero'")
+    >>> normalized_message(
+    ...     "order 4711 of 2026-11-21T10:00:00Z: total {'net': -1.5} is below 'zero'"
+    ... )
     'order … of …: total … is below …'
-    >>> gist('{"error": {"code": 1024, "message": "no customer 17"}, "order": {"id": 4711}}')
+    >>> normalized_message(
+    ...     '{"error": {"code": 1024, "message": "no customer 17"}, "order": {"id": 4711}}'
+    ... )
     'code=1024; no customer …'
     """
     text = summarize_error(message[:_MESSAGE_CHARS])

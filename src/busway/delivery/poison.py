@@ -30,7 +30,8 @@ class SuspectRange(msgspec.Struct, frozen=True):
 
 
 class InFlightMarker(msgspec.Struct, frozen=True):
-    """What a lane has in hand, ``event_count`` events up to ``end``: ``only_offset`` is the only one of it.
+    """What a lane has in hand, ``event_count`` events up to ``end``: ``only_offset`` is the only
+    one of it.
 
     ``suspect_ranges`` are those that it goes through with care meanwhile, the nearest end first.
     """

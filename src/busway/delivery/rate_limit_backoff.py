@@ -27,7 +27,8 @@ _UNLIMITED_FROM = 64.0
 class RateLimitBackoff(msgspec.Struct, frozen=True):
     """How a destination is slowed down; times are seconds of a clock that does not go back.
 
-    ``blocked_until`` nothing goes, ``max_in_flight`` is how many requests may be on their way after that.
+    ``blocked_until`` nothing goes, ``max_in_flight`` is how many requests may be on their way
+    after that.
     """
 
     consecutive: int = 0
@@ -40,8 +41,8 @@ class RateLimitBackoff(msgspec.Struct, frozen=True):
     ) -> RateLimitBackoff:
         """Return what holds after one more load.
 
-        ``limited`` is how many answers at its end were 429, ``retry_after_s`` the longest wait that one
-        of them asked for.
+        ``limited`` is how many answers at its end were 429, ``retry_after_s`` the longest wait
+        that one of them asked for.
         """
         risen = self._increased(delivered) if delivered else self
         in_a_row = (0 if delivered else self.consecutive) + limited

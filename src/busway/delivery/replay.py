@@ -135,8 +135,8 @@ def is_delivered_by_ledger(
 ) -> bool:
     """Say whether the ledger's record has an event as done by this version of its flow.
 
-    ``ranges`` are those of its lane, in order. ``failed_offsets`` are offsets that are parked, dead or
-    discarded. What a step filtered counts as done: it would be filtered again.
+    ``ranges`` are those of its lane, in order. ``failed_offsets`` are offsets that are parked,
+    dead or discarded. What a step filtered counts as done: it would be filtered again.
     """
     at = bisect_right(ranges, offset, key=lambda one: one.start) - 1
     if at < 0 or offset in failed_offsets:

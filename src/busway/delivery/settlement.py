@@ -47,7 +47,8 @@ EventOutcome = Literal["delivered", "filtered"] | FailedAttempt | BlockedByKey
 class SettlementContext(msgspec.Struct, frozen=True):
     """What settling depends on beside the fates: flow, policy, time and chance.
 
-    ``random_fraction`` is a random number from 0 up to 1, for jitter, ``fingerprinter`` gives fingerprints.
+    ``random_fraction`` is a random number from 0 up to 1, for jitter, ``fingerprinter`` gives
+    fingerprints.
     """
 
     flow: str
@@ -76,9 +77,9 @@ def settlement(
 ) -> Settlement:
     """Return the settlement of ``offset_range`` (partition, start, end).
 
-    ``decided_events`` is in order of offsets; ``parked_keys`` says, for an ordered flow, which keys have
-    parked events already: a parked event with none of its key before it is due on its own.
-    ``more_delivered`` is how many more events of the range were delivered.
+    ``decided_events`` is in order of offsets; ``parked_keys`` says, for an ordered flow, which
+    keys have parked events already: a parked event with none of its key before it is due on its
+    own. ``more_delivered`` is how many more events of the range were delivered.
     """
     partition, start, end = offset_range
     waiting = Counter(parked_keys)
@@ -165,7 +166,7 @@ def record_failure(
 def storable_text(text: str, max_chars: int) -> str:
     r"""Return a text as every ledger can hold it: not too long, in UTF-8, and without NUL.
 
-    >>> storable("half a pair: \ud83d, NUL: \0, and much more", 24)
+    >>> storable_text("half a pair: \ud83d, NUL: \0, and much more", 24)
     'half a pair: \\ud83d, NU…'
     """
     if len(text) > max_chars:

@@ -22,8 +22,8 @@ _DEFAULT_BURST_S = 0.1
 class Rate(msgspec.Struct, frozen=True):
     """At most ``per_s`` events a second on average, and ``declared_burst`` of them in one go.
 
-    Over any time of t seconds no more than ``per_s * t + burst`` go. Without ``declared_burst`` the burst
-    is a tenth of a second's events.
+    Over any time of t seconds no more than ``per_s * t + burst`` go. Without ``declared_burst``
+    the burst is a tenth of a second's events.
     """
 
     per_s: float
@@ -103,7 +103,8 @@ class Throttle(msgspec.Struct, frozen=True):
         return Throttle(self.rate, max(self.free_at, now) + count / self.rate.per_s)
 
     def refund(self, now: float, consumed_at: float, count: int) -> Throttle:
-        """Return the throttle when ``count`` events of those that used it at ``consumed_at`` did not go.
+        """Return the throttle when ``count`` events of those that used it at ``consumed_at`` did
+        not go.
 
         What came free by waiting has been given already: together with that it would be too much.
         """

@@ -22,7 +22,8 @@ class AddressParts(NamedTuple):
 def split_address(
     pattern: re.Pattern[str], address: str, server: str, example: str
 ) -> AddressParts:
-    """Return the parts of an address of a server; ``pattern`` has groups for scheme, hosts and rest.
+    """Return the parts of an address of a server; ``pattern`` has groups for scheme, hosts and
+    rest.
 
     Raises :class:`SettingsError` where it has another form, and where a part of a password is
     behind the hosts; that shows nothing of it, since a part may be anywhere.

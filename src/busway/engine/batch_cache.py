@@ -28,7 +28,8 @@ class BatchCache:
         self._cached_bytes = 0
 
     def add(self, batch: LogBatch, size_bytes: int | None = None) -> None:
-        """Keep the next batch, and let go of the oldest ones; ``size_bytes`` is that of its events."""
+        """Keep the next batch, and let go of the oldest ones; ``size_bytes`` is that of its
+        events."""
         if self._batches and self._batches[-1][0].end != batch.offset:
             self.clear()
         kept = (batch, codec.size_bytes(batch.events) if size_bytes is None else size_bytes)

@@ -57,7 +57,8 @@ async def open_existing(settings: Settings) -> Stores:
 
         if not await is_initialized(url):
             raise SettingsError(
-                f"there is no Busway in {PostgresAddress.parse(url).label}; start a server there first:"
+                f"there is no Busway in {PostgresAddress.parse(url).label}; start a server"
+                " there first:"
                 " busway run, or busway serve and busway work"
             )
     return await open_stores(settings)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from busway.flow.compile import compile_app
     from busway.flow.load import load_app, split_target
 
-__all__ = ["App", "Flow", "CompiledApp", "compile_app", "load_app", "split_target"]
+__all__ = ["App", "CompiledApp", "Flow", "compile_app", "load_app", "split_target"]
 
 
 def __getattr__(name: str) -> object:

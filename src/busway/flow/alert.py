@@ -50,8 +50,9 @@ PER_FLOW_KINDS: frozenset[AlertKind] = frozenset(
 class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one alert measures, in which unit, of which flow, destination or source.
 
-    ``name`` is its own. Of a declaration that is watched for each flow or destination, ``declared_name``
-    is the declaration's name. While it is raised it is told again every ``repeat_every_s`` (0: never).
+    ``name`` is its own. Of a declaration that is watched for each flow or destination,
+    ``declared_name`` is the declaration's name. While it is raised it is told again every
+    ``repeat_every_s`` (0: never).
     """
 
     name: str
@@ -87,8 +88,8 @@ class AlertDeclaration(msgspec.Struct):
 def expand(alert: Alert, flows: Iterable[str], destinations: Iterable[str]) -> Sequence[Alert]:
     """Return what is watched for a declared alert: one for each flow or destination it is about.
 
-    >>> parked = Alert(name="failed", kind="parked", unit="events", band=Band(0, 0))
-    >>> [(one.name, one.flow) for one in each(parked, ["orders", "mail"], [])]
+    >>> parked = Alert(name="failed", kind="parked", unit="events", band=AlertThresholds(0, 0))
+    >>> [(one.name, one.flow) for one in expand(parked, ["orders", "mail"], [])]
     [('failed:orders', 'orders'), ('failed:mail', 'mail')]
     """
     if alert.kind in PER_FLOW_KINDS and alert.flow is None:

@@ -16,7 +16,7 @@ def parse_byte_size(value: object) -> float:
 
     Raises :class:`SettingsError` for what is no size.
 
-    >>> size_bytes("5 GB"), size_bytes("1KiB"), size_bytes(7)
+    >>> parse_byte_size("5 GB"), parse_byte_size("1KiB"), parse_byte_size(7)
     (5000000000.0, 1024.0, 7.0)
     """
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"):

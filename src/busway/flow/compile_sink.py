@@ -26,7 +26,7 @@ def sink_mistakes(sink: object) -> Iterator[str]:
     yield from mistakes
     if not mistakes and isinstance(sink, ValidatesConfig):
         try:
-            sink.check()
+            sink.validate_config()
         except BuswayError as error:
             yield f"to: {Redactor(secrets_of(sink))(str(error))}"
     if not mistakes and len(sink.name) > MAX_SINK_NAME_LENGTH:

@@ -50,7 +50,7 @@ def _mistakes(source: object) -> Iterator[str]:
     yield from wrong
     if not wrong and isinstance(source, ValidatesConfig):
         try:
-            source.check()
+            source.validate_config()
         except BuswayError as error:
             yield f"{where}: {Redactor(secrets_of(source))(str(error))}"
 

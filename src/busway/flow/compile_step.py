@@ -34,7 +34,8 @@ def _call_mistakes(function: Callable[..., Any], name: str, takes: str) -> Itera
         last = name.rpartition(".")[2]
         called = last if last.isidentifier() else "step"
         example = f"def {called}({'events' if takes[4] == 'l' else 'event'}): …"
-        yield f"{name} takes {_describe_parameters(parameters)}; a step takes one: {takes}, like {example}"
+        taken = _describe_parameters(parameters)
+        yield f"{name} takes {taken}; a step takes one: {takes}, like {example}"
 
 
 def _describe_parameters(parameters: list[inspect.Parameter]) -> str:

@@ -66,8 +66,8 @@ class Failing(DeclarableFunction, frozen=True):
     """More than a share ``above`` of what a flow (or any) worked on lately stands as failed.
 
     Parked events, and events that died ``over`` a time, compared with events delivered in that
-    time: so a step that fails is seen after its first attempts. It is 0 while fewer than ``min_events``
-    stand as failed.
+    time: so a step that fails is seen after its first attempts. It is 0 while fewer than
+    ``min_events`` stand as failed.
     """
 
     flow: str | None = None

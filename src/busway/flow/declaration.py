@@ -82,9 +82,10 @@ class App:
 
         Options: ``retry`` (a :class:`busway.Backoff`, or a list of waits), ``rate`` (``"50/s"`` or
         ``"50/s burst 200"``: how fast it may deliver), ``limit`` (what :meth:`limit` returned),
-        ``breaker`` (a :class:`busway.BreakerPolicy`, a ratio, or ``False``), ``ordered`` (keep order by
-        key), ``start`` (where a new flow begins: at the ``"end"`` or the ``"beginning"`` of the
-        log, or at a time), ``renamed_from`` (what it was called before), ``windows`` (a list of
+        ``breaker`` (a
+        :class:`busway.BreakerPolicy`, a ratio, or ``False``), ``ordered`` (keep order by key),
+        ``start`` (where a new flow begins: at the ``"end"`` or the ``"beginning"`` of the log, or
+        at a time), ``renamed_from`` (what it was called before), ``windows`` (a list of
         :class:`busway.Window`: when it rests), and for the decorated function ``timeout``
         (``"5s"``), ``concurrency`` (of an ``async`` one, in each worker) and ``batch`` (it takes a
         list of events and returns a list of as many results).
@@ -130,6 +131,7 @@ class App:
         A condition without a flow or destination is watched for each. Options: ``hold`` (``"1m"``:
         for how long it must hold before the alert is raised), ``clear_below`` (``clear_above``
         where less is worse: a second threshold, for clearing), ``clear_hold`` (for how long, the
-        same as ``hold`` unless given) and ``repeat_every`` (``"1h"``: how often a raised one is repeated).
+        same as ``hold`` unless given) and ``repeat_every`` (``"1h"``: how often a raised one is
+        repeated).
         """
         self.alerts.append(AlertDeclaration(*caller_location(), name, condition, options))

@@ -17,7 +17,7 @@ def parse_retry(given: object) -> Backoff:
 
     Raises :class:`SettingsError` for anything else.
 
-    >>> retry_of(["5s", "1m"]).most
+    >>> parse_retry(["5s", "1m"]).max_attempts
     3
     """
     if given is None:
@@ -35,7 +35,7 @@ def parse_breaker(given: object) -> BreakerPolicy | None:
 
     ``None`` where nothing is said. Raises :class:`SettingsError` for anything else.
 
-    >>> breaker_of(0.8).ratio
+    >>> parse_breaker(0.8).ratio
     0.8
     """
     if given is None:

@@ -46,7 +46,8 @@ _held_limits: ContextVar[tuple[HeldLimit, ...]] = ContextVar("busway_held", defa
 
 
 def bind_limiters(limiters: Mapping[str, Limiter]) -> Token[Mapping[str, Limiter] | None]:
-    """Have the limits of this context kept by ``limiters``, by name; undone by :func:`unbind_limiters`."""
+    """Have the limits of this context kept by ``limiters``, by name; undone by
+    :func:`unbind_limiters`."""
     return _limiters.set(limiters)
 
 

@@ -16,7 +16,7 @@ StartPosition = Literal["end", "beginning"] | datetime
 def parse_start_position(given: object) -> StartPosition:
     """Return where to begin, of ``"end"``, ``"beginning"`` or a time.
 
-    >>> beginning("2026-03-01T08:00:00Z")
+    >>> parse_start_position("2026-03-01T08:00:00Z")
     datetime.datetime(2026, 3, 1, 8, 0, tzinfo=datetime.timezone.utc)
 
     Raises :class:`SettingsError` for anything else, and for a time without its zone.

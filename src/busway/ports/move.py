@@ -52,7 +52,7 @@ class Bookmark(msgspec.Struct, frozen=True):
 def next_bookmark(kind: RecordKind) -> Bookmark | None:
     """Return the bookmark before the first record of the kind that comes after one.
 
-    >>> beyond("lanes").kind, beyond("values")
+    >>> next_bookmark("lanes").kind, next_bookmark("values")
     ('failed_events', None)
     """
     number = RECORD_KINDS.index(kind) + 1
@@ -74,9 +74,9 @@ class ExportPage(msgspec.Struct, frozen=True):
 class Move(msgspec.Struct, frozen=True):
     """A move as its target keeps it, from its beginning on.
 
-    ``identity`` is that of the log, ``origin`` the place it comes from, ``origin_digest`` stands for what
-    the origin's ledger held when its records were begun to be taken; ``bookmark`` is how far they
-    were, ``None`` when all are there. Without ``finished_at`` it is unfinished.
+    ``identity`` is that of the log, ``origin`` the place it comes from, ``origin_digest`` stands
+    for what the origin's ledger held when its records were begun to be taken; ``bookmark`` is how
+    far they were, ``None`` when all are there. Without ``finished_at`` it is unfinished.
     """
 
     id: str

@@ -38,8 +38,8 @@ class RequestPermits(Protocol):
     async def acquire(self) -> bool:
         """Return true when one more request may go, false when no more of the load is to go now.
 
-        Without leave the rest of the load is :class:`busway.outcome.NotAttempted`, and nothing has to
-        be given back.
+        Without leave the rest of the load is
+        :class:`busway.outcome.NotAttempted`, and nothing has to be given back.
         """
         ...
 
@@ -53,11 +53,12 @@ class Load(msgspec.Struct, frozen=True):
     """What a lane hands to a sink at once.
 
     ``lane`` names the lane for ever (log identity, flow, partition). For fresh events ``start`` and
-    ``end`` are the range of offsets that the load decides, and ``failed_offsets`` those offsets in it which
-    are not to land now because they failed before the sink. A retry has neither: both are ``None``.
-    ``permits`` are for a sink that :class:`TakesPermits`, one for each of its requests; for another
-    one is held while it writes. ``fencing_token`` is the number of the lease under which it is
-    worked: one that keeps positions keeps the largest of each lane too, and answers
+    ``end`` are the range of offsets that the load decides, and ``failed_offsets`` those offsets in
+    it which are not to land now because they failed before the sink. A retry has neither: both are
+    ``None``. ``permits`` are for a sink that
+    :class:`TakesPermits`, one for each of its requests; for another one is held while it writes.
+    ``fencing_token`` is the number of the lease under which it is worked: one that keeps positions
+    keeps the largest of each lane too, and answers
     :class:`busway.outcome.NotAttempted` for all of a load under an older one. 0 is under no lease.
     """
 
@@ -159,7 +160,7 @@ class ValidatesConfig(Protocol):
     """A sink or a source that can be checked before it is opened: a start reports all mistakes
     at once."""
 
-    def check(self) -> None:
+    def validate_config(self) -> None:
         """Raise :class:`SinkError`, or :class:`SourceError`, for a configuration that can never
         work. No I/O over a network.
 

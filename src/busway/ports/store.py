@@ -36,8 +36,8 @@ class WakeUps(Protocol):
 class SharedDirectory(msgspec.Struct, frozen=True):
     """What a process needs to have a data directory open together with others of its family.
 
-    ``lock_fd`` is the descriptor of the lock that the first of them took, inherited; ``None`` for the
-    first one itself.
+    ``lock_fd`` is the descriptor of the lock that the first of them took, inherited; ``None`` for
+    the first one itself.
     """
 
     wake_ups: WakeUps

@@ -32,16 +32,16 @@ class FieldTable:
     """The leaves of one field. ``everything`` has the bits of all branches there are."""
 
     __slots__ = (
-        "_leaf_bits",
         "_constants",
-        "_untested",
+        "_leaf_bits",
         "_strings",
+        "_untested",
         "absent_bits",
-        "number_bits",
-        "tested",
         "bits_by_string",
-        "number_bounds",
         "bits_of_other_string",
+        "number_bits",
+        "number_bounds",
+        "tested",
     )
 
     def __init__(self, leaf_bits: Sequence[LeafBit], everything: int) -> None:
@@ -91,9 +91,10 @@ class FieldTable:
 
 
 class StringTable:
-    """What the leaves say of strings. ``bits_by_string`` has the answers for the strings that they name."""
+    """What the leaves say of strings. ``bits_by_string`` has the answers for the strings that they
+    name."""
 
-    __slots__ = ("_base", "_parts", "_excluding_parts", "bits_by_string")
+    __slots__ = ("_base", "_excluding_parts", "_parts", "bits_by_string")
 
     def __init__(self, leaf_bits: Sequence[LeafBit], free: int) -> None:
         plain = [(leaf, bit) for leaf, bit in leaf_bits if not _needs_single_check(leaf)]

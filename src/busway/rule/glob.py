@@ -52,7 +52,7 @@ def parse_glob(text: str) -> Glob:
 
     ``ValueError`` with the reason for two wildcards in a row and for any other escape.
 
-    >>> parse(r"a*b\*")
+    >>> parse_glob(r"a*b\*")
     Glob(pieces=('a', 'b*'))
     """
     pieces = [""]

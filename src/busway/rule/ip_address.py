@@ -18,7 +18,7 @@ def parse_ip_address(text: str) -> tuple[int, int] | None:
     Dotted quads in decimal without leading zeros, and IPv6 in hexadecimal groups. An IPv4 address
     mapped into IPv6 (``::ffff:a00:1``) is the IPv4 address.
 
-    >>> parse("10.0.0.1")
+    >>> parse_ip_address("10.0.0.1")
     (4, 167772161)
     """
     if len(text) > _MAX_LENGTH:

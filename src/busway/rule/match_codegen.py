@@ -61,7 +61,8 @@ class _CodeWriter:
         yield "    kind = type(value)"
         yield "    if kind is str:"
         yield f"        known = {self._name(table.bits_by_string.get)}(value)"
-        yield f"        bits &= {self._name(table.bits_of_other_string)}(value) if known is None else known"
+        other = self._name(table.bits_of_other_string)
+        yield f"        bits &= {other}(value) if known is None else known"
         if table.number_bounds:
             points, answers = self._name(table.number_bounds), self._name(table.number_bits)
             yield f"    elif kind is int and {-EXACT_INT} <= value <= {EXACT_INT}:"

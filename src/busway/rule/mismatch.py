@@ -19,10 +19,10 @@ class Mismatch:
     """The first part of a pattern that an event does not satisfy; ``str()`` says so in a sentence.
 
     ``place`` is where the part is in the pattern (``$.data.total``) and ``clause`` its JSON.
-    ``found`` are the values that the event has there, none where the field is absent. ``in_other_elements``
-    tells that some of them would do, but lie in another element of an array than what the other
-    fields want. Where the pattern has an ``$or``, ``branches`` has a mismatch for each way through
-    it; then the place is that of the whole pattern, and nothing is found.
+    ``found`` are the values that the event has there, none where the field is absent.
+    ``in_other_elements`` tells that some of them would do, but lie in another element of an array
+    than what the other fields want. Where the pattern has an ``$or``, ``branches`` has a mismatch
+    for each way through it; then the place is that of the whole pattern, and nothing is found.
 
     >>> print(Mismatch("$.data.total", '[{"numeric":[">",100]}]', (7,)))
     $.data.total wants [{"numeric":[">",100]}], but the event has 7.

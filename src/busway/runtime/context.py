@@ -50,8 +50,9 @@ class StageTimes(msgspec.Struct, frozen=True):
 class Context(msgspec.Struct, frozen=True):
     """The stores, the clock and the observer; ``log_identity`` is the log's.
 
-    ``due_retries`` says for all flows together which of them have something to retry; ``outage_log`` is told
-    by all loops together when stores are away; ``fingerprinter`` gives failures their fingerprints.
+    ``due_retries`` says for all flows together which of them have something to retry;
+    ``outage_log`` is told by all loops together when stores are away; ``fingerprinter`` gives
+    failures their fingerprints.
     """
 
     log_reader: SharedReader
@@ -90,9 +91,9 @@ class Admission(msgspec.Struct, frozen=True):
 class LaneConsumer(msgspec.Struct, frozen=True):
     """A lane to work: its flow, the number of its rule, its partition, and the way to its sink.
 
-    ``rate_limiter`` and ``permits`` hold for all lanes of the flow together: how fast, and how many at a
-    time; ``pause_gate`` whether at all. ``lock`` is held while troubles of the lane are decided, by
-    delivering and by retrying. ``lease`` is the lease under which it is worked.
+    ``rate_limiter`` and ``permits`` hold for all lanes of the flow together: how fast, and how
+    many at a time; ``pause_gate`` whether at all. ``lock`` is held while troubles of the lane are
+    decided, by delivering and by retrying. ``lease`` is the lease under which it is worked.
     """
 
     context: Context

@@ -36,7 +36,8 @@ async def skip_log_gaps(log: Log, ledger: Ledger) -> None:
 def _log_gap(partition: int, lost: tuple[int, int], lanes: Sequence[Lane]) -> None:
     start, end = lost
     _log.error(
-        "the log ends before the flows' cursors (events were lost); new events are appended after the highest cursor",
+        "the log ends before the flows' cursors (events were lost); new events are appended"
+        " after the highest cursor",
         partition=partition,
         start=start,
         end=end,

@@ -40,7 +40,8 @@ class StuckLoops:
         return found
 
     def failed(self, loop: str, flow: str, text: ExceptionText, *, store_unavailable: bool) -> None:
-        """A turn of a loop failed; a store was ``store_unavailable``, or it was another exception."""
+        """A turn of a loop failed; a store was ``store_unavailable``, or it was another
+        exception."""
         now, at = self._clock.monotonic(), self._clock.now()
         fresh = StuckRecord(loop, flow, text.name, text.reason, at)
         record, began, noted = self._failing.get(loop, (fresh, now, now))

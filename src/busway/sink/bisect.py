@@ -86,8 +86,8 @@ def classify_refusals(
 ) -> ItemProblems:
     """Return what becomes of the items that could not be written alone.
 
-    ``others_written`` says that others of the same load could be written, ``probe_succeeded`` that a probe of the
-    destination succeeded. Raises the error that shows the destination to be down.
+    ``others_written`` says that others of the same load could be written, ``probe_succeeded`` that
+    a probe of the destination succeeded. Raises the error that shows the destination to be down.
     """
     problems: ItemProblems = {}
     for index, refusal in refusals.items():

@@ -59,7 +59,8 @@ class Bus(DeclarableFunction, frozen=True):
                 raise SinkError(f"bus({name}=…): {reason}")
         if is_reserved_type(self.type):
             raise SinkError(
-                f"bus(type={self.type!r}): types that begin with {RESERVED_TYPE_PREFIX!r} are reserved for"
+                f"bus(type={self.type!r}): types that begin with {RESERVED_TYPE_PREFIX!r} are"
+                " reserved for"
                 " Busway's own events; give another type"
             )
 
@@ -156,7 +157,8 @@ def _check_event(event: Event, cause: Event) -> None:
     seen, before = event.envelope, cause.envelope
     if is_reserved_type(seen.type):
         raise EventError(
-            f"type is {seen.type[:60]!r}; types that begin with {RESERVED_TYPE_PREFIX!r} are reserved for"
+            f"type is {seen.type[:60]!r}; types that begin with {RESERVED_TYPE_PREFIX!r} are"
+            " reserved for"
             " Busway's own events"
         )
     for name in _LENGTH_CHECKED:

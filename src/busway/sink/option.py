@@ -47,7 +47,7 @@ def check_table_option(sink: str, table: object, key: tuple[object, ...]) -> Non
 def seconds_option(sink: str, option: str, value: str | float) -> float:
     """Return a length of time in seconds: a number of them, or text with units.
 
-    >>> seconds("http", "timeout", "500ms"), seconds("http", "timeout", "2m")
+    >>> seconds_option("http", "timeout", "500ms"), seconds_option("http", "timeout", "2m")
     (0.5, 120.0)
     """
     try:

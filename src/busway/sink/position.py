@@ -25,7 +25,8 @@ class DecidedRange(msgspec.Struct, frozen=True):
 
 
 class LanePosition(msgspec.Struct, frozen=True):
-    """A lane's position, with those exceptions that a load can touch (see :func:`exceptions_range`).
+    """A lane's position, with those exceptions that a load can touch (see
+    :func:`exceptions_range`).
 
     ``fencing_token`` is the largest number of a lease under which something was written.
     """

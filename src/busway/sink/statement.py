@@ -16,7 +16,7 @@ def statement(dialect: str, name: str) -> str:
 def quote_identifier(name: str) -> str:
     """Return an identifier in double quotes, whatever it holds (SQL-92, section 5.2).
 
-    >>> quoted('or"der')
+    >>> quote_identifier('or"der')
     '"or""der"'
     """
     return '"' + name.replace('"', '""') + '"'
@@ -30,7 +30,7 @@ def quote_identifiers(names: Iterable[str]) -> str:
 def fold_ascii_case(name: str) -> str:
     """Return a name as SQLite compares names: only ASCII letters have no case.
 
-    >>> ascii_lower("Übersicht")
+    >>> fold_ascii_case("Übersicht")
     'Übersicht'
     """
     return name.lower() if name.isascii() else name.translate(_LOWER)

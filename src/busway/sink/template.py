@@ -53,7 +53,8 @@ class TextTemplate(msgspec.Struct, frozen=True):
     def fill(self, values: Mapping[str, object], escape: Escape | None = None) -> str:
         """Return the text with its places filled in, what is filled in being escaped.
 
-        Raises :class:`TemplateError` where the event lacks a value, or has one that cannot be formatted.
+        Raises
+        :class:`TemplateError` where the event lacks a value, or has one that cannot be formatted.
         """
         text = ""
         for part in self.parts:

@@ -3,4 +3,4 @@
 from busway.step.run import run_steps
 from busway.step.step import Step, StepFailure, StepResult
 
-__all__ = ["StepFailure", "StepResult", "Step", "run_steps"]
+__all__ = ["Step", "StepFailure", "StepResult", "run_steps"]

@@ -13,8 +13,8 @@ _START = datetime(2030, 1, 1, tzinfo=UTC)
 class ManualClock:
     """Stands still until :meth:`advance`, which wakes every sleeper whose time has come, in order.
 
-    >>> clock = HandClock()
-    >>> asyncio.run(clock.turn(1.5))
+    >>> clock = ManualClock()
+    >>> asyncio.run(clock.advance(1.5))
     >>> clock.monotonic(), clock.now().isoformat()
     (1.5, '2030-01-01T00:00:01.500000+00:00')
     """

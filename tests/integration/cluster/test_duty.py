@@ -224,6 +224,6 @@ async def test_one_of_the_workers_trims_and_takes_over_when_another_stops(
         await grown(cluster, "orders", 1)
 
         async def trimmed() -> bool:
-            return await count(cluster, "busway.batch_codec") == 0
+            return await count(cluster, "busway.batch") == 0
 
         await until(trimmed, "the log is trimmed")

@@ -383,7 +383,7 @@ async def test_a_difference_in_the_target_is_found(path: Path, engine: str) -> N
     try:
         body = codec.encode_compressed([b"{}"] * 10)
         await connection.execute(
-            'UPDATE busway.batch_codec SET body = $1 WHERE partition = 0 AND "offset" = 30', body
+            'UPDATE busway.batch SET body = $1 WHERE partition = 0 AND "offset" = 30', body
         )
     finally:
         await connection.close()

@@ -32,9 +32,9 @@ async def database(server: PostgresServer) -> AsyncIterator[Database]:
     await found.close()
 
 
-def settlement(lane: str, start: int = 0, *, epoch: int = 0) -> Settlement:
+def settlement(lane: str, start: int = 0, *, fencing_token: int = 0) -> Settlement:
     return Settlement(
-        lane, 0, start, start + 3, AT, "v1", Counts(delivered=2, filtered=1), (), epoch
+        lane, 0, start, start + 3, AT, "v1", Counts(delivered=2, filtered=1), (), fencing_token
     )
 
 

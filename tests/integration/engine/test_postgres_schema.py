@@ -142,7 +142,7 @@ async def test_several_at_once_take_them_forward_once(
 async def test_an_interrupted_step_leaves_the_version_before(
     before: str, session: asyncpg.Connection[asyncpg.Record]
 ) -> None:
-    options = "SELECT reloptions FROM pg_class WHERE oid = 'busway.batch_codec'::regclass"
+    options = "SELECT reloptions FROM pg_class WHERE oid = 'busway.batch'::regclass"
     earlier = (await version(session), await session.fetchval(options))
     async with session.transaction():
         await session.execute("LOCK TABLE busway.failed_event IN SHARE UPDATE EXCLUSIVE MODE")

@@ -25,7 +25,7 @@ class Hook:
     async def open(self, supplies: SinkContext) -> Destination:
         raise NotImplementedError
 
-    def check(self) -> None:
+    def validate_config(self) -> None:
         raise SinkError(f"hook({resolve(self.url)!r}): give a URL")
 
 

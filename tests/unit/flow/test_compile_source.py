@@ -35,7 +35,7 @@ class Door(msgspec.Struct, frozen=True):
     def open_receiver(self, max_event_bytes: int) -> RequestReceiver:
         return Silent()
 
-    def check(self) -> None:
+    def validate_config(self) -> None:
         if resolve(self.secret) == "S3CRET-a1b2c3":
             raise SourceError(f"door(secret={resolve(self.secret)!r}): give a better one")
 

@@ -9,7 +9,7 @@ import busway.testing
 
 
 def test_the_public_names() -> None:
-    assert busway.testing.__all__ == ["HandClock", "MemoryLedger", "MemoryLog", "memory_stores"]
+    assert busway.testing.__all__ == ["ManualClock", "MemoryLedger", "MemoryLog", "memory_stores"]
 
 
 def test_only_the_suites_need_pytest() -> None:

@@ -23,7 +23,7 @@ _IPV6_PREFIX_BITS = 64
 
 
 class _PeerFailures:
-    __slots__ = ("last_s", "reported_s", "unreported", "failures")
+    __slots__ = ("failures", "last_s", "reported_s", "unreported")
 
     def __init__(self, now: float) -> None:
         self.failures = 0
@@ -70,7 +70,8 @@ class AuthenticationSlowdown:
 def peer_group(peer: str) -> str:
     """Return what stands for all addresses that one caller may have.
 
-    >>> site_of("10.0.0.7"), site_of("2001:db8:1:2:3::4"), site_of("::ffff:10.0.0.7"), site_of("")
+    >>> (peer_group("10.0.0.7"), peer_group("2001:db8:1:2:3::4"),
+    ...  peer_group("::ffff:10.0.0.7"), peer_group(""))
     ('10.0.0.7', '2001:db8:1:2::/64', '10.0.0.7', 'unknown')
     """
     try:

@@ -22,8 +22,8 @@ class DiskUsage(msgspec.Struct, frozen=True):
 class AlertSample(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that conditions look at, at one time.
 
-    ``silent_s`` has for each source how long nothing came from it, ``failure_ratios`` for each alert the
-    share of events that failed, ``new_dead_letters`` how many dead letters are new.
+    ``silent_s`` has for each source how long nothing came from it, ``failure_ratios`` for each
+    alert the share of events that failed, ``new_dead_letters`` how many dead letters are new.
     """
 
     at: datetime

@@ -11,11 +11,12 @@ from busway.flow.alert import Alert, AlertKind, AlertUnit
 def alert_text(alert: Alert, value: float | None, detail: str = "") -> str:
     """Return what was found, and where the threshold is.
 
-    >>> from busway.delivery.alert_state import Band
-    >>> about = Alert(
-    ...     name="a", kind="backlog_age", unit="seconds", band=Band(300, 300), flow="orders"
+    >>> from busway.delivery.alert_state import AlertThresholds
+    >>> alert = Alert(
+    ...     name="a", kind="backlog_age", unit="seconds", flow="orders",
+    ...     band=AlertThresholds(300, 300),
     ... )
-    >>> sentence(about, 754.2)
+    >>> alert_text(alert, 754.2)
     "the backlog of flow 'orders' is 12m34s old (raised above 5m)"
     """
     shown = "an unknown number" if value is None else format_value(alert.unit, value)
@@ -33,11 +34,12 @@ def change_message(
     """Return the message of a change; ``since`` is given where it was raised before already.
 
     >>> from datetime import UTC
-    >>> from busway.delivery.alert_state import Band
-    >>> about = Alert(name="late", kind="backlog_age", unit="seconds", band=Band(300, 300))
-    >>> message(about, "the backlog is 5m old", raised=True)
+    >>> from busway.delivery.alert_state import AlertThresholds
+    >>> band = AlertThresholds(300, 300)
+    >>> alert = Alert(name="late", kind="backlog_age", unit="seconds", band=band)
+    >>> change_message(alert, "the backlog is 5m old", raised=True)
     'RAISED late: the backlog is 5m old'
-    >>> message(about, "it is old", raised=True, since=datetime(2030, 1, 1, 12, tzinfo=UTC))
+    >>> change_message(alert, "it is old", raised=True, since=datetime(2030, 1, 1, 12, tzinfo=UTC))
     'RAISED late: it is old; raised since 2030-01-01 12:00:00 UTC'
     """
     parts = [f"{'RAISED' if raised else 'CLEARED'} {alert.title}: {text}"]
@@ -54,7 +56,8 @@ def threshold_text(alert: Alert) -> str:
 def format_value(unit: AlertUnit, value: float) -> str:
     """Return a value with its unit, for people.
 
-    >>> amount("seconds", 3725), amount("bytes", 1_250_000), amount("ratio", 0.071)
+    >>> (format_value("seconds", 3725), format_value("bytes", 1_250_000),
+    ...  format_value("ratio", 0.071))
     ('1h2m5s', '1.25 MB', '7.1 %')
     """
     match unit:
@@ -138,11 +141,13 @@ _SENTENCES: Mapping[AlertKind, Callable[[Alert, str], str]] = {
     "stuck": _stuck_text,
     "silence": lambda alert, shown: f"no event from {alert.source} for {shown}",
     "failing": lambda alert, shown: (
-        f"{shown} of what {_scope_text(alert)} worked on within {format_value('seconds', alert.window_s)}"
+        f"{shown} of what {_scope_text(alert)} worked on within"
+        f" {format_value('seconds', alert.window_s)}"
         " stands as failed"
     ),
     "error_ratio": lambda alert, shown: (
-        f"{shown} of the events of {_scope_text(alert)} failed within {format_value('seconds', alert.window_s)}"
+        f"{shown} of the events of {_scope_text(alert)} failed within"
+        f" {format_value('seconds', alert.window_s)}"
     ),
     "disk_free": lambda _, shown: f"{shown} of the disk is free",
     "log_size": lambda _, shown: f"the log takes up {shown}",

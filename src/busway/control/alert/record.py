@@ -24,11 +24,12 @@ SOURCE = "/busway/alerts"
 
 
 class AlertRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One alert: what it is about, how it stands, and what was found at its last look, ``observed_at``.
+    """One alert: what it is about, how it stands, and what was found at its last look,
+    ``observed_at``.
 
-    ``is_published`` is false from a change of the state until the event of it is durable on the bus: so a
-    change is told once, whenever the process ends. ``is_watched`` is false for one that is not
-    declared any more.
+    ``is_published`` is false from a change of the state until the event of it is durable on the
+    bus: so a change is told once, whenever the process ends. ``is_watched`` is false for one that
+    is not declared any more.
     """
 
     alert: Alert

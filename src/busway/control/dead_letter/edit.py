@@ -37,7 +37,8 @@ def apply_edit(failed_event: FailedEvent, raw: bytes) -> FailedEvent:
             )
     if failed_event.key is not None and event.key != failed_event.key:
         raise EventError(
-            f"{place_of(failed_event)}: the flow is ordered, so the key (partitionkey, or else subject)"
+            f"{place_of(failed_event)}: the flow is ordered, so the key (partitionkey, or else"
+            " subject)"
             f" must stay {failed_event.key!r}, not become {event.key!r}"
         )
     return msgspec.structs.replace(failed_event, event=raw, event_key=event.key)

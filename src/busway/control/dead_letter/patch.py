@@ -124,8 +124,8 @@ async def apply_patch(
 ) -> list[PatchedDeadLetter]:
     """Return what a patch makes of each letter, in a process of its own, one after the other.
 
-    For one letter it may take ``timeout_s``, for all of them :data:`TOTAL_TIMEOUT_S`. When its process ends
-    at a letter, the others have another one.
+    For one letter it may take ``timeout_s``, for all of them
+    :data:`TOTAL_TIMEOUT_S`. When its process ends at a letter, the others have another one.
     """
     made: list[PatchedDeadLetter] = []
     ends_at = time.monotonic() + max(TOTAL_TIMEOUT_S, timeout_s)

@@ -1,7 +1,8 @@
 """The process that runs a patch: reads events from its standard input, writes what became of them.
 
-It is started by :mod:`busway.control.dead_letter.patch_process`, without the server's environment and
-files. Messages are MessagePack with their length before them, in four bytes.
+It is started by
+:mod:`busway.control.dead_letter.patch_process`, without the server's environment and files.
+Messages are MessagePack with their length before them, in four bytes.
 """
 
 from __future__ import annotations

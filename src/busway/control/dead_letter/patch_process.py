@@ -1,7 +1,8 @@
 """A patch in a process of its own, as the server sees it: asked event by event, ended for good.
 
 The process has a session of its own, an empty environment, none of the server's files, and limits
-of memory, time and output (:mod:`busway.control.dead_letter.patch_limits`). Its answers are not trusted.
+of memory, time and output
+(:mod:`busway.control.dead_letter.patch_limits`). Its answers are not trusted.
 """
 
 from __future__ import annotations

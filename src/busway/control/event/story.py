@@ -121,9 +121,9 @@ class RelatedEvent(msgspec.Struct, frozen=True, kw_only=True):
 class Story(msgspec.Struct, frozen=True, kw_only=True):
     """All that is known of one event.
 
-    ``place`` is where it is in the log, ``appended_at`` when it was appended, both ``null`` where only
-    copies of it are left. ``others`` are events with the same id, of another source or longer ago
-    than repeats are recognised. ``causes`` are the events that led to it, the nearest first.
+    ``place`` is where it is in the log, ``appended_at`` when it was appended, both ``null`` where
+    only copies of it are left. ``others`` are events with the same id, of another source or longer
+    ago than repeats are recognised. ``causes`` are the events that led to it, the nearest first.
     ``complete`` is false when not all of the log could be looked at in time; ``looked_back_to`` is
     how far it went.
     """

@@ -15,8 +15,8 @@ from busway.control.log.search import EventHead
 class StorySubject(msgspec.Struct, frozen=True):
     """An event, where it is, and its bytes, ``None`` where none are left.
 
-    ``appended_at`` is ``None`` where only a copy is left. ``published`` are the flows of which an event
-    is on the bus that they made of this one.
+    ``appended_at`` is ``None`` where only a copy is left. ``published`` are the flows of which an
+    event is on the bus that they made of this one.
     """
 
     head: EventHead

@@ -64,7 +64,8 @@ class FlowStatus(msgspec.Struct, frozen=True):
     waiting_since: datetime | None = None
     rates: FlowRates | None = None
     state: FlowStateName = "running"
-    """How it stands (:class:`busway.control.operator_control.flow_state.FlowState`), why, and until when."""
+    """How it stands
+    (:class:`busway.control.operator_control.flow_state.FlowState`), why, and until when."""
     state_reason: str = ""
     until: datetime | None = None
     throttles: tuple[OperatorThrottle, ...] = ()

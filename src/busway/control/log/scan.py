@@ -27,8 +27,8 @@ _SCAN_S = 1.0
 class EventMatcher(msgspec.Struct, frozen=True):
     """What is looked for: a quick test and an exact one of the bytes of an event.
 
-    ``may_match`` is asked about the bytes of many events together as well; it may say yes to anything,
-    and no only where none of them is wanted.
+    ``may_match`` is asked about the bytes of many events together as well; it may say yes to
+    anything, and no only where none of them is wanted.
     """
 
     may_match: BytesTest

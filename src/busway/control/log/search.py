@@ -58,8 +58,9 @@ UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError)
 class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which events: those that fit all that is given.
 
-    ``key`` is their partition key or subject, ``where`` are texts of :class:`WhereCondition`, ``since``
-    (inclusive) and ``until`` (exclusive) are about when the bus took them.
+    ``key`` is their partition key or subject, ``where`` are texts of
+    :class:`WhereCondition`, ``since`` (inclusive) and ``until`` (exclusive) are about when the bus
+    took them.
     """
 
     id: str | None = None
@@ -74,9 +75,9 @@ class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
 class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
     """Events of the log, the newest first.
 
-    ``remaining`` is where a later search goes on, empty when all was looked at. It may be given before
-    ``limit`` events were found: a search ends after a few seconds, whatever it found. ``scanned`` is
-    how many events it looked at, ``scanned_back_to`` how far it came.
+    ``remaining`` is where a later search goes on, empty when all was looked at. It may be given
+    before ``limit`` events were found: a search ends after a few seconds, whatever it found.
+    ``scanned`` is how many events it looked at, ``scanned_back_to`` how far it came.
     """
 
     hits: Sequence[Hit]
@@ -92,7 +93,8 @@ async def search_log(
     remaining: Sequence[PartitionRange] = (),
     within_s: float = SEARCH_TIMEOUT_S,
 ) -> SearchResult:
-    """Return up to ``limit`` events; ``remaining`` is that of the search before, to go on from there.
+    """Return up to ``limit`` events; ``remaining`` is that of the search before, to go on from
+    there.
 
     Raises :class:`SettingsError` for times that leave nothing, :class:`BuswayError` for a ``where``
     that is none.

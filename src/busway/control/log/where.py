@@ -28,10 +28,10 @@ class WhereCondition:
     ``PATH=VALUE`` wants one of the values at a JSON path (RFC 9535; ``$.`` may be left out) to be
     ``VALUE``, a number or text as it stands; ``PATH`` alone wants something to be there.
 
-    >>> where = Where("data.customer.id=4711")
+    >>> where = WhereCondition("data.customer.id=4711")
     >>> where(b'{"id": "1", "data": {"customer": {"id": 4711}}}')
     True
-    >>> Where("data.lines[?@.quantity > 2]")(b'{"data": {"lines": [{"quantity": 1}]}}')
+    >>> WhereCondition("data.lines[?@.quantity > 2]")(b'{"data": {"lines": [{"quantity": 1}]}}')
     False
 
     Raises :class:`BuswayError` for a path that is not valid; so does asking about an event in which

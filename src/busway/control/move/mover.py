@@ -46,7 +46,8 @@ class MovePlan(msgspec.Struct, frozen=True):
     """What a move takes along, and how its target stands.
 
     ``target`` is ``free``, ``unfinished`` (a move goes on with what is there), ``moved`` (all of it
-    is there already) or ``refused``, and ``reason``. ``bytes`` is what the log takes up where it is.
+    is there already) or ``refused``, and ``reason``. ``bytes`` is what the log takes up where it
+    is.
     """
 
     origin: str
@@ -232,7 +233,8 @@ def _move_state(standing: TargetState, origin: MoveOrigin, to: str) -> MoveState
         return "moved" if move.finished_at else "unfinished"
     if moved is not None:
         raise StoreMoved(
-            f"{origin.name} was moved to {moved.destination} at {moved.moved_at:%F %T %Z}, by a move that is not"
+            f"{origin.name} was moved to {moved.destination} at {moved.moved_at:%F %T %Z}, by a"
+            " move that is not"
             f" in {to}; use that one, or remove moved.json from the directory to move it again"
         )
     if standing.conflict:

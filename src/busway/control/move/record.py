@@ -27,10 +27,10 @@ _TARGET_OWNED = (RUNNING, LOG_IDENTITY_KEY, MOVE_KEY)
 class MovedRecords(msgspec.Struct, frozen=True):
     """How records go along.
 
-    ``ended_uncleanly`` is whether a process that worked alone ended in the middle; of workers that did, the
-    lanes have them still. ``has_markers`` is whether either is so, and what was in hand matters.
-    ``digest`` stands for the lanes and the values as they are: a ledger that was used meanwhile has
-    another one.
+    ``ended_uncleanly`` is whether a process that worked alone ended in the middle; of workers that
+    did, the lanes have them still. ``has_markers`` is whether either is so, and what was in hand
+    matters. ``digest`` stands for the lanes and the values as they are: a ledger that was used
+    meanwhile has another one.
     """
 
     ended_uncleanly: bool

@@ -39,7 +39,8 @@ MAX_DURATION = timedelta(days=3660)
 
 
 class ControlCommand(msgspec.Struct, frozen=True):
-    """Who asks, and why; ``expected`` is the record that the asker knows, when it must be that still.
+    """Who asks, and why; ``expected`` is the record that the asker knows, when it must be that
+    still.
 
     An operation raises :class:`Conflict` when it is another by now.
     """

@@ -58,11 +58,12 @@ class ReplayRequest(
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
     """A replay as it stands.
 
-    ``done`` of ``total`` events of the log have been passed, ``remaining_s`` is how long the others take
-    at the speed of late. ``done`` is always the sum of ``delivered``, ``skipped_count`` (had landed
-    before), ``filtered`` (not selected, not wanted by the rule, or by a step), ``parked``, ``dead``
-    and ``discarded``. Of these ``failed_again_count`` were dead letters of the flow before, which they
-    stay, with the new attempts. ``note`` says why it does not go on, or why nothing went.
+    ``done`` of ``total`` events of the log have been passed, ``remaining_s`` is how long the
+    others take at the speed of late. ``done`` is always the sum of ``delivered``,
+    ``skipped_count`` (had landed before), ``filtered`` (not selected, not wanted by the rule, or
+    by a step), ``parked``, ``dead`` and ``discarded``. Of these ``failed_again_count`` were dead
+    letters of the flow before, which they stay, with the new attempts. ``note`` says why it does
+    not go on, or why nothing went.
     """
 
     id: str

@@ -5,4 +5,4 @@ from __future__ import annotations
 from busway.engine.jetstream.address import JetStreamAddress
 from busway.engine.jetstream.log import JetStreamLog
 
-__all__ = ["JetStreamLog", "JetStreamAddress"]
+__all__ = ["JetStreamAddress", "JetStreamLog"]

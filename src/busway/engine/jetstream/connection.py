@@ -96,7 +96,8 @@ class NatsConnection:
         return True
 
     async def subscribe(self, subject: str, handler: Callable[[Msg], Awaitable[None]]) -> None:
-        """Give every message of a subject to ``handler``, from now on and after each reconnection."""
+        """Give every message of a subject to ``handler``, from now on and after each
+        reconnection."""
         client = await self._connected_client()
         self._subscriptions.append((subject, handler))
         await client.subscribe(subject, cb=handler)

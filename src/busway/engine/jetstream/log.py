@@ -41,8 +41,9 @@ _TRIM_LAG_S = (0.0, 0.05, 0.2, 1.0)
 class JetStreamLog:
     """Appends and reads over one connection; any number of processes may.
 
-    ``stream_warnings`` are what a person should be told at the start: how the cluster could lose what it
-    acknowledged, and what to do about it. ``is_move_unfinished`` is whether a move into it is unfinished.
+    ``stream_warnings`` are what a person should be told at the start: how the cluster could lose
+    what it acknowledged, and what to do about it. ``is_move_unfinished`` is whether a move into it
+    is unfinished.
     """
 
     def __init__(self, stream: LogStream, provisioned: ProvisionedStream, max_bytes: int) -> None:
@@ -250,7 +251,8 @@ class JetStreamLog:
         """Return the messages with events up to where one is missing: at a hole, or as happens
         while they are trimmed.
 
-        Raises :class:`StoreCorrupted` when one is missing before the first of them. ``place`` is the
+        Raises
+        :class:`StoreCorrupted` when one is missing before the first of them. ``place`` is the
         offset that was asked for, and where the partition ended then.
         """
         offset, end = span

@@ -25,7 +25,8 @@ _PER_MESSAGE_BYTES = 1_024
 
 
 class OutgoingMessage(msgspec.Struct, frozen=True):
-    """Events that go into one message; ``draft_index`` is the number of the draft that they are of."""
+    """Events that go into one message; ``draft_index`` is the number of the draft that they are
+    of."""
 
     partition: int
     draft_index: int

@@ -50,9 +50,9 @@ async def provision(
     """Make the stream, or check the one that is there and set its limit.
 
     With an ``identity`` it has to be there and to have that one: nothing is made or changed before
-    that is known. Raises :class:`StoreCorrupted` where it is not so, :class:`StoreTooNew` for one of
-    a newer Busway, :class:`StoreError` for one that cannot hold a log and when the servers cannot
-    be used now.
+    that is known. Raises
+    :class:`StoreCorrupted` where it is not so, :class:`StoreTooNew` for one of a newer Busway,
+    :class:`StoreError` for one that cannot hold a log and when the servers cannot be used now.
     """
     place = stream.connection.address
     if identity:
@@ -195,11 +195,13 @@ def _metadata(address: JetStreamAddress, info: StreamInfo) -> dict[str, str]:
     kept: dict[str, str] = info.config.get("metadata") or {}
     if not {_FORMAT_KEY, IDENTITY_KEY, _PARTITIONS_KEY} <= kept.keys():
         raise StoreError(
-            f"{address}: the stream {address.name!r} was not made by Busway; give the log another name"
+            f"{address}: the stream {address.name!r} was not made by Busway; give the log"
+            " another name"
         )
     if int(kept[_FORMAT_KEY]) > FORMAT_VERSION:
         raise StoreTooNew(
-            f"{address} has format {kept[_FORMAT_KEY]} and this Busway knows {FORMAT_VERSION}; upgrade Busway"
+            f"{address} has format {kept[_FORMAT_KEY]} and this Busway knows {FORMAT_VERSION};"
+            " upgrade Busway"
         )
     return kept
 

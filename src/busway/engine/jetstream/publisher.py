@@ -191,7 +191,8 @@ class Publisher:
         self, messages: Sequence[PlacedMessage], *, is_refused: bool
     ) -> list[BatchPosition] | None:
         """Look what is stored where it was to be: all of it, something else (an empty list), or
-        not all of it yet (``None``). ``is_refused``: a server has said that it is something else."""
+        not all of it yet (``None``). ``is_refused``: a server has said that it is something
+        else."""
         spots: list[BatchPosition] = []
         behind: dict[int, int | None] = {}
         for one in messages:

@@ -44,13 +44,15 @@ async def check_server(connection: NatsConnection, max_event_bytes: int) -> None
         )
     if not connection.jetstream and not await connection.has_responders(_API_INFO_SUBJECT):
         raise StoreError(
-            f"{connection.address}: the servers have no JetStream; add a jetstream block with a store_dir"
+            f"{connection.address}: the servers have no JetStream; add a jetstream block with a"
+            " store_dir"
             " to the configuration of each (nats-server -js for one to try)"
         )
     needed = payload_bytes_for(max_event_bytes)
     if connection.max_payload < needed:
         raise StoreError(
-            f"{connection.address}: the servers take messages of {connection.max_payload} bytes and an event may"
+            f"{connection.address}: the servers take messages of {connection.max_payload} bytes"
+            " and an event may"
             f" have {max_event_bytes}; set max_payload to {needed} or more (8MB is good) on the"
             " servers, or lower BUSWAY_MAX_EVENT_BYTES"
         )

@@ -72,7 +72,8 @@ class BatchPosition(msgspec.Struct, frozen=True):
             )
         except (KeyError, ValueError) as error:
             raise StoreCorrupted(
-                f"{label}, message {headers.get(_SEQUENCE_HEADER, seq)}: Busway did not write it ({error});"
+                f"{label}, message {headers.get(_SEQUENCE_HEADER, seq)}: Busway did not write"
+                f" it ({error});"
                 " nothing else may publish there"
             ) from error
 

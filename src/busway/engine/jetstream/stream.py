@@ -26,7 +26,7 @@ _FULL_DESCRIPTIONS = ("maximum bytes exceeded", "maximum messages exceeded")
 _STREAM_MISMATCH = 10060
 _REMEDIES = {
     STREAM_NOT_FOUND: "; somebody deleted it, restore it from a backup",
-    _STREAM_MISMATCH: "; another one has its subjects, give that one others and restore the log's own",
+    _STREAM_MISMATCH: "; another stream has its subjects: change those, then restore the log's",
 }
 
 

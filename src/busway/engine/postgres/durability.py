@@ -65,7 +65,8 @@ def assess_durability(
 ) -> Durability:
     """Return what a server promises that has these settings and so many standbys.
 
-    Raises :class:`StoreMisconfigured` when it is too old, cannot keep every character, does not give the
+    Raises
+    :class:`StoreMisconfigured` when it is too old, cannot keep every character, does not give the
     sessions the settings that they ask for, or acknowledges what it has not synced, unless the
     address says that this is accepted.
     """

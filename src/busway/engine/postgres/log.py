@@ -201,7 +201,8 @@ def _contiguous(batches: Iterable[LogBatch]) -> list[LogBatch]:
 
 
 class _AppendColumns(msgspec.Struct, frozen=True):
-    """Drafts as the columns of a statement; ``relative_offsets`` counts those before of the same partition."""
+    """Drafts as the columns of a statement; ``relative_offsets`` counts those before of the same
+    partition."""
 
     drafts: Sequence[NewBatch]
     relative_offsets: list[int]

@@ -213,8 +213,9 @@ _ADDRESS_REMEDIES = {
 async def target_state(url: str, *, log_elsewhere: bool = False) -> TargetState:
     """Look how the database of a ledger stands, for a log there or elsewhere; nothing is made.
 
-    Raises :class:`StoreMisconfigured` where it cannot be used as it is set up, :class:`StoreError` when it
-    cannot be now.
+    Raises
+    :class:`StoreMisconfigured` where it cannot be used as it is set up, :class:`StoreError` when
+    it cannot be now.
     """
     await check_durability(Connector(PostgresAddress.parse(url)))
     database = await Database.open(url, SCHEMA)

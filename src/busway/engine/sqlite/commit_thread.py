@@ -22,7 +22,7 @@ _MAX_GROUP_SIZE = 256
 
 
 class _QueuedWork:
-    __slots__ = ("future", "on_commit", "is_single_statement", "work")
+    __slots__ = ("future", "is_single_statement", "on_commit", "work")
 
     def __init__(
         self, work: Work[Any], on_commit: Callable[[Any], None] | None, is_single_statement: bool
@@ -71,8 +71,9 @@ class CommitThread:
     ) -> asyncio.Future[T]:
         """Have the work done; the future is done when it is durable.
 
-        ``on_commit`` gets the result on the loop first, also when nobody waits any more. ``is_single_statement``
-        says that the work is one statement, which needs no transaction around it.
+        ``on_commit`` gets the result on the loop first, also when nobody waits any more.
+        ``is_single_statement`` says that the work is one statement, which needs no transaction
+        around it.
         """
         if self._closed:
             raise StoreError(f"{self._path} is closed")

@@ -224,7 +224,8 @@ def _identity(path: Path) -> str:
                 raise StoreCorrupted(f"{path} was not made by Busway; {_RESTORE_REMEDY}")
             if version > FORMAT_VERSION:
                 raise StoreTooNew(
-                    f"{path} has format {version} and this Busway knows {FORMAT_VERSION}; upgrade Busway"
+                    f"{path} has format {version} and this Busway knows {FORMAT_VERSION};"
+                    " upgrade Busway"
                 )
             return str(dict(connection.execute(sql("get_meta")))["identity"])
         except (apsw.Error, KeyError) as error:

@@ -66,7 +66,8 @@ def refuse_moved(path: Path) -> None:
     moved = read_moved(path)
     if moved is not None:
         raise StoreMoved(
-            f"{path} was moved to {moved.destination} at {moved.moved_at:%F %T %Z}; run that, with --engine. If"
+            f"{path} was moved to {moved.destination} at {moved.moved_at:%F %T %Z}; run that,"
+            " with --engine. If"
             " both run, events are delivered twice, and destinations that keep positions leave out"
             " new ones. To use this directory all the same, where that one never ran, remove"
             f" {path / MOVED_FILE}"

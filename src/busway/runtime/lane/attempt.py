@@ -33,9 +33,10 @@ def limit_batch(consumer: LaneConsumer, batch: LaneBatch, lane_outcomes: LaneOut
 class Attempt:
     """Works one batch of a lane until it is settled.
 
-    ``lane_outcomes`` is what events of the lane have come to already: in an earlier passage that could not
-    settle them because an event before them found its destination down. ``generation`` is the log's, from
-    before the batch was read: in another one its events may be lost, and not be settled.
+    ``lane_outcomes`` is what events of the lane have come to already: in an earlier passage that
+    could not settle them because an event before them found its destination down. ``generation``
+    is the log's, from before the batch was read: in another one its events may be lost, and not be
+    settled.
     """
 
     def __init__(

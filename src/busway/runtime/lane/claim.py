@@ -72,7 +72,8 @@ class RetryClaims:
     def _fail_interrupted(
         self, interrupted: Sequence[FailedEvent], failed_events: Sequence[FailedEvent]
     ) -> Sequence[Resolution]:
-        """Return resolutions on interrupted attempts: in an ordered flow the first of each key failed.
+        """Return resolutions on interrupted attempts: in an ordered flow the first of each key
+        failed.
 
         The others of its key wait behind it, as they did, also where it was not interrupted itself:
         with a time of its own one of them would overtake it.

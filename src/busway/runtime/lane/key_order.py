@@ -53,7 +53,8 @@ class KeyRuns:
 def hold_back_by_key(
     items: Sequence[LoadItem], decided: Sequence[DecidedEvent]
 ) -> tuple[list[LoadItem], list[DecidedEvent]]:
-    """Return the items that may go, and the decided ones, with what has to wait as ``BlockedByKey``.
+    """Return the items that may go, and the decided ones, with what has to wait as
+    ``BlockedByKey``.
 
     After an event that failed and will be tried again, or waits already, wait the items of its
     key, and those of its key that failed too: each with a time of its own, a later one might

@@ -37,7 +37,7 @@ class Gauges:
         """Measure, then wait."""
         self.flows = statuses = await self._flow_sampler.flows()
         self._rate_meter.add_sample(self._clock.monotonic(), statuses)
-        self._metrics.backlog_events.clear()  # a flow that was removed or renamed is not told any more
+        self._metrics.backlog_events.clear()  # drop flows that were removed or renamed
         self._metrics.failed_events.clear()
         for status in statuses:
             self._metrics.backlog_events.labels(status.name).set(status.backlog)

@@ -36,10 +36,10 @@ MarkerLookup = Callable[[str], Awaitable[Mapping[str, InFlightMarker] | None]]
 
 
 class ReplayContext(msgspec.Struct, frozen=True):
-    """What every replay of a process works on; ``file`` makes the sink of a path, ``on_finished`` is
-    called when one is at its end. ``markers`` returns what the lanes of a flow's replays had in hand
-    when who worked them before ended uncleanly, ``None`` where that was in order. ``is_held`` says
-    of a flow whether its replays are worked here now."""
+    """What every replay of a process works on; ``file`` makes the sink of a path, ``on_finished``
+    is called when one is at its end. ``markers`` returns what the lanes of a flow's replays had in
+    hand when who worked them before ended uncleanly, ``None`` where that was in order. ``is_held``
+    says of a flow whether its replays are worked here now."""
 
     context: Context
     log: Log

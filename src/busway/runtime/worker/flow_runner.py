@@ -48,8 +48,8 @@ from busway.telemetry import redact_from_log
 class FlowRunner:
     """Works the flows of one program until it is stopped.
 
-    With a ``coordinator`` it is one of several workers, and has the lanes that it leases; without one it
-    has them all.
+    With a ``coordinator`` it is one of several workers, and has the lanes that it leases; without
+    one it has them all.
     """
 
     def __init__(

@@ -31,7 +31,7 @@ _CONTROL_CHARACTERS = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-
 def markup_escape(kind: ChatKind) -> Escape:
     """Return what keeps data from being taken for markup: it calls nobody, and hides no link.
 
-    >>> escaped("mattermost")("@all, <!here>, ann@shop.example", "").replace("\u200b", "|")
+    >>> markup_escape("mattermost")("@all, <!here>, ann@shop.example", "").replace("\u200b", "|")
     '@|all, <|!here>, ann@shop.example'
     """
     return partial(_escaped, kind)

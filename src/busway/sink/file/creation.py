@@ -16,7 +16,7 @@ OWNER_ONLY = 0o600
 def parse_permissions(sink: str, mode: object) -> int:
     """Return declared permissions as a number. Raises :class:`SinkError`.
 
-    >>> oct(permissions("jsonl", "0640")), oct(permissions("jsonl", 0o600))
+    >>> oct(parse_permissions("jsonl", "0640")), oct(parse_permissions("jsonl", 0o600))
     ('0o640', '0o600')
     """
     found = mode

@@ -41,7 +41,7 @@ class Endpoint(msgspec.Struct, frozen=True):
 def is_http_url(url: str) -> bool:
     """Say whether a URL is one of HTTP, with a host and a port that there can be.
 
-    >>> is_web("https://crm.example/orders"), is_web("http://crm.example:99999/"), is_web("http://")
+    >>> is_http_url("https://crm.example/orders"), is_http_url("http://crm.example:99999/"), is_http_url("http://")
     (True, False, False)
     """
     try:

@@ -24,7 +24,7 @@ class Signer(msgspec.Struct, frozen=True):
     """Signs with each of its keys, so that a receiver may take the old or the new one.
 
     >>> from datetime import UTC
-    >>> signer = signer_of("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    >>> signer = make_signer("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     >>> at = datetime.fromtimestamp(1614265330, UTC)
     >>> signer.headers("msg_p5jXN8AQM9LWM0D4loKWxJek", at, b'{"test": 2432232314}')[
     ...     "webhook-signature"
@@ -68,7 +68,8 @@ def _key(secret: str) -> bytes:
     except (binascii.Error, ValueError):
         key = b""
     if not secret.startswith(KEY_PREFIX) or not _MIN_SECRET_BYTES <= len(key) <= _MAX_SECRET_BYTES:
-        what = f"a secret is {KEY_PREFIX!r} and then {_MIN_SECRET_BYTES} to {_MAX_SECRET_BYTES} random bytes in base64"
+        sizes = f"{_MIN_SECRET_BYTES} to {_MAX_SECRET_BYTES}"
+        what = f"a secret is {KEY_PREFIX!r} and then {sizes} random bytes in base64"
         raise SinkError(f"http(sign=…): {what}, like Standard Webhooks has it")
     return key
 

@@ -55,7 +55,8 @@ class Http(DeclarableFunction, frozen=True):
 
     @property
     def name(self) -> str:
-        return f"http {display_value(self.url) if isinstance(self.url, Env) else redacted_url(self.url)}"
+        url = display_value(self.url) if isinstance(self.url, Env) else redacted_url(self.url)
+        return f"http {url}"
 
     def result_location(self) -> ResultLocation:
         return ResultLocation("request", f"{self.method} {self.name.removeprefix('http ')}")

@@ -21,7 +21,8 @@ Ping = Callable[[], Awaitable[object]]
 class SplitWriter:
     """Lands loads by halves, each in a transaction of its own.
 
-    ``write_load`` lands one, ``ping`` asks the server anything: it raises an error while it is away.
+    ``write_load`` lands one, ``ping`` asks the server anything: it raises an error while it is
+    away.
     """
 
     def __init__(self, write_load: WriteLoad, ping: Ping, location: str) -> None:

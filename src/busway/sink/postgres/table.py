@@ -87,8 +87,9 @@ class PostgresTable:
     ) -> ItemProblems:
         """Write the rows of each item, all or none; return why items are not in it.
 
-        ``previous_error`` is what :meth:`write_all` raised for all of them. Raises what shows that nothing
-        can be written now and, unless this is the ``final`` attempt, what may be over at another.
+        ``previous_error`` is what
+        :meth:`write_all` raised for all of them. Raises what shows that nothing can be written now
+        and, unless this is the ``final`` attempt, what may be over at another.
         """
         await self._load_columns(session)
         if not self._columns and not self._rules.create:
@@ -247,7 +248,8 @@ class PostgresTable:
         rows: str,
         values: Iterable[object],
     ) -> None:
-        """Write rows; raises :class:`PostgresRowDropped` when not all of them are in the table then."""
+        """Write rows; raises
+        :class:`PostgresRowDropped` when not all of them are in the table then."""
         values = list(values)
         sql = insert(self.qualified_name, self._rules.key, chunk.names, rows)
         status = await session.connection.execute(sql, *values)

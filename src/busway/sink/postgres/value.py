@@ -44,7 +44,8 @@ class PostgresColumn(msgspec.Struct, frozen=True):
     def cannot_hold(self, value: object) -> str:
         """Return the beginning of the reason why it cannot hold a value."""
         kind = type(value).__name__
-        return f"column {self.name!r} is {self.type_name} and cannot hold {shown_value(value)} ({kind})"
+        shown = f"{shown_value(value)} ({kind})"
+        return f"column {self.name!r} is {self.type_name} and cannot hold {shown}"
 
 
 class ColumnValues(msgspec.Struct, frozen=True):
@@ -65,7 +66,8 @@ _SENT_UNCHANGED: dict[str, frozenset[type]] = {
 
 
 def convert_column(column: PostgresColumn, values: Sequence[object]) -> ColumnValues:
-    """Return the values of a column as the driver sends them; :class:`PostgresValueError` says which not."""
+    """Return the values of a column as the driver sends them;
+    :class:`PostgresValueError` says which not."""
     kinds = set(map(type, values))
     if kinds <= _SENT_UNCHANGED.get(column.kind, frozenset()):
         return ColumnValues(values)

@@ -52,7 +52,8 @@ class SqliteTable:
         self._has_triggers = self._is_table = False
 
     def write_all(self, connection: apsw.Connection, rows: Sequence[Row]) -> bool:
-        """Write rows that are all in order, or none and say so: then :meth:`write_valid` finds out why.
+        """Write rows that are all in order, or none and say so: then
+        :meth:`write_valid` finds out why.
 
         Raises :class:`RolledBack` when SQLite has undone the transaction.
         """
@@ -210,7 +211,8 @@ class SqliteTable:
         names: tuple[str, ...],
         values: Sequence[Sequence[object]],
     ) -> None:
-        """Write rows of the same columns; raises :class:`SqliteRowDropped` when one is not in the table.
+        """Write rows of the same columns; raises
+        :class:`SqliteRowDropped` when one is not in the table.
 
         What triggers write is in the count of all changes, so that with them each row is counted.
         """

@@ -52,7 +52,7 @@ def decode_attribute(value: bytes) -> str:
 
     A double-quoted value is unquoted first; percent-encoding is undone once.
 
-    >>> attribute_value(b"Euro%20%E2%82%AC"), attribute_value(b'"say \\"hi\\""')
+    >>> decode_attribute(b"Euro%20%E2%82%AC"), decode_attribute(b'"say \\"hi\\""')
     ('Euro €', 'say "hi"')
     """
     if len(value) > 1 and value[:1] == value[-1:] == b'"':

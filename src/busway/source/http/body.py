@@ -43,14 +43,14 @@ class ChunkedBody:
     trailers."""
 
     __slots__ = (
-        "_position",
+        "_buffer",
         "_chunk_count",
+        "_chunk_left",
         "_is_complete",
         "_is_last_chunk",
-        "_chunk_left",
         "_limit",
+        "_position",
         "_received",
-        "_buffer",
         "_trailer_bytes",
     )
 

@@ -297,7 +297,7 @@ class Connection(asyncio.Protocol):
         if not head.keep_alive:
             self._finished = request.closes_connection = True
         if request.refusal is not None:
-            self._refuse(request, request.refusal)
+            self._respond_refusal(request, request.refusal)
         elif head.decode is None:
             self._respond(request, self._admission.answer_route(head))
         else:
@@ -338,7 +338,7 @@ class Connection(asyncio.Protocol):
         if isinstance(completed, AppendReceipt):
             self._accept(exchange, completed)
         elif isinstance(completed, RequestRefusal):
-            self._refuse(exchange, completed)
+            self._respond_refusal(exchange, completed)
         else:
             self._respond(exchange, completed)
 
@@ -355,7 +355,7 @@ class Connection(asyncio.Protocol):
             exchange.status, exchange.response_bytes = 202, desk.accepted_bytes(appended)
             self._flush()
 
-    def _refuse(self, exchange: IntakeRequest, refusal: RequestRefusal) -> None:
+    def _respond_refusal(self, exchange: IntakeRequest, refusal: RequestRefusal) -> None:
         self._admission.count_refusal(exchange, refusal)
         self._respond(exchange, problem_response(refusal))
 
@@ -408,7 +408,7 @@ class Connection(asyncio.Protocol):
     def _respond_and_close(self, request: IntakeRequest, refusal: RequestRefusal) -> bool:
         self._incomplete = None
         request.closes_connection = True
-        self._refuse(request, refusal)
+        self._respond_refusal(request, refusal)
         return False
 
     def _close_when_done(self) -> None:

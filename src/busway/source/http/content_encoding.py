@@ -32,8 +32,8 @@ class _TooManyMembers(Exception):
 
 
 def decompress(encoding: str, body: bytes, max_bytes: int) -> bytes | RequestRefusal:
-    """Return the body without its coding (``gzip``, ``zstd`` or ``deflate``), of ``max_bytes`` bytes
-    at most."""
+    """Return the body without its coding (``gzip``, ``zstd`` or ``deflate``), of ``max_bytes``
+    bytes at most."""
     try:
         plain = (
             _decompress_zstd(body, max_bytes)

@@ -26,10 +26,10 @@ class IntakeRequest:
         "closes_connection",
         "event_count",
         "head",
-        "response_bytes",
+        "held_bytes",
         "received_bytes",
         "refusal",
-        "held_bytes",
+        "response_bytes",
         "started",
         "status",
     )

@@ -183,7 +183,8 @@ def validate_fully(raw: bytes) -> AppendEnvelope | str:
         return f"its objects and arrays are nested deeper than {MAX_DEPTH}"
     if _is_too_slow(raw):
         return (
-            f"it has more than {MAX_SHORT_EXPONENTS // _LONG_EXPONENT_COST:,} numbers like 1e300, or {MAX_SHORT_EXPONENTS:,} like"
+            f"it has more than {MAX_SHORT_EXPONENTS // _LONG_EXPONENT_COST:,} numbers like"
+            f" 1e300, or {MAX_SHORT_EXPONENTS:,} like"
             " 1e30, which take too long to be read; write them as text, or send fewer in an event"
         )
     try:

@@ -33,7 +33,7 @@ class Schedule(DeclarableFunction, frozen=True):
     each; ``"none"`` none.
 
     >>> nightly = Schedule("nightly", type="nightly.due", cron="0 2 * * *", tz="Europe/Berlin")
-    >>> nightly.check()
+    >>> nightly.validate_config()
     """
 
     name: str
@@ -46,7 +46,7 @@ class Schedule(DeclarableFunction, frozen=True):
     subject: str | None = None
     catch_up: CatchUp = "one"
 
-    def check(self) -> None:
+    def validate_config(self) -> None:
         event = self.event(Tick(datetime(2026, 1, 1, tzinfo=UTC)), self.timing())
         reasons = intake_problems(msgspec.json.decode(event.to_json()))
         if reasons:

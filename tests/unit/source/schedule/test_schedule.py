@@ -37,7 +37,7 @@ class Reader:
 
     def change(self, **given: Any) -> None:
         self.schedule = Schedule("nightly", **{"type": "due", **given})
-        self.schedule.check()
+        self.schedule.validate_config()
 
     async def open(self) -> None:
         self.reading = await self.schedule.open(ReaderContext(self.clock), self.position)
@@ -194,7 +194,7 @@ async def test_it_goes_by_the_clock_of_the_machine_that_was_set() -> None:
 def test_what_can_never_work_is_refused(given: dict[str, Any], reason: str) -> None:
     schedule = Schedule("nightly", **{"type": "due", **given})
     with pytest.raises(BuswayError, match=reason):
-        schedule.check()
+        schedule.validate_config()
 
 
 def test_a_misspelt_policy_is_refused() -> None:
