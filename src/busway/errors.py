@@ -13,6 +13,7 @@
     ├── StoreError        a data directory or a store cannot be used
     │   ├── StoreLocked       another process has it open
     │   ├── StoreTooNew       a newer Busway wrote it
+    │   ├── StoreTooOld       an older Busway wrote it, in a format that is no longer read
     │   ├── StoreDamaged      it does not hold what it must
     │   ├── StoreMoved        it was moved elsewhere, or a move into it is unfinished
     │   ├── StoreUnfit        waiting does not help: rights, a password, a version, its settings
@@ -92,6 +93,10 @@ class StoreLocked(StoreError):
 
 class StoreTooNew(StoreError):
     """The data directory was written by a newer Busway."""
+
+
+class StoreTooOld(StoreError):
+    """The data directory was written by an older Busway, in a format that is no longer read."""
 
 
 class StoreCorrupted(StoreError):

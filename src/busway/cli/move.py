@@ -23,11 +23,19 @@ from busway.errors import (
     StoreMisconfigured,
     StoreMoved,
     StoreTooNew,
+    StoreTooOld,
 )
 from busway.settings import Settings, load_env_file, load_settings
 
 CUT_OFF = 3
-_REFUSED = (StoreLocked, StoreMoved, StoreCorrupted, StoreTooNew, StoreMisconfigured)
+_REFUSED = (
+    StoreLocked,
+    StoreMoved,
+    StoreCorrupted,
+    StoreTooNew,
+    StoreTooOld,
+    StoreMisconfigured,
+)
 
 From = Annotated[Path, typer.Option("--from", metavar="DIR", help="The data directory.")]
 To = Annotated[str, typer.Option("--to", metavar="URL", help="postgresql://… or nats://….")]

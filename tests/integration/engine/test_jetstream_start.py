@@ -18,7 +18,7 @@ import trustme
 
 from busway.engine.jetstream import JetStreamAddress, JetStreamLog
 from busway.engine.jetstream.connection import NatsConnection
-from busway.errors import StoreCorrupted, StoreError, StoreTooNew
+from busway.errors import StoreCorrupted, StoreError, StoreTooNew, StoreTooOld
 from busway.ports import NewBatch
 from nats_admin import edit, request
 from nats_cluster import NatsCluster, nats_cluster
@@ -90,13 +90,25 @@ async def test_a_stream_of_somebody_else_is_left_alone(nats: NatsCluster, name: 
         await JetStreamLog.open(JetStreamAddress.parse(nats.address(name)), 2)
 
 
-async def test_a_log_of_a_newer_format_is_left_alone(nats: NatsCluster, name: str) -> None:
-    place = JetStreamAddress.parse(nats.address(name))
-    await works(place)
-    found = await request(nats, f"$JS.API.STREAM.INFO.{name}", {})
-    await edit(nats, name, metadata=found["config"]["metadata"] | {"busway.format": "99"})
-    with pytest.raises(StoreTooNew, match="format 99"):
-        await JetStreamLog.open(place, 2)
+@pytest.mark.parametrize(
+    ("version", "error", "message"),
+    [
+        ("99", StoreTooNew, "format 99 and this Busway reads format 2; upgrade Busway"),
+        ("1", StoreTooOld, "format 1 and this Busway reads format 2; give the log another name"),
+    ],
+)
+async def test_a_log_of_another_format_is_refused_and_left_unchanged(
+    nats: NatsCluster, name: str, version: str, error: type[StoreError], message: str
+) -> None:
+    address = JetStreamAddress.parse(nats.address(name))
+    await works(address)
+    stream = await request(nats, f"$JS.API.STREAM.INFO.{name}", {})
+    await edit(nats, name, metadata=stream["config"]["metadata"] | {"busway.format": version})
+    before = await request(nats, f"$JS.API.STREAM.INFO.{name}", {})
+    with pytest.raises(error, match=message):
+        await JetStreamLog.open(address, 2, 1_000_000)
+    after = await request(nats, f"$JS.API.STREAM.INFO.{name}", {})
+    assert (after["config"], after["state"]) == (before["config"], before["state"])
 
 
 async def test_replicas_that_cannot_be_had_are_refused(nats: NatsCluster, name: str) -> None:

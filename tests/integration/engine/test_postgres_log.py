@@ -13,7 +13,7 @@ import pytest
 from busway.engine.postgres import PostgresLog
 from busway.engine.postgres.database import WORK_CONNECTIONS, Database
 from busway.engine.postgres.schema import migrate
-from busway.errors import StoreError, StoreTooNew
+from busway.errors import StoreError
 from busway.ports import NewBatch
 from delivery_node import DEADLINE_S, until
 from log_appenders import all_is_read, follow
@@ -106,15 +106,6 @@ async def test_an_older_turn_finds_nothing_to_do(server: PostgresServer) -> None
         with pytest.raises(StoreError, match="too late"):
             await log.append([NewBatch(0, [b"zombie"])], AT)
         assert await log.bounds(0) == (0, 1)
-
-
-async def test_tables_of_a_newer_version_are_left_alone(server: PostgresServer) -> None:
-    async with log_of(server.dsn, "newer"):
-        connection = await asyncpg.connect(server.dsn)
-        await connection.execute("UPDATE newer.meta SET value = '99' WHERE name = 'version'")
-        await connection.close()
-        with pytest.raises(StoreTooNew, match="version 99"):
-            await migrate(server.dsn, "newer", PARTITIONS)
 
 
 async def test_many_prepare_at_once(server: PostgresServer) -> None:

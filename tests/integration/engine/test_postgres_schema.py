@@ -1,4 +1,4 @@
-"""The tables in PostgreSQL are taken forward: once, wholly or not at all, with what is in them."""
+"""The tables in PostgreSQL: created once, migrated wholly or not at all, refused if unknown."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import sys
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
 
 from busway.engine.postgres import PostgresLedger, PostgresLog
 from busway.engine.postgres.database import Database
-from busway.engine.postgres.schema import VERSION, migrate
-from busway.errors import StoreError, StoreTooNew
+from busway.engine.postgres.move import target_state
+from busway.engine.postgres.schema import is_initialized, migrate, migrations
+from busway.errors import StoreError, StoreTooNew, StoreTooOld
 from busway.lane import Counts, FailedEventQuery, LeaseRequest, Settlement
 from busway.ports import NewBatch
 from busway.testing.ledger_record_suite import assert_conserved
@@ -26,23 +26,37 @@ from delivery_node import until
 from postgres_server import PostgresServer
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
-HERE = Path(__file__).parent
 SCHEMA = "busway"
-IDENTITY = "01493553-1197-4d3a-97a2-e6b7dfa09a02"
-PREPARE = """
+VERSION = max(migrations())
+NEXT_VERSION = VERSION + 1
+NEXT_STEP = (
+    "ALTER TABLE batch SET (autovacuum_vacuum_threshold = 600)",
+    "ALTER TABLE failed_event ADD COLUMN note text",
+)
+NEXT_MIGRATIONS = {**migrations(), NEXT_VERSION: NEXT_STEP}
+"""The migrations of a later Busway, as far as this test knows them."""
+MIGRATE = f"""
 import asyncio, sys
-from busway.engine.postgres import way
-from busway.engine.postgres.schema import prepare
-way.IDLE_MS = 600_000  # the server by itself does not end what waits for its client
-asyncio.run(prepare(sys.argv[1], "busway", 2))
+from busway.driver.postgres import connector
+from busway.engine.postgres.schema import migrate, migrations
+# without this the server would terminate a stalled migration by itself
+connector.IDLE_IN_TRANSACTION_TIMEOUT_MS = 600_000
+steps = {{**migrations(), {NEXT_VERSION}: {NEXT_STEP!r}}}
+asyncio.run(migrate(sys.argv[1], "busway", 2, steps))
 """
-SHAPE = """
-SELECT relname, relkind, reloptions, attname, atttypid::regtype::text, attstorage, attnotnull,
-    pg_get_expr(adbin, adrelid), pg_get_indexdef(pg_class.oid)
-FROM pg_class LEFT JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
-LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
-WHERE relnamespace = 'busway'::regnamespace ORDER BY relname, attname
+VERSION_4 = """
+CREATE SCHEMA busway;
+CREATE TABLE busway.meta (name text PRIMARY KEY, value text NOT NULL);
+INSERT INTO busway.meta VALUES
+    ('version', '4'), ('identity', '01493553-1197-4d3a-97a2-e6b7dfa09a02');
+CREATE TABLE busway.lane (flow text, partition integer, start bigint, cursor bigint, worker text,
+    epoch bigint NOT NULL DEFAULT 0, PRIMARY KEY (flow, partition));
+CREATE TABLE busway.trouble (flow text, partition integer, "offset" bigint, event bytea,
+    PRIMARY KEY (flow, partition, "offset"));
+INSERT INTO busway.lane VALUES ('orders', 0, 0, 2, 'w1', 3);
+INSERT INTO busway.trouble VALUES ('orders', 0, 1, '{}');
 """
+"""Tables of version 4, as older versions created them."""
 
 
 @pytest.fixture
@@ -57,14 +71,16 @@ async def session(url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]
     await connection.close()
 
 
-@pytest.fixture(params=range(1, VERSION))
-async def before(request: pytest.FixtureRequest, url: str) -> str:
-    """A database with the tables of an earlier version, and what was in them."""
-    connection = await asyncpg.connect(url)
-    await connection.execute((HERE / "postgres_version_1.sql").read_text())
-    await connection.close()
-    await migrate(url, SCHEMA, 2, version=request.param)
-    return url
+@pytest.fixture
+async def identity(url: str) -> str:
+    """Create the tables of this version, with a lane, in the database at ``url``."""
+    identity = await migrate(url, SCHEMA, 2)
+    async with stores(url, identity) as (log, ledger):
+        await log.append([NewBatch(0, [b"{}", b"{}"])], AT)
+        await ledger.open_lane("orders", 0, 0)
+        settlement = Settlement("orders", 0, 0, 2, AT, "v1", Counts(delivered=2), ())
+        assert await ledger.settle([settlement]) == [True]
+    return identity
 
 
 @asynccontextmanager
@@ -79,112 +95,65 @@ async def stores(url: str, identity: str) -> AsyncIterator[tuple[PostgresLog, Po
 
 
 async def version(session: asyncpg.Connection[asyncpg.Record]) -> int:
-    found = await session.fetchval("SELECT value FROM busway.meta WHERE name = 'version'")
-    return int(found)
+    value = await session.fetchval("SELECT value FROM busway.meta WHERE name = 'version'")
+    return int(value)
 
 
-async def test_what_was_there_before_is_there_after(before: str) -> None:
-    assert await migrate(before, SCHEMA, 9) == IDENTITY
-    async with stores(before, IDENTITY) as (log, ledger):
+async def test_processes_that_migrate_at_once_apply_a_step_once_and_keep_the_data(
+    url: str, identity: str, session: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    migrating = [migrate(url, SCHEMA, 9, NEXT_MIGRATIONS) for _ in range(8)]
+    assert set(await asyncio.gather(*migrating)) == {identity}
+    assert await version(session) == NEXT_VERSION
+    async with stores(url, identity) as (log, ledger):
         assert log.partitions == 2
-        assert [await log.bounds(p) for p in (0, 1)] == [(2, 6), (0, 2)]
-        kept = [(b.offset, len(b.events)) for b in await log.read(0, 0, 10_000)]
-        assert kept == [(2, 3), (5, 1)]
-        assert b'"id":"5"' in (await log.read(0, 5, 1))[0].events[0]
-        lanes = {(one.flow, one.partition): one for one in await ledger.lanes()}
-        assert list(lanes) == [("another", 0), ("another", 1), ("orders", 0), ("orders", 1)]
-        assert lanes["orders", 0].counts == Counts(delivered=2, parked=2, dead=1)
-        troubles = await ledger.failed_events(FailedEventQuery(flow="orders"))
-        assert [(one.state, one.key) for one in troubles] == [
-            ("dead", None),
-            ("parked", "k"),
-            ("parked", "k"),
-        ]
-        assert (troubles[0].failures[0].error, troubles[0].attempts) == ("KeyError", 1)
-        assert await ledger.get_values("flow/") == {"flow/orders": b'{"paused":true}'}
-        assert [one.outcome for one in await ledger.resolved_events("0")] == ["discarded"]
-        assert [one.actor for one in await ledger.audit_records()] == ["bob", "ann"]
-        assert len(await ledger.settled_ranges("orders")) == 3
+        assert await log.bounds(0) == (0, 2)
+        assert [lane.counts for lane in await ledger.lanes()] == [Counts(delivered=2)]
+        assert await ledger.lease([LeaseRequest("orders", 0, 0, "w9")]) == [1]
         await assert_conserved(ledger)
-
-
-async def test_it_goes_on_where_it_was(before: str) -> None:
-    identity = await migrate(before, SCHEMA, 2)
-    async with stores(before, identity) as (log, ledger):
-        assert list(await log.append([NewBatch(0, [b"{}"])], AT + timedelta(hours=1))) == [6]
-        assert await log.trim(0, 5) == 3
-        late = Settlement("orders", 0, 5, 7, AT, "v2", Counts(delivered=2), (), 1)
-        assert await ledger.settle([late]) == [True]
-        assert await ledger.lease([LeaseRequest("orders", 1, 1, "w9")]) == [2]
-        await assert_conserved(ledger)
-
-
-async def test_tables_taken_forward_are_like_new_ones(
-    before: str, server: PostgresServer, session: asyncpg.Connection[asyncpg.Record]
-) -> None:
-    await migrate(before, SCHEMA, 2)
-    forward = await session.fetch(SHAPE)
-    await session.execute("DROP SCHEMA busway CASCADE")
-    await migrate(before, SCHEMA, 2)
-    new = await session.fetch(SHAPE)
-    assert len(new) > 50
-    assert [tuple(row) for row in forward] == [tuple(row) for row in new]
-
-
-async def test_several_at_once_take_them_forward_once(
-    before: str, session: asyncpg.Connection[asyncpg.Record]
-) -> None:
-    found = await asyncio.gather(*(migrate(before, SCHEMA, 2) for _ in range(8)))
-    assert set(found) == {IDENTITY}
-    assert await version(session) == VERSION
 
 
 async def test_an_interrupted_step_leaves_the_version_before(
-    before: str, session: asyncpg.Connection[asyncpg.Record]
+    url: str, identity: str, session: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     options = "SELECT reloptions FROM pg_class WHERE oid = 'busway.batch'::regclass"
     earlier = (await version(session), await session.fetchval(options))
     async with session.transaction():
         await session.execute("LOCK TABLE busway.failed_event IN SHARE UPDATE EXCLUSIVE MODE")
-        taking = asyncio.create_task(migrate(before, SCHEMA, 2))
-        pid = await waiting(before)
+        migrating = asyncio.create_task(migrate(url, SCHEMA, 2, NEXT_MIGRATIONS))
+        pid = await waiting_pid(url)
         await session.execute("SELECT pg_terminate_backend($1)", pid)
         with pytest.raises(StoreError, match="cannot be used now"):
-            await taking
+            await migrating
     assert (await version(session), await session.fetchval(options)) == earlier
-    assert await migrate(before, SCHEMA, 2) == IDENTITY
-    assert await version(session) == VERSION
+    assert await migrate(url, SCHEMA, 2, NEXT_MIGRATIONS) == identity
+    assert await version(session) == NEXT_VERSION
 
 
-async def test_one_that_stands_still_in_a_step_does_not_stop_the_workers(
-    before: str, session: asyncpg.Connection[asyncpg.Record]
+async def test_a_migration_that_stalls_does_not_stop_the_workers(
+    url: str, identity: str, session: asyncpg.Connection[asyncpg.Record]
 ) -> None:
-    async with stores(before, IDENTITY) as (_, ledger):
-        holding = session.transaction()
-        await holding.start()
+    async with stores(url, identity) as (_, ledger):
+        blocker = session.transaction()
+        await blocker.start()
         await session.execute("LOCK TABLE busway.resolved_event, busway.failed_event IN SHARE MODE")
-        taking = preparing(before)
+        migrating = subprocess.Popen([sys.executable, "-c", MIGRATE, url])  # noqa: ASYNC220
         try:
-            await waiting(before)
-            taking.send_signal(signal.SIGSTOP)
-            await holding.rollback()
-            assert len(await ledger.failed_events(FailedEventQuery(flow="orders"))) == 3
+            await waiting_pid(url)
+            migrating.send_signal(signal.SIGSTOP)
+            await blocker.rollback()
+            assert await ledger.failed_events(FailedEventQuery(flow="orders")) == []
         finally:
-            taking.kill()
-            taking.wait()
+            migrating.kill()
+            migrating.wait()
 
 
-def preparing(url: str) -> subprocess.Popen[bytes]:
-    """Start another process that takes the tables forward."""
-    return subprocess.Popen([sys.executable, "-c", PREPARE, url])
-
-
-async def waiting(url: str) -> int:
-    """Wait until somebody waits for a lock on a table; return the process at the server."""
+async def waiting_pid(url: str) -> int:
+    """Wait until a session waits for a lock on a table; return its process id at the server."""
     watcher = await asyncpg.connect(url)
     pids: list[int] = []
 
-    async def found() -> bool:
+    async def is_waiting() -> bool:
         rows = await watcher.fetch(
             "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
             " AND wait_event = 'relation' AND datname = current_database()"
@@ -192,46 +161,45 @@ async def waiting(url: str) -> int:
         pids[:] = [row["pid"] for row in rows]
         return bool(pids)
 
-    await until(found)
+    await until(is_waiting)
     await watcher.close()
     return pids[0]
 
 
-async def test_workers_of_the_version_before_go_on_meanwhile(
-    before: str, session: asyncpg.Connection[asyncpg.Record]
+async def test_workers_of_the_version_before_continue_during_a_migration(
+    url: str, identity: str, session: asyncpg.Connection[asyncpg.Record]
 ) -> None:
-    async with stores(before, IDENTITY) as (log, ledger):
+    async with stores(url, identity) as (log, ledger):
         done = asyncio.Event()
+        await ledger.open_lane("another", 1, 0)
 
         async def work() -> int:
             cursor = 0
             while not done.is_set() or cursor < 20:
                 await log.append([NewBatch(1, [b"{}"])], AT)
-                one = Settlement("another", 1, cursor, cursor + 1, AT, "v1", Counts(1))
-                assert await ledger.settle([one]) == [True]
+                settlement = Settlement("another", 1, cursor, cursor + 1, AT, "v1", Counts(1))
+                assert await ledger.settle([settlement]) == [True]
                 cursor += 1
             return cursor
 
         working = asyncio.create_task(work())
-        await migrate(before, SCHEMA, 2)
+        await migrate(url, SCHEMA, 2, NEXT_MIGRATIONS)
         done.set()
         assert await working >= 20
-        assert await version(session) == VERSION
+        assert await version(session) == NEXT_VERSION
         await assert_conserved(ledger)
 
 
-async def test_tables_that_are_not_as_they_were_stop_an_older_worker(
-    url: str, session: asyncpg.Connection[asyncpg.Record]
+async def test_a_renamed_table_stops_an_older_worker(
+    url: str, identity: str, session: asyncpg.Connection[asyncpg.Record]
 ) -> None:
-    identity = await migrate(url, SCHEMA, 1)
     async with stores(url, identity) as (_, ledger):
-        await ledger.open_lane("f", 0, 0)
         await session.execute("ALTER TABLE busway.lane RENAME TO lane_3")
         with pytest.raises(StoreTooNew, match="of another version than this Busway"):
             await ledger.lanes()
 
 
-async def test_a_user_that_may_make_nothing_can_use_what_is_there(
+async def test_a_user_without_the_right_to_create_can_use_existing_tables(
     url: str, session: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     identity = await migrate(url, SCHEMA, 1)
@@ -243,11 +211,30 @@ async def test_a_user_that_may_make_nothing_can_use_what_is_there(
     assert await migrate(url.replace("postgres@", f"{name}@"), SCHEMA, 1) == identity
 
 
-async def test_a_version_that_is_not_known_is_refused(
+async def test_a_newer_version_is_refused_and_left_unchanged(
     url: str, session: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     await migrate(url, SCHEMA, 1)
     await session.execute("UPDATE busway.meta SET value = '99' WHERE name = 'version'")
-    with pytest.raises(StoreTooNew, match=r"version 99 and this Busway knows \d+; upgrade"):
-        await migrate(url, SCHEMA, 1)
+    for opening in (migrate(url, SCHEMA, 1), is_initialized(url), target_state(url)):
+        with pytest.raises(
+            StoreTooNew, match=r"tables of version 99 and this Busway reads version \d+; upgrade"
+        ):
+            await opening
     assert await version(session) == 99
+
+
+async def test_an_older_version_is_refused_and_left_unchanged(
+    url: str, session: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    await session.execute(VERSION_4)
+    tables = "SELECT array_agg(tablename ORDER BY 1) FROM pg_tables WHERE schemaname = 'busway'"
+    before = await session.fetchval(tables)
+    for opening in (migrate(url, SCHEMA, 1), is_initialized(url), target_state(url)):
+        with pytest.raises(
+            StoreTooOld,
+            match=r"tables of version 4 and this Busway reads version 5; start with a new database",
+        ):
+            await opening
+    assert await version(session) == 4
+    assert await session.fetchval(tables) == before

@@ -18,9 +18,9 @@ from busway.engine.jetstream.stream import (
     RequestRefused,
     StreamInfo,
 )
-from busway.errors import Conflict, StoreCorrupted, StoreError, StoreTooNew
+from busway.errors import Conflict, StoreCorrupted, StoreError, StoreTooNew, StoreTooOld
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _ATOMIC_SINCE = (2, 12, 3)
 """2.12.0 refuses batches whose messages name those that they follow; 2.12.1 stops answering when
 two of them race."""
@@ -50,9 +50,9 @@ async def provision(
     """Make the stream, or check the one that is there and set its limit.
 
     With an ``identity`` it has to be there and to have that one: nothing is made or changed before
-    that is known. Raises
-    :class:`StoreCorrupted` where it is not so, :class:`StoreTooNew` for one of a newer Busway,
-    :class:`StoreError` for one that cannot hold a log and when the servers cannot be used now.
+    that is known. Raises :class:`StoreCorrupted` where it is not so, :class:`StoreTooNew` or
+    :class:`StoreTooOld` for one of another Busway, :class:`StoreError` for one that cannot hold a
+    log and when the servers cannot be used now.
     """
     place = stream.connection.address
     if identity:
@@ -198,12 +198,19 @@ def _metadata(address: JetStreamAddress, info: StreamInfo) -> dict[str, str]:
             f"{address}: the stream {address.name!r} was not made by Busway; give the log"
             " another name"
         )
-    if int(kept[_FORMAT_KEY]) > FORMAT_VERSION:
-        raise StoreTooNew(
-            f"{address} has format {kept[_FORMAT_KEY]} and this Busway knows {FORMAT_VERSION};"
-            " upgrade Busway"
-        )
+    _check_format(address, int(kept[_FORMAT_KEY]))
     return kept
+
+
+def _check_format(address: JetStreamAddress, version: int) -> None:
+    versions = f"{address} has format {version} and this Busway reads format {FORMAT_VERSION}"
+    if version > FORMAT_VERSION:
+        raise StoreTooNew(f"{versions}; upgrade Busway")
+    if version < FORMAT_VERSION:
+        raise StoreTooOld(
+            f"{versions}; give the log another name, with a ledger in a new database, and let the"
+            " Busway that wrote this one deliver what is left in it"
+        )
 
 
 def _explain_refusal(address: JetStreamAddress, refused: RequestRefused) -> StoreError:

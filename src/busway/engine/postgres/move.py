@@ -24,7 +24,7 @@ from busway.engine.postgres.durability import check_durability
 from busway.engine.postgres.ledger import PostgresLedger
 from busway.engine.postgres.log import PostgresLog
 from busway.engine.postgres.row_codec import ROW_CODEC
-from busway.engine.postgres.schema import SCHEMA
+from busway.engine.postgres.schema import SCHEMA, read_meta
 from busway.engine.postgres.store import open_ledger
 from busway.errors import Conflict, StoreMisconfigured
 from busway.lane import AuditRecord, Lane, SettledRange, ValueChange
@@ -239,9 +239,9 @@ async def _check_writable(database: Database) -> None:
 
 
 async def _target_state(database: Database, *, log_elsewhere: bool) -> TargetState:
-    ((made,),) = await database.fetch("move/is_initialized")
-    if not made:
-        return TargetState()
+    async with database.connection() as connection:
+        if not await read_meta(connection, SCHEMA, database.label):
+            return TargetState()
     ledger = PostgresLedger(database)
     kept = await ledger.get_values(MOVE_KEY)
     if MOVE_KEY in kept:

@@ -21,7 +21,8 @@ from busway.settings import Settings
 async def open_stores(settings: Settings) -> Stores:
     """Open what ``settings.engine`` names, made where there is none; many processes may at once.
 
-    Raises :class:`StoreTooNew`, or :class:`StoreError` when the server cannot be used now.
+    Raises :class:`StoreTooNew`, :class:`StoreTooOld`, or :class:`StoreError` when the server cannot
+    be used now.
     """
     opened = await _open_database(settings.engine, settings.partitions)
     ledger, place = OwningPostgresLedger(opened), opened.database.label

@@ -25,8 +25,8 @@ async def open_stores(settings: Settings, sharing: SharedDirectory | None = None
     """Open the data directory for this process alone, made when it is not there.
 
     With ``sharing`` it is open to a family of processes. Raises :class:`StoreLocked`,
-    :class:`StoreTooNew`, :class:`StoreCorrupted`, :class:`StoreMoved`, or :class:`StoreError` when
-    the directory cannot be made.
+    :class:`StoreTooNew`, :class:`StoreTooOld`, :class:`StoreCorrupted`, :class:`StoreMoved`, or
+    :class:`StoreError` when the directory cannot be made.
     """
     joined = sharing is not None and sharing.lock_fd is not None
     descriptor = await asyncio.to_thread(_lock_directory, settings.data, sharing)
@@ -79,5 +79,4 @@ def _lock_directory(path: Path, sharing: SharedDirectory | None) -> int:
 def _prepare_directory(partitions: int, path: Path) -> str:
     refuse_moved(path)
     directory.create_files(path, partitions)
-    directory.upgrade(path)
     return directory.identify(path)

@@ -11,29 +11,13 @@ from pathlib import Path
 
 import apsw
 
-from busway.engine.sqlite.database import (
-    connect,
-    connect_read_only,
-    is_disk_full,
-    sql,
-    to_store_error,
-)
-from busway.errors import StoreCorrupted, StoreLocked, StoreTooNew
+from busway.engine.sqlite.database import connect, sql, to_store_error
+from busway.errors import StoreCorrupted, StoreLocked, StoreTooNew, StoreTooOld
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 LOG_FILE = "log.db"
 LEDGER_FILE = "ledger.db"
 _APPLICATION_IDS = {LOG_FILE: 0x42_57_4C_4F, LEDGER_FILE: 0x42_57_4C_45}
-_NEW_IN_2 = (
-    "schema/failed_event_by_fingerprint",
-    "schema/failed_event_by_event_key",
-    "schema/resolved_event",
-    "schema/resolved_event_by_event_id",
-    "schema/resolved_event_by_time",
-    "schema/audit",
-    "schema/audit_by_target",
-)
-_NEW_IN_3 = ("schema/failed_event_by_since", "schema/failed_event_count")
 _TABLES = {
     LOG_FILE: ("schema/batch", "schema/partition"),
     LEDGER_FILE: (
@@ -43,33 +27,19 @@ _TABLES = {
         "schema/failed_event_by_due",
         "schema/failed_event_by_event_id",
         "schema/failed_event_by_key",
+        "schema/failed_event_by_fingerprint",
+        "schema/failed_event_by_event_key",
+        "schema/failed_event_by_since",
+        "schema/failed_event_count",
         "schema/settled_range",
         "schema/named_value",
-        *_NEW_IN_2,
-        *_NEW_IN_3,
+        "schema/resolved_event",
+        "schema/resolved_event_by_event_id",
+        "schema/resolved_event_by_time",
+        "schema/audit",
+        "schema/audit_by_target",
     ),
 }
-_UPGRADES = {
-    LEDGER_FILE: {
-        2: (
-            "schema/failed_event_add_event_key",
-            "schema/failed_event_add_error",
-            "schema/failed_event_add_fingerprint",
-            "schema/failed_event_add_attempt_started_at",
-            "schema/lane_add_worker",
-            "schema/lane_add_fencing_token",
-            *_NEW_IN_2,
-        ),
-        3: (
-            "schema/drop_failed_event_by_fingerprint",
-            "schema/failed_event_by_fingerprint",
-            *_NEW_IN_3,
-            "schema/fill_failed_event_count",
-        ),
-        4: ("schema/drop_failed_event_by_due", "schema/failed_event_by_due"),
-    },
-}
-"""The statements that take a file to a format from the one before it."""
 _PAGE_BYTES = 4096
 _LOCK_TIMEOUT_S = 5.0
 """How long the workers of a process that was killed may take to end after it."""
@@ -149,58 +119,12 @@ def create_files(directory: Path, partitions: int) -> None:
         _publish(directory, name)
 
 
-def upgrade(directory: Path) -> None:
-    """Take both files to this format, each in one transaction; what is newer stays as it is."""
-    for name in (LEDGER_FILE, LOG_FILE):
-        path = directory / name
-        if not path.exists():
-            continue
-        try:
-            with contextlib.closing(connect(path)) as connection, connection:
-                found = connection.pragma("user_version")
-                if (
-                    connection.pragma("application_id") == _APPLICATION_IDS[name]
-                    and found < FORMAT_VERSION
-                ):
-                    _upgrade(connection, name, found)
-        except apsw.Error as error:
-            if isinstance(error, apsw.IOError) or is_disk_full(error, path):
-                raise to_store_error(error, path) from error
-            raise StoreCorrupted(f"{path}: {error}; {_RESTORE_REMEDY}") from error
-
-
-def _upgrade(connection: apsw.Connection, name: str, current_version: int) -> None:
-    for version in range(current_version + 1, FORMAT_VERSION + 1):
-        for statement in _UPGRADES.get(name, {}).get(version, ()):
-            connection.execute(sql(statement))
-    connection.pragma("user_version", FORMAT_VERSION)
-
-
-def needs_upgrade(directory: Path) -> bool:
-    """Say whether the ledger has a format before this one."""
-    with contextlib.closing(connect_read_only(directory / LEDGER_FILE)) as connection:
-        return int(connection.pragma("user_version")) < FORMAT_VERSION
-
-
-def copy_ledger(directory: Path, to: Path) -> None:
-    """Put a copy of the ledger, with what is in its WAL, into another directory."""
-    copy = to / LEDGER_FILE
-    try:
-        with (
-            contextlib.closing(connect_read_only(directory / LEDGER_FILE)) as connection,
-            contextlib.closing(connect(copy, page_bytes=_PAGE_BYTES)) as target,
-            target.backup("main", connection, "main") as backup,
-        ):
-            backup.step()
-    except apsw.Error as error:
-        raise to_store_error(error, copy) from error
-
-
 def identify(directory: Path) -> str:
-    """Return the identity of the log in a directory, after a look at both files.
+    """Check both files of a directory and return the identity of its log.
 
-    Raises :class:`StoreTooNew` for a format from the future, :class:`StoreCorrupted` when a file is
-    missing, is not what its name says, or belongs to another directory.
+    Raises :class:`StoreTooNew` or :class:`StoreTooOld` for a format of another Busway, and
+    :class:`StoreCorrupted` when a file is missing, is not what its name says, or belongs to another
+    directory.
     """
     for name in (LOG_FILE, LEDGER_FILE):
         if not (directory / name).exists():
@@ -222,14 +146,21 @@ def _identity(path: Path) -> str:
             )
             if application != _APPLICATION_IDS[path.name]:
                 raise StoreCorrupted(f"{path} was not made by Busway; {_RESTORE_REMEDY}")
-            if version > FORMAT_VERSION:
-                raise StoreTooNew(
-                    f"{path} has format {version} and this Busway knows {FORMAT_VERSION};"
-                    " upgrade Busway"
-                )
+            _check_format(path, version)
             return str(dict(connection.execute(sql("get_meta")))["identity"])
         except (apsw.Error, KeyError) as error:
             raise StoreCorrupted(f"{path}: {error}; {_RESTORE_REMEDY}") from error
+
+
+def _check_format(path: Path, version: int) -> None:
+    versions = f"{path} has format {version} and this Busway reads format {FORMAT_VERSION}"
+    if version > FORMAT_VERSION:
+        raise StoreTooNew(f"{versions}; upgrade Busway")
+    if version < FORMAT_VERSION:
+        raise StoreTooOld(
+            f"{versions}; start with a new data directory, and let the Busway that wrote this one"
+            " deliver what is left in it"
+        )
 
 
 def _create_database(path: Path, name: str, identity: str, partitions: int) -> None:

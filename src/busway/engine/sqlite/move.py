@@ -8,7 +8,6 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Self, cast
 
 import apsw
@@ -75,17 +74,13 @@ def refuse_moved(path: Path) -> None:
 
 
 class SqliteMoveOrigin:
-    """A data directory that this process has for itself; nothing in it is changed.
+    """A data directory that this process has for itself; its data is not changed."""
 
-    The ledger of a former format is read from a copy that is taken to the present one.
-    """
-
-    def __init__(self, path: Path, ledger: Path, resources: contextlib.ExitStack) -> None:
+    def __init__(self, path: Path, identity: str, resources: contextlib.ExitStack) -> None:
         self._path = path
-        identity = directory.identify(path)
         room = Quota(path / directory.LOG_FILE, (0, 0), SystemClock())
         self._log = SqliteLog(path / directory.LOG_FILE, identity, room)
-        self._ledger = SqliteExportLedger(ledger)
+        self._ledger = SqliteExportLedger(path / directory.LEDGER_FILE)
         self._resources = resources.pop_all()
 
     @classmethod
@@ -102,7 +97,7 @@ class SqliteMoveOrigin:
         descriptor = await asyncio.to_thread(directory.lock, path)
         with contextlib.ExitStack() as held:
             held.callback(os.close, descriptor)
-            return cls(path, await asyncio.to_thread(_current_ledger, path, held), held)
+            return cls(path, await asyncio.to_thread(_identify, path), held)
 
     @property
     def name(self) -> str:
@@ -167,16 +162,9 @@ class SqliteExportLedger(SqliteLedger):
             yield connection
 
 
-def _current_ledger(path: Path, resources: contextlib.ExitStack) -> Path:
-    """Return where the ledger can be read in the present format, for as long as that is held."""
+def _identify(path: Path) -> str:
     directory.create_files(path, 0)
-    directory.identify(path)
-    if not directory.needs_upgrade(path):
-        return path / directory.LEDGER_FILE
-    copied = Path(resources.enter_context(TemporaryDirectory(prefix="busway-move-")))
-    directory.copy_ledger(path, copied)
-    directory.upgrade(copied)
-    return copied / directory.LEDGER_FILE
+    return directory.identify(path)
 
 
 def _write_moved(path: Path, moved: MovedMarker) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import stat
@@ -16,7 +17,8 @@ import msgspec
 import pytest
 
 from busway.engine.sqlite import directory, open_stores
-from busway.errors import StoreCorrupted, StoreError, StoreLocked, StoreTooNew
+from busway.engine.sqlite.move import SqliteMoveOrigin
+from busway.errors import StoreCorrupted, StoreError, StoreLocked, StoreTooNew, StoreTooOld
 from busway.ports import NewBatch
 from busway.settings import Settings
 
@@ -28,6 +30,37 @@ held = directory.lock(pathlib.Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()
 """
+
+
+FORMAT_4_META = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO meta VALUES ('identity', '01493553-1197-4d3a-97a2-e6b7dfa09a02');
+"""
+FORMAT_4_FILES = {
+    "log.db": (
+        0x42_57_4C_4F,
+        """
+        CREATE TABLE batch (id INTEGER PRIMARY KEY, count INTEGER NOT NULL,
+            appended_at INTEGER NOT NULL, body BLOB NOT NULL) STRICT;
+        CREATE TABLE partition (partition INTEGER PRIMARY KEY, base INTEGER NOT NULL) STRICT;
+        INSERT INTO partition VALUES (0, 0);
+        """,
+    ),
+    "ledger.db": (
+        0x42_57_4C_45,
+        """
+        CREATE TABLE lane (flow TEXT NOT NULL, partition INTEGER NOT NULL, start INTEGER NOT NULL,
+            cursor INTEGER NOT NULL, worker TEXT, epoch INTEGER NOT NULL DEFAULT 0,
+            PRIMARY KEY (flow, partition)) STRICT, WITHOUT ROWID;
+        CREATE TABLE trouble (flow TEXT NOT NULL, partition INTEGER NOT NULL,
+            "offset" INTEGER NOT NULL, event BLOB NOT NULL,
+            PRIMARY KEY (flow, partition, "offset")) STRICT;
+        INSERT INTO lane VALUES ('orders', 0, 0, 2, 'w1', 3);
+        INSERT INTO trouble VALUES ('orders', 0, 1, CAST('{}' AS BLOB));
+        """,
+    ),
+}
+"""The application id and the tables of each file in format 4, as older versions created them."""
 
 
 async def made(settings: Settings) -> str:
@@ -139,6 +172,35 @@ async def test_a_newer_format_is_too_new(settings: Settings, name: str) -> None:
     await refused(
         settings, StoreTooNew, f"{name} has format {directory.FORMAT_VERSION + 1} .* upgrade Busway"
     )
+
+
+def create_format_4(path: Path) -> None:
+    """Create a data directory of format 4, in which an event has failed."""
+    path.mkdir()
+    for name, (application_id, tables) in FORMAT_4_FILES.items():
+        with contextlib.closing(apsw.Connection(str(path / name))) as connection:
+            connection.pragma("application_id", application_id)
+            connection.pragma("user_version", 4)
+            connection.execute(FORMAT_4_META + tables)
+
+
+async def test_an_older_format_is_refused_and_left_unchanged(settings: Settings) -> None:
+    create_format_4(settings.data)
+    contents = {name: (settings.data / name).read_bytes() for name in FORMAT_4_FILES}
+    refusal = (
+        r"log\.db has format 4 and this Busway reads format 5; start with a new data directory"
+    )
+    await refused(settings, StoreTooOld, refusal)
+    with pytest.raises(StoreTooOld, match=refusal):
+        await SqliteMoveOrigin.open(settings.data)
+    assert {name: (settings.data / name).read_bytes() for name in FORMAT_4_FILES} == contents
+
+
+async def test_a_ledger_of_an_older_format_is_refused(settings: Settings) -> None:
+    await made(settings)
+    with contextlib.closing(apsw.Connection(str(settings.data / "ledger.db"))) as connection:
+        connection.pragma("user_version", 4)
+    await refused(settings, StoreTooOld, r"ledger\.db has format 4 .* deliver what is left in it")
 
 
 async def test_a_place_that_can_be_no_directory_is_an_error(settings: Settings) -> None:

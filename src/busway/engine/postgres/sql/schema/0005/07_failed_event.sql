@@ -1,3 +1,4 @@
+-- Many rows come and go at once: a redrive of a million may follow a failure of a million.
 CREATE TABLE failed_event (
     flow text COLLATE "C" NOT NULL,
     partition integer NOT NULL,
@@ -17,4 +18,5 @@ CREATE TABLE failed_event (
     PRIMARY KEY (flow, partition, "offset"),
     FOREIGN KEY (flow, partition) REFERENCES lane DEFERRABLE,
     CHECK (state = 'dead' OR due IS NOT NULL OR key IS NOT NULL)
-);
+) WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000,
+    autovacuum_analyze_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);

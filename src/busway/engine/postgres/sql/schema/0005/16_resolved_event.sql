@@ -12,4 +12,4 @@ CREATE TABLE resolved_event (
     version text NOT NULL,
     actor text NOT NULL,
     reason text NOT NULL
-);
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);

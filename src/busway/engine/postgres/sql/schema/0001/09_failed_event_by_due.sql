@@ -1,2 +1,0 @@
-CREATE INDEX failed_event_by_due ON failed_event (due, flow, partition, "offset")
-WHERE state = 'parked' AND due IS NOT NULL;

@@ -1,1 +1,0 @@
-CREATE INDEX resolved_event_by_event_id ON resolved_event (event_id);

@@ -1,1 +1,0 @@
-CREATE INDEX audit_by_target ON audit (target, seq);

@@ -1,1 +1,0 @@
-DROP INDEX failed_event_by_event_id;

@@ -1,1 +1,0 @@
-DROP INDEX resolved_event_by_event_id;

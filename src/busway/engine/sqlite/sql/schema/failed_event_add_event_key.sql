@@ -1,1 +1,0 @@
-ALTER TABLE failed_event ADD COLUMN event_key TEXT;

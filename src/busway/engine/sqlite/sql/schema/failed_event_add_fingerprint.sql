@@ -1,1 +1,0 @@
-ALTER TABLE failed_event ADD COLUMN fingerprint TEXT NOT NULL DEFAULT '';

@@ -1,1 +1,0 @@
-ALTER TABLE lane ADD COLUMN worker TEXT;
