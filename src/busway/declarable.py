@@ -162,7 +162,9 @@ def checks_parameters(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def _takes_anything(signature: inspect.Signature) -> bool:
-    return any(one.kind is one.VAR_KEYWORD for one in signature.parameters.values())
+    return any(
+        parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values()
+    )
 
 
 def _report(name: str, mistakes: Sequence[str]) -> InvalidCall:
@@ -203,7 +205,9 @@ class _CallParameters:
     def __init__(
         self, signature: inspect.Signature, count: int, named: Mapping[str, object]
     ) -> None:
-        every = [one for one in signature.parameters.values() if one.name != "self"]
+        every = [
+            parameter for parameter in signature.parameters.values() if parameter.name != "self"
+        ]
         kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         count -= "self" in signature.parameters
         self.known = [one.name for one in every if one.kind is not one.VAR_KEYWORD]
@@ -256,7 +260,7 @@ def _value_mistakes(kind: Callable[..., Any], given: Mapping[str, object]) -> It
             )
             yield f"{name}{way} is {what}; {fix}"
         elif getattr(kind, "is_function", False) and not takes_template(kind, name):
-            yield from filter(None, (template_mistake(name, one) for one in _texts(value)))
+            yield from filter(None, (template_mistake(name, text) for text in _texts(value)))
 
 
 def _texts(value: object) -> Iterator[str]:
@@ -282,5 +286,5 @@ def _type_hints(kind: Callable[..., Any]) -> Mapping[str, Any]:
 
 def _nested_types(kind: Any) -> Iterator[Any]:
     yield typing.get_origin(kind) or kind
-    for one in typing.get_args(kind):
-        yield from _nested_types(one)
+    for argument in typing.get_args(kind):
+        yield from _nested_types(argument)

@@ -262,8 +262,8 @@ def _of_field(name: str, part: ParsedValue) -> Iterator[str]:
         found = list(_of_names("", texts, 1))
     else:
         found = []
-        for one in texts:
-            found += [one] if isinstance(one, str) else _of_value("", one, 1)
+        for text in texts:
+            found += [text] if isinstance(text, str) else _of_value("", text, 1)
     yield from (f"{name[:_MAX_CODE_LENGTH]}: {one}" for one in found if one)
 
 
@@ -284,7 +284,7 @@ def _of_forms(value: ParsedValue) -> Iterator[str]:
         for name, part in value.items():
             if isinstance(part, list):
                 sentences = [one for one in part if isinstance(one, str) and " " in one.strip()]
-                yield from (f"{name[:_MAX_CODE_LENGTH]}: {one}" for one in sentences)
+                yield from (f"{name[:_MAX_CODE_LENGTH]}: {sentence}" for sentence in sentences)
 
 
 def _of_text(name: str, text: str) -> Iterator[str]:

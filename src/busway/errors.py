@@ -1,25 +1,26 @@
-"""Every error that Busway raises on purpose, as one tree.
+"""The errors that Busway raises, as one tree.
 
 ::
 
     BuswayError
-    ├── PatternError      a rule's pattern is not valid: where, why
-    ├── FlowError         a flows file has mistakes: all of them, with a fix each
-    ├── SettingsError     a setting is missing or has a wrong value
-    ├── EventError        an event, or what a step returned for one, is not valid
-    ├── NotFound          what was named is not there
-    ├── Conflict          it cannot be done as things stand now
-    ├── Reject            raised by a step: this event is not to be tried again
+    ├── PatternError      an event pattern is invalid
+    ├── FlowError         a flows file has mistakes; lists all of them, each with a fix
+    │   └── CallError         a declaration was called with wrong parameters
+    ├── SettingsError     a setting is missing or invalid
+    ├── EventError        an event, or a step's result, is invalid
+    ├── NotFound          the named object does not exist
+    ├── Conflict          the current state does not allow the operation
+    ├── Reject            raised by a step: do not retry this event
     ├── StoreError        a data directory or a store cannot be used
-    │   ├── StoreLocked       another process has it open
-    │   ├── StoreTooNew       a newer Busway wrote it
-    │   ├── StoreTooOld       an older Busway wrote it, in a format that is no longer read
-    │   ├── StoreDamaged      it does not hold what it must
-    │   ├── StoreMoved        it was moved elsewhere, or a move into it is unfinished
-    │   ├── StoreUnfit        waiting does not help: rights, a password, a version, its settings
-    │   └── StoreFull         there is no room for more
-    ├── SourceError       a source cannot be opened or read as declared, or not now
-    │   └── SourceGap         it no longer has what follows our position
+    │   ├── StoreLocked         another process has it open
+    │   ├── StoreTooNew         a newer version of Busway wrote it
+    │   ├── StoreTooOld         an older version of Busway wrote it, in an unsupported format
+    │   ├── StoreCorrupted      its content is damaged
+    │   ├── StoreMoved          it was moved elsewhere, or a move into it is unfinished
+    │   ├── StoreMisconfigured  waiting does not help: permissions, password, version, settings
+    │   └── StoreFull           the disk or the configured limit is full
+    ├── SourceError       a source cannot be opened or read
+    │   └── SourceGap           it no longer has the records after the stored position
     └── SinkError         a destination cannot be opened or used as declared
 """
 
@@ -32,20 +33,22 @@ from busway.spelling import suggestion
 
 
 class BuswayError(Exception):
-    """The root: ``except BuswayError`` catches what Busway says about your input or set-up.
+    """The root of the tree: errors about your input, your configuration or your systems.
 
-    Its text often holds what a library said, so that no secret of an address is in it.
+    The text often quotes a library, so secrets of addresses in it are redacted.
     """
 
     def __init__(self, *args: object) -> None:
-        super().__init__(*(redacted(one) if isinstance(one, str) else one for one in args))
+        super().__init__(
+            *(redacted(argument) if isinstance(argument, str) else argument for argument in args)
+        )
 
 
 class PatternError(BuswayError):
-    """An event pattern is not valid.
+    """An event pattern is invalid.
 
-    ``path`` is a JSONPath-like path to the offending part (``$.data.total[0].numeric``),
-    ``reason`` says what is wrong there and what would be right.
+    ``path`` is a JSONPath-like path to the invalid part (``$.data.total[0].numeric``), ``reason``
+    says what is wrong there and how to correct it.
     """
 
     def __init__(self, path: str, reason: str) -> None:
@@ -55,32 +58,32 @@ class PatternError(BuswayError):
 
 
 class FlowError(BuswayError):
-    """A flows file has mistakes; the text lists all of them."""
+    """A flows file has mistakes; the text lists all of them, each with a fix."""
 
 
 class SettingsError(BuswayError):
-    """A setting is missing or has a wrong value."""
+    """A setting is missing or invalid."""
 
 
 class EventError(BuswayError):
-    """An event, or what a step returned in its place, is not valid."""
+    """An event, or a step's result, is invalid."""
 
 
 class NotFound(BuswayError):
-    """What was named is not there."""
+    """The named object does not exist."""
 
     @classmethod
     def named(cls, kind: str, name: str, known: Iterable[str]) -> NotFound:
-        """Say that there is no ``kind`` of this name, and which known one may have been meant."""
+        """Return the error for an unknown name, with the nearest of the ``known`` names."""
         return cls(f"there is no {kind} {name!r}; {suggestion(name, known)}")
 
 
 class Conflict(BuswayError):
-    """It cannot be done as things stand now: somebody else changed it, or its state forbids it."""
+    """The current state does not allow the operation, for example after a concurrent change."""
 
 
 class Reject(BuswayError):
-    """A step raises it for an event that must not be tried again: it becomes a dead letter."""
+    """Raised by a step for an event that must not be retried: it becomes a dead letter."""
 
 
 class StoreError(BuswayError):
@@ -92,37 +95,37 @@ class StoreLocked(StoreError):
 
 
 class StoreTooNew(StoreError):
-    """The data directory was written by a newer Busway."""
+    """A newer version of Busway wrote the data directory."""
 
 
 class StoreTooOld(StoreError):
-    """The data directory was written by an older Busway, in a format that is no longer read."""
+    """An older version of Busway wrote the data directory, in a format no longer supported."""
 
 
 class StoreCorrupted(StoreError):
-    """A store does not hold what it must."""
+    """The content of a store is damaged."""
 
 
 class StoreMoved(StoreError):
-    """What is there was moved elsewhere, or is not all there: the move into it is unfinished."""
+    """The installation was moved elsewhere, or a move into it is unfinished."""
 
 
 class StoreMisconfigured(StoreError):
-    """It cannot be used as it is set up: a right is missing, a password, a setting is wrong."""
+    """A store cannot be used as configured: permissions, password, version or settings."""
 
 
 class StoreFull(StoreError):
-    """There is no room for more: the disk or the configured limit is full."""
+    """The disk or the configured limit is full."""
 
 
 class SourceError(BuswayError):
-    """A source cannot be opened or read as it is declared, or not now."""
+    """A source cannot be opened or read, permanently or for now."""
 
 
 class SourceGap(SourceError):
-    """A source no longer has what follows the position in the ledger: events are lost.
+    """A source no longer has the records after the stored position: events are lost.
 
-    ``continue_at`` is the position from which it still has everything, if it knows one.
+    ``continue_at`` is the first position from which it has all records, if known.
     """
 
     def __init__(self, text: str, continue_at: bytes | None = None) -> None:
@@ -131,8 +134,8 @@ class SourceGap(SourceError):
 
 
 class SinkError(BuswayError):
-    """A destination cannot be opened or used as it is declared."""
+    """A destination cannot be opened or used as declared."""
 
 
 class Interruption(BaseException):
-    """Ends what runs too long, from outside: whoever catches everything lets it pass."""
+    """Raised from outside in code that runs too long; a bare ``except`` must re-raise it."""

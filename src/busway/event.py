@@ -1,7 +1,7 @@
-"""The event: a CloudEvents 1.0.2 record whose data is decoded only when somebody asks for it.
+"""The event: a CloudEvents 1.0.2 record whose data is decoded on first use.
 
-An event travels as the bytes of its JSON format (CloudEvents JSON Event Format 1.0.2): that is
-what the log keeps, what a rule looks at, and what a dead letter shows.
+An event is carried as the bytes of its JSON format (CloudEvents JSON Event Format 1.0.2): the log
+stores them, rules match them, and dead letters show them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from busway.json_text import check_keys, encode_json
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """The context attributes of one event, with its data still in bytes."""
+    """The context attributes of one event, with the data not decoded."""
 
     id: str
     source: str
@@ -45,7 +45,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _DataFields(msgspec.Struct):
-    """What reading the data needs; the other attributes are passed over."""
+    """The members that decoding the data needs; the others are skipped."""
 
     data: Any = UNSET
     data_base64: str | None = None
@@ -53,7 +53,7 @@ class _DataFields(msgspec.Struct):
 
 
 class _DataMember(msgspec.Struct):
-    """The data as it is written."""
+    """The data, not decoded."""
 
     data: Raw | UnsetType = UNSET
 
@@ -69,7 +69,7 @@ _DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, binascii.Error, Recu
 
 
 class _EventType(msgspec.StructMeta):
-    """Lets ``Event(type=…, source=…)`` take an event's parts; the record itself holds bytes."""
+    """Makes ``Event(type=…, source=…)`` take attributes, while the record itself holds bytes."""
 
     def __call__(
         self,
@@ -93,7 +93,7 @@ _new_struct: Callable[..., Any] = msgspec.StructMeta.__call__
 class Event(msgspec.Struct, frozen=True, gc=False, eq=False, metaclass=_EventType):
     """An immutable fact.
 
-    Build one from its parts, or from the bytes of its JSON format:
+    Build an event from its attributes, or from the bytes of its JSON format:
 
     >>> event = Event(type="order.created", source="/shop", data={"id": 4711})
     >>> event.data["id"], Event.from_json(event.to_json()) == event
@@ -104,7 +104,7 @@ class Event(msgspec.Struct, frozen=True, gc=False, eq=False, metaclass=_EventTyp
 
     _raw: bytes
     attempt: int = 1
-    """1 when the event is tried for the first time, 2 at its first retry, and so on."""
+    """1 at the first delivery attempt, 2 at the first retry, and so on."""
     _envelope: Envelope | None = None
     _data: Any = _NOT_DECODED
 
@@ -122,14 +122,14 @@ class Event(msgspec.Struct, frozen=True, gc=False, eq=False, metaclass=_EventTyp
 
     @classmethod
     def from_json(cls, raw: bytes, *, attempt: int = 1) -> Event:
-        """Return the event of one JSON object; what is wrong with it shows on first use."""
+        """Return the event of a JSON object. Mistakes in it raise on first use."""
         return event_from_json(raw, attempt)
 
     def to_json(self) -> bytes:
-        """Return the event in the CloudEvents JSON format, as it came where it came as that.
+        """Return the event in the CloudEvents JSON format: the original bytes, if unchanged.
 
-        Data that was changed where it stands (``event.data["total"] = 5``) is in it as it is now.
-        Raises :class:`EventError` where that cannot be written as JSON.
+        Data that was changed in place (``event.data["total"] = 5``) is included as it is now.
+        Raises :class:`EventError` if it cannot be written as JSON.
         """
         data = self._data
         if type(data) not in _MUTABLE_TYPES or not self._is_changed(data):
@@ -139,14 +139,14 @@ class Event(msgspec.Struct, frozen=True, gc=False, eq=False, metaclass=_EventTyp
     @property
     def envelope(self) -> Envelope:
         """The context attributes, decoded once."""
-        found = self._envelope
-        if found is None:
+        envelope = self._envelope
+        if envelope is None:
             try:
-                found = _decode_envelope(self._raw)
+                envelope = _decode_envelope(self._raw)
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 raise EventError(f"not a CloudEvent: {error}") from error
-            force_setattr(self, "_envelope", found)
-        return found
+            force_setattr(self, "_envelope", envelope)
+        return envelope
 
     @property
     def id(self) -> str:
@@ -166,7 +166,7 @@ class Event(msgspec.Struct, frozen=True, gc=False, eq=False, metaclass=_EventTyp
 
     @property
     def time(self) -> datetime | None:
-        """When it happened, as its producer says; aware."""
+        """When the event happened, according to its producer; aware."""
         return self.envelope.time
 
     @property
@@ -179,7 +179,7 @@ class Event(msgspec.Struct, frozen=True, gc=False, eq=False, metaclass=_EventTyp
 
     @property
     def key(self) -> str | None:
-        """What order is kept by: ``partitionkey``, or else ``subject``."""
+        """The ordering key: ``partitionkey``, or else ``subject``."""
         return self.envelope.partitionkey or self.envelope.subject
 
     @property
@@ -196,28 +196,28 @@ class Event(msgspec.Struct, frozen=True, gc=False, eq=False, metaclass=_EventTyp
 
     @property
     def extensions(self) -> Mapping[str, Any]:
-        """Every attribute that CloudEvents does not define itself."""
+        """The attributes that CloudEvents does not define."""
         members = _decode_json(self._raw)
         return MappingProxyType({k: v for k, v in members.items() if k not in CORE_ATTRIBUTES})
 
     @property
     def data(self) -> Any:
-        """The data: what the JSON says, or ``bytes`` where it came as ``data_base64``.
+        """The data: a JSON value, or ``bytes`` if the event has ``data_base64``.
 
-        Decoded on first use and kept. Raises :class:`EventError` when it cannot be decoded.
+        Decoded on first use and cached. Raises :class:`EventError` if it cannot be decoded.
         """
-        found = self._data
-        if found is _NOT_DECODED:
+        data = self._data
+        if data is _NOT_DECODED:
             try:
                 body = _decode_body(self._raw)
-                found = _decode_binary(body) if body.data is UNSET else body.data
+                data = _decode_binary(body) if body.data is UNSET else body.data
             except _DECODE_ERRORS as error:
-                raise EventError(f"the data of an event cannot be read: {error}") from error
-            force_setattr(self, "_data", found)
-        return found
+                raise EventError(f"cannot decode the data of the event: {error}") from error
+            force_setattr(self, "_data", data)
+        return data
 
     def replace(self, **changes: Any) -> Event:
-        """Return an event like this one with some attributes, extensions or its data changed."""
+        """Return a copy of the event with changed attributes, extensions or data."""
         members = _decode_json(self._raw if "data" in changes else self.to_json())
         if "data" in changes:
             members.pop("data", None)
@@ -241,14 +241,14 @@ class Event(msgspec.Struct, frozen=True, gc=False, eq=False, metaclass=_EventTyp
         return f"Event(id={self.id!r}, source={self.source!r}, type={self.type!r})"
 
     def _is_changed(self, data: Any) -> bool:
-        """Say whether the data is not what the event came with any more."""
+        """Return whether the data differs from the data that the event was created with."""
         encoded = _encode_event({"data": data})
-        came = _decode_member(self._raw).data
-        if came is not UNSET and encoded == b'{"data":' + bytes(came) + b"}":
+        original = _decode_member(self._raw).data
+        if original is not UNSET and encoded == b'{"data":' + bytes(original) + b"}":
             return False
         body = _decode_body(self._raw)
         return encoded != encode_json(
-            {"data": _decode_binary(body) if came is UNSET else body.data}
+            {"data": _decode_binary(body) if original is UNSET else body.data}
         )
 
     def _with(self, data: Any) -> bytes:
@@ -256,27 +256,27 @@ class Event(msgspec.Struct, frozen=True, gc=False, eq=False, metaclass=_EventTyp
 
 
 def event_from_json(raw: bytes, attempt: int = 1) -> Event:
-    """Return the event of one JSON object; the fast way in, for batches."""
+    """Return the event of a JSON object; faster than :meth:`Event.from_json`, for batches."""
     event: Event = _new_struct(Event, raw, attempt)
     return event
 
 
 def original_json(event: Event) -> bytes:
-    """Return the JSON format that an event came in, whatever was made of its data since."""
+    """Return the original JSON of an event, without later changes to its data."""
     return event._raw
 
 
 def snapshot(event: Event) -> Event:
-    """Return an event as it is now: no change to the data of the given one reaches it."""
+    """Return a copy of an event that later changes to the original's data do not affect."""
     copy: Event = _new_struct(Event, event.to_json(), event.attempt)
     return copy
 
 
 def release_data(event: Event) -> None:
-    """Give back the decoded data of an event; it is decoded again when somebody asks.
+    """Drop the decoded data of an event; it is decoded again on the next use.
 
-    A batch whose decoded data is all kept does not fit the processor's caches: that costs more
-    than decoding does.
+    Keeping the decoded data of a whole batch exceeds the processor's caches, which costs more than
+    decoding again.
     """
     force_setattr(event, "_data", _NOT_DECODED)
 
@@ -285,7 +285,8 @@ def _data_member(data: Any, media_type: str | None) -> dict[str, Any]:
     if isinstance(data, bytes | bytearray | memoryview):
         return {"data_base64": base64.b64encode(data).decode()}
     if not is_json_type(media_type) and not isinstance(data, str):
-        raise EventError(f"data of {media_type!r} must be str or bytes, not {type(data).__name__}")
+        kind = type(data).__name__
+        raise EventError(f"invalid data for {media_type!r}: use str or bytes, not {kind}")
     return {"data": data}
 
 
@@ -298,14 +299,14 @@ def _decode_binary(body: _DataFields) -> Any:
 
 
 def encode_members(members: Mapping[str, Any]) -> bytes:
-    """Return the JSON format of an event's members, checked; ``None`` means absent.
+    """Validate an event's members and return its JSON format; ``None`` means absent.
 
-    Raises :class:`EventError` that lists every attribute that is wrong.
+    Raises :class:`EventError` that lists all invalid attributes.
     """
     present = {k: _in_utc(v) for k, v in members.items() if v is not None or k == "data"}
-    wrong = problems(present)
-    if wrong:
-        raise EventError("; ".join(wrong))
+    reasons = problems(present)
+    if reasons:
+        raise EventError("; ".join(reasons))
     return _encode_event(present, check_keys)
 
 
@@ -315,7 +316,7 @@ def _encode_event(members: Mapping[str, Any], check: Callable[[Any], None] | Non
             check(members["data"])
         return encode_json(members)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise EventError(f"the event cannot be written as JSON: {error}") from error
+        raise EventError(f"cannot write the event as JSON: {error}") from error
 
 
 def _in_utc(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What can become of an event at a step or a sink: values, matched once."""
+"""The outcomes of an event at a step or a sink."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import msgspec
 
 
 class Delivered(msgspec.Struct, frozen=True):
-    """The destination has it, durably as far as the destination promises."""
+    """The destination has stored it, as durably as it promises."""
 
 
 class Retry(msgspec.Struct, frozen=True):
-    """It failed and may succeed later: the event is parked and one attempt is used up.
+    """It failed and may succeed later: the event is parked.
 
-    ``retry_after_s`` is the shortest wait that the destination asked for, in seconds. An attempt
-    that is not ``counts_as_attempt`` is not used up.
+    ``retry_after_s`` is the minimum wait that the destination requested, in seconds.
+    ``counts_as_attempt`` is whether one of the event's attempts is used up.
     """
 
     error: str
@@ -25,11 +25,11 @@ class Retry(msgspec.Struct, frozen=True):
 
 
 class RateLimited(msgspec.Struct, frozen=True):
-    """The destination takes no more for the moment (HTTP 429): the event is parked, no attempt is
-    used up, and everything that goes there slows down.
+    """The destination limits the rate (HTTP 429).
 
-    ``retry_after_s`` is the shortest wait that the destination asked for, in seconds.
-    ``later_delivered`` is whether another event of the load that set out later was delivered.
+    The event is parked without using up an attempt, and all deliveries to the destination slow
+    down. ``retry_after_s`` is the minimum wait that the destination requested, in seconds.
+    ``later_delivered`` is whether an event of the load that was sent later was delivered.
     """
 
     error: str
@@ -39,22 +39,23 @@ class RateLimited(msgspec.Struct, frozen=True):
 
 
 class Rejected(msgspec.Struct, frozen=True):
-    """The destination will never take it: the event becomes a dead letter."""
+    """The destination will never accept it: the event becomes a dead letter."""
 
     error: str
     reason: str
 
 
 class Down(msgspec.Struct, frozen=True):
-    """The destination as a whole takes nothing now: no attempt is used up, the lane waits.
+    """The destination as a whole is unavailable: the lane waits, and no attempt is used up.
 
-    ``reachable`` is false when there was no answer from it at all (refused, unknown host), true
-    when it answered that it is unavailable or did not answer in time, which a single poisonous
-    event can cause as well. ``retry_after_s`` is the wait that it asked for, in seconds. ``error``
-    names what happened to this event: then it is decided over all events whether the destination
-    is down, which it is if nothing is delivered any more. Without an ``error`` it is down at once.
-    ``later_delivered`` is whether another event of the load that set out later was delivered;
-    ``by_policy`` whether a flow's policy calls this answer downtime.
+    ``reachable`` is false if the destination could not be reached (connection refused, unknown
+    host), and true if it answered that it is unavailable or did not answer in time, which a single
+    poison event can cause as well. ``retry_after_s`` is the wait that it requested, in seconds.
+
+    Without an ``error`` the destination is down at once. With an ``error``, the name of this
+    event's failure, it is down only if no other events are delivered either. ``later_delivered``
+    is whether an event of the load that was sent later was delivered. ``by_policy`` is whether the
+    flow's error policy classifies the answer as downtime.
     """
 
     reason: str
@@ -66,19 +67,19 @@ class Down(msgspec.Struct, frozen=True):
 
     @property
     def was_received(self) -> bool:
-        """Whether the destination has had this event."""
+        """Whether the destination has received this event."""
         return self.reachable and bool(self.error)
 
     @property
     def is_ambiguous(self) -> bool:
-        """Whether other events show if the destination is down."""
+        """Whether only the outcomes of other events can show if the destination is down."""
         return bool(self.error) and not self.by_policy
 
 
 class Gone(msgspec.Struct, frozen=True):
-    """The destination asks never to be called again (HTTP 410): the flow stops, nothing is lost.
+    """The destination is gone for good (HTTP 410): the flow stops, and no event is lost.
 
-    ``error`` names the answer to this event, where there was one.
+    ``error`` names the answer to this event, if there was one.
     """
 
     reason: str
@@ -86,23 +87,23 @@ class Gone(msgspec.Struct, frozen=True):
 
 
 class NotAttempted(msgspec.Struct, frozen=True):
-    """It was not sent, because there was no leave to: it stays as it was, to be tried later."""
+    """The event was not sent, because no permit was granted: its state does not change."""
 
 
 Outcome = Delivered | Retry | RateLimited | Rejected | Down | Gone | NotAttempted
 DELIVERED = Delivered()
 NOT_ATTEMPTED = NotAttempted()
 BLOCKED_BY_KEY = Retry("held", "waits behind an earlier event of its key")
-"""Of an ordered load: not tried, because an earlier event of the same key did not land."""
+"""In an ordered load: not tried, because an earlier event of the same key was not delivered."""
 
 
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     """One failed attempt at an event.
 
     ``attempt`` counts from 1, ``stage`` is ``rule``, ``step`` or ``sink``, ``error`` a stable name
-    (an exception's type, ``http 500``), ``reason`` its text, ``traceback`` the Python traceback
-    where there was one, ``version`` the code version of the flow, ``took_ms`` the time it took. One
-    that is not ``counts_as_attempt`` used no attempt up: the next one has the same number.
+    (an exception's type, ``http 500``), ``reason`` its text, ``traceback`` the Python traceback if
+    there is one, ``version`` the code version of the flow, ``took_ms`` the duration. If
+    ``counts_as_attempt`` is false, no attempt was used up: the next one has the same number.
     """
 
     attempt: int

@@ -165,14 +165,14 @@ class Redactor:
 
     def add_secrets(self, secrets: Iterable[str]) -> None:
         """Know more secrets."""
-        fresh = frozenset(one for one in secrets if len(one) >= _MIN_SECRET_LENGTH)
+        fresh = frozenset(secret for secret in secrets if len(secret) >= _MIN_SECRET_LENGTH)
         if fresh <= self._secrets:
             return
         self._secrets |= fresh
         forms = {
             form
-            for one in self._secrets
-            for form in _encodings_of(one)
+            for secret in self._secrets
+            for form in _encodings_of(secret)
             if len(form) >= _MIN_SECRET_LENGTH
         }
         self._encodings = tuple(sorted({form.lower() for form in forms}, key=len, reverse=True))

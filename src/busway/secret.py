@@ -63,11 +63,11 @@ def _named(name: str, value: object) -> Iterator[tuple[str, object]]:
     """Yield a field's value; of pairs, as headers are, each value by its own name."""
     pairs = value.items() if isinstance(value, Mapping) else value
     if isinstance(pairs, Iterable) and not isinstance(pairs, str | bytes):
-        for one in pairs:
-            if isinstance(one, tuple) and len(one) == 2 and isinstance(one[0], str):
-                yield (f"{one[0]} authorization" if _HEADERS.search(one[0]) else one[0]), one[1]
+        for pair in pairs:
+            if isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str):
+                yield (f"{pair[0]} authorization" if _HEADERS.search(pair[0]) else pair[0]), pair[1]
             else:
-                yield name, one
+                yield name, pair
     else:
         yield name, value
 

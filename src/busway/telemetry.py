@@ -65,7 +65,9 @@ def configure_log(log_format: str = "", level: str = "info", stream: TextIO | No
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
-    root.handlers = [one for one in root.handlers if not isinstance(one, _LibraryLogHandler)]
+    root.handlers = [
+        handler for handler in root.handlers if not isinstance(handler, _LibraryLogHandler)
+    ]
     root.addHandler(_LibraryLogHandler(logging.WARNING))
 
 

@@ -29,9 +29,9 @@ def has_type(value: object, kind: Any) -> bool:
     """
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
-        return any(has_type(value, one) for one in arguments)
+        return any(has_type(value, argument) for argument in arguments)
     if origin is Literal:
-        return any(value == one and type(value) is type(one) for one in arguments)
+        return any(value == argument and type(value) is type(argument) for argument in arguments)
     if origin is Callable:
         return callable(value)
     if isinstance(origin, type):
@@ -92,8 +92,8 @@ def describe_type(kind: Any) -> str:
 def _type_words(kind: Any) -> Iterator[str]:
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
-        for one in arguments:
-            yield from _type_words(one)
+        for argument in arguments:
+            yield from _type_words(argument)
     elif origin is Literal:
         yield from map(repr, arguments)
     elif origin is Callable:
@@ -116,10 +116,12 @@ def suggest_choice(value: object, kind: Any) -> str:
     'slack'
     """
     if get_origin(kind) in (Union, UnionType):
-        return next(filter(None, (suggest_choice(value, one) for one in get_args(kind))), "")
+        return next(
+            filter(None, (suggest_choice(value, argument) for argument in get_args(kind))), ""
+        )
     if get_origin(kind) is not Literal or not isinstance(value, str):
         return ""
-    choices = [one for one in get_args(kind) if isinstance(one, str)]
+    choices = [argument for argument in get_args(kind) if isinstance(argument, str)]
     return nearest(value, choices) or ""
 
 

@@ -23,62 +23,62 @@ from busway.settings import (
 @pytest.mark.parametrize(
     ("name", "value", "wanted"),
     [
-        ("partitions", "0", "a whole number from 1 to 1000"),
-        ("partitions", "-3", "a whole number from 1 to 1000"),
-        ("partitions", "1001", "a whole number from 1 to 1000"),
-        ("port", "99999", "a whole number from 0 to 65535"),
-        ("port", "-1", "a whole number from 0 to 65535"),
-        ("workers", "-1", "a whole number from 0 to 256"),
-        ("workers", "1000", "a whole number from 0 to 256"),
-        ("workers", "", "a whole number from 0 to 256"),
-        ("workers", "two", "a whole number from 0 to 256"),
-        ("max_body_bytes", "0", "a whole number from 1"),
-        ("max_event_bytes", "-1", "a whole number from 1"),
-        ("max_log_bytes", "-1", "a whole number from 0"),
+        ("partitions", "0", "an integer from 1 to 1000"),
+        ("partitions", "-3", "an integer from 1 to 1000"),
+        ("partitions", "1001", "an integer from 1 to 1000"),
+        ("port", "99999", "an integer from 0 to 65535"),
+        ("port", "-1", "an integer from 0 to 65535"),
+        ("workers", "-1", "an integer from 0 to 256"),
+        ("workers", "1000", "an integer from 0 to 256"),
+        ("workers", "", "an integer from 0 to 256"),
+        ("workers", "two", "an integer from 0 to 256"),
+        ("max_body_bytes", "0", "an integer >= 1"),
+        ("max_event_bytes", "-1", "an integer >= 1"),
+        ("max_log_bytes", "-1", "an integer >= 0"),
         ("drain_s", "-1", "a number from 0 to 3162240000"),
         ("retention_age_s", "nan", "a number from 0 to 3162240000"),
         ("dedupe_window_s", "inf", "a number from 0 to 3162240000"),
         ("log_level", "loud", "debug, info, warning or error"),
-        ("api_port", "70000", "a whole number from 0 to 65535"),
+        ("api_port", "70000", "an integer from 0 to 65535"),
         ("intake_keys", "perhaps", "required or off"),
         ("log_format", "yaml", "text or json"),
         ("api_open", "perhaps", "true or false"),
     ],
 )
-def test_what_makes_no_sense_is_refused(name: str, value: str, wanted: str) -> None:
+def test_invalid_values_are_rejected(name: str, value: str, wanted: str) -> None:
     variable = f"BUSWAY_{name.upper()}"
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(SettingsError) as error:
         load_settings({variable: value})
-    assert str(refused.value) == f"{variable} is {value!r}; give {wanted}"
+    assert str(error.value) == f"invalid {variable} {value!r}: use {wanted}"
 
 
-def test_what_is_given_is_looked_at_as_well() -> None:
-    with pytest.raises(SettingsError, match="port is 99999; give a whole number"):
+def test_arguments_are_validated() -> None:
+    with pytest.raises(SettingsError, match="invalid port 99999: use an integer"):
         load_settings({}, port=99999)
 
 
-def test_what_is_given_wins_over_the_environment() -> None:
-    found = load_settings({"BUSWAY_PORT": "1", "BUSWAY_WORKERS": "3"}, port=2, workers=None)
-    assert (found.port, found.workers) == (2, 3)
+def test_arguments_override_the_environment() -> None:
+    settings = load_settings({"BUSWAY_PORT": "1", "BUSWAY_WORKERS": "3"}, port=2, workers=None)
+    assert (settings.port, settings.workers) == (2, 3)
 
 
-def test_a_level_may_be_written_in_capitals() -> None:
+def test_a_log_level_is_case_insensitive() -> None:
     assert load_settings({"BUSWAY_LOG_LEVEL": "WARNING"}).log_level == "warning"
 
 
-def test_the_defaults_are_what_is_taken() -> None:
+def test_an_empty_environment_gives_the_defaults() -> None:
     assert load_settings({}) == Settings()
     assert load_settings(child_environment(Settings())) == Settings(), "as a worker gets them"
 
 
 @pytest.mark.parametrize("given", [{"BUSWAY_API_TOKEN": "T0KEN\n"}, {"BUSWAY_API_TOKEN": "ü" * 40}])
-def test_a_weak_token_is_refused_without_being_shown(given: dict[str, str]) -> None:
+def test_a_weak_token_is_rejected_without_being_shown(given: dict[str, str]) -> None:
     with pytest.raises(SettingsError, match="BUSWAY_API_TOKEN is refused") as refused:
         load_settings(given)
     assert given["BUSWAY_API_TOKEN"].strip() not in str(refused.value)
 
 
-def test_a_token_is_taken_without_the_newline_of_its_file() -> None:
+def test_a_token_is_stripped() -> None:
     assert (
         load_settings({"BUSWAY_API_TOKEN": "4tKp9_wzQ-rB7xYd2mLs\n"}).api_token
         == "4tKp9_wzQ-rB7xYd2mLs"
@@ -94,9 +94,7 @@ def test_a_token_is_taken_without_the_newline_of_its_file() -> None:
         ({}, None),
     ],
 )
-def test_what_a_user_keeps_between_runs_has_a_folder(
-    found: dict[str, str], folder: str | None
-) -> None:
+def test_the_state_directory_follows_xdg(found: dict[str, str], folder: str | None) -> None:
     wanted = Path(folder) if folder else Path.home() / ".local/state/busway"
     assert state_directory(found) == wanted
 
@@ -109,14 +107,14 @@ def test_what_a_user_keeps_between_runs_has_a_folder(
         ("BUSWAY_ZZZZZZ", "docs/reference.md lists them"),
     ],
 )
-def test_a_variable_that_is_nearly_a_setting_is_told(name: str, says: str) -> None:
-    (told,) = unknown_settings({name: "secret", "BUSWAY_PORT": "1", "OTHER_PROT": "2"})
-    assert says in told
-    assert "secret" not in told
+def test_an_unknown_variable_gives_a_warning_with_a_suggestion(name: str, says: str) -> None:
+    (warning,) = unknown_settings({name: "secret", "BUSWAY_PORT": "1", "OTHER_PROT": "2"})
+    assert says in warning
+    assert "secret" not in warning
 
 
-def test_an_unset_variable_names_the_one_that_is_set() -> None:
-    with pytest.raises(SettingsError, match=r"DATABSE_URL is not set \(DATABASE_URL is"):
+def test_an_unset_variable_suggests_a_similar_set_variable() -> None:
+    with pytest.raises(SettingsError, match=r"DATABSE_URL is not set \(but DATABASE_URL is"):
         resolve(env("DATABSE_URL"), {"DATABASE_URL": "x", "HOME": "y"})
 
 
@@ -132,7 +130,7 @@ def test_an_unset_variable_names_the_one_that_is_set() -> None:
         ({"BUSWAY_PORT": "0", "BUSWAY_API_PORT": "0"}, ("127.0.0.1", 0)),
     ],
 )
-def test_the_api_has_an_address_of_its_own_where_one_is_given(
+def test_the_api_has_a_separate_address_if_configured(
     given: dict[str, str], address: tuple[str, int] | None
 ) -> None:
     assert api_address(load_settings(given)) == address

@@ -24,7 +24,7 @@ def classify(policy: Backoff, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
     named = policy.dead or policy.retried or policy.down
     if not named or outcomes.count(DELIVERED) == len(outcomes):
         return outcomes
-    return [_classify(policy, one) for one in outcomes]
+    return [_classify(policy, outcome) for outcome in outcomes]
 
 
 def _classify(policy: Backoff, outcome: Outcome) -> Outcome:
@@ -48,4 +48,8 @@ def _classify(policy: Backoff, outcome: Outcome) -> Outcome:
 
 def failed_attempts(outcomes: Sequence[Outcome]) -> Sequence[Retry]:
     """Return the outcomes that say that an attempt failed, and may succeed later."""
-    return [one for one in outcomes if isinstance(one, Retry) and one.error != BLOCKED_BY_KEY.error]
+    return [
+        outcome
+        for outcome in outcomes
+        if isinstance(outcome, Retry) and outcome.error != BLOCKED_BY_KEY.error
+    ]

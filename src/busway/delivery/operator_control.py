@@ -109,8 +109,8 @@ def effective_controls(
         hold for scope, one in records.items() for hold in _suspensions(scope, one, at, clock_ahead)
     ]
     hold = max(found, key=lambda one: one.until or END_OF_TIME, default=None)
-    drains = [one.drain.targets for one in records.values() if one.drain is not None]
-    edges = [edge for one in records.values() for edge in _change_times(one, at, clock_ahead)]
+    drains = [record.drain.targets for record in records.values() if record.drain is not None]
+    edges = [edge for record in records.values() for edge in _change_times(record, at, clock_ahead)]
     return EffectiveControls(hold, _nearest_targets(drains), min(edges, default=None))
 
 

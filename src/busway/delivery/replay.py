@@ -69,7 +69,7 @@ class ReplaySelection(
         """Return the ranges of offsets that are selected in a partition."""
         if not self.offsets:
             return (ReplayOffsets(partition),)
-        return [one for one in self.offsets if one.partition == partition]
+        return [offset for offset in self.offsets if offset.partition == partition]
 
 
 class ReplayRange(msgspec.Struct, frozen=True):

@@ -85,11 +85,11 @@ def settlement(
     waiting = Counter(parked_keys)
     troubles: list[FailedEvent] = []
     delivered = more_delivered
-    for one in decided_events:
-        if one.outcome == "delivered":
+    for event in decided_events:
+        if event.outcome == "delivered":
             delivered += 1
-        elif not isinstance(one.outcome, str):
-            found = _failed_event(context, partition, one, waiting)
+        elif not isinstance(event.outcome, str):
+            found = _failed_event(context, partition, event, waiting)
             troubles.append(found)
             if found.key is not None and found.state == "parked":
                 waiting[found.key] += 1

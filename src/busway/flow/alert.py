@@ -99,8 +99,13 @@ def expand(alert: Alert, flows: Iterable[str], destinations: Iterable[str]) -> S
         ]
     if alert.kind == "breaker_open" and alert.flow is None and alert.destination is None:
         return [
-            replace(alert, name=f"{alert.name}:{one}", declared_name=alert.name, destination=one)
-            for one in destinations
+            replace(
+                alert,
+                name=f"{alert.name}:{destination}",
+                declared_name=alert.name,
+                destination=destination,
+            )
+            for destination in destinations
         ]
     return [alert]
 

@@ -49,11 +49,15 @@ def compile_app(app: App) -> CompiledApp:
     """
     mistakes = list(app.mistakes)
     limits = compile_limits(app.limits, mistakes)
-    flows = [_FlowCompiler(one, mistakes, app.limits).flow() for one in app.declarations]
+    flows = [
+        _FlowCompiler(declaration, mistakes, app.limits).flow() for declaration in app.declarations
+    ]
     mistakes += _name_clashes(app.declarations)
     mistakes += [_mistake(one, what) for one, what in rename_mistakes(app.declarations)]
     alerts = compile_alerts(
-        app.alerts, {str(one.name): one.options.get("to") for one in app.declarations}, mistakes
+        app.alerts,
+        {str(declaration.name): declaration.options.get("to") for declaration in app.declarations},
+        mistakes,
     )
     sources = compile_sources(app.sources, mistakes)
     if not app.declarations:
@@ -91,11 +95,11 @@ def _mistake(declaration: FlowDeclaration, what: str) -> str:
 def _name_clashes(declarations: list[FlowDeclaration]) -> list[str]:
     seen: dict[object, FlowDeclaration] = {}
     clashes = []
-    for one in declarations:
-        first = seen.setdefault(one.name, one)
-        if first is not one and one.name is not None:
+    for declaration in declarations:
+        first = seen.setdefault(declaration.name, declaration)
+        if first is not declaration and declaration.name is not None:
             what = f"the flow at line {first.line} has this name too; give one of them another"
-            clashes.append(_mistake(one, what))
+            clashes.append(_mistake(declaration, what))
     return clashes
 
 

@@ -45,17 +45,22 @@ def compile_alerts(
     declarations: Sequence[AlertDeclaration], flows: Mapping[str, object], mistakes: list[str]
 ) -> tuple[Alert, ...]:
     """Return the alerts, ready to watch; ``flows`` are the sinks of the flows that there are."""
-    found = [_AlertCompiler(one, flows, mistakes).alert() for one in declarations]
+    found = [_AlertCompiler(declaration, flows, mistakes).alert() for declaration in declarations]
     _add_name_clashes(declarations, mistakes)
     return tuple(alert for alert in found if alert is not None)
 
 
 def _add_name_clashes(declarations: Sequence[AlertDeclaration], mistakes: list[str]) -> None:
     seen: dict[object, int] = {}
-    for one in declarations:
-        if isinstance(one.name, str) and seen.setdefault(one.name, one.line) != one.line:
-            what = f"the alert at line {seen[one.name]} has this name too; give one another"
-            mistakes.append(f"{one.file}:{one.line}: alert {one.name!r}: {what}")
+    for declaration in declarations:
+        if (
+            isinstance(declaration.name, str)
+            and seen.setdefault(declaration.name, declaration.line) != declaration.line
+        ):
+            what = f"the alert at line {seen[declaration.name]} has this name too; give one another"
+            mistakes.append(
+                f"{declaration.file}:{declaration.line}: alert {declaration.name!r}: {what}"
+            )
 
 
 class _AlertCompiler:
@@ -193,7 +198,7 @@ class _AlertCompiler:
         if given is None:
             return None
         name = given.name if isinstance(given, Sink) else given
-        names = sorted({one.name for one in self._flows.values() if isinstance(one, Sink)})
+        names = sorted({flow.name for flow in self._flows.values() if isinstance(flow, Sink)})
         if name not in names:
             self._add_unknown("destination", name, names)
         return str(name)

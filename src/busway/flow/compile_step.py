@@ -41,12 +41,13 @@ def _call_mistakes(function: Callable[..., Any], name: str, takes: str) -> Itera
 def _describe_parameters(parameters: list[inspect.Parameter]) -> str:
     if not parameters:
         return "no parameter"
-    named = [one.name for one in parameters if one.kind is one.KEYWORD_ONLY]
+    named = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
     if len(named) == len(parameters):
         return f"its parameters by name only ({', '.join(named)})"
     needed = [
-        one.name
-        for one in parameters
-        if one.default is one.empty and one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)
+        parameter.name
+        for parameter in parameters
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
     ]
     return f"{len(needed)} parameters ({', '.join(needed)})"

@@ -39,9 +39,9 @@ def load_error(error: BaseException, file: Path) -> str:
     if isinstance(error, SyntaxError):
         return _syntax_error(error, file)
     own = [
-        one
-        for one in _frames(error)
-        if not one.filename.startswith("<") and is_own(Path(one.filename), file.parent)
+        frame
+        for frame in _frames(error)
+        if not frame.filename.startswith("<") and is_own(Path(frame.filename), file.parent)
     ]
     place = f"{own[-1].filename}:{own[-1].lineno}" if own else str(file)
     lines = [f"{place}: {_reason(error, file.parent)}"]
@@ -51,7 +51,8 @@ def load_error(error: BaseException, file: Path) -> str:
 def _frame_lines(frames: list[traceback.FrameSummary], home: Path) -> Iterator[str]:
     """Yield a line for each frame; what repeats is shown once, of very many the last ones."""
     lines = [
-        f"    {os.path.relpath(one.filename, home)}:{one.lineno}: {one.line}" for one in frames
+        f"    {os.path.relpath(frame.filename, home)}:{frame.lineno}: {frame.line}"
+        for frame in frames
     ]
     once = [line for line, before in zip(lines, [None, *lines], strict=False) if line != before]
     if len(once) > _MOST_FRAMES:
@@ -147,7 +148,7 @@ def _importable_modules(name: str, home: Path) -> Iterator[str]:
         found = getattr(sys.modules.get(package), "__path__", ())
         folders = [Path(one) for one in found]
     else:
-        yield from (one for one in sys.stdlib_module_names if not one.startswith("_"))
+        yield from (name for name in sys.stdlib_module_names if not name.startswith("_"))
         yield "busway"
         folders = [home]
     for folder in folders:

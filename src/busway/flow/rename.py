@@ -11,19 +11,23 @@ def rename_mistakes(
     declarations: Sequence[FlowDeclaration],
 ) -> Iterator[tuple[FlowDeclaration, str]]:
     """Yield what is wrong with the renamings of all flows together."""
-    declared = {one.name: one for one in declarations if isinstance(one.name, str)}
+    declared = {
+        declaration.name: declaration
+        for declaration in declarations
+        if isinstance(declaration.name, str)
+    }
     taken: dict[object, FlowDeclaration] = {}
-    for one in declarations:
-        old = one.options.get("renamed_from")
+    for declaration in declarations:
+        old = declaration.options.get("renamed_from")
         if old is None:
             continue
         if not isinstance(old, str) or not old:
-            yield one, f"renamed_from is {old!r}; give the name that the flow had before"
-        elif old == one.name:
-            yield one, "renamed_from is its own name; leave it out"
+            yield declaration, f"renamed_from is {old!r}; give the name that the flow had before"
+        elif old == declaration.name:
+            yield declaration, "renamed_from is its own name; leave it out"
         elif old in declared:
             line = declared[old].line
-            yield one, f"renamed_from is {old!r}, which is still declared at line {line}"
-        elif taken.setdefault(old, one) is not one:
+            yield declaration, f"renamed_from is {old!r}, which is still declared at line {line}"
+        elif taken.setdefault(old, declaration) is not declaration:
             what = f"the flow at line {taken[old].line} is renamed from {old!r} too"
-            yield one, f"{what}; only one can go on where it was"
+            yield declaration, f"{what}; only one can go on where it was"

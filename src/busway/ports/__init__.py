@@ -1,4 +1,4 @@
-"""Every extension point: what Busway asks of a log, a ledger, a source and a sink."""
+"""The extension points: the protocols of logs, ledgers, sources and sinks."""
 
 from busway.ports.intake import AppendEnvelope, AppendReceipt, Intake
 from busway.ports.ledger import Ledger

@@ -1,4 +1,4 @@
-"""The way into the bus."""
+"""The intake: how sources append events to the bus."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 
 class AppendEnvelope(Protocol):
-    """What the bus asks of an event's envelope: who it is, and what order is kept by."""
+    """The attributes of an event that the bus reads: its identity and its ordering key."""
 
     @property
     def id(self) -> str: ...
@@ -26,23 +26,23 @@ class AppendEnvelope(Protocol):
 
 
 class AppendReceipt(msgspec.Struct, frozen=True):
-    """What became of events given to the bus: stored now, or known already and dropped."""
+    """The result of an append: events stored, and duplicates dropped."""
 
     accepted: int
     duplicates: int
 
 
 class Intake(Protocol):
-    """The way into the bus. Called by sources, many times at once, on the event loop's thread."""
+    """Appends events to the bus. Sources call it concurrently on the event loop's thread."""
 
     def append(
         self, raws: Sequence[bytes], envelopes: Sequence[AppendEnvelope]
     ) -> asyncio.Future[AppendReceipt]:
-        """Store events that are known to be valid, all or none; resolves once they are durable.
+        """Store valid events, all or none; the future resolves once they are durable.
 
-        ``raws`` are the bytes of each event's JSON format, ``envelopes`` their attributes in the
-        same order; both belong to the bus from then on. Returns at once, a future so that no task
-        is needed for a request. Raises, through the future, :class:`StoreFull` when the disk or
-        the limit is full and another :class:`StoreError` when the store cannot be used now.
+        ``raws`` holds the JSON format of each event, ``envelopes`` the attributes in the same
+        order; the bus owns both after the call. Returns immediately, and returns a future so that
+        a request needs no task. The future raises :class:`StoreFull` if the disk or the configured
+        limit is full, and another :class:`StoreError` if the store is unavailable.
         """
         ...

@@ -1,4 +1,4 @@
-"""What Busway asks of a ledger."""
+"""The port of ledgers."""
 
 from __future__ import annotations
 
@@ -22,48 +22,49 @@ from busway.lane import (
 
 
 class Ledger(Protocol):
-    """Holds everything that changes. Each method is one transaction, durable when it returns.
+    """Holds all mutable state. Each method is one transaction, durable when it returns.
 
-    Called by many tasks at a time; adapters serialise. Conservation holds at every instant:
-    for each lane ``cursor - start`` equals ``counts.total``, and ``counts.parked`` and
-    ``counts.dead`` are the numbers of its troubles in that state. Of the parked events of one key
-    the first is always due: a transaction that leaves it waiting makes it due at its own time.
-    What breaks these rules by itself is refused with ``ValueError``.
+    Many tasks call it concurrently; adapters serialise. Conservation always holds: for each lane
+    ``cursor - start`` equals ``counts.total``, and ``counts.parked`` and ``counts.dead`` equal the
+    numbers of its failed events in that state. The first parked event of each key always has a due
+    time: a transaction that leaves it without one sets the transaction's own time. A change that
+    breaks these rules is rejected with ``ValueError``.
     """
 
     async def lanes(self) -> Sequence[Lane]:
-        """Return every lane there is, by flow and partition."""
+        """Return all lanes, sorted by flow and partition."""
         ...
 
     async def open_lane(self, flow: str, partition: int, start: int) -> Lane:
-        """Return the lane, made at ``start`` when there is none."""
+        """Return the lane; create it at ``start`` if it does not exist."""
         ...
 
     async def lease(
         self, leases: Sequence[LeaseRequest], changes: Sequence[ValueChange] = ()
     ) -> Sequence[int | None]:
-        """Give each lane to its worker, where its epoch is as seen; return the new epochs.
+        """Lease each lane whose fencing token is the expected one; return the new tokens.
 
-        ``None`` for a lane that somebody else leased meanwhile, or that is not there. The
-        ``changes`` are made with them, however many were leased; where one is not as expected,
-        nothing is.
+        Returns ``None`` for a lane that does not exist or that another worker has leased since.
+        ``changes`` are applied in the same transaction, even if no lane was leased. If a change
+        finds another value than it expects, nothing is applied.
         """
         ...
 
     async def rename_flow(self, old: str, new: str, audit: Sequence[AuditRecord] = ()) -> bool:
-        """Give all that is kept of a flow's lanes another name; false when ``new`` has lanes."""
+        """Rename a flow in all its records; return false if ``new`` has lanes already."""
         ...
 
     async def remove_flow(self, flow: str, audit: Sequence[AuditRecord] = ()) -> bool:
-        """Forget all that is kept of a flow's lanes, troubles too; false when it has none."""
+        """Delete all records of a flow, failed events included; return false if it has no lanes."""
         ...
 
     async def settle(
         self, settlements: Sequence[Settlement], changes: Sequence[ValueChange] = ()
     ) -> Sequence[bool]:
-        """Apply each settlement whose ``start`` is its lane's cursor, under the epoch that it has.
+        """Apply each settlement whose ``start`` and fencing token match its lane; return which.
 
-        Says which were applied. The ``changes`` are made with them where all of them were applied.
+        ``start`` must equal the lane's cursor. ``changes`` are applied in the same transaction if
+        all settlements are.
         """
         ...
 
@@ -73,73 +74,77 @@ class Ledger(Protocol):
         audit: Sequence[AuditRecord] = (),
         changes: Sequence[ValueChange] = (),
     ) -> Sequence[bool]:
-        """Apply each verdict whose trouble still has those ``attempts`` and state; say which.
+        """Apply each resolution whose failed event has the expected attempts and state.
 
-        ``audit`` is kept with them where one at least was applied. The ``changes`` are made with
-        them, however many were applied; where one is not as expected, nothing is.
+        Returns which were applied. ``audit`` is stored if at least one was. ``changes`` are applied
+        in the same transaction, even if no resolution was. If a change finds another value than it
+        expects, nothing is applied.
         """
         ...
 
     async def failed_events(self, query: FailedEventQuery) -> Sequence[FailedEvent]:
-        """Return the troubles that a query asks for."""
+        """Return the failed events that match a query."""
         ...
 
     async def failed_event_groups(self, query: FailedEventQuery) -> Sequence[FailedEventGroup]:
-        """Return the troubles that a query asks for by root cause, the largest group first.
+        """Return the matching failed events grouped by root cause, the largest group first.
 
-        Its ``limit`` is one of groups; ``after`` and ``due_by`` are not looked at.
+        ``limit`` counts groups; ``after`` and ``due_by`` are ignored.
         """
         ...
 
     async def count_failed_events(self) -> Mapping[tuple[str, int], tuple[int, int]]:
-        """Count the parked and dead troubles kept for each (flow, partition), from the rows."""
+        """Count the stored failed events, (parked, dead), by (flow, partition)."""
         ...
 
     async def due_flows(self, by: datetime) -> Collection[str]:
-        """Return the flows that have parked events which are due by a time."""
+        """Return the flows with parked events that are due by a time."""
         ...
 
     async def parked_keys(self, flow: str, partition: int) -> Mapping[str, int]:
-        """Return for each key of an ordered lane how many of its events are parked."""
+        """Return the number of parked events for each key of an ordered lane."""
         ...
 
     async def settled_ranges(
         self, flow: str, partition: int | None = None
     ) -> Sequence[SettledRange]:
-        """Return the ranges of settlements of a flow, by partition and start.
+        """Return the settled ranges of a flow, sorted by partition and start.
 
-        Ranges of one version that touch are merged where all of it was within ten minutes.
+        Adjacent ranges of one version are merged if they span at most ten minutes.
         """
         ...
 
     async def resolved_events(self, event_id: str) -> Sequence[ResolvedEvent]:
-        """Return what became of the troubles with an event of this id, oldest first."""
+        """Return the resolved failed events with this event id, oldest first."""
         ...
 
     async def prune_history(self, before: datetime) -> None:
-        """Forget what was resolved before a time, and merge settled ranges older than it."""
+        """Delete events resolved before a time, and merge settled ranges older than it."""
         ...
 
     async def put_value(self, name: str, value: bytes) -> None:
-        """Keep a small named value (a breaker's state, a control)."""
+        """Store a small named value, such as a breaker's state or an operator control."""
         ...
 
     async def get_values(self, prefix: str) -> Mapping[str, bytes]:
-        """Return the named values whose names begin with ``prefix``."""
+        """Return the named values whose names start with ``prefix``."""
         ...
 
     async def change_values(
         self, changes: Sequence[ValueChange], audit: Sequence[AuditRecord] = ()
     ) -> bool:
-        """Change named values, all or, where one is not as expected, none; say which."""
+        """Apply all changes atomically, or none if any expected value differs.
+
+        Returns whether they were applied.
+        """
         ...
 
     async def audit_records(
         self, target: str = "", before: int | None = None, limit: int = 100
     ) -> Sequence[AuditRecord]:
-        """Return what was changed of a target and all below it, the latest first.
+        """Return the audit records of a target and everything below it, latest first.
 
-        ``before`` is the ``seq`` of the last one of the page before.
+        ``before`` is the ``seq`` of the last record of the previous page.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""What Busway asks of a log."""
+"""The port of logs."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class LogBatch(msgspec.Struct, frozen=True):
 
 
 class Log(Protocol):
-    """Holds events, in batches, and nothing else. Safe for concurrent use by tasks of one loop.
+    """Holds batches of events and nothing else. Safe for concurrent use by tasks of one loop.
 
-    ``identity`` names this log for ever (a copy of its data has the same one); ``partitions`` is
-    fixed when the log is made. Offsets are dense: the n-th event of a partition has offset n. Only
-    ``skip_to`` leaves a hole, in the place of events that the log has lost.
+    ``identity`` is permanent (a copy of the data has the same identity); ``partitions`` is fixed
+    when the log is created. Offsets are dense: the n-th event of a partition has offset n. Only
+    ``skip_to`` leaves a gap, in place of events that the log has lost.
     """
 
     @property
@@ -45,61 +45,63 @@ class Log(Protocol):
     def partitions(self) -> int: ...
 
     async def append(self, new_batches: Sequence[NewBatch], at: datetime) -> Sequence[int]:
-        """Store the drafts, all or none, and return the offset of the first event of each.
+        """Store new batches, all or none, and return the offset of the first event of each.
 
-        Durable when it returns: one fsync (cluster: a quorum) for all of them. Called by one task
-        at a time; no draft is empty. Raises :class:`StoreFull`, and then nothing is stored; after
-        another :class:`StoreError` all of them, or a part, may be stored or not.
+        Durable when it returns: one fsync (cluster: a quorum) for all batches. One task at a time
+        calls it; no batch is empty. After :class:`StoreFull` nothing is stored; after another
+        :class:`StoreError` all, some or none of the batches may be stored.
         """
         ...
 
     async def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[LogBatch]:
-        """Return whole batches from the one that holds ``offset``, at least one where there is one.
+        """Return whole batches, starting with the batch that holds ``offset``, if there is one.
 
-        Further batches follow while they fit ``max_bytes`` (an engine may stop after a thousand)
-        and each begins where the one before ends: not beyond a hole. A trimmed ``offset``, or one
-        in a hole, reads from the first kept one after it. The first batch may begin before
-        ``offset``; the caller cuts it. What another process appended may be left out until
-        ``bounds`` or ``wait`` has told of it here, what it trimmed may be found until ``bounds``
-        has. Where nothing is found before the end that ``bounds`` told, there is nothing.
-        Raises :class:`StoreCorrupted` when a stored batch is not what was written.
+        Further batches follow while they fit into ``max_bytes`` (an engine may stop after a
+        thousand) and while each starts where the previous one ends: a read stops at a gap. For an
+        ``offset`` that was trimmed or is in a gap, the read starts at the first kept offset after
+        it. The first batch may start before ``offset``; the caller cuts it.
+
+        Batches appended by another process may be missing until ``bounds`` or ``wait`` has
+        reported them here, and batches trimmed by another process may be returned until ``bounds``
+        has. If nothing is returned before the end that ``bounds`` reported, nothing is stored
+        there. Raises :class:`StoreCorrupted` if a stored batch differs from what was written.
         """
         ...
 
     async def bounds(self, partition: int) -> tuple[int, int]:
-        """Return the first kept offset and the end (the offset that the next event will get)."""
+        """Return the first kept offset and the end, which is the offset of the next event."""
         ...
 
     async def trim(self, partition: int, offset: int) -> int:
-        """Forget batches that end at or before ``offset``.
+        """Delete batches that end at or before ``offset``.
 
-        Returns by how many offsets the first kept one moves on: what went, and holes.
+        Returns by how many offsets the first kept one advances, gaps included.
         """
         ...
 
     async def skip_to(self, partition: int, offset: int) -> int:
-        """Have the next event get ``offset`` where the partition ends before it, else do nothing.
+        """Make ``offset`` the next offset if the partition ends before it; else do nothing.
 
-        Returns where the partition ended. What is kept stays, and has a hole behind it; where
-        nothing is kept, ``offset`` is the first kept one as well as the end. Durable when it
-        returns; others may append, or ask for the same, meanwhile.
+        Returns the previous end of the partition. Kept events stay, followed by a gap; if no event
+        is kept, ``offset`` becomes the first kept offset as well as the end. Durable when it
+        returns; other processes may append or call it concurrently.
         """
         ...
 
     async def offset_at(self, partition: int, at: datetime) -> int:
         """Return the offset of the first kept batch appended at or after ``at``, or the end.
 
-        Where the clock was set back between batches, it may be any batch at which that begins to
-        hold.
+        If the clock was set back between batches, any batch that satisfies this and whose
+        predecessor does not may be returned.
         """
         ...
 
     async def size_bytes(self) -> int:
-        """Return what the log takes up."""
+        """Return the size of the log in bytes."""
         ...
 
     async def wait(self, partition: int, offset: int) -> None:
-        """Return once the end of the partition is beyond ``offset``; it may return too early."""
+        """Return once the partition ends after ``offset``; spurious returns are allowed."""
         ...
 
     async def close(self) -> None: ...
@@ -107,18 +109,18 @@ class Log(Protocol):
 
 @runtime_checkable
 class HasGeneration(Protocol):
-    """A log that may lose what was read from it, and give the offsets to other events."""
+    """A log that may lose events that were read, and give their offsets to other events."""
 
     @property
     def generation(self) -> int:
-        """Changes whenever what was read before may not be there, and before others are read."""
+        """A number that changes whenever events may have been lost, before others are read."""
         ...
 
 
 @runtime_checkable
 class HasAppendTimes(Protocol):
-    """A log that can tell at little cost when an event came."""
+    """A log that can cheaply report when an event was appended."""
 
     async def appended_at(self, partition: int, offset: int) -> datetime | None:
-        """Return when the batch with this offset was appended, ``None`` where it is not kept."""
+        """Return when the batch with this offset was appended, ``None`` if it is not kept."""
         ...

@@ -1,4 +1,4 @@
-"""What moving an installation from one engine to another asks of both."""
+"""The ports for moving an installation from one engine to another."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from busway.ports.ledger import Ledger
 from busway.ports.log import Log, LogBatch
 
 MOVE_KEY = "move"
-"""The named value in which a ledger keeps the move into it."""
+"""The named value in which a ledger stores the move into it."""
 LOG_IDENTITY_KEY = "log"
-"""The named value in which a ledger keeps which log it belongs to, where that is elsewhere."""
+"""The named value in which a ledger stores the identity of its log, if that is elsewhere."""
 
 
 class NamedValue(msgspec.Struct, frozen=True):
@@ -43,14 +43,14 @@ _FIRST_KEYS: Mapping[RecordKind, RecordKey] = {
 
 
 class Bookmark(msgspec.Struct, frozen=True):
-    """How far a ledger's records were read: up to the one of a kind with the key ``after``."""
+    """How far a ledger's records were read: up to the record of ``kind`` with key ``after``."""
 
     kind: RecordKind = RECORD_KINDS[0]
     after: RecordKey = _FIRST_KEYS[RECORD_KINDS[0]]
 
 
 def next_bookmark(kind: RecordKind) -> Bookmark | None:
-    """Return the bookmark before the first record of the kind that comes after one.
+    """Return the bookmark before the first record of the next kind, ``None`` after the last kind.
 
     >>> next_bookmark("lanes").kind, next_bookmark("values")
     ('failed_events', None)
@@ -64,7 +64,7 @@ def next_bookmark(kind: RecordKind) -> Bookmark | None:
 
 
 class ExportPage(msgspec.Struct, frozen=True):
-    """Records of one kind, in order, and where to go on: ``None`` when nothing comes any more."""
+    """Records of one kind, in order, and where to continue: ``None`` after the last page."""
 
     kind: RecordKind
     records: Sequence[LedgerRecord]
@@ -72,11 +72,12 @@ class ExportPage(msgspec.Struct, frozen=True):
 
 
 class Move(msgspec.Struct, frozen=True):
-    """A move as its target keeps it, from its beginning on.
+    """The state of a move, stored in its target from the start.
 
-    ``identity`` is that of the log, ``origin`` the place it comes from, ``origin_digest`` stands
-    for what the origin's ledger held when its records were begun to be taken; ``bookmark`` is how
-    far they were, ``None`` when all are there. Without ``finished_at`` it is unfinished.
+    ``identity`` is the log's, ``origin`` the name of the place it comes from, and
+    ``origin_digest`` the digest of the origin's ledger when the copying of its records began.
+    ``bookmark`` is how far the records were copied, ``None`` if all are. A move without
+    ``finished_at`` is unfinished.
     """
 
     id: str
@@ -89,7 +90,7 @@ class Move(msgspec.Struct, frozen=True):
 
 
 class MovedMarker(msgspec.Struct, frozen=True):
-    """What is kept in a place that was moved elsewhere: by which move, where to, and when."""
+    """The marker left in an installation that was moved: by which move, where to, and when."""
 
     id: str
     destination: str
@@ -97,9 +98,9 @@ class MovedMarker(msgspec.Struct, frozen=True):
 
 
 class TargetState(msgspec.Struct, frozen=True):
-    """How a target stands: the move into it, or why it cannot be used; neither: never used.
+    """The state of a target: the move into it, or why it cannot be used; neither if it is unused.
 
-    ``log_missing`` is whether the log of that move is not there, only its ledger.
+    ``log_missing`` is true if only the ledger of that move exists, without its log.
     """
 
     move: Move | None = None
@@ -108,13 +109,14 @@ class TargetState(msgspec.Struct, frozen=True):
 
 
 class ExportableLedger(Ledger, Protocol):
-    """A ledger that can hand out everything it keeps."""
+    """A ledger that can export all its records."""
 
     async def export(self, after: Bookmark, max_bytes: int) -> ExportPage:
-        """Return records of the bookmark's kind after it, one at least where there is one.
+        """Return records of the bookmark's kind that follow it, at least one if there is one.
 
-        More of them come while they fit ``max_bytes``. Troubles come by flow, partition and
-        offset, settled ranges by flow, partition and start, resolved ones and audits as they came.
+        Further records follow while they fit into ``max_bytes``. Failed events are sorted by flow,
+        partition and offset, settled ranges by flow, partition and start, resolved events and
+        audit records by insertion.
         """
         ...
 
@@ -124,22 +126,22 @@ class ExportableLedger(Ledger, Protocol):
 
 
 class ImportableLedger(ExportableLedger, Protocol):
-    """A ledger that takes what another one kept. Nobody else uses it meanwhile."""
+    """A ledger that imports the records of another one, while nothing else uses it."""
 
     async def import_page(self, page: ExportPage, expected: Move, move: Move) -> bool:
-        """Add records and keep ``move``, in one transaction, where the move kept is ``expected``.
+        """Add records and store ``move``, in one transaction, if the stored move is ``expected``.
 
-        False where it is another one: then nothing is added. Audits keep their ``seq``.
+        Otherwise returns false and adds nothing. Audit records keep their ``seq``.
         """
         ...
 
     async def clear(self, expected: Move, move: Move) -> bool:
-        """Forget everything but ``move``, which is kept where the move kept is ``expected``."""
+        """Delete all records and store ``move``, if the stored move is ``expected``."""
         ...
 
 
 class MoveOrigin(Protocol):
-    """An installation that nobody else has open, to be moved."""
+    """An installation to be moved; no other process has it open."""
 
     @property
     def name(self) -> str: ...
@@ -152,18 +154,18 @@ class MoveOrigin(Protocol):
 
     @property
     def moved_to(self) -> MovedMarker | None:
-        """Where it was moved already."""
+        """The marker of an earlier move, if there was one."""
         ...
 
     async def mark_moved(self, moved: MovedMarker) -> None:
-        """Keep that it was moved: from then on it is not opened as it was."""
+        """Store the marker; from then on the installation cannot be opened."""
         ...
 
     async def close(self) -> None: ...
 
 
 class MoveReceiver(Protocol):
-    """A target that takes an installation: opened, marked with the move, and of the identity."""
+    """An opened target that receives an installation, marked with the move and its log identity."""
 
     @property
     def log(self) -> Log: ...
@@ -172,35 +174,35 @@ class MoveReceiver(Protocol):
     def ledger(self) -> ImportableLedger: ...
 
     async def append(self, batches: Sequence[LogBatch]) -> None:
-        """Store batches of one partition at their offsets, with their times; durable on return.
+        """Store batches of one partition with their offsets and times; durable on return.
 
-        The first begins where the partition ends; else raises :class:`Conflict`. What is too large
-        for the engine becomes several batches. After a :class:`StoreError` some may be stored.
+        Raises :class:`Conflict` unless the first batch starts where the partition ends. A batch too
+        large for the engine is split. After a :class:`StoreError` some batches may be stored.
         """
         ...
 
     async def finish(self) -> None:
-        """Let the log be opened as any other: all of it is there."""
+        """Mark the log as complete, so that it can be opened like any other."""
         ...
 
     async def close(self) -> None: ...
 
 
 class MoveTarget(Protocol):
-    """A place to which an installation can be moved; nothing is made there before ``begin``."""
+    """A place to which an installation can be moved; nothing is created before ``begin``."""
 
     @property
     def name(self) -> str: ...
 
     async def inspect(self) -> TargetState:
-        """Look what is there. Raises :class:`StoreError` when that cannot be seen now."""
+        """Return the state of the target. Raises :class:`StoreError` if it is unavailable."""
         ...
 
     async def begin(self, move: Move, bases: Sequence[int]) -> MoveReceiver:
-        """Take the move: a new one where nothing is there, or go on with the one that is there.
+        """Begin a move into an unused target, or continue the unfinished move that is there.
 
-        The log gets the identity of the move, and begins at ``bases``, one for each partition; a
-        partition that ends before its base begins there anew.
-        Raises :class:`Conflict` when the target is used by something else.
+        The log gets the identity of the move and starts at ``bases``, one offset per partition; a
+        partition that ends before its base restarts at it. Raises :class:`Conflict` if the target
+        is in use for something else.
         """
         ...

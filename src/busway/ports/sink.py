@@ -1,4 +1,4 @@
-"""What Busway asks of a sink, and what it hands to one."""
+"""The port of sinks, and the records exchanged with them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from busway.outcome import Down, Outcome
 
 
 class LoadItem(msgspec.Struct, frozen=True):
-    """One event's results on their way to a sink, in the order in which the step gave them.
+    """The results of one event, in the order in which the step returned them.
 
-    A result is an :class:`Event`, or what ``json`` can write. ``offset`` places the event in its
-    partition, ``flow`` is the flow that it goes through, by the name that its sink knows.
+    A result is an :class:`Event` or a JSON-serialisable value. ``offset`` is the event's offset in
+    its partition, ``flow`` the name by which the sink knows the flow.
     """
 
     offset: int
@@ -33,33 +33,37 @@ class LoadItem(msgspec.Struct, frozen=True):
 
 
 class RequestPermits(Protocol):
-    """Leave to have one request on its way: what a destination takes at a time is kept here."""
+    """Permits to send requests; they enforce a destination's concurrency limit."""
 
     async def acquire(self) -> bool:
-        """Return true when one more request may go, false when no more of the load is to go now.
+        """Wait for a permit. Returns false if no more requests of this load may be sent now.
 
-        Without leave the rest of the load is
-        :class:`busway.outcome.NotAttempted`, and nothing has to be given back.
+        Without a permit, the rest of the load is :class:`busway.outcome.NotAttempted`, and there is
+        nothing to release.
         """
         ...
 
     def release(self, took_s: float | None = None, *, refused: bool = False) -> None:
-        """Give one back: how long its answer took (``None``: there was none to learn from), and
-        whether it was that this is too much for it now."""
+        """Return a permit.
+
+        ``took_s`` is the response time, ``None`` if it says nothing about the destination's
+        capacity. ``refused`` is true if the destination reported overload.
+        """
         ...
 
 
 class Load(msgspec.Struct, frozen=True):
-    """What a lane hands to a sink at once.
+    """The items that a lane hands to a sink in one call.
 
-    ``lane`` names the lane for ever (log identity, flow, partition). For fresh events ``start`` and
-    ``end`` are the range of offsets that the load decides, and ``failed_offsets`` those offsets in
-    it which are not to land now because they failed before the sink. A retry has neither: both are
-    ``None``. ``permits`` are for a sink that
-    :class:`TakesPermits`, one for each of its requests; for another one is held while it writes.
-    ``fencing_token`` is the number of the lease under which it is worked: one that keeps positions
-    keeps the largest of each lane too, and answers
-    :class:`busway.outcome.NotAttempted` for all of a load under an older one. 0 is under no lease.
+    ``lane`` identifies the lane permanently (log identity, flow, partition). For new events,
+    ``start`` and ``end`` are the range of offsets that the load decides, and ``failed_offsets`` the
+    offsets in it that must not be delivered now because they failed before the sink. A retry has no
+    range: both are ``None``.
+
+    A sink that :class:`TakesPermits` acquires one of ``permits`` for each request; for other sinks
+    a permit is held during the write. ``fencing_token`` is the number of the lane's lease, 0
+    without a lease. A destination that keeps positions also keeps the largest token of each lane,
+    and answers a load with a smaller token with :class:`busway.outcome.NotAttempted` for all items.
     """
 
     lane: tuple[str, str, int]
@@ -73,17 +77,20 @@ class Load(msgspec.Struct, frozen=True):
 
 
 class Destination(Protocol):
-    """An opened sink. ``write`` is called by several lanes at a time; one lane's fresh
-    loads come one after the other, its retries beside them."""
+    """An opened sink.
+
+    Several lanes call ``write`` concurrently. The loads of new events of one lane are sequential;
+    its retries run concurrently with them.
+    """
 
     async def write(self, load: Load) -> Sequence[Outcome]:
-        """Load the items and return one outcome for each, in order; it never raises for an item.
+        """Load the items and return one outcome per item, in order; never raises for an item.
 
-        A destination that keeps positions lands each offset at most once per lane: it writes the
-        rows and its position in one transaction, remembers which offsets of the range did not
-        land, and answers ``Delivered`` without writing for an offset that has landed already. What
-        it could not remember is ``Down`` for all: a load without items, which only has holes, is
-        then answered by that one outcome.
+        A destination that keeps positions delivers each offset at most once per lane: it writes the
+        rows and its position in one transaction, remembers which offsets of the range were not
+        delivered, and answers ``Delivered`` without writing for an offset that was. If it cannot
+        store the position, all outcomes are ``Down``; for a load without items (all offsets failed)
+        it returns one ``Down``.
         """
         ...
 
@@ -91,8 +98,10 @@ class Destination(Protocol):
 
 
 class DeliveredRange(msgspec.Struct, frozen=True):
-    """What a destination knows of a lane: the offsets from ``start`` up to ``end`` are decided, and
-    of those that were asked about ``landed`` are in it."""
+    """A destination's position for a lane: the offsets from ``start`` up to ``end`` are decided.
+
+    Of the offsets in question, ``delivered`` are stored there.
+    """
 
     start: int = 0
     end: int = 0
@@ -101,54 +110,55 @@ class DeliveredRange(msgspec.Struct, frozen=True):
 
 @runtime_checkable
 class KnowsDelivered(Protocol):
-    """A destination that keeps positions and can tell what has landed."""
+    """A destination that keeps positions and can report which offsets were delivered."""
 
     async def delivered_range(
         self, lane: tuple[str, str, int], offsets: Sequence[int]
     ) -> DeliveredRange | Down:
-        """Return what is known of a lane (see :class:`Load`) and of some of its offsets.
+        """Return the position of a lane (see :class:`Load`) and which of ``offsets`` it delivered.
 
-        Called beside writes, a few thousand offsets at a time. It never raises for a destination
-        that takes nothing now: that is ``Down``.
+        Called concurrently with writes, with up to a few thousand offsets. If the destination is
+        unavailable, it returns ``Down`` instead of raising.
         """
         ...
 
 
 @runtime_checkable
 class Pingable(Protocol):
-    """A destination that can say whether it is there, without writing anything."""
+    """A destination whose availability can be checked without writing anything."""
 
     async def ping(self) -> Down | None:
-        """Return ``None`` if it is there, or why it takes nothing now.
+        """Return ``None`` if the destination is available, else why it is not.
 
-        Called when a flow starts, and again until it is there or a load was answered. It has no
-        side effects at the destination: a connection, or a look at a file. It never raises for a
-        destination that is away.
+        Called when a flow starts, and again until it succeeds or a load was answered. It has no
+        side effects at the destination: it opens a connection or checks a file. It does not raise
+        if the destination is unavailable.
         """
         ...
 
 
 class SinkContext(Protocol):
-    """What a sink may use when it is opened."""
+    """The services that a sink may use once it is opened."""
 
     async def publish(self, events: Sequence[Event]) -> None:
         """Append events to the bus, durable when it returns; duplicates are dropped.
 
-        Raises :class:`StoreFull` when the bus takes none now, :class:`EventError` for a bad one."""
+        Raises :class:`StoreFull` if the log is full, :class:`EventError` for an invalid event.
+        """
         ...
 
 
 @runtime_checkable
 class Sink(Protocol):
-    """A declared destination: a frozen record of its configuration. Equal ones are opened once."""
+    """A declared destination: a frozen record of its configuration. Equal sinks are opened once."""
 
     @property
     def name(self) -> str:
-        """What a person calls it: kind and place, without secrets."""
+        """The display name: kind and place, without secrets."""
         ...
 
     async def open(self, context: SinkContext) -> Destination:
-        """Connect lazily: a destination that is down must not stop the start.
+        """Return the destination; connect lazily, so that an outage does not prevent the start.
 
         Raises :class:`SinkError` for a configuration that can never work.
         """
@@ -157,20 +167,22 @@ class Sink(Protocol):
 
 @runtime_checkable
 class ValidatesConfig(Protocol):
-    """A sink or a source that can be checked before it is opened: a start reports all mistakes
-    at once."""
+    """A sink or source that can be validated before it is opened: all mistakes are reported."""
 
     def validate_config(self) -> None:
-        """Raise :class:`SinkError`, or :class:`SourceError`, for a configuration that can never
-        work. No I/O over a network.
+        """Raise :class:`SinkError` or :class:`SourceError` for a configuration that never works.
 
-        Called when the flows are compiled, with all variables set."""
+        Called when the flows are compiled, with all environment variables set. No network I/O.
+        """
         ...
 
 
 class ResultLocation(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where a sink's results are to be found: a row of a table (by its ``key`` columns, where it
-    has some), a line of a file, a request, an event on the bus, a line of output."""
+    """Where to find a sink's results.
+
+    They are rows of a table (with its ``key`` columns, if any), lines of a file, requests, mails,
+    events on the bus, or lines of output.
+    """
 
     kind: Literal["table", "file", "request", "mail", "event", "output"]
     place: str
@@ -179,16 +191,16 @@ class ResultLocation(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @runtime_checkable
 class LocatesResults(Protocol):
-    """A sink that can say where its results land, for people who look for one."""
+    """A sink that can describe where to find its results."""
 
     def result_location(self) -> ResultLocation:
-        """Return the place, without secrets, as it is declared."""
+        """Return the location as declared, without secrets."""
         ...
 
 
 @runtime_checkable
 class KeepsPositions(Protocol):
-    """A sink that lands each event exactly once (see :meth:`Destination.write`)."""
+    """A sink that delivers each event exactly once (see :meth:`Destination.write`)."""
 
     @property
     def keeps_positions(self) -> Literal[True]: ...
@@ -196,9 +208,9 @@ class KeepsPositions(Protocol):
 
 @runtime_checkable
 class TakesPermits(Protocol):
-    """A sink that sends several requests at a time, and takes a permit of its load for each.
+    """A sink that sends requests concurrently, and acquires one of the load's permits for each.
 
-    ``concurrency`` is how many it may have on their way, over all lanes that deliver to it.
+    ``concurrency`` is the maximum number of requests in flight, over all lanes that deliver to it.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""An engine's stores, opened together."""
+"""An engine's log and ledger, opened together."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from busway.ports.log import Log
 
 @runtime_checkable
 class NeedsMaintenance(Protocol):
-    """A store that wants to be tidied up now and then, while it is used."""
+    """A store that needs periodic maintenance while in use."""
 
     async def maintain(self) -> None:
-        """Do what keeps the store small and fast; called by one task, about once a second."""
+        """Keep the store small and fast; one task calls it about once a second."""
         ...
 
 
 class WakeUps(Protocol):
-    """Carries between processes that the log has grown. Only a hint: it may be late, or lost."""
+    """Notifies other processes that the log has grown. Notifications may be late or lost."""
 
     def notify(self) -> None:
-        """Have the others look; called after each append, so it must not wait."""
+        """Notify the other processes; called after each append, so it must not block."""
         ...
 
     def subscribe(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` on the loop whenever another may have appended."""
+        """Call ``callback`` on the loop whenever another process may have appended."""
         ...
 
 
 class SharedDirectory(msgspec.Struct, frozen=True):
-    """What a process needs to have a data directory open together with others of its family.
+    """What a process needs to share an open data directory with its parent and siblings.
 
-    ``lock_fd`` is the descriptor of the lock that the first of them took, inherited; ``None`` for
-    the first one itself.
+    ``lock_fd`` is the inherited descriptor of the directory lock; ``None`` in the process that
+    acquires the lock.
     """
 
     wake_ups: WakeUps
@@ -50,20 +50,20 @@ class Stores(msgspec.Struct, frozen=True):
     log: Log
     ledger: Ledger
     release_lock: Callable[[], None] = lambda: None
-    """What gives the place back after both are closed (a lock on a directory)."""
+    """Releases the lock on the directory, after both are closed."""
     directory: Path | None = None
-    """The directory that both are in, of engines that have one."""
+    """The directory that holds both, if the engine has one."""
     is_shared: bool = False
-    """Whether other processes may have both open as well."""
+    """Whether other processes may have both open at the same time."""
     name: str = ""
-    """What a person calls the place, without secrets, of engines that have no directory."""
+    """The display name of the place, without secrets, if the engine has no directory."""
     warnings: Sequence[str] = ()
-    """What a person should be told at the start: how it could lose what it acknowledged."""
+    """Warnings to log at the start: how acknowledged events could be lost."""
     lock_fd: int | None = None
-    """The descriptor of the lock on the directory: who inherits it may have it open as well."""
+    """The descriptor of the directory lock; a process that inherits it may open the directory."""
 
     async def close(self) -> None:
-        """Close both, whatever happens to the first."""
+        """Close both, even if closing the first fails."""
         try:
             await self.log.close()
         finally:

@@ -37,17 +37,17 @@ async def run_coroutines(
     look_s = max(step.timeout_s / _CHECKS_PER_TIMEOUT, _MIN_CHECK_INTERVAL_S)
     try:
         while callers:
-            await asyncio.wait([one.task for one in callers], timeout=look_s)
-            callers = {one for one in callers if not one.task.done()}
-            for late in [one for one in callers if one.is_overdue]:
+            await asyncio.wait([caller.task for caller in callers], timeout=look_s)
+            callers = {caller for caller in callers if not caller.task.done()}
+            for late in [caller for caller in callers if caller.is_overdue]:
                 late.abandon()
                 callers.remove(late)
                 callers.add(_Caller(step, convert, calls, results))
     finally:
-        for one in callers:
-            one.abandon()
+        for caller in callers:
+            caller.abandon()
         if callers:
-            await asyncio.wait([one.task for one in callers], timeout=_GRACE_S)
+            await asyncio.wait([caller.task for caller in callers], timeout=_GRACE_S)
     return results
 
 

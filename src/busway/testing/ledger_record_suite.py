@@ -100,11 +100,11 @@ class LedgerRecordSuite(ABC):
         found = await ledger.audit_records()
         assert [one.target for one in found] == targets[::-1]
         assert found[-1] == msgspec.structs.replace(AUDIT_RECORD, seq=found[-1].seq)
-        assert [one.target for one in await ledger.audit_records("flow/f")] == [
+        assert [record.target for record in await ledger.audit_records("flow/f")] == [
             "flow/f/x",
             "flow/f",
         ]
-        assert [one.target for one in await ledger.audit_records("flow", limit=3)] == [
+        assert [record.target for record in await ledger.audit_records("flow", limit=3)] == [
             "flow",
             "flow/f/x",
             "flow/fg",
@@ -118,7 +118,7 @@ class LedgerRecordSuite(ABC):
         gone = resolution(failed_event(0), "discarded")
         assert list(await ledger.resolve([gone, gone], [AUDIT_RECORD])) == [True, False]
         assert list(await ledger.resolve([gone], [AUDIT_RECORD])) == [False]
-        assert [one.action for one in await ledger.audit_records()] == ["pause"]
+        assert [record.action for record in await ledger.audit_records()] == ["pause"]
 
     async def test_verdicts_carry_changes_and_hang_on_them(self, ledger: Ledger) -> None:
         await ledger.open_lane("f", 0, 0)
@@ -168,7 +168,7 @@ class LedgerRecordSuite(ABC):
             ResolvedEvent("f", 0, 1, "id-0", "discarded", AT, 1, (), None, "", "ann", "old"),
         ]
         await ledger.prune_history(AT + MINUTE)
-        assert [one.outcome for one in await ledger.resolved_events("id-0")] == ["delivered"]
+        assert [event.outcome for event in await ledger.resolved_events("id-0")] == ["delivered"]
 
     async def test_a_range_spans_a_limited_time(self, ledger: Ledger) -> None:
         await ledger.open_lane("f", 0, 0)
@@ -221,9 +221,9 @@ class LedgerRecordSuite(ABC):
             FailedEventQuery(fingerprint="x", flow="f", state="dead")
         )
         assert [one.offset for one in of_group] == [0, 2, 4]
-        assert [one.offset for one in await ledger.failed_events(FailedEventQuery(error="Ey"))] == [
-            1
-        ]
+        assert [
+            event.offset for event in await ledger.failed_events(FailedEventQuery(error="Ey"))
+        ] == [1]
 
     async def test_a_lease_fences_what_was_done_under_the_one_before(self, ledger: Ledger) -> None:
         await ledger.open_lane("f", 0, 0)
@@ -255,7 +255,9 @@ class LedgerRecordSuite(ABC):
         )
         never = ValueChange("no beat", None, expected=None)
         assert list(await ledger.lease(both, [never, gone, ValueChange("a", b"1")])) == [None, None]
-        assert [(one.worker, one.fencing_token) for one in await ledger.lanes()] == [(None, 0)] * 2
+        assert [(lane.worker, lane.fencing_token) for lane in await ledger.lanes()] == [
+            (None, 0)
+        ] * 2
         assert await ledger.get_values("") == {"beat": b"7"}
         assert list(await ledger.lease(both[:1], [never, seen, ValueChange("a", b"1")])) == [1]
         assert list(await ledger.lease(both, [ValueChange("a", b"2")])) == [None, 1]
@@ -276,9 +278,9 @@ class LedgerRecordSuite(ABC):
         assert not await ledger.rename_flow("f", "g", [AUDIT_RECORD])
         assert await ledger.rename_flow("f", "h", [AUDIT_RECORD])
         assert [(lane.flow, lane.cursor) for lane in await ledger.lanes()] == [("g", 0), ("h", 2)]
-        assert [one.flow for one in await ledger.failed_events(FailedEventQuery())] == ["h"]
+        assert [event.flow for event in await ledger.failed_events(FailedEventQuery())] == ["h"]
         assert [one.flow for one in await ledger.settled_ranges("h")] == ["h"]
-        assert [one.flow for one in await ledger.resolved_events("id-0")] == ["h"]
+        assert [event.flow for event in await ledger.resolved_events("id-0")] == ["h"]
         assert len(await ledger.audit_records()) == 1
 
     async def test_a_flow_is_removed_with_all_that_it_has(self, ledger: Ledger) -> None:
@@ -290,8 +292,8 @@ class LedgerRecordSuite(ABC):
         assert await ledger.remove_flow("f", [AUDIT_RECORD])
         assert not await ledger.remove_flow("f", [AUDIT_RECORD])
         assert [lane.flow for lane in await ledger.lanes()] == ["g"]
-        assert [one.flow for one in await ledger.failed_events(FailedEventQuery())] == ["g"]
-        assert [one.flow for one in await ledger.resolved_events("id-0")] == ["g"]
+        assert [event.flow for event in await ledger.failed_events(FailedEventQuery())] == ["g"]
+        assert [event.flow for event in await ledger.resolved_events("id-0")] == ["g"]
         assert (list(await ledger.settled_ranges("f")), len(await ledger.settled_ranges("g"))) == (
             [],
             1,

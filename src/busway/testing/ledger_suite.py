@@ -151,7 +151,7 @@ class LedgerSuite(LedgerRecordSuite):
         failed = msgspec.structs.replace(kept[0], failures=(Failure(1, AT, "step", "E", long),))
         assert list(await ledger.resolve([resolution(kept[0], failed)])) == [True]
         assert list(await ledger.resolve([resolution(failed, "delivered")])) == [True]
-        assert [one.event_id for one in await ledger.resolved_events(long)] == [long]
+        assert [event.event_id for event in await ledger.resolved_events(long)] == [long]
         (released,) = await ledger.failed_events(FailedEventQuery(event_id=long))
         assert released.due == AT
 
@@ -259,7 +259,7 @@ class LedgerSuite(LedgerRecordSuite):
             ((), 9, []),
         ]:
             query = FailedEventQuery(flow="f", partition=0, keys=keys, limit=limit)
-            assert [one.offset for one in await ledger.failed_events(query)] == offsets
+            assert [event.offset for event in await ledger.failed_events(query)] == offsets
 
     async def test_due_ones_come_by_time(self, ledger: Ledger) -> None:
         await ledger.open_lane("f", 0, 0)

@@ -37,7 +37,7 @@ FailedEventRef = tuple[str, int, int]
 
 
 class MemoryLedger:
-    """Keeps lanes, troubles, ranges and values in dictionaries; each method is one step."""
+    """Keeps lanes, failed_events, ranges and values in dictionaries; each method is one step."""
 
     def __init__(self) -> None:
         self._lanes: dict[tuple[str, int], Lane] = {}
@@ -58,7 +58,7 @@ class MemoryLedger:
     ) -> Sequence[int | None]:
         if not self._change_values(changes):
             return [None] * len(leases)
-        return [self._lease(one) for one in leases]
+        return [self._lease(lease) for lease in leases]
 
     def _lease(self, wanted: LeaseRequest) -> int | None:
         lane = self._lanes.get((wanted.flow, wanted.partition))
@@ -73,12 +73,14 @@ class MemoryLedger:
     async def rename_flow(self, old: str, new: str, audit: Sequence[AuditRecord] = ()) -> bool:
         if any(flow == new for flow, _ in self._lanes):
             return False
-        lanes = [_with_flow_name(one, old, new) for one in self._lanes.values()]
-        troubles = [_with_flow_name(one, old, new) for one in self._failed_events.values()]
-        self._lanes = {(one.flow, one.partition): one for one in lanes}
-        self._failed_events = {_key_of(one): one for one in troubles}
+        lanes = [_with_flow_name(lane, old, new) for lane in self._lanes.values()]
+        failed_events = [_with_flow_name(event, old, new) for event in self._failed_events.values()]
+        self._lanes = {(lane.flow, lane.partition): lane for lane in lanes}
+        self._failed_events = {_key_of(event): event for event in failed_events}
         self._settled_ranges = [_with_flow_name(one, old, new) for one in self._settled_ranges]
-        self._resolved_events = [_with_flow_name(one, old, new) for one in self._resolved_events]
+        self._resolved_events = [
+            _with_flow_name(event, old, new) for event in self._resolved_events
+        ]
         self._add_audit_records(audit)
         return True
 
@@ -90,7 +92,7 @@ class MemoryLedger:
             at: one for at, one in self._failed_events.items() if one.flow != flow
         }
         self._settled_ranges = [one for one in self._settled_ranges if one.flow != flow]
-        self._resolved_events = [one for one in self._resolved_events if one.flow != flow]
+        self._resolved_events = [event for event in self._resolved_events if event.flow != flow]
         self._add_audit_records(audit)
         return True
 
@@ -111,7 +113,7 @@ class MemoryLedger:
         self._add_counts(lane, s.counts, s.end)
         if s.end > s.start:
             self._record(s)
-        self._failed_events |= {_key_of(trouble): trouble for trouble in s.failed_events}
+        self._failed_events |= {_key_of(event): event for event in s.failed_events}
         self._release_keys(s.flow, s.partition, s.at)
         return True
 
@@ -134,13 +136,13 @@ class MemoryLedger:
 
     def _release_keys(self, flow: str, partition: int, at: datetime) -> None:
         seen: set[str] = set()
-        for place, trouble in sorted(self._failed_events.items()):
-            mine = (trouble.flow, trouble.partition) == (flow, partition)
-            if not mine or trouble.state != "parked" or trouble.key is None or trouble.key in seen:
+        for place, event in sorted(self._failed_events.items()):
+            mine = (event.flow, event.partition) == (flow, partition)
+            if not mine or event.state != "parked" or event.key is None or event.key in seen:
                 continue
-            seen.add(trouble.key)
-            if trouble.due is None:
-                self._failed_events[place] = msgspec.structs.replace(trouble, due=at)
+            seen.add(event.key)
+            if event.due is None:
+                self._failed_events[place] = msgspec.structs.replace(event, due=at)
 
     async def resolve(
         self,
@@ -159,10 +161,10 @@ class MemoryLedger:
 
     def _resolve(self, verdict: Resolution) -> bool:
         place = (verdict.flow, verdict.partition, verdict.offset)
-        trouble = self._failed_events.get(place)
-        if not trouble or (trouble.attempts, trouble.state) != (verdict.attempts, verdict.state):
+        event = self._failed_events.get(place)
+        if not event or (event.attempts, event.state) != (verdict.attempts, verdict.state):
             return False
-        if verdict.event not in (None, trouble.event):
+        if verdict.event not in (None, event.event):
             return False
         del self._failed_events[place]
         if isinstance(verdict.outcome, FailedEvent):
@@ -170,33 +172,35 @@ class MemoryLedger:
             change = count_change(verdict.state, verdict.outcome.state)
         else:
             change = count_change(verdict.state, verdict.outcome)
-            self._resolved_events += resolved_events(trouble, verdict)
+            self._resolved_events += resolved_events(event, verdict)
         lane = self._lanes[verdict.flow, verdict.partition]
         self._add_counts(lane, change, lane.cursor)
         self._release_keys(verdict.flow, verdict.partition, verdict.at)
         return True
 
     async def failed_events(self, query: FailedEventQuery) -> Sequence[FailedEvent]:
-        found = [trouble for trouble in self._sorted_failed_events() if _matches(trouble, query)]
+        found = [event for event in self._sorted_failed_events() if _matches(event, query)]
         if query.due_by:
             found.sort(key=_due)
         return found[: query.limit]
 
     def _sorted_failed_events(self) -> Iterable[FailedEvent]:
-        return (trouble for _, trouble in sorted(self._failed_events.items()))
+        return (event for _, event in sorted(self._failed_events.items()))
 
     async def failed_event_groups(self, query: FailedEventQuery) -> Sequence[FailedEventGroup]:
         query = msgspec.structs.replace(query, after=None, due_by=None)
-        found: dict[tuple[str, FailedEventState, str], list[FailedEvent]] = {}
-        for one in self._sorted_failed_events():
-            if _matches(one, query):
-                found.setdefault((one.flow, one.state, one.fingerprint), []).append(one)
-        groups = [_failed_event_group(cause, troubles) for cause, troubles in found.items()]
+        groups_by_cause: dict[tuple[str, FailedEventState, str], list[FailedEvent]] = {}
+        for event in self._sorted_failed_events():
+            if _matches(event, query):
+                groups_by_cause.setdefault((event.flow, event.state, event.fingerprint), []).append(
+                    event
+                )
+        groups = [_failed_event_group(cause, events) for cause, events in groups_by_cause.items()]
         groups.sort(key=lambda group: (-group.count, group.flow, group.fingerprint, group.state))
         return groups[: query.limit]
 
     async def due_flows(self, by: datetime) -> Collection[str]:
-        parked = [one for one in self._failed_events.values() if one.state == "parked"]
+        parked = [event for event in self._failed_events.values() if event.state == "parked"]
         return {one.flow for one in parked if one.due is not None and one.due <= by}
 
     async def parked_keys(self, flow: str, partition: int) -> Mapping[str, int]:
@@ -214,10 +218,10 @@ class MemoryLedger:
         return sorted(found, key=lambda s: (s.partition, s.start))
 
     async def resolved_events(self, event_id: str) -> Sequence[ResolvedEvent]:
-        return [one for one in self._resolved_events if one.event_id == event_id]
+        return [event for event in self._resolved_events if event.event_id == event_id]
 
     async def prune_history(self, before: datetime) -> None:
-        self._resolved_events = [one for one in self._resolved_events if one.at >= before]
+        self._resolved_events = [event for event in self._resolved_events if event.at >= before]
         merged: list[SettledRange] = []
         for one in sorted(self._settled_ranges, key=lambda s: (s.flow, s.partition, s.start)):
             last = merged[-1] if merged else None
@@ -242,14 +246,14 @@ class MemoryLedger:
         return done
 
     def _change_values(self, changes: Sequence[ValueChange]) -> bool:
-        for one in changes:
-            if one.expected is not UNSET and self._values.get(one.name) != one.expected:
+        for change in changes:
+            if change.expected is not UNSET and self._values.get(change.name) != change.expected:
                 return False
-        for one in changes:
-            if one.value is None:
-                self._values.pop(one.name, None)
+        for change in changes:
+            if change.value is None:
+                self._values.pop(change.name, None)
             else:
-                self._values[one.name] = one.value
+                self._values[change.name] = change.value
         return True
 
     def _add_audit_records(self, audit: Sequence[AuditRecord]) -> None:
@@ -262,13 +266,13 @@ class MemoryLedger:
         self, target: str = "", before: int | None = None, limit: int = 100
     ) -> Sequence[AuditRecord]:
         found = [
-            one
-            for one in reversed(self._audit_records)
+            record
+            for record in reversed(self._audit_records)
             if (
-                one.target == target
-                or one.target.startswith(target.rstrip("/") + "/" * bool(target))
+                record.target == target
+                or record.target.startswith(target.rstrip("/") + "/" * bool(target))
             )
-            and (before is None or one.seq < before)
+            and (before is None or record.seq < before)
         ]
         return found[:limit]
 
@@ -279,8 +283,8 @@ class MemoryLedger:
 
     async def count_failed_events(self) -> Mapping[tuple[str, int], tuple[int, int]]:
         states: dict[tuple[str, int], list[str]] = {}
-        for trouble in self._failed_events.values():
-            states.setdefault((trouble.flow, trouble.partition), []).append(trouble.state)
+        for event in self._failed_events.values():
+            states.setdefault((event.flow, event.partition), []).append(event.state)
         return {lane: (all_.count("parked"), all_.count("dead")) for lane, all_ in states.items()}
 
     async def close(self) -> None:
@@ -300,37 +304,37 @@ def _touch(first: SettledRange, second: SettledRange) -> bool:
 
 
 def _failed_event_group(
-    cause: tuple[str, FailedEventState, str], troubles: Sequence[FailedEvent]
+    cause: tuple[str, FailedEventState, str], failed_events: Sequence[FailedEvent]
 ) -> FailedEventGroup:
-    error = min(one.error for one in troubles)
-    since = [one.since for one in troubles]
-    place = (troubles[0].partition, troubles[0].offset)
-    return FailedEventGroup(*cause, error, len(troubles), min(since), max(since), *place)
+    error = min(event.error for event in failed_events)
+    since = [event.since for event in failed_events]
+    place = (failed_events[0].partition, failed_events[0].offset)
+    return FailedEventGroup(*cause, error, len(failed_events), min(since), max(since), *place)
 
 
-def _key_of(trouble: FailedEvent) -> FailedEventRef:
-    return (trouble.flow, trouble.partition, trouble.offset)
+def _key_of(event: FailedEvent) -> FailedEventRef:
+    return (event.flow, event.partition, event.offset)
 
 
-def _due(trouble: FailedEvent) -> tuple[datetime, FailedEventRef]:
-    assert trouble.due  # noqa: S101 - only due ones are asked for
-    return (trouble.due, _key_of(trouble))
+def _due(event: FailedEvent) -> tuple[datetime, FailedEventRef]:
+    assert event.due  # noqa: S101 - only due ones are asked for
+    return (event.due, _key_of(event))
 
 
-def _matches(trouble: FailedEvent, query: FailedEventQuery) -> bool:
-    due = trouble.state == "parked" and trouble.due and query.due_by and trouble.due <= query.due_by
+def _matches(event: FailedEvent, query: FailedEventQuery) -> bool:
+    due = event.state == "parked" and event.due and query.due_by and event.due <= query.due_by
     return (
-        query.state in (None, trouble.state)
-        and query.flow in (None, trouble.flow)
-        and query.partition in (None, trouble.partition)
-        and (query.partitions is None or trouble.partition in query.partitions)
-        and (query.keys is None or (trouble.state == "parked" and trouble.key in query.keys))
-        and query.event_id in (None, trouble.event_id)
-        and query.event_key in (None, trouble.event_key)
-        and query.error in (None, trouble.error)
-        and query.fingerprint in (None, trouble.fingerprint)
-        and (query.since_from is None or trouble.since >= query.since_from)
-        and (query.since_to is None or trouble.since < query.since_to)
-        and (query.after is None or _key_of(trouble) > query.after)
+        query.state in (None, event.state)
+        and query.flow in (None, event.flow)
+        and query.partition in (None, event.partition)
+        and (query.partitions is None or event.partition in query.partitions)
+        and (query.keys is None or (event.state == "parked" and event.key in query.keys))
+        and query.event_id in (None, event.event_id)
+        and query.event_key in (None, event.event_key)
+        and query.error in (None, event.error)
+        and query.fingerprint in (None, event.fingerprint)
+        and (query.since_from is None or event.since >= query.since_from)
+        and (query.since_to is None or event.since < query.since_to)
+        and (query.after is None or _key_of(event) > query.after)
         and bool(due or query.due_by is None)
     )

@@ -81,7 +81,7 @@ class MemoryLog:
         return self._bounds[partition][1]
 
     async def appended_at(self, partition: int, offset: int) -> datetime | None:
-        found = (one for one in self._batches[partition] if one.offset <= offset < one.end)
+        found = (batch for batch in self._batches[partition] if batch.offset <= offset < batch.end)
         return next((one.appended_at for one in found), None)
 
     async def size_bytes(self) -> int:

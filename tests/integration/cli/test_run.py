@@ -215,7 +215,7 @@ def test_a_port_in_use_is_told(folder: Path) -> None:
 def test_a_wrong_setting_is_told(folder: Path) -> None:
     ended = busway("run", "shop.py", cwd=folder, BUSWAY_PARTITIONS="many")
     assert ended.code == 1
-    assert "BUSWAY_PARTITIONS is 'many'" in ended.err
+    assert "invalid BUSWAY_PARTITIONS 'many'" in ended.err
 
 
 def test_partitions_that_a_log_does_not_have_are_told(folder: Path) -> None:
