@@ -51,6 +51,10 @@ class Family:
             for name, value in kept
         }
 
+    def worker(self, id: str) -> int:
+        """Return the process of a worker."""
+        return self._beating()[id]
+
     def spread(self, flow: str, count: int) -> None:
         """Return once so many workers have all lanes of a flow, as many each."""
 

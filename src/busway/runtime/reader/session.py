@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -145,7 +146,7 @@ class ReaderSession:
     async def close(self) -> None:
         """Save the position, and release the source."""
         try:
-            if self._unsaved_since is not None:
+            if self._unsaved_since is not None or self._is_intent_over():
                 await self._save(quiet=True)
         finally:
             await self.release()
@@ -183,9 +184,10 @@ class ReaderSession:
         self._refuse([*chunk.refused, *refused])
         if events:
             await self._append(events)
+        changed = chunk.position != self._position or events or chunk.refused
         self._position, self._proven = chunk.position, True
         self._taken_at = self._host.clock.monotonic()
-        if self._unsaved_since is None:
+        if self._unsaved_since is None and changed:
             self._unsaved_since = self._taken_at
         if isinstance(self._reading, Acknowledges):
             await self._reading.acknowledge(chunk.position)
@@ -232,8 +234,8 @@ class ReaderSession:
         """Save the position; with an intent from here on unless it is ``quiet`` now."""
         record = self._kept.record
         intent = record.intent
-        if not self._appended and not self._uncertain:
-            intent = None if quiet or intent is None else replace(intent, ends=await self._ends())
+        if self._is_intent_over() and intent is not None:
+            intent = None if quiet else replace(intent, ends=await self._ends())
         progress = self._progress()
         record = replace(
             record,
@@ -252,10 +254,15 @@ class ReaderSession:
         since = self._unsaved_since
         return since is not None and self._host.clock.monotonic() - since >= SAVE_EVERY_S
 
+    def _is_intent_over(self) -> bool:
+        """Say whether the position, once it is saved, covers all that was appended."""
+        is_certain = not self._appended and not self._uncertain
+        return is_certain and self._kept.record.intent is not None
+
     def _outdated(self) -> bool:
         """Say whether the record is not what it should be by now."""
         record = self._kept.record
-        if record.fault is not None and self.proven:
+        if self._is_intent_over() or (record.fault is not None and self.proven):
             return True
         if self._host.clock.monotonic() - self._reported_at < REPORT_EVERY_S:
             return False
@@ -272,18 +279,21 @@ class ReaderSession:
 
     def _refuse(self, refused: Sequence[RecordRefusal]) -> None:
         """Count what is no event, and log it, at most once a second."""
-        now = self._host.clock.now()
-        for one in refused:
-            last = LastRefusal(now, one.code, one.detail)
-            self._counts += SourceCounts(refused={one.code: one.count}, last_refusal=last)
-        if refused and self._host.clock.monotonic() - self._told_at >= TOLD_EVERY_S:
+        if not refused:
+            return
+        last, counter = refused[-1], Counter[str]()
+        for refusal in refused:
+            counter[refusal.code] += refusal.count
+        refused_last = LastRefusal(self._host.clock.now(), last.code, last.detail)
+        self._counts += SourceCounts(refused=counter, last_refusal=refused_last)
+        if self._host.clock.monotonic() - self._told_at >= TOLD_EVERY_S:
             self._told_at = self._host.clock.monotonic()
             _log.warning(
                 "records refused",
                 source=self._source.name,
-                code=refused[-1].code,
-                reason=refused[-1].detail,
-                records=sum(one.count for one in refused),
+                code=last.code,
+                reason=last.detail,
+                records=counter.total(),
             )
 
     def _wrong(self, event: Event) -> str:

@@ -57,7 +57,13 @@ class Schedule(DeclarableFunction, frozen=True):
         return timing_of(self.cron, self.every, self.at, self.tz)
 
     async def open(self, context: ReaderContext, position: bytes | None) -> ScheduleReading:
-        before = None if position is None else _decode(position)
+        try:
+            before = None if position is None else _decode(position)
+        except msgspec.MsgspecError as error:
+            raise SourceError(
+                f"the position of {self.name!r} is not that of a schedule, but of another source"
+                " that had this name; give the schedule another name"
+            ) from error
         return ScheduleReading(self, context.clock, before)
 
     def event(self, tick: Tick, timing: Timing) -> Event:

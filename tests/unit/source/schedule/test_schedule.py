@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from busway.errors import BuswayError, FlowError
+from busway.errors import BuswayError, FlowError, SourceError
 from busway.event import Event
 from busway.ports import ReaderContext, ReaderSource, SourceChunk
 from busway.source.schedule import Schedule
@@ -195,6 +195,12 @@ def test_what_can_never_work_is_refused(given: dict[str, Any], reason: str) -> N
     schedule = Schedule("nightly", **{"type": "due", **given})
     with pytest.raises(BuswayError, match=reason):
         schedule.validate_config()
+
+
+async def test_the_position_of_another_source_is_refused() -> None:
+    schedule = Schedule("nightly", type="due", every="5m")
+    with pytest.raises(SourceError, match="give the schedule another name"):
+        await schedule.open(ReaderContext(ManualClock()), b"17")
 
 
 def test_a_misspelt_policy_is_refused() -> None:
