@@ -122,6 +122,7 @@ MODULES: dict[str, Callable[[], Commands]] = {
     "jobs": _derived,
     "replay": _replay,
     "keys": _derived,
+    "sources": _derived,
 }
 """By the name of a command, in the order of the help: what loads its module."""
 

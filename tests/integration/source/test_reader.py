@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from busway import App, Event
+from busway.control.alert.record import ALERT, decode
+from busway.control.source.operation import pause_source, resume_source
 from busway.control.source.reader import ReaderRecord, reader_records
-from busway.control.source.record import SourceCounts, source_counts
+from busway.control.source.record import SourceCounts, SourceRecord, keep_records, source_counts
 from busway.errors import SourceGap
 from busway.sinks import sqlite
 from busway.sources import schedule
@@ -96,11 +98,12 @@ async def test_a_source_that_fails_is_opened_again_and_stops_no_other(tmp_path: 
         assert (await record(node, "bad")).fault is None
 
 
-async def test_a_gap_stops_a_source(tmp_path: Path) -> None:
+async def test_a_gap_stops_a_source_until_an_operator_skips_it(tmp_path: Path) -> None:
     source = numbers("gap")
     async with running(app_of(tmp_path, source), tmp_path / "data") as node:
         source.feed.put(10)
         await read_up_to(node, source)
+        await keep_records(node.stores.ledger, {"gap": SourceRecord("reader", "numbers")})
         source.feed.fail(SourceGap("numbers 10 to 14 are gone", b"15"))
 
         async def stopped() -> bool:
@@ -115,8 +118,39 @@ async def test_a_gap_stops_a_source(tmp_path: Path) -> None:
             return "reader/gap" in node.node.stuck_loops.records
 
         await until(stuck, "it is told that it is stuck")
+
+        async def alerted() -> bool:
+            values = await node.stores.ledger.get_values(ALERT)
+            return any(
+                "numbers 10 to 14 are gone" in one.text for one in map(decode, values.values())
+            )
+
+        await until(alerted, "an alert is raised")
         assert source.feed.opened == [0]
         assert (await record(node, "gap")).position == b"10"
+        await resume_source(node.node.control, "gap", "ann", skip_gap=True)
+        await node.until("load", delivered=15)
+        await read_up_to(node, source)
+        assert source.feed.opened == [0, 15]
+        assert "reader/gap" not in node.node.stuck_loops.records
+
+
+async def test_a_paused_source_is_not_read(tmp_path: Path) -> None:
+    source, other = numbers("a"), numbers("b")
+    async with running(app_of(tmp_path, source, other), tmp_path / "data") as node:
+        source.feed.put(10)
+        await read_up_to(node, source)
+        declared = {name: SourceRecord("reader", "numbers") for name in "ab"}
+        await keep_records(node.stores.ledger, declared)
+        await pause_source(node.node.control, "a", "ann")
+        await until(lambda: source.feed.closed == 1, "it is closed")
+        source.feed.put(10)
+        other.feed.put(10)
+        await read_up_to(node, other)
+        assert (await record(node, "a")).position == b"10"
+        await resume_source(node.node.control, "a", "ann")
+        await read_up_to(node, source)
+        assert source.feed.opened == [0, 10]
 
 
 async def test_ticks_come(tmp_path: Path) -> None:

@@ -10,11 +10,13 @@ from datetime import datetime
 
 import msgspec
 from msgspec import Raw
+from msgspec.structs import replace
 
 from busway.control.context import ControlContext
+from busway.control.source.reader import READER, decode_reader
 from busway.control.source.record import SOURCE_PAUSE, source_records
 from busway.delivery.operator_control import Pause
-from busway.errors import NotFound, SettingsError
+from busway.errors import Conflict, NotFound, SettingsError
 from busway.lane import AuditRecord, ValueChange
 from busway.ports import Ledger
 
@@ -39,13 +41,45 @@ async def pause_source(
     return pause
 
 
-async def resume_source(control: ControlContext, name: str, actor: str, reason: str = "") -> None:
-    """Accept events from a source again; one that is not paused stays as it is."""
+async def resume_source(
+    control: ControlContext, name: str, actor: str, reason: str = "", *, skip_gap: bool = False
+) -> None:
+    """Accept events from a source again; one that is not paused stays as it is.
+
+    A reader that a gap has stopped tries again at its position, or, with ``skip_gap``, continues
+    behind the gap. Raises :class:`Conflict` if there is no gap to skip.
+    """
     await check_source(control.ledger, name)
-    now = control.clock.now()
-    await _change(
-        control, name, AuditRecord(now, actor, "resume", f"source/{name}", reason=reason), None
-    )
+    audit = AuditRecord(control.clock.now(), actor, "resume", f"source/{name}", reason=reason)
+    skipped = await _end_gap(control, name, audit, skip_gap=skip_gap)
+    if skip_gap and not skipped:
+        raise Conflict(f"source {name!r} is not stopped by a gap; resume it without skip_gap")
+    await _change(control, name, audit, None)
+
+
+async def _end_gap(
+    control: ControlContext, name: str, audit: AuditRecord, *, skip_gap: bool
+) -> bool:
+    """Have a reader that a gap has stopped try again; say whether one has."""
+    key = READER + name
+    while True:
+        value = (await control.ledger.get_values(key)).get(key)
+        fault = decode_reader(value).fault
+        if value is None or fault is None or not fault.gap:
+            return False
+        resumed = replace(decode_reader(value), fault=None)
+        if skip_gap:
+            resumed = replace(resumed, position=fault.continue_at)
+        after = msgspec.json.encode(resumed)
+        audit = replace(
+            audit,
+            action="skip gap" if skip_gap else audit.action,
+            before=Raw(value),
+            after=Raw(after),
+        )
+        if await control.ledger.change_values([ValueChange(key, after, expected=value)], [audit]):
+            control.wake()
+            return True
 
 
 async def check_source(ledger: Ledger, name: str) -> None:
@@ -66,7 +100,7 @@ async def _change(
         if before == after:
             return
         images = [None if value is None else Raw(value) for value in (before, after)]
-        audit = msgspec.structs.replace(audit, before=images[0], after=images[1])
+        audit = replace(audit, before=images[0], after=images[1])
         if await control.ledger.change_values([ValueChange(key, after, expected=before)], [audit]):
             control.wake()
             return
