@@ -16,7 +16,10 @@ export PIP_ROOT_USER_ACTION := ignore
 PYTEST := $(BIN)/python -m pytest
 CODE := src tests $(wildcard bench) examples
 
-.PHONY: help demo test lint types contracts bench crash check clean
+# What hundreds of processes import is compiled once, also where the environment says otherwise.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help demo test thorough lint types contracts bench crash check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -27,6 +30,10 @@ demo: $(VENV)/.run ## Post 100,000 orders, take a destination down, and check th
 # Three processes, because most tests wait most of the time; a file's tests stay together, in order.
 test: $(VENV)/.dev ## Run the whole test suite
 	$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder
+
+thorough: $(VENV)/.dev ## Try each property with 20 times as many random examples
+	BUSWAY_TEST_EFFORT=$${BUSWAY_TEST_EFFORT:-20} $(PYTEST) -n 3 tests/property \
+		tests/integration/engine/test_jetstream_model.py
 
 lint: $(VENV)/.dev ## Check style and formatting
 	$(BIN)/ruff check $(CODE)

@@ -13,6 +13,7 @@ from busway.api.app import create
 from busway.control.context import ControlContext
 from delivery_node import DEADLINE_S, Running
 from proof import PROOF
+from service import NO_TLS
 
 PREFIX = "/api/v1"
 OPEN = Access(open=True)
@@ -23,6 +24,7 @@ async def api_of(running: Running) -> AsyncIterator[httpx.AsyncClient]:
     """Talk to a running node over its port, with its token; paths are below ``/api/v1``."""
     base = f"http://127.0.0.1:{running.node.port}{PREFIX}"
     given: dict[str, Any] = {"trust_env": False, "timeout": DEADLINE_S, "headers": PROOF}
+    given |= {"verify": NO_TLS}
     async with httpx.AsyncClient(base_url=base, **given) as client:
         yield client
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,13 +13,13 @@ import asyncpg
 import msgspec
 
 from busway.control.worker import WorkerRecord
-from command import BUSWAY, DEADLINE_S, Server, environment
+from command import DEADLINE_S, Process, Server, environment, start
 
 
 class Worker:
     """A running ``busway work``."""
 
-    def __init__(self, process: subprocess.Popen[str], ready: str, log: Path) -> None:
+    def __init__(self, process: Process, ready: str, log: Path) -> None:
         self.process = process
         self.ready = ready
         self._log = log
@@ -50,6 +49,8 @@ class Cluster:
         self.engine = engine
         self.cwd = cwd
         self._count = 0
+        self._running = 0
+        self._session: asyncpg.Connection[Any] | None = None
 
     @contextmanager
     def serving(self, target: str, **more: str) -> Iterator[Server]:
@@ -68,23 +69,18 @@ class Cluster:
             yield Worker(process, ready, log)
 
     @contextmanager
-    def _process(
-        self, *arguments: str, **more: str
-    ) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    def _process(self, *arguments: str, **more: str) -> Iterator[tuple[Process, Path]]:
         self._count += 1
         log = self.cwd / f"{arguments[0]}{self._count}.log"
         with log.open("w") as stderr:
-            process = subprocess.Popen(
-                [BUSWAY, *arguments, "--engine", self.engine],
-                cwd=self.cwd,
-                env=environment(**more),
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                text=True,
-            )
+            command = (*arguments, "--engine", self.engine)
+            process = start(*command, cwd=self.cwd, env=environment(**more), stderr=stderr)
+        self._running += 1
         try:
             yield process, log
         finally:
+            self._running -= 1
+            self._leave()
             if process.poll() is None:
                 process.send_signal(signal.SIGCONT)
                 process.terminate()
@@ -92,13 +88,23 @@ class Cluster:
 
     async def rows(self, query: str, *values: object) -> list[Any]:
         """Return what a query finds in the database, none while its table is not there."""
-        connection = await asyncpg.connect(self.engine)
         try:
-            return list(await connection.fetch(query, *values))
+            return list(await (await self._connected()).fetch(query, *values))
         except asyncpg.UndefinedTableError:
             return []
         finally:
-            await connection.close()
+            self._leave()
+
+    async def _connected(self) -> asyncpg.Connection[Any]:
+        """Return a session, the same one while processes run, which are looked at often."""
+        if self._session is None or self._session.is_closed():
+            self._session = await asyncpg.connect(self.engine, statement_cache_size=0)
+        return self._session
+
+    def _leave(self) -> None:
+        if self._session is not None and not self._running:
+            self._session.terminate()
+            self._session = None
 
     async def holders(self, flow: str) -> dict[int, int | None]:
         """Return the process that has each lane of a flow."""

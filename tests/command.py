@@ -13,18 +13,23 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from tempfile import TemporaryFile
+from typing import IO, Any, NamedTuple
 
 import httpx
 
+from preloaded import Forked, fork, is_possible
 from proof import PROOF, TOKEN
+from service import NO_TLS, next_look_s
 
 BUSWAY = str(Path(sys.executable).with_name("busway"))
 DEADLINE_S = 60.0
 EVENT = {"specversion": "1.0", "source": "/shop", "type": "order.created"}
+
+Process = subprocess.Popen[str] | Forked
 
 
 class Ended(NamedTuple):
@@ -50,10 +55,13 @@ def environment(**more: str) -> dict[str, str]:
 
 def busway(*arguments: str, cwd: Path, stdin: str = "", **more: str) -> Ended:
     """Run a command to its end."""
+    env = environment(**more)
+    if is_possible(env):
+        return _forked(arguments, cwd, env, stdin)
     done = subprocess.run(
         [BUSWAY, *arguments],
         cwd=cwd,
-        env=environment(**more),
+        env=env,
         input=stdin,
         capture_output=True,
         text=True,
@@ -61,6 +69,38 @@ def busway(*arguments: str, cwd: Path, stdin: str = "", **more: str) -> Ended:
         check=False,
     )
     return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def _forked(arguments: Sequence[str], cwd: Path, env: Mapping[str, str], stdin: str) -> Ended:
+    with ExitStack() as stack:
+        given, out, err = (stack.enter_context(TemporaryFile("w+")) for _ in range(3))
+        given.write(stdin)
+        given.seek(0)
+        process = fork([BUSWAY, *arguments], cwd, env, (given.fileno(), out.fileno(), err.fileno()))
+        try:
+            code = process.wait(DEADLINE_S)
+        finally:
+            process.kill()
+        out.seek(0)
+        err.seek(0)
+        return Ended(code, out.read(), err.read())
+
+
+def start(*arguments: str, cwd: Path, env: Mapping[str, str], stderr: IO[str]) -> Process:
+    """Start a command; its output can be read."""
+    if not is_possible(env):
+        return subprocess.Popen(
+            [BUSWAY, *arguments],
+            cwd=cwd,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+    output, its = os.pipe()
+    with Path(os.devnull).open() as nothing, os.fdopen(its, "w") as stdout:
+        files = (nothing.fileno(), stdout.fileno(), stderr.fileno())
+        return fork([BUSWAY, *arguments], cwd, env, files, output)
 
 
 def in_a_terminal(answer: str, *arguments: str, cwd: Path) -> str:
@@ -88,7 +128,7 @@ def in_a_terminal(answer: str, *arguments: str, cwd: Path) -> str:
 class Server:
     """A running ``busway run``."""
 
-    def __init__(self, process: subprocess.Popen[str], ready: str, log: Path) -> None:
+    def __init__(self, process: Process, ready: str, log: Path) -> None:
         self.process = process
         self.ready = ready
         self.cwd = log.parent
@@ -111,7 +151,7 @@ class Server:
         body = b"\n".join(json.dumps(EVENT | event).encode() for event in events)
         headers = {"content-type": "application/x-ndjson"}
         url = f"{self.url}/events"
-        return httpx.post(url, content=body, headers=headers, timeout=DEADLINE_S)
+        return httpx.post(url, content=body, headers=headers, timeout=DEADLINE_S, verify=NO_TLS)
 
     def stop(self, with_signal: signal.Signals = signal.SIGTERM) -> int:
         """Stop it and return its exit code."""
@@ -124,14 +164,8 @@ def running(target: str, *arguments: str, cwd: Path, **more: str) -> Iterator[Se
     """Run a flows file on a free port until the end of the block."""
     log = cwd / "stderr.log"
     with log.open("w") as stderr:
-        process = subprocess.Popen(
-            [BUSWAY, "run", target, "--port", "0", *arguments],
-            cwd=cwd,
-            env=environment(**more),
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-        )
+        command = ("run", target, "--port", "0", *arguments)
+        process = start(*command, cwd=cwd, env=environment(**more), stderr=stderr)
     assert process.stdout is not None
     try:
         yield Server(process, process.stdout.readline(), log)
@@ -143,10 +177,11 @@ def running(target: str, *arguments: str, cwd: Path, **more: str) -> Iterator[Se
 
 def until(condition: Callable[[], object], what: str, within_s: float = DEADLINE_S) -> None:
     """Return once a condition holds."""
-    deadline = time.monotonic() + within_s
+    began = time.monotonic()
     while not condition():
-        assert time.monotonic() < deadline, f"{what}: it did not come true"
-        time.sleep(0.02)
+        waited_s = time.monotonic() - began
+        assert waited_s < within_s, f"{what}: it did not come true"
+        time.sleep(next_look_s(waited_s))
 
 
 def select(database: Path, statement: str) -> list[tuple[Any, ...]]:
@@ -178,7 +213,8 @@ def copy_directory(data: Path, to: Path) -> None:
 
 def get(url: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
     """Get what a server tells, however slow the machine is."""
-    return httpx.get(url, headers=PROOF | dict(headers or {}), timeout=DEADLINE_S)
+    given = PROOF | dict(headers or {})
+    return httpx.get(url, headers=given, timeout=DEADLINE_S, verify=NO_TLS)
 
 
 def curl(command: str, url: str) -> httpx.Response:
@@ -189,4 +225,4 @@ def curl(command: str, url: str) -> httpx.Response:
     given = dict(zip(words[2::2], words[3::2], strict=True))
     name, _, value = given["-H"].partition(": ")
     body, headers = given["-d"].encode(), {name: value}
-    return httpx.post(target, content=body, headers=headers, timeout=DEADLINE_S)
+    return httpx.post(target, content=body, headers=headers, timeout=DEADLINE_S, verify=NO_TLS)

@@ -25,21 +25,22 @@ from busway.lane import FailedEvent, FailedEventQuery
 from busway.ports import Stores
 from busway.settings import Settings
 from proof import PROOF, TOKEN
+from service import next_look_s
 
 DEADLINE_S = 60.0
-LOOK_EVERY_S = 0.01
 QUICK = Backoff(first=0.02, factor=1.0, cap=0.1, attempts=3)
 
 
 async def until(condition: Callable[[], Awaitable[bool] | bool], what: str = "it") -> None:
     """Return once a condition holds; fails after the deadline."""
-    deadline = time.monotonic() + DEADLINE_S
+    began = time.monotonic()
     while True:
         found = condition()
         if found is True or (not isinstance(found, bool) and await found):
             return
-        assert time.monotonic() < deadline, f"{what} did not come true"
-        await asyncio.sleep(LOOK_EVERY_S)
+        waited_s = time.monotonic() - began
+        assert waited_s < DEADLINE_S, f"{what} did not come true"
+        await asyncio.sleep(next_look_s(waited_s))
 
 
 def event(number: int, key: str | None = None, **more: Any) -> dict[str, Any]:

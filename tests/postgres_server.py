@@ -6,6 +6,7 @@ refuses to run as root, so that root hands it to the user ``nobody``.
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import os
 import pwd
@@ -15,6 +16,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 
 import asyncpg
@@ -51,19 +53,28 @@ class PostgresServer:
     async def fresh_database(self) -> str:
         """Make a database for one test, and return its address."""
         name = f"t{uuid.uuid4().hex}"
-        connection = await asyncpg.connect(self.dsn)
+        connection = await asyncpg.connect(self.address(DATABASE))
         try:
             await connection.execute(f"CREATE DATABASE {name}")
         finally:
             await connection.close()
         return self.address(name)
 
+    @contextmanager
+    def for_a_module(self) -> Iterator[PostgresServer]:
+        """Lend it to some tests, with a database of their own; they may stop it and start it."""
+        lent = copy(self)
+        lent.dsn = asyncio.run(lent.fresh_database())
+        yield lent
+        if not self.running:
+            self.start()
+
     def prepare(self) -> None:
         """Make the data directory."""
         self._own()
         self._run("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "-N")
 
-    def copy(self, primary: PostgresServer) -> None:
+    def follow(self, primary: PostgresServer) -> None:
         """Make the data directory of a standby; it is called ``standby`` at its primary."""
         self._own()
         where = f"host=127.0.0.1 port={primary.port} user=postgres"
@@ -136,7 +147,7 @@ def postgres_server(**settings: str) -> Iterator[PostgresServer]:
 def standby_of(primary: PostgresServer) -> Iterator[PostgresServer]:
     """Run a server that follows another one."""
     with _place() as server:
-        server.copy(primary)
+        server.follow(primary)
         server.start(cluster_name="standby")
         yield server
 

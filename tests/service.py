@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+import ssl
 from typing import NoReturn
 
 import pytest
@@ -12,7 +13,17 @@ import pytest
 LOOPBACK = "127.0.0.1"
 _SERVERS = range(10_000, 32_768)
 """Ports that systems give to nobody by themselves: those of connections begin above."""
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For clients of servers without TLS: each would read the system's certificates, for 25 ms."""
 _marks: list[socket.socket] = []
+
+
+def next_look_s(waited_s: float) -> float:
+    """Return when to look again whether something has come true: soon at first, then less often.
+
+    Each look takes processor time from what is waited for.
+    """
+    return min(max(0.01, waited_s / 20), 0.04)
 
 
 def not_installed(reason: str) -> NoReturn:

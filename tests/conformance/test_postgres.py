@@ -40,8 +40,8 @@ async def opened(server: PostgresServer, place: Path, partitions: int) -> tuple[
 
 class TestPostgresLog(DurableLogSuite, FullLogSuite):
     @pytest.fixture(autouse=True)
-    def on(self, postgres: PostgresServer) -> None:
-        self.server = postgres
+    def on(self, server: PostgresServer) -> None:
+        self.server = server
 
     async def open_log(self, place: Path, partitions: int) -> Log:
         database, identity = await opened(self.server, place, partitions)
@@ -54,8 +54,8 @@ class TestPostgresLog(DurableLogSuite, FullLogSuite):
 
 class TestPostgresLedger(DurableLedgerSuite):
     @pytest.fixture(autouse=True)
-    def on(self, postgres: PostgresServer) -> None:
-        self.server = postgres
+    def on(self, server: PostgresServer) -> None:
+        self.server = server
 
     async def open_ledger(self, place: Path) -> Ledger:
         database, _ = await opened(self.server, place, 1)

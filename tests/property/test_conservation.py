@@ -22,6 +22,7 @@ from busway.control.dead_letter.selection import (
 )
 from busway.outcome import BLOCKED_BY_KEY, DELIVERED, Down, Outcome, Rejected, Retry
 from busway.ports import Load, SinkContext
+from effort import examples
 from memory_node import MemoryNode
 
 MOODS = ("good", "down", "unavailable", "some", "rejects")
@@ -180,7 +181,7 @@ def in_order(landed: Sequence[tuple[str | None, int]]) -> None:
     assert all(numbers == sorted(numbers) for numbers in seen.values()), seen
 
 
-@settings(max_examples=150, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), suppress_health_check=list(HealthCheck))
 @given(COMMANDS)
 def test_every_event_is_in_one_place_at_every_instant(
     commands: list[tuple[str, object]],

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from busway.bus.dedupe import DedupeIndex, identity_digests
 from busway.bus.partitioner import Partitioner
 from busway.event import Event
+from effort import examples
 
 WINDOW_S = 160.0
 IDS = st.lists(st.integers(0, 30), min_size=1, max_size=8)
@@ -23,7 +24,7 @@ def events(numbers: Sequence[int]) -> list[Event]:
     return [Event(type="t", source=f"/{n % 2}", id=str(n // 2), subject=f"k{n}") for n in numbers]
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(25))
 @given(STEPS)
 def test_what_is_stored_is_what_did_not_come_within_the_window(
     steps: list[tuple[float, list[list[int]]]],

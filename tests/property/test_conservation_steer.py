@@ -20,6 +20,7 @@ from busway.control.operator_control.record import ControlTarget
 from busway.errors import Conflict
 from busway.outcome import DELIVERED, NOT_ATTEMPTED, Down, Outcome, Retry
 from busway.ports import Load, SinkContext
+from effort import examples
 from memory_node import MemoryNode
 
 FLOWS = ("a", "b", "c")
@@ -185,7 +186,7 @@ def held(machine: Machine, before: dict[str, FlowStatus], landed: dict[str, int]
             assert machine.landed(name) == landed[name], f"{name} is held"
 
 
-@settings(max_examples=40, print_blob=True)
+@settings(max_examples=examples(20), print_blob=True)
 @given(COMMANDS)
 def test_held_is_held_and_in_the_end_all_is_delivered_once(
     commands: list[tuple[str, object]],

@@ -31,6 +31,7 @@ from busway.outcome import Failure
 from busway.ports import NewBatch
 from busway.testing import ManualClock, memory_stores
 from dead_letter import AT, filled, letter, parked
+from effort import examples
 
 ADD = "def patch(event):\n    return {'n': event.data['n'] + 1000}\n"
 FLOWS = ("orders", "zebra")
@@ -142,7 +143,7 @@ class World:
             )
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(40))
 @given(troubles, selections, st.sampled_from(ACTIONS), meanwhile, st.integers(0, 1000))
 def test_each_letter_is_taken_once(
     given_: list[tuple[str, str | None, str, str]],

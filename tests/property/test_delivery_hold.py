@@ -19,6 +19,7 @@ from busway.delivery.operator_control import (
     effective_controls,
     windows_close_at,
 )
+from effort import examples
 
 START = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
 SPAN_S = 3_600
@@ -81,7 +82,7 @@ def test_nothing_changes_before_it_says(given: ControlRecords, at: datetime, par
     assert effective_controls(given, later).suspension == now.suspension
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(20))
 @given(records, times)
 def test_an_hour_from_edge_to_edge_is_the_hour_moment_by_moment(
     given: ControlRecords, at: datetime

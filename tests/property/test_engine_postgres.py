@@ -15,6 +15,7 @@ from busway.engine.postgres import PostgresLedger, PostgresLog
 from busway.engine.postgres.database import Database
 from busway.engine.postgres.schema import migrate
 from busway.ports import Log, LogBatch, NewBatch
+from effort import examples
 from ledger_machine import LedgerMachine
 from log_machine import PARTITIONS, LogMachine, drafts, plain, steps
 from postgres_server import postgres_server
@@ -26,7 +27,7 @@ DELETE FROM named_value; DELETE FROM audit; SELECT setval(pg_get_serial_sequence
 1, false); DELETE FROM batch; UPDATE partition SET base = 0, "end" = 0, size = 0;
 """
 FEW = settings(
-    max_examples=8,
+    max_examples=examples(8),
     stateful_step_count=25,
     suppress_health_check=list(HealthCheck),
 )

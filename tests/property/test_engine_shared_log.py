@@ -22,6 +22,7 @@ from busway.engine.sqlite.directory import LOG_FILE, create_files, identify
 from busway.engine.sqlite.quota import Quota
 from busway.ports import NewBatch
 from busway.testing import MemoryLog
+from effort import examples
 from log_machine import PARTITIONS, START, drafts, offsets, partitions, plain
 
 OPEN = 3
@@ -136,4 +137,4 @@ class SharedLogMachine(RuleBasedStateMachine):
 
 
 TestSharedLogMachine = SharedLogMachine.TestCase
-TestSharedLogMachine.settings = settings(max_examples=25, stateful_step_count=30)
+TestSharedLogMachine.settings = settings(max_examples=examples(12), stateful_step_count=30)

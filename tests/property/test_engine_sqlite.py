@@ -12,6 +12,7 @@ from busway.clock import SystemClock
 from busway.engine.sqlite import SqliteLedger, SqliteLog
 from busway.engine.sqlite.directory import LEDGER_FILE, LOG_FILE, create_files, identify
 from busway.engine.sqlite.quota import Quota
+from effort import examples
 from ledger_machine import LedgerMachine
 from log_machine import PARTITIONS, LogMachine
 
@@ -49,6 +50,6 @@ class SqliteLogMachine(LogMachine):
 
 
 TestLedgerMachine = SqliteLedgerMachine.TestCase
-TestLedgerMachine.settings = settings(max_examples=40, stateful_step_count=50)
+TestLedgerMachine.settings = settings(max_examples=examples(15), stateful_step_count=50)
 TestLogMachine = SqliteLogMachine.TestCase
-TestLogMachine.settings = settings(max_examples=30, stateful_step_count=50)
+TestLogMachine.settings = settings(max_examples=examples(12), stateful_step_count=50)

@@ -25,6 +25,7 @@ from busway.source.http.validate import (
     validate_extended,
     validate_fully,
 )
+from effort import examples
 from intake_client import (
     BATCHED,
     NDJSON,
@@ -38,8 +39,8 @@ from intake_client import (
     serving,
 )
 
-FEW = settings(max_examples=120)
-MANY = settings(max_examples=400)
+FEW = settings(max_examples=examples(50))
+MANY = settings(max_examples=examples(150))
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n")
 NUMBER = r"-?(0|[1-9][0-9]{0,5})(\.[0-9]{1,3})?([eE][+-]?[0-9]{1,5})?"
 

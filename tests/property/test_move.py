@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
@@ -30,7 +28,8 @@ from busway.outcome import Failure
 from busway.ports import Ledger
 from busway.ports.move import Move, MoveReceiver
 from busway.settings import Settings
-from postgres_server import PostgresServer, postgres_server
+from effort import examples
+from postgres_server import PostgresServer
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=5)
@@ -61,12 +60,6 @@ audits = st.builds(AuditRecord, times, texts, texts, texts, images, images, text
 changes = st.builds(ValueChange, texts.map(lambda text: f"flow/{text}"), st.binary(max_size=20))
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with postgres_server() as found:
-        yield found
-
-
 async def fill(
     ledger: Ledger, found: list[FailedEvent], trail: list[AuditRecord], kept: list[ValueChange]
 ) -> None:
@@ -91,7 +84,7 @@ def _at(one: FailedEvent, partition: int) -> FailedEvent:
 
 
 @given(st.lists(troubles, max_size=6), st.lists(audits, max_size=3), st.lists(changes, max_size=3))
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(8), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_records_are_the_same_in_postgresql(
     server: PostgresServer,
     found: list[FailedEvent],

@@ -25,6 +25,7 @@ from busway.lane import Counts, SettledRange, flow_of, is_replay_lane
 from busway.outcome import DELIVERED, Outcome, Retry
 from busway.ports import DeliveredRange, Load, LoadItem
 from busway.sink.position import DecidedRange, LanePosition, advance, failed_offsets
+from effort import examples
 
 MOST = 30
 AT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -160,7 +161,7 @@ class World:
                 self.parked |= failed_offsets(load, outcomes)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(120))
 @given(
     since=place,
     cursor=place,

@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from busway.rule import Pattern, PatternError, RuleIndex
+from effort import examples
 
 WORDS = ["", "K", "a", "ab", "A", "aB", "b", "ba", "aba", "ß", "10.0.0.1", "10.0.1.2", "::1", "a.b"]
 NUMBERS = [0, 1, -1, 1.5, 2, 2.0, 300, 1e300, 2**53 + 1, 2**63, 10**30]
@@ -98,7 +99,7 @@ def expected(rules: list[Pattern], raws: list[bytes]) -> list[tuple[int, ...]]:
     return [tuple(n for n, rule in enumerate(rules) if rule.matches(event)) for event in events]
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(150))
 @given(st.lists(leaves, min_size=1, max_size=4), st.lists(scalars, max_size=3))
 def test_a_table_says_of_every_value_what_the_leaves_say(
     lists: list[list[Any]], several: list[Any]
@@ -112,7 +113,7 @@ def test_a_table_says_of_every_value_what_the_leaves_say(
 two_forms = st.sampled_from(["type", "detail-type", "data", "detail"])
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(100))
 @given(
     st.lists(st.dictionaries(two_forms, st.just([1]) | st.just([2]), min_size=1), min_size=1),
     st.lists(st.dictionaries(two_forms, st.just(1) | st.just([1, 2])), min_size=1),
@@ -132,7 +133,7 @@ items = st.lists(
 item_leaf = st.sampled_from([[1], [2], [{"exists": False}], [1, {"exists": False}]])
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(100))
 @given(
     st.lists(st.dictionaries(st.sampled_from(["x", "y"]), item_leaf, min_size=1), min_size=1),
     items,
@@ -145,7 +146,7 @@ def test_the_index_keeps_to_one_element_of_an_array(
     assert RuleIndex(rules).match_batch(raws) == expected(rules, raws)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(100))
 @given(patterns, st.lists(events, min_size=1, max_size=4), st.booleans())
 @example([Pattern.parse({"data": {"x": [1], "y": [2]}})], [{"data": [{"x": 1}, {"y": 2}]}], False)
 @example([Pattern.parse({"data": {"x": [1]}})], [{"specversion": "1.0", "data.x": 1}], True)

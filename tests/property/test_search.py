@@ -15,6 +15,7 @@ from busway.control.context import ControlContext
 from busway.control.log.search import EventQuery, search_log
 from busway.ports import NewBatch
 from busway.testing import MemoryLedger, MemoryLog
+from effort import examples
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 PARTITIONS = 3
@@ -64,7 +65,7 @@ def fits(question: EventQuery, one: dict[str, Any], at: datetime) -> bool:
 
 
 @given(appends, questions, st.integers(1, 4), st.sampled_from([0.0, 60.0]))
-@settings(max_examples=100)
+@settings(max_examples=examples(40))
 def test_a_search_finds_what_is_there_newest_first(
     given_: list[tuple[int, list[dict[str, Any]]]],
     question: EventQuery,

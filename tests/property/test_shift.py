@@ -32,6 +32,7 @@ from busway.runtime.worker.flow_runner import create_log_reader
 from busway.sinks import console
 from busway.telemetry import Metrics
 from busway.testing import ManualClock, MemoryLedger, MemoryLog
+from effort import examples
 from hand_loop import HandLoop
 from listed_sink import NoBus
 
@@ -321,5 +322,5 @@ class ShiftMachine(RuleBasedStateMachine):
             await one.stopping
 
 
-ShiftMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=25)
+ShiftMachine.TestCase.settings = settings(max_examples=examples(12), stateful_step_count=25)
 TestShift = ShiftMachine.TestCase

@@ -14,6 +14,7 @@ from busway.sink.position import (
     advance,
     exceptions_range,
 )
+from effort import examples
 from sink_load import an_item
 
 LANE = ("log", "flow", 0)
@@ -122,7 +123,7 @@ class LaneModel:
         return done if step.commits and step.answers else None
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(150))
 @given(start=st.integers(0, 5), story=st.lists(steps, max_size=25))
 def test_each_event_lands_exactly_once(start: int, story: list[Step]) -> None:
     lane = LaneModel(start)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from decimal import Decimal
 
 import asyncpg
-import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from busway.json_number import exact_decoder
 from busway.outcome import DELIVERED, Outcome, Rejected
 from busway.sinks import postgres
-from postgres_server import PostgresServer, postgres_server
+from effort import examples
+from postgres_server import PostgresServer
 from sink_load import KeptEvents, an_item, fresh
 
 NUMBERS = ("smallint", "int", "bigint", "numeric", "numeric(12,3)", "double precision", "real")
@@ -34,13 +33,7 @@ literals = (
 )
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with postgres_server() as found:
-        yield found
-
-
-@settings(deadline=None, max_examples=10, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=examples(10), suppress_health_check=list(HealthCheck))
 @example(sent=['"0.0"'])
 @given(sent=st.lists(literals, min_size=1, max_size=8))
 def test_lands_exactly_or_is_rejected_alone(server: PostgresServer, sent: list[str]) -> None:

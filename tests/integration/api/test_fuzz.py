@@ -17,7 +17,7 @@ from busway.control.page import cursor_of
 from busway.engine.registry import open_stores
 from busway.settings import Settings
 from dead_letter import filled, letter
-from postgres_server import PostgresServer, postgres_server
+from postgres_server import PostgresServer
 
 LONG = "x" * 1_000_000
 TEXTS: tuple[object, ...] = ("\0", "a\0b", "\ud800", "a\udfffb", LONG, "", "%", "\N{PILE OF POO}")
@@ -28,12 +28,6 @@ NAMED = {"name": "orders", "flow": "orders", "partition": "0", "offset": "0", "i
 METHODS = {"get", "post", "put", "patch", "delete"}
 TAIL = "/tail"
 """It ends by itself only where it is told so."""
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with postgres_server() as found:
-        yield found
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

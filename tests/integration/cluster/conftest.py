@@ -10,14 +10,8 @@ import pytest
 from busway.settings import Settings
 from cluster_process import Cluster
 from nats_cluster import NatsCluster, nats_cluster
-from postgres_server import PostgresServer, postgres_server
+from postgres_server import PostgresServer
 from shop_flows import PRINTED
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[PostgresServer]:
-    with postgres_server() as found:
-        yield found
 
 
 @pytest.fixture

@@ -57,9 +57,17 @@ async def downs(busway: Running) -> int:
     return sum(one.failures for one in (await breaker_records(busway.stores.ledger)).values())
 
 
-@pytest.mark.parametrize("concurrency", [1, 16])
-@pytest.mark.parametrize("share", [0.05, 0.25, 0.5])
-@pytest.mark.parametrize("answer", [UNAVAILABLE, LIMITED], ids=["503", "429"])
+@pytest.mark.parametrize(
+    ("answer", "share", "concurrency"),
+    [
+        pytest.param(UNAVAILABLE, 0.05, 16, id="503-0.05-16"),
+        pytest.param(UNAVAILABLE, 0.25, 1, id="503-0.25-1"),
+        pytest.param(UNAVAILABLE, 0.5, 1, id="503-0.5-1"),
+        pytest.param(UNAVAILABLE, 0.5, 16, id="503-0.5-16"),
+        pytest.param(LIMITED, 0.25, 16, id="429-0.25-16"),
+        pytest.param(LIMITED, 0.5, 1, id="429-0.5-1"),
+    ],
+)
 async def test_all_is_delivered_and_it_is_never_down(
     tmp_path: Path, answer: Answer, share: float, concurrency: int
 ) -> None:
@@ -143,9 +151,17 @@ async def test_few_events_with_a_503_now_and_then(tmp_path: Path) -> None:
         assert len(target.calls) == 10
 
 
-@pytest.mark.parametrize("answer", [UNAVAILABLE, LATE, None], ids=["503", "late", "refused"])
-@pytest.mark.parametrize("count", [1, 60])
-@pytest.mark.parametrize("rate", [None, "100/s"])
+@pytest.mark.parametrize(
+    ("answer", "count", "rate"),
+    [
+        pytest.param(UNAVAILABLE, 1, None, id="503-1"),
+        pytest.param(UNAVAILABLE, 60, "100/s", id="503-60-rate"),
+        pytest.param(LATE, 1, "100/s", id="late-1-rate"),
+        pytest.param(LATE, 60, None, id="late-60"),
+        pytest.param(None, 1, "100/s", id="refused-1-rate"),
+        pytest.param(None, 60, None, id="refused-60"),
+    ],
+)
 async def test_one_that_is_really_down_is_noticed_and_costs_no_attempt(
     tmp_path: Path, answer: Answer | None, count: int, rate: str | None
 ) -> None:

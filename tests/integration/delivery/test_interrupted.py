@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ from busway.engine.sqlite import open_stores
 from busway.lane import FailedEvent, FailedEventQuery
 from busway.ports import Stores
 from busway.settings import Settings
-from command import BUSWAY, DEADLINE_S, EVENT, environment, get, select
+from command import DEADLINE_S, EVENT, environment, get, select, start
+from service import NO_TLS
 
 COUNT = 60
 KILLER = 23
@@ -57,14 +57,9 @@ class Loop:
 
     def _stays(self) -> bool:
         """Run it; return once it has died, or all is settled and it was stopped in good order."""
-        process = subprocess.Popen(
-            [BUSWAY, "run", "flows.py", "--port", "0"],
-            cwd=self.folder,
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+        with (self.folder / "stderr.log").open("a") as log:
+            command = ("run", "flows.py", "--port", "0")
+            process = start(*command, cwd=self.folder, env=environment(), stderr=log)
         assert process.stdout is not None
         try:
             words = process.stdout.readline().split()
@@ -99,7 +94,7 @@ class Loop:
         body = b"\n".join(msgspec.json.encode(one) for one in events)
         headers = {"content-type": "application/x-ndjson"}
         url = f"{url}/events"
-        answer = httpx.post(url, content=body, headers=headers, timeout=DEADLINE_S)
+        answer = httpx.post(url, content=body, headers=headers, timeout=DEADLINE_S, verify=NO_TLS)
         return answer.status_code == 202
 
 

@@ -22,7 +22,7 @@ from busway.errors import Conflict, SettingsError
 from busway.sinks import http, postgres
 from delivery_node import QUICK, Running, Shifted, event, running, until
 from http_target import Answer, Call, HttpTarget, http_target
-from postgres_server import postgres_server
+from postgres_server import PostgresServer
 
 ORDER = ControlCommand("ann", "a move")
 FLOW = ControlTarget("flow", "f")
@@ -140,31 +140,32 @@ async def test_a_pause_stops_in_the_middle_of_a_load(tmp_path: Path) -> None:
         assert len(target.taken) == len({call.key for call in target.taken}) == 2_000
 
 
-async def test_a_pause_is_exactly_once_in_postgresql(tmp_path: Path) -> None:
-    with postgres_server() as server:
-        app = App("t")
-        to = postgres(server.dsn, table="orders", create=True)
-        app.flow("f", when={"source": ["/test"]}, to=to, steps=[lambda e: {"n": e.data["n"]}])
-        async with running(app, tmp_path / "data") as busway:
-            posting = asyncio.create_task(post_all(busway, 4_000))
-            for _ in range(4):
-                before = (await busway.status("f")).delivered
-                await until_more(busway, before)
-                await steer.pause(busway.node.control, FLOW, ORDER)
-                await steer.resume(busway.node.control, FLOW, ORDER)
+async def test_a_pause_is_exactly_once_in_postgresql(
+    server: PostgresServer, tmp_path: Path
+) -> None:
+    app = App("t")
+    to = postgres(server.dsn, table="orders", create=True)
+    app.flow("f", when={"source": ["/test"]}, to=to, steps=[lambda e: {"n": e.data["n"]}])
+    async with running(app, tmp_path / "data") as busway:
+        posting = asyncio.create_task(post_all(busway, 4_000))
+        for _ in range(4):
+            before = (await busway.status("f")).delivered
+            await until_more(busway, before)
             await steer.pause(busway.node.control, FLOW, ORDER)
-            await posting
-            assert (await busway.status("f")).accepted == 4_000
-        async with running(app, tmp_path / "data") as busway:
-            held = await busway.status("f")
-            await passed(MOMENT_S)
-            assert (await busway.status("f")).delivered == held.delivered
             await steer.resume(busway.node.control, FLOW, ORDER)
-            await busway.until("f", delivered=4_000, backlog=0)
-        connection = await asyncpg.connect(server.dsn)
-        found = await connection.fetchrow("SELECT count(*), count(DISTINCT n) FROM orders")
-        await connection.close()
-        assert tuple(found or ()) == (4_000, 4_000)
+        await steer.pause(busway.node.control, FLOW, ORDER)
+        await posting
+        assert (await busway.status("f")).accepted == 4_000
+    async with running(app, tmp_path / "data") as busway:
+        held = await busway.status("f")
+        await passed(MOMENT_S)
+        assert (await busway.status("f")).delivered == held.delivered
+        await steer.resume(busway.node.control, FLOW, ORDER)
+        await busway.until("f", delivered=4_000, backlog=0)
+    connection = await asyncpg.connect(server.dsn)
+    found = await connection.fetchrow("SELECT count(*), count(DISTINCT n) FROM orders")
+    await connection.close()
+    assert tuple(found or ()) == (4_000, 4_000)
 
 
 async def post_all(busway: Running, count: int) -> None:

@@ -12,6 +12,7 @@ from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 
 from busway.engine.jetstream import JetStreamAddress, JetStreamLog
 from busway.ports import NewBatch
+from effort import examples
 from log_machine import PARTITIONS, LogMachine, offsets, partitions, plain, steps
 from nats_cluster import NatsCluster
 
@@ -65,5 +66,5 @@ class JetStreamLogMachine(LogMachine):
 
 def test_it_does_what_the_one_in_memory_does(nats: NatsCluster) -> None:
     machine = type("Machine", (JetStreamLogMachine,), {"address": nats.address("NAME")})
-    limits = settings(max_examples=15, stateful_step_count=40, deadline=None)
+    limits = settings(max_examples=examples(8), stateful_step_count=40, deadline=None)
     run_state_machine_as_test(machine, settings=limits)
