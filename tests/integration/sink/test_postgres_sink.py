@@ -417,12 +417,13 @@ async def test_a_password_that_is_wrong_and_a_database_that_is_not_there_are_dow
 
 
 async def test_a_read_only_server_is_down(server: PostgresServer, db: Db) -> None:
-    await db.execute("ALTER DATABASE postgres SET default_transaction_read_only = on")
+    name = server.dsn.rpartition("/")[2]
+    await db.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     try:
         async with opened(server) as destination:
             (outcome,) = await destination.write(fresh(rows(0, 1)))
     finally:
-        await db.execute("ALTER DATABASE postgres RESET default_transaction_read_only")
+        await db.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
     assert isinstance(outcome, Down)
     assert "point the sink at the primary" in outcome.reason
 
