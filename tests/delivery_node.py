@@ -19,7 +19,7 @@ from busway.clock import Clock, SystemClock
 from busway.control.conservation_check import check_conservation
 from busway.control.flow.status import FlowStatus, flow_statuses
 from busway.delivery.backoff import Backoff
-from busway.engine.sqlite import open_stores
+from busway.engine.registry import open_stores
 from busway.flow import App, compile_app
 from busway.lane import FailedEvent, FailedEventQuery
 from busway.ports import Stores

@@ -8,6 +8,7 @@
     │   └── CallError         a declaration was called with wrong parameters
     ├── SettingsError     a setting is missing or invalid
     ├── EventError        an event, or a step's result, is invalid
+    ├── ExtensionError    a source, sink, step or engine is not installed or cannot be imported
     ├── NotFound          the named object does not exist
     ├── Conflict          the current state does not allow the operation
     ├── Reject            raised by a step: do not retry this event
@@ -67,6 +68,10 @@ class SettingsError(BuswayError):
 
 class EventError(BuswayError):
     """An event, or a step's result, is invalid."""
+
+
+class ExtensionError(BuswayError, ImportError):
+    """A source, sink, step or engine is not installed or cannot be imported."""
 
 
 class NotFound(BuswayError):

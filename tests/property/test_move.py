@@ -15,7 +15,7 @@ from busway.control.move.copy import copy_records, restart_copy, stored_move
 from busway.control.move.record import moved_records
 from busway.control.move.verification import compare_records
 from busway.engine.move import open_origin, target_of
-from busway.engine.sqlite import open_stores
+from busway.engine.registry import open_stores
 from busway.lane import (
     AuditRecord,
     Counts,
@@ -120,6 +120,6 @@ async def _moved(
 
 
 async def _receiving(url: str) -> MoveReceiver:
-    target = await target_of(Settings(engine=url))
+    target = target_of(Settings(engine=url))
     move = (await target.inspect()).move or Move("m", "i", "here", START)
     return await target.begin(move, [0])

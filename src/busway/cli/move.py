@@ -80,7 +80,7 @@ async def _moved(
 ) -> MoveReport | MovePlan:
     from busway.engine.move import open_origin, target_of  # noqa: PLC0415 - only here an engine
 
-    target = await target_of(settings)
+    target = target_of(settings)
     origin = await open_origin(path)
     try:
         mover = Mover(origin, target, SystemClock(), show.tell)

@@ -42,7 +42,15 @@ from busway.ports.source import (
     SourceReading,
     SourceRequest,
 )
-from busway.ports.store import NeedsMaintenance, SharedDirectory, Stores, WakeUps
+from busway.ports.store import (
+    Engine,
+    NeedsMaintenance,
+    OpensExisting,
+    SharedDirectory,
+    StoreOptions,
+    Stores,
+    WakeUps,
+)
 
 __all__ = [
     "Acknowledges",
@@ -53,6 +61,7 @@ __all__ = [
     "Decoder",
     "DeliveredRange",
     "Destination",
+    "Engine",
     "EventFault",
     "HasAppendTimes",
     "HasGeneration",
@@ -67,6 +76,7 @@ __all__ = [
     "LogBatch",
     "NeedsMaintenance",
     "NewBatch",
+    "OpensExisting",
     "Pingable",
     "PreparesDecoders",
     "ReaderContext",
@@ -89,6 +99,7 @@ __all__ = [
     "SourceProgress",
     "SourceReading",
     "SourceRequest",
+    "StoreOptions",
     "Stores",
     "TakesPermits",
     "ValidatesConfig",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 import msgspec
 
 from busway.lane import AuditRecord, FailedEvent, Lane, ResolvedEvent, SettledRange
 from busway.ports.ledger import Ledger
 from busway.ports.log import Log, LogBatch
+from busway.ports.store import StoreOptions
 
 MOVE_KEY = "move"
 """The named value in which a ledger stores the move into it."""
@@ -204,5 +205,17 @@ class MoveTarget(Protocol):
         The log gets the identity of the move and starts at ``bases``, one offset per partition; a
         partition that ends before its base restarts at it. Raises :class:`Conflict` if the target
         is in use for something else.
+        """
+        ...
+
+
+@runtime_checkable
+class AcceptsMoves(Protocol):
+    """An engine that an installation can be moved to."""
+
+    def move_target(self, options: StoreOptions) -> MoveTarget:
+        """Return the place that the options name; nothing is opened yet.
+
+        Raises :class:`busway.errors.SettingsError` for options that can never work.
         """
         ...

@@ -71,3 +71,52 @@ class Stores(msgspec.Struct, frozen=True):
                 await self.ledger.close()
             finally:
                 self.release_lock()
+
+
+class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What an engine opens, and with which limits.
+
+    ``address`` is the address that names the engine by its scheme, or the path of a data directory;
+    ``ledger`` is the address of the ledger, if it is not where the log is. A new log gets
+    ``partitions``. A log takes no more above ``max_log_bytes`` (0: no limit), or when less than
+    ``min_free_bytes`` are free on its disk; its events have up to ``max_event_bytes``.
+    ``shared_directory`` is for a data directory that several processes open.
+    """
+
+    address: str
+    ledger: str = ""
+    partitions: int = 4
+    max_event_bytes: int = 1024 * 1024
+    max_log_bytes: int = 0
+    min_free_bytes: int = 0
+    shared_directory: SharedDirectory | None = None
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Opens a log and a ledger.
+
+    An entry point of the group ``busway.engines`` leads to a class, or to a function, that is
+    called without arguments and returns one. The name of the entry point is the scheme of the
+    engine's addresses.
+    """
+
+    async def open_stores(self, options: StoreOptions) -> Stores:
+        """Open both, made where there are none.
+
+        Raises :class:`busway.errors.SettingsError` for options that can never work, and
+        :class:`busway.errors.StoreError` when the stores cannot be used now.
+        """
+        ...
+
+
+@runtime_checkable
+class OpensExisting(Protocol):
+    """An engine that can open stores without making any."""
+
+    async def open_existing(self, options: StoreOptions) -> Stores:
+        """Open both as :meth:`Engine.open_stores` does.
+
+        Raises :class:`busway.errors.SettingsError` where there are none, and makes nothing.
+        """
+        ...

@@ -16,7 +16,7 @@ import pytest
 
 from api_client import api_of, problem
 from busway.app import Node
-from busway.engine.sqlite import open_stores
+from busway.engine.registry import open_stores
 from busway.flow import App, compile_app
 from busway.settings import Settings
 from busway.sinks import console

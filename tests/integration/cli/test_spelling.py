@@ -55,7 +55,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         (
             "run shop.py --engine postgre://x/y",
             1,
-            "there is no engine 'postgre'; did you mean post",
+            "there is no engine 'postgre'; did you mean 'post",
         ),
     ],
 )

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 from pathlib import Path
 
 import asyncpg
 import pytest
 
-from busway.engine.registry import open_stores
-from busway.errors import SettingsError
-from busway.settings import Settings
 from command import busway, running, until
 from nats_cluster import NatsCluster, nats_cluster
 from postgres_server import PostgresServer
@@ -104,7 +102,7 @@ def test_a_data_directory_that_is_given_wins_over_the_environment(folder: Path) 
     ("engine", "said"),
     [
         ("postgresql://127.0.0.1:1/shop", "postgresql://127.0.0.1:1/shop cannot be used now"),
-        ("mysql://127.0.0.1/shop", "there is no engine 'mysql'; give postgresql://… or nats://…"),
+        ("mysql://127.0.0.1/shop", "there is no engine 'mysql'; there are: nats, postgres"),
         ("nats://127.0.0.1:1/shop", "needs a ledger in PostgreSQL"),
     ],
 )
@@ -116,10 +114,19 @@ def test_what_cannot_be_used_is_said_in_one_text(folder: Path, engine: str, said
     assert len(done.err.splitlines()) <= 3
 
 
-async def test_a_missing_package_is_said_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "asyncpg", None)
-    with pytest.raises(SettingsError, match=r"pip install 'busway\[postgres\]'"):
-        await open_stores(Settings(engine="postgresql://127.0.0.1:1/shop"))
+@pytest.mark.parametrize("engine", ["postgresql", "nats"])
+def test_a_missing_package_is_reported_with_its_extra(engine: str) -> None:
+    script = (
+        "import sys; sys.modules['asyncpg'] = None\n"
+        "from busway.engine.registry import engine_of\nfrom busway.settings import Settings\n"
+        f"engine_of(Settings(engine='{engine}://127.0.0.1:1/shop'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    *_, error = done.stderr.splitlines()
+    assert f"the engine '{engine}' of busway " in error
+    assert "pip install 'busway[postgres]'" in error
 
 
 def test_while_the_database_is_away_nothing_is_lost(

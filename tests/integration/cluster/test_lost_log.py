@@ -62,7 +62,7 @@ async def test_a_log_with_holes_is_moved_as_it_is(tmp_path: Path, settings: Sett
     assert before["bounds"] == [(50, 900), (50, 800), (50, 950)]
     origin = await open_origin(path)
     try:
-        target = await target_of(settings)
+        target = target_of(settings)
         report = await Mover(origin, target, SystemClock(), lambda *_: None).move("ann")
     finally:
         await origin.close()

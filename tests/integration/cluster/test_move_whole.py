@@ -108,7 +108,7 @@ class Breaking:
 
 
 async def moved(path: Path, settings: Settings, breaking_after: int = 1_000_000) -> MoveReport:
-    target = Breaking(await target_of(settings), breaking_after)
+    target = Breaking(target_of(settings), breaking_after)
     origin = await open_origin(path)
     try:
         return await Mover(origin, target, SystemClock(), lambda *_: None).move("ann")
@@ -119,7 +119,7 @@ async def moved(path: Path, settings: Settings, breaking_after: int = 1_000_000)
 async def planned(path: Path, settings: Settings) -> MovePlan:
     origin = await open_origin(path)
     try:
-        target = await target_of(settings)
+        target = target_of(settings)
         return await Mover(origin, target, SystemClock(), lambda *_: None).plan()
     finally:
         await origin.close()

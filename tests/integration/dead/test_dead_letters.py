@@ -12,7 +12,7 @@ import pytest
 
 from busway import App, Event
 from busway.control.job import job as job_of
-from busway.engine.sqlite import open_stores
+from busway.engine.registry import open_stores
 from busway.settings import Settings
 from busway.sinks import http, postgres
 from delivery_node import QUICK, Running, event, running, until

@@ -12,7 +12,7 @@ import pytest
 
 from busway.control.conservation_check import check_conservation
 from busway.control.record import IN_FLIGHT, RUNNING
-from busway.engine.sqlite import open_stores
+from busway.engine.registry import open_stores
 from busway.lane import FailedEvent, FailedEventQuery
 from busway.ports import Stores
 from busway.settings import Settings

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from busway.engine.sqlite import open_stores
+from busway.engine.registry import open_stores
 from busway.errors import StoreLocked
 from busway.lane import ValueChange
 from busway.ports import NeedsMaintenance, NewBatch, SharedDirectory, Stores, WakeUps

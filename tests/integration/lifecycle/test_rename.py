@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from busway import App, Backoff, Event
 from busway.control.context import ControlContext
 from busway.control.flow.lifecycle import remove, rename
-from busway.engine.sqlite import open_stores
+from busway.engine.registry import open_stores
 from busway.errors import Conflict
 from busway.lane import FailedEvent, Resolution
 from busway.settings import Settings

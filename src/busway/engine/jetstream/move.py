@@ -31,9 +31,8 @@ from busway.engine.jetstream.stream import ApiError, LogStream, to_store_error
 from busway.engine.postgres.ledger import PostgresLedger
 from busway.engine.postgres.move import PostgresImportLedger, begin_ledger, target_state
 from busway.errors import Conflict
-from busway.ports import LogBatch, NewBatch
+from busway.ports import LogBatch, NewBatch, StoreOptions
 from busway.ports.move import Move, MoveReceiver, TargetState
-from busway.settings import Settings
 
 _WRONG_SEQUENCE_ERRORS = (10071, 10164)
 _BATCH_ID_HEADER = "Nats-Batch-Id"
@@ -55,16 +54,16 @@ class _OutOfOrder(NoReply):
 class JetStreamTarget:
     """A stream for the log, a database for the ledger."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._address = JetStreamAddress.parse(settings.engine)
+    def __init__(self, options: StoreOptions) -> None:
+        self._options = options
+        self._address = JetStreamAddress.parse(options.address)
 
     @property
     def name(self) -> str:
         return str(self._address)
 
     async def inspect(self) -> TargetState:
-        found = await target_state(self._settings.ledger, log_elsewhere=True)
+        found = await target_state(self._options.ledger, log_elsewhere=True)
         if found.conflict:
             return found
         link = await NatsConnection.open(self._address)
@@ -81,10 +80,10 @@ class JetStreamTarget:
         )
 
     async def begin(self, move: Move, bases: Sequence[int]) -> MoveReceiver:
-        ledger, _ = await begin_ledger(self._settings, move, log_elsewhere=True)
+        ledger, _ = await begin_ledger(self._options, move, log_elsewhere=True)
         try:
             await self._adopt_stream(move, len(bases))
-            limits = (0, self._settings.max_event_bytes)
+            limits = (0, self._options.max_event_bytes)
             log = await JetStreamImportLog.open(self._address, len(bases), *limits)
             try:
                 await log.skip_to_bases(bases)
@@ -99,7 +98,7 @@ class JetStreamTarget:
     async def _adopt_stream(self, move: Move, partitions: int) -> None:
         link = await NatsConnection.open(self._address)
         try:
-            await check_server(link, self._settings.max_event_bytes)
+            await check_server(link, self._options.max_event_bytes)
             await adopt(LogStream(link), move.identity, partitions)
         finally:
             await link.close()

@@ -28,7 +28,7 @@ from busway.engine.postgres.schema import SCHEMA, read_meta
 from busway.engine.postgres.store import open_ledger
 from busway.errors import Conflict, StoreMisconfigured
 from busway.lane import AuditRecord, Lane, SettledRange, ValueChange
-from busway.ports import LogBatch
+from busway.ports import LogBatch, StoreOptions
 from busway.ports.move import (
     LOG_IDENTITY_KEY,
     MOVE_KEY,
@@ -41,7 +41,6 @@ from busway.ports.move import (
     TargetState,
     next_bookmark,
 )
-from busway.settings import Settings
 
 _MAX_ROWS = 10_000
 _PREFETCH_ROWS = 100
@@ -256,14 +255,14 @@ async def _target_state(database: Database, *, log_elsewhere: bool) -> TargetSta
 
 
 async def begin_ledger(
-    settings: Settings, move: Move, *, log_elsewhere: bool = False
+    options: StoreOptions, move: Move, *, log_elsewhere: bool = False
 ) -> tuple[PostgresLedger, str]:
-    """Open the ledger that ``settings.ledger`` names, made where there is none, for a move into it.
+    """Open the ledger that ``options.ledger`` names, made where there is none, for a move into it.
 
     Returns it with its place; it is kept when its log is elsewhere. Raises :class:`Conflict`
     where something else is in it.
     """
-    ledger, place, *_ = await open_ledger(settings)
+    ledger, place, *_ = await open_ledger(options)
     try:
         await _begin_move(ledger, place, move, log_elsewhere=log_elsewhere)
     except BaseException:
@@ -299,9 +298,9 @@ class PostgresMoveReceiver:
         self.ledger = PostgresImportLedger(database)
 
     @classmethod
-    async def begin(cls, settings: Settings, move: Move, bases: Sequence[int]) -> Self:
-        """Take the move into the database that ``settings.ledger`` names."""
-        owner, _ = await begin_ledger(settings, move)
+    async def begin(cls, options: StoreOptions, move: Move, bases: Sequence[int]) -> Self:
+        """Take the move into the database that ``options.ledger`` names."""
+        owner, _ = await begin_ledger(options, move)
         try:
             database = PostgresImportLedger.sharing(owner).database
             await _adopt_identity(database, move.identity, bases)

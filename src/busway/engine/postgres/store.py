@@ -14,29 +14,28 @@ from busway.engine.postgres.ledger import PostgresLedger
 from busway.engine.postgres.log import PostgresLog
 from busway.engine.postgres.schema import SCHEMA, migrate
 from busway.errors import StoreError, StoreMisconfigured
-from busway.ports import Stores
-from busway.settings import Settings
+from busway.ports import StoreOptions, Stores
 
 
-async def open_stores(settings: Settings) -> Stores:
-    """Open what ``settings.engine`` names, made where there is none; many processes may at once.
+async def open_stores(options: StoreOptions) -> Stores:
+    """Open what ``options.address`` names, made where there is none; many processes may at once.
 
     Raises :class:`StoreTooNew`, :class:`StoreTooOld`, or :class:`StoreError` when the server cannot
     be used now.
     """
-    opened = await _open_database(settings.engine, settings.partitions)
+    opened = await _open_database(options.address, options.partitions)
     ledger, place = OwningPostgresLedger(opened), opened.database.label
     try:
-        log = await PostgresLog.open(opened.database, opened.identity, settings.max_log_bytes)
+        log = await PostgresLog.open(opened.database, opened.identity, options.max_log_bytes)
     except BaseException:
         await ledger.close()
         raise
     return Stores(log, ledger, is_shared=True, name=place, warnings=ledger.warnings)
 
 
-async def open_ledger(settings: Settings) -> tuple[OwningPostgresLedger, str]:
-    """Open the ledger that ``settings.ledger`` names, for a log elsewhere; say where it is."""
-    opened = await _open_database(settings.ledger, settings.partitions)
+async def open_ledger(options: StoreOptions) -> tuple[OwningPostgresLedger, str]:
+    """Open the ledger that ``options.ledger`` names, for a log elsewhere; say where it is."""
+    opened = await _open_database(options.ledger, options.partitions)
     return OwningPostgresLedger(opened), opened.database.label
 
 

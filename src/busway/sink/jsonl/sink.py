@@ -103,6 +103,7 @@ class JsonlDestination:
         self._file = file
         self._sidecar = sidecar
         self._recovered = False
+        self._closed = False
 
     async def recover(self) -> Down | None:
         """Cut off what a crash left behind; say what is in the way, to be tried again later."""
@@ -137,7 +138,9 @@ class JsonlDestination:
         return await why_unwritable(self._file.path)
 
     async def close(self) -> None:
-        await asyncio.to_thread(FILE_POOL.release, self._sidecar)
+        if not self._closed:
+            self._closed = True
+            await asyncio.to_thread(FILE_POOL.release, self._sidecar)
 
     def _truncate(self, connection: apsw.Connection) -> None:
         position.create_tables(connection)

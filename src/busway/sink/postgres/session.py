@@ -105,7 +105,10 @@ class PostgresSessionPool:
                         yield session
             except BaseException as error:
                 session.rolled_back()
-                self._release(session)
+                if begun:
+                    self._release(session)
+                else:  # it may begin yet, and the driver would take the next one for a part of it
+                    session.connection.terminate()
                 cause = root_cause(error)
                 if begun and is_connection_lost(cause) and not isinstance(cause, TimeoutError):
                     raise ConnectionLost(str(cause)) from cause

@@ -96,6 +96,7 @@ class SqliteDestination:
     def __init__(self, file: SqliteFile, table: SqliteTable) -> None:
         self._file = file
         self._table = table
+        self._closed = False
 
     async def write(self, load: Load) -> Sequence[Outcome]:
         try:
@@ -118,7 +119,9 @@ class SqliteDestination:
         return await why_unwritable(self._file.path)
 
     async def close(self) -> None:
-        await asyncio.to_thread(FILE_POOL.release, self._file)
+        if not self._closed:
+            self._closed = True
+            await asyncio.to_thread(FILE_POOL.release, self._file)
 
     def _write_load(self, load: Load, connection: apsw.Connection) -> Sequence[Outcome]:
         """Land a load; again, without what it was that made SQLite undo the transaction."""

@@ -16,7 +16,8 @@ import apsw
 import msgspec
 import pytest
 
-from busway.engine.sqlite import directory, open_stores
+from busway.engine.registry import open_stores
+from busway.engine.sqlite import directory
 from busway.engine.sqlite.move import SqliteMoveOrigin
 from busway.errors import StoreCorrupted, StoreError, StoreLocked, StoreTooNew, StoreTooOld
 from busway.ports import NewBatch

@@ -7,7 +7,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from busway.engine.sqlite import open_stores
+from busway.engine.registry import open_stores
 from busway.lane import Counts, Settlement
 from busway.settings import Settings
 from busway.testing.ledger_suite import assert_conserved
@@ -18,7 +18,7 @@ ANSWERS = 60
 WORK = """
 import asyncio, pathlib, sys
 from datetime import UTC, datetime
-from busway.engine.sqlite import open_stores
+from busway.engine.registry import open_stores
 from busway.lane import Counts, Settlement
 from busway.ports import NeedsMaintenance, NewBatch
 from busway.settings import Settings
