@@ -52,7 +52,7 @@ def page_after(
     descending: bool = False,
 ) -> Page[T]:
     """Return the page that is asked for, of all items sorted by ``key``, which is of a ``kind``."""
-    if request.cursor is not None:
+    if request.cursor:
         last = place_in(request.cursor, kind)
         items = [item for item in items if (key(item) < last if descending else key(item) > last)]
     return page_of(items, request.limit, key)

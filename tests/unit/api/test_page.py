@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from busway.control.page import cursor_of, page_of, place_in
+from busway.control.page import PageRequest, cursor_of, page_after, page_of, place_in
 from busway.errors import BuswayError
 
 NAMES = st.text(st.characters(exclude_characters="\0"))
@@ -56,3 +56,9 @@ def test_pages_give_every_item_once_and_in_order(items: list[int], limit: int) -
 def test_a_number_that_no_store_holds_is_told(number: int) -> None:
     with pytest.raises(BuswayError, match="not one of this list"):
         place_in(cursor_of(("orders", 0, number)), tuple[str, int, int])
+
+
+@pytest.mark.parametrize("cursor", [None, ""])
+def test_without_a_cursor_it_is_the_first_page(cursor: str | None) -> None:
+    request = PageRequest(limit=2, cursor=cursor)
+    assert page_after([1, 2, 3], request, lambda one: one, int).items == [1, 2]
