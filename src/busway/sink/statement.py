@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
-from importlib.resources import files
+
+from busway.driver.statement import load_statement
 
 
-@cache
 def statement(dialect: str, name: str) -> str:
     """Return the statement ``<dialect>/sql/<name>.sql``, with its ``{placeholders}`` in it."""
-    return files("busway.sink").joinpath(dialect, "sql", f"{name}.sql").read_text("utf-8")
+    return load_statement(f"busway.sink.{dialect}", name)
 
 
 def quote_identifier(name: str) -> str:

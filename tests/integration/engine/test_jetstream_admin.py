@@ -47,7 +47,7 @@ async def test_another_stream_that_has_its_subjects_takes_no_events(
         other = {"name": "other", "subjects": [f"{place.name}.>"], "allow_atomic": True}
         await request(nats, "$JS.API.STREAM.CREATE.other", other)
         for drafts in ([NewBatch(0, [b"a"])], [NewBatch(0, [b"a"]), NewBatch(1, [b"b"])]):
-            with pytest.raises(StoreError, match="another one has its subjects"):
+            with pytest.raises(StoreError, match="another stream has its subjects"):
                 await log.append(drafts, AT)
         found = await request(nats, "$JS.API.STREAM.INFO.other", {})
         assert found["state"]["messages"] == 0

@@ -10,7 +10,8 @@ import asyncpg
 import pytest
 
 from busway.engine.postgres import PostgresLedger
-from busway.engine.postgres.database import WORK_CONNECTIONS, Database, fetch
+from busway.engine.postgres.connection_limit import WORK_CONNECTIONS
+from busway.engine.postgres.database import Database, fetch
 from busway.engine.postgres.schema import SCHEMA, migrate
 from busway.engine.postgres.settlement_group import MAX_TRANSACTIONS
 from busway.errors import StoreError

@@ -11,7 +11,7 @@ from typing import TypeVar
 import asyncpg
 import pytest
 
-from busway.driver.postgres.connector import Session
+from busway.driver.postgres.session import Session
 from busway.engine.postgres import PostgresLedger
 from busway.engine.postgres.database import Database, fetch
 from busway.engine.postgres.schema import SCHEMA, migrate

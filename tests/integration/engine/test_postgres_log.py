@@ -11,7 +11,8 @@ import asyncpg
 import pytest
 
 from busway.engine.postgres import PostgresLog
-from busway.engine.postgres.database import WORK_CONNECTIONS, Database
+from busway.engine.postgres.connection_limit import WORK_CONNECTIONS
+from busway.engine.postgres.database import Database
 from busway.engine.postgres.schema import migrate
 from busway.errors import StoreError
 from busway.ports import NewBatch

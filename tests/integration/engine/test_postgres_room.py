@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
-from busway.driver.postgres.connector import Session as Connection
+from busway.driver.postgres.session import Session as Connection
 from busway.engine.postgres import PostgresLedger, PostgresLog
 from busway.engine.postgres.database import Database
 from busway.engine.postgres.schema import migrate

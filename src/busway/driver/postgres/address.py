@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Self
+from typing import NamedTuple, Self
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 import msgspec
@@ -16,8 +16,13 @@ _ADDRESS = re.compile(r"(postgres(?:ql)?)://([^/?#]*)(.*)", re.DOTALL)
 _FILE_OPTIONS = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 _MAX_PORT = 65_535
 _TARGET_SESSION_ATTRS = "target_session_attrs"
-Host = tuple[str, int | None]
-"""A server's name, and its port where it is told."""
+
+
+class Host(NamedTuple):
+    """A server's name, and its port if the address has one."""
+
+    host: str
+    port: int | None
 
 
 class PostgresAddress(msgspec.Struct, frozen=True):
@@ -89,4 +94,4 @@ def _parse_host(text: str, label: str) -> Host:
         name.encode("utf-8" if name.startswith("/") else "idna")  # as a path, or to be looked up
     except UnicodeError as error:
         raise SettingsError(f"{label}: {name!r} cannot be the name of a host ({error})") from error
-    return name, port
+    return Host(name, port)

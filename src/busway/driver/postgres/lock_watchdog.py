@@ -1,23 +1,25 @@
-"""How long PostgreSQL waits for a worker that stands still in the middle of a transaction."""
+"""Terminate sessions that hold locks although their worker has stalled."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
-from importlib.resources import files
 from typing import Protocol
 
+from busway.driver.postgres.session import APPLICATION_NAME
+from busway.driver.statement import load_statement
+
 STALLED_AFTER_S = 2.5
-"""How long a session may be silent while others wait for what it has locked."""
+"""How long a session may be silent while others wait for its locks."""
 CHECK_INTERVAL_S = 1.0
-"""After so long, and again, it is looked whether what waits does so for one that stands still."""
+"""How long a statement may take before the watchdog checks for blockers, and between checks."""
 CHECK_TIMEOUT_S = 15.0
-"""How long a look may take: the next one waits for it."""
+"""How long a check may take; the next check waits for it."""
 
 
 class WatchdogSession(Protocol):
-    """A connection of its own to the database, as asyncpg has it."""
+    """The part of an asyncpg connection that the watchdog uses."""
 
     async def execute(self, query: str, *args: object) -> str: ...
 
@@ -25,12 +27,12 @@ class WatchdogSession(Protocol):
 
 
 class LockWatchdog:
-    """Ends the sessions of workers that stand still in a transaction that others wait for.
+    """Terminates the sessions of stalled workers in a transaction that others wait for.
 
-    A worker that was stopped, or whose machine is paused, keeps its rows locked. The server ends
-    that by itself where it waits for another statement (``idle_in_transaction_session_timeout``),
-    later, but not where it waits for the rest of one: a ``COPY``, or one that is only prepared.
-    ``expected`` are the errors that a look may end with: the next one is soon.
+    A worker that is stopped, or whose machine is paused, keeps its rows locked. The server ends
+    such a session if it waits for another statement (``idle_in_transaction_session_timeout``,
+    later), but not if it waits for the rest of a statement: a ``COPY``, or a statement that is only
+    prepared. ``expected`` are the errors that a check may end with: the next check follows soon.
     """
 
     def __init__(
@@ -44,18 +46,18 @@ class LockWatchdog:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Look now and then who stands still, while this takes longer than it should."""
+        """Check for stalled blockers every second while the block runs."""
         loop = asyncio.get_running_loop()
         timer: asyncio.TimerHandle
 
-        def late() -> None:
+        def check() -> None:
             nonlocal timer
-            # one for all: a server that is late is not to be overrun
+            # one check for all statements: a slow server must not be flooded with them
             if self._check_task is None or self._check_task.done():
                 self._check_task = loop.create_task(self._terminate_blockers())
-            timer = loop.call_later(CHECK_INTERVAL_S, late)
+            timer = loop.call_later(CHECK_INTERVAL_S, check)
 
-        timer = loop.call_later(CHECK_INTERVAL_S, late)
+        timer = loop.call_later(CHECK_INTERVAL_S, check)
         try:
             yield
         finally:
@@ -71,16 +73,7 @@ class LockWatchdog:
             async with asyncio.timeout(CHECK_TIMEOUT_S):
                 session = await self._connect()
                 try:
-                    await session.execute(_terminate_statement(), STALLED_AFTER_S)
+                    query = load_statement(__package__, "terminate_blockers")
+                    await session.execute(query, STALLED_AFTER_S, APPLICATION_NAME)
                 finally:
                     session.terminate()
-
-
-def _terminate_statement() -> str:
-    return (
-        files("busway.driver.postgres")
-        .joinpath("terminate_blockers.sql")
-        .read_text("utf-8")
-        .rstrip()
-        .rstrip(";")
-    )

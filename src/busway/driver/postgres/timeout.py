@@ -1,4 +1,4 @@
-"""Hang up on a server that says nothing, also one that has said something before."""
+"""Terminate connections to a server that does not respond."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from busway.driver.postgres.connector import Connector, Session, session_settings
+from busway.driver.postgres.connector import Connector, session_settings
+from busway.driver.postgres.error import CONNECTION_LOST_ERRORS
+from busway.driver.postgres.session import Session
 
 QUICK_TIMEOUT_S = 15.0
-"""How long what others wait for may take: a server that is away may not say so."""
-CONNECTION_LOST_ERRORS = (
-    *(asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError),
-    *(OSError, EOFError),
-)
-"""The last of the driver's is what it comes to when a connection breaks inside an operation."""
+"""How long statements that others wait for may take: a server that is down may not say so."""
 
 if TYPE_CHECKING:
     Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | Session
@@ -29,15 +26,15 @@ else:
 def terminate_after(
     timeout_s: float, connection: Connection, timeout_hint: str = ""
 ) -> Iterator[None]:
-    """Hang a connection up after a time; raises :class:`TimeoutError` that says so, and a hint.
+    """Terminate a connection after a time; raise a :class:`TimeoutError` that says so, and a hint.
 
-    Nothing is cancelled at the server: a commit that waits for a standby would be done then,
-    and seen, without being kept there.
+    Nothing is cancelled at the server: a cancelled commit that waits for a standby would be done
+    and visible without being stored on the standby.
     """
     with terminable(
         connection, f"it did not confirm within {timeout_s:g} seconds{timeout_hint}"
-    ) as end:
-        timer = asyncio.get_running_loop().call_later(timeout_s, end)
+    ) as terminate:
+        timer = asyncio.get_running_loop().call_later(timeout_s, terminate)
         try:
             yield
         finally:
@@ -48,7 +45,7 @@ def terminate_after(
 async def short_session(
     connector: Connector, schema: str, timeout_s: float = QUICK_TIMEOUT_S
 ) -> AsyncIterator[Session]:
-    """Lend a connection of its own to a few questions; all together may take that long."""
+    """Lend a connection for a few queries, which together may take ``timeout_s``."""
     session = await connector.connect(server_settings=session_settings(schema))
     with terminate_after(timeout_s, session):
         try:
@@ -59,17 +56,19 @@ async def short_session(
 
 @contextlib.contextmanager
 def terminable(connection: Connection, reason: str) -> Iterator[Callable[[], None]]:
-    """Lend what hangs a connection up; what comes of it is raised with the reason."""
-    over = False
+    """Lend a function that terminates a connection; the resulting error becomes a
+    :class:`TimeoutError` with the reason.
+    """
+    terminated = False
 
-    def hang_up() -> None:
-        nonlocal over
-        over = True
+    def terminate() -> None:
+        nonlocal terminated
+        terminated = True
         connection.terminate()
 
     try:
-        yield hang_up
+        yield terminate
     except CONNECTION_LOST_ERRORS as error:
-        if over:
+        if terminated:
             raise TimeoutError(reason) from error
         raise

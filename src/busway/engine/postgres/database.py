@@ -1,76 +1,29 @@
-"""A pool of connections to PostgreSQL, and what its errors mean for a store."""
+"""A pool of connections to PostgreSQL."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from functools import cache
-from importlib.resources import files
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import asyncpg
 
 from busway.driver.postgres.address import PostgresAddress
-from busway.driver.postgres.connector import (
-    CONNECT_TIMEOUT_S,
-    Connector,
-    Session,
-    session_settings,
-)
+from busway.driver.postgres.connector import Connector, session_settings
+from busway.driver.postgres.error import CONNECTION_LOST_ERRORS, DRIVER_ERRORS
 from busway.driver.postgres.lock_watchdog import LockWatchdog
-from busway.driver.postgres.timeout import (
-    CONNECTION_LOST_ERRORS,
-    QUICK_TIMEOUT_S,
-    terminate_after,
-)
+from busway.driver.postgres.session import CONNECT_TIMEOUT_S, Session
+from busway.driver.postgres.timeout import QUICK_TIMEOUT_S, terminate_after
+from busway.driver.statement import load_statement
+from busway.engine.postgres.connection_limit import WORK_CONNECTIONS
+from busway.engine.postgres.error import translating_errors
 from busway.engine.postgres.generation import Generation
-from busway.errors import StoreError, StoreFull, StoreMisconfigured, StoreTooNew
+from busway.errors import StoreError
 
 STATEMENT_TIMEOUT_S = 60.0
 """How long a statement, or a transaction, may take."""
 CLOSE_TIMEOUT_S = 10.0
-WORK_CONNECTIONS = 9
-CONTROL_CONNECTIONS = 3
-"""For what must not wait behind the work: beats and leases."""
-MAX_CONNECTIONS = WORK_CONNECTIONS + CONTROL_CONNECTIONS + 3
-"""Of a process: one that listens as well, and where much is late, a look of each of the pools."""
-_DISK_FULL_STATES = ("53100", "53200")
-_READ_ONLY_STATE = "25006"
-_SCHEMA_MISMATCH_STATES = ("42P01", "42703", "42883", "42P10", "23502")
-"""A table, a column, a function or a constraint is missing, or a column is not given."""
-_ACCOUNT_REMEDY = (
-    "look at the user and the password in the address, and at pg_hba.conf of the server"
-)
-_HOME_REMEDY = "the driver looks there for certificates: set HOME to a directory that may be read"
-_REMEDIES = {
-    "28000": _ACCOUNT_REMEDY,
-    "28P01": _ACCOUNT_REMEDY,
-    "3D000": "make it first (CREATE DATABASE), or give the address of another one",
-    "42501": (
-        "the user must be allowed to make a schema (GRANT CREATE ON DATABASE … TO …), and to use"
-        " what is in the schema busway when it is there already (GRANT the owner of it TO …)"
-    ),
-}
-"""What a person can do about what does not pass by itself."""
-NO_POOLER_HINT = "give the address of PostgreSQL itself, not of a pooler (PgBouncer)"
-_TRANSIENT_REMEDIES = {
-    "08P01": f"; {NO_POOLER_HINT}",
-    "53300": (
-        f"; Busway uses up to {MAX_CONNECTIONS} connections for each process:"
-        " raise the CONNECTION LIMIT of the user or the database, or max_connections of the server"
-    ),
-}
-"""What a person can do about what may pass."""
-_NOT_WRITABLE = asyncpg.TargetServerAttributeNotMatched
-DRIVER_ERRORS = (
-    asyncpg.PostgresError,
-    *CONNECTION_LOST_ERRORS,
-    _NOT_WRITABLE,
-    TimeoutError,
-    ssl.SSLError,
-)
 
 Row = tuple[Any, ...]
 if TYPE_CHECKING:
@@ -80,10 +33,9 @@ else:
     Connection = Pool = object
 
 
-@cache
 def sql(name: str) -> str:
-    """Return the statement of ``sql/<name>.sql``."""
-    return (files(__package__) / "sql" / f"{name}.sql").read_text("utf-8").rstrip().rstrip(";")
+    """Return the statement in ``sql/<name>.sql``."""
+    return load_statement(__package__, name)
 
 
 class Database:
@@ -217,56 +169,3 @@ def _record_timeline_of(generation: Generation) -> Callable[[Session], Coroutine
 async def _skip_reset(connection: object) -> None:
     """Leave a connection that is given back as it is: nothing here outlives its transaction, and
     the driver's clearing up would be a second round trip for each statement."""
-
-
-@contextlib.contextmanager
-def translating_errors(label: str) -> Iterator[None]:
-    """Raise an error of PostgreSQL, or of the way to it, as what it means for a store."""
-    try:
-        yield
-    except DRIVER_ERRORS as error:
-        raise to_store_error(error, label) from error
-
-
-def to_store_error(error: BaseException, label: str) -> StoreError:
-    """Return what an error means; all of them may pass but :class:`StoreMisconfigured`.
-
-    Nothing was stored, but where the connection was lost or given up: then that is not known.
-    """
-    error = _root_cause(error)
-    code = str(getattr(error, "sqlstate", None) or "")
-    if code in _DISK_FULL_STATES:
-        return StoreFull(f"{label}: {error}; make room on the server")
-    if code == _READ_ONLY_STATE or isinstance(error, _NOT_WRITABLE):
-        return read_only_error(label)
-    remedy = _HOME_REMEDY if isinstance(error, OSError) and error.filename else _REMEDIES.get(code)
-    if remedy is not None:
-        return StoreMisconfigured(f"{label}: {error}; {remedy}")
-    if code in _SCHEMA_MISMATCH_STATES:
-        return StoreTooNew(
-            f"{label}: {error}: the tables are of another version than this Busway; run the newest"
-        )
-    advice = _TRANSIENT_REMEDIES.get(code, "")
-    if isinstance(error, asyncpg.PostgresError) and not isinstance(
-        error, asyncpg.PostgresConnectionError
-    ):
-        return StoreError(f"{label}: {error}{advice}")
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return StoreError(f"{label} cannot be used now: {text}{advice}")
-
-
-def _root_cause(error: BaseException) -> BaseException:
-    """Return why a connection was lost where the driver only says that it cannot end on it."""
-    while isinstance(error, asyncpg.InterfaceError) and isinstance(
-        error.__context__, DRIVER_ERRORS
-    ):
-        error = error.__context__
-    return error
-
-
-def read_only_error(label: str) -> StoreError:
-    """Return what it means that a server takes no writes; a failover may end that."""
-    return StoreError(
-        f"{label} is read-only; point Busway at the primary, or, where this is it, set"
-        " default_transaction_read_only to off"
-    )

@@ -9,7 +9,8 @@ import msgspec
 from busway.driver.postgres.address import SAFE_COMMIT_LEVELS, PostgresAddress
 from busway.driver.postgres.connector import Connector, session_settings
 from busway.driver.postgres.timeout import short_session
-from busway.engine.postgres.database import NO_POOLER_HINT, fetch, translating_errors
+from busway.engine.postgres.database import fetch
+from busway.engine.postgres.error import NO_POOLER_HINT, translating_errors
 from busway.engine.postgres.schema import SCHEMA
 from busway.errors import StoreMisconfigured
 

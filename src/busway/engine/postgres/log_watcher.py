@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+from busway.driver.postgres.error import DRIVER_ERRORS
 from busway.engine.partition_end import PartitionEnds
-from busway.engine.postgres.database import DRIVER_ERRORS, Database
+from busway.engine.postgres.database import Database
 from busway.errors import StoreError
 
 POLL_INTERVAL_S = 0.5

@@ -17,10 +17,10 @@ from busway.engine.postgres.database import (
     Database,
     Row,
     fetch,
-    read_only_error,
     sql,
 )
 from busway.engine.postgres.durability import check_durability
+from busway.engine.postgres.error import read_only_error
 from busway.engine.postgres.ledger import PostgresLedger
 from busway.engine.postgres.log import PostgresLog
 from busway.engine.postgres.row_codec import ROW_CODEC

@@ -19,10 +19,12 @@ from functools import cache
 from importlib.resources import files
 
 from busway.driver.postgres.address import PostgresAddress
-from busway.driver.postgres.connector import Connector, Session
+from busway.driver.postgres.connector import Connector
+from busway.driver.postgres.session import Session
 from busway.driver.postgres.timeout import short_session
-from busway.engine.postgres.database import Connection, fetch, sql, translating_errors
-from busway.engine.postgres.watchdog import watched_session
+from busway.driver.postgres.watchdog import watched_session
+from busway.engine.postgres.database import Connection, fetch, sql
+from busway.engine.postgres.error import translating_errors
 from busway.errors import StoreTooNew, StoreTooOld
 
 SCHEMA = "busway"

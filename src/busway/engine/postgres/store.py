@@ -8,7 +8,8 @@ import msgspec
 
 from busway.driver.postgres.address import PostgresAddress
 from busway.driver.postgres.connector import Connector
-from busway.engine.postgres.database import CONTROL_CONNECTIONS, Database
+from busway.engine.postgres.connection_limit import CONTROL_CONNECTIONS
+from busway.engine.postgres.database import Database
 from busway.engine.postgres.durability import check_durability
 from busway.engine.postgres.ledger import PostgresLedger
 from busway.engine.postgres.log import PostgresLog

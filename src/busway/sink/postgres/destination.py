@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from busway.driver.postgres.error import CONFLICT_STATES, SCHEMA_CHANGED_STATES, sqlstate
 from busway.outcome import DELIVERED, NOT_ATTEMPTED, Down, Outcome
 from busway.ports import DeliveredRange, Load
 from busway.sink.bisect import ErrorScope
 from busway.sink.position import advance, failed_offsets
 from busway.sink.postgres import position
 from busway.sink.postgres.error import (
-    CONFLICT_STATES,
     EXPECTED_ERRORS,
-    SCHEMA_CHANGED_STATES,
     ConnectionLost,
     as_down,
     error_scope,
     is_statement_timeout,
-    sqlstate,
 )
 from busway.sink.postgres.session import PostgresSession, PostgresSessionPool
 from busway.sink.postgres.split_writer import SplitWriter

@@ -1,12 +1,22 @@
-"""What an error of PostgreSQL, or of the way to it, means."""
+"""What an error of PostgreSQL, or of the connection to it, means for a sink."""
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Sequence
 
 import asyncpg
 
+from busway.driver.postgres.error import (
+    CONFLICT_STATES,
+    DRIVER_ERRORS,
+    SCHEMA_CHANGED_STATES,
+    STATEMENT_TIMEOUT_STATE,
+    describe,
+    is_connection_lost,
+    remedy,
+    root_cause,
+    sqlstate,
+)
 from busway.outcome import Down, Rejected
 from busway.sink.bisect import ErrorScope, RowRefusal
 from busway.sink.postgres.convert import PostgresValueError
@@ -14,11 +24,6 @@ from busway.sink.row import Row, shown_first_row
 
 _ROW_STATES = ("21", "22", "23", "44", "54", "P0")
 """Classes of errors that a row is to blame for (54: it is too big; P0: a trigger raised)."""
-CONFLICT_STATES = ("40001", "40P01", "55P03")
-"""Another transaction was in the way: serialization, deadlock, lock not available."""
-SCHEMA_CHANGED_STATES = ("42P01", "42703", "42804", "42P07", "42701", "0A000")
-"""The table may not be what it was when it was last looked at."""
-_TIMEOUT_STATE = "57014"
 UNKNOWN_TYPE_STATES = ("42704", "42601")
 """There is no such type, or it is not written like one."""
 _DESTINATION_STATES = ("08", "25", "28", "3D", "53100", "53300", "57P", "58030", "XX001", "XX002")
@@ -30,16 +35,11 @@ _DEPENDENCY_STATES = ("53", "58", "F0")
 _RAISING_FUNCTIONS = frozenset({"exec_stmt_raise", "PLy_elog_impl", "plperl_croak", "pltcl_elog"})
 """Where in the server an error comes from that a function raises on purpose."""
 _ROW_POLICY_FUNCTION = "ExecWithCheckOptions"
-_HINTS = {
+_REMEDIES = {
     "42P01": "create the table or set create=True",
     "3F000": "create the schema",
     "42P10": "make a unique index on the key of the table",
     "42501": "grant the user what it needs",
-    "28P01": "check the password",
-    "28000": "check the user and pg_hba.conf",
-    "3D000": "create the database",
-    "25006": "the server is read-only; point the sink at the primary",
-    "53300": "too many connections",
 }
 
 
@@ -49,6 +49,11 @@ class PostgresSetupError(Exception):
 
 class ConnectionLost(Exception):
     """The connection was lost while a load was written; that it could be opened is known."""
+
+
+OWN_ERRORS = (ConnectionLost, PostgresSetupError)
+EXPECTED_ERRORS = (*DRIVER_ERRORS, *OWN_ERRORS)
+"""What can go wrong and is not a bug."""
 
 
 class PostgresRowDropped(Exception):
@@ -61,7 +66,7 @@ def error_scope(error: BaseException) -> ErrorScope:
     A function may raise whatever it likes, also what the server says when it is going down: that
     is told by where the error comes from.
     """
-    error = root_cause(error)
+    error = root_cause(error, OWN_ERRORS)
     if isinstance(error, PostgresValueError | PostgresRowDropped):
         return ErrorScope.ROW
     if is_connection_lost(error) or isinstance(error, PostgresSetupError | ConnectionLost):
@@ -84,7 +89,7 @@ def _server_error_scope(error: asyncpg.PostgresError) -> ErrorScope:
         or routine == _ROW_POLICY_FUNCTION
     ):
         return ErrorScope.ROW
-    if state == _TIMEOUT_STATE:
+    if state == STATEMENT_TIMEOUT_STATE:
         return ErrorScope.TRANSIENT
     inside = "function" in (getattr(error, "context", None) or "")
     if state.startswith(_DESTINATION_STATES) or (state in _SETUP_STATES and not inside):
@@ -106,31 +111,12 @@ def is_value_error(error: BaseException) -> bool:
 
 def is_statement_timeout(error: BaseException) -> bool:
     """Say whether a statement took too long."""
-    return sqlstate(error) == _TIMEOUT_STATE and error_scope(error) is ErrorScope.TRANSIENT
+    return sqlstate(error) == STATEMENT_TIMEOUT_STATE and error_scope(error) is ErrorScope.TRANSIENT
 
 
 def is_retriable(error: BaseException) -> bool:
     """Say whether the same may succeed in another transaction."""
     return sqlstate(error) in (*CONFLICT_STATES, *SCHEMA_CHANGED_STATES)
-
-
-def is_connection_lost(error: BaseException) -> bool:
-    """Say whether an error is that of a connection, which is of no use any more."""
-    if isinstance(error, asyncpg.PostgresConnectionError) and not _severity(error):
-        return True  # the driver says so, not the server
-    if isinstance(error, asyncpg.PostgresError):
-        return _severity(error) in ("FATAL", "PANIC")
-    return isinstance(error, OSError | EOFError | asyncpg.InternalClientError)
-
-
-def _severity(error: BaseException) -> str:
-    found = getattr(error, "severity_en", None) or getattr(error, "severity", None)
-    return str(found or "")
-
-
-def sqlstate(error: BaseException) -> str:
-    """Return the SQLSTATE of an error, or nothing."""
-    return str(getattr(error, "sqlstate", None) or "")
 
 
 def row_refusal(error: Exception, rows: Sequence[Row], column: str = "") -> RowRefusal:
@@ -147,46 +133,19 @@ def row_refusal(error: Exception, rows: Sequence[Row], column: str = "") -> RowR
 
 def as_down(error: BaseException, location: str) -> Down:
     """Return what an error that concerns the whole database means; ``location`` names it."""
-    error = root_cause(error.__cause__ or error if isinstance(error, ConnectionLost) else error)
+    cause = error.__cause__ if isinstance(error, ConnectionLost) else None
+    error = root_cause(cause or error, OWN_ERRORS)
     if isinstance(error, PostgresSetupError):
         return Down(f"{location}: {error}", reachable=True)
     if isinstance(error, TimeoutError) and not isinstance(error, ConnectionError):
         return Down(f"{location} did not answer in time", reachable=True)
-    if isinstance(error, asyncpg.PostgresError):
-        hint = _HINTS.get(sqlstate(error))
-        return Down(f"{location}: {error}" + (f"; {hint}" if hint else ""), reachable=True)
-    if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
-        return Down(f"{location}: {error}", reachable=True)
+    advice = remedy(error, _REMEDIES)
+    ending = f"; {advice}" if advice else ""
+    if isinstance(
+        error, asyncpg.PostgresError | asyncpg.InterfaceError | asyncpg.InternalClientError
+    ):
+        return Down(f"{location}: {error}{ending}", reachable=True)
     if not isinstance(error, EXPECTED_ERRORS):
         return Down(f"{location}: {type(error).__name__} while rows were written: {error}")
-    lost = isinstance(error, ConnectionResetError | BrokenPipeError | EOFError)
-    return Down(f"{location} cannot be reached: {_text(error)}", reachable=lost)
-
-
-EXPECTED_ERRORS = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    OSError,
-    EOFError,
-    TimeoutError,
-    ssl.SSLError,
-    ConnectionLost,
-    PostgresSetupError,
-)
-"""What can go wrong that is no bug."""
-
-
-def root_cause(error: BaseException) -> BaseException:
-    """Return the cause of an error that came up when its transaction was rolled back."""
-    while isinstance(error, asyncpg.InterfaceError | asyncpg.PostgresConnectionError):
-        if not isinstance(error.__context__, EXPECTED_ERRORS):
-            break
-        error = error.__context__
-    return error
-
-
-def _text(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename} cannot be read ({error.strerror}); set HOME to where it can be"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    is_lost = isinstance(error, ConnectionResetError | BrokenPipeError | EOFError)
+    return Down(f"{location} cannot be reached: {describe(error)}{ending}", reachable=is_lost)

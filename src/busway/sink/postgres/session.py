@@ -8,16 +8,18 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
+from busway.driver.postgres.error import DRIVER_ERRORS, is_connection_lost, root_cause
 from busway.driver.postgres.lock_watchdog import LockWatchdog
-from busway.sink.postgres.error import (
-    EXPECTED_ERRORS,
-    ConnectionLost,
-    is_connection_lost,
-    root_cause,
+from busway.driver.postgres.session import (
+    APPLICATION_NAME,
+    CONNECT_TIMEOUT_S,
+    Session,
+    close_gracefully,
 )
+from busway.sink.postgres.error import OWN_ERRORS, ConnectionLost
 from busway.sink.statement import quote_identifier, statement
 
-CONNECT_TIMEOUT_S = 10.0
+_CLOSE_TIMEOUT_S = 5.0
 STATEMENT_GRACE_S = 5.0
 """How much later a server is given up that does not end a statement which takes too long."""
 _ENCODING_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -27,7 +29,7 @@ _ENCODING_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, Val
 class PostgresSession:
     """A connection, and the staging table that it has."""
 
-    def __init__(self, connection: asyncpg.Connection[asyncpg.Record], timeout_s: float) -> None:
+    def __init__(self, connection: Session, timeout_s: float) -> None:
         self.connection = connection
         self.timeout_s = timeout_s
         self.table_version = 0
@@ -87,7 +89,7 @@ class PostgresSessionPool:
         self._timeout_s = timeout_s
         self._connections = asyncio.Semaphore(max_connections)
         self._idle: list[PostgresSession] = []
-        self._blocker_watchdog = LockWatchdog(self._connect, EXPECTED_ERRORS)
+        self._blocker_watchdog = LockWatchdog(self._connect, DRIVER_ERRORS)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PostgresSession]:
@@ -109,7 +111,7 @@ class PostgresSessionPool:
                     self._release(session)
                 else:  # it may begin yet, and the driver would take the next one for a part of it
                     session.connection.terminate()
-                cause = root_cause(error)
+                cause = root_cause(error, OWN_ERRORS)
                 if begun and is_connection_lost(cause) and not isinstance(cause, TimeoutError):
                     raise ConnectionLost(str(cause)) from cause
                 raise
@@ -120,10 +122,7 @@ class PostgresSessionPool:
         await self._blocker_watchdog.close()
         idle, self._idle = self._idle, []
         for session in idle:
-            try:
-                await session.connection.close(timeout=5)
-            except EXPECTED_ERRORS:
-                session.connection.terminate()
+            await close_gracefully(session.connection, _CLOSE_TIMEOUT_S)
 
     async def _acquire(self) -> PostgresSession:
         while self._idle:
@@ -132,15 +131,15 @@ class PostgresSessionPool:
                 return session
         return PostgresSession(await self._connect(), self._timeout_s)
 
-    async def _connect(self) -> asyncpg.Connection[asyncpg.Record]:
-        connection = await asyncpg.connect(
+    async def _connect(self) -> Session:
+        connection: Session = await asyncpg.connect(
             self._dsn,
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=self._timeout_s + STATEMENT_GRACE_S,
         )
         limit_ms = int(self._timeout_s * 1000)
         await connection.execute(
-            f"SET application_name = 'busway'; SET statement_timeout = {limit_ms};"
+            f"SET application_name = '{APPLICATION_NAME}'; SET statement_timeout = {limit_ms};"
             f" SET idle_in_transaction_session_timeout = {limit_ms}"
         )
         return connection

@@ -8,6 +8,7 @@ from operator import itemgetter
 
 from asyncpg import PostgresError, Record
 
+from busway.driver.postgres.error import sqlstate
 from busway.outcome import Rejected
 from busway.sink.bisect import RowRefusal
 from busway.sink.postgres.convert import PostgresValueError
@@ -17,7 +18,6 @@ from busway.sink.postgres.error import (
     PostgresSetupError,
     is_value_error,
     row_refusal,
-    sqlstate,
 )
 from busway.sink.postgres.row_search import BadRowSearch
 from busway.sink.postgres.session import PostgresSession

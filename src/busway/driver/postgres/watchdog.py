@@ -1,4 +1,4 @@
-"""A session whose statements may take as long as they need, while the server is at work on them."""
+"""A session whose statements may take any time as long as the server is working on them."""
 
 from __future__ import annotations
 
@@ -6,32 +6,35 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
-from busway.driver.postgres.connector import Connector, Session, session_settings
+from busway.driver.postgres.connector import Connector, session_settings
+from busway.driver.postgres.error import DRIVER_ERRORS
+from busway.driver.postgres.session import Session
 from busway.driver.postgres.timeout import QUICK_TIMEOUT_S, terminable, terminate_after
-from busway.engine.postgres.database import DRIVER_ERRORS, fetch
+from busway.driver.statement import load_statement
 
 
 @contextlib.asynccontextmanager
 async def watched_session(
     connector: Connector, schema: str, probe_interval_s: float = QUICK_TIMEOUT_S
 ) -> AsyncIterator[Session]:
-    """Lend a connection to statements that may take as long as they need, while they are at it.
+    """Lend a connection for statements of any duration.
 
-    Now and then it is looked whether the server still works for it.
+    Every ``probe_interval_s`` a second connection asks whether the server still works on them; if
+    it does not, the connection is terminated.
     """
     session = await connector.connect(server_settings=session_settings(schema))
-    why = "it says nothing of what it was asked to do, and does not work on it"
-    with terminable(session, why) as hang_up:
-        looking = asyncio.create_task(
-            _terminate_when_idle(connector, session, probe_interval_s, hang_up)
+    reason = "it does not respond to a statement, and does not work on it"
+    with terminable(session, reason) as terminate:
+        watching = asyncio.create_task(
+            _terminate_when_idle(connector, session, probe_interval_s, terminate)
         )
         try:
             yield session
             await session.close()
         finally:
             session.terminate()
-            looking.cancel()
-            await asyncio.wait([looking])
+            watching.cancel()
+            await asyncio.wait([watching])
 
 
 async def _terminate_when_idle(
@@ -45,14 +48,13 @@ async def _terminate_when_idle(
 
 
 async def _is_active(connector: Connector, pid: int, probe_interval_s: float) -> bool:
-    """Say whether a server works for a session; one that refuses to say it is no silent one."""
+    """Return whether the server works for a session; a server that refuses to say so responds."""
     try:
         session = await connector.connect()
         with terminate_after(probe_interval_s, session):
             try:
-                return bool(
-                    (await fetch(session, "schema/session_is_active", pid, probe_interval_s))[0][0]
-                )
+                query = load_statement(__package__, "session_is_active")
+                return bool(await session.fetchval(query, pid, probe_interval_s))
             finally:
                 session.terminate()
     except TimeoutError:
