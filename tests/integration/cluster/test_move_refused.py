@@ -143,7 +143,7 @@ async def test_a_database_that_does_not_exist_is_told(folder: Path, engine: str)
 async def test_a_user_who_does_not_exist_is_told(folder: Path, engine: str) -> None:
     told = await refusal(folder, of("nobody_of_us", engine))
     assert f"{place(engine)}: " in told
-    assert "look at the user and the password" in told
+    assert "check the user and the password" in told
 
 
 async def test_a_wrong_password_is_told(folder: Path, strict: PostgresServer) -> None:
@@ -151,7 +151,7 @@ async def test_a_wrong_password_is_told(folder: Path, strict: PostgresServer) ->
     for given in (of("ann", strict.dsn), strict.dsn.replace("postgres@", "ann@")):
         told = await refusal(folder, given)
         assert f"{place(strict.dsn)}: password authentication failed" in told
-        assert "look at the user and the password" in told
+        assert "check the user and the password" in told
 
 
 async def test_a_dry_run_finds_out_that_it_is_read_only(folder: Path, engine: str) -> None:

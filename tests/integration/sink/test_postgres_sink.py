@@ -425,7 +425,7 @@ async def test_a_read_only_server_is_down(server: PostgresServer, db: Db) -> Non
     finally:
         await db.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
     assert isinstance(outcome, Down)
-    assert "point the sink at the primary" in outcome.reason
+    assert "give the address of the primary" in outcome.reason
 
 
 async def test_a_statement_that_takes_too_long_is_down(server: PostgresServer, db: Db) -> None:

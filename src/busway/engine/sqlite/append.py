@@ -8,6 +8,7 @@ from itertools import chain
 
 import apsw
 
+from busway.driver.sqlite.transaction import immediate_transaction
 from busway.engine.sqlite.database import fetch, sql, used_bytes
 from busway.engine.sqlite.log_reader import OFFSET_MASK
 from busway.engine.sqlite.quota import Quota
@@ -57,14 +58,8 @@ class SharedAppend(Append):
         except apsw.ConstraintError:
             if connection.in_transaction:
                 return self._insert_at_ends(connection)
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            offsets = self._insert_at_ends(connection)
-            connection.execute("COMMIT")
-        finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-        return offsets
+        with immediate_transaction(connection):
+            return self._insert_at_ends(connection)
 
     def _insert_at_ends(self, connection: apsw.Connection) -> list[int]:
         ends = {partition: end for partition, _, end in fetch(connection, "log/all_bounds")}

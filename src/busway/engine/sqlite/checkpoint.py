@@ -8,11 +8,10 @@ from pathlib import Path
 
 import apsw
 
+from busway.driver.sqlite.error import MIN_FREE_BYTES, is_disk_full
 from busway.engine.sqlite.database import (
-    MIN_FREE_BYTES,
     WAL_LIMIT_BYTES,
     connect,
-    is_disk_full,
     to_store_error,
 )
 

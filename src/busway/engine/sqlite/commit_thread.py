@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import apsw
 
+from busway.driver.sqlite.transaction import immediate_transaction
 from busway.engine.sqlite.database import to_store_error
 from busway.errors import StoreError
 
@@ -124,16 +125,8 @@ class CommitThread:
         return self._transaction([job.work for job in group])
 
     def _transaction(self, works: list[Work[Any]]) -> list[Any]:
-        connection = self._connection
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            values = [work(connection) for work in works]
-            connection.execute("COMMIT")
-        finally:
-            # after an error; SQLite has rolled back by itself where the disk was full
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-        return values
+        with immediate_transaction(self._connection):
+            return [work(self._connection) for work in works]
 
 
 def _resolve(results: list[_WorkResult]) -> None:

@@ -1,53 +1,30 @@
-"""Open SQLite files the way Busway wants them, and say in Busway's words what went wrong."""
+"""Open the SQLite files of a data directory, and translate their errors."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import time
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import apsw
 
+from busway.driver.sqlite.connection import BusyHandler, opening
+from busway.driver.sqlite.error import CORRUPTED_ERRORS, is_disk_full
+from busway.driver.statement import load_statement
 from busway.errors import StoreCorrupted, StoreError, StoreFull
 
 WAL_LIMIT_BYTES = 64 * 1024 * 1024
 _BUSY_TIMEOUT_S = 10.0
-_BUSY_STEP_S = 0.0005
-MIN_FREE_BYTES = 1024 * 1024
 _OPEN_FLAGS = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOMUTEX
 
 
 Row = tuple[Any, ...]
 
 
-@cache
 def sql(name: str) -> str:
-    """Return the statement of ``sql/<name>.sql``."""
-    return (files(__package__) / "sql" / f"{name}.sql").read_text("utf-8")
-
-
-class BusyHandler:
-    """Waits for another process that writes, in steps about as short as what it does.
-
-    SQLite's own waiting soon sleeps for a tenth of a second at a time, and so comes too late again
-    and again where others write without a pause.
-    """
-
-    def __init__(self, timeout_s: float) -> None:
-        self._timeout_s = timeout_s
-        self._deadline = 0.0
-
-    def __call__(self, calls: int) -> bool:
-        """Wait a little; say whether to try again. ``calls`` is 0 when a wait begins."""
-        now = time.monotonic()
-        if calls == 0:
-            self._deadline = now + self._timeout_s
-        time.sleep(_BUSY_STEP_S)  # SQLite asks in the thread that has to wait
-        return now < self._deadline
+    """Return the statement in ``sql/<name>.sql``."""
+    return load_statement(__package__, name)
 
 
 def connect(path: Path, *, page_bytes: int = 0) -> apsw.Connection:
@@ -62,14 +39,14 @@ def connect(path: Path, *, page_bytes: int = 0) -> apsw.Connection:
         if page_bytes:  # for its owner alone; SQLite gives what lies beside it the same rights
             with contextlib.suppress(OSError):
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        connection = apsw.Connection(str(path), flags=flags)
-        connection.set_busy_handler(BusyHandler(_BUSY_TIMEOUT_S))
-        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        for pragma, value in _pragmas(page_bytes).items():
-            connection.pragma(pragma, value)
+        with opening(path, flags) as connection:
+            connection.set_busy_handler(BusyHandler(_BUSY_TIMEOUT_S))
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            for pragma, value in _pragmas(page_bytes).items():
+                connection.pragma(pragma, value)
+            return connection
     except apsw.Error as error:
         raise to_store_error(error, path) from error
-    return connection
 
 
 def connect_read_only(path: Path) -> apsw.Connection:
@@ -110,7 +87,7 @@ def to_store_error(error: Exception, path: Path) -> Exception:
     reason = f"{path}: {error}"
     if is_disk_full(error, path):
         return StoreFull(f"{path}: the disk or the file's limit is full; make room for it")
-    if isinstance(error, apsw.NotADBError | apsw.CorruptError):
+    if isinstance(error, CORRUPTED_ERRORS):
         return StoreCorrupted(f"{reason}; restore the data directory from a backup")
     if isinstance(error, apsw.CantOpenError):
         return StoreCorrupted(f"{reason}; look at what is there and at its rights")
@@ -119,14 +96,3 @@ def to_store_error(error: Exception, path: Path) -> Exception:
     if isinstance(error, apsw.IOError):
         return StoreError(f"{reason}; look at the disk, its quotas and limits")
     return StoreError(f"{reason}; please report this") if isinstance(error, apsw.Error) else error
-
-
-def is_disk_full(error: Exception, path: Path) -> bool:
-    """Say whether an error means that there was no room.
-
-    SQLite reports some of that as an I/O error: where the disk is full, that is what it was.
-    """
-    if not isinstance(error, apsw.IOError):
-        return isinstance(error, apsw.FullError)
-    disk = os.statvfs(path.parent)
-    return disk.f_bavail * disk.f_frsize < MIN_FREE_BYTES

@@ -7,12 +7,17 @@ from pathlib import Path
 
 import apsw
 
+from busway.driver.sqlite.error import (
+    CORRUPTED_ERRORS,
+    LOCKED_ERRORS,
+    UNREACHABLE_ERRORS,
+    is_disk_full,
+)
 from busway.outcome import Down, Rejected
 from busway.sink.bisect import ErrorScope, RowRefusal
 from busway.sink.row import Row, shown_first_row, shown_value
 from busway.sink.sqlite.value import INT64, SqliteValueError
 
-_UNREACHABLE_ERRORS = (apsw.CantOpenError, apsw.IOError, apsw.PermissionsError, apsw.AuthError)
 _ROW_ERRORS = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, TypeError, ValueError)
 
 
@@ -30,22 +35,19 @@ class SqliteRowDropped(Exception):
 
 _DESTINATION_ERRORS = (
     SqliteSetupError,
-    apsw.BusyError,
-    apsw.LockedError,
+    *LOCKED_ERRORS,
     apsw.ProtocolError,
     apsw.FullError,
     apsw.NoMemError,
     apsw.ReadOnlyError,
-    apsw.NotADBError,
-    apsw.CorruptError,
+    *CORRUPTED_ERRORS,
     apsw.NoLFSError,
-    *_UNREACHABLE_ERRORS,
+    *UNREACHABLE_ERRORS,
 )
 _EXPLANATIONS: tuple[tuple[tuple[type[apsw.Error], ...], str], ...] = (
-    ((apsw.BusyError, apsw.LockedError), "is locked by another program"),
-    ((apsw.FullError,), "has no room left: the disk is full"),
+    (LOCKED_ERRORS, "is locked by another program"),
     ((apsw.ReadOnlyError,), "is read-only"),
-    ((apsw.NotADBError, apsw.CorruptError), "is not a sound SQLite database"),
+    (CORRUPTED_ERRORS, "is not a sound SQLite database"),
 )
 
 
@@ -69,12 +71,14 @@ def as_down(error: Exception, path: Path) -> Down:
         return Down(f"the directory {path.parent} does not exist; make it")
     if not isinstance(error, apsw.Error | SqliteSetupError):
         return Down(f"{path}: {type(error).__name__} while rows were written: {error}")
+    if is_disk_full(error, path):
+        return Down(f"{path} has no room left: the disk is full ({error})", reachable=True)
     for kinds, text in _EXPLANATIONS:
         if isinstance(error, kinds):
             return Down(f"{path} {text} ({error})", reachable=True)
     if "ON CONFLICT clause" in str(error):
         return Down(f"{path}: the key is not unique; make a unique index on it", reachable=True)
-    return Down(f"{path}: {error}", reachable=not isinstance(error, _UNREACHABLE_ERRORS))
+    return Down(f"{path}: {error}", reachable=not isinstance(error, UNREACHABLE_ERRORS))
 
 
 def _rejected(error: Exception, rows: Sequence[Row]) -> Rejected:

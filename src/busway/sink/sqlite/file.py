@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import TypeVar
 
 import apsw
 
+from busway.driver.sqlite.connection import opening
+from busway.driver.sqlite.transaction import immediate_transaction
 from busway.sink.file.creation import OWNER_ONLY, create_file
 
 T = TypeVar("T")
@@ -47,15 +48,8 @@ class SqliteFile:
 
     def _run_transaction(self, work: SqliteWork[T]) -> T:
         connection = self._open_connection()
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            result = work(connection)
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-        return result
+        with immediate_transaction(connection):
+            return work(connection)
 
     def _open_connection(self) -> apsw.Connection:
         if self._connection is None or self._inode != _inode(self.path):
@@ -113,16 +107,12 @@ def _connect(path: Path, mode: int, follow_symlinks: bool) -> apsw.Connection:
     else:
         create_file(path, mode, follow_symlinks=False)
         flags |= apsw.SQLITE_OPEN_NOFOLLOW
-    connection = apsw.Connection(os.fspath(path), flags=flags)
-    try:
+    with opening(path, flags) as connection:
         connection.set_busy_timeout(BUSY_TIMEOUT_MS)
         connection.pragma("synchronous", "FULL")
         if connection.pragma("page_count") == 0:
             connection.pragma("journal_mode", "WAL")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+        return connection
 
 
 def _inode(path: Path) -> tuple[int, int] | None:

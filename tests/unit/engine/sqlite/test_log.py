@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +17,7 @@ from busway.engine.sqlite.database import WAL_LIMIT_BYTES
 from busway.errors import StoreCorrupted, StoreFull, StoreTooNew
 from busway.ports import NeedsMaintenance, NewBatch, Stores
 from busway.settings import Settings
+from small_disk import mounted_disk
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 EVERYTHING = 1 << 40
@@ -33,13 +32,8 @@ async def stores(settings: Settings) -> AsyncIterator[Stores]:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)]
-    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("a small disk can be mounted by root only")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
+    with mounted_disk(tmp_path / "disk", "8m") as disk:
+        yield disk
 
 
 def meddle(path: Path, statement: str) -> None:
