@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -14,6 +15,7 @@ from intake_client import (
     IDLE_S,
     NDJSON,
     PATIENCE_S,
+    SMALL,
     STRUCTURED,
     Client,
     Desk,
@@ -271,6 +273,24 @@ async def test_observer_is_told_of_every_request() -> None:
         await client.ask(request(b"{", STRUCTURED))
         await client.ask(b"\r\nx\r\n\r\n")
     assert observer.seen == [(202, 2, len(lines)), (400, 0, 1), (400, 0, 0)]
+
+
+@pytest.mark.parametrize("size", [10, 10_000])
+async def test_the_size_of_a_body_is_that_of_what_came(size: int) -> None:
+    observer = Ledger()
+    packed = gzip.compress(event(1, data="x" * size))
+    large = b"x" * (SMALL.max_body_bytes + 1)
+    async with serving(SMALL, observer) as desk:
+        client = await desk.connect()
+        await client.ask(request(packed, STRUCTURED, "Content-Encoding: gzip"))
+        await client.ask(request(packed, STRUCTURED, "Content-Encoding: br"))
+        await client.send(request(event(2))[:-1])
+        await client.ask(event(2)[-1:])
+        await client.ask(request(large))
+    assert [size_bytes for _, _, size_bytes in observer.seen] == [
+        *(len(packed), len(packed), len(event(2))),
+        0,
+    ]
 
 
 async def test_drain_finishes_what_is_in_flight(desk: Desk) -> None:
