@@ -45,10 +45,11 @@ from busway.runtime.observe.last_seen import LastSeen
 from busway.runtime.observe.observer import TelemetryObserver
 from busway.runtime.observe.state_recorder import StateRecorder
 from busway.runtime.outage_log import OutageLog
-from busway.runtime.process.readiness import Readiness
+from busway.runtime.process.readiness import Readiness, remarks
 from busway.runtime.reader.readers import Readers
 from busway.runtime.reader.session import ReaderHost
 from busway.runtime.replay.dispatcher import ReplayDispatcher
+from busway.runtime.source.monitors import UNKNOWN, SourceMonitors
 from busway.runtime.stuck_loop import StuckLoops
 from busway.runtime.worker.coordinator import Coordinator
 from busway.runtime.worker.flow_runner import FlowRunner, create_log_reader
@@ -93,6 +94,7 @@ class Node:
         self._metrics = Metrics()
         self._observer = TelemetryObserver(self._metrics)
         self._appender = Appender(stores.log, self._clock, settings.dedupe_window_s, self._observer)
+        self._monitors = SourceMonitors(stores.ledger, self._clock, self._metrics)
         self._state_recorder = StateRecorder(
             stores.ledger, self._clock, self._metrics, self._outage_log.stuck_loops
         )
@@ -136,6 +138,7 @@ class Node:
         if self.role != "work":  # which learns before it appends, should it ever do so
             await self._appender.load_recent()
             await self.keys.load()
+        await self._monitors.begin(self.program)
         self._append_task = asyncio.create_task(self._append_forever())
         if self.role == "serve":
             if self._stores.directory is not None:
@@ -178,6 +181,7 @@ class Node:
         for loop in self._loops:
             loop.stop()
         await asyncio.gather(*(loop.join(within_s) for loop in self._loops))
+        await self._monitors.close()
         self._appender.close()
         if self._append_task is not None:
             await self._append_task
@@ -214,6 +218,7 @@ class Node:
 
     async def _start_flows(self, program: CompiledApp) -> None:
         self._intake.change_sources(self._routes(program))
+        await self._monitors.begin(program)
         self._flow_runner = self._create_flow_runner(program)
         if self.role == "serve":
             await self._flow_runner.ensure_lanes()
@@ -268,6 +273,7 @@ class Node:
     def _wake(self) -> None:
         self._flow_runner.wake()
         self._replay_dispatcher.wake()
+        self._monitors.wake()
 
     def _create_replay_dispatcher(
         self, flow_runner: FlowRunner, markers: Mapping[str, InFlightMarker] | None = None
@@ -325,6 +331,7 @@ class Node:
         loops = [Loop(name, turn, away) for name, turn in zip(names, turns, strict=True)]
         if self.role != "work":
             loops.append(Loop("keys", self.keys.run_once, away))
+            loops.append(Loop("sources", self._monitors.turn, away))
         if self.role != "work" and self._stores.is_shared:
             loops.append(Loop("last-seen", self._alert_monitor.track_sources, away))
         if self._stores.is_shared:
@@ -371,6 +378,7 @@ class Node:
             observer=self._observer,
             accepts_events=self.role != "work",
             sources=self._routes(self.program),
+            unknown=self._monitors.monitor(UNKNOWN),
             keys=self.keys if requires_intake_keys(self._settings) else None,
             rejects_foreign_hosts=listens_on_loopback(self._settings.host),
             on_key_refused=partial(self._failed_authentications.count, "intake"),
@@ -383,7 +391,7 @@ class Node:
         return IntakeServer(replace(config, other_url=lambda: self.api_url)), IntakeServer(of_api)
 
     def _routes(self, program: CompiledApp) -> Sequence[SourceRoute]:
-        return mounted(program, self._settings.max_event_bytes)
+        return mounted(program, self._settings.max_event_bytes, self._monitors.monitor)
 
     @property
     def api_url(self) -> str:
@@ -397,18 +405,12 @@ class Node:
         return self._outage_log.stuck_loops
 
     def _problems(self) -> Sequence[str]:
-        """Return what does not get on though events are taken: flows anywhere, loops of here."""
-        flows = [
-            f"flow {one.name} is stuck: {one.state_reason}"
-            for one in self._gauges.flows
-            if one.state == "stuck"
-        ]
-        records = self._outage_log.stuck_loops.records.values()
-        return [*flows, *(one.text for one in records if not one.flow)]
+        return remarks(self._gauges.flows, self._outage_log.stuck_loops.records.values())
 
     def metrics(self) -> bytes:
         """Return the metrics as text, with those of others that are told of here."""
         self._observer.lanes_held(self._flow_runner.held_lanes)
+        self._monitors.report()
         return merge_metrics(self._metrics.render(), self.worker_metrics())
 
     async def _append_forever(self) -> None:

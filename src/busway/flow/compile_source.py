@@ -10,12 +10,10 @@ from busway.declarable import contains_invalid
 from busway.errors import BuswayError
 from busway.flow.compile_sink import variable_mistakes
 from busway.flow.declaration import SourceDeclaration
-from busway.ports import ReaderSource, RequestSource, Source, ValidatesConfig
+from busway.ports import EVENTS, ReaderSource, RequestSource, Source, ValidatesConfig
 from busway.redact import Redactor
 from busway.secret import secrets_of
 
-EVENTS = "events"
-"""The name of the source that receives CloudEvents at ``POST /events``."""
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 

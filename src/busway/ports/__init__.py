@@ -20,6 +20,7 @@ from busway.ports.sink import (
     ValidatesConfig,
 )
 from busway.ports.source import (
+    EVENTS,
     Acknowledges,
     AnswersAccepted,
     DecodedEvents,
@@ -41,6 +42,7 @@ from busway.ports.source import (
     SourceProgress,
     SourceReading,
     SourceRequest,
+    source_address,
 )
 from busway.ports.store import (
     Engine,
@@ -53,6 +55,7 @@ from busway.ports.store import (
 )
 
 __all__ = [
+    "EVENTS",
     "Acknowledges",
     "AnswersAccepted",
     "AppendEnvelope",
@@ -104,4 +107,5 @@ __all__ = [
     "TakesPermits",
     "ValidatesConfig",
     "WakeUps",
+    "source_address",
 ]

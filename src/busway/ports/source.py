@@ -16,6 +16,18 @@ from busway.clock import Clock
 from busway.event import Event
 from busway.ports.intake import AppendEnvelope, AppendReceipt
 
+EVENTS = "events"
+"""The name of the source of CloudEvents, which is there without being declared."""
+
+
+def source_address(name: str) -> str:
+    """Return the path at which a request source receives.
+
+    >>> source_address("orders"), source_address("events")
+    ('/in/orders', '/events')
+    """
+    return "/events" if name == EVENTS else f"/in/{name}"
+
 
 @runtime_checkable
 class Source(Protocol):
@@ -127,9 +139,10 @@ Received: TypeAlias = DecodedEvents | Sequence[Event] | RequestAnswer | RequestR
 
 ``DecodedEvents``: events that the source has checked itself; the server stores them as they are.
 A sequence of ``Event``: the server checks them as it checks those of ``POST /events``, and refuses
-the request when one is not valid. Both are stored all or none, and the server answers 202 when they
-are durable. ``RequestAnswer``: an immediate answer without events, such as that to a webhook's
-challenge. ``RequestRefusal``: the request is not accepted; it is counted by its code.
+the request when one is not valid. Both are stored all or none (more than 5,000 in parts, one after
+the other), and the server answers 202 when they are durable. ``RequestAnswer``: an immediate answer
+without events, such as that to a webhook's challenge. ``RequestRefusal``: the request is not
+accepted; it is counted by its code.
 """
 
 Decoder: TypeAlias = Callable[[bytes], Received]
@@ -147,6 +160,7 @@ class RequestReceiver(Protocol):
         """Return the events of a request, an immediate answer, or a refusal.
 
         It does not raise for what is in the request: an exception is a defect, answered with 500.
+        Only :class:`busway.errors.EventError`, as ``Event`` raises it, refuses the request.
         The sender repeats a request whose answer it did not get. What must be stored once then
         needs an id that comes from the request.
         """

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from busway.ports import RequestSource, Source
+from busway.ports import RequestSource, Source, source_address
 from busway.source.cloudevents import CloudEvents
 from busway.source.http import SourceRoute
-from busway.source.http.route import BELOW, EVENTS, SourceObserver, UnobservedSource
+from busway.source.http.route import SourceObserver, UnobservedSource
 
 
 def _unobserved(name: str) -> SourceObserver:
@@ -47,15 +47,10 @@ def mounted(
         requests.insert(0, CloudEvents())
     return [
         SourceRoute(
-            address_of(source),
+            source_address(source.name),
             source.open_receiver(max_event_bytes),
             tuple(source.methods),
             observer(source.name),
         )
         for source in requests
     ]
-
-
-def address_of(source: RequestSource) -> str:
-    """Return the path at which a source receives."""
-    return EVENTS if isinstance(source, CloudEvents) else BELOW + source.name

@@ -10,8 +10,9 @@ from typing import Literal
 import msgspec
 
 from busway.delivery.operator_control import Pause
+from busway.flow.flow import CompiledApp
 from busway.lane import ValueChange
-from busway.ports import Ledger
+from busway.ports import EVENTS, Ledger, RequestSource, source_address
 
 SOURCE = "source/"
 SOURCE_COUNTS = "source-counts/"
@@ -94,6 +95,21 @@ async def source_pauses(ledger: Ledger) -> Mapping[str, Pause]:
         name.removeprefix(SOURCE_PAUSE): msgspec.json.decode(value, type=Pause)
         for name, value in values.items()
     }
+
+
+def records_of(program: CompiledApp) -> Mapping[str, SourceRecord]:
+    """Return the sources of a program, ``/events`` among them, by name."""
+    records = {EVENTS: SourceRecord("request", "cloudevents", source_address(EVENTS))}
+    for source in program.sources:
+        kind = type(source).__name__.lower()
+        if isinstance(source, RequestSource):
+            address = source_address(source.name)
+            records[source.name] = SourceRecord("request", kind, address)
+        else:
+            records[source.name] = SourceRecord("reader", kind)
+    if not program.takes_events:
+        del records[EVENTS]
+    return records
 
 
 async def keep_records(ledger: Ledger, declared: Mapping[str, SourceRecord]) -> None:

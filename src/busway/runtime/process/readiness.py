@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from busway.clock import Clock
+from busway.control.flow.status import FlowStatus
+from busway.control.record import StuckRecord
 from busway.errors import StoreError
 from busway.ports import Log
 from busway.runtime.loop import Loop
@@ -54,3 +56,11 @@ class Readiness:
             return "the log does not answer"
         self._partition = (self._partition + 1) % self._log.partitions
         return None
+
+
+def remarks(flows: Iterable[FlowStatus], loops: Iterable[StuckRecord]) -> Sequence[str]:
+    """Return what does not get on though events are taken: flows anywhere, loops of here."""
+    stuck = [
+        f"flow {one.name} is stuck: {one.state_reason}" for one in flows if one.state == "stuck"
+    ]
+    return [*stuck, *(one.text for one in loops if not one.flow)]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from busway.ports import (
+    EVENTS,
     DecodedEvents,
     Decoder,
     Received,
@@ -41,7 +42,7 @@ _CHARSET = re.compile(r"charset\s*=\s*\"?([^\s\";]+)", re.IGNORECASE)
 class CloudEvents(msgspec.Struct, frozen=True):
     """CloudEvents 1.0.2 in structured, binary and batched mode, and NDJSON."""
 
-    name: str = "events"
+    name: str = EVENTS
 
     @property
     def methods(self) -> Sequence[str]:

@@ -9,6 +9,7 @@ import msgspec
 
 from busway.clock import Clock, append_time
 from busway.ports import (
+    EVENTS,
     AnswersAccepted,
     AppendReceipt,
     Decoder,
@@ -18,11 +19,11 @@ from busway.ports import (
     RequestReceiver,
     RequestRefusal,
     SourceRequest,
+    source_address,
 )
 from busway.source.http.problem import events_off, unknown_source
 
-EVENTS = "/events"
-BELOW = "/in/"
+BELOW = source_address("")
 """What the addresses of the declared sources begin with."""
 
 
@@ -88,7 +89,7 @@ class SourceRoutes:
             address = BELOW + path.removeprefix(BELOW).partition("/")[0]
         found = self._routes.get(address)
         if found is None:
-            return events_off() if path == EVENTS else unknown_source(address)
+            return events_off() if path == source_address(EVENTS) else unknown_source(address)
         return found
 
     def decoder(self, route: SourceRoute, head: RequestHead) -> Decoder | RequestRefusal:
@@ -106,4 +107,4 @@ class SourceRoutes:
 
 def is_source(path: str) -> bool:
     """Say whether a path is that of a source, known or not."""
-    return path == EVENTS or path.startswith(BELOW)
+    return path == source_address(EVENTS) or path.startswith(BELOW)
