@@ -42,6 +42,7 @@ lint: $(VENV)/.dev ## Check style and formatting
 types: $(VENV)/.dev ## Check types, strictly
 	$(BIN)/mypy
 	$(BIN)/mypy examples/shop
+	$(BIN)/mypy examples/webhook
 	cd examples/demo && ../../$(BIN)/mypy .
 
 contracts: $(VENV)/.dev ## Check which module may import which, and how large they may be

@@ -41,6 +41,7 @@ RESERVED_NAME_PREFIX = "busway"
 """How the names of the extensions begin that Busway sets on events that it makes."""
 HOPS_EXTENSION = "buswayhops"
 """The extension that counts how many events led to this one, each caused by the one before."""
+FORM_TYPES = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 _NAME = re.compile(r"[a-z0-9]+")
 _INT32 = range(-(2**31), 2**31)
 _decode_time = msgspec.json.Decoder(datetime).decode
@@ -52,6 +53,11 @@ def is_json_type(media_type: str | None) -> bool:
         return True
     subtype = media_type.partition(";")[0].strip().lower().rpartition("/")[2]
     return subtype == "json" or subtype.endswith("+json")
+
+
+def is_form_type(media_type: str | None) -> bool:
+    """Say whether a ``datacontenttype`` means a form, whose data is an object of its fields."""
+    return (media_type or "").partition(";")[0].strip().lower() in FORM_TYPES
 
 
 def problems(members: Mapping[str, Any]) -> list[str]:

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 from msgspec.structs import force_setattr
 
-from busway.attribute import CORE_ATTRIBUTES, is_json_type, problems
+from busway.attribute import CORE_ATTRIBUTES, is_form_type, is_json_type, problems
 from busway.clock import new_id
 from busway.errors import EventError
 from busway.json_number import exact_decoder
@@ -284,7 +284,7 @@ def release_data(event: Event) -> None:
 def _data_member(data: Any, media_type: str | None) -> dict[str, Any]:
     if isinstance(data, bytes | bytearray | memoryview):
         return {"data_base64": base64.b64encode(data).decode()}
-    if not is_json_type(media_type) and not isinstance(data, str):
+    if not (isinstance(data, str) or is_json_type(media_type) or is_form_type(media_type)):
         kind = type(data).__name__
         raise EventError(f"invalid data for {media_type!r}: use str or bytes, not {kind}")
     return {"data": data}

@@ -1,7 +1,8 @@
-"""The sources to declare: ``from busway.sources import schedule``.
+"""The sources to declare: ``from busway.sources import webhook``.
 
 They are the entry points of the group ``busway.sources``, Busway's own and those of any other
-installed distribution; one is imported when its name is used.
+installed distribution; one is imported when its name is used. ``from_field``, ``from_header`` and
+``from_query`` are values of a webhook's parameters.
 """
 
 from __future__ import annotations
@@ -9,13 +10,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from busway.entry_point import EntryPointGroup
+from busway.source.webhook.attribute_value import FromField, FromHeader, FromQuery
 
 if TYPE_CHECKING:
     from busway.source.schedule import Schedule
+    from busway.source.webhook.source import Webhook
 
     schedule = Schedule
+    webhook = Webhook
 
-__all__ = ["schedule"]
+__all__ = ["from_field", "from_header", "from_query", "schedule", "webhook"]
+
+from_field = FromField
+from_header = FromHeader
+from_query = FromQuery
 
 _GROUP = EntryPointGroup("busway.sources", "source")
 
@@ -25,4 +33,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return _GROUP.names()
+    return sorted({*_GROUP.names(), *__all__})

@@ -25,7 +25,7 @@ PUBLIC: dict[str, list[str]] = {
         *("Adaptive", "App", "Backoff", "BreakerPolicy", "BuswayError", "Event", "Reject", "Step"),
         *("Window", "env"),
     ],
-    "busway.sources": ["schedule"],
+    "busway.sources": ["from_field", "from_header", "from_query", "schedule", "webhook"],
     "busway.sinks": ["bus", "chat", "console", "http", "jsonl", "postgres", "smtp", "sqlite"],
 }
 

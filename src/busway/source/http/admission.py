@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol, cast
 
+from busway.errors import EventError
 from busway.ports import (
     AnswersAccepted,
     AppendReceipt,
     DecodedEvents,
+    EventFault,
     RequestAnswer,
     RequestHead,
     RequestRefusal,
@@ -22,6 +24,7 @@ from busway.source.http.problem import (
     cross_origin_page,
     draining,
     internal_error,
+    invalid_events,
     missing_key,
     source_paused,
     too_many_in_flight,
@@ -162,7 +165,10 @@ class RequestAdmission:
         """Return what the source makes of a body, which is not coded any more."""
         if head.decode is None:
             return RequestAnswer(204)
-        received = head.decode(body)
+        try:
+            received = head.decode(body)
+        except EventError as error:
+            return invalid_events([EventFault(0, str(error))], 1)
         if isinstance(received, DecodedEvents | RequestRefusal | RequestAnswer):
             return received
         return read_events(received, self.limits.max_event_bytes)

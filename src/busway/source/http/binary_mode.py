@@ -41,7 +41,7 @@ def decode_binary(
             return _invalid(f"the header ce-{name} is not UTF-8 after percent-decoding: {error}")
     if content_type:
         members["datacontenttype"] = content_type
-    data = _encode_data(members.get("datacontenttype"), body)
+    data = data_member(members.get("datacontenttype"), body)
     if isinstance(data, RequestRefusal):
         return data
     return decode_one(_encode(members)[:-1] + data + b"}", max_event_bytes)
@@ -60,7 +60,12 @@ def decode_attribute(value: bytes) -> str:
     return str(unquote_to_bytes(value) if b"%" in value else value, "utf-8")
 
 
-def _encode_data(media_type: str | None, body: bytes) -> bytes | RequestRefusal:
+def data_member(media_type: str | None, body: bytes) -> bytes | RequestRefusal:
+    """Return the member of an event's JSON format that holds a body, with the comma before it.
+
+    JSON stays as it is written, text in UTF-8 is a string, anything else is ``data_base64``. It is
+    empty for an empty body.
+    """
     if not body:
         return b""
     if media_type and is_json_type(media_type):

@@ -47,6 +47,18 @@ def events_too_large(limit: int, faults: Sequence[EventFault]) -> RequestRefusal
     return RequestRefusal(413, "event-too-large", "Event too large", detail, shown, more)
 
 
+def too_many_events(limit: int) -> RequestRefusal:
+    """Refuse a body that would be split into too many events."""
+    detail = f"the body has more than {limit:,} events; send fewer in a request"
+    return RequestRefusal(413, "too-many-events", "Too many events", detail)
+
+
+def missing_value(detail: str, faults: Sequence[EventFault]) -> RequestRefusal:
+    """Refuse a request that lacks what an attribute is declared to be taken from."""
+    shown, more = tuple(faults[:MAX_SHOWN_FAULTS]), max(0, len(faults) - MAX_SHOWN_FAULTS)
+    return RequestRefusal(400, "missing-value", "Missing value", detail, shown, more)
+
+
 def unsupported_media(detail: str, *headers: tuple[str, str]) -> RequestRefusal:
     """Refuse a media type or a content coding that is not understood."""
     return RequestRefusal(

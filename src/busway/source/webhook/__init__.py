@@ -1,0 +1,1 @@
+"""The raw HTTP source: any body at ``POST /in/{name}`` becomes events."""

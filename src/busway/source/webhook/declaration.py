@@ -1,0 +1,106 @@
+"""What is wrong with a declared webhook, found when the app is compiled."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+from busway.attribute import (
+    CORE_ATTRIBUTES,
+    RESERVED_NAME_PREFIX,
+    TEXT_EXTENSIONS,
+    intake_problems,
+)
+from busway.errors import SourceError
+from busway.source.webhook.attribute_value import (
+    AttributeValue,
+    FromHeader,
+    FromQuery,
+    ValueReader,
+    is_constant,
+)
+
+SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
+"""Headers that hold secrets: the log is no place for them."""
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_NO_NAME = re.compile(r"[^a-z0-9]")
+
+
+class DeclaredWebhook(Protocol):
+    """What is looked at."""
+
+    @property
+    def source_attribute(self) -> str: ...
+
+    @property
+    def attributes(self) -> Mapping[str, AttributeValue]: ...
+
+    @property
+    def kept(self) -> Mapping[str, AttributeValue]: ...
+
+    @property
+    def headers(self) -> Sequence[str]: ...
+
+    @property
+    def query(self) -> Sequence[str]: ...
+
+    @property
+    def extensions(self) -> Mapping[str, AttributeValue]: ...
+
+
+def extension_name(name: str) -> str:
+    """Return the extension that keeps a header or a parameter: its lower-case letters and digits.
+
+    >>> extension_name("X-GitHub-Event")
+    'xgithubevent'
+    """
+    return _NO_NAME.sub("", name.lower())
+
+
+def check_declared(webhook: DeclaredWebhook) -> Iterator[str]:
+    """Yield what can never work."""
+    values = {**webhook.attributes, **webhook.kept}
+    for name, value in values.items():
+        yield from _value_mistakes(name, value)
+    if "id" in webhook.attributes and is_constant(webhook.attributes["id"]):
+        yield (
+            "id is the same for every event, so that all but the first would be duplicates; give a"
+            " path like '$.id', from_header(…), or leave it out"
+        )
+    yield from _name_mistakes(webhook)
+    constants = {name: value for name, value in values.items() if is_constant(value)}
+    example = {"specversion": "1.0", "id": "1", "type": "t", "source": webhook.source_attribute}
+    yield from intake_problems(example | constants)
+
+
+def _value_mistakes(name: str, value: AttributeValue) -> Iterator[str]:
+    try:
+        ValueReader(value)
+    except SourceError as error:
+        yield f"{name}: {error}"
+    if isinstance(value, FromHeader) and not _TOKEN.fullmatch(value.name):
+        yield f"{name}: {value.name!r} is not the name of a header"
+    if isinstance(value, FromHeader) and value.name.lower() in SECRET_HEADERS:
+        yield f"{name}: the header {value.name!r} holds a secret, which no event may have"
+    if isinstance(value, FromQuery) and not value.name:
+        yield f"{name}: give the name of a parameter of the query"
+
+
+def _name_mistakes(webhook: DeclaredWebhook) -> Iterator[str]:
+    names = [(name, extension_name(name)) for name in (*webhook.headers, *webhook.query)]
+    seen = dict.fromkeys(webhook.extensions, "extensions")
+    fix = "name it yourself: extensions={'name': from_header(…)}"
+    for given, name in names:
+        if name in seen:
+            yield f"{given!r} and {seen[name]!r} would both be kept as {name!r}; {fix}"
+        if not name:
+            yield f"{given!r} has no letter or digit for the name of an extension; {fix}"
+        seen[name] = given
+    for name in seen:
+        if (
+            name in CORE_ATTRIBUTES
+            or name in TEXT_EXTENSIONS
+            or name.startswith(RESERVED_NAME_PREFIX)
+        ):
+            yield f"{name!r} is not free as the name of an extension; {fix}"

@@ -1,0 +1,121 @@
+"""The raw HTTP source: what is declared, checked when the app is compiled, and what receives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from busway.declarable import DeclarableFunction
+from busway.errors import SourceError
+from busway.ports import Received, RequestReceiver, RequestRefusal, SourceRequest
+from busway.source.http.decode import checked
+from busway.source.http.problem import not_found
+from busway.source.webhook.attribute_value import (
+    AttributeValue,
+    FromHeader,
+    FromQuery,
+    needs_fields,
+)
+from busway.source.webhook.body import BodyReader
+from busway.source.webhook.declaration import check_declared, extension_name
+from busway.source.webhook.event_builder import EventBuilder
+
+
+class Webhook(DeclarableFunction, frozen=True):
+    """Any HTTP body as an event, or as one for each element of a JSON array or line of NDJSON.
+
+    >>> Webhook("orders", type="order.created", id="$.order_id").name
+    'orders'
+
+    ``type``, ``id``, ``subject``, ``time`` and ``key`` (the partition key) are each a constant, a
+    path like ``"$.order.id"``, ``from_field``, ``from_header`` or ``from_query``. Without ``type``
+    it is the source's name. Without ``id`` it is the request's ``Idempotency-Key`` or
+    ``webhook-id``, else random. Without ``time`` it is when the request came. ``headers`` and
+    ``query`` are names of headers and parameters that are kept as extensions, ``extensions`` are
+    others by name.
+    """
+
+    name: str
+    type: AttributeValue | None = None
+    id: AttributeValue | None = None
+    subject: AttributeValue | None = None
+    time: AttributeValue | None = None
+    key: AttributeValue | None = None
+    source: str | None = None
+    split: bool = False
+    headers: tuple[str, ...] | list[str] = ()
+    query: tuple[str, ...] | list[str] = ()
+    extensions: Mapping[str, AttributeValue] = {}
+
+    @property
+    def methods(self) -> Sequence[str]:
+        return ("POST",)
+
+    @property
+    def source_attribute(self) -> str:
+        """The ``source`` of its events."""
+        return self.source or f"/in/{self.name}"
+
+    @property
+    def attributes(self) -> Mapping[str, AttributeValue]:
+        """The attributes that every event has, by their CloudEvents names."""
+        given = {
+            "id": self.id,
+            "type": self.type or self.name,
+            "subject": self.subject,
+            "time": self.time,
+            "partitionkey": self.key,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+    @property
+    def kept(self) -> Mapping[str, AttributeValue]:
+        """The extensions that an event has where the request has them."""
+        headers = {extension_name(name): FromHeader(name) for name in self.headers}
+        query = {extension_name(name): FromQuery(name) for name in self.query}
+        return {**headers, **query, **self.extensions}
+
+    def check(self) -> None:
+        mistakes = list(check_declared(self))
+        if mistakes:
+            raise SourceError("; ".join(mistakes))
+
+    def open_receiver(self, max_event_bytes: int) -> RequestReceiver:
+        self.check()
+        return WebhookReceiver(self, max_event_bytes)
+
+
+class WebhookReceiver:
+    """Makes events of bodies."""
+
+    def __init__(self, webhook: Webhook, max_event_bytes: int) -> None:
+        values = [*webhook.attributes.values(), *webhook.kept.values()]
+        fields = any(map(needs_fields, values))
+        self._body = BodyReader(webhook.split, fields, max_event_bytes)
+        self._builder = EventBuilder(
+            webhook.name,
+            webhook.source_attribute,
+            webhook.attributes,
+            webhook.kept,
+            numbered=webhook.split,
+        )
+
+    def receive(self, request: SourceRequest) -> Received:
+        if request.head.path:
+            return not_found(request.head.path)
+        headers = request.head.headers
+        contents = self._body.read(headers.get("content-type", ""), request.body)
+        if isinstance(contents, RequestRefusal):
+            return contents
+        raws = self._builder.build(contents, request)
+        if isinstance(raws, RequestRefusal):
+            return raws
+        found = checked(raws, request.max_event_bytes)
+        if not isinstance(found, RequestRefusal):
+            return found
+        faults = tuple(
+            msgspec.structs.replace(fault, line=contents[fault.index].line)
+            for fault in found.faults
+        )
+        return msgspec.structs.replace(found, faults=faults)
