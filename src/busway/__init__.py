@@ -33,12 +33,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import what the package offers when it is used first: a command needs little of it."""
+    """Import the exports on first use: most commands need few of them."""
     if name not in __all__:
         raise AttributeError(f"module 'busway' has no attribute {name!r}")
     from busway import exports  # noqa: PLC0415 - that is the point
 
-    globals().update({one: getattr(exports, one) for one in __all__})
+    globals().update({export: getattr(exports, export) for export in __all__})
     return globals()[name]
 
 

@@ -1,4 +1,4 @@
-"""The conditions to declare alerts with: ``from busway.alerts import dead_letters``."""
+"""The conditions for alerts: ``from busway.alerts import dead_letters``."""
 
 from busway.flow.condition import (
     BacklogAge,

@@ -1,4 +1,4 @@
-"""What CloudEvents 1.0.2 asks of an event's members, one reason for each that is wrong."""
+"""Validation of an event's members by CloudEvents 1.0.2, with a reason for each mistake."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CORE_ATTRIBUTES = frozenset(
 REQUIRED_ATTRIBUTES = ("id", "source", "type")
 OPTIONAL_TEXT_ATTRIBUTES = ("subject", "dataschema", "datacontenttype")
 TEXT_EXTENSIONS = ("partitionkey", "traceparent", "tracestate", "causationid", "correlationid")
-"""The extensions that Busway understands: strings, and a partition key is not empty."""
+"""The extensions that Busway uses: strings; ``partitionkey`` must not be empty."""
 MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+\s*(;.*)?", re.ASCII | re.DOTALL)
 MAX_LENGTHS = {
     "id": 1_024,
@@ -28,19 +28,19 @@ MAX_LENGTHS = {
     "causationid": 1_024,
     "correlationid": 1_024,
 }
-"""The most characters of an attribute that the intake and the bus accept."""
+"""The maximum length of an attribute at the intake and on the bus, in characters."""
 MAX_EXTENSION_LENGTH = 4_096
-"""The most characters of any other extension's value."""
+"""The maximum length of any other extension's value, in characters."""
 MAX_NAME_LENGTH = 256
-"""The most characters of an extension's name."""
+"""The maximum length of an extension's name, in characters."""
 RESERVED_TYPE_PREFIX = "busway."
-"""How the types of Busway's own events begin; nobody else publishes such an event."""
+"""The prefix of the types of Busway's own events; others cannot publish such events."""
 RESERVED_SOURCE_PREFIX = "/busway"
-"""The source of events that Busway makes, with ``/`` and more behind it."""
+"""The prefix of the sources of Busway's own events, followed by ``/`` and a path."""
 RESERVED_NAME_PREFIX = "busway"
-"""How the names of the extensions begin that Busway sets on events that it makes."""
+"""The prefix of the extensions that Busway sets on its own events."""
 HOPS_EXTENSION = "buswayhops"
-"""The extension that counts how many events led to this one, each caused by the one before."""
+"""The extension that counts the chain of events that caused this one."""
 FORM_TYPES = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 _NAME = re.compile(r"[a-z0-9]+")
 _INT32 = range(-(2**31), 2**31)
@@ -48,7 +48,7 @@ _decode_time = msgspec.json.Decoder(datetime).decode
 
 
 def is_json_type(media_type: str | None) -> bool:
-    """Say whether a ``datacontenttype`` means JSON (CloudEvents JSON format, section 3.1)."""
+    """Return whether a ``datacontenttype`` means JSON (CloudEvents JSON format, section 3.1)."""
     if media_type is None:
         return True
     subtype = media_type.partition(";")[0].strip().lower().rpartition("/")[2]
@@ -61,31 +61,31 @@ def is_form_type(media_type: str | None) -> bool:
 
 
 def problems(members: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with the members of one event; an empty list when nothing is.
+    """Return the mistakes in the members of an event; an empty list if it is valid.
 
-    ``members`` is the JSON object of an event, decoded; ``null`` means absent (CloudEvents JSON
-    format 1.0.2, section 2.2). Each reason names the attribute and says what would be right.
+    ``members`` is the decoded JSON object; ``null`` means absent (CloudEvents JSON format 1.0.2,
+    section 2.2). Each reason names the attribute and the valid values.
     """
     present = {name: value for name, value in members.items() if value is not None}
-    found = [*_required(present), *_optional(present), *_data(present)]
+    reasons = [*_required(present), *_optional(present), *_data(present)]
     for name, value in present.items():
         if name not in CORE_ATTRIBUTES:
-            found += _extension(name, value)
+            reasons += _extension(name, value)
         if name != "data" and isinstance(value, str) and "\0" in value:
-            found.append(f"{name} is {_shown(value)}; it must not have the character NUL in it")
-    return found
+            reasons.append(f"{name} is {_shown(value)}; it must not contain the character NUL")
+    return reasons
 
 
 def intake_problems(members: Mapping[str, Any]) -> list[str]:
-    """Return why the intake refuses the members of an event; an empty list when it accepts them.
+    """Return why the intake rejects the members of an event; an empty list if it accepts them.
 
-    To what is not a valid CloudEvent this adds what is too long, and names that are Busway's own.
+    In addition to :func:`problems`, these are values that are too long and reserved names.
     """
     return [*problems(members), *_too_long(members), *_reserved(members)]
 
 
 def length_problem(name: str, value: object) -> str:
-    """Return the reason if an attribute's value is too long, and else an empty text.
+    """Return the reason if an attribute's value is too long, else an empty text.
 
     >>> length_problem("id", "x" * 1025)
     'id is 1025 characters long; at most 1024 are accepted'
@@ -97,7 +97,7 @@ def length_problem(name: str, value: object) -> str:
 
 
 def is_reserved_type(type_: object) -> bool:
-    """Say whether a type is Busway's own, in capital or small letters.
+    """Return whether a type is reserved for Busway, ignoring case.
 
     >>> is_reserved_type("busway.alert.raised"), is_reserved_type("Busway.x")
     (True, True)
@@ -108,7 +108,7 @@ def is_reserved_type(type_: object) -> bool:
 
 
 def is_reserved_source(source: object) -> bool:
-    """Say whether a source is that of events that Busway makes.
+    """Return whether a source is reserved for Busway's own events.
 
     >>> is_reserved_source("/busway/alerts"), is_reserved_source("/buswayish")
     (True, False)
@@ -119,8 +119,8 @@ def is_reserved_source(source: object) -> bool:
 def _too_long(members: Mapping[str, Any]) -> Iterator[str]:
     for name, value in members.items():
         if len(name) > MAX_NAME_LENGTH:
-            what = f"the attribute name {_shown(name)} is {len(name)} characters long"
-            yield f"{what}; at most {MAX_NAME_LENGTH} are accepted"
+            subject = f"the attribute name {_shown(name)} is {len(name)} characters long"
+            yield f"{subject}; at most {MAX_NAME_LENGTH} are accepted"
         elif name not in ("data", "data_base64") and (reason := length_problem(name, value)):
             yield reason
 
@@ -133,9 +133,8 @@ def _reserved(members: Mapping[str, Any]) -> Iterator[str]:
         )
     if is_reserved_source(members.get("source")):
         yield (
-            f"source is {_shown(members['source'])}; {RESERVED_SOURCE_PREFIX!r} and what is"
-            " below it are"
-            " reserved for events that Busway makes"
+            f"source is {_shown(members['source'])}; {RESERVED_SOURCE_PREFIX!r} and paths below it"
+            " are reserved for Busway's own events"
         )
     for name, value in members.items():
         if value is not None and name.startswith(RESERVED_NAME_PREFIX):
@@ -150,7 +149,7 @@ def _required(members: Mapping[str, Any]) -> Iterator[str]:
     if version is None:
         yield 'specversion is missing; add "specversion": "1.0"'
     elif version != "1.0":
-        yield f'specversion is {version!r}; only "1.0" is understood'
+        yield f'specversion is {version!r}; only "1.0" is supported'
     for name in REQUIRED_ATTRIBUTES:
         value = members.get(name)
         if value is None:
@@ -176,12 +175,12 @@ def _data(members: Mapping[str, Any]) -> Iterator[str]:
     if binary is not None and not isinstance(binary, str):
         yield f"data_base64 is {_shown(binary)}; it must be a base64 string"
     if binary is not None and "data" in members:
-        yield "data and data_base64 are both there; send one of them"
+        yield "data and data_base64 are both present; send one of them"
 
 
 def _extension(name: str, value: Any) -> Iterator[str]:
     if not _NAME.fullmatch(name):
-        yield f"the attribute name {_shown(name)} must be of lower-case letters and digits only"
+        yield f"the attribute name {_shown(name)} must have only lower-case letters and digits"
     if name in TEXT_EXTENSIONS and (not isinstance(value, str) or value + name == "partitionkey"):
         yield f"{name} is {_shown(value)}; it must be a non-empty string, or left out"
         return
@@ -192,7 +191,7 @@ def _extension(name: str, value: Any) -> Iterator[str]:
 
 
 def is_timestamp(value: Any) -> bool:
-    """Say whether a value is an RFC 3339 timestamp with an offset."""
+    """Return whether a value is an RFC 3339 timestamp with an offset."""
     if isinstance(value, str):
         try:
             value = _decode_time(msgspec.json.encode(value))

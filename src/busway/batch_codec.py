@@ -1,16 +1,16 @@
-"""How the events of one batch are written as bytes, the same in every log.
+"""The binary format of a batch of events, the same in every log.
 
 ::
 
     0   1 byte   version of this format: 1
-    1   1 byte   flags, all 0 in version 1 (room for events encrypted under keys of their own)
+    1   1 byte   flags, all 0 in version 1 (reserved for events with their own encryption keys)
     2   2 bytes  0
     4   4 bytes  number of events
-    8   8 bytes  XXH3-64 of the rest, seeded with the 8 bytes above as one integer
+    8   8 bytes  XXH3-64 of the events, seeded with the first 8 bytes as one integer
     16  the events: a MessagePack array of ``bin``
 
-Integers are little-endian. A log may pack a body: it then is one zstd frame around that, and begins
-with the byte 0x28, which is no version.
+Integers are little-endian. A log may compress a body: then it is one zstd frame, which starts with
+the byte 0x28, not a version.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _unpack = msgspec.msgpack.Decoder(list[bytes]).decode
 _checksum = xxhash.xxh3_64_intdigest
 _FRAME = zstandard.FRAME_HEADER
 _MIN_COMPRESSED_BYTES = 1024
-"""A body that is smaller is not worth packing."""
+"""A smaller body is not worth compressing."""
 _MAX_BODY_BYTES = 1 << 30
-"""What a body cannot be: a frame that claims to hold more is damaged."""
+"""The maximum size of a body: a frame that claims to be larger is damaged."""
 _compress = zstandard.ZstdCompressor(level=1).compress
 _decompress = zstandard.ZstdDecompressor().decompress
 
@@ -48,7 +48,7 @@ def encode_batch(events: Sequence[bytes]) -> bytearray:
 
 
 def encode_compressed(events: Sequence[bytes]) -> bytes:
-    """Return the body of a batch, packed where that makes it smaller."""
+    """Return the body of a batch, compressed if that makes it smaller."""
     body = bytes(encode_batch(events))
     if len(body) < _MIN_COMPRESSED_BYTES:
         return body
@@ -57,21 +57,21 @@ def encode_compressed(events: Sequence[bytes]) -> bytes:
 
 
 def decode_batch(body: bytes | bytearray, place: str) -> list[bytes]:
-    """Return the events of a body, packed or not; ``place`` says in errors where it came from.
+    """Return the events of a body, compressed or not; ``place`` is its location, for errors.
 
-    Raises :class:`StoreTooNew` for a version or flags from the future, :class:`StoreCorrupted` when
-    the bytes are not what was written.
+    Raises :class:`StoreTooNew` for an unknown version or flags, :class:`StoreCorrupted` if the
+    bytes differ from what was written.
     """
     if body.startswith(_FRAME):
         body = _decompressed(body, place)
     if len(body) < _HEADER.size:
-        raise StoreCorrupted(f"{place}: the batch is cut short; restore the log from a backup")
+        raise StoreCorrupted(f"{place}: the batch is truncated; restore the log from a backup")
     lead, checksum = _HEADER.unpack_from(body)
     if lead & 0xFF > FORMAT_VERSION or (lead & 0xFF == FORMAT_VERSION and lead & 0xFFFFFF00):
-        raise StoreTooNew(f"{place}: a newer Busway wrote the batch; upgrade this one")
+        raise StoreTooNew(f"{place}: a newer version of Busway wrote the batch; upgrade Busway")
     payload = memoryview(body)[_HEADER.size :]
     if lead & 0xFF != FORMAT_VERSION or _checksum(payload, lead) != checksum:
-        raise StoreCorrupted(f"{place}: the checksum does not fit; restore the log from a backup")
+        raise StoreCorrupted(f"{place}: the checksum does not match; restore the log from a backup")
     return _unpack(payload)
 
 
@@ -81,9 +81,9 @@ def _decompressed(body: bytes | bytearray, place: str) -> bytes:
             return _decompress(body)
     except zstandard.ZstdError:
         pass
-    raise StoreCorrupted(f"{place}: the batch cannot be unpacked; restore the log from a backup")
+    raise StoreCorrupted(f"{place}: cannot decompress the batch; restore the log from a backup")
 
 
 def size_bytes(events: Sequence[bytes]) -> int:
-    """Return how many bytes the events are, as ``max_bytes`` of a read counts them."""
+    """Return the size of the events, as ``max_bytes`` of a read counts it."""
     return sum(map(len, events))

@@ -1,4 +1,4 @@
-"""Time, ids and randomness, handed in so that policy can be tested without waiting."""
+"""Time, ids and randomness, passed in so that policy can be tested without waiting."""
 
 from __future__ import annotations
 
@@ -15,29 +15,30 @@ _ID_NAMESPACE = uuid.UUID("5f0a3c1e-7a3d-5b0e-9c55-62757377617a")
 
 
 class Clock(Protocol):
-    """What tells the time and waits; a test hands in one that is turned by hand."""
+    """Tells the time and sleeps; tests pass a manual clock."""
 
     def now(self) -> datetime:
-        """The time, aware, in UTC; it advances with :meth:`monotonic`, also if the machine's clock
-        is set."""
+        """The time, aware, in UTC; it advances with :meth:`monotonic`, even if the wall clock is
+        set."""
         ...
 
     def wall_clock_offset(self) -> timedelta:
-        """How far :meth:`now` is ahead of the machine's clock, which was set; below zero: behind.
+        """How far :meth:`now` is ahead of the wall clock after that was set; negative: behind.
 
-        What goes by the calendar takes it off.
+        Callers that follow the calendar subtract it.
         """
         ...
 
     def continue_from(self, time: datetime) -> bool:
-        """Continue from a time that it should be now, because the machine's clock was set.
+        """Continue from ``time`` instead, because the wall clock was set.
 
-        Returns whether it does: not if that is further away than a clock is set by accident.
+        Returns false, and does nothing, if ``time`` is further away than a clock is set by
+        accident.
         """
         ...
 
     def monotonic(self) -> float:
-        """Seconds since some fixed point; never goes back, and counts a machine's sleep."""
+        """Seconds since a fixed point; never goes back, and includes the time of a suspend."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -46,31 +47,30 @@ class Clock(Protocol):
 
 
 _BOOT_CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""Linux has two clocks that never go back: the other one stands still while the machine sleeps."""
+"""Unlike ``CLOCK_MONOTONIC``, it advances while the machine is suspended."""
 
 
 MAX_SLEW_RATIO = 0.05
-"""How much faster or slower time may go until it is that of the machine's clock again."""
+"""How much faster or slower time may run until it agrees with the wall clock again."""
 STEP_THRESHOLD = timedelta(milliseconds=250)
-"""A difference that is so small is no clock that was set: it is followed at once, forwards."""
+"""A smaller difference does not mean that the clock was set: it is followed at once, forwards."""
 MAX_CLOCK_STEP = timedelta(days=1)
-"""How far a clock is set by accident; beyond that it was wrong before."""
+"""How far a clock is set by accident; a larger step means that it was wrong before."""
 
 
 class ClockReading(msgspec.Struct, frozen=True):
-    """What the time was ``monotonic_s`` a number of monotonic seconds."""
+    """The time at a number of monotonic seconds."""
 
     monotonic_s: float
     time: datetime
 
 
 def advance(last: ClockReading | None, at: float, wall: datetime) -> ClockReading:
-    """Return the time at a number of monotonic seconds, when the machine's clock shows
-    ``wall_clock``.
+    """Return the time at ``at`` monotonic seconds, when the wall clock shows ``wall``.
 
-    As many seconds have passed since the last reading as have by the monotonic clock. If the
-    machine's clock disagrees, it was set: the time approaches it, 3 seconds in a minute, so that
-    a wait takes at most that much more or less.
+    The time advances by the monotonic seconds since the last reading. If the wall clock disagrees,
+    it was set: the time approaches it by 3 seconds per minute, so that a wait is at most that much
+    longer or shorter.
     """
     if last is None:
         return ClockReading(at, wall)
@@ -83,7 +83,7 @@ def advance(last: ClockReading | None, at: float, wall: datetime) -> ClockReadin
 
 
 class SystemClock:
-    """The machine's own clock; a clock that is set changes no wait that has begun."""
+    """The machine's clock; setting it does not disturb waits that have begun."""
 
     _last: ClockReading | None = None
 
@@ -95,19 +95,19 @@ class SystemClock:
         return self._read(wall).time - wall
 
     def continue_from(self, time: datetime) -> bool:
-        found = self._read(self.wall_clock())
-        if abs(found.time - time) > MAX_CLOCK_STEP:
+        reading = self._read(self.wall_clock())
+        if abs(reading.time - time) > MAX_CLOCK_STEP:
             return False
-        self._last = ClockReading(found.monotonic_s, time)
+        self._last = ClockReading(reading.monotonic_s, time)
         return True
 
     def wall_clock(self) -> datetime:
-        """What the machine's clock shows."""
+        """The time that the machine's clock shows."""
         return datetime.now(UTC)
 
     def _read(self, wall: datetime) -> ClockReading:
-        self._last = found = advance(self._last, self.monotonic(), wall)
-        return found
+        self._last = reading = advance(self._last, self.monotonic(), wall)
+        return reading
 
     def monotonic(self) -> float:
         return time.clock_gettime(_BOOT_CLOCK)
@@ -117,10 +117,9 @@ class SystemClock:
 
 
 def append_time(clock: Clock) -> datetime:
-    """Return the time for what comes now, whichever is later: of the clock or of the machine's.
+    """Return the time of an append: the later one of the clock and the wall clock.
 
-    After the machine's clock was set forward it is that at once; after it was set back it does not
-    go back.
+    It follows a wall clock that was set forward at once, and does not go back when it is set back.
     """
     return clock.now() - min(clock.wall_clock_offset(), timedelta(0))
 
@@ -143,8 +142,8 @@ def new_id() -> str:
 
 
 def derived_id(flow: str, event_id: str, index: int) -> str:
-    """Return the id of the ``index``-th output of ``flow`` for an event: the same each time.
+    """Return the id of the ``index``-th output of ``flow`` for an event: always the same.
 
-    It is a UUIDv5 (RFC 9562, section 5.5), so that doing a step twice is doing it once.
+    It is a UUIDv5 (RFC 9562, section 5.5), so that an output that is repeated is a duplicate.
     """
     return str(uuid.uuid5(_ID_NAMESPACE, f"{flow}\0{event_id}\0{index}"))

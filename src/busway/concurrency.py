@@ -1,4 +1,4 @@
-"""How many requests may be on their way to a destination at a time, as it is declared."""
+"""The declared concurrency of a destination: the maximum number of requests in flight."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from busway.errors import SettingsError
 
 
 class Adaptive(Declarable, frozen=True):
-    """As many at a time as the destination takes well: from ``min_limit`` up to ``max_limit``.
+    """A concurrency that adapts to the destination, from ``min_limit`` to ``max_limit``.
 
-    It rises while answers stay as quick as they were with few requests, and falls when they become
-    slower, or the destination refuses (429, 503, no answer in time).
+    It rises while response times stay as short as they were with few requests, and falls when they
+    grow or the destination reports overload (429, 503, time-outs).
     """
 
     min_limit: int = 1
@@ -21,9 +21,9 @@ Concurrency = int | Adaptive
 
 
 def parse_concurrency(value: object) -> Concurrency:
-    """Return what ``8``, ``"8"``, ``"adaptive"`` or an :class:`Adaptive` asks for.
+    """Parse a concurrency: ``8``, ``"8"``, ``"adaptive"`` or an :class:`Adaptive`.
 
-    Raises :class:`SettingsError` for anything else.
+    Raises :class:`SettingsError` for any other value.
 
     >>> parse_concurrency("adaptive")
     Adaptive(min_limit=1, max_limit=64)
@@ -39,10 +39,10 @@ def parse_concurrency(value: object) -> Concurrency:
             and value.min_limit <= value.max_limit
         ):
             return value
-        raise SettingsError(f"{value!r} has no room; give Adaptive(min_limit=1, max_limit=64)")
+        raise SettingsError(f"invalid concurrency {value!r}: use 1 <= min_limit <= max_limit")
     if isinstance(value, int) and _is_positive_integer(value):
         return value
-    raise SettingsError(f"{value!r} is no concurrency; give a whole number from 1, or 'adaptive'")
+    raise SettingsError(f"invalid concurrency {value!r}: use an integer >= 1 or 'adaptive'")
 
 
 def _is_positive_integer(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""Secrets that callers prove themselves with: how they are made, and which are too weak."""
+"""Secrets for authentication: how they are generated, compared, and checked for strength."""
 
 from __future__ import annotations
 
@@ -25,44 +25,44 @@ def new_secret() -> str:
 
 
 def require_strong_secret(name: str, text: str) -> str:
-    """Return a secret without the white space around it, empty where there is nothing else.
+    """Return a secret without surrounding white space; empty if there is none.
 
-    Raises :class:`SettingsError` that names the setting and what is weak, and never the secret.
+    Raises :class:`SettingsError` that names the setting and its weakness, never the secret.
     """
     secret = text.strip()
-    why = _weakness(secret) if secret else None
-    if why is not None:
-        raise SettingsError(f"{name} is refused: {why}; make a good one with: {GENERATE_COMMAND}")
+    weakness = _weakness(secret) if secret else None
+    if weakness is not None:
+        raise SettingsError(f"{name} is too weak: {weakness}; generate one: {GENERATE_COMMAND}")
     return secret
 
 
 def secret_digest(secret: str) -> bytes:
-    """Return what is kept of a random secret, SHA-256: from it the secret cannot be found."""
+    """Return the SHA-256 digest of a random secret, which is stored in its place."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 def bearer_token(authorization: str) -> str:
-    """Return what an ``Authorization`` header brings, empty if that is no bearer token.
+    """Return the bearer token of an ``Authorization`` header, empty if there is none.
 
     >>> (bearer_token("Bearer abc"), bearer_token("bearer  abc "),
     ...  bearer_token("Basic abc"), bearer_token("Bearer"))
     ('abc', 'abc', '', '')
     """
-    scheme, _, given = authorization.partition(" ")
-    return given.strip() if scheme.lower() == "bearer" else ""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def is_same_secret(given: str, secret: str) -> bool:
-    """Compare in a time that does not depend on where they differ; nothing equals no secret."""
+    """Return whether two secrets are equal, in constant time; an empty secret equals nothing."""
     same = hmac.compare_digest(given.encode("utf-8", "surrogatepass"), secret.encode())
     return same and bool(secret)
 
 
 def _weakness(secret: str) -> str | None:
     if not _PRINTABLE.fullmatch(secret):
-        return "it has characters other than printable ASCII, or white space inside"
+        return "it contains white space or characters other than printable ASCII"
     if len(secret) < MIN_SECRET_LENGTH:
-        return f"it has {len(secret)} characters, and at least {MIN_SECRET_LENGTH} are needed"
+        return f"it has {len(secret)} characters; at least {MIN_SECRET_LENGTH} are required"
     plain = re.sub(r"[^a-z0-9]", "", secret.lower())
     if any(word in plain for word in _PLACEHOLDERS):
         return "it is a placeholder, or easy to guess"

@@ -1,9 +1,9 @@
-"""Cron expressions on the clocks of a time zone. Pure; time is passed in.
+"""Cron expressions in a time zone. Pure; time is passed in.
 
-An expression with fixed minutes and hours means times of day, as in Debian's cron: a time that the
-clocks skip comes right after the gap, a time that they show twice comes the first time. One whose
-minutes or hours begin with ``*`` follows the clock: what the clocks skip does not come, and what
-they show twice comes twice.
+An expression with fixed minutes and hours means times of day, as in Debian's cron: if the clocks
+skip the time, it runs right after the gap; if they show it twice, it runs the first time. An
+expression whose minutes or hours start with ``*`` follows the clock: skipped times do not run, and
+repeated times run twice.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from busway.errors import SettingsError
 from busway.spelling import nearest
 
 _SHIFT = timedelta(hours=3)
-"""More than clocks change at once, except on a few islands that changed their date."""
+"""More than any change of clocks, except for a few islands that skipped a day."""
 _SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -37,7 +37,7 @@ class Cron(msgspec.Struct, frozen=True):
     tz: str = "UTC"
 
     def after(self, at: datetime) -> Iterator[datetime]:
-        """Yield the times after a time, in UTC, strictly rising; none for fifty years ends it."""
+        """Yield the times after ``at``, in UTC, ascending; ends if there is none in 50 years."""
         last = at
         for local in CronSim(self.expression, (at - _SHIFT).astimezone(zone_of(self.tz))):
             time = local.astimezone(UTC)
@@ -46,7 +46,7 @@ class Cron(msgspec.Struct, frozen=True):
                 last = time
 
     def latest(self, at: datetime) -> datetime | None:
-        """Return the last time at or before a time."""
+        """Return the latest time that is not after ``at``."""
         start = (at + _SHIFT).astimezone(zone_of(self.tz))
         for local in CronSim(self.expression, start, reverse=True):
             time = local.astimezone(UTC)
@@ -55,36 +55,36 @@ class Cron(msgspec.Struct, frozen=True):
         return None
 
     def first(self) -> datetime:
-        """Return the first time after some day; raises :class:`SettingsError` if there is none."""
+        """Return the first time after a fixed day; raises :class:`SettingsError` if invalid."""
         zone_of(self.tz)
         if len(self.expression.split()) != 5:
-            what = "give five fields, like '0 2 * * SUN': minute, hour, day, month, day of week"
-            raise SettingsError(f"cron {self.expression!r}: {what}")
+            fix = "use five fields: minute, hour, day, month, day of week, like '0 2 * * SUN'"
+            raise SettingsError(f"invalid cron expression {self.expression!r}: {fix}")
         try:
             first = next(self.after(_SOME_DAY), None)
         except CronSimError as error:
             raise SettingsError(
-                f"cron {self.expression!r}: {error}; write it like '0 2 * * SUN'"
+                f"invalid cron expression {self.expression!r}: {error}; use one like '0 2 * * SUN'"
             ) from error
         if first is None:
             raise SettingsError(
-                f"cron {self.expression!r} never comes; write it like '0 2 * * SUN'"
+                f"cron expression {self.expression!r} never runs; use one like '0 2 * * SUN'"
             )
         return first
 
 
 def zone_of(name: str) -> ZoneInfo:
-    """Return a time zone. Raises :class:`SettingsError`, with what was probably meant."""
+    """Return a time zone. Raises :class:`SettingsError` with the nearest name."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         near = nearest(name, available_timezones(), 0.7) or _city(name)
-        fix = f"did you mean {near!r}?" if near else "give one like 'Europe/Berlin'"
-        raise SettingsError(f"{name!r} is no time zone; {fix}") from error
+        fix = f"did you mean {near!r}?" if near else "use a name like 'Europe/Berlin'"
+        raise SettingsError(f"unknown time zone {name!r}: {fix}") from error
 
 
 def _city(name: str) -> str | None:
-    """Return the time zone of a city that is named without its continent."""
+    """Return the time zone of a city that is given without its continent."""
     zones = sorted(available_timezones())
     cities = {zone.rpartition("/")[2]: zone for zone in zones if "/" in zone}
     near = nearest(name.rpartition("/")[2], cities, 0.7)

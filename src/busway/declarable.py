@@ -1,7 +1,7 @@
-"""What users declare with is called with wrong parameters: where, which, and the likely ones.
+"""Validation of the parameters of declarations, with the location of the call and suggestions.
 
-While a flows file is loaded such mistakes are noted, so that all are reported together; anywhere
-else, as in a test, the call raises :class:`CallError`.
+While a flows file is loaded, mistakes are collected, so that all are reported together. Elsewhere,
+as in a test, the call raises :class:`CallError`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from busway.type_check import (
     find_type_mismatch,
     has_type,
     suggest_choice,
-    with_article,
 )
 
 P = ParamSpec("P")
@@ -37,9 +36,9 @@ T = TypeVar("T")
 _PACKAGE = str(Path(__file__).parent) + "/"
 _collected: ContextVar[list[str] | None] = ContextVar("busway_call_mistakes", default=None)
 _SECRET_PARAMETERS = frozenset({"dsn", "url", "headers", "username", "password", "sign"})
-"""Parameters whose values are not shown."""
+"""Parameters whose values are not shown in messages."""
 _ANY_TEXT_PARAMETERS = frozenset({"username", "password", "sign", "data"})
-"""Parameters that may hold any text."""
+"""Parameters whose text may contain braces without being a template."""
 _PLACEHOLDER = re.compile(r"\{\{?\s*[A-Za-z_]\w*(?:[.\[][^{}\s]*)?\s*\}?\}")
 _CREDENTIALS = re.compile(r"^(\w+://)[^/]*@")
 
@@ -49,7 +48,7 @@ class CallError(FlowError, TypeError):
 
 
 class InvalidCall:
-    """Stands for what a wrong call would have returned, until all mistakes are reported."""
+    """Takes the place of a wrong call's result until all mistakes are reported."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -57,26 +56,26 @@ class InvalidCall:
         return self
 
     def __repr__(self) -> str:
-        return "(a wrong call)"
+        return "(invalid call)"
 
     def __call__(self, *arguments: Any, **_: Any) -> Any:
-        """Return a function that it decorates, as it is."""
+        """Return a decorated function unchanged."""
         return arguments[0] if arguments and callable(arguments[0]) else self
 
 
 @contextlib.contextmanager
 def collecting_mistakes() -> Iterator[list[str]]:
-    """Note the mistakes of calls in the list that this yields, instead of raising them."""
-    found: list[str] = []
-    token = _collected.set(found)
+    """Collect the mistakes of calls in the yielded list, instead of raising them."""
+    mistakes: list[str] = []
+    token = _collected.set(mistakes)
     try:
-        yield found
+        yield mistakes
     finally:
         _collected.reset(token)
 
 
 def caller_location() -> tuple[str, int]:
-    """Return the file and the line that called into this package."""
+    """Return the file and line that called into this package."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame = frame.f_back
@@ -84,31 +83,30 @@ def caller_location() -> tuple[str, int]:
 
 
 def contains_invalid(value: object) -> bool:
-    """Say whether a value is, or has in it, what a wrong call returned."""
+    """Return whether a value is or contains the result of a wrong call."""
     if isinstance(value, list | tuple):
         return any(map(contains_invalid, value))
     return isinstance(value, InvalidCall)
 
 
 def template_mistake(name: str, value: object) -> str:
-    """Return what is wrong with a text that looks like a template and is none.
+    """Return a mistake if a text that is not a template looks like one.
 
     >>> template_mistake("table", "orders_{data[country]}")[:33]
-    "table is not a template, and '{da"
+    "table is not a template: '{data[c"
     """
     text = _CREDENTIALS.sub(r"\1", value) if isinstance(value, str) else ""
-    found = _PLACEHOLDER.search(text)
-    if found is None:
+    placeholder = _PLACEHOLDER.search(text)
+    if placeholder is None:
         return ""
     return (
-        f"{name} is not a template, and {found[0]!r} in it would be taken as it is: {name} is the"
-        f" same for every event; return the value from the step as data, or declare a flow for"
-        f" each {name}"
+        f"{name} is not a template: {placeholder[0]!r} would be used literally for every event;"
+        f" return the value from the step as data, or declare a flow for each {name}"
     )
 
 
 def takes_template(kind: Callable[..., Any], name: str) -> bool:
-    """Say whether a parameter takes any text, or one with places for what an event says."""
+    """Return whether a parameter takes a template, or any text."""
     return name in _ANY_TEXT_PARAMETERS or Callable in _nested_types(
         _type_hints(kind).get(name, Any)
     )
@@ -129,20 +127,20 @@ class _DeclarableType(msgspec.StructMeta):
 
 
 class Declarable(msgspec.Struct, metaclass=_DeclarableType, frozen=True):
-    """A record that users write in a flows file; its parameters are checked when it is called."""
+    """A record that users create in a flows file; its parameters are checked on creation."""
 
     is_function: ClassVar[bool] = False
-    """Whether users know it by the name of a function: ``postgres``, not ``Postgres``."""
+    """Whether its public name is a function's: ``postgres``, not ``Postgres``."""
 
 
 class DeclarableFunction(Declarable, frozen=True):
-    """A record that users know as a function, like a sink or a condition."""
+    """A declarable record with the public name of a function, like a sink or a condition."""
 
     is_function: ClassVar[bool] = True
 
 
 def checks_parameters(function: Callable[P, T]) -> Callable[P, T]:
-    """Make a function or a method check the parameters that it is called with."""
+    """Make a function or method check its parameters on each call."""
     signature = inspect.signature(function)
 
     @functools.wraps(function)
@@ -151,8 +149,8 @@ def checks_parameters(function: Callable[P, T]) -> Callable[P, T]:
             return cast(T, InvalidCall())
         mistakes = list(_call_mistakes(signature, arguments, named))
         if not mistakes and not _takes_anything(signature):
-            given = signature.bind(*arguments, **named).arguments
-            mistakes = list(_value_mistakes(function, given))
+            bound = signature.bind(*arguments, **named).arguments
+            mistakes = list(_value_mistakes(function, bound))
         if not mistakes:
             return function(*arguments, **named)
         _report(_function_name(function), mistakes)
@@ -170,15 +168,15 @@ def _takes_anything(signature: inspect.Signature) -> bool:
 def _report(name: str, mistakes: Sequence[str]) -> InvalidCall:
     file, line = caller_location()
     lines = [f"{file}:{line}: {name}: {what}" for what in mistakes]
-    noted = _collected.get()
-    if noted is None:
+    collected = _collected.get()
+    if collected is None:
         raise CallError("\n".join(lines))
-    noted += lines
+    collected += lines
     return InvalidCall()
 
 
 def _function_name(function: Callable[..., Any]) -> str:
-    """Return what people call a function: ``App``, ``app.flow``, ``env``."""
+    """Return the public name of a function: ``App``, ``app.flow``, ``env``."""
     owner, _, name = function.__qualname__.rpartition(".")
     return owner if name == "__init__" else f"{owner.lower()}.{name}" if owner else name
 
@@ -192,7 +190,7 @@ def _public_name(kind: type) -> str:
 def _call_mistakes(
     signature: inspect.Signature, arguments: Sequence[object], named: Mapping[str, object]
 ) -> Iterator[str]:
-    """Yield why the call does not work: parameters that there are not, twice, missing."""
+    """Yield the mistakes of a call: unknown, repeated and missing parameters."""
     try:
         signature.bind(*arguments, **named)
     except TypeError:
@@ -200,65 +198,63 @@ def _call_mistakes(
 
 
 class _CallParameters:
-    """The parameters of a call: those that there are, and those that were given."""
+    """The parameters of a function, and those of a call."""
 
     def __init__(
         self, signature: inspect.Signature, count: int, named: Mapping[str, object]
     ) -> None:
-        every = [
+        parameters = [
             parameter for parameter in signature.parameters.values() if parameter.name != "self"
         ]
         kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         count -= "self" in signature.parameters
-        self.known = [one.name for one in every if one.kind is not one.VAR_KEYWORD]
-        self.takes_any = len(self.known) < len(every)
-        self.positional = [one.name for one in every if one.kind in kinds]
-        self.required = [one.name for one in every if one.default is one.empty]
+        self.known = [each.name for each in parameters if each.kind is not each.VAR_KEYWORD]
+        self.takes_any = len(self.known) < len(parameters)
+        self.positional = [each.name for each in parameters if each.kind in kinds]
+        self.required = [each.name for each in parameters if each.default is each.empty]
         self.count = count
         self.named = named
 
 
-def _named_mistakes(one: _CallParameters) -> Iterator[str]:
-    by_place = one.positional[: one.count]
-    meant = set()
-    for name in one.named:
-        if name in by_place:
-            yield f"{name} is given twice, by place and by name"
-        elif name not in one.known and not one.takes_any:
-            free = [known for known in one.known if known not in {*one.named, *by_place}]
+def _named_mistakes(call: _CallParameters) -> Iterator[str]:
+    by_position = call.positional[: call.count]
+    suggested = set()
+    for name in call.named:
+        if name in by_position:
+            yield f"{name} is given twice, by position and by name"
+        elif name not in call.known and not call.takes_any:
+            free = [known for known in call.known if known not in {*call.named, *by_position}]
             near = nearest(name, free) or _similar_parameter(name, free)
-            meant.add(near)
-            fix = f"did you mean {near!r}?" if near else suggestion(name, one.known)
+            suggested.add(near)
+            fix = f"did you mean {near!r}?" if near else suggestion(name, call.known)
             yield f"there is no parameter {name!r}; {fix}"
-    if one.count > len(one.positional):
-        extra = f"{one.count} positional values" if one.count > 1 else "a positional value"
-        most = f"only {', '.join(one.positional)} can be given so" if one.positional else ""
-        yield f"it got {extra}; {most or 'it takes none'}: write name=value"
-    given = {*by_place, *one.named, *meant}
-    for name in one.required:
-        if name in one.known and name not in given:
-            yield f"{name} is missing; give {name}=…"
+    if call.count > len(call.positional):
+        values = f"{call.count} positional values" if call.count > 1 else "a positional value"
+        allowed = f"only {', '.join(call.positional)} can be" if call.positional else "none can be"
+        yield f"it got {values}, but {allowed} positional; write name=value"
+    present = {*by_position, *call.named, *suggested}
+    for name in call.required:
+        if name in call.known and name not in present:
+            yield f"{name} is missing; add {name}=…"
 
 
 def _similar_parameter(name: str, known: Sequence[str]) -> str | None:
-    """Return the parameter that a name is a part of, or has as a part: timeout for timeout_s."""
-    return next((one for one in known if len(one) > 2 and (one in name or name in one)), None)
+    """Return a parameter that contains the name or is contained in it: timeout_s for timeout."""
+    return next((item for item in known if len(item) > 2 and (item in name or name in item)), None)
 
 
-def _value_mistakes(kind: Callable[..., Any], given: Mapping[str, object]) -> Iterator[str]:
-    """Yield which values are not of their parameter's type, or would never be filled in."""
+def _value_mistakes(kind: Callable[..., Any], values: Mapping[str, object]) -> Iterator[str]:
+    """Yield values of a wrong type, and texts with placeholders that would never be filled in."""
     hints = _type_hints(kind)
-    for name, value in given.items():
+    for name, value in values.items():
         if not has_type(value, hints.get(name, Any)):
-            way, found, kind_of = find_type_mismatch(value, hints[name])
-            choice = suggest_choice(found, kind_of)
-            fix = f"did you mean {choice!r}?" if choice else f"give {describe_type(kind_of)}"
-            what = (
-                with_article(type(found).__name__)
-                if name in _SECRET_PARAMETERS
-                else describe_value(found)
-            )
-            yield f"{name}{way} is {what}; {fix}"
+            mismatch = find_type_mismatch(value, hints[name])
+            choice = suggest_choice(mismatch.value, mismatch.expected)
+            expected = describe_type(mismatch.expected)
+            fix = f"did you mean {choice!r}?" if choice else f"use {expected}"
+            is_secret = name in _SECRET_PARAMETERS
+            shown = describe_value(mismatch.value, by_type=is_secret)
+            yield f"invalid {name}{mismatch.path} {shown}: {fix}"
         elif getattr(kind, "is_function", False) and not takes_template(kind, name):
             yield from filter(None, (template_mistake(name, text) for text in _texts(value)))
 
@@ -267,11 +263,11 @@ def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
-        for one in value.items():
-            yield from _texts(one)
+        for entry in value.items():
+            yield from _texts(entry)
     elif isinstance(value, list | tuple):
-        for one in value:
-            yield from _texts(one)
+        for item in value:
+            yield from _texts(item)
 
 
 @functools.cache

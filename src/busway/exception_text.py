@@ -1,8 +1,8 @@
-"""What an exception says, as text: whatever the exception is, this does not fail.
+"""Text of any exception; formatting never fails.
 
-An exception of the user's code or of a library may raise while it is shown, be a hundred megabytes
-long, or hold what UTF-8 cannot write. It is shown all the same, at a bounded length, and without
-the secrets of the addresses in it (:mod:`busway.redact`).
+An exception of the user's code or of a library may raise while it is formatted, be a hundred
+megabytes long, or contain characters that UTF-8 cannot encode. It is formatted anyway, at a bounded
+length and without secrets (:mod:`busway.redact`).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from busway.redact import redacted
 _MAX_NAME_LENGTH = 200
 _MAX_REASON_LENGTH = 4_000
 _MAX_LINE_LENGTH = 1_000
-"""Of the message in a traceback, so that the frames before it are kept."""
+"""The limit for the message in a traceback, to keep the frames before it."""
 _MAX_TRACEBACK_LENGTH = 4_000
 _MAX_FRAMES = 40
 _MAX_CHAIN = 6
 _MAX_GROUP_MEMBERS = 3
-"""How many exceptions of a group are shown."""
+"""The maximum number of exceptions shown of a group."""
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
 
@@ -39,16 +39,12 @@ class ExceptionText(msgspec.Struct, frozen=True):
 
     @property
     def line(self) -> str:
-        """Name and message in one."""
+        """Name and message."""
         return f"{self.name}: {self.reason}" if self.reason else self.name
 
 
 def exception_text(error: BaseException, skip_frames_of: str = "") -> ExceptionText:
-    """Return an exception as text.
-
-    Frames of files with ``skip_frames_of`` in their path, which lead to the code that failed, are
-    left out.
-    """
+    """Return an exception as text, without leading frames in files under ``skip_frames_of``."""
     reason = redacted(_message(error))[:_MAX_REASON_LENGTH]
     shown = _or_empty(lambda: "".join(_exception_chain(error, skip_frames_of)))
     tail = redacted(_encodable(shown))[-_MAX_TRACEBACK_LENGTH:]
@@ -56,7 +52,7 @@ def exception_text(error: BaseException, skip_frames_of: str = "") -> ExceptionT
 
 
 def exception_line(error: BaseException) -> str:
-    """Return an exception's name and message in one line of text."""
+    """Return an exception's name and message."""
     return ExceptionText(_name(error), redacted(_message(error))[:_MAX_REASON_LENGTH], "").line
 
 
@@ -66,30 +62,28 @@ def _name(error: BaseException) -> str:
 
 
 def _message(error: BaseException) -> str:
-    """Return what the exception says, cut to twice the length that is shown of it."""
+    """Return the message, cut to twice the length that is shown."""
     try:
         text = str.__str__(str(error))
     except Interruption:
         raise
     except BaseException as second:
-        text = f"(its text cannot be shown: {_name(second)})"
+        text = f"(cannot show the message: {_name(second)})"
     return _encodable(text[: 2 * _MAX_REASON_LENGTH])
 
 
 def _exception_chain(error: BaseException, own: str) -> Iterator[str]:
-    """Yield the exception after those that led to it, as Python does; the first of many are left
-    out."""
+    """Yield the exception after its causes, like Python; drops the first ones of a long chain."""
     links: list[tuple[BaseException, str]] = []
-    one: BaseException | None = error
-    while one is not None and len(links) < _MAX_CHAIN and all(one is not seen for seen, _ in links):
-        links.append((one, ""))
-        before, how = _previous_exception(one)
-        links[-1] = (one, how)
-        one = before
-    for place, (one, how) in enumerate(reversed(links)):
-        if how and place:
-            yield how
-        yield from _section(one, own)
+    link: BaseException | None = error
+    while link is not None and len(links) < _MAX_CHAIN and all(link is not e for e, _ in links):
+        previous, relation = _previous_exception(link)
+        links.append((link, relation))
+        link = previous
+    for index, (exception, relation) in enumerate(reversed(links)):
+        if relation and index:
+            yield relation
+        yield from _section(exception, own)
 
 
 def _previous_exception(error: BaseException) -> tuple[BaseException | None, str]:
@@ -101,7 +95,7 @@ def _previous_exception(error: BaseException) -> tuple[BaseException | None, str
 
 
 def _section(error: BaseException, own: str, depth: int = 0) -> Iterator[str]:
-    """Yield the frames of one exception, its message, and what it is a group of."""
+    """Yield the frames of an exception, its message, and the members of a group."""
     frames: TracebackType | None = error.__traceback__
     while own and frames is not None and own in frames.tb_frame.f_code.co_filename:
         frames = frames.tb_next
@@ -115,7 +109,7 @@ def _section(error: BaseException, own: str, depth: int = 0) -> Iterator[str]:
 
 
 def _last_lines(error: BaseException) -> str:
-    """Return what Python writes under the frames, or name and message where it cannot."""
+    """Return the lines that Python prints under the frames, or name and message if it cannot."""
     message = _message(error)
     if len(message) <= _MAX_LINE_LENGTH:
         lines = _or_empty(lambda: "".join(traceback.format_exception_only(error)))
@@ -134,5 +128,5 @@ def _or_empty(show: Callable[[], str]) -> str:
 
 
 def _encodable(text: str) -> str:
-    """Return a text without what UTF-8 cannot say."""
+    """Return a text with the characters escaped that UTF-8 cannot encode."""
     return text.encode("utf-8", "backslashreplace").decode()

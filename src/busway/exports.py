@@ -1,4 +1,4 @@
-"""What ``import busway`` offers, imported when a name of it is used first."""
+"""The names that ``import busway`` exports, imported when one is first used."""
 
 from busway.concurrency import Adaptive
 from busway.delivery.backoff import Backoff

@@ -1,4 +1,4 @@
-"""Numbers of JSON, decoded without losing a digit."""
+"""JSON numbers, decoded without loss of digits."""
 
 from __future__ import annotations
 
@@ -11,37 +11,38 @@ import msgspec
 T = TypeVar("T")
 _shortest = msgspec.json.Encoder().encode
 MAX_SHORT_LITERAL = 16
-"""A literal of up to so many characters has 15 digits at most: a float holds them all."""
+"""A literal of up to this length has at most 15 digits: a float holds all of them."""
 _SCAN_ABOVE_BYTES = 4_096
 _AS_ZEROS = bytes.maketrans(b"123456789.E", b"0000000000e")
 _SIGNS = (b"0" * MAX_SHORT_LITERAL, b"0e000", b"0e-000", b"0e+000")
 
 
 def parse_number(literal: str) -> float | Decimal:
-    """Return a JSON number with a fraction or an exponent: a float that has all of its digits, or
-    else a :class:`~decimal.Decimal`.
+    """Parse a JSON number with a fraction or an exponent.
+
+    Returns a float if it holds all digits, else a :class:`~decimal.Decimal`.
 
     >>> parse_number("19.90"), parse_number("12345678901234567.89")
     (19.9, Decimal('12345678901234567.89'))
     """
-    found = float(literal)
+    number = float(literal)
     if len(literal) <= MAX_SHORT_LITERAL and "e" not in literal and "E" not in literal:
-        return found
-    if _shortest(found) == literal.encode():
-        return found
+        return number
+    if _shortest(number) == literal.encode():
+        return number
     try:
         exact = Decimal(literal)
         if exact.is_finite():
-            return found if Decimal(repr(found)) == exact else exact
+            return number if Decimal(repr(number)) == exact else exact
     except InvalidOperation:
         pass
     raise ValueError(f"the exponent of the number {literal[:40]} is too large")
 
 
 def exact_decoder(kind: type[T]) -> Callable[[bytes], T]:
-    """Return a decoder of JSON bytes whose untyped numbers keep their digits.
+    """Return a decoder of JSON bytes whose untyped numbers keep all digits.
 
-    A large text is looked through first: where none of its numbers is long, none needs a call.
+    A large text is scanned first: without long numbers, the faster plain decoder is used.
     """
     exact = msgspec.json.Decoder(kind, float_hook=parse_number).decode
     plain = msgspec.json.Decoder(kind).decode
@@ -55,6 +56,6 @@ def exact_decoder(kind: type[T]) -> Callable[[bytes], T]:
 
 
 def _has_long_numbers(raw: bytes) -> bool:
-    """Say whether a number may have 16 digits or an exponent of 3; text can look like that too."""
+    """Return whether a number may have 16 digits or an exponent of 3; text may match too."""
     zeros = raw.translate(_AS_ZEROS)
     return any(sign in zeros for sign in _SIGNS)

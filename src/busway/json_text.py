@@ -1,4 +1,4 @@
-"""Values as JSON: exactly, or not at all."""
+"""Encoding of values as JSON: exact, or an error."""
 
 from __future__ import annotations
 
@@ -10,20 +10,18 @@ from typing import Any
 import msgspec
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
-
-
 _with_text_keys = msgspec.json.Encoder(order="deterministic").encode
-"""Fails where a key is no text, which it could not order."""
+"""Fails if a key is not a string, because it cannot sort such keys."""
 
 
 class DuplicateKeys(ValueError):
-    """Two keys of a dict are the same in JSON, so that one of the values would be lost."""
+    """Two keys of a dict are equal in JSON, so that one of the values would be lost."""
 
 
 def check_keys(value: object) -> None:
-    """Raise :class:`DuplicateKeys` where a dict in a value has two keys which are the same in JSON.
+    """Raise :class:`DuplicateKeys` if a dict in a value has two keys that are equal in JSON.
 
-    All keys are texts nearly always, which is known at the price of writing it once.
+    Nearly always all keys are strings: then the check costs one encoding.
     """
     try:
         _with_text_keys(value)
@@ -36,46 +34,46 @@ def _check_tree(value: object) -> None:
         _check_dict(value)
         value = list(value.values())
     if isinstance(value, list | tuple):
-        for one in value:
-            _check_tree(one)
+        for item in value:
+            _check_tree(item)
 
 
 def _check_dict(value: Mapping[object, object]) -> None:
-    seen: dict[object, object] = {}
+    keys: dict[object, object] = {}
     for key in value:
         text = key if isinstance(key, str) else _json_key(key)
-        if text in seen:
-            raise DuplicateKeys(f"the keys {seen[text]!r} and {key!r} are the same in JSON")
-        seen[text] = key
+        if text in keys:
+            raise DuplicateKeys(f"the keys {keys[text]!r} and {key!r} are equal in JSON")
+        keys[text] = key
 
 
 def _json_key(key: object) -> object:
     try:
         (text,) = msgspec.json.decode(_encode({key: None}))
     except (TypeError, ValueError):
-        return key  # which fails by itself
+        return key  # the encoder rejects it later
     return text
 
 
 def encode_json(value: object) -> bytes:
     """Return a value as JSON.
 
-    Raises ``TypeError`` or ``ValueError`` where JSON cannot say it, for a number that is none (NaN
-    would become ``null`` without a word), and where two keys of a dict become one.
+    Raises ``TypeError`` or ``ValueError`` if JSON cannot represent the value, for NaN and infinity
+    (which would silently become ``null``), and if two keys of a dict are equal in JSON.
     """
     try:
         if type(value) is dict:
             _check_top_level(value)
         text = _encode(value)
     except RecursionError as error:
-        raise ValueError("it contains itself, or goes too deep") from error
+        raise ValueError("it contains itself or is nested too deeply") from error
     if (b"null" in text or b"NaN" in text or b"Infinity" in text) and _has_non_finite(value):
-        raise ValueError("JSON has no NaN and no infinity; return None or a text instead")
+        raise ValueError("JSON has no NaN or infinity; return None or a string instead")
     return text
 
 
 def _check_top_level(value: dict[Any, Any]) -> None:
-    """Check the keys of a dict itself: those of the rest are, when a step's results are taken."""
+    """Check the top-level keys of a dict; nested keys are checked with a step's results."""
     try:
         "".join(value)
     except TypeError:
@@ -83,7 +81,7 @@ def _check_top_level(value: dict[Any, Any]) -> None:
 
 
 def _has_non_finite(value: Any) -> bool:
-    """Say whether a NaN or an infinity is anywhere in a value."""
+    """Return whether a value contains NaN or infinity."""
     kind = type(value)
     if kind is float:
         return not math.isfinite(value)

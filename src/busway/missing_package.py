@@ -1,4 +1,4 @@
-"""What to say of a package that is not installed: in which Python, and how it is installed."""
+"""Messages about packages that are not installed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import shlex
 import sys
 
 EXTRAS = {"asyncpg": "postgres", "nats": "nats"}
-"""The extra of ours that a module belongs to."""
+"""The extra of Busway that installs a module."""
 _PACKAGE_NAMES = {
     "bs4": "beautifulsoup4",
     "cv2": "opencv-python",
@@ -16,11 +16,11 @@ _PACKAGE_NAMES = {
     "sklearn": "scikit-learn",
     "yaml": "pyyaml",
 }
-"""Packages that are called otherwise than their module."""
+"""Packages whose name differs from their module's."""
 
 
 def missing_module(module: str) -> str:
-    """Say that a module is missing, and how to install what has it.
+    """Return a message about a missing module: in which Python, and how to install it.
 
     >>> missing_module("asyncpg").partition("; ")[2].partition(" -m ")[2]
     "pip install 'busway[postgres]'"
@@ -30,7 +30,7 @@ def missing_module(module: str) -> str:
 
 
 def install_hint(module: str) -> str:
-    """Return what installs the package of a module into this Python."""
+    """Return the command that installs the package of a module into this Python."""
     extra = EXTRAS.get(module)
     package = f"'busway[{extra}]'" if extra else _PACKAGE_NAMES.get(module, module)
     return f"install it: {shlex.quote(sys.executable)} -m pip install {package}"

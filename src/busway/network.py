@@ -1,4 +1,4 @@
-"""What an address or a header of a request says about where the request comes from."""
+"""Where a request comes from, judged by its address and headers."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 def is_loopback(address: str | None) -> bool:
-    """Say whether an IP address is one of this machine alone.
+    """Return whether an IP address is a loopback address.
 
-    >>> [is_loopback(one) for one in ("127.8.8.8", "::1", "::ffff:127.0.0.1", "10.0.0.7", "")]
+    >>> [is_loopback(ip) for ip in ("127.8.8.8", "::1", "::ffff:127.0.0.1", "10.0.0.7", "")]
     [True, True, True, False, False]
     """
     try:
-        found = ip_address(address or "")
+        ip = ip_address(address or "")
     except ValueError:
         return False
-    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
-    return (mapped or found).is_loopback
+    mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
+    return (mapped or ip).is_loopback
 
 
 def listens_on_loopback(host: str) -> bool:
-    """Say whether a server that listens on this host is reached from this machine only.
+    """Return whether a server that listens on this host is reachable from this machine only.
 
-    >>> [listens_on_loopback(one) for one in ("localhost", "127.0.0.1", "0.0.0.0", "")]
+    >>> [listens_on_loopback(host) for host in ("localhost", "127.0.0.1", "0.0.0.0", "")]
     [True, True, False, False]
     """
     return host.lower() == "localhost" or is_loopback(host)
 
 
 def is_trusted_host(host: str | None) -> bool:
-    """Say whether a ``Host`` header cannot be a foreign name that was bound to this address.
+    """Return whether a ``Host`` header is safe from DNS rebinding: an IP address or localhost.
 
     >>> hosts = ("localhost:8400", "[::1]:8400", "10.0.0.7", "evil.example")
     >>> [is_trusted_host(host) for host in hosts]
@@ -49,9 +49,9 @@ def is_trusted_host(host: str | None) -> bool:
 
 
 def is_cross_site(fetch_site: str, origin: str | None, host: str | None) -> bool:
-    """Say whether a web page of another origin had a browser send a request.
+    """Return whether a browser sent a request on behalf of a web page of another origin.
 
-    ``fetch_site`` is its ``Sec-Fetch-Site``. Who is not a browser sends neither header.
+    ``fetch_site`` is the ``Sec-Fetch-Site`` header. Other clients send neither header.
 
     >>> is_cross_site("", None, "shop.example"), is_cross_site("cross-site", None, "shop.example")
     (False, True)
@@ -59,7 +59,7 @@ def is_cross_site(fetch_site: str, origin: str | None, host: str | None) -> bool
     (False, True)
     """
     if fetch_site.strip().lower() not in _SAME_SITE_VALUES:
-        return True  # same-site as well: another port of localhost is of the same site
+        return True  # same-site too: another port of localhost is the same site
     if origin is None:
         return False
     scheme, separator, place = origin.strip().lower().partition("://")
@@ -70,7 +70,7 @@ def is_cross_site(fetch_site: str, origin: str | None, host: str | None) -> bool
 
 
 def local_url(host: str, port: int) -> str:
-    """Return the URL under which this machine reaches what listens on a host and a port.
+    """Return the URL by which this machine reaches a server that listens on a host and a port.
 
     >>> local_url("0.0.0.0", 8400), local_url("::1", 8400)
     ('http://127.0.0.1:8400', 'http://[::1]:8400')

@@ -1,14 +1,14 @@
-r"""Text from outside, made fit to be shown: what steers a terminal or misleads the eye is escaped.
+r"""Escaping of untrusted text for display, so that it cannot control a terminal or mislead.
 
-That is every character which Unicode does not call printable: control characters (ESC, C1, line
-ends), marks that turn the direction of writing, those without a width, surrogates.
+Escapes all characters that Unicode does not call printable: control characters (ESC, C1, line
+ends), bidirectional marks, zero-width characters, surrogates.
 """
 
 from __future__ import annotations
 
 
 def printable(text: str) -> str:
-    r"""Return a text on one line, each character that is not printable as an escape of Python's.
+    r"""Return a text on one line, with unprintable characters as Python escapes.
 
     >>> printable("a\x1b[31m\u202eb\n")
     'a\\x1b[31m\\u202eb\\n'
@@ -17,12 +17,12 @@ def printable(text: str) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """Return a text of several lines with all else that is not printable escaped."""
+    """Return a text of several lines, with all other unprintable characters escaped."""
     return "\n".join(map(printable, text.split("\n")))
 
 
 def printable_json(text: str) -> str:
-    r"""Return JSON text, on one or more lines, that is still JSON.
+    r"""Return JSON text with unprintable characters as JSON escapes, on one or more lines.
 
     >>> printable_json('["\x7f\u202e\U000e0001"]')
     '["\\u007f\\u202e\\udb40\\udc01"]'

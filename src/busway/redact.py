@@ -1,9 +1,9 @@
-"""Take secrets out of a text that a library, a destination or the user's code has made. Pure.
+"""Redaction of secrets in texts from libraries, destinations and the user's code. Pure.
 
-What looks like a secret goes from every text: user and password of a URL, the values of its query,
-long mixed parts of its path, all of the path at webhooks that are known for it, and values of names
-like ``token``. What is known to be a secret goes wherever it stands, also
-percent-encoded, quoted, or cut off at the end of a text (:class:`Redactor`).
+:func:`redacted` masks everything that looks like a secret: user and password of a URL, values of
+its query, random-looking parts of its path, the whole path of well-known webhooks, and values of
+names like ``token``. :class:`Redactor` also masks known secrets anywhere, even percent-encoded,
+quoted, or truncated at the end of a text.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from urllib.parse import quote, quote_plus, unquote
 
 MASK = "***"
 _MIN_SECRET_LENGTH = 4
-"""Shorter texts are no secrets: they would be found in every other word."""
+"""Shorter texts are not redacted: they would match parts of ordinary words."""
 _MIN_TAIL = 6
-"""How much of a secret at the end of a text that was cut off is taken for one."""
+"""The minimum length of a truncated secret at the end of a text."""
 _MAX_TAIL = 200
 
 _URL = re.compile(
@@ -29,7 +29,7 @@ _URL = re.compile(
 _DATABASE_SCHEMES = frozenset(
     ("postgresql", "postgres", "mysql", "mariadb", "sqlite", "nats", "tls", "redis", "rediss")
 )
-"""The path of these is the name of a database or a stream, which messages are about."""
+"""Schemes whose path names a database or a stream, which messages need to show."""
 _WEBHOOK_HOSTS = re.compile(
     r"(?:^|\.)(?:hooks\.slack\.com|hooks\.zapier\.com|webhook\.site|chat\.googleapis\.com"
     r"|api\.telegram\.org|(?:webhook\.)?office\.com|logic\.azure\.com|maker\.ifttt\.com"
@@ -71,11 +71,11 @@ _SUSPICIOUS = re.compile(
     r"|jwt|bearer|basic|xox|gh[a-z]_|github_|glpat|sk-|[sr]k_|whsec|akia|aiza|sg\.|eyj",
     re.IGNORECASE,
 )
-"""What there is of all this in a text that has any of it."""
+"""Matches at least every text that one of the other expressions matches."""
 
 
 def redacted(text: str) -> str:
-    """Return a text without what looks like a secret, and without what no store can hold.
+    """Return a text without likely secrets, and without characters that no store can hold.
 
     >>> redacted("GET https://ann:pw@api.example/v1/orders?token=abc failed")
     'GET https://***@api.example/v1/orders?token=*** failed'
@@ -96,18 +96,18 @@ def redacted(text: str) -> str:
 
 
 def _writable(text: str) -> str:
-    """Return a text without what UTF-8 or a database cannot hold."""
+    """Return a text with the characters escaped that UTF-8 or a database cannot hold."""
     if not text.isascii():
         text = text.encode("utf-8", "backslashreplace").decode()
     return text.replace("\0", "\\x00") if "\0" in text else text
 
 
-def _quoted(found: re.Match[str]) -> str:
-    return f"{found['name']}{found['open']}{MASK}{found['open']}"
+def _quoted(match: re.Match[str]) -> str:
+    return f"{match['name']}{match['open']}{MASK}{match['open']}"
 
 
-def _url(found: re.Match[str]) -> str:
-    scheme, host, rest = found["scheme"], found["authority"], found["rest"]
+def _url(match: re.Match[str]) -> str:
+    scheme, host, rest = match["scheme"], match["authority"], match["rest"]
     user, at, host = host.rpartition("@")
     if "@" in rest and _is_userinfo(scheme, host):  # a password with a slash in it
         before, at, after = rest.rpartition("@")
@@ -117,16 +117,16 @@ def _url(found: re.Match[str]) -> str:
     if _WEBHOOK_HOSTS.search(host):
         return shown + (f"/{MASK}" if len(rest) > 1 else rest)
     before, mark, fragment = rest.partition("#")
-    path, asked, query = before.partition("?")
-    named = scheme.lower() in _DATABASE_SCHEMES
-    shown += path if named else "/".join(map(_segment, path.split("/")))
-    if asked:
-        shown += asked + "&".join(_parameter(one) for one in query.split("&"))
+    path, question_mark, query = before.partition("?")
+    is_database = scheme.lower() in _DATABASE_SCHEMES
+    shown += path if is_database else "/".join(map(_segment, path.split("/")))
+    if question_mark:
+        shown += question_mark + "&".join(map(_parameter, query.split("&")))
     return shown + mark + (MASK if "=" in fragment else _segment(fragment))
 
 
 def _is_userinfo(scheme: str, host: str) -> bool:
-    """Say whether what follows a host is the rest of a password: no port is like this one."""
+    """Return whether the text after a host is the rest of a password, not a port."""
     port = host.rpartition(":")[2] if ":" in host else ""
     return not scheme.lower().startswith("http") or not (port.isdigit() or ":" not in host)
 
@@ -143,7 +143,7 @@ def _parameter(text: str) -> str:
 
 
 class Redactor:
-    """Takes known secrets out of a text, and then what looks like one.
+    """Redacts known secrets, and then everything that looks like one.
 
     >>> Redactor(["S3CRET/token"])("Cannot POST /hooks/S3CRET%2Ftoken")
     'Cannot POST /hooks/***'
@@ -155,16 +155,16 @@ class Redactor:
         self._prefixes: frozenset[str] = frozenset()
         self._longest_prefix = 0
         self.hide: Callable[[str], str] = self._hidden
-        """Returns a text without what is known to be secret."""
+        """Returns a text without known secrets."""
         self.add_secrets(secrets)
 
     @property
     def secrets(self) -> frozenset[str]:
-        """What it knows."""
+        """The known secrets."""
         return self._secrets
 
     def add_secrets(self, secrets: Iterable[str]) -> None:
-        """Know more secrets."""
+        """Add secrets to redact."""
         fresh = frozenset(secret for secret in secrets if len(secret) >= _MIN_SECRET_LENGTH)
         if fresh <= self._secrets:
             return
@@ -179,7 +179,7 @@ class Redactor:
         cut = (form[:end] for form in forms for end in range(_MIN_TAIL, min(len(form), _MAX_TAIL)))
         self._prefixes = frozenset(cut)
         self._longest_prefix = max(map(len, self._prefixes), default=0)
-        self.hide = lru_cache(maxsize=256)(self._hidden)  # the failures of a batch say the same
+        self.hide = lru_cache(maxsize=256)(self._hidden)  # failures of a batch repeat texts
 
     def __call__(self, text: str) -> str:
         """Return a text without secrets."""
@@ -187,13 +187,13 @@ class Redactor:
 
     def _hidden(self, text: str) -> str:
         lowered = text.lower()
-        found = [re.escape(form) for form in self._encodings if form in lowered]
-        if found:
-            text = re.sub("|".join(found), MASK, text, flags=re.IGNORECASE)
+        patterns = [re.escape(form) for form in self._encodings if form in lowered]
+        if patterns:
+            text = re.sub("|".join(patterns), MASK, text, flags=re.IGNORECASE)
         return self._cut_off(text)
 
     def _cut_off(self, text: str) -> str:
-        """Take out the beginning of a secret at the end of a text."""
+        """Mask a truncated secret at the end of a text."""
         body = text.rstrip("…. ")
         for length in range(min(self._longest_prefix, len(body)), _MIN_TAIL - 1, -1):
             if body[-length:] in self._prefixes:
@@ -202,7 +202,7 @@ class Redactor:
 
 
 def _encodings_of(secret: str) -> Iterable[str]:
-    """Return a secret as libraries write it: encoded, decoded, quoted."""
+    """Yield the forms in which libraries write a secret: encoded, decoded, quoted."""
     yield secret
     for plain in {secret, unquote(secret)}:
         yield from (plain, quote(plain), quote(plain, safe=""), quote_plus(plain))

@@ -1,9 +1,9 @@
-"""Which texts of a declaration are secrets, so that they can be taken out of what is shown.
+"""The secrets in a declaration, such as a sink, so that they can be redacted.
 
-A declaration may be anybody's: a record with fields. A value from the environment is a secret
-unless its field says a place or a person; one that stands in the flows file is a secret where its
-name says so. Of a URL it is the password, the values of the query and the fragment, and the path
-where the declaration does not show that itself.
+A declaration is any record with fields, also a third party's. A value from the environment is a
+secret unless its field names a place or a person; a literal value is a secret if its name says so.
+In a URL, the password, the values of the query and the fragment are secrets, and the path unless
+the declaration's own name shows it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PUBLIC_FIELDS = frozenset(
 )
 _HEADERS = re.compile(r"key|auth|sig|session", re.IGNORECASE)
 _SECRET_PART = re.compile(r"(?=.*\d|.*[a-z].*[A-Z]|.*[A-Z].*[a-z]).{6,}|.{16,}", re.DOTALL)
-"""What is a secret also alone; a word like ``services`` is not."""
+"""A part that is a secret by itself; a word like ``services`` is not."""
 
 
 def secrets_of(declared: object) -> frozenset[str]:
@@ -60,7 +60,7 @@ def _fields(declared: object) -> Iterator[tuple[str, object]]:
 
 
 def _named(name: str, value: object) -> Iterator[tuple[str, object]]:
-    """Yield a field's value; of pairs, as headers are, each value by its own name."""
+    """Yield a field's value; for pairs, such as headers, each value with its own name."""
     pairs = value.items() if isinstance(value, Mapping) else value
     if isinstance(pairs, Iterable) and not isinstance(pairs, str | bytes):
         for pair in pairs:
@@ -73,7 +73,7 @@ def _named(name: str, value: object) -> Iterator[tuple[str, object]]:
 
 
 def _texts(value: object) -> Iterator[tuple[str, bool]]:
-    """Yield a text, and whether it is from the environment."""
+    """Yield a text and whether it comes from the environment."""
     if isinstance(value, Env):
         with contextlib.suppress(SettingsError):
             yield resolve(value), True
@@ -86,7 +86,7 @@ def _secrets(name: str, text: str, shown: str, *, hidden: bool) -> Iterator[str]
         yield from _secrets_of_url(text, shown)
     elif SECRET_NAME.search(name) or name == "sign" or (hidden and name not in _PUBLIC_FIELDS):
         yield text
-        yield from (one for one in text.split() if _SECRET_PART.fullmatch(one))
+        yield from filter(_SECRET_PART.fullmatch, text.split())
 
 
 def _secrets_of_url(url: str, shown: str) -> Iterator[str]:
@@ -96,16 +96,16 @@ def _secrets_of_url(url: str, shown: str) -> Iterator[str]:
         yield url.partition("://")[2]
         return
     whole = parts.netloc if parts.scheme in _WEB else url.partition("://")[2]
-    user, at, _ = whole.rpartition("@")  # a password may have a slash in it where no path has an @
+    user, at, _ = whole.rpartition("@")  # a password may contain a slash, but a path no @
     if at:
         yield user
         yield user.partition(":")[2] or user
         yield from re.split(r"[@:/]", user.partition(":")[2])
     yield from (parts.query, parts.fragment)
-    for one in parts.query.split("&"):
-        parameter, _, value = one.partition("=")
+    for pair in parts.query.split("&"):
+        parameter, _, value = pair.partition("=")
         if _SECRET_PART.fullmatch(value) or SECRET_NAME.search(parameter):
             yield value
     if parts.scheme in _WEB and parts.path.strip("/") and parts.path not in shown:
         yield parts.path
-        yield from (one for one in parts.path.split("/") if _SECRET_PART.fullmatch(one))
+        yield from filter(_SECRET_PART.fullmatch, parts.path.split("/"))

@@ -1,4 +1,4 @@
-"""The sinks to declare flows with: ``from busway.sinks import postgres``.
+"""The sinks for flows: ``from busway.sinks import postgres``.
 
 They are the entry points of the group ``busway.sinks``, Busway's own and those of any other
 installed distribution; one is imported when its name is used.

@@ -1,4 +1,4 @@
-"""Names that are misspelt: which one was probably meant."""
+"""Suggestions for misspelt names."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import difflib
 from collections.abc import Iterable
 
 MAX_LISTED = 15
-"""So many names are listed if none is near; of more, none is."""
+"""The maximum number of names listed if none is near."""
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Return the known name that is nearest to a name, capitals aside; ``None`` if none is near.
+    """Return the known name that is nearest to a name, ignoring case; ``None`` if none is near.
 
     >>> nearest("Ordrs", ["orders", "customers"])
     'orders'
     """
-    by_lower = {one.lower(): one for one in known}
+    by_lower = {candidate.lower(): candidate for candidate in known}
     near = difflib.get_close_matches(name.lower(), by_lower, 1, cutoff)
     return by_lower[near[0]] if near else None
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """Say which name was probably meant, or which there are.
+    """Suggest the nearest known name, or list the known names.
 
     >>> (suggestion("ordrs", ["orders", "customers"]), suggestion("x", ["orders"]),
     ...  suggestion("x", []))

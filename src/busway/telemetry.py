@@ -1,4 +1,4 @@
-"""What Busway tells about itself: log lines, at most one a batch, and Prometheus metrics."""
+"""Busway's log lines (at most one per batch) and Prometheus metrics."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ EVENT_COUNT_BUCKETS = (1, 5, 10, 50, 100, 500, 1_000, 5_000, 10_000)
 
 
 def configure_log(log_format: str = "", level: str = "info", stream: TextIO | None = None) -> None:
-    """Write log lines to ``stream`` (stderr): text on a terminal, JSON elsewhere, or as asked.
+    """Write log lines to ``stream`` (stderr); by default text on a terminal, else JSON.
 
-    What libraries log is written the same way. No line has a secret that is known
-    (:func:`redact_from_log`) or looks like one.
+    Lines of libraries are written the same way. Known secrets (:func:`redact_from_log`) and texts
+    that look like secrets are redacted.
     """
     target = stream or sys.stderr
     text = log_format == "text" or (not log_format and target.isatty())
@@ -60,7 +60,7 @@ def configure_log(log_format: str = "", level: str = "info", stream: TextIO | No
     structlog.configure(
         processors=[*shared, *tail],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        # a line is one write, as workers share the stream
+        # one write per line, because workers share the stream
         logger_factory=structlog.WriteLoggerFactory(target),
         cache_logger_on_first_use=False,
     )
@@ -72,14 +72,14 @@ def configure_log(log_format: str = "", level: str = "info", stream: TextIO | No
 
 
 def redact_from_log(secrets: Iterable[str]) -> None:
-    """Keep secrets out of the log from now on, wherever they stand in a line."""
+    """Redact secrets from all further log lines."""
     for processor in structlog.get_config()["processors"]:
         if isinstance(processor, _RedactionProcessor):
             processor.redact.add_secrets(secrets)
 
 
 class _RedactionProcessor:
-    """The log's edge: takes secrets out of every text of a line."""
+    """Redacts secrets from all texts of a line."""
 
     def __init__(self) -> None:
         self.redact = Redactor()
@@ -91,39 +91,45 @@ class _RedactionProcessor:
         if isinstance(value, str):
             return self.redact(value)
         if isinstance(value, list | tuple):
-            return [self._shown(one) for one in value]
+            return [self._shown(item) for item in value]
         plain = value is None or isinstance(value, bool | int | float)
         return value if plain else self.redact(_to_text(value))
 
 
 def _escape_processor(_logger: object, _method: str, line: EventDict) -> EventDict:
-    """Escape what is not printable: what came from outside may be in a line."""
-    found: EventDict = {}
+    """Escape unprintable characters: a line may contain untrusted text."""
+    escaped: EventDict = {}
     for name, value in line.items():
         if name == "exception":
-            found[name] = printable_lines(_to_text(value))
+            escaped[name] = printable_lines(_to_text(value))
         else:
-            found[name] = printable(_to_text(value)) if isinstance(value, str | list) else value
-    return found
+            escaped[name] = printable(_to_text(value)) if isinstance(value, str | list) else value
+    return escaped
 
 
 def _exception_processor(_logger: object, _method: str, line: EventDict) -> EventDict:
-    """Put the traceback of ``exc_info`` into a line, whatever the exception is."""
-    found = line.pop("exc_info", None)
-    error = sys.exception() if found is True else found[1] if isinstance(found, tuple) else found
+    """Replace ``exc_info`` by the traceback of any exception."""
+    exc_info = line.pop("exc_info", None)
+    error = (
+        sys.exception()
+        if exc_info is True
+        else exc_info[1]
+        if isinstance(exc_info, tuple)
+        else exc_info
+    )
     if isinstance(error, BaseException):
         line["exception"] = exception_text(error).traceback
     return line
 
 
 class _LibraryLogHandler(logging.Handler):
-    """Writes what libraries log as lines of ours."""
+    """Forwards log records of libraries to Busway's log."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             message = record.getMessage()
         except Exception as error:
-            message = f"{record.msg!r} cannot be shown: {exception_line(error)}"
+            message = f"cannot format {record.msg!r}: {exception_line(error)}"
         line = structlog.get_logger("busway").bind(logger=record.name)
         line.log(record.levelno, message, exc_info=record.exc_info)
 
@@ -137,11 +143,11 @@ def _to_text(value: object) -> str:
 
 
 INSTALLATION_METRICS = ("busway_backlog_events", "busway_failed_events", "busway_log_bytes")
-"""What each process tells of the whole installation: one of them is enough."""
+"""Metrics about the whole installation, which every process reports: one sample is enough."""
 
 
 def merge_metrics(own: bytes, others: Mapping[str, str]) -> bytes:
-    """Return metrics as text with those of others, whose samples get their name as ``worker``."""
+    """Merge the metrics of other processes into ``own``, with their name as label ``worker``."""
     families = _metric_families(own.decode())
     for worker, text in others.items():
         for name, (about, samples) in _metric_families(text).items():
@@ -153,15 +159,15 @@ def merge_metrics(own: bytes, others: Mapping[str, str]) -> bytes:
 
 
 def _metric_families(text: str) -> dict[str, tuple[list[str], list[str]]]:
-    """Return by name what is said about each metric, and its samples."""
-    found: dict[str, tuple[list[str], list[str]]] = {}
+    """Return the comment lines and the samples of each metric, by name."""
+    families: dict[str, tuple[list[str], list[str]]] = {}
     about: list[str] = []
     samples: list[str] = []
     for line in text.rstrip("\n").split("\n"):
         if line.startswith("# HELP "):
-            about, samples = found.setdefault(line.split(" ", 3)[2], ([], []))
+            about, samples = families.setdefault(line.split(" ", 3)[2], ([], []))
         (about if line.startswith("#") else samples).append(line)
-    return found
+    return families
 
 
 def _with_worker_label(sample: str, worker: str) -> str:
@@ -172,7 +178,7 @@ def _with_worker_label(sample: str, worker: str) -> str:
 
 
 class Metrics:
-    """Every metric of one process, in a registry of its own."""
+    """The metrics of one process, in their own registry."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -242,10 +248,10 @@ class Metrics:
         self.heartbeat_age = self._gauge(
             "heartbeat_age_seconds", "Seconds since the worker's last heartbeat; 0 without leases"
         )
-        self.log_bytes = self._gauge("log_bytes", "Bytes that the log takes up")
+        self.log_bytes = self._gauge("log_bytes", "Size of the log in bytes")
 
     def render(self) -> bytes:
-        """Return all of them in the Prometheus text format."""
+        """Return all metrics in the Prometheus text format."""
         return generate_latest(self.registry)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:

@@ -1,6 +1,6 @@
-"""Whether a value has the type that a parameter declares, and what to give if it has not.
+"""Checks of values against the annotations of declarations, with texts for error messages.
 
-Only what annotations of declarations use is known: anything else is taken as it is.
+Annotations that no declaration uses are not checked.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
+import msgspec
+
 from busway.spelling import nearest
 
 TYPE_NAMES: Mapping[Any, str] = {
-    str: "a text",
-    int: "a whole number",
+    str: "a string",
+    int: "an integer",
     float: "a number",
     bool: "True or False",
     NoneType: "None",
@@ -22,7 +24,7 @@ _MAX_SHOWN_LENGTH = 60
 
 
 def has_type(value: object, kind: Any) -> bool:
-    """Say whether a value is of a type.
+    """Return whether a value has a type.
 
     >>> has_type("orders", str | None), has_type(True, int), has_type("ab", Iterable[str])
     (True, False, False)
@@ -48,45 +50,53 @@ def _is_instance(value: object, kind: type) -> bool:
 def _has_item_types(value: object, origin: type, arguments: tuple[Any, ...]) -> bool:
     if isinstance(value, Mapping):
         key, item = arguments
-        return all(has_type(one, key) and has_type(of, item) for one, of in value.items())
+        return all(has_type(k, key) and has_type(v, item) for k, v in value.items())
     if isinstance(value, tuple) and origin is tuple and Ellipsis not in arguments:
         pairs = zip(value, arguments, strict=False)
-        return len(value) == len(arguments) and all(has_type(one, of) for one, of in pairs)
+        return len(value) == len(arguments) and all(has_type(item, of) for item, of in pairs)
     if isinstance(value, list | tuple | set | frozenset):
-        return all(has_type(one, arguments[0]) for one in value)
+        return all(has_type(item, arguments[0]) for item in value)
     return not isinstance(value, str | bytes)
 
 
-def find_type_mismatch(value: object, kind: Any) -> tuple[str, object, Any]:
-    """Return what does not fit: the value itself, or a member of it with the way to it.
+class TypeMismatch(msgspec.Struct, frozen=True):
+    """A value that does not have the expected type; ``path`` leads to it in the outer value."""
+
+    path: str
+    value: object
+    expected: Any
+
+
+def find_type_mismatch(value: object, kind: Any) -> TypeMismatch:
+    """Return the value without the type, or the first such item of a collection.
 
     >>> find_type_mismatch({"a": 5}, dict[str, str] | None)
-    ("['a']", 5, <class 'str'>)
+    TypeMismatch(path="['a']", value=5, expected=<class 'str'>)
     """
-    for one in get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,):
-        origin, arguments = get_origin(one), get_args(one)
+    for choice in get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,):
+        origin, arguments = get_origin(choice), get_args(choice)
         if not isinstance(origin, type) or not isinstance(value, origin):
             continue
         if isinstance(value, Mapping):
             return next(
-                (f"[{key!r}]", of, arguments[1])
-                for key, of in value.items()
-                if not has_type(key, arguments[0]) or not has_type(of, arguments[1])
+                TypeMismatch(f"[{key!r}]", item, arguments[1])
+                for key, item in value.items()
+                if not has_type(key, arguments[0]) or not has_type(item, arguments[1])
             )
         if isinstance(value, list | tuple) and (origin is not tuple or Ellipsis in arguments):
-            place = next(at for at, of in enumerate(value) if not has_type(of, arguments[0]))
-            return f"[{place}]", value[place], arguments[0]
-    return "", value, kind
+            index = next(i for i, item in enumerate(value) if not has_type(item, arguments[0]))
+            return TypeMismatch(f"[{index}]", value[index], arguments[0])
+    return TypeMismatch("", value, kind)
 
 
 def describe_type(kind: Any) -> str:
-    """Say what a parameter takes.
+    """Describe the values of a type.
 
     >>> describe_type(int | None), describe_type(Literal["json", "ndjson"] | float)
-    ('a whole number or None', "'json', 'ndjson' or a number")
+    ('an integer or None', "'json', 'ndjson' or a number")
     """
-    found = list(dict.fromkeys(_type_words(kind)))
-    return ", ".join(found[:-1]) + " or " + found[-1] if len(found) > 1 else found[0]
+    words = list(dict.fromkeys(_type_words(kind)))
+    return ", ".join(words[:-1]) + " or " + words[-1] if len(words) > 1 else words[0]
 
 
 def _type_words(kind: Any) -> Iterator[str]:
@@ -110,7 +120,7 @@ def _type_words(kind: Any) -> Iterator[str]:
 
 
 def suggest_choice(value: object, kind: Any) -> str:
-    """Return the choice of a type that a text was meant to be, or an empty text.
+    """Return the choice of a literal type that is nearest to a text, or an empty text.
 
     >>> suggest_choice("slak", Literal["slack", "teams"])
     'slack'
@@ -125,14 +135,13 @@ def suggest_choice(value: object, kind: Any) -> str:
     return nearest(value, choices) or ""
 
 
-def describe_value(value: object) -> str:
-    """Return a value for a person, with its type where the value does not show it."""
+def describe_value(value: object, *, by_type: bool = False) -> str:
+    """Return a short value itself, else, or if ``by_type``, its type."""
     text = repr(value)
-    if isinstance(value, str | int | float | bool | None) and len(text) <= _MAX_SHOWN_LENGTH:
-        return text
-    return with_article(type(value).__name__)
+    is_short = isinstance(value, str | int | float | bool | None) and len(text) <= _MAX_SHOWN_LENGTH
+    return text if is_short and not by_type else f"of type {type(value).__name__}"
 
 
 def with_article(name: str) -> str:
-    """Return a name with ``a`` or ``an`` before it."""
+    """Return a name with its article, ``a`` or ``an``."""
     return f"{'an' if name[0].lower() in 'aeio' else 'a'} {name}"

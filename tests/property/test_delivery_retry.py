@@ -201,7 +201,7 @@ def test_outcomes_become_what_the_policy_says(policy: Backoff, outcomes: list[Ou
 @pytest.mark.parametrize(
     ("policy", "text"),
     [
-        (Backoff(first="soon"), "first: 'soon' is no duration"),
+        (Backoff(first="soon"), "first: invalid duration 'soon'"),
         (Backoff(schedule=("5s", "-1s")), r"schedule\[1\]: "),
         (Backoff(first="1h"), "first is '1h', longer than the cap of 600.0; give a longer cap"),
         (Backoff(jitter=2), "jitter is 2"),
@@ -217,7 +217,7 @@ def test_what_makes_no_sense_is_told(policy: Backoff, text: str) -> None:
 
 
 def test_a_kind_that_does_not_exist_is_told_where_it_is_given() -> None:
-    with pytest.raises(FlowError, match="kind is 'random'; give 'exponential', 'linear'"):
+    with pytest.raises(FlowError, match="invalid kind 'random': use 'exponential', 'linear'"):
         Backoff(kind="random")  # type: ignore[arg-type]
-    with pytest.raises(FlowError, match=r"dead is 'http 4\*'; give a list"):
+    with pytest.raises(FlowError, match=r"invalid dead 'http 4\*': use a list"):
         Backoff(dead="http 4*")

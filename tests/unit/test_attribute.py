@@ -90,7 +90,7 @@ def test_similar_types_are_accepted(type_: str) -> None:
 
 @pytest.mark.parametrize("source", ["/busway", "/busway/alerts", "/busway/orders"])
 def test_sources_of_busway_itself_are_refused(source: str) -> None:
-    assert "reserved for events that Busway makes" in reason_of(source=source)
+    assert "reserved for Busway's own events" in reason_of(source=source)
 
 
 @pytest.mark.parametrize("source", ["/buswayish", "busway", "/a/busway/x"])

@@ -58,18 +58,18 @@ def test_a_flipped_bit_of_a_packed_body_is_seen_or_harmless(data: st.DataObject)
         assert batch_codec.decode_batch(body, "partition 3, offset 42") == events
 
 
-def test_a_packed_body_that_is_cut_or_claims_too_much_is_damaged() -> None:
+def test_a_truncated_or_oversized_frame_is_damaged() -> None:
     packed = batch_codec.encode_compressed([b"alike " * 1000])
     for cut in (4, 5, 10, len(packed) - 1):
-        with pytest.raises(StoreCorrupted, match="unpacked"):
+        with pytest.raises(StoreCorrupted, match="decompress"):
             batch_codec.decode_batch(packed[:cut], "here")
     claiming = b"\x28\xb5\x2f\xfd\xc0\x58" + (1 << 50).to_bytes(8, "little") + packed[6:]
-    with pytest.raises(StoreCorrupted, match="unpacked"):
+    with pytest.raises(StoreCorrupted, match="decompress"):
         batch_codec.decode_batch(claiming, "here")
 
 
 @pytest.mark.parametrize("length", [0, 1, 15, 16, 20])
-def test_a_cut_body_is_damaged(length: int) -> None:
+def test_a_truncated_body_is_damaged(length: int) -> None:
     with pytest.raises(StoreCorrupted, match="here"):
         batch_codec.decode_batch(batch_codec.encode_batch([b"first", b"second"])[:length], "here")
 

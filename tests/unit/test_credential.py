@@ -23,7 +23,7 @@ def test_nothing_but_white_space_is_no_secret(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("t0p", "it has 3 characters, and at least 20 are needed"),
+        ("t0p", "it has 3 characters; at least 20 are required"),
         (GOOD[:19], "19 characters"),
         ("change-me", "9 characters"),
         ("change-me-" * 4, "placeholder"),
@@ -34,8 +34,8 @@ def test_nothing_but_white_space_is_no_secret(text: str) -> None:
         ("a" * 40, "repeats"),
         ("ab" * 20, "repeats"),
         ("4tKp9_wz" * 3, "repeats"),
-        (f"{GOOD} {GOOD}", "white space inside"),
-        (f"{GOOD}\n{GOOD}", "white space inside"),
+        (f"{GOOD} {GOOD}", "contains white space"),
+        (f"{GOOD}\n{GOOD}", "contains white space"),
         (f"{GOOD}\0{GOOD}", "printable ASCII"),
         (f"{GOOD}\x1b[31m", "printable ASCII"),
         (f"{GOOD}schlüssel", "printable ASCII"),
@@ -47,9 +47,9 @@ def test_a_weak_secret_is_refused_and_never_shown(text: str, why: str) -> None:
     with pytest.raises(SettingsError) as refused:
         require_strong_secret("BUSWAY_API_TOKEN", text)
     said = str(refused.value)
-    assert said.startswith("BUSWAY_API_TOKEN is refused: ")
+    assert said.startswith("BUSWAY_API_TOKEN is too weak: ")
     assert why in said
-    assert "make a good one with: " in said
+    assert "generate one: " in said
     assert text not in said
 
 

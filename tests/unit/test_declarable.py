@@ -1,4 +1,4 @@
-"""A wrong call of what users declare with names the parameter, the place and the likely one."""
+"""Errors of wrong calls name the parameter, the location and the nearest valid name."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from busway.flow import compile_app, load_app
 any_call: Any = None
 
 
-def called(function: Callable[..., Any], *arguments: object, **named: object) -> str:
-    """Return what is said of a wrong call, without its place."""
+def error_of(function: Callable[..., Any], *arguments: object, **named: object) -> str:
+    """Return the error text of a wrong call, without its location."""
     with pytest.raises(CallError) as caught:
         function(*arguments, **named)
     file, line, text = str(caught.value).split(":", 2)
@@ -37,48 +37,63 @@ def called(function: Callable[..., Any], *arguments: object, **named: object) ->
 
 
 WRONG_CALLS: list[tuple[Callable[..., Any], tuple[object, ...], dict[str, object], str]] = [
-    (sinks.jsonl, (), {}, "jsonl: path is missing; give path=…"),
-    (sinks.jsonl, ("a",), {"path": "b"}, "jsonl: path is given twice, by place and by name"),
-    (sinks.console, ("x",), {}, "console: it got a positional value; it takes none: write name"),
-    (sinks.jsonl, ("a", "b", "c"), {}, "jsonl: it got 3 positional values; only path, mode can"),
+    (sinks.jsonl, (), {}, "jsonl: path is missing; add path=…"),
+    (sinks.jsonl, ("a",), {"path": "b"}, "jsonl: path is given twice, by position and by name"),
+    (
+        sinks.console,
+        ("x",),
+        {},
+        "console: it got a positional value, but none can be positional; write name",
+    ),
+    (
+        sinks.jsonl,
+        ("a", "b", "c"),
+        {},
+        "jsonl: it got 3 positional values, but only path, mode can",
+    ),
     (sinks.http, ("http://x",), {"timeot": 5}, "http: there is no parameter 'timeot'; did you"),
     (sinks.http, ("http://x",), {"xyz": 5}, "http: there is no parameter 'xyz'; there are: url, m"),
     (
         sinks.chat,
         ("http://x", "hi"),
         {"kind": "slak"},
-        "chat: kind is 'slak'; did you mean 'slack'",
+        "chat: invalid kind 'slak': did you mean 'slack'",
     ),
     (
         sinks.smtp,
         ("x",),
         {"sender": "a", "to": "b", "port": "25"},
-        "port is '25'; give a whole numb",
+        "invalid port '25': use an integer",
     ),
     (
         sinks.postgres,
         ("x", "t"),
         {"create": "yes"},
-        "postgres: create is 'yes'; give True or False",
+        "postgres: invalid create 'yes': use True or False",
     ),
-    (sinks.postgres, (7, "t"), {}, "postgres: dsn is an int; give a text or env("),
+    (sinks.postgres, (7, "t"), {}, "postgres: invalid dsn of type int: use a string or env("),
     (
         sinks.http,
         ("http://x",),
         {"headers": {"a": 5}},
-        "headers['a'] is an int; give a text",
+        "invalid headers['a'] of type int: use a string",
     ),
-    (Backoff, (), {"schedule": ["5s", None]}, "schedule[1] is None; give a text or a number"),
-    (sinks.sqlite, ("x", "t"), {"key": 5}, "sqlite: key is 5; give a text, a list or None"),
+    (Backoff, (), {"schedule": ["5s", None]}, "invalid schedule[1] None: use a string or a number"),
+    (sinks.sqlite, ("x", "t"), {"key": 5}, "sqlite: invalid key 5: use a string, a list or None"),
     (sinks.bus, (), {"typ": "x"}, "bus: there is no parameter 'typ'; did you mean 'type'?"),
     (alerts.dead_letters, (), {"abov": 3}, "dead_letters: there is no parameter 'abov'; did you"),
     (alerts.silence, (), {}, "silence: source is missing"),
     (Backoff, (), {"atempts": 3}, "Backoff: there is no parameter 'atempts'; did you mean 'attem"),
-    (Backoff, (), {"dead": "ValueError"}, "Backoff: dead is 'ValueError'; give a list"),
-    (BreakerPolicy, (0.5,), {}, "BreakerPolicy: it got a positional value; it takes none"),
+    (Backoff, (), {"dead": "ValueError"}, "Backoff: invalid dead 'ValueError': use a list"),
+    (
+        BreakerPolicy,
+        (0.5,),
+        {},
+        "BreakerPolicy: it got a positional value, but none can be positional",
+    ),
     (Window, ("* * * * *",), {}, "Window: lasts is missing"),
-    (Window, ("* * * * *", 7), {}, "Window: lasts is 7; give a text"),
-    (Adaptive, (), {"max_limit": "many"}, "Adaptive: max_limit is 'many'; give a whole number"),
+    (Window, ("* * * * *", 7), {}, "Window: invalid lasts 7: use a string"),
+    (Adaptive, (), {"max_limit": "many"}, "Adaptive: invalid max_limit 'many': use an integer"),
     (
         Step,
         (len,),
@@ -86,10 +101,15 @@ WRONG_CALLS: list[tuple[Callable[..., Any], tuple[object, ...], dict[str, object
         "Step: there is no parameter 'timeout'; did you mean 'timeout_s'",
     ),
     (App, (), {}, "App: name is missing"),
-    (App, (5,), {}, "App: name is 5; give a text"),
+    (App, (5,), {}, "App: invalid name 5: use a string"),
     (App("x").limit, ("crm",), {"rte": "1/s"}, "app.limit: there is no parameter 'rte'; did you"),
     (App("x").alert, ("late",), {}, "app.alert: condition is missing"),
-    (App("x").flow, ("a", {"type": ["x"]}), {}, "app.flow: it got 2 positional values; only name"),
+    (
+        App("x").flow,
+        ("a", {"type": ["x"]}),
+        {},
+        "app.flow: it got 2 positional values, but only name",
+    ),
     (env, (), {}, "env: name is missing"),
     (
         env,
@@ -101,24 +121,24 @@ WRONG_CALLS: list[tuple[Callable[..., Any], tuple[object, ...], dict[str, object
 
 
 @pytest.mark.parametrize(("function", "arguments", "named", "says"), WRONG_CALLS)
-def test_a_wrong_call_says_what_is_wrong(
+def test_a_wrong_call_raises_with_a_fix(
     function: Callable[..., Any], arguments: tuple[object, ...], named: dict[str, object], says: str
 ) -> None:
-    assert says in called(function, *arguments, **named)
+    assert says in error_of(function, *arguments, **named)
 
 
-def test_a_wrong_call_names_every_mistake_and_counts_a_misspelt_one_once() -> None:
-    text = called(sinks.postgres, "postgresql://x/y", tabel="orders", creat=True)
+def test_a_wrong_call_reports_all_mistakes_and_a_misspelt_parameter_once() -> None:
+    text = error_of(sinks.postgres, "postgresql://x/y", tabel="orders", creat=True)
     assert [line.rpartition("postgres: ")[2] for line in text.splitlines()] == [
         "there is no parameter 'tabel'; did you mean 'table'?",
         "there is no parameter 'creat'; did you mean 'create'?",
     ]
 
 
-def test_a_value_that_may_be_secret_is_not_shown() -> None:
-    text = called(sinks.http, "http://x", sign=4711)
+def test_a_possibly_secret_value_is_not_shown() -> None:
+    text = error_of(sinks.http, "http://x", sign=4711)
     assert "4711" not in text
-    assert "sign is an int" in text
+    assert "invalid sign of type int" in text
 
 
 @pytest.mark.parametrize("module", [sinks, alerts])
@@ -127,8 +147,8 @@ def test_every_public_declaration_checks_its_calls(module: Any) -> None:
         declared = getattr(module, name)
         assert issubclass(declared, Declarable)
         parameters = inspect.signature(declared).parameters.values()
-        given = {one.name: "x" for one in parameters if one.default is one.empty}
-        assert f"{name}: there is no parameter 'wrong_one'" in called(
+        given = {each.name: "x" for each in parameters if each.default is each.empty}
+        assert f"{name}: there is no parameter 'wrong_one'" in error_of(
             declared, **given, wrong_one=1
         )
 
@@ -140,7 +160,7 @@ def test_every_public_declaration_checks_its_calls(module: Any) -> None:
             sinks.http,
             ("https://x/{data[id]}",),
             {},
-            "http: url is not a template, and '{data[id]}'",
+            "http: url is not a template: '{data[id]}'",
         ),
         (sinks.http, ("https://x/{{ data.id }}",), {}, "url is not a template"),
         (sinks.http, ("https://x",), {"headers": {"x-id": "{id}"}}, "headers is not a template"),
@@ -153,13 +173,13 @@ def test_every_public_declaration_checks_its_calls(module: Any) -> None:
         (sinks.smtp, ("x",), {"sender": "{data[who]}", "to": "b@c.d"}, "sender is not a template"),
     ],
 )
-def test_a_place_for_data_in_what_is_no_template_is_refused(
+def test_a_placeholder_in_a_plain_text_is_rejected(
     function: Callable[..., Any], arguments: tuple[object, ...], named: dict[str, object], says: str
 ) -> None:
-    assert says in called(function, *arguments, **named)
+    assert says in error_of(function, *arguments, **named)
 
 
-def test_templates_and_other_braces_are_taken() -> None:
+def test_templates_and_other_braces_are_accepted() -> None:
     sinks.chat("https://x", "{data[text]} of {type}")
     sinks.smtp("x", sender="a@b.c", to=["{data[email]}"], subject="{id}", password="{secret}")
     sinks.http("https://x", headers={"x-filter": '{"a": 1}'})
@@ -189,7 +209,7 @@ def test_all_wrong_calls_of_a_flows_file_are_reported_together(tmp_path: Path) -
         line.removeprefix(f"{file}:").partition(":")[0] for line in str(caught.value).split("\n")
     ]
     assert lines == ["4", "5", "6", "7", "8", "9", "10", "7"]
-    assert "sink" not in str(caught.value), "a wrong sink is told once, as the call that it is"
+    assert "sink" not in str(caught.value), "a wrong sink is reported once, as a wrong call"
 
 
 def test_mistakes_before_an_exception_are_reported_with_it(tmp_path: Path) -> None:
@@ -201,7 +221,7 @@ def test_mistakes_before_an_exception_are_reported_with_it(tmp_path: Path) -> No
     assert "flows.py:3: ZeroDivisionError" in str(caught.value)
 
 
-def test_what_stands_for_a_wrong_call_goes_where_the_right_one_would() -> None:
+def test_an_invalid_call_can_be_used_like_a_valid_one() -> None:
     with collecting_mistakes() as mistakes:
         made: Any = sinks.jsonl(any_call, "0600", any_call)  # type: ignore[call-arg]
         assert isinstance(made.name, InvalidCall)

@@ -51,7 +51,7 @@ def test_what_it_can_say_is_said(value: object, text: bytes) -> None:
 
 @pytest.mark.parametrize("value", [{"a": [{1: 2, "1": 3}]}, [({"b": {2.5: 1, "2.5": 2}},)]])
 def test_keys_of_which_json_makes_one_are_found_at_any_depth(value: object) -> None:
-    with pytest.raises(DuplicateKeys, match="are the same in JSON"):
+    with pytest.raises(DuplicateKeys, match="are equal in JSON"):
         check_keys(value)
 
 

@@ -1,4 +1,4 @@
-"""Sizes as people write them: ``"500MB"``, ``"5 GB"``, ``"1.5GiB"``, or a number of bytes."""
+"""Sizes as text: ``"500MB"``, ``"5 GB"``, ``"1.5GiB"``, or a number of bytes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*")
 
 
 def parse_byte_size(value: object) -> float:
-    """Return a size in bytes.
+    """Return the bytes of a size.
 
-    Raises :class:`SettingsError` for what is no size.
+    Raises :class:`SettingsError` for an invalid size.
 
     >>> parse_byte_size("5 GB"), parse_byte_size("1KiB"), parse_byte_size(7)
     (5000000000.0, 1024.0, 7.0)
     """
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"):
         return float(value)
-    found = _SIZE.fullmatch(value) if isinstance(value, str) else None
-    if found is None or found[2].lower() not in _UNITS:
-        raise SettingsError(f"{value!r} is no size; write it like '500MB', '5GB' or 1000000")
-    return float(found[1]) * _UNITS[found[2].lower()]
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match is None or match[2].lower() not in _UNITS:
+        raise SettingsError(f"invalid size {value!r}: use a value like '500MB', '5GB' or 1000000")
+    return float(match[1]) * _UNITS[match[2].lower()]

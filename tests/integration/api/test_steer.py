@@ -143,7 +143,7 @@ async def test_a_drain_is_asked_and_becomes_a_pause(tmp_path: Path) -> None:
     [
         ("/flows/order/pause", {}, "did you mean 'orders'?"),
         ("/flows/orders/pause", {"for": "2h", "until": "2030-01-01T00:00:00Z"}, "not both"),
-        ("/flows/orders/pause", {"for": "soon"}, "no duration"),
+        ("/flows/orders/pause", {"for": "soon"}, "invalid duration"),
         ("/flows/orders/pause", {"for": "0s"}, "more than 0s"),
         ("/flows/orders/pause", {"until": "2020-01-01T00:00:00Z"}, "has passed"),
         ("/flows/orders/pause", {"until": "2030-01-01T00:00:00"}, "timezone"),

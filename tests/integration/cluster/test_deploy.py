@@ -121,7 +121,7 @@ def test_a_unit_gives_a_stop_the_time_that_it_may_take(name: str) -> None:
 
 
 def test_the_token_of_the_file_is_refused_until_it_is_replaced() -> None:
-    with pytest.raises(SettingsError, match=r"BUSWAY_API_TOKEN is refused: .*make a good one"):
+    with pytest.raises(SettingsError, match=r"BUSWAY_API_TOKEN is too weak: .*generate one"):
         load_settings(variables())
 
 

@@ -61,7 +61,7 @@ def test_limits_are_given_as_they_are_or_by_name() -> None:
     ("options", "text"),
     [
         ({"retry": 5}, "retry: it is 5; give a Backoff"),
-        ({"retry": ["5s", "soon"]}, r"retry: schedule\[1\]: 'soon' is no duration"),
+        ({"retry": ["5s", "soon"]}, r"retry: schedule\[1\]: invalid duration 'soon'"),
         ({"retry": Backoff(attempts=0)}, "retry: attempts is 0"),
         ({"rate": "100/s burst 0"}, "rate: '100/s burst 0' is no rate"),
         ({"breaker": "often"}, "breaker: it is 'often'; give a BreakerPolicy"),
@@ -86,8 +86,8 @@ def test_a_mistake_is_told_with_a_fix(options: dict[str, Any], text: str) -> Non
     [
         ({}, "limit 'x': it limits nothing"),
         ({"rate": "fast"}, "limit 'x': rate: 'fast' is no rate"),
-        ({"concurrency": 0}, "limit 'x': concurrency: 0 is no concurrency"),
-        ({"concurrency": Adaptive(5, 2)}, "limit 'x': concurrency: Adaptive"),
+        ({"concurrency": 0}, "limit 'x': concurrency: invalid concurrency 0"),
+        ({"concurrency": Adaptive(5, 2)}, "limit 'x': concurrency: invalid concurrency Adaptive"),
     ],
     ids=str,
 )

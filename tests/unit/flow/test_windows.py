@@ -28,7 +28,7 @@ def test_declared_windows_are_kept_and_are_no_part_of_the_code_version() -> None
         ([Window("0 2 * *", "2h")], "five fields"),
         (
             [Window("0 2 * * *", "2h", "Berlin")],
-            "zone; did you mean 'Europe/Berlin'?",
+            "unknown time zone 'Berlin': did you mean 'Europe/Berlin'?",
         ),
     ],
 )

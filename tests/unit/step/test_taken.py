@@ -159,7 +159,7 @@ def circle() -> dict[str, Any]:
 NOT_TAKEN: list[tuple[Callable[[], Any], str]] = [
     (circle, "'self' contains itself"),
     (lambda: {"x": (n for n in range(3))}, "'x' is of type generator"),
-    (lambda: {"x": [{"y": {1.5: 1, "1.5": 2}}]}, "the keys 1.5 and '1.5' are the same in JSON"),
+    (lambda: {"x": [{"y": {1.5: 1, "1.5": 2}}]}, "the keys 1.5 and '1.5' are equal in JSON"),
 ]
 
 

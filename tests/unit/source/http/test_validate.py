@@ -78,10 +78,10 @@ def test_other_good_members_get_one(members: bytes) -> None:
     [
         (b',"n":2147483648', "32-bit"),
         (b',"n":1.5', "n is 1.5"),
-        (b',"X":"y"', "'X' must be of lower-case"),
+        (b',"X":"y"', "'X' must have only lower-case"),
         (b',"x":[]', "x is []"),
         (b',"traceparent":4', "traceparent is 4"),
-        (b',"data_base64":"A"', "cannot be read"),
+        (b',"data_base64":"A"', "cannot decode"),
     ],
 )
 def test_bad_members_have_a_reason(members: bytes, reason: str) -> None:
