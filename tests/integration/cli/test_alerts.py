@@ -124,7 +124,7 @@ def _reached(server: Server, moment: str) -> bool:
 def _is_told(folder: Path) -> bool:
     ledger = folder / ".busway" / "ledger.db"
     ((kept,),) = select(ledger, "SELECT value FROM named_value WHERE name = 'alert/orders fail'")
-    return bool(json.loads(kept)["told"])
+    return bool(json.loads(kept)["is_published"])
 
 
 def _backlog(folder: Path, name: str) -> int:

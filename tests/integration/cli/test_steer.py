@@ -91,11 +91,11 @@ def test_a_throttle_is_shown_with_its_owner_and_since_when(folder: Path) -> None
         assert (own["scope"], own["rate"], own["reason"]) == ("flow", "2/h", "the CRM asked")
         assert (destinations["scope"], destinations["concurrency"]) == ("destination", "4")
         since = own["since"].replace("T", " ")[:19]
-        says = f"throttled to rate 2/h by {own['who']} since {since} UTC: the CRM asked"
+        says = f"throttled to rate 2/h by {own['actor']} since {since} UTC: the CRM asked"
         for command in (("status",), ("flows", "show", "orders")):
             shown = steer(folder, *command).out
             assert says in shown
-            assert f"destination throttled to concurrency 4 by {own['who']} since " in shown
+            assert f"destination throttled to concurrency 4 by {own['actor']} since " in shown
         steer(folder, "throttle", "orders", "--off")
         assert "rate 2/h" not in steer(folder, "status").out
 
