@@ -311,7 +311,7 @@ class Node:
         most = self._settings.max_event_bytes
         duties = None if self._coordinator is None else self._coordinator.duties
         host = ReaderHost(self._stores.log, hub.ledger, self._appender, self._clock, most)
-        readers = Readers(program, host, self._outage_log, duties)
+        readers = Readers(program, host, self._outage_log, duties, self._observer)
         return FlowRunner(
             program, hub, self._stores.log, self._state_recorder, self._coordinator, readers
         )

@@ -194,10 +194,10 @@ class Metrics:
         self.request_events = self._counter("request_events", "Events in requests that got a 202")
         self.request_bytes = self._counter("request_bytes", "Bytes of request bodies, as they came")
         self.source_events = self._counter(
-            "source_events", "Events from request sources", "source", "outcome"
+            "source_events", "Events from sources", "source", "outcome"
         )
         self.source_refused = self._counter(
-            "source_refused_requests", "Requests that a source refused", "source", "reason"
+            "source_refused", "Requests or records refused", "source", "reason"
         )
         self.request_seconds = self._histogram(
             "request_seconds", "Duration from request to response", DURATION_BUCKETS

@@ -71,8 +71,8 @@ async def test_refusals_are_counted_by_source_and_reason(tmp_path: Path) -> None
         assert (last.code, "not the JSON" in last.text) == ("invalid-events", True)
         metrics = node.node.metrics().decode()
     for sample in (
-        'busway_source_refused_requests_total{reason="missing-value",source="orders"} 1.0',
-        'busway_source_refused_requests_total{reason="unknown-source",source=""} 1.0',
+        'busway_source_refused_total{reason="missing-value",source="orders"} 1.0',
+        'busway_source_refused_total{reason="unknown-source",source=""} 1.0',
     ):
         assert sample in metrics
 

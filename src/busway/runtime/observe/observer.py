@@ -31,6 +31,15 @@ class TelemetryObserver:
         metrics.request_bytes.inc(size_bytes)
         metrics.request_seconds.observe(seconds)
 
+    def read(self, source: str, accepted: int, duplicates: int) -> None:
+        """Events that a reader has read are durable."""
+        self._metrics.source_events.labels(source, "accepted").inc(accepted)
+        self._metrics.source_events.labels(source, "duplicate").inc(duplicates)
+
+    def refused(self, source: str, code: str, records: int) -> None:
+        """Records that a reader has read are no events."""
+        self._metrics.source_refused.labels(source, code).inc(records)
+
     def appended(self, requests: int, events: int, size_bytes: int, seconds: float) -> None:
         """One group was committed to the log."""
         self._metrics.appended_events.inc(events)

@@ -16,7 +16,7 @@ from busway.runtime.lease.duty import Duties
 from busway.runtime.loop import Loop
 from busway.runtime.outage_log import OutageLog
 from busway.runtime.reader.loop import ReaderLoop
-from busway.runtime.reader.session import ReaderHost
+from busway.runtime.reader.session import ReaderHost, ReaderObserver
 from busway.runtime.signal import Signal
 
 LOOK_EVERY_S = 0.5
@@ -34,7 +34,10 @@ class Readers:
         host: ReaderHost,
         outage: OutageLog,
         duties: Duties | None = None,
+        observer: ReaderObserver | None = None,
     ) -> None:
+        if observer is not None:
+            host = replace(host, observer=observer)
         sources = [one for one in program.sources if isinstance(one, ReaderSource)]
         if duties is not None:
             host = replace(host, worker=duties.worker)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -47,10 +48,28 @@ TOLD_EVERY_S = 1.0
 """How often refused records of a source are logged; all of them are counted."""
 MOST_SOURCES = 64
 """The most CloudEvents sources that an intent names; with more it stands for any."""
+MAX_CODES = 50
+"""How many codes of refusals are counted one by one; those beyond count as ``other``."""
+MAX_TEXT_CHARACTERS = 500
+"""How much is kept of the text of a refusal."""
 INVALID = "invalid-event"
 """The code of events that the bus does not accept."""
 
 _log = structlog.get_logger("busway")
+
+
+class ReaderObserver(Protocol):
+    """Hears of each chunk: events that are durable, and records refused; for telemetry."""
+
+    def read(self, source: str, accepted: int, duplicates: int) -> None: ...
+
+    def refused(self, source: str, code: str, records: int) -> None: ...
+
+
+class _Silent:
+    def read(self, source: str, accepted: int, duplicates: int) -> None: ...
+
+    def refused(self, source: str, code: str, records: int) -> None: ...
 
 
 class ReaderHost(msgspec.Struct, frozen=True):
@@ -62,6 +81,7 @@ class ReaderHost(msgspec.Struct, frozen=True):
     clock: Clock
     max_event_bytes: int = 1024 * 1024
     worker: str = ""
+    observer: ReaderObserver = _Silent()
 
 
 class ReaderSession:
@@ -215,6 +235,7 @@ class ReaderSession:
             self._uncertain = False
             accepted += appended.accepted
             duplicates = appended.duplicates
+        self._host.observer.read(self._source.name, accepted, duplicates)
         self._counts += SourceCounts(
             accepted=accepted, duplicates=duplicates, received_at=self._host.clock.now()
         )
@@ -282,9 +303,14 @@ class ReaderSession:
         if not refused:
             return
         last, counter = refused[-1], Counter[str]()
+        known = self._counts.refused.keys()
         for refusal in refused:
-            counter[refusal.code] += refusal.count
-        refused_last = LastRefusal(self._host.clock.now(), last.code, last.detail)
+            is_counted = refusal.code in known or len(known | counter.keys()) < MAX_CODES
+            counter[refusal.code if is_counted else "other"] += refusal.count
+        for code, count in counter.items():
+            self._host.observer.refused(self._source.name, code, count)
+        text = last.detail[:MAX_TEXT_CHARACTERS]
+        refused_last = LastRefusal(self._host.clock.now(), last.code, text)
         self._counts += SourceCounts(refused=counter, last_refusal=refused_last)
         if self._host.clock.monotonic() - self._told_at >= TOLD_EVERY_S:
             self._told_at = self._host.clock.monotonic()
@@ -292,7 +318,7 @@ class ReaderSession:
                 "records refused",
                 source=self._source.name,
                 code=last.code,
-                reason=last.detail,
+                reason=text,
                 records=counter.total(),
             )
 

@@ -11,7 +11,13 @@ from busway import Event
 from busway.errors import SourceGap
 from busway.ports import RecordRefusal, SourceChunk
 from busway.runtime.reader.kept import ReaderTaken
-from busway.runtime.reader.session import MOST_SOURCES, QUIET_S, SAVE_EVERY_S
+from busway.runtime.reader.session import (
+    MAX_CODES,
+    MAX_TEXT_CHARACTERS,
+    MOST_SOURCES,
+    QUIET_S,
+    SAVE_EVERY_S,
+)
 from number_source import Numbers, Reading, numbers
 from reader_host import Installation, opened, read_one
 
@@ -150,6 +156,23 @@ async def test_what_is_no_event_is_counted_by_reason() -> None:
     assert (counts.last_refusal.code, counts.last_refusal.text) == ("too-old", "line 11")
     (line,) = [line for line in logs if line["event"] == "records refused"]
     assert (line["source"], line["records"]) == ("a", 4)
+
+
+async def test_codes_beyond_what_is_counted_one_by_one_count_as_other() -> None:
+    site, source = Installation(), numbers("a")
+    source.feed.put(1)
+    source.feed.refused = tuple(
+        RecordRefusal(f"c{n}", "x" * 2 * MAX_TEXT_CHARACTERS) for n in range(MAX_CODES + 3)
+    )
+    async with site.process() as host:
+        session = await opened(source, host)
+        await read_one(session)
+        await session.close()
+    counts = await site.counts("a")
+    assert len(counts.refused) == MAX_CODES + 1
+    assert counts.refused["other"] == 3
+    assert counts.last_refusal is not None
+    assert len(counts.last_refusal.text) == MAX_TEXT_CHARACTERS
 
 
 class Odd(Numbers, frozen=True):

@@ -119,7 +119,7 @@ async def test_unknown_sources_are_in_the_metrics_only(
     await monitors.keep()
     monitors.report()
     monitors.report()
-    sample = 'busway_source_refused_requests_total{reason="missing-value",source=""} 1.0'
+    sample = 'busway_source_refused_total{reason="missing-value",source=""} 1.0'
     assert sample in metrics.render().decode()
     assert await source_counts(ledger) == {}
 
