@@ -31,13 +31,14 @@ from busway.control.job import job
 from busway.delivery.fingerprint import fingerprint
 from busway.engine.sqlite import open_stores
 from busway.engine.sqlite.database import connect
-from busway.lane import Counts, FailedEvent, FailedEventState, Settlement
-from busway.outcome import Failure
+from busway.failed_event import FailedEvent, FailedEventState, Failure
+from busway.lane import Counts
 from busway.ports import Ledger, NewBatch, Stores
 from busway.runtime.dead_letter_job import DeadLetterJobRunner
 from busway.runtime.loop import Loop
 from busway.runtime.process.interpreter import tune_interpreter
 from busway.settings import Settings
+from busway.settlement import Settlement
 
 LETTERS = int(os.environ.get("BUSWAY_BENCH_LETTERS", "1000000"))
 PARTITIONS = 4

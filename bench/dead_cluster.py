@@ -19,11 +19,12 @@ from busway.control.dead_letter.job import DeadLetterJobSpec, begin_dead_letter_
 from busway.control.dead_letter.selection import DeadLetterSelection
 from busway.control.job import job
 from busway.engine.registry import open_stores
-from busway.lane import Counts, Settlement
+from busway.lane import Counts
 from busway.ports import NewBatch, Stores
 from busway.runtime.dead_letter_job import DeadLetterJobRunner
 from busway.runtime.loop import Loop
 from busway.runtime.process.interpreter import tune_interpreter
+from busway.settlement import Settlement
 
 LETTERS = 100_000
 PARTITIONS = 4

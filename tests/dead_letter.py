@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from busway.delivery.fingerprint import fingerprint
-from busway.lane import Counts, FailedEvent, FailedEventState, Settlement
-from busway.outcome import Failure
+from busway.failed_event import FailedEvent, FailedEventState, Failure
+from busway.lane import Counts
 from busway.ports import Ledger
+from busway.settlement import Settlement
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 FLOW = "orders"

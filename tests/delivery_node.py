@@ -20,8 +20,8 @@ from busway.control.conservation_check import check_conservation
 from busway.control.flow.status import FlowStatus, flow_statuses
 from busway.delivery.backoff import Backoff
 from busway.engine.registry import open_stores
+from busway.failed_event import FailedEvent, FailedEventQuery
 from busway.flow import App, compile_app
-from busway.lane import FailedEvent, FailedEventQuery
 from busway.ports import Stores
 from busway.settings import Settings
 from proof import PROOF, TOKEN

@@ -7,19 +7,14 @@ from pathlib import Path
 
 import msgspec
 
+from busway.audit_record import AuditRecord
 from busway.engine.registry import open_stores
-from busway.lane import (
-    AuditRecord,
-    Counts,
-    FailedEvent,
-    FailedEventQuery,
-    Resolution,
-    Settlement,
-    ValueChange,
-)
-from busway.outcome import Failure
+from busway.failed_event import FailedEvent, FailedEventQuery, Failure, Resolution
+from busway.lane import Counts
+from busway.named_value import ValueChange
 from busway.ports import Ledger, Log, LogBatch, NewBatch, Stores
 from busway.settings import Settings
+from busway.settlement import Settlement
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 PARTITIONS = 3

@@ -11,19 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from msgspec import UNSET, Raw
 
-from busway.lane import (
-    AuditRecord,
-    Counts,
-    FailedEvent,
-    FailedEventQuery,
-    FailedEventState,
-    LeaseRequest,
-    Resolution,
-    Settlement,
-    ValueChange,
-)
-from busway.outcome import Failure
+from busway.audit_record import AuditRecord
+from busway.failed_event import FailedEvent, FailedEventQuery, FailedEventState, Failure, Resolution
+from busway.lane import Counts, LeaseRequest
+from busway.named_value import ValueChange
 from busway.ports import Ledger, NeedsMaintenance
+from busway.settlement import Settlement
 from busway.testing import MemoryLedger
 from busway.testing.ledger_record_suite import assert_conserved
 

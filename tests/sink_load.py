@@ -8,7 +8,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from busway.event import Event
-from busway.ports import Load, LoadItem
+from busway.ports import Load, LoadItem, SinkLane
 
 LOG = "5d1f"
 OF_EVERY_TYPE: dict[str, object] = {
@@ -56,12 +56,12 @@ def fresh(
     """A load of fresh events, from its first item or hole to its last one."""
     offsets = [item.offset for item in items] + list(holes)
     last = max(offsets) + 1 if end is None else end
-    return Load((LOG, "orders", partition), items, min(offsets), last, holes)
+    return Load(SinkLane(LOG, "orders", partition), items, min(offsets), last, holes)
 
 
 def again(items: Sequence[LoadItem], *, partition: int = 0) -> Load:
     """A load of a retry."""
-    return Load((LOG, "orders", partition), items)
+    return Load(SinkLane(LOG, "orders", partition), items)
 
 
 def rows(first: int, last: int) -> list[LoadItem]:

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from busway.lane import (
-    Counts,
-    FailedEvent,
-    FailedEventState,
-    Resolution,
-    ResolvedEvent,
-    Settlement,
-)
+from busway.failed_event import FailedEvent, FailedEventState, Resolution, ResolvedEvent
+from busway.lane import Counts
+from busway.settlement import Settlement
 
 
 def check_settlement(settlement: Settlement) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import msgspec
 
 
@@ -95,23 +93,3 @@ DELIVERED = Delivered()
 NOT_ATTEMPTED = NotAttempted()
 BLOCKED_BY_KEY = Retry("held", "waits behind an earlier event of its key")
 """In an ordered load: not tried, because an earlier event of the same key was not delivered."""
-
-
-class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One failed attempt at an event.
-
-    ``attempt`` counts from 1, ``stage`` is ``rule``, ``step`` or ``sink``, ``error`` a stable name
-    (an exception's type, ``http 500``), ``reason`` its text, ``traceback`` the Python traceback if
-    there is one, ``version`` the code version of the flow, ``took_ms`` the duration. If
-    ``counts_as_attempt`` is false, no attempt was used up: the next one has the same number.
-    """
-
-    attempt: int
-    at: datetime
-    stage: str
-    error: str
-    reason: str
-    traceback: str | None = None
-    version: str = ""
-    took_ms: float | None = None
-    counts_as_attempt: bool = True

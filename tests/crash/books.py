@@ -11,7 +11,7 @@ from busway.control.flow.status import flow_statuses
 from busway.engine.registry import open_stores
 from busway.errors import StoreCorrupted, StoreError
 from busway.event import Event
-from busway.lane import FailedEventQuery
+from busway.failed_event import FailedEventQuery
 from busway.ports import Log, Stores
 from busway.settings import load_settings
 from crash.answer import answered

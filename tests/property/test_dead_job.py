@@ -26,8 +26,7 @@ from busway.control.dead_letter.job import (
 )
 from busway.control.dead_letter.selection import DeadLetterSelection
 from busway.control.job import Job, is_same_job, job, set_job_state
-from busway.lane import FailedEvent, FailedEventQuery, Resolution
-from busway.outcome import Failure
+from busway.failed_event import FailedEvent, FailedEventQuery, Failure, Resolution
 from busway.ports import NewBatch
 from busway.testing import ManualClock, memory_stores
 from dead_letter import AT, filled, letter, parked

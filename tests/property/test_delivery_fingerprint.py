@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from busway.delivery.fingerprint import fingerprint, normalized_message, title
-from busway.outcome import Failure
+from busway.failed_event import Failure
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 WORDS = st.lists(st.from_regex(r"[g-z]{1,12}", fullmatch=True), min_size=1, max_size=6, unique=True)

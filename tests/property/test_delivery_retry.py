@@ -14,7 +14,7 @@ from busway.delivery.error_policy import classify
 from busway.delivery.settlement import FailedAttempt, SettlementContext, record_failure
 from busway.duration import parse_seconds
 from busway.errors import FlowError, SettingsError
-from busway.lane import FailedEvent
+from busway.failed_event import FailedEvent
 from busway.outcome import (
     BLOCKED_BY_KEY,
     DELIVERED,

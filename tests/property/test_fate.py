@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from busway.control.event.disposition import EventEvidence, RangeTally, disposition
 from busway.control.record import VersionRecord
-from busway.lane import Counts, FailedEvent, Lane, ResolvedEvent, SettledRange
-from busway.outcome import Failure
+from busway.failed_event import FailedEvent, Failure, ResolvedEvent
+from busway.lane import Counts, Lane
+from busway.settlement import SettledRange
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 RULE = {"data": {"wanted": [True]}}

@@ -11,23 +11,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
+from busway.audit_record import AuditRecord
 from busway.control.move.copy import copy_records, restart_copy, stored_move
 from busway.control.move.record import moved_records
 from busway.control.move.verification import compare_records
 from busway.engine.move import open_origin, target_of
 from busway.engine.registry import open_stores
-from busway.lane import (
-    AuditRecord,
-    Counts,
-    FailedEvent,
-    Resolution,
-    Settlement,
-    ValueChange,
-)
-from busway.outcome import Failure
+from busway.failed_event import FailedEvent, Failure, Resolution
+from busway.lane import Counts
+from busway.named_value import ValueChange
 from busway.ports import Ledger
 from busway.ports.move import Move, MoveReceiver
 from busway.settings import Settings
+from busway.settlement import Settlement
 from effort import examples
 from postgres_server import PostgresServer
 

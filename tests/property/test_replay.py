@@ -21,9 +21,10 @@ from busway.delivery.replay import (
     replay_range,
 )
 from busway.event import Event
-from busway.lane import Counts, SettledRange, flow_of, is_replay_lane
+from busway.lane import Counts, flow_of, is_replay_lane
 from busway.outcome import DELIVERED, Outcome, Retry
-from busway.ports import DeliveredRange, Load, LoadItem
+from busway.ports import DeliveredRange, Load, LoadItem, SinkLane
+from busway.settlement import SettledRange
 from busway.sink.position import DecidedRange, LanePosition, advance, failed_offsets
 from effort import examples
 
@@ -31,7 +32,7 @@ MOST = 30
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 place = st.integers(0, MOST)
 maybe = st.none() | place
-LIVE, OWN = ("log", "f", 0), ("log", replay_lane_name("f", "r1"), 0)
+LIVE, OWN = SinkLane("log", "f", 0), SinkLane("log", replay_lane_name("f", "r1"), 0)
 FAILED = Retry("x", "not now")
 
 
@@ -93,7 +94,7 @@ class Table:
     """A destination that keeps positions, with a count of how often each offset was written."""
 
     def __init__(self) -> None:
-        self.places: dict[tuple[str, str, int], LanePosition] = {}
+        self.places: dict[SinkLane, LanePosition] = {}
         self.written: Counter[int] = Counter()
 
     def write(self, load: Load, failing: set[int]) -> Sequence[Outcome]:
@@ -110,7 +111,7 @@ class Table:
         self.places[load.lane] = LanePosition(change.decided, exceptions)
         return outcomes
 
-    def standing(self, lane: tuple[str, str, int]) -> DeliveredRange:
+    def standing(self, lane: SinkLane) -> DeliveredRange:
         return self.places.get(lane, LanePosition(DecidedRange())).delivered_range(range(MOST))
 
 

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from busway import App
+from busway.audit_record import AuditRecord
 from busway.errors import StoreError
 from busway.flow import compile_app
-from busway.lane import AuditRecord, Lane, LeaseRequest, ValueChange
+from busway.lane import Lane, LeaseRequest
+from busway.named_value import ValueChange
 from busway.runtime.admission.concurrency_limiter import ConcurrencyLimiter
 from busway.runtime.admission.destination_guard import DestinationGuard, OpenedSink
 from busway.runtime.admission.rate_limiter import RateLimiter

@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from busway.ports import Load
+from busway.ports import Load, SinkLane
 from busway.sink.position import (
     DecidedRange,
     LanePosition,
@@ -17,7 +17,7 @@ from busway.sink.position import (
 from effort import examples
 from sink_load import an_item
 
-LANE = ("log", "flow", 0)
+LANE = SinkLane("log", "flow", 0)
 FILTERED = frozenset({3, 4, 11, 17})
 """Offsets whose events have no outputs, however often the flow runs."""
 

@@ -40,14 +40,13 @@ from busway.control.dead_letter.patch import (
 )
 from busway.control.dead_letter.selection import (
     DeadLetterSelection,
-    Place,
     select_dead_letters,
 )
 from busway.control.job import Job
 from busway.control.page import Page, cursor_of, place_in
 from busway.errors import BuswayError, NotFound
-from busway.lane import FailedEvent
-from busway.outcome import Failure
+from busway.failed_event import FailedEvent, Failure
+from busway.lane import EventRef
 
 MOST_AT_ONCE = 500
 _AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -193,7 +192,7 @@ async def lettered(
     offset: FromPath[int],
 ) -> Lettered:
     """Return the letter that a path names. Raises :class:`NotFound`."""
-    found = await failed_event_at(control.ledger, flow, partition, offset)
+    found = await failed_event_at(control.ledger, EventRef(flow, partition, offset))
     if found is None:
         raise NotFound(f"there is no dead letter at {flow}/{partition}/{offset}")
     return Lettered(found)
@@ -281,8 +280,8 @@ async def discard_dead(
     return await _taken(control, "discard", data, who)
 
 
-def _place(cursor: str | None) -> Place | None:
-    return place_in(cursor, tuple[str, int, int]) if cursor else None
+def _place(cursor: str | None) -> EventRef | None:
+    return place_in(cursor, EventRef) if cursor else None
 
 
 async def _taken(control: ControlContext, action: DeadLetterAction, data: Which, who: str) -> Taken:

@@ -11,7 +11,7 @@ from litestar.params import QueryParameter
 
 from busway.control.dead_letter.selection import DeadLetterSelection
 from busway.errors import BuswayError
-from busway.lane import FailedEventState
+from busway.failed_event import FailedEventState
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 

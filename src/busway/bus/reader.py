@@ -92,7 +92,7 @@ class SharedReader:
 
     async def end(self, partition: int) -> int:
         """Return where the log ends, by a look."""
-        return (await self._log.bounds(partition))[1]
+        return (await self._log.bounds(partition)).end
 
     def _cached(self, partition: int, offset: int, max_bytes: int) -> list[MatchedBatch]:
         """Return the batches from ``offset`` on that another lane has read."""

@@ -8,7 +8,7 @@ import msgspec
 
 from busway.cli.show import as_table, echo, echo_json, echo_lines
 from busway.control.dead_letter.dead_letter import DeadLetterDetail, RootCause
-from busway.outcome import Failure
+from busway.failed_event import Failure
 
 _REASON = 200
 

@@ -17,7 +17,7 @@ from busway.control.event.story import (
     StoredResult,
     Story,
 )
-from busway.outcome import Failure
+from busway.failed_event import Failure
 
 _MARKS = {
     "delivered": "✓",

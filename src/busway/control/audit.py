@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from busway.actor import Actor
-from busway.lane import AuditRecord
+from busway.audit_record import AuditRecord
 from busway.ports import Ledger
 
 _PAGE = 500

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from busway.control.replay.operation import replay_ends
-from busway.lane import Lane, SettledRange
+from busway.lane import FailedEventCounts, Lane, LaneId
 from busway.ports import Ledger, Log
+from busway.settlement import SettledRange
 
 ATTEMPTS = 20
 
@@ -49,15 +50,15 @@ async def _find_imbalances(log: Log, ledger: Ledger) -> list[Imbalance]:
     kept = await ledger.count_failed_events()
     lanes, ends_of_replays = await ledger.lanes(), await replay_ends(ledger)
     for lane in lanes:
-        _, end = await log.bounds(lane.partition)
+        end = (await log.bounds(lane.partition)).end
         ranges = await ledger.settled_ranges(lane.flow, lane.partition)
         found += [
             *_check_counts(lane, end),
             *_check_failed_events(lane, kept),
             *_check_ranges(lane, ranges),
         ]
-        found += _check_replay(lane, ends_of_replays.get((lane.flow, lane.partition)))
-    known = {(lane.flow, lane.partition) for lane in lanes}
+        found += _check_replay(lane, ends_of_replays.get(lane.id))
+    known = {lane.id for lane in lanes}
     for flow, partition in kept.keys() - known:
         name = f"flow {flow}, partition {partition}"
         found.append(Imbalance(name, "lane", 0, "it has troubled events but no lane"))
@@ -87,12 +88,12 @@ def _check_replay(lane: Lane, end: int | None) -> Iterator[Imbalance]:
 
 
 def _check_failed_events(
-    lane: Lane, kept: Mapping[tuple[str, int], tuple[int, int]]
+    lane: Lane, kept: Mapping[LaneId, FailedEventCounts]
 ) -> Iterator[Imbalance]:
-    parked, dead = kept.get((lane.flow, lane.partition), (0, 0))
+    stored = kept.get(lane.id, FailedEventCounts())
     for state, counted, there in (
-        ("parked", lane.counts.parked, parked),
-        ("dead", lane.counts.dead, dead),
+        ("parked", lane.counts.parked, stored.parked),
+        ("dead", lane.counts.dead, stored.dead),
     ):
         if counted != there:
             text = f"{counted} events are counted as {state}, but {there} are kept"

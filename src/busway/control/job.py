@@ -18,8 +18,9 @@ from typing import Literal
 import msgspec
 from msgspec import Raw
 
+from busway.audit_record import AuditRecord
 from busway.errors import NotFound
-from busway.lane import AuditRecord, ValueChange
+from busway.named_value import ValueChange
 from busway.ports import Ledger
 
 JOB = "job/"

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from busway.lane import ValueChange
+from busway.named_value import ValueChange
 from busway.ports import Ledger
 
 WORKER = "worker/"

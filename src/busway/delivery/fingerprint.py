@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path, PurePath
 
 from busway.error_message import is_code, summarize_error
-from busway.outcome import Failure
+from busway.failed_event import Failure
 
 PLACEHOLDER = "…"
 """What stands in a message for what is different each time."""

@@ -22,8 +22,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from busway.lane import REPLAY_SEPARATOR, SettledRange
+from busway.lane import REPLAY_SEPARATOR
 from busway.ports import DeliveredRange
+from busway.settlement import SettledRange
 
 ReplayMode = Literal["own", "known", "record"]
 

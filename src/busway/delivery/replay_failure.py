@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from busway.delivery.settlement import kept_failures
-from busway.lane import FailedEvent
+from busway.failed_event import FailedEvent
 
 
 def merge_replay_failure(dead_letter: FailedEvent, replayed: FailedEvent) -> FailedEvent:

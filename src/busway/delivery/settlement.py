@@ -12,8 +12,9 @@ import msgspec
 from busway.delivery.backoff import Backoff
 from busway.delivery.fingerprint import Fingerprinter
 from busway.event import Event, original_json
-from busway.lane import Counts, FailedEvent, FailedEventState, Settlement, flow_of
-from busway.outcome import Failure
+from busway.failed_event import FailedEvent, FailedEventState, Failure
+from busway.lane import Counts, flow_of
+from busway.settlement import Settlement
 
 
 class FailedAttempt(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from busway.errors import StoreCorrupted, StoreMoved
-from busway.lane import ValueChange
+from busway.named_value import ValueChange
 from busway.ports import Ledger
 from busway.ports.move import LOG_IDENTITY_KEY, MOVE_KEY, Move
 

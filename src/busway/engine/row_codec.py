@@ -8,16 +8,10 @@ from typing import Any
 
 import msgspec
 
-from busway.lane import (
-    AuditRecord,
-    Counts,
-    FailedEvent,
-    FailedEventGroup,
-    Lane,
-    ResolvedEvent,
-    SettledRange,
-)
-from busway.outcome import Failure
+from busway.audit_record import AuditRecord
+from busway.failed_event import FailedEvent, FailedEventGroup, Failure, ResolvedEvent
+from busway.lane import Counts, Lane
+from busway.settlement import SettledRange
 
 Row = tuple[Any, ...]
 OFFSET_MASK = (1 << 48) - 1

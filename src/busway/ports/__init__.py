@@ -2,7 +2,7 @@
 
 from busway.ports.intake import AppendEnvelope, AppendReceipt, Intake
 from busway.ports.ledger import Ledger
-from busway.ports.log import HasAppendTimes, HasGeneration, Log, LogBatch, NewBatch
+from busway.ports.log import HasAppendTimes, HasGeneration, Log, LogBatch, NewBatch, PartitionBounds
 from busway.ports.sink import (
     DeliveredRange,
     Destination,
@@ -16,6 +16,7 @@ from busway.ports.sink import (
     ResultLocation,
     Sink,
     SinkContext,
+    SinkLane,
     TakesPermits,
     ValidatesConfig,
 )
@@ -80,6 +81,7 @@ __all__ = [
     "NeedsMaintenance",
     "NewBatch",
     "OpensExisting",
+    "PartitionBounds",
     "Pingable",
     "PreparesDecoders",
     "ReaderContext",
@@ -97,6 +99,7 @@ __all__ = [
     "SharedDirectory",
     "Sink",
     "SinkContext",
+    "SinkLane",
     "Source",
     "SourceChunk",
     "SourceProgress",

@@ -6,19 +6,17 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from busway.lane import (
-    AuditRecord,
+from busway.audit_record import AuditRecord
+from busway.failed_event import (
     FailedEvent,
     FailedEventGroup,
     FailedEventQuery,
-    Lane,
-    LeaseRequest,
     Resolution,
     ResolvedEvent,
-    SettledRange,
-    Settlement,
-    ValueChange,
 )
+from busway.lane import FailedEventCounts, Lane, LaneId, LeaseRequest
+from busway.named_value import ValueChange
+from busway.settlement import SettledRange, Settlement
 
 
 class Ledger(Protocol):
@@ -93,8 +91,8 @@ class Ledger(Protocol):
         """
         ...
 
-    async def count_failed_events(self) -> Mapping[tuple[str, int], tuple[int, int]]:
-        """Count the stored failed events, (parked, dead), by (flow, partition)."""
+    async def count_failed_events(self) -> Mapping[LaneId, FailedEventCounts]:
+        """Count the stored failed events of each lane that has any."""
         ...
 
     async def due_flows(self, by: datetime) -> Collection[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -28,6 +28,13 @@ class LogBatch(msgspec.Struct, frozen=True):
     def end(self) -> int:
         """The offset after the last event."""
         return self.offset + len(self.events)
+
+
+class PartitionBounds(NamedTuple):
+    """The first offset that a partition keeps, and its end: the offset of the next event."""
+
+    start: int
+    end: int
 
 
 class Log(Protocol):
@@ -68,8 +75,8 @@ class Log(Protocol):
         """
         ...
 
-    async def bounds(self, partition: int) -> tuple[int, int]:
-        """Return the first kept offset and the end, which is the offset of the next event."""
+    async def bounds(self, partition: int) -> PartitionBounds:
+        """Return the bounds of a partition."""
         ...
 
     async def trim(self, partition: int, offset: int) -> int:

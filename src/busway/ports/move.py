@@ -8,22 +8,19 @@ from typing import Literal, Protocol, get_args, runtime_checkable
 
 import msgspec
 
-from busway.lane import AuditRecord, FailedEvent, Lane, ResolvedEvent, SettledRange
+from busway.audit_record import AuditRecord
+from busway.failed_event import FailedEvent, ResolvedEvent
+from busway.lane import Lane
+from busway.named_value import NamedValue
 from busway.ports.ledger import Ledger
 from busway.ports.log import Log, LogBatch
 from busway.ports.store import StoreOptions
+from busway.settlement import SettledRange
 
 MOVE_KEY = "move"
 """The named value in which a ledger stores the move into it."""
 LOG_IDENTITY_KEY = "log"
 """The named value in which a ledger stores the identity of its log, if that is elsewhere."""
-
-
-class NamedValue(msgspec.Struct, frozen=True):
-    """A named value."""
-
-    name: str
-    value: bytes
 
 
 LedgerRecord = Lane | FailedEvent | SettledRange | ResolvedEvent | AuditRecord | NamedValue

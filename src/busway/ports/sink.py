@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
 from busway.clock import derived_id
 from busway.concurrency import Concurrency
 from busway.event import Event
+from busway.lane import EventRef
 from busway.outcome import Down, Outcome
 
 
@@ -52,13 +53,27 @@ class RequestPermits(Protocol):
         ...
 
 
+class SinkLane(NamedTuple):
+    """The identity of a lane as a sink keeps it: permanent, and unique across installations.
+
+    ``log_identity`` is :attr:`Log.identity`, ``flow`` the flow's original name.
+    """
+
+    log_identity: str
+    flow: str
+    partition: int
+
+    def event_ref(self, offset: int) -> EventRef:
+        """Return the reference to an event of this lane."""
+        return EventRef(self.flow, self.partition, offset)
+
+
 class Load(msgspec.Struct, frozen=True):
     """The items that a lane hands to a sink in one call.
 
-    ``lane`` identifies the lane permanently (log identity, flow, partition). For new events,
-    ``start`` and ``end`` are the range of offsets that the load decides, and ``failed_offsets`` the
-    offsets in it that must not be delivered now because they failed before the sink. A retry has no
-    range: both are ``None``.
+    For new events, ``start`` and ``end`` are the range of offsets that the load decides, and
+    ``failed_offsets`` the offsets in it that must not be delivered now because they failed before
+    the sink. A retry has no range: both are ``None``.
 
     A sink that :class:`TakesPermits` acquires one of ``permits`` for each request; for other sinks
     a permit is held during the write. ``fencing_token`` is the number of the lane's lease, 0
@@ -66,7 +81,7 @@ class Load(msgspec.Struct, frozen=True):
     and answers a load with a smaller token with :class:`busway.outcome.NotAttempted` for all items.
     """
 
-    lane: tuple[str, str, int]
+    lane: SinkLane
     items: Sequence[LoadItem]
     start: int | None = None
     end: int | None = None
@@ -113,7 +128,7 @@ class KnowsDelivered(Protocol):
     """A destination that keeps positions and can report which offsets were delivered."""
 
     async def delivered_range(
-        self, lane: tuple[str, str, int], offsets: Sequence[int]
+        self, lane: SinkLane, offsets: Sequence[int]
     ) -> DeliveredRange | Down:
         """Return the position of a lane (see :class:`Load`) and which of ``offsets`` it delivered.
 

@@ -14,15 +14,17 @@ from busway.clock import Clock
 from busway.delivery.fingerprint import Fingerprinter
 from busway.delivery.settlement import SettlementContext
 from busway.flow import Flow
-from busway.lane import Counts, Lane, Settlement, ValueChange
+from busway.lane import Counts, Lane
+from busway.named_value import ValueChange
 from busway.outcome import BLOCKED_BY_KEY, DELIVERED, Down, NotAttempted, Outcome, Retry
-from busway.ports import Ledger, Load, RequestPermits
+from busway.ports import Ledger, Load, RequestPermits, SinkLane
 from busway.runtime.admission.destination_guard import DestinationGuard
 from busway.runtime.admission.pause_gate import PauseGate
 from busway.runtime.admission.rate_limiter import RateGrant, RateLimiter
 from busway.runtime.due_retry import DueRetries
 from busway.runtime.lease.lease import Lease
 from busway.runtime.outage_log import OutageLog
+from busway.settlement import Settlement
 
 
 class DeliveryObserver(Protocol):
@@ -151,9 +153,9 @@ class LaneConsumer(msgspec.Struct, frozen=True):
         return outcomes
 
     @property
-    def lane_id(self) -> tuple[str, str, int]:
-        """Its name for ever, as sinks know it."""
-        return (self.context.log_identity, self.flow.original_name, self.partition)
+    def sink_lane(self) -> SinkLane:
+        """The lane as its sink knows it."""
+        return SinkLane(self.context.log_identity, self.flow.original_name, self.partition)
 
     async def write(self, load: Load) -> Sequence[Outcome]:
         """Hand a load of this lane to its destination, and return what it answers."""

@@ -73,7 +73,7 @@ class BusDestination:
         self._context = context
 
     async def write(self, load: Load) -> Sequence[Outcome]:
-        made = [self._make_events(flow_of(load.lane[1]), item) for item in load.items]
+        made = [self._make_events(flow_of(load.lane.flow), item) for item in load.items]
         events = [event for one in made if not isinstance(one, Rejected) for event in one]
         answer = await self._publish(events)
         if isinstance(answer, Rejected):

@@ -39,7 +39,7 @@ class ConsoleDestination:
         text: list[str] = []
         for item in load.items:
             try:
-                text += _lines(load.lane[1], item)
+                text += _lines(load.lane.flow, item)
             except (TypeError, ValueError) as error:
                 outcomes.append(Rejected(type(error).__name__, str(error)))
             else:

@@ -13,19 +13,18 @@ import pytest
 import pytest_asyncio
 from msgspec import Raw
 
-from busway.lane import (
-    MAX_RANGE_SPAN,
-    AuditRecord,
-    Counts,
+from busway.audit_record import AuditRecord
+from busway.failed_event import (
     FailedEventGroup,
     FailedEventQuery,
-    LeaseRequest,
+    Failure,
     Resolution,
     ResolvedEvent,
-    ValueChange,
 )
-from busway.outcome import Failure
+from busway.lane import Counts, FailedEventCounts, LeaseRequest
+from busway.named_value import ValueChange
 from busway.ports import Ledger
+from busway.settlement import MAX_RANGE_SPAN
 from busway.testing.ledger_sample import (
     AT,
     MINUTE,
@@ -43,8 +42,8 @@ async def assert_conserved(ledger: Ledger) -> None:
     kept = await ledger.count_failed_events()
     for lane in await ledger.lanes():
         assert lane.cursor - lane.start == lane.counts.total, lane
-        standing = (lane.counts.parked, lane.counts.dead)
-        assert kept.get((lane.flow, lane.partition), (0, 0)) == standing, lane
+        counted = FailedEventCounts(lane.counts.parked, lane.counts.dead)
+        assert kept.get(lane.id, FailedEventCounts()) == counted, lane
 
 
 @pytest.mark.asyncio

@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from busway.lane import Counts, FailedEvent, Resolution, Settlement
+from busway.failed_event import FailedEvent, Resolution
+from busway.lane import Counts
+from busway.settlement import Settlement
 
 AT = datetime(2030, 1, 1, 12, 30, 15, 123456, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

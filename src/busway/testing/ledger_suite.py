@@ -20,9 +20,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from busway.lane import Counts, FailedEvent, FailedEventQuery, Lane, SettledRange
-from busway.outcome import Failure
+from busway.failed_event import FailedEvent, FailedEventQuery, Failure
+from busway.lane import Counts, EventRef, FailedEventCounts, Lane, LaneId
 from busway.ports import Ledger
+from busway.settlement import SettledRange
 from busway.testing.ledger_record_suite import LedgerRecordSuite, assert_conserved
 from busway.testing.ledger_sample import (
     AT,
@@ -57,7 +58,7 @@ class LedgerSuite(LedgerRecordSuite):
         assert list(await ledger.settle([settled])) == [True]
         assert list(await ledger.lanes()) == [Lane("f", 0, 0, 10, counts)]
         assert list(await ledger.failed_events(FailedEventQuery())) == list(troubles)
-        assert await ledger.count_failed_events() == {("f", 0): (1, 1)}
+        assert await ledger.count_failed_events() == {LaneId("f", 0): FailedEventCounts(1, 1)}
 
     async def test_a_stale_settlement_changes_nothing(self, ledger: Ledger) -> None:
         await ledger.open_lane("f", 0, 0)
@@ -198,7 +199,7 @@ class LedgerSuite(LedgerRecordSuite):
         assert await ledger.parked_keys("f", 0) == {"k": 3, "other": 1}
         await ledger.resolve([resolution(first, "delivered", AT + MINUTE)])
         assert await _due_times(ledger) == {1: AT, 2: AT + MINUTE, 4: AT}
-        second = (await ledger.failed_events(FailedEventQuery(after=("f", 0, 1))))[0]
+        second = (await ledger.failed_events(FailedEventQuery(after=EventRef("f", 0, 1))))[0]
         dead = msgspec.structs.replace(second, state="dead", due=None)
         await ledger.resolve([resolution(second, dead, AT + 2 * MINUTE)])
         assert await _due_times(ledger) == {1: AT, 3: AT + 2 * MINUTE, 4: AT}

@@ -10,38 +10,32 @@ from typing import TypeVar
 import msgspec
 from msgspec import UNSET
 
+from busway.audit_record import AuditRecord
 from busway.conservation import (
     check_resolution,
     check_settlement,
     count_change,
     resolved_events,
 )
-from busway.lane import (
-    MAX_RANGE_SPAN,
-    AuditRecord,
-    Counts,
+from busway.failed_event import (
     FailedEvent,
     FailedEventGroup,
     FailedEventQuery,
     FailedEventState,
-    Lane,
-    LeaseRequest,
     Resolution,
     ResolvedEvent,
-    SettledRange,
-    Settlement,
-    ValueChange,
 )
-
-FailedEventRef = tuple[str, int, int]
+from busway.lane import Counts, EventRef, FailedEventCounts, Lane, LaneId, LeaseRequest
+from busway.named_value import ValueChange
+from busway.settlement import MAX_RANGE_SPAN, SettledRange, Settlement
 
 
 class MemoryLedger:
-    """Keeps lanes, failed_events, ranges and values in dictionaries; each method is one step."""
+    """Keeps lanes, failed events, ranges and values in dictionaries; each method is one step."""
 
     def __init__(self) -> None:
-        self._lanes: dict[tuple[str, int], Lane] = {}
-        self._failed_events: dict[FailedEventRef, FailedEvent] = {}
+        self._lanes: dict[LaneId, Lane] = {}
+        self._failed_events: dict[EventRef, FailedEvent] = {}
         self._settled_ranges: list[SettledRange] = []
         self._values: dict[str, bytes] = {}
         self._resolved_events: list[ResolvedEvent] = []
@@ -51,7 +45,7 @@ class MemoryLedger:
         return [lane for _, lane in sorted(self._lanes.items())]
 
     async def open_lane(self, flow: str, partition: int, start: int) -> Lane:
-        return self._lanes.setdefault((flow, partition), Lane(flow, partition, start, start))
+        return self._lanes.setdefault(LaneId(flow, partition), Lane(flow, partition, start, start))
 
     async def lease(
         self, leases: Sequence[LeaseRequest], changes: Sequence[ValueChange] = ()
@@ -61,22 +55,22 @@ class MemoryLedger:
         return [self._lease(lease) for lease in leases]
 
     def _lease(self, wanted: LeaseRequest) -> int | None:
-        lane = self._lanes.get((wanted.flow, wanted.partition))
+        lane = self._lanes.get(wanted.lane_id)
         if lane is None or lane.fencing_token != wanted.fencing_token:
             return None
         lane = msgspec.structs.replace(
             lane, worker=wanted.worker, fencing_token=lane.fencing_token + 1
         )
-        self._lanes[lane.flow, lane.partition] = lane
+        self._lanes[lane.id] = lane
         return lane.fencing_token
 
     async def rename_flow(self, old: str, new: str, audit: Sequence[AuditRecord] = ()) -> bool:
-        if any(flow == new for flow, _ in self._lanes):
+        if any(lane.flow == new for lane in self._lanes):
             return False
         lanes = [_with_flow_name(lane, old, new) for lane in self._lanes.values()]
         failed_events = [_with_flow_name(event, old, new) for event in self._failed_events.values()]
-        self._lanes = {(lane.flow, lane.partition): lane for lane in lanes}
-        self._failed_events = {_key_of(event): event for event in failed_events}
+        self._lanes = {lane.id: lane for lane in lanes}
+        self._failed_events = {event.ref: event for event in failed_events}
         self._settled_ranges = [_with_flow_name(one, old, new) for one in self._settled_ranges]
         self._resolved_events = [
             _with_flow_name(event, old, new) for event in self._resolved_events
@@ -85,9 +79,9 @@ class MemoryLedger:
         return True
 
     async def remove_flow(self, flow: str, audit: Sequence[AuditRecord] = ()) -> bool:
-        if all(flow != name for name, _ in self._lanes):
+        if all(lane.flow != flow for lane in self._lanes):
             return False
-        self._lanes = {at: one for at, one in self._lanes.items() if one.flow != flow}
+        self._lanes = {id: lane for id, lane in self._lanes.items() if id.flow != flow}
         self._failed_events = {
             at: one for at, one in self._failed_events.items() if one.flow != flow
         }
@@ -107,13 +101,13 @@ class MemoryLedger:
         return applied
 
     def _settle(self, s: Settlement) -> bool:
-        lane = self._lanes.get((s.flow, s.partition))
+        lane = self._lanes.get(LaneId(s.flow, s.partition))
         if lane is None or (lane.cursor, lane.fencing_token) != (s.start, s.fencing_token):
             return False
         self._add_counts(lane, s.counts, s.end)
         if s.end > s.start:
             self._record(s)
-        self._failed_events |= {_key_of(event): event for event in s.failed_events}
+        self._failed_events |= {event.ref: event for event in s.failed_events}
         self._release_keys(s.flow, s.partition, s.at)
         return True
 
@@ -130,7 +124,7 @@ class MemoryLedger:
         self._settled_ranges.append(fresh)
 
     def _add_counts(self, lane: Lane, change: Counts, cursor: int) -> None:
-        self._lanes[lane.flow, lane.partition] = msgspec.structs.replace(
+        self._lanes[lane.id] = msgspec.structs.replace(
             lane, cursor=cursor, counts=lane.counts + change
         )
 
@@ -160,20 +154,19 @@ class MemoryLedger:
         return applied
 
     def _resolve(self, verdict: Resolution) -> bool:
-        place = (verdict.flow, verdict.partition, verdict.offset)
-        event = self._failed_events.get(place)
+        event = self._failed_events.get(verdict.ref)
         if not event or (event.attempts, event.state) != (verdict.attempts, verdict.state):
             return False
         if verdict.event not in (None, event.event):
             return False
-        del self._failed_events[place]
+        del self._failed_events[verdict.ref]
         if isinstance(verdict.outcome, FailedEvent):
-            self._failed_events[place] = verdict.outcome
+            self._failed_events[verdict.ref] = verdict.outcome
             change = count_change(verdict.state, verdict.outcome.state)
         else:
             change = count_change(verdict.state, verdict.outcome)
             self._resolved_events += resolved_events(event, verdict)
-        lane = self._lanes[verdict.flow, verdict.partition]
+        lane = self._lanes[LaneId(verdict.flow, verdict.partition)]
         self._add_counts(lane, change, lane.cursor)
         self._release_keys(verdict.flow, verdict.partition, verdict.at)
         return True
@@ -281,11 +274,14 @@ class MemoryLedger:
             name: self._values[name] for name in sorted(self._values) if name.startswith(prefix)
         }
 
-    async def count_failed_events(self) -> Mapping[tuple[str, int], tuple[int, int]]:
-        states: dict[tuple[str, int], list[str]] = {}
+    async def count_failed_events(self) -> Mapping[LaneId, FailedEventCounts]:
+        states: dict[LaneId, list[str]] = {}
         for event in self._failed_events.values():
-            states.setdefault((event.flow, event.partition), []).append(event.state)
-        return {lane: (all_.count("parked"), all_.count("dead")) for lane, all_ in states.items()}
+            states.setdefault(LaneId(event.flow, event.partition), []).append(event.state)
+        return {
+            lane_id: FailedEventCounts(of_lane.count("parked"), of_lane.count("dead"))
+            for lane_id, of_lane in states.items()
+        }
 
     async def close(self) -> None:
         """Nothing to close: what it holds goes with it."""
@@ -312,13 +308,9 @@ def _failed_event_group(
     return FailedEventGroup(*cause, error, len(failed_events), min(since), max(since), *place)
 
 
-def _key_of(event: FailedEvent) -> FailedEventRef:
-    return (event.flow, event.partition, event.offset)
-
-
-def _due(event: FailedEvent) -> tuple[datetime, FailedEventRef]:
+def _due(event: FailedEvent) -> tuple[datetime, EventRef]:
     assert event.due  # noqa: S101 - only due ones are asked for
-    return (event.due, _key_of(event))
+    return (event.due, event.ref)
 
 
 def _matches(event: FailedEvent, query: FailedEventQuery) -> bool:
@@ -335,6 +327,6 @@ def _matches(event: FailedEvent, query: FailedEventQuery) -> bool:
         and query.fingerprint in (None, event.fingerprint)
         and (query.since_from is None or event.since >= query.since_from)
         and (query.since_to is None or event.since < query.since_to)
-        and (query.after is None or _key_of(event) > query.after)
+        and (query.after is None or event.ref > query.after)
         and bool(due or query.due_by is None)
     )

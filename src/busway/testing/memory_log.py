@@ -8,7 +8,7 @@ from datetime import datetime
 
 from busway import batch_codec as codec
 from busway.errors import StoreFull
-from busway.ports import LogBatch, NewBatch
+from busway.ports import LogBatch, NewBatch, PartitionBounds
 
 
 class MemoryLog:
@@ -17,7 +17,7 @@ class MemoryLog:
     def __init__(self, partitions: int, identity: str = "memory", max_bytes: int = 0) -> None:
         self._identity = identity
         self._batches: list[list[LogBatch]] = [[] for _ in range(partitions)]
-        self._bounds = [(0, 0)] * partitions
+        self._bounds = [PartitionBounds(0, 0)] * partitions
         self._max_bytes = max_bytes
         self._grown = asyncio.Condition()
 
@@ -41,7 +41,7 @@ class MemoryLog:
     def _add(self, draft: NewBatch, at: datetime) -> int:
         first, end = self._bounds[draft.partition]
         self._batches[draft.partition].append(LogBatch(draft.partition, end, at, draft.events))
-        self._bounds[draft.partition] = (first, end + len(draft.events))
+        self._bounds[draft.partition] = PartitionBounds(first, end + len(draft.events))
         return end
 
     async def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[LogBatch]:
@@ -55,7 +55,7 @@ class MemoryLog:
             found.append(batch)
         return found
 
-    async def bounds(self, partition: int) -> tuple[int, int]:
+    async def bounds(self, partition: int) -> PartitionBounds:
         return self._bounds[partition]
 
     async def trim(self, partition: int, offset: int) -> int:
@@ -63,13 +63,14 @@ class MemoryLog:
         kept = [batch for batch in self._batches[partition] if batch.end > offset]
         self._batches[partition] = kept
         base = kept[0].offset if kept else end
-        self._bounds[partition] = (base, end)
+        self._bounds[partition] = PartitionBounds(base, end)
         return base - first
 
     async def skip_to(self, partition: int, offset: int) -> int:
         first, end = self._bounds[partition]
         if end < offset:
-            self._bounds[partition] = (first if self._batches[partition] else offset, offset)
+            start = first if self._batches[partition] else offset
+            self._bounds[partition] = PartitionBounds(start, offset)
             async with self._grown:
                 self._grown.notify_all()
         return end
@@ -78,7 +79,7 @@ class MemoryLog:
         for batch in self._batches[partition]:
             if batch.appended_at >= at:
                 return batch.offset
-        return self._bounds[partition][1]
+        return self._bounds[partition].end
 
     async def appended_at(self, partition: int, offset: int) -> datetime | None:
         found = (batch for batch in self._batches[partition] if batch.offset <= offset < batch.end)
@@ -89,7 +90,7 @@ class MemoryLog:
 
     async def wait(self, partition: int, offset: int) -> None:
         async with self._grown:
-            await self._grown.wait_for(lambda: self._bounds[partition][1] > offset)
+            await self._grown.wait_for(lambda: self._bounds[partition].end > offset)
 
     async def close(self) -> None:
         """Nothing to close: what it holds goes with it."""

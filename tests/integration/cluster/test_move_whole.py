@@ -34,7 +34,7 @@ from busway.errors import (
     StoreLocked,
     StoreMoved,
 )
-from busway.lane import FailedEventQuery, Resolution
+from busway.failed_event import FailedEventQuery, Resolution
 from busway.ports import NewBatch
 from busway.ports.move import (
     MOVE_KEY,

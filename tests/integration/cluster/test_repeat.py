@@ -161,7 +161,7 @@ async def test_who_appends_nothing_reads_nothing_until_it_does() -> None:
 
 
 async def ends(log: MemoryLog) -> int:
-    return sum([(await log.bounds(partition))[1] for partition in range(log.partitions)])
+    return sum([(await log.bounds(partition)).end for partition in range(log.partitions)])
 
 
 def sent(events: Sequence[Event]) -> tuple[list[bytes], list[AppendEnvelope]]:

@@ -10,7 +10,8 @@ import pytest
 from busway.control.cluster import GONE_AFTER, cluster_status
 from busway.control.context import ControlContext
 from busway.control.worker import DUTY, WORKER, WorkerRecord
-from busway.lane import LeaseRequest, ValueChange
+from busway.lane import LeaseRequest
+from busway.named_value import ValueChange
 from busway.testing import ManualClock, MemoryLedger, MemoryLog
 from cluster_process import Cluster
 from command import busway, get, until

@@ -13,7 +13,7 @@ import pytest
 from busway.control.conservation_check import check_conservation
 from busway.control.record import IN_FLIGHT, RUNNING
 from busway.engine.registry import open_stores
-from busway.lane import FailedEvent, FailedEventQuery
+from busway.failed_event import FailedEvent, FailedEventQuery
 from busway.ports import Stores
 from busway.settings import Settings
 from command import DEADLINE_S, EVENT, environment, get, select, start

@@ -21,7 +21,7 @@ from busway.control.dead_letter.selection import (
     DeadLetterSelection,
     select_dead_letters,
 )
-from busway.lane import FailedEvent
+from busway.failed_event import FailedEvent
 from busway.sinks import http, jsonl
 from crash.evidence import lines
 from delivery_node import QUICK, event, running

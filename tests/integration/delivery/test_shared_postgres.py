@@ -9,7 +9,7 @@ import asyncpg
 import msgspec
 
 from busway import App, Event
-from busway.lane import FailedEvent, Resolution
+from busway.failed_event import FailedEvent, Resolution
 from busway.sinks import postgres
 from delivery_node import QUICK, event, running, until
 from postgres_server import PostgresServer

@@ -11,12 +11,15 @@ import msgspec
 
 from busway import App, Event
 from busway.app import Node
+from busway.audit_record import AuditRecord
 from busway.control.alert.record import alert_statuses
+from busway.failed_event import Resolution
 from busway.flow import compile_app
-from busway.lane import AuditRecord, Resolution, Settlement, ValueChange
+from busway.named_value import ValueChange
 from busway.outcome import Outcome
 from busway.ports import Load, Stores
 from busway.settings import Settings
+from busway.settlement import Settlement
 from busway.testing.memory_ledger import MemoryLedger
 from busway.testing.memory_log import MemoryLog
 from delivery_node import QUICK, Running, event, running, until

@@ -15,7 +15,8 @@ from busway.engine.postgres.database import Database, fetch
 from busway.engine.postgres.schema import SCHEMA, migrate
 from busway.engine.postgres.settlement_group import MAX_TRANSACTIONS
 from busway.errors import StoreError
-from busway.lane import Counts, LeaseRequest, Settlement
+from busway.lane import Counts, LeaseRequest
+from busway.settlement import Settlement
 from delivery_node import until
 from postgres_server import PostgresServer
 

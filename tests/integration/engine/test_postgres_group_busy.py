@@ -14,7 +14,8 @@ from busway.engine.postgres import PostgresLedger
 from busway.engine.postgres.database import Database, fetch
 from busway.engine.postgres.schema import SCHEMA, migrate
 from busway.engine.postgres.settlement_group import MAX_TRANSACTIONS
-from busway.lane import Counts, Settlement
+from busway.lane import Counts
+from busway.settlement import Settlement
 from delivery_node import DEADLINE_S, until
 from postgres_server import PostgresServer
 

@@ -15,14 +15,10 @@ from busway.driver.postgres.session import Session
 from busway.engine.postgres import PostgresLedger
 from busway.engine.postgres.database import Database, fetch
 from busway.engine.postgres.schema import SCHEMA, migrate
-from busway.lane import (
-    Counts,
-    FailedEvent,
-    LeaseRequest,
-    Resolution,
-    Settlement,
-    ValueChange,
-)
+from busway.failed_event import FailedEvent, Resolution
+from busway.lane import Counts, LeaseRequest
+from busway.named_value import ValueChange
+from busway.settlement import Settlement
 from delivery_node import until
 from postgres_server import PostgresServer
 

@@ -17,8 +17,10 @@ from busway.engine.postgres import PostgresLedger, PostgresLog
 from busway.engine.postgres.database import Database
 from busway.engine.postgres.schema import migrate
 from busway.engine.postgres.vacuum import Vacuum
-from busway.lane import Counts, FailedEvent, FailedEventQuery, Resolution, Settlement
+from busway.failed_event import FailedEvent, FailedEventQuery, Resolution
+from busway.lane import Counts
 from busway.ports import NewBatch
+from busway.settlement import Settlement
 from postgres_server import PostgresServer, postgres_server
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)

@@ -19,8 +19,10 @@ from busway.engine.postgres.database import Database
 from busway.engine.postgres.move import target_state
 from busway.engine.postgres.schema import is_initialized, migrate, migrations
 from busway.errors import StoreError, StoreTooNew, StoreTooOld
-from busway.lane import Counts, FailedEventQuery, LeaseRequest, Settlement
+from busway.failed_event import FailedEventQuery
+from busway.lane import Counts, LeaseRequest
 from busway.ports import NewBatch
+from busway.settlement import Settlement
 from busway.testing.ledger_record_suite import assert_conserved
 from delivery_node import until
 from postgres_server import PostgresServer

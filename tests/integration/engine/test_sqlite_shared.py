@@ -12,7 +12,7 @@ import pytest
 
 from busway.engine.registry import open_stores
 from busway.errors import StoreLocked
-from busway.lane import ValueChange
+from busway.named_value import ValueChange
 from busway.ports import NeedsMaintenance, NewBatch, SharedDirectory, Stores, WakeUps
 from busway.settings import Settings
 from log_appenders import all_is_read

@@ -15,7 +15,7 @@ from busway.control.context import ControlContext
 from busway.control.flow.lifecycle import remove, rename
 from busway.engine.registry import open_stores
 from busway.errors import Conflict
-from busway.lane import FailedEvent, Resolution
+from busway.failed_event import FailedEvent, Resolution
 from busway.settings import Settings
 from busway.sinks import http, postgres
 from delivery_node import QUICK, Running, event, running

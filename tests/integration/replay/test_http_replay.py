@@ -21,8 +21,8 @@ from busway.control.replay import operation as control
 from busway.delivery.replay import ReplayOffsets
 from busway.errors import Conflict, Reject
 from busway.event import Event
+from busway.failed_event import Resolution
 from busway.flow import App, CompiledApp, compile_app
-from busway.lane import Resolution
 from busway.sinks import bus, http, jsonl
 from delivery_node import event, running, until
 from http_target import HttpTarget, http_target

@@ -16,8 +16,8 @@ from busway.control.replay import operation as control
 from busway.delivery.replay import ReplayOffsets
 from busway.errors import BuswayError, Conflict, NotFound, Reject
 from busway.event import Event
+from busway.failed_event import FailedEvent, Resolution
 from busway.flow import App, CompiledApp, compile_app
-from busway.lane import FailedEvent, Resolution
 from busway.sinks import postgres
 from delivery_node import QUICK, event, running
 from postgres_server import PostgresServer

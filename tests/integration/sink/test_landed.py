@@ -8,12 +8,12 @@ from typing import NamedTuple
 import pytest
 
 from busway.outcome import DELIVERED, Down
-from busway.ports import DeliveredRange, Destination, KnowsDelivered, Sink
+from busway.ports import DeliveredRange, Destination, KnowsDelivered, Sink, SinkLane
 from busway.sinks import jsonl, postgres, sqlite
 from postgres_server import PostgresServer
 from sink_load import LOG, KeptEvents, again, fresh, rows
 
-LANE, OTHER = (LOG, "orders", 0), (LOG, "orders", 1)
+LANE, OTHER = SinkLane(LOG, "orders", 0), SinkLane(LOG, "orders", 1)
 
 
 class Place(NamedTuple):
@@ -42,7 +42,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     )
 
 
-async def told(destination: Destination, lane: tuple[str, str, int]) -> DeliveredRange | Down:
+async def told(destination: Destination, lane: SinkLane) -> DeliveredRange | Down:
     assert isinstance(destination, KnowsDelivered)
     return await destination.delivered_range(lane, range(12))
 

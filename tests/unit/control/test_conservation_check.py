@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from busway.control.conservation_check import check_conservation
-from busway.lane import Counts, Lane, SettledRange, Settlement
+from busway.lane import Counts, FailedEventCounts, Lane, LaneId
 from busway.ports import NewBatch
+from busway.settlement import SettledRange, Settlement
 from busway.testing import MemoryLedger, MemoryLog
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -25,7 +26,7 @@ class Bent(MemoryLedger):
         self.ranges: Callable[[Sequence[SettledRange]], Sequence[SettledRange]] = lambda found: (
             found
         )
-        self.kept: Mapping[tuple[str, int], tuple[int, int]] = {}
+        self.kept: Mapping[LaneId, FailedEventCounts] = {}
 
     async def lanes(self) -> Sequence[Lane]:
         return [self.lane(lane) for lane in await super().lanes()]
@@ -35,7 +36,7 @@ class Bent(MemoryLedger):
     ) -> Sequence[SettledRange]:
         return self.ranges(await super().settled_ranges(flow, partition))
 
-    async def count_failed_events(self) -> Mapping[tuple[str, int], tuple[int, int]]:
+    async def count_failed_events(self) -> Mapping[LaneId, FailedEventCounts]:
         return self.kept
 
 
@@ -84,7 +85,7 @@ async def test_a_gap_between_ranges_is_found(log: MemoryLog, ledger: Bent) -> No
 
 
 async def test_troubles_without_a_lane_are_found(log: MemoryLog, ledger: Bent) -> None:
-    ledger.kept = {("g", 1): (1, 0)}
+    ledger.kept = {LaneId("g", 1): FailedEventCounts(1, 0)}
     assert await check_conservation(log, ledger) == [
         "flow g, partition 1: it has troubled events but no lane"
     ]

@@ -19,7 +19,7 @@ from busway.delivery.fingerprint import (
     normalized_message,
     title,
 )
-from busway.outcome import Failure
+from busway.failed_event import Failure
 from busway.step.result import step_failure
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)

@@ -16,7 +16,7 @@ from busway.delivery.settlement import (
     settlement,
 )
 from busway.event import Event
-from busway.lane import FailedEvent
+from busway.failed_event import FailedEvent
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 TERMS = SettlementContext("f", "v1", Backoff(), ordered=False, at=AT, random_fraction=0.5)

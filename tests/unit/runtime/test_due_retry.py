@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
-from busway.lane import Counts, FailedEvent, Settlement
+from busway.failed_event import FailedEvent
+from busway.lane import Counts
 from busway.runtime.due_retry import FRESH_S, DueRetries
+from busway.settlement import Settlement
 from busway.testing import ManualClock, MemoryLedger
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)

@@ -6,9 +6,10 @@ import asyncio
 
 from structlog.testing import capture_logs
 
-from busway.lane import Counts, Settlement
+from busway.lane import Counts
 from busway.ports import Ledger, NewBatch
 from busway.runtime.log_gap import skip_log_gaps
+from busway.settlement import Settlement
 from busway.testing import ManualClock, MemoryLedger, MemoryLog
 
 CLOCK = ManualClock()

@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import pytest
 
-from busway.lane import Counts, FailedEvent, Resolution, ResolvedEvent, Settlement
-from busway.outcome import Failure
+from busway.failed_event import FailedEvent, Failure, Resolution, ResolvedEvent
+from busway.lane import Counts
 from busway.ports import NewBatch
 from busway.runtime.loop import Loop
 from busway.runtime.maintenance import PURGE_INTERVAL_S, Maintenance, Retention
+from busway.settlement import Settlement
 from busway.testing import ManualClock, MemoryLedger, MemoryLog
 
 HOUR_S = 3600.0

@@ -11,11 +11,12 @@ import msgspec
 from msgspec import Raw
 
 from busway.actor import ANONYMOUS, API_TOKEN
+from busway.audit_record import AuditRecord
 from busway.control.context import ControlContext
 from busway.control.field import option
 from busway.credential import new_secret, secret_digest
 from busway.errors import Conflict, NotFound, SettingsError
-from busway.lane import AuditRecord, ValueChange
+from busway.named_value import ValueChange
 from busway.ports import Ledger
 from busway.spelling import suggestion
 

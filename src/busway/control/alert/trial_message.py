@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from busway.audit_record import AuditRecord
 from busway.clock import new_id
 from busway.control.alert.message import alert_text
 from busway.control.alert.record import RAISED, SOURCE, AlertRecord, alert_records
@@ -11,7 +12,6 @@ from busway.control.context import ControlContext
 from busway.errors import Conflict, NotFound
 from busway.event import Event
 from busway.flow.alert import Alert
-from busway.lane import AuditRecord
 
 
 class AlertTest(msgspec.Struct, frozen=True):

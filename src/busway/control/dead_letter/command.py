@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 from msgspec import Raw
 
+from busway.audit_record import AuditRecord
 from busway.control.context import ControlContext
 from busway.control.dead_letter.dead_letter import place_of
 from busway.control.dead_letter.edit import edit_audit
@@ -21,8 +22,8 @@ from busway.control.dead_letter.patch import (
     load_patch,
     patch_run_audit,
 )
-from busway.control.dead_letter.selection import event_ref
-from busway.lane import AuditRecord, FailedEvent, FailedEventQuery, Resolution
+from busway.failed_event import FailedEvent, FailedEventQuery, Resolution
+from busway.lane import EventRef, LaneId
 from busway.ports import Ledger
 
 DeadLetterAction = Literal["redrive", "patch", "discard"]
@@ -109,7 +110,7 @@ async def plan_command(
     and lets those behind it wait.
     """
     patch, at = using
-    dead_letters = sorted(dead_letters, key=event_ref)
+    dead_letters = sorted(dead_letters, key=lambda dead_letter: dead_letter.ref)
     ready = [PatchedDeadLetter(one, one) for one in dead_letters]
     if patch is not None and command.action != "discard":
         ready = await apply_patch(patch, dead_letters)
@@ -176,7 +177,7 @@ def _resolution(one: PatchedDeadLetter, command: DeadLetterCommand, at: datetime
     elif command.action == "redrive":
         became = _as_redriven(one.after, at)
     return Resolution(
-        *event_ref(before),
+        *before.ref,
         before.attempts,
         before.state,
         became,
@@ -199,32 +200,32 @@ async def _hold_back_keys(
     ledger: Ledger, dead_letters: Sequence[FailedEvent], at: datetime
 ) -> list[Resolution]:
     """Return what lets parked events wait that are due but come after a redriven one of a key."""
-    first: dict[tuple[str, int, str], int] = {}
+    first: dict[tuple[LaneId, str], int] = {}
     for one in dead_letters:
         if one.key is not None:
-            lane = (one.flow, one.partition, one.key)
-            first[lane] = min(one.offset, first.get(lane, one.offset))
-    known = {event_ref(one) for one in dead_letters}
+            lane_key = (LaneId(one.flow, one.partition), one.key)
+            first[lane_key] = min(one.offset, first.get(lane_key, one.offset))
+    known = {one.ref for one in dead_letters}
     found: list[Resolution] = []
-    for (flow, partition, key), offset in first.items():
+    for (lane, key), offset in first.items():
         query = FailedEventQuery(
             state="parked",
-            flow=flow,
-            partition=partition,
+            flow=lane.flow,
+            partition=lane.partition,
             event_key=key,
-            after=(flow, partition, offset),
+            after=EventRef(lane.flow, lane.partition, offset),
             limit=_MAX_FOLLOWERS,
         )
         await asyncio.sleep(0)  # one question a key: others may run between two
         behind = await ledger.failed_events(query)
-        found += _as_waiting((one for one in behind if event_ref(one) not in known), at)
+        found += _as_waiting((one for one in behind if one.ref not in known), at)
     return found
 
 
 def _as_waiting(failed_events: Iterable[FailedEvent], at: datetime) -> list[Resolution]:
     return [
         Resolution(
-            *event_ref(one),
+            *one.ref,
             one.attempts,
             one.state,
             msgspec.structs.replace(one, due=None),

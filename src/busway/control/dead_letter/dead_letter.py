@@ -12,13 +12,14 @@ from msgspec import Raw
 from busway.control.dead_letter.selection import DeadLetterSelection
 from busway.delivery.fingerprint import title
 from busway.errors import NotFound
-from busway.lane import (
+from busway.failed_event import (
     FailedEvent,
     FailedEventGroup,
     FailedEventQuery,
     FailedEventState,
+    Failure,
 )
-from busway.outcome import Failure
+from busway.lane import EventRef
 from busway.ports import Ledger
 
 _NO_NUMBER = 2**63
@@ -135,32 +136,29 @@ async def find_failed_events(ledger: Ledger, name: str) -> Sequence[FailedEvent]
     That is an event's id, or ``flow/partition/offset``. Raises :class:`NotFound` for none.
     """
     place = parse_place(name)
-    one = None if place is None else await failed_event_at(ledger, *place)
+    one = None if place is None else await failed_event_at(ledger, place)
     found = await ledger.failed_events(FailedEventQuery(event_id=name)) if one is None else [one]
     if not found:
         raise NotFound(f"there is no dead letter {name!r}; `busway dead list` shows them")
     return found
 
 
-async def failed_event_at(
-    ledger: Ledger, flow: str, partition: int, offset: int
-) -> FailedEvent | None:
-    """Return what is dead or parked at a place, if anything is."""
-    if not (0 <= partition < _NO_NUMBER and 0 <= offset < _NO_NUMBER):
+async def failed_event_at(ledger: Ledger, ref: EventRef) -> FailedEvent | None:
+    """Return the dead letter or parked event at ``ref``, ``None`` if there is none."""
+    if not (0 <= ref.partition < _NO_NUMBER and 0 <= ref.offset < _NO_NUMBER):
         return None
-    query = FailedEventQuery(
-        flow=flow, partition=partition, after=(flow, partition, offset - 1), limit=1
-    )
+    after = EventRef(ref.flow, ref.partition, ref.offset - 1)
+    query = FailedEventQuery(flow=ref.flow, partition=ref.partition, after=after, limit=1)
     found = await ledger.failed_events(query)
-    return found[0] if found and found[0].offset == offset else None
+    return found[0] if found and found[0].offset == ref.offset else None
 
 
-def parse_place(name: str) -> tuple[str, int, int] | None:
-    """Return flow, partition and offset of ``flow/partition/offset``, or ``None``."""
+def parse_place(name: str) -> EventRef | None:
+    """Return the event that ``flow/partition/offset`` names, ``None`` if it is not such a name."""
     flow, _, rest = name.partition("/")
     partition, _, offset = rest.partition("/")
     if flow and partition.isdecimal() and offset.isdecimal():
-        return flow, int(partition), int(offset)
+        return EventRef(flow, int(partition), int(offset))
     return None
 
 
@@ -171,7 +169,7 @@ def place_of(failed_event: FailedEvent) -> str:
 
 async def _example_event(ledger: Ledger, groups: Sequence[FailedEventGroup]) -> FailedEvent | None:
     one = _dead_first(groups)
-    return await failed_event_at(ledger, one.flow, one.partition, one.offset)
+    return await failed_event_at(ledger, EventRef(one.flow, one.partition, one.offset))
 
 
 def _dead_first(groups: Sequence[FailedEventGroup]) -> FailedEventGroup:

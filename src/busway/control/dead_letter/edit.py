@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from busway.audit_record import AuditRecord
 from busway.control.dead_letter.dead_letter import place_of
 from busway.errors import Conflict, EventError
 from busway.event import Event, encode_members
-from busway.lane import AuditRecord, FailedEvent, Resolution
+from busway.failed_event import FailedEvent, Resolution
 from busway.ports import Ledger
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode

@@ -18,14 +18,14 @@ from busway.control.dead_letter.command import (
 from busway.control.dead_letter.patch import Patch, load_patch, patch_run_audit
 from busway.control.dead_letter.selection import (
     DeadLetterSelection,
-    Place,
     count_dead_letters,
     select_dead_letters,
 )
 from busway.control.job import Job, create_job, is_same_job, job_replacement
 from busway.control.job import job as job_of
 from busway.delivery.throttle import Rate
-from busway.lane import FailedEvent
+from busway.failed_event import FailedEvent
+from busway.lane import EventRef
 
 PAGE_SIZE = 500
 """How many letters one transaction takes at most."""
@@ -48,7 +48,7 @@ class DeadLetterJobProgress(msgspec.Struct, frozen=True, kw_only=True, omit_defa
     ``failures`` say why), ``skipped`` were left because they changed meanwhile.
     """
 
-    after: Place | None = None
+    after: EventRef | None = None
     changed: int = 0
     failed: int = 0
     skipped: int = 0
@@ -98,7 +98,8 @@ def rename_job_flow(job: Job, flow: str) -> Job:
     spec = msgspec.json.decode(job.spec, type=DeadLetterJobSpec)
     progress = msgspec.json.decode(job.progress, type=DeadLetterJobProgress)
     selection = msgspec.structs.replace(spec.selection, flow=flow)
-    place = None if progress.after is None else (flow, *progress.after[1:])
+    before = progress.after
+    place = None if before is None else EventRef(flow, before.partition, before.offset)
     return msgspec.structs.replace(
         after,
         spec=Raw(msgspec.json.encode(msgspec.structs.replace(spec, selection=selection))),

@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 from msgspec import Raw
 
+from busway.audit_record import AuditRecord
 from busway.control.dead_letter.dead_letter import place_of
 from busway.control.dead_letter.edit import apply_edit
 from busway.control.dead_letter.patch_child import PatchReply
@@ -23,12 +24,11 @@ from busway.control.dead_letter.patch_process import (
 )
 from busway.control.dead_letter.selection import (
     DeadLetterSelection,
-    Place,
-    event_ref,
     select_dead_letters,
 )
 from busway.errors import BuswayError
-from busway.lane import AuditRecord, FailedEvent
+from busway.failed_event import FailedEvent
+from busway.lane import EventRef
 from busway.ports import Ledger
 
 CALL_TIMEOUT_S = 5.0
@@ -76,14 +76,14 @@ class PatchPreviewPage(msgspec.Struct, frozen=True):
     """Some of a selection, patched; ``after`` is where the rest begins."""
 
     items: Sequence[PatchPreview]
-    after: Place | None
+    after: EventRef | None
 
 
 async def patch_previews(
     ledger: Ledger,
     selection: DeadLetterSelection,
     source: str,
-    after: Place | None,
+    after: EventRef | None,
     limit: int,
     within_s: float = PREVIEW_TIMEOUT_S,
 ) -> PatchPreviewPage:
@@ -100,7 +100,7 @@ async def patch_previews(
         few = found.failed_events[first : first + min(first or 1, _PREVIEW_BATCH)]
         made += await apply_patch(patch, few)
     cut = len(made) < len(found.failed_events)
-    rest = event_ref(made[-1].before) if cut else found.after
+    rest = made[-1].before.ref if cut else found.after
     return PatchPreviewPage(
         await asyncio.to_thread(lambda: [_as_preview(one) for one in made]), rest
     )

@@ -10,11 +10,9 @@ from datetime import datetime, timedelta
 import msgspec
 
 from busway.control.log.where import all_conditions
-from busway.lane import FailedEvent, FailedEventQuery, FailedEventState
+from busway.failed_event import FailedEvent, FailedEventQuery, FailedEventState
+from busway.lane import EventRef
 from busway.ports import Ledger
-
-Place = tuple[str, int, int]
-"""Flow, partition and offset: what a troubled event is found by."""
 
 MAX_SCANNED = 20_000
 """How many events one page looks at for a ``where`` that few of them match."""
@@ -41,7 +39,7 @@ class DeadLetterSelection(msgspec.Struct, frozen=True, kw_only=True, omit_defaul
     until: datetime | None = None
     where: tuple[str, ...] = ()
 
-    def query(self, after: Place | None = None, limit: int = _PAGE_SIZE) -> FailedEventQuery:
+    def query(self, after: EventRef | None = None, limit: int = _PAGE_SIZE) -> FailedEventQuery:
         """Return what the ledger is asked: all but ``where``."""
         return FailedEventQuery(
             state=self.state,
@@ -73,13 +71,13 @@ class DeadLetterPage(msgspec.Struct, frozen=True):
     """
 
     failed_events: Sequence[FailedEvent]
-    after: Place | None
+    after: EventRef | None
 
 
 async def select_dead_letters(
     ledger: Ledger,
     selection: DeadLetterSelection,
-    after: Place | None = None,
+    after: EventRef | None = None,
     limit: int = _PAGE_SIZE,
 ) -> DeadLetterPage:
     """Return up to ``limit`` of a selection from behind ``after`` on.
@@ -98,12 +96,12 @@ async def select_dead_letters(
         room = limit - len(found)
         found += matching[:room]
         if len(matching) > room:
-            return DeadLetterPage(found, event_ref(found[-1]))
+            return DeadLetterPage(found, found[-1].ref)
         if looked < len(page):
-            return DeadLetterPage(found, event_ref(page[looked - 1]))
+            return DeadLetterPage(found, page[looked - 1].ref)
         if len(page) < most:
             return DeadLetterPage(found, None)
-        after = event_ref(page[-1])
+        after = page[-1].ref
         if len(found) == limit:
             break
     return DeadLetterPage(found, after)
@@ -130,7 +128,7 @@ async def _read_page(ledger: Ledger, query: FailedEventQuery) -> Sequence[Failed
     """Return what the ledger has; a root cause is looked up flow by flow, as it is kept."""
     if query.fingerprint is None or query.flow is not None:
         return await ledger.failed_events(query)
-    begun = query.after[0] if query.after else ""
+    begun = query.after.flow if query.after else ""
     found: list[FailedEvent] = []
     for flow in sorted({lane.flow for lane in await ledger.lanes() if lane.flow >= begun}):
         after = query.after if flow == begun else None
@@ -148,8 +146,3 @@ async def count_dead_letters(ledger: Ledger, selection: DeadLetterSelection) -> 
         return None
     groups = await ledger.failed_event_groups(selection.query(limit=1_000_000))
     return sum(group.count for group in groups)
-
-
-def event_ref(failed_event: FailedEvent) -> Place:
-    """Return where a troubled event is."""
-    return (failed_event.flow, failed_event.partition, failed_event.offset)

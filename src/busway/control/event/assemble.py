@@ -18,7 +18,7 @@ from busway.control.log.search import UNREADABLE, EventHead, contains, decode_he
 from busway.control.record import flow_records
 from busway.errors import NotFound
 from busway.event import Event
-from busway.lane import FailedEventQuery
+from busway.failed_event import FailedEventQuery
 from busway.ports import Ledger
 
 WITHIN_S = 30.0

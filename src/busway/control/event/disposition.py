@@ -14,8 +14,10 @@ import msgspec
 from busway.control.event.story import EventState, FlowStory, WhyNot
 from busway.control.record import VersionRecord
 from busway.errors import PatternError
-from busway.lane import FailedEvent, Lane, ResolvedEvent, SettledRange
+from busway.failed_event import FailedEvent, ResolvedEvent
+from busway.lane import Lane
 from busway.rule import Pattern
+from busway.settlement import SettledRange
 
 
 class RangeTally(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from itertools import chain
 import msgspec
 from msgspec.structs import replace
 
+from busway.audit_record import AuditRecord
 from busway.bus.reader import match_batch
 from busway.clock import derived_id
 from busway.control.context import ControlContext
@@ -32,19 +33,11 @@ from busway.control.record import (
 )
 from busway.errors import EventError
 from busway.event import Event
-from busway.lane import (
-    REPLAY_SEPARATOR,
-    AuditRecord,
-    FailedEvent,
-    FailedEventQuery,
-    Lane,
-    ResolvedEvent,
-    SettledRange,
-    flow_of,
-    is_replay_lane,
-)
+from busway.failed_event import FailedEvent, FailedEventQuery, ResolvedEvent
+from busway.lane import REPLAY_SEPARATOR, Lane, flow_of, is_replay_lane
 from busway.ports import Ledger, Log, LogBatch, ResultLocation
 from busway.rule import Pattern, RuleIndex
+from busway.settlement import SettledRange
 
 _MAX_COUNTED = 100_000
 _READ_BYTES = 512 * 1024

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 from msgspec import Raw
 
-from busway.outcome import Failure
+from busway.failed_event import Failure
 from busway.ports import ResultLocation
 
 NULL = Raw(b"null")

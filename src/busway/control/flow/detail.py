@@ -67,7 +67,7 @@ async def _lane_statuses(control: ControlContext, lanes: Sequence[Lane]) -> list
             lane.partition,
             lane.start,
             lane.cursor,
-            (await control.log.bounds(lane.partition))[1],
+            (await control.log.bounds(lane.partition)).end,
             lane.counts,
         )
         for lane in lanes

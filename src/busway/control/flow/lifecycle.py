@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
+from busway.audit_record import AuditRecord
 from busway.clock import Clock
 from busway.control.cluster import assigned_flows
 from busway.control.context import ControlContext
@@ -25,13 +26,8 @@ from busway.control.replay.operation import SKIPPED_COUNT, replay_ends
 from busway.errors import Conflict, NotFound, SettingsError
 from busway.flow import CompiledApp
 from busway.flow.compile import is_flow_name
-from busway.lane import (
-    REPLAY_SEPARATOR,
-    AuditRecord,
-    ValueChange,
-    flow_of,
-    is_replay_lane,
-)
+from busway.lane import REPLAY_SEPARATOR, flow_of, is_replay_lane
+from busway.named_value import ValueChange
 from busway.ports import Ledger
 
 RENAMED = "renamed/"
@@ -308,9 +304,9 @@ async def _contents(control: ControlContext, name: str) -> RemovedFlow:
         if flow_of(lane.flow) != name:
             continue
         if is_replay_lane(lane.flow):
-            replaying += ends.get((lane.flow, lane.partition), lane.cursor) - lane.cursor
+            replaying += ends.get(lane.id, lane.cursor) - lane.cursor
         else:
-            backlog += (await control.log.bounds(lane.partition))[1] - lane.cursor
+            backlog += (await control.log.bounds(lane.partition)).end - lane.cursor
         parked, dead = parked + lane.counts.parked, dead + lane.counts.dead
     return RemovedFlow(name, backlog, parked, dead, replaying)
 

@@ -116,7 +116,7 @@ async def flow_statuses(
     for lane in await ledger.lanes():
         if not is_replay_lane(lane.flow):
             by_flow[lane.flow].append(lane)
-    ends = [(await log.bounds(partition))[1] for partition in range(log.partitions)]
+    ends = [(await log.bounds(partition)).end for partition in range(log.partitions)]
     now = at or datetime.now(UTC)
     known = _Snapshot(
         ends=ends,

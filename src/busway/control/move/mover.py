@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from busway.audit_record import AuditRecord
 from busway.clock import Clock
 from busway.control.conservation_check import check_conservation
 from busway.control.move.copy import (
@@ -24,7 +25,7 @@ from busway.control.move.verification import (
     compare_records,
 )
 from busway.errors import Conflict, StoreCorrupted, StoreMoved
-from busway.lane import AuditRecord, ValueChange
+from busway.named_value import ValueChange
 from busway.ports import Ledger, Log
 from busway.ports.move import (
     MOVE_KEY,

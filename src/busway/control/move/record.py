@@ -15,8 +15,9 @@ import xxhash
 from busway.control.record import IN_FLIGHT, RUNNING
 from busway.control.worker import DUTY, WORKER
 from busway.lane import Lane, is_replay_lane
+from busway.named_value import NamedValue
 from busway.ports import Ledger
-from busway.ports.move import LOG_IDENTITY_KEY, MOVE_KEY, LedgerRecord, NamedValue
+from busway.ports.move import LOG_IDENTITY_KEY, MOVE_KEY, LedgerRecord
 
 ENDED_UNCLEANLY = "moved"
 """The worker of lanes that were in hand when the last process ended: it never lives again."""

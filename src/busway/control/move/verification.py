@@ -10,15 +10,9 @@ import xxhash
 
 from busway.control.move.record import MovedRecords
 from busway.errors import StoreCorrupted, StoreError
+from busway.named_value import NamedValue
 from busway.ports import Log, LogBatch
-from busway.ports.move import (
-    LOG_IDENTITY_KEY,
-    MOVE_KEY,
-    Bookmark,
-    ExportableLedger,
-    LedgerRecord,
-    NamedValue,
-)
+from busway.ports.move import LOG_IDENTITY_KEY, MOVE_KEY, Bookmark, ExportableLedger, LedgerRecord
 
 READ_BYTES = 4 * 1024 * 1024
 OnCounted = Callable[[int], None]

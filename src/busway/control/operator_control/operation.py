@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
+from busway.audit_record import AuditRecord
 from busway.concurrency import parse_concurrency
 from busway.control.context import ControlContext
 from busway.control.operator_control.record import (
@@ -33,7 +34,7 @@ from busway.delivery.operator_control import (
 from busway.delivery.throttle import Rate
 from busway.duration import parse_seconds
 from busway.errors import Conflict, NotFound, SettingsError
-from busway.lane import AuditRecord, ValueChange
+from busway.named_value import ValueChange
 
 MAX_DURATION = timedelta(days=3660)
 
@@ -112,7 +113,7 @@ async def drain(
 ) -> ControlRecord:
     """Deliver what is there now, and pause then; a pause that holds now is lifted for it."""
     log = control.log
-    ends = [(await log.bounds(partition))[1] for partition in range(log.partitions)]
+    ends = [(await log.bounds(partition)).end for partition in range(log.partitions)]
     made = Drain(control.clock.now(), command.actor, tuple(ends), command.reason)
     return await _update(
         control, target, command, "drain", lambda one: replace(one, pause=None, drain=made)

@@ -13,9 +13,11 @@ from busway.delivery.replay import (
     is_delivered_by_ledger,
 )
 from busway.event import Event
-from busway.lane import FailedEventQuery, SettledRange
+from busway.failed_event import FailedEventQuery
+from busway.lane import EventRef, LaneId
 from busway.outcome import Down
-from busway.ports import DeliveredRange, Destination, KnowsDelivered, Ledger
+from busway.ports import DeliveredRange, Destination, KnowsDelivered, Ledger, SinkLane
+from busway.settlement import SettledRange
 
 T = TypeVar("T")
 PAGE_SIZE = 500
@@ -32,8 +34,8 @@ class LiveLane(msgspec.Struct, frozen=True):
     partition: int
 
     @property
-    def lane_id(self) -> tuple[str, str, int]:
-        return (self.log_identity, self.known_as, self.partition)
+    def sink_lane(self) -> SinkLane:
+        return SinkLane(self.log_identity, self.known_as, self.partition)
 
 
 class DeliveredLookup:
@@ -77,9 +79,9 @@ class DeliveredLookup:
 
     async def _delivered_range(self, offsets: Sequence[int]) -> DeliveredRange | Down:
         if self._destination is not None:
-            return await self._destination.delivered_range(self.live_lane.lane_id, offsets)
+            return await self._destination.delivered_range(self.live_lane.sink_lane, offsets)
         for lane in await self._ledger.lanes():
-            if (lane.flow, lane.partition) == (self.live_lane.flow, self.live_lane.partition):
+            if lane.id == LaneId(self.live_lane.flow, self.live_lane.partition):
                 return DeliveredRange(lane.start, lane.cursor)
         return DeliveredRange()
 
@@ -97,28 +99,25 @@ class DeliveredLookup:
         """Return the offsets from ``first`` up to ``end`` that are parked or dead now."""
         flow, partition = self.live_lane.flow, self.live_lane.partition
         found: set[int] = set()
-        after = (flow, partition, first - 1)
+        after = EventRef(flow, partition, first - 1)
         while True:
             query = FailedEventQuery(flow=flow, partition=partition, after=after, limit=PAGE_SIZE)
             page = await self._ledger.failed_events(query)
             found |= {one.offset for one in page if one.offset < end}
             if len(page) < PAGE_SIZE or page[-1].offset >= end:
                 return found
-            after = (flow, partition, page[-1].offset)
+            after = page[-1].ref
 
     async def _discarded_offsets(self, events: Sequence[tuple[int, Event]]) -> set[int]:
         """Return the offsets of those that were given up."""
-        place = (self.live_lane.flow, self.live_lane.partition)
-        lanes = [one for one in await self._ledger.lanes() if (one.flow, one.partition) == place]
-        if not any(one.counts.discarded for one in lanes):
+        lane_id = LaneId(self.live_lane.flow, self.live_lane.partition)
+        lanes = [lane for lane in await self._ledger.lanes() if lane.id == lane_id]
+        if not any(lane.counts.discarded for lane in lanes):
             return set()
-        found = set()
+        discarded = set()
         for offset, event in events:
-            for one in await self._ledger.resolved_events(event.id):
-                if (one.flow, one.partition, one.offset, one.outcome) == (
-                    *place,
-                    offset,
-                    "discarded",
-                ):
-                    found.add(offset)
-        return found
+            ref = EventRef(*lane_id, offset)
+            for resolved in await self._ledger.resolved_events(event.id):
+                if resolved.outcome == "discarded" and resolved.ref == ref:
+                    discarded.add(offset)
+        return discarded

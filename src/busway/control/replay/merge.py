@@ -16,7 +16,9 @@ from busway.control.dead_letter.dead_letter import place_of
 from busway.control.replay.operation import failed_again_count, failed_again_key
 from busway.delivery.replay import replay_lane_name
 from busway.delivery.replay_failure import merge_replay_failure
-from busway.lane import FailedEvent, FailedEventQuery, Resolution, ValueChange
+from busway.failed_event import FailedEvent, FailedEventQuery, Resolution
+from busway.lane import EventRef, LaneId
+from busway.named_value import ValueChange
 from busway.ports import Ledger
 
 PAGE_SIZE = 500
@@ -28,7 +30,7 @@ async def merge_failed_again(ledger: Ledger, flow: str, ids: Sequence[str], at: 
     merged = 0
     for index, id in enumerate(ids):
         older = [flow, *(replay_lane_name(flow, one) for one in ids[:index])]
-        after: tuple[str, int, int] | None = None
+        after: EventRef | None = None
         while True:
             query = FailedEventQuery(
                 state="dead", flow=replay_lane_name(flow, id), after=after, limit=PAGE_SIZE
@@ -37,7 +39,7 @@ async def merge_failed_again(ledger: Ledger, flow: str, ids: Sequence[str], at: 
             merged += await _merge_page(ledger, id, await _pairs(ledger, older, letters), at)
             if len(letters) < PAGE_SIZE:
                 break
-            after = (letters[-1].flow, letters[-1].partition, letters[-1].offset)
+            after = letters[-1].ref
     return merged
 
 
@@ -45,32 +47,34 @@ async def _pairs(
     ledger: Ledger, older: Sequence[str], dead_letters: Sequence[FailedEvent]
 ) -> Sequence[_FailedPair]:
     """Return the letters that have a first one, with that."""
-    found: dict[tuple[int, int], _FailedPair] = {}
-    for partition in {one.partition for one in dead_letters}:
-        here = {one.offset: one for one in dead_letters if one.partition == partition}
+    pairs: list[_FailedPair] = []
+    for partition in {letter.partition for letter in dead_letters}:
+        letters = {
+            letter.offset: letter for letter in dead_letters if letter.partition == partition
+        }
+        firsts: dict[int, FailedEvent] = {}
         for flow in older:
-            firsts = await _between(ledger, (flow, partition), min(here), max(here))
-            for offset in here.keys() & firsts.keys():
-                found.setdefault((partition, offset), (firsts[offset], here[offset]))
-    return list(found.values())
+            lane = LaneId(flow, partition)
+            firsts = {**await _between(ledger, lane, min(letters), max(letters)), **firsts}
+        pairs += [(firsts[offset], letters[offset]) for offset in letters if offset in firsts]
+    return pairs
 
 
 async def _between(
-    ledger: Ledger, lane: tuple[str, int], first: int, last: int
+    ledger: Ledger, lane: LaneId, first: int, last: int
 ) -> Mapping[int, FailedEvent]:
     """Return the dead letters of a lane from an offset up to another one, both included."""
-    flow, partition = lane
     found: dict[int, FailedEvent] = {}
-    after = (flow, partition, first - 1)
+    after = EventRef(*lane, first - 1)
     while True:
         query = FailedEventQuery(
-            state="dead", flow=flow, partition=partition, after=after, limit=PAGE_SIZE
+            state="dead", flow=lane.flow, partition=lane.partition, after=after, limit=PAGE_SIZE
         )
         page = await ledger.failed_events(query)
         found |= {one.offset: one for one in page if one.offset <= last}
         if len(page) < PAGE_SIZE or page[-1].offset > last:
             return found
-        after = (flow, partition, page[-1].offset)
+        after = page[-1].ref
 
 
 async def _merge_page(ledger: Ledger, id: str, pairs: Sequence[_FailedPair], at: datetime) -> int:
@@ -87,15 +91,15 @@ async def _merge_page(ledger: Ledger, id: str, pairs: Sequence[_FailedPair], at:
 
 
 def _resolution(before: FailedEvent, after: FailedEvent, at: datetime) -> Resolution:
-    place = (before.flow, before.partition, before.offset)
-    return Resolution(*place, before.attempts, before.state, after, at)
+    return Resolution(*before.ref, before.attempts, before.state, after, at)
 
 
 def _discard_duplicate(first: FailedEvent, again: FailedEvent, at: datetime) -> Resolution:
-    place = (again.flow, again.partition, again.offset)
     why = f"it failed again, and stays the dead letter {place_of(first)}"
     state = again.state
-    return Resolution(*place, again.attempts, state, "discarded", at, actor="busway", reason=why)
+    return Resolution(
+        *again.ref, again.attempts, state, "discarded", at, actor="busway", reason=why
+    )
 
 
 async def _count_failed_again(ledger: Ledger, id: str, more: int) -> ValueChange:

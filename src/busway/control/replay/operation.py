@@ -13,6 +13,7 @@ from datetime import datetime
 import msgspec
 from msgspec import Raw
 
+from busway.audit_record import AuditRecord
 from busway.clock import new_id
 from busway.control import job as jobs
 from busway.control.context import ControlContext
@@ -29,7 +30,8 @@ from busway.delivery.replay import (
 from busway.delivery.throttle import Rate
 from busway.errors import BuswayError, Conflict, NotFound
 from busway.flow import Flow
-from busway.lane import AuditRecord, Counts, Lane, ValueChange, is_replay_lane
+from busway.lane import Counts, Lane, LaneId, is_replay_lane
+from busway.named_value import ValueChange
 from busway.ports import Ledger
 
 SKIPPED_COUNT = "replay/"
@@ -183,7 +185,7 @@ async def _selection_reach(
     since, until = selection.since, selection.until
     return SelectableRange(
         partition,
-        (await log.bounds(partition))[0],
+        (await log.bounds(partition)).start,
         lane.cursor,
         None if since is None else await log.offset_at(partition, since),
         None if until is None else await log.offset_at(partition, until),
@@ -333,10 +335,10 @@ def is_finished(job: Job, lanes: Sequence[Lane]) -> bool:
     return all(cursors.get(one.partition, -1) >= one.end for one in progress_of(job).spans)
 
 
-async def replay_ends(ledger: Ledger) -> Mapping[tuple[str, int], int]:
-    """Return for each lane of each replay, by name and partition, where it ends."""
+async def replay_ends(ledger: Ledger) -> Mapping[LaneId, int]:
+    """Return the end of each lane of each replay."""
     return {
-        (replay_lane_name(job.flow, job.id), one.partition): one.end
+        LaneId(replay_lane_name(job.flow, job.id), one.partition): one.end
         for job in await jobs.jobs(ledger, "replay")
         for one in progress_of(job).spans
     }
@@ -350,7 +352,7 @@ async def retaining_lanes(ledger: Ledger, lanes: Sequence[Lane]) -> Sequence[Lan
     return [
         lane
         for lane in lanes
-        if not is_replay_lane(lane.flow) or lane.cursor < known.get((lane.flow, lane.partition), -1)
+        if not is_replay_lane(lane.flow) or lane.cursor < known.get(lane.id, -1)
     ]
 
 

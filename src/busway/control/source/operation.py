@@ -12,12 +12,13 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
+from busway.audit_record import AuditRecord
 from busway.control.context import ControlContext
 from busway.control.source.reader import READER, decode_reader
 from busway.control.source.record import SOURCE_PAUSE, source_records
 from busway.delivery.operator_control import Pause
 from busway.errors import Conflict, NotFound, SettingsError
-from busway.lane import AuditRecord, ValueChange
+from busway.named_value import ValueChange
 from busway.ports import Ledger
 
 

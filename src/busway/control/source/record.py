@@ -11,7 +11,7 @@ import msgspec
 
 from busway.delivery.operator_control import Pause
 from busway.flow.flow import CompiledApp
-from busway.lane import ValueChange
+from busway.named_value import ValueChange
 from busway.ports import EVENTS, Ledger, RequestSource, source_address
 
 SOURCE = "source/"

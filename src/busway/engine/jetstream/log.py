@@ -29,7 +29,7 @@ from busway.engine.jetstream.stream import LogStream
 from busway.engine.jetstream.stream_index import StreamIndex
 from busway.engine.jetstream.stream_reader import StreamReader
 from busway.errors import StoreCorrupted, StoreFull
-from busway.ports import LogBatch, NewBatch
+from busway.ports import LogBatch, NewBatch, PartitionBounds
 
 MAX_EVENT_BYTES = 1024 * 1024
 _CLOSE_TIMEOUT_S = 5.0
@@ -125,7 +125,7 @@ class JetStreamLog:
         joined = await self._contiguous(partition, (offset, end), messages)
         return self._batches_within(partition, joined, max_bytes)
 
-    async def bounds(self, partition: int) -> tuple[int, int]:
+    async def bounds(self, partition: int) -> PartitionBounds:
         state = await self._watcher.refresh()
         self._check_consistent(partition)
         if state.deleted_count != self._deleted_count:
@@ -138,7 +138,7 @@ class JetStreamLog:
             self._caches[partition].evict_until(base)  # others may have trimmed
             if begun:
                 self._bases[partition] = base
-        return base, self._index.ends.end(partition)
+        return PartitionBounds(base, self._index.ends.end(partition))
 
     async def trim(self, partition: int, offset: int) -> int:
         before = await self._find_base(partition)

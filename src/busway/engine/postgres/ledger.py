@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
+from busway.audit_record import AuditRecord
 from busway.conservation import check_resolution, check_settlement
 from busway.driver.postgres.timeout import QUICK_TIMEOUT_S
 from busway.engine.postgres import named_value, settlement_statement
@@ -12,19 +13,16 @@ from busway.engine.postgres.database import Database, fetch
 from busway.engine.postgres.query import build_group_query, build_query
 from busway.engine.postgres.row_codec import ROW_CODEC
 from busway.engine.postgres.settlement_group import SettlementGroupCommit
-from busway.lane import (
-    AuditRecord,
+from busway.failed_event import (
     FailedEvent,
     FailedEventGroup,
     FailedEventQuery,
-    Lane,
-    LeaseRequest,
     Resolution,
     ResolvedEvent,
-    SettledRange,
-    Settlement,
-    ValueChange,
 )
+from busway.lane import FailedEventCounts, Lane, LaneId, LeaseRequest
+from busway.named_value import ValueChange
+from busway.settlement import SettledRange, Settlement
 
 _PRUNE_ROWS = 5_000
 
@@ -122,9 +120,12 @@ class PostgresLedger:
             for one in await self._database.fetch_sql(statement, *values)
         ]
 
-    async def count_failed_events(self) -> Mapping[tuple[str, int], tuple[int, int]]:
-        found = await self._database.fetch("ledger/count_failed_events")
-        return {(flow, partition): (parked, dead) for flow, partition, parked, dead in found}
+    async def count_failed_events(self) -> Mapping[LaneId, FailedEventCounts]:
+        rows = await self._database.fetch("ledger/count_failed_events")
+        return {
+            LaneId(flow, partition): FailedEventCounts(parked, dead)
+            for flow, partition, parked, dead in rows
+        }
 
     async def due_flows(self, by: datetime) -> Collection[str]:
         return {str(flow) for (flow,) in await self._database.fetch("ledger/due_flows", by)}
@@ -179,5 +180,5 @@ class PostgresLedger:
         await self._group_commit.close()
 
 
-def _lane_order(numbered: tuple[int, LeaseRequest]) -> tuple[str, int]:
-    return numbered[1].flow, numbered[1].partition
+def _lane_order(numbered: tuple[int, LeaseRequest]) -> LaneId:
+    return numbered[1].lane_id

@@ -17,7 +17,7 @@ from busway.engine.postgres.database import Database
 from busway.engine.postgres.log_watcher import PostgresLogWatcher
 from busway.engine.postgres.vacuum import Vacuum
 from busway.errors import StoreCorrupted, StoreError, StoreFull
-from busway.ports import LogBatch, NewBatch
+from busway.ports import LogBatch, NewBatch, PartitionBounds
 
 _CACHE_BYTES = 16 * 1024 * 1024
 _READ_ROWS = 1_000
@@ -36,7 +36,7 @@ class PostgresLog:
         database: Database,
         watcher: PostgresLogWatcher,
         identity: str,
-        bounds: Sequence[tuple[int, int]],
+        bounds: Sequence[PartitionBounds],
     ) -> None:
         self._database = database
         self._watcher = watcher
@@ -52,7 +52,8 @@ class PostgresLog:
     @classmethod
     async def open(cls, database: Database, identity: str, max_bytes: int = 0) -> Self:
         """Open the log of a database that is prepared; ``max_bytes`` of 0 sets no limit."""
-        bounds = [(base, end) for _, base, end in await database.fetch("log/all_bounds")]
+        rows = await database.fetch("log/all_bounds")
+        bounds = [PartitionBounds(base, end) for _, base, end in rows]
         watch = PostgresLogWatcher(database, PartitionEnds([end for _, end in bounds]))
         log = cls(database, watch, identity, bounds)
         log._max_bytes = max_bytes
@@ -93,10 +94,10 @@ class PostgresLog:
             await self.skip_to(partition, known)  # where a failover has lost it
         return batches
 
-    async def bounds(self, partition: int) -> tuple[int, int]:
+    async def bounds(self, partition: int) -> PartitionBounds:
         ((base, end),) = await self._database.fetch("log/partition_bounds", partition)
         self._ends.advance(partition, end)
-        return base, end
+        return PartitionBounds(base, end)
 
     async def trim(self, partition: int, offset: int) -> int:
         trimmed = 0

@@ -9,6 +9,7 @@ import asyncpg
 import msgspec
 
 from busway import batch_codec as codec
+from busway.audit_record import AuditRecord
 from busway.driver.postgres.address import PostgresAddress
 from busway.driver.postgres.connector import Connector
 from busway.engine.postgres import named_value
@@ -27,7 +28,8 @@ from busway.engine.postgres.row_codec import ROW_CODEC
 from busway.engine.postgres.schema import SCHEMA, read_meta
 from busway.engine.postgres.store import open_ledger
 from busway.errors import Conflict, StoreMisconfigured
-from busway.lane import AuditRecord, Lane, SettledRange, ValueChange
+from busway.lane import Lane
+from busway.named_value import NamedValue, ValueChange
 from busway.ports import LogBatch, StoreOptions
 from busway.ports.move import (
     LOG_IDENTITY_KEY,
@@ -36,11 +38,11 @@ from busway.ports.move import (
     ExportPage,
     LedgerRecord,
     Move,
-    NamedValue,
     RecordKind,
     TargetState,
     next_bookmark,
 )
+from busway.settlement import SettledRange
 
 _MAX_ROWS = 10_000
 _PREFETCH_ROWS = 100

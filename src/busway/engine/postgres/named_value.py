@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from msgspec import UNSET
 
+from busway.audit_record import AuditRecord
 from busway.engine.postgres.database import Connection, execute_many, fetch
 from busway.engine.postgres.row_codec import ROW_CODEC
-from busway.lane import AuditRecord, ValueChange
+from busway.named_value import ValueChange
 
 _FLOW_TABLES = ("lane", "failed_event", "settled_range", "resolved_event")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from busway.engine.postgres.database import sql
-from busway.lane import FailedEventQuery
+from busway.failed_event import FailedEventQuery
 
 _ORDER = 'flow, partition, "offset"'
 _EQUALITY_COLUMNS = ("state", "flow", "partition", "event_id", "event_key", "error", "fingerprint")

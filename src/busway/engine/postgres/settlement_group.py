@@ -10,7 +10,8 @@ import msgspec
 
 from busway.engine.postgres.database import Database
 from busway.engine.postgres.settlement_statement import settle_row, settle_rows
-from busway.lane import Settlement
+from busway.lane import LaneId
+from busway.settlement import Settlement
 
 MAX_TRANSACTIONS = 4
 """How many transactions: a lane that somebody else holds keeps those of its own group waiting."""
@@ -95,11 +96,11 @@ class SettlementGroupCommit:
 
     def _next_group(self) -> list[_PendingSettlement]:
         """Take what waits, no lane twice: a statement changes a row once."""
-        group: dict[tuple[str, int], _PendingSettlement] = {}
+        group: dict[LaneId, _PendingSettlement] = {}
         later: list[_PendingSettlement] = []
         while self._pending and len(group) < MAX_GROUP_SIZE:
             one = self._pending.popleft()
-            lane = (one.settlement.flow, one.settlement.partition)
+            lane = LaneId(one.settlement.flow, one.settlement.partition)
             if group.setdefault(lane, one) is not one:
                 later.append(one)
         self._pending.extendleft(reversed(later))

@@ -9,14 +9,9 @@ from datetime import datetime
 from busway.conservation import count_change, resolved_events
 from busway.engine.postgres.database import Connection, execute_many, fetch
 from busway.engine.postgres.row_codec import ROW_CODEC, transpose
-from busway.lane import (
-    MAX_RANGE_SPAN,
-    Counts,
-    FailedEvent,
-    LeaseRequest,
-    Resolution,
-    Settlement,
-)
+from busway.failed_event import FailedEvent, Resolution
+from busway.lane import Counts, LeaseRequest
+from busway.settlement import MAX_RANGE_SPAN, Settlement
 
 FailedEventKey = tuple[str, int, int]
 LaneKey = tuple[str, int]

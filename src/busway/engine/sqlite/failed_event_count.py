@@ -7,7 +7,7 @@ from collections import Counter
 import apsw
 
 from busway.engine.sqlite.database import sql
-from busway.lane import FailedEvent, FailedEventState
+from busway.failed_event import FailedEvent, FailedEventState
 
 CountKey = tuple[FailedEventState, str, str, str]
 """State, flow, fingerprint and error."""

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import apsw
 
+from busway.audit_record import AuditRecord
 from busway.conservation import check_resolution, check_settlement
 from busway.engine.sqlite import named_value, settlement_statement
 from busway.engine.sqlite.background_read import BackgroundReader
@@ -27,19 +28,16 @@ from busway.engine.sqlite.database import (
 from busway.engine.sqlite.query import build_group_query, build_query, needs_scan
 from busway.engine.sqlite.row_codec import ROW_CODEC
 from busway.engine.sqlite.timestamp import to_microseconds
-from busway.lane import (
-    AuditRecord,
+from busway.failed_event import (
     FailedEvent,
     FailedEventGroup,
     FailedEventQuery,
-    Lane,
-    LeaseRequest,
     Resolution,
     ResolvedEvent,
-    SettledRange,
-    Settlement,
-    ValueChange,
 )
+from busway.lane import FailedEventCounts, Lane, LaneId, LeaseRequest
+from busway.named_value import ValueChange
+from busway.settlement import SettledRange, Settlement
 
 T = TypeVar("T")
 
@@ -167,10 +165,13 @@ class SqliteLedger:
         with self._translating_errors(), contextlib.closing(found):
             return dict(takewhile(lambda named: named[0].startswith(prefix), found))
 
-    async def count_failed_events(self) -> Mapping[tuple[str, int], tuple[int, int]]:
-        # every row is looked at, so not on the loop
-        found = await self._background.fetch(sql("ledger/count_failed_events"))
-        return {(flow, partition): (parked, dead) for flow, partition, parked, dead in found}
+    async def count_failed_events(self) -> Mapping[LaneId, FailedEventCounts]:
+        # the statement reads every row, so it does not run on the loop
+        rows = await self._background.fetch(sql("ledger/count_failed_events"))
+        return {
+            LaneId(flow, partition): FailedEventCounts(parked, dead)
+            for flow, partition, parked, dead in rows
+        }
 
     async def change_values(
         self, changes: Sequence[ValueChange], audit: Sequence[AuditRecord] = ()

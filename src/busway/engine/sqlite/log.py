@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 
@@ -21,7 +21,7 @@ from busway.engine.sqlite.commit_thread import CommitThread
 from busway.engine.sqlite.database import connect, fetch, sql
 from busway.engine.sqlite.log_reader import OFFSET_MASK, LogReader
 from busway.engine.sqlite.quota import Quota
-from busway.ports import LogBatch, NewBatch
+from busway.ports import LogBatch, NewBatch, PartitionBounds
 
 _CACHE_BYTES = 16 * 1024 * 1024
 _TRIM_ROWS = 1_000
@@ -37,7 +37,7 @@ class SqliteLog:
         self._identity = identity
         self._quota = quota
         self._reader = LogReader(path)
-        bounds = self._reader.bounds()
+        bounds = self._reader.all_bounds()
         self._bases = [base for base, _ in bounds]
         self._ends = PartitionEnds([end for _, end in bounds])
         self._caches = [BatchCache(_CACHE_BYTES // len(bounds)) for _ in bounds]
@@ -83,8 +83,8 @@ class SqliteLog:
         recent = self._caches[partition].read(offset, max_bytes)
         return recent or self._reader.read(partition, offset, max_bytes)
 
-    async def bounds(self, partition: int) -> tuple[int, int]:
-        return self._bases[partition], self._ends.end(partition)
+    async def bounds(self, partition: int) -> PartitionBounds:
+        return PartitionBounds(self._bases[partition], self._ends.end(partition))
 
     async def trim(self, partition: int, offset: int) -> int:
         before, _ = await self.bounds(partition)
@@ -93,14 +93,13 @@ class SqliteLog:
         return self._bases[partition] - before
 
     async def skip_to(self, partition: int, offset: int) -> int:
-        def moved(bounds: tuple[int, int, int]) -> None:
-            _, self._bases[partition], end = bounds
-            self._ends.advance(partition, end)
+        def moved(skipped: _Skipped) -> None:
+            self._bases[partition] = skipped.bounds.start
+            self._ends.advance(partition, skipped.bounds.end)
 
         await self._wait_for_append()
         self._append_in_flight = moving = self._writer.submit(_SkipTo(partition, offset), moved)
-        before, *_ = await asyncio.shield(moving)
-        return before
+        return (await asyncio.shield(moving)).end_before
 
     async def offset_at(self, partition: int, at: datetime) -> int:
         found = self._reader.first_offset_since(partition, at)
@@ -177,6 +176,13 @@ class _Trim:
         return int(begins)
 
 
+class _Skipped(NamedTuple):
+    """The end of a partition before it was advanced, and its bounds after that."""
+
+    end_before: int
+    bounds: PartitionBounds
+
+
 class _SkipTo:
     """Has a partition that ends before an offset go on there."""
 
@@ -184,14 +190,13 @@ class _SkipTo:
         self._partition = partition
         self._offset = offset
 
-    def __call__(self, connection: apsw.Connection) -> tuple[int, int, int]:
-        """Return where the partition ended, and where it begins and ends now."""
-        _, before = self._bounds(connection)
+    def __call__(self, connection: apsw.Connection) -> _Skipped:
+        before = self._bounds(connection).end
         if before < self._offset:
             base = self._partition << 48 | self._offset
             connection.execute(sql("log/set_base"), (self._partition, base))
-        return before, *self._bounds(connection)
+        return _Skipped(before, self._bounds(connection))
 
-    def _bounds(self, connection: apsw.Connection) -> tuple[int, int]:
+    def _bounds(self, connection: apsw.Connection) -> PartitionBounds:
         ((base, end),) = fetch(connection, "log/partition_bounds", (self._partition,))
-        return base & OFFSET_MASK, end - (self._partition << 48)
+        return PartitionBounds(base & OFFSET_MASK, end - (self._partition << 48))

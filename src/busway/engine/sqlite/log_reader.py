@@ -21,7 +21,7 @@ from busway.engine.sqlite.database import (
     used_bytes,
 )
 from busway.errors import StoreCorrupted, StoreTooNew
-from busway.ports import LogBatch
+from busway.ports import LogBatch, PartitionBounds
 
 OFFSET_MASK = (1 << 48) - 1
 """The part of a row's id that is the offset; the partition is above it."""
@@ -44,17 +44,20 @@ class LogReader:
             finally:
                 cursor.close()
 
-    def bounds(self) -> Sequence[tuple[int, int]]:
-        """Return the first kept offset and the end of each partition."""
+    def all_bounds(self) -> Sequence[PartitionBounds]:
+        """Return the bounds of each partition."""
         with self._translating_errors():
-            found = fetch(self._connection, "log/all_bounds")
-        return [(base & OFFSET_MASK, end - (partition << 48)) for partition, base, end in found]
+            rows = fetch(self._connection, "log/all_bounds")
+        return [
+            PartitionBounds(base & OFFSET_MASK, end - (partition << 48))
+            for partition, base, end in rows
+        ]
 
-    def bound(self, partition: int) -> tuple[int, int]:
-        """Return the first kept offset and the end of one partition."""
+    def bounds(self, partition: int) -> PartitionBounds:
+        """Return the bounds of one partition."""
         with self._translating_errors():
             ((base, end),) = fetch(self._connection, "log/partition_bounds", (partition,))
-        return base & OFFSET_MASK, end - (partition << 48)
+        return PartitionBounds(base & OFFSET_MASK, end - (partition << 48))
 
     def size_bytes(self) -> int:
         with self._translating_errors():

@@ -21,13 +21,13 @@ from busway.engine.sqlite.log import SqliteLog
 from busway.engine.sqlite.quota import Quota
 from busway.engine.sqlite.row_codec import ROW_CODEC
 from busway.errors import NotFound, StoreCorrupted, StoreError, StoreMoved
+from busway.named_value import NamedValue
 from busway.ports import Log
 from busway.ports.move import (
     Bookmark,
     ExportPage,
     LedgerRecord,
     MovedMarker,
-    NamedValue,
     RecordKind,
     next_bookmark,
 )

@@ -8,10 +8,11 @@ from datetime import datetime
 import apsw
 from msgspec import UNSET
 
+from busway.audit_record import AuditRecord
 from busway.engine.sqlite.database import Row, fetch, sql
 from busway.engine.sqlite.row_codec import ROW_CODEC
 from busway.engine.sqlite.timestamp import to_microseconds
-from busway.lane import AuditRecord, ValueChange
+from busway.named_value import ValueChange
 
 _FLOW_TABLES = ("lane", "failed_event", "failed_event_count", "settled_range", "resolved_event")
 _PRUNE_ROWS = 5_000

@@ -9,7 +9,8 @@ import msgspec
 
 from busway.engine.sqlite.database import sql
 from busway.engine.sqlite.timestamp import to_microseconds
-from busway.lane import FailedEventQuery
+from busway.failed_event import FailedEventQuery
+from busway.lane import EventRef
 
 _ORDER = 'flow, partition, "offset"'
 
@@ -102,16 +103,14 @@ def _failure_conditions(query: FailedEventQuery) -> Iterator[tuple[str, tuple[An
         yield "since < ?", (to_microseconds(query.since_to),)
 
 
-def _after_condition(
-    query: FailedEventQuery, after: tuple[str, int, int]
-) -> tuple[str, tuple[Any, ...]]:
+def _after_condition(query: FailedEventQuery, after: EventRef) -> tuple[str, tuple[Any, ...]]:
     """Compare only columns that are not fixed, because SQLite seeks no row value on those."""
     if query.flow is None:
         return f"({_ORDER}) > (?, ?, ?)", after
-    if query.flow != after[0]:
-        return ("true" if query.flow > after[0] else "false"), ()
+    if query.flow != after.flow:
+        return ("true" if query.flow > after.flow else "false"), ()
     if query.partition is None:
-        return '(partition, "offset") > (?, ?)', after[1:]
-    if query.partition != after[1]:
-        return ("true" if query.partition > after[1] else "false"), ()
-    return '"offset" > ?', after[2:]
+        return '(partition, "offset") > (?, ?)', (after.partition, after.offset)
+    if query.partition != after.partition:
+        return ("true" if query.partition > after.partition else "false"), ()
+    return '"offset" > ?', (after.offset,)

@@ -13,15 +13,9 @@ from busway.engine.sqlite.database import Row, fetch, sql
 from busway.engine.sqlite.failed_event_count import CountKey, adjust_counts, count_key
 from busway.engine.sqlite.row_codec import ROW_CODEC, state_update_values
 from busway.engine.sqlite.timestamp import to_microseconds
-from busway.lane import (
-    MAX_RANGE_SPAN,
-    Counts,
-    FailedEvent,
-    FailedEventState,
-    LeaseRequest,
-    Resolution,
-    Settlement,
-)
+from busway.failed_event import FailedEvent, FailedEventState, Resolution
+from busway.lane import Counts, LaneId, LeaseRequest
+from busway.settlement import MAX_RANGE_SPAN, Settlement
 
 _StateChange = tuple[str, int, FailedEventState, str]
 """A trouble's lane, what it was, and what it became."""
@@ -71,14 +65,15 @@ def resolve(connection: apsw.Connection, verdicts: Sequence[Resolution]) -> list
     return applied
 
 
-def _lane_count_changes(moves: Counter[_StateChange]) -> Mapping[tuple[str, int], Counts]:
+def _lane_count_changes(moves: Counter[_StateChange]) -> Mapping[LaneId, Counts]:
     """Return what each lane's counts change by, where they do."""
-    found: dict[tuple[str, int], Counts] = {}
+    changes: dict[LaneId, Counts] = {}
     for (flow, partition, before, became), count in moves.items():
         if before != became:
-            change = found.get((flow, partition), Counts())
-            found[flow, partition] = change + count_change(before, became, count)
-    return found
+            lane_id = LaneId(flow, partition)
+            change = changes.get(lane_id, Counts())
+            changes[lane_id] = change + count_change(before, became, count)
+    return changes
 
 
 def _update_in_place(

@@ -12,7 +12,7 @@ from busway.engine.sqlite.append import SharedAppend
 from busway.engine.sqlite.log import SqliteLog
 from busway.engine.sqlite.quota import Quota
 from busway.errors import StoreError
-from busway.ports import LogBatch, NewBatch, WakeUps
+from busway.ports import LogBatch, NewBatch, PartitionBounds, WakeUps
 
 POLL_INTERVAL_S = 0.5
 
@@ -35,11 +35,11 @@ class SharedSqliteLog(SqliteLog):
 
     async def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[LogBatch]:
         if offset >= self._ends.end(partition):
-            self._update_bounds(partition, self._reader.bound(partition))
+            self._update_bounds(partition, self._reader.bounds(partition))
         return await super().read(partition, offset, max_bytes)
 
-    async def bounds(self, partition: int) -> tuple[int, int]:
-        self._update_bounds(partition, self._reader.bound(partition))
+    async def bounds(self, partition: int) -> PartitionBounds:
+        self._update_bounds(partition, self._reader.bounds(partition))
         return await super().bounds(partition)
 
     async def offset_at(self, partition: int, at: datetime) -> int:
@@ -55,15 +55,14 @@ class SharedSqliteLog(SqliteLog):
         if self._poll_task.done():
             return
         with contextlib.suppress(StoreError):
-            for partition, bounds in enumerate(self._reader.bounds()):
+            for partition, bounds in enumerate(self._reader.all_bounds()):
                 self._update_bounds(partition, bounds)
 
-    def _update_bounds(self, partition: int, bounds: tuple[int, int]) -> None:
-        base, end = bounds
-        if base > self._bases[partition]:
-            self._bases[partition] = base
-            self._caches[partition].evict_until(base)
-        self._ends.advance(partition, end)
+    def _update_bounds(self, partition: int, bounds: PartitionBounds) -> None:
+        if bounds.start > self._bases[partition]:
+            self._bases[partition] = bounds.start
+            self._caches[partition].evict_until(bounds.start)
+        self._ends.advance(partition, bounds.end)
 
     async def _poll_forever(self) -> None:
         while True:

@@ -9,7 +9,7 @@ import msgspec
 from busway.clock import Clock
 from busway.control.access.key import USED, Key, Scope, keys
 from busway.credential import secret_digest
-from busway.lane import ValueChange
+from busway.named_value import ValueChange
 from busway.ports import Ledger
 from busway.runtime.loop import Loop
 

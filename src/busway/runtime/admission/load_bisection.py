@@ -9,12 +9,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from msgspec.structs import replace
 
 from busway.exception_text import exception_text
+from busway.lane import EventRef
 from busway.outcome import Delivered, Down, Outcome, Rejected, Retry
 from busway.ports import Load
 from busway.runtime.cancellation import is_cancellation
 
 Write = Callable[[Load], Awaitable[Sequence[Outcome]]]
-Place = tuple[tuple[str, str, int], int]
+
 MAX_SOLO_FAILURES = 3
 """How often an event raises alone before it is to blame, where no other one lands meanwhile."""
 _MAX = 10_000
@@ -35,7 +36,7 @@ class LoadBisector:
 
     def __init__(self, *, divisible: bool) -> None:
         self._is_divisible = divisible
-        self._solo_failures: dict[Place, int] = {}
+        self._solo_failures: dict[EventRef, int] = {}
 
     async def write(self, write: Write, load: Load) -> Sequence[Outcome]:
         """Return an outcome for each item of a load."""
@@ -47,21 +48,21 @@ class LoadBisector:
         landed = any(isinstance(one, Delivered | Rejected) for one in outcomes)
         for index, outcome in enumerate(outcomes):
             if index in raised and isinstance(outcome, Down):
-                again = self._count_solo_failure((load.lane, load.items[index].offset))
+                again = self._count_solo_failure(load.lane.event_ref(load.items[index].offset))
                 outcomes[index] = _as_retry(outcome) if landed or again else outcome
         return outcomes
 
     def _clear_failures(self, load: Load, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
         if self._solo_failures:
             for item in load.items:
-                self._solo_failures.pop((load.lane, item.offset), None)
+                self._solo_failures.pop(load.lane.event_ref(item.offset), None)
         return outcomes
 
-    def _count_solo_failure(self, place: Place) -> bool:
-        """Count how often an event raised alone; say whether that is enough."""
-        tries = self._solo_failures.pop(place, 0) + 1
+    def _count_solo_failure(self, ref: EventRef) -> bool:
+        """Count that an event raised alone; return whether it has done so often enough."""
+        tries = self._solo_failures.pop(ref, 0) + 1
         if tries < MAX_SOLO_FAILURES:
-            self._solo_failures[place] = tries
+            self._solo_failures[ref] = tries
         if len(self._solo_failures) > _MAX:
             del self._solo_failures[next(iter(self._solo_failures))]
         return tries >= MAX_SOLO_FAILURES

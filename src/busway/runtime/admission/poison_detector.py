@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
+from busway.lane import EventRef
 from busway.outcome import (
     BLOCKED_BY_KEY,
     DELIVERED,
@@ -16,7 +17,6 @@ from busway.outcome import (
 )
 from busway.ports import Load, LoadItem
 
-Place = tuple[tuple[str, str, int], int]
 _MAX = 10_000
 
 
@@ -27,7 +27,7 @@ class LoadResult(msgspec.Struct, frozen=True):
     """
 
     outcomes: Sequence[Outcome]
-    undecided: Collection[Place] = ()
+    undecided: Collection[EventRef] = ()
     poison_count: int = 0
 
 
@@ -40,18 +40,18 @@ class PoisonDetector:
 
     def __init__(self) -> None:
         self._load_number = self._delivered_load = 0
-        self._failed_in: dict[Place, int] = {}
+        self._failed_in: dict[EventRef, int] = {}
 
-    def __contains__(self, place: Place) -> bool:
-        return place in self._failed_in
+    def __contains__(self, ref: EventRef) -> bool:
+        return ref in self._failed_in
 
-    def is_unproven(self, place: Place) -> bool:
+    def is_unproven(self, ref: EventRef) -> bool:
         """Say whether an event failed, and nothing has been delivered since."""
-        return self._failed_in.get(place, -1) >= self._delivered_load
+        return self._failed_in.get(ref, -1) >= self._delivered_load
 
-    def restore(self, place: Place) -> None:
+    def restore(self, ref: EventRef) -> None:
         """Note an event that failed, with others that landed after it, when it did so before."""
-        self._failed_in.setdefault(place, 0)
+        self._failed_in.setdefault(ref, 0)
 
     def start_load(self) -> int:
         """Return the turn of a load that sets out now."""
@@ -63,7 +63,7 @@ class PoisonDetector:
         if outcomes.count(DELIVERED) == len(outcomes):
             self._delivered_load = max(self._delivered_load, load_number)
             for item in load.items if self._failed_in else ():
-                self._failed_in.pop((load.lane, item.offset), None)
+                self._failed_in.pop(load.lane.event_ref(item.offset), None)
             return LoadResult(outcomes)
         if DELIVERED in outcomes:
             self._delivered_load = max(self._delivered_load, load_number)
@@ -72,29 +72,30 @@ class PoisonDetector:
         alone = len(load.items) == 1
         pairs = list(zip(load.items, outcomes, strict=True))
         found = [
-            self._examine_outcome((load.lane, it.offset), one, alone=alone) for it, one in pairs
+            self._examine_outcome(load.lane.event_ref(it.offset), one, alone=alone)
+            for it, one in pairs
         ]
         pairs = list(zip(load.items, found, strict=True))
-        undecided = [(load.lane, it.offset) for it, one in pairs if _is_undecided(one)]
+        undecided = [load.lane.event_ref(it.offset) for it, one in pairs if _is_undecided(one)]
         own = sum(new is not old for new, old in zip(found, outcomes, strict=True))
         if undecided and load.ordered:
             found = _untried_behind(load.items, found)
         return LoadResult(found, undecided, own)
 
-    def _examine_outcome(self, place: Place, outcome: Outcome, *, alone: bool) -> Outcome:
+    def _examine_outcome(self, ref: EventRef, outcome: Outcome, *, alone: bool) -> Outcome:
         if not isinstance(outcome, Down):
             if outcome != NOT_ATTEMPTED and outcome is not BLOCKED_BY_KEY:
-                self._failed_in.pop(place, None)
+                self._failed_in.pop(ref, None)
             return outcome
         may_be = outcome.reachable and (outcome.is_ambiguous or alone)
-        if may_be and (outcome.later_delivered or self._failed_again(place)):
+        if may_be and (outcome.later_delivered or self._failed_again(ref)):
             reason = outcome.reason.removeprefix(outcome.error).removeprefix(": ")
             return Retry(outcome.error or "unavailable", reason, outcome.retry_after_s)
         return outcome
 
-    def _failed_again(self, place: Place) -> bool:
-        before = self._failed_in.pop(place, self._load_number)
-        self._failed_in[place] = self._load_number
+    def _failed_again(self, ref: EventRef) -> bool:
+        before = self._failed_in.pop(ref, self._load_number)
+        self._failed_in[ref] = self._load_number
         if len(self._failed_in) > _MAX:
             del self._failed_in[next(iter(self._failed_in))]
         return self._delivered_load > before

@@ -129,12 +129,12 @@ class Attempt:
         most = self._consumer.rate_limiter.burst
         if self._keeps_positions or most is None or len(items) <= most:
             return items
-        lane, suspects = self._consumer.lane_id, self._consumer.guard.poison_detector
+        lane, suspects = self._consumer.sink_lane, self._consumer.guard.poison_detector
         free: list[LoadItem] = []
         behind: set[str] = set()
         for item in items:
             key = item.event.key if self._consumer.flow.ordered else None
-            if key in behind or suspects.is_unproven((lane, item.offset)):
+            if key in behind or suspects.is_unproven(lane.event_ref(item.offset)):
                 behind |= set() if key is None else {key}
             elif len(free) < most:
                 free.append(item)
@@ -167,14 +167,14 @@ class Attempt:
             for item in items:
                 first.setdefault(item.offset if item.event.key is None else item.event.key, item)
             items = list(first.values())
-        lane, suspects = self._consumer.lane_id, self._consumer.guard.poison_detector
-        free = [item for item in items if (lane, item.offset) not in suspects] or items
+        lane, suspects = self._consumer.sink_lane, self._consumer.guard.poison_detector
+        free = [item for item in items if lane.event_ref(item.offset) not in suspects] or items
         return [free[tries % len(free)]]
 
     def _create_load(self, items: Sequence[LoadItem]) -> Load:
         to, holes = self._consumer, self._outcomes.undelivered_offsets()
         return Load(
-            lane=to.lane_id,
+            lane=to.sink_lane,
             items=items,
             start=self._start,
             end=self._batch.end,

@@ -8,11 +8,10 @@ import msgspec
 
 from busway.delivery.poison import INTERRUPTED
 from busway.delivery.settlement import FailedAttempt, record_failure
+from busway.failed_event import FailedEvent, Resolution
 from busway.flow import Flow
-from busway.lane import FailedEvent, Resolution
+from busway.lane import EventRef
 from busway.runtime.context import Context
-
-Place = tuple[int, int]
 
 
 class RetryClaims:
@@ -21,7 +20,7 @@ class RetryClaims:
     def __init__(self, context: Context, flow: Flow) -> None:
         self._context = context
         self._flow = flow
-        self._claimed: dict[Place, FailedEvent] = {}
+        self._claimed: dict[EventRef, FailedEvent] = {}
 
     async def claim(self, failed_events: Sequence[FailedEvent]) -> Sequence[FailedEvent]:
         """Return what may be tried now, noted as begun; what was interrupted has failed.
@@ -37,17 +36,17 @@ class RetryClaims:
             for one in _without(failed_events, interrupted)
         ]
         # noted here first: it may have landed also where the ledger's answer is lost
-        self._claimed |= {_place(one): one for one in claimed}
+        self._claimed |= {one.ref: one for one in claimed}
         applied = await self._context.ledger.resolve([self._resolution(one) for one in claimed])
         lost = [one for one, done in zip(claimed, applied, strict=True) if not done]
         for one in lost:
-            del self._claimed[_place(one)]
+            del self._claimed[one.ref]
         return _without(claimed, lost)
 
     async def resolve(self, resolutions: Sequence[Resolution]) -> None:
         """Give resolutions on what was begun, and let go of the rest of it, in one transaction."""
-        judged = {(one.partition, one.offset) for one in resolutions}
-        left = [one for place, one in self._claimed.items() if place not in judged]
+        resolved = {resolution.ref for resolution in resolutions}
+        left = [one for ref, one in self._claimed.items() if ref not in resolved]
         await self._context.ledger.resolve([*resolutions, *self._unclaim(left)])
         self._claimed.clear()
 
@@ -64,10 +63,7 @@ class RetryClaims:
 
     def _is_interrupted(self, failed_event: FailedEvent) -> bool:
         """Say whether another process began it, and did not come to an end with it."""
-        return (
-            failed_event.attempt_started_at is not None
-            and _place(failed_event) not in self._claimed
-        )
+        return failed_event.attempt_started_at is not None and failed_event.ref not in self._claimed
 
     def _fail_interrupted(
         self, interrupted: Sequence[FailedEvent], failed_events: Sequence[FailedEvent]
@@ -100,20 +96,21 @@ class RetryClaims:
 
     def _resolution(self, replacement: FailedEvent, attempts: int | None = None) -> Resolution:
         used = replacement.attempts if attempts is None else attempts
-        place = (replacement.flow, replacement.partition, replacement.offset)
-        by = (self._context.clock.now(), self._flow.version)
-        # of an event that was edited and redriven meanwhile nothing is known here
-        return Resolution(*place, used, "parked", replacement, *by, event=replacement.event)
+        return Resolution(
+            *replacement.ref,
+            used,
+            "parked",
+            replacement,
+            self._context.clock.now(),
+            self._flow.version,
+            event=replacement.event,  # refuses an event that was edited and redriven meanwhile
+        )
 
 
 def _without(
     failed_events: Sequence[FailedEvent], others: Sequence[FailedEvent]
 ) -> Sequence[FailedEvent]:
     """Return the troubles without some, and without what has the key of one of those."""
-    places = {_place(one) for one in others}
+    places = {one.ref for one in others}
     keys = {one.key for one in others} - {None}
-    return [one for one in failed_events if _place(one) not in places and one.key not in keys]
-
-
-def _place(failed_event: FailedEvent) -> Place:
-    return failed_event.partition, failed_event.offset
+    return [one for one in failed_events if one.ref not in places and one.key not in keys]

@@ -7,7 +7,7 @@ from collections.abc import Container, Mapping, Sequence
 
 from busway.delivery.settlement import BlockedByKey, DecidedEvent, FailedAttempt
 from busway.event import Event
-from busway.lane import FailedEvent
+from busway.failed_event import FailedEvent
 from busway.ports import LoadItem
 
 _GROWTH = 8

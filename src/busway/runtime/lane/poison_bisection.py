@@ -15,7 +15,8 @@ import msgspec
 from busway.control.record import IN_FLIGHT, RUNNING
 from busway.delivery.poison import INTERRUPTED, BisectPlan, InFlightMarker, bisect_plan
 from busway.delivery.settlement import DecidedEvent
-from busway.lane import Lane, ValueChange
+from busway.lane import Lane
+from busway.named_value import ValueChange
 from busway.ports import Ledger
 from busway.runtime.lane.batch import LaneBatch, limit_events
 from busway.runtime.lane.batch import limit_offset as cut_off

@@ -21,7 +21,7 @@ from busway.delivery.settlement import (
 from busway.errors import StoreError
 from busway.event import Event
 from busway.exception_text import exception_text
-from busway.lane import FailedEvent, FailedEventQuery, Resolution
+from busway.failed_event import FailedEvent, FailedEventQuery, Resolution
 from busway.ports import Load, LoadItem
 from busway.runtime.context import Admission, Context, LaneConsumer
 from busway.runtime.lane.claim import RetryClaims
@@ -112,7 +112,11 @@ class Retrier:
         """Choose one by chance, rather not one that may be the cause of the trouble."""
         lanes, suspects = self._consumers, self._guard.poison_detector
         known = [one for one in failed_events if one.partition in lanes]
-        free = [one for one in known if (lanes[one.partition].lane_id, one.offset) not in suspects]
+        free = [
+            one
+            for one in known
+            if lanes[one.partition].sink_lane.event_ref(one.offset) not in suspects
+        ]
         choice = free or known
         return [self._restore_suspicion(random.choice(choice))] if choice else ()
 
@@ -120,8 +124,8 @@ class Retrier:
         """Remember of a probe that others have landed since it failed: it may be its own fault."""
         landed_at, failures = self._guard.last_delivered_at, failed_event.failures
         if failures and landed_at is not None and failures[-1].at < landed_at:
-            lane = self._consumers[failed_event.partition].lane_id
-            self._guard.poison_detector.restore((lane, failed_event.offset))
+            lane = self._consumers[failed_event.partition].sink_lane
+            self._guard.poison_detector.restore(lane.event_ref(failed_event.offset))
         return failed_event
 
     async def _retry(
@@ -229,7 +233,11 @@ class Retrier:
             return []
         ordered, epoch = consumer.flow.ordered, consumer.lease.fencing_token
         load = Load(
-            consumer.lane_id, items, ordered=ordered, permits=consumer.permits, fencing_token=epoch
+            consumer.sink_lane,
+            items,
+            ordered=ordered,
+            permits=consumer.permits,
+            fencing_token=epoch,
         )
         began = time.perf_counter()
         outcomes = await consumer.deliver(load, leave)

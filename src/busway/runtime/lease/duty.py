@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
 from busway.clock import Clock
 from busway.control.worker import DUTY, expect_no_heartbeat
-from busway.lane import ValueChange
+from busway.named_value import ValueChange
 from busway.ports import Ledger
 from busway.runtime.loop import Loop, LoopBody
 

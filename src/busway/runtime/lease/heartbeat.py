@@ -11,7 +11,7 @@ from busway.clock import Clock
 from busway.control.worker import WORKER, WorkerRecord
 from busway.delivery.rebalance import DEAD_AFTER_S
 from busway.errors import StoreError
-from busway.lane import ValueChange
+from busway.named_value import ValueChange
 from busway.ports import Ledger
 from busway.runtime.loop import Loop
 

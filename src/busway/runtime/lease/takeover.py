@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from busway.control.record import IN_FLIGHT, RUNNING
 from busway.control.worker import DUTY, WORKER
-from busway.lane import Lane, LeaseRequest, ValueChange, is_replay_lane
+from busway.lane import Lane, LeaseRequest, is_replay_lane
+from busway.named_value import ValueChange
 from busway.ports import Ledger
 from busway.runtime.lease.duty import REPLAY_DUTY
 

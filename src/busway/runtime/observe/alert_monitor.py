@@ -22,6 +22,7 @@ from busway.control.dead_letter.dead_letter import root_causes
 from busway.control.dead_letter.selection import DeadLetterSelection
 from busway.control.flow.status import FlowStatus
 from busway.errors import StoreError
+from busway.failed_event import FailedEventState
 from busway.flow import CompiledApp
 from busway.flow.alert import (
     BUILT_IN_KINDS,
@@ -31,7 +32,7 @@ from busway.flow.alert import (
     gone_alert,
     stuck_alert,
 )
-from busway.lane import FailedEventState, ValueChange
+from busway.named_value import ValueChange
 from busway.ports import Ledger, SinkContext
 from busway.runtime.loop import Loop
 from busway.runtime.observe.alert_sampler import AlertSampler

@@ -12,8 +12,9 @@ from busway.control.alert.condition import AlertSample, DiskUsage
 from busway.control.flow.status import FlowStatus
 from busway.control.record import stuck_records
 from busway.delivery.failure_rate import FailedShare, FailureRate
+from busway.failed_event import FailedEventQuery
 from busway.flow.alert import Alert
-from busway.lane import FailedEventQuery, flow_of
+from busway.lane import flow_of
 from busway.ports import Ledger, Stores
 from busway.runtime.observe.flow_sampler import FlowSampler
 from busway.runtime.observe.last_seen import LastSeen

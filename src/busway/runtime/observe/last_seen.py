@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from busway.clock import Clock
-from busway.lane import ValueChange
+from busway.named_value import ValueChange
 from busway.ports import AppendEnvelope, Ledger
 
 LAST_SEEN = "last-seen/"

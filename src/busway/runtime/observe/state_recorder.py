@@ -20,7 +20,7 @@ from busway.control.record import (
 )
 from busway.delivery.breaker import Breaker
 from busway.flow import Flow
-from busway.lane import ValueChange
+from busway.named_value import ValueChange
 from busway.ports import Ledger, LocatesResults
 from busway.runtime.admission.destination_guard import DestinationGuard
 from busway.runtime.loop import Loop

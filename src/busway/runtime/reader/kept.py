@@ -7,7 +7,7 @@ import msgspec
 from busway.control.source.reader import READER, ReaderRecord, decode_reader
 from busway.control.source.record import SOURCE_COUNTS, SourceCounts
 from busway.errors import BuswayError
-from busway.lane import ValueChange
+from busway.named_value import ValueChange
 from busway.ports import Ledger
 
 

@@ -296,7 +296,7 @@ class ReaderSession:
 
     async def _ends(self) -> tuple[int, ...]:
         log = self._host.log
-        return tuple([(await log.bounds(number))[1] for number in range(log.partitions)])
+        return tuple([(await log.bounds(number)).end for number in range(log.partitions)])
 
     def _refuse(self, refused: Sequence[RecordRefusal]) -> None:
         """Count what is no event, and log it, at most once a second."""

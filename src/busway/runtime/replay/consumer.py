@@ -8,10 +8,11 @@ import msgspec
 
 from busway.control.replay.delivered import DeliveredLookup
 from busway.control.replay.operation import skipped_count, skipped_key
-from busway.lane import Settlement, ValueChange
+from busway.named_value import ValueChange
 from busway.outcome import BLOCKED_BY_KEY, Delivered, Down, Outcome
 from busway.ports import Ledger, Load, LoadItem
 from busway.runtime.context import LaneConsumer
+from busway.settlement import Settlement
 
 
 class SkipCounter:
@@ -70,7 +71,7 @@ class ReplayLaneConsumer(LaneConsumer, frozen=True, kw_only=True):
         named = [msgspec.structs.replace(item, flow=live.known_as) for item in items]
         return msgspec.structs.replace(
             load,
-            lane=live.lane_id,
+            lane=live.sink_lane,
             items=named,
             start=None,
             end=None,

@@ -30,7 +30,8 @@ from busway.delivery.rebalance import (
     rebalance,
 )
 from busway.errors import StoreError
-from busway.lane import Lane, LeaseRequest, ValueChange
+from busway.lane import Lane, LeaseRequest
+from busway.named_value import ValueChange
 from busway.ports import Ledger
 from busway.runtime.lane.poison_bisection import PoisonBisection, in_flight_markers
 from busway.runtime.lease.duty import REPLAY_DUTY, Duties

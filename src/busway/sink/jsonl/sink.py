@@ -16,7 +16,7 @@ from busway.errors import SinkError
 from busway.event import Event
 from busway.json_text import encode_json
 from busway.outcome import DELIVERED, NOT_ATTEMPTED, Down, Outcome, Rejected
-from busway.ports import DeliveredRange, Load, ResultLocation, SinkContext
+from busway.ports import DeliveredRange, Load, ResultLocation, SinkContext, SinkLane
 from busway.settings import Env, resolve
 from busway.sink.file.access import why_unwritable
 from busway.sink.file.creation import FileMode, parse_permissions
@@ -125,7 +125,7 @@ class JsonlDestination:
         return [state] * (len(load.items) or 1)
 
     async def delivered_range(
-        self, lane: tuple[str, str, int], offsets: Sequence[int]
+        self, lane: SinkLane, offsets: Sequence[int]
     ) -> DeliveredRange | Down:
         try:
             return await self._sidecar.run(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from busway.driver.postgres.error import CONFLICT_STATES, SCHEMA_CHANGED_STATES, sqlstate
 from busway.outcome import DELIVERED, NOT_ATTEMPTED, Down, Outcome
-from busway.ports import DeliveredRange, Load
+from busway.ports import DeliveredRange, Load, SinkLane
 from busway.sink.bisect import ErrorScope
 from busway.sink.position import advance, failed_offsets
 from busway.sink.postgres import position
@@ -39,7 +39,7 @@ class PostgresDestination:
         self._table = PostgresTable(config.schema, shapes, config.columns)
         self._sessions = PostgresSessionPool(config.dsn, config.connections, config.timeout_s)
         self._tables_exist = False
-        self._lanes_disconnected: set[tuple[str, str, int]] = set()
+        self._lanes_disconnected: set[SinkLane] = set()
         """Lanes whose last load was lost with its connection."""
         self._split_writer = SplitWriter(self._write_with_retries, self._ping, config.location)
 
@@ -58,7 +58,7 @@ class PostgresDestination:
         return outcomes
 
     async def delivered_range(
-        self, lane: tuple[str, str, int], offsets: Sequence[int]
+        self, lane: SinkLane, offsets: Sequence[int]
     ) -> DeliveredRange | Down:
         try:
             async with self._sessions.transaction() as session:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from asyncpg import Connection, Record
 
-from busway.ports import DeliveredRange, Load
+from busway.ports import DeliveredRange, Load, SinkLane
 from busway.sink.position import DecidedRange, LanePosition, PositionChange
 from busway.sink.statement import quote_identifier, statement
 
@@ -45,7 +45,7 @@ async def lock_lane_position(
 async def delivered_range(
     connection: Connection[Record],
     schema: str,
-    lane: tuple[str, str, int],
+    lane: SinkLane,
     offsets: Sequence[int],
 ) -> DeliveredRange:
     """Return what is known of a lane and of some of its offsets; locks nothing."""

@@ -20,7 +20,7 @@ from busway.outcome import (
     Rejected,
     Retry,
 )
-from busway.ports import Load, LoadItem
+from busway.ports import Load, LoadItem, SinkLane
 from busway.sink.smtp.message import MailMessage, MailTemplate
 from busway.sink.smtp.reply import (
     ReplyOutcome,
@@ -52,7 +52,7 @@ class SmtpDestination:
                 await sending.close()
 
     async def ping(self) -> Down | None:
-        empty = Load(("", "", 0), ())
+        empty = Load(SinkLane("", "", 0), ())
         async with self._connections:
             sending = SmtpLoadWriter(self, empty)
             try:

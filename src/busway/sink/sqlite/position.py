@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import apsw
 
-from busway.ports import DeliveredRange, Load
+from busway.ports import DeliveredRange, Load, SinkLane
 from busway.sink.position import (
     DecidedRange,
     LanePosition,
@@ -32,7 +32,7 @@ def read_lane_position(connection: apsw.Connection, load: Load) -> LanePosition:
 
 
 def delivered_range(
-    connection: apsw.Connection, lane: tuple[str, str, int], offsets: Sequence[int]
+    connection: apsw.Connection, lane: SinkLane, offsets: Sequence[int]
 ) -> DeliveredRange:
     """Return what is known of a lane and of some of its offsets."""
     create_tables(connection)
@@ -59,15 +59,13 @@ def _exceptions(
 
 
 def _exceptions_among(
-    connection: apsw.Connection, lane: tuple[str, str, int], offsets: Iterable[int]
+    connection: apsw.Connection, lane: SinkLane, offsets: Iterable[int]
 ) -> list[int]:
     rows = connection.executemany(_sql("exception_get"), [(*lane, offset) for offset in offsets])
     return [offset for (offset,) in rows]
 
 
-def _decided_range(
-    connection: apsw.Connection, lane: tuple[str, str, int]
-) -> tuple[DecidedRange, int]:
+def _decided_range(connection: apsw.Connection, lane: SinkLane) -> tuple[DecidedRange, int]:
     row = connection.execute(_sql("position_get"), lane).fetchone()
     return (DecidedRange(*row[:2]), row[2]) if row else (DecidedRange(), 0)
 

@@ -13,7 +13,7 @@ import msgspec
 from busway.declarable import DeclarableFunction
 from busway.errors import SinkError
 from busway.outcome import DELIVERED, NOT_ATTEMPTED, Down, Outcome
-from busway.ports import DeliveredRange, Load, ResultLocation, SinkContext
+from busway.ports import DeliveredRange, Load, ResultLocation, SinkContext, SinkLane
 from busway.settings import Env, resolve
 from busway.sink.bisect import PartKey
 from busway.sink.file.access import why_unwritable
@@ -106,7 +106,7 @@ class SqliteDestination:
         return [state] * (len(load.items) or 1)
 
     async def delivered_range(
-        self, lane: tuple[str, str, int], offsets: Sequence[int]
+        self, lane: SinkLane, offsets: Sequence[int]
     ) -> DeliveredRange | Down:
         try:
             return await self._file.run(

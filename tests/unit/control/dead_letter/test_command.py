@@ -14,7 +14,7 @@ from busway.control.dead_letter.selection import (
     DeadLetterSelection,
     select_dead_letters,
 )
-from busway.lane import FailedEvent, FailedEventQuery
+from busway.failed_event import FailedEvent, FailedEventQuery
 from busway.ports import NewBatch
 from busway.testing import ManualClock, memory_stores
 from dead_letter import AT, event, filled, letter, parked

@@ -6,7 +6,7 @@ import pytest
 
 from busway.control.dead_letter.edit import apply_edit, edit_dead_letter
 from busway.errors import Conflict, EventError
-from busway.lane import FailedEventQuery
+from busway.failed_event import FailedEventQuery
 from busway.testing import MemoryLedger
 from dead_letter import AT, event, filled, letter
 

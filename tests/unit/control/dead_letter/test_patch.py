@@ -15,7 +15,7 @@ from busway.control.dead_letter.patch import (
 )
 from busway.control.dead_letter.selection import DeadLetterSelection
 from busway.errors import BuswayError
-from busway.lane import FailedEventQuery
+from busway.failed_event import FailedEventQuery
 from busway.testing import MemoryLedger
 from dead_letter import event, filled, letter
 

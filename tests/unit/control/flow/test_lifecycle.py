@@ -34,16 +34,12 @@ from busway.control.record import FLOW, FlowRecord, flow_records, version_key
 from busway.control.worker import WORKER, WorkerRecord
 from busway.delivery.rebalance import DEAD_AFTER_S
 from busway.errors import Conflict, NotFound, SettingsError
+from busway.failed_event import FailedEvent, FailedEventQuery
 from busway.flow import CompiledApp, compile_app
-from busway.lane import (
-    Counts,
-    FailedEvent,
-    FailedEventQuery,
-    Lane,
-    Settlement,
-    ValueChange,
-)
+from busway.lane import Counts, Lane
+from busway.named_value import ValueChange
 from busway.ports import NewBatch
+from busway.settlement import Settlement
 from busway.sinks import console
 from busway.testing import ManualClock, MemoryLedger, MemoryLog
 from command import DEADLINE_S

@@ -11,8 +11,9 @@ from busway.control.flow.status import flow_statuses
 from busway.control.operator_control.record import ControlTarget
 from busway.delivery.maintenance_window import Window
 from busway.delivery.operator_control import ControlRecord, Drain, Pause
-from busway.lane import Counts, Lane, Settlement
+from busway.lane import Counts, Lane
 from busway.ports import NewBatch
+from busway.settlement import Settlement
 from busway.testing import MemoryLedger, MemoryLog
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)

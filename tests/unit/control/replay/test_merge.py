@@ -9,16 +9,10 @@ from msgspec.structs import replace
 
 from busway.control.replay.merge import merge_failed_again
 from busway.control.replay.operation import failed_again_count
-from busway.lane import (
-    Counts,
-    FailedEvent,
-    FailedEventQuery,
-    FailedEventState,
-    Resolution,
-    Settlement,
-)
-from busway.outcome import Failure
+from busway.failed_event import FailedEvent, FailedEventQuery, FailedEventState, Failure, Resolution
+from busway.lane import Counts
 from busway.ports import Ledger
+from busway.settlement import Settlement
 from busway.testing import memory_stores
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)

@@ -12,7 +12,8 @@ from busway.control.context import ControlContext
 from busway.control.job import Job, JobState, create_job
 from busway.control.replay.operation import unfinished_replays
 from busway.delivery.replay import replay_lane_name
-from busway.lane import Counts, Settlement
+from busway.lane import Counts
+from busway.settlement import Settlement
 from busway.testing import ManualClock, MemoryLedger, MemoryLog
 from busway.testing.ledger_sample import failed_event
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from busway.engine.registry import open_stores
-from busway.lane import Counts, Settlement
-from busway.settings import Settings
+from busway.lane import Counts
+from busway.settlement import Settlement
 from busway.testing.ledger_suite import assert_conserved
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
@@ -19,7 +19,7 @@ WORK = """
 import asyncio, pathlib, sys
 from datetime import UTC, datetime
 from busway.engine.registry import open_stores
-from busway.lane import Counts, Settlement
+from busway.lane import Counts
 from busway.ports import NeedsMaintenance, NewBatch
 from busway.settings import Settings
 

@@ -12,14 +12,14 @@ import pytest
 from busway import Event, env
 from busway.clock import SystemClock
 from busway.outcome import Down, Gone, Outcome, Rejected, Retry
-from busway.ports import Load, LoadItem, Sink
+from busway.ports import Load, LoadItem, Sink, SinkLane
 from busway.runtime.admission.destination_guard import DestinationGuard, OpenedSink
 from busway.sinks import chat, http
 from listed_sink import NoBus
 
 SECRETS = ("S3CRET-TOKEN", "S3CRET-HOOK")
 LOAD = Load(
-    ("log", "f", 0),
+    SinkLane("log", "f", 0),
     [LoadItem(0, Event(type="t", source="/s", id="e", data={"n": 1}), [{"n": 1}], "f")],
 )
 

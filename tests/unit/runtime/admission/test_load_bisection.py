@@ -9,7 +9,7 @@ import pytest
 
 from busway import Event
 from busway.outcome import DELIVERED, Down, Outcome, Retry
-from busway.ports import Load, LoadItem
+from busway.ports import Load, LoadItem, SinkLane
 from busway.runtime.admission.load_bisection import MAX_SOLO_FAILURES, LoadBisector
 
 
@@ -22,7 +22,7 @@ def load(count: int, *, ordered: bool = False) -> Load:
         LoadItem(n, Event(type="t", source="/s", id=f"e{n}", data={"n": n}), [{"n": n}], "f")
         for n in range(count)
     ]
-    return Load(("log", "f", 0), items, 0, count, ordered=ordered)
+    return Load(SinkLane("log", "f", 0), items, 0, count, ordered=ordered)
 
 
 class Sink:

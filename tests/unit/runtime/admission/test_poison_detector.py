@@ -6,11 +6,11 @@ import pytest
 
 from busway import Event
 from busway.outcome import DELIVERED, Retry
-from busway.ports import Load, LoadItem
+from busway.ports import Load, LoadItem, SinkLane
 from busway.runtime.admission.poison_detector import PoisonDetector
 from busway.sink.http.response import Unavailable
 
-LANE = ("log", "flow", 0)
+LANE = SinkLane("log", "flow", 0)
 
 
 def load(offset: int) -> Load:

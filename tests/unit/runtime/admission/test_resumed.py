@@ -9,7 +9,7 @@ import pytest
 
 from busway import Event
 from busway.outcome import DELIVERED, Down, Gone, Outcome
-from busway.ports import Load, LoadItem
+from busway.ports import Load, LoadItem, SinkLane
 from busway.runtime.admission.destination_guard import DestinationGuard, OpenedSink
 from busway.sinks import console
 from busway.testing import ManualClock
@@ -46,7 +46,9 @@ class World:
         number = len(self._writing)
         self.slow.asked.clear()
         item = LoadItem(number, Event(type="t", source="/s"), (), "flow")
-        self._writing.append(asyncio.create_task(self.gate.write(Load(("l", "f", 0), [item]))))
+        self._writing.append(
+            asyncio.create_task(self.gate.write(Load(SinkLane("l", "f", 0), [item])))
+        )
         await self.slow.asked.wait()
         return number
 

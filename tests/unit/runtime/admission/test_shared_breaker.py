@@ -13,7 +13,7 @@ from busway import Event
 from busway.control.record import BreakerRecord
 from busway.delivery.breaker import Breaker
 from busway.outcome import DELIVERED, Down, Outcome
-from busway.ports import Ledger, Load, LoadItem
+from busway.ports import Ledger, Load, LoadItem, SinkLane
 from busway.runtime.admission.destination_guard import DestinationGuard, OpenedSink
 from busway.runtime.admission.shared_breaker import (
     SharedBreakers,
@@ -57,7 +57,7 @@ class Worker:
         if self.gate.try_enter() is None:
             return
         await self.gate.write(
-            Load(("l", "f", 0), [LoadItem(offset, Event(type="t", source="/s"), (), "f")])
+            Load(SinkLane("l", "f", 0), [LoadItem(offset, Event(type="t", source="/s"), (), "f")])
         )
         await _turn(self._recorder.run_once)
 

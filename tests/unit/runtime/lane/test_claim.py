@@ -9,23 +9,19 @@ import msgspec
 import pytest
 
 from busway import App, Backoff
+from busway.audit_record import AuditRecord
 from busway.errors import StoreError
+from busway.failed_event import FailedEvent, FailedEventQuery, Resolution
 from busway.flow import compile_app
-from busway.lane import (
-    AuditRecord,
-    Counts,
-    FailedEvent,
-    FailedEventQuery,
-    Resolution,
-    Settlement,
-    ValueChange,
-)
+from busway.lane import Counts
+from busway.named_value import ValueChange
 from busway.ports import Ledger
 from busway.runtime.context import Context
 from busway.runtime.due_retry import DueRetries
 from busway.runtime.lane.claim import RetryClaims
 from busway.runtime.observe.observer import TelemetryObserver
 from busway.runtime.worker.flow_runner import create_log_reader
+from busway.settlement import Settlement
 from busway.sinks import console
 from busway.telemetry import Metrics
 from busway.testing import ManualClock, MemoryLedger, memory_stores

@@ -9,21 +9,17 @@ from datetime import timedelta
 import pytest
 
 from busway import App
+from busway.audit_record import AuditRecord
+from busway.failed_event import FailedEvent, FailedEventQuery, Resolution
 from busway.flow import compile_app
-from busway.lane import (
-    AuditRecord,
-    Counts,
-    FailedEvent,
-    FailedEventQuery,
-    Resolution,
-    Settlement,
-    ValueChange,
-)
+from busway.lane import Counts
+from busway.named_value import ValueChange
 from busway.runtime.context import Context
 from busway.runtime.due_retry import DueRetries
 from busway.runtime.observe.observer import TelemetryObserver
 from busway.runtime.observe.state_recorder import StateRecorder
 from busway.runtime.worker.flow_runner import FlowRunner, create_log_reader
+from busway.settlement import Settlement
 from busway.sinks import console
 from busway.telemetry import Metrics
 from busway.testing import ManualClock, MemoryLedger, MemoryLog

@@ -9,7 +9,7 @@ from busway.delivery.settlement import (
     FailedAttempt,
 )
 from busway.event import Event
-from busway.lane import FailedEvent
+from busway.failed_event import FailedEvent
 from busway.ports import LoadItem
 from busway.runtime.lane.key_order import KeyRuns, hold_back_by_key, in_key_order
 from busway.testing.ledger_sample import failed_event

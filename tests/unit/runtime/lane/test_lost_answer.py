@@ -10,7 +10,7 @@ import pytest
 from busway import App, Event
 from busway.errors import StoreError
 from busway.flow import compile_app
-from busway.lane import Settlement, ValueChange
+from busway.named_value import ValueChange
 from busway.outcome import DELIVERED, Down, Outcome
 from busway.ports import Load, NewBatch, SinkContext
 from busway.runtime.context import Context
@@ -19,6 +19,7 @@ from busway.runtime.observe.observer import TelemetryObserver
 from busway.runtime.observe.state_recorder import StateRecorder
 from busway.runtime.worker.coordinator import Coordinator
 from busway.runtime.worker.flow_runner import FlowRunner, create_log_reader
+from busway.settlement import Settlement
 from busway.telemetry import Metrics
 from busway.testing import ManualClock, MemoryLedger, MemoryLog
 from listed_sink import NoBus

@@ -8,14 +8,17 @@ from datetime import timedelta
 
 from busway import App, Event
 from busway.errors import StoreError
+from busway.failed_event import FailedEvent, Resolution
 from busway.flow import compile_app
-from busway.lane import Counts, FailedEvent, Resolution, Settlement, ValueChange
+from busway.lane import Counts
+from busway.named_value import ValueChange
 from busway.ports import NewBatch
 from busway.runtime.context import Context
 from busway.runtime.due_retry import DueRetries
 from busway.runtime.observe.observer import TelemetryObserver
 from busway.runtime.observe.state_recorder import StateRecorder
 from busway.runtime.worker.flow_runner import FlowRunner, create_log_reader
+from busway.settlement import Settlement
 from busway.telemetry import Metrics
 from busway.testing import ManualClock, MemoryLedger, MemoryLog
 from listed_sink import Listed, NoBus

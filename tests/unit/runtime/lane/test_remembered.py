@@ -10,7 +10,7 @@ import pytest
 from busway import App, Event
 from busway.delivery.backoff import Backoff
 from busway.outcome import DELIVERED, Down, Outcome, Retry
-from busway.ports import Load, LoadItem
+from busway.ports import Load, LoadItem, SinkLane
 from busway.sink.position import LanePosition, advance, failed_offsets
 from listed_sink import Listed
 from memory_node import KEYS, MemoryNode
@@ -85,7 +85,9 @@ async def test_an_event_that_its_sink_is_down_for_is_written_when_it_is_retried(
     await node.clock.advance(0.2)
     sink.decide = well
     other = LoadItem(0, Event(type="t", source="/s", id="other", data=0), [0], "other")
-    await node.crew.consumers["f"][0].guard.write(Load(("memory", "other", 0), [other], 0, 1))
+    await node.crew.consumers["f"][0].guard.write(
+        Load(SinkLane("memory", "other", 0), [other], 0, 1)
+    )
     sink.came.remove("other")
     sink.decide = lambda load, i: Down("locked", reachable=True)
     await until_parked(node)

@@ -23,21 +23,16 @@ from busway.control.alert.record import ALERT, AlertRecord, alert_records, alert
 from busway.control.record import FLOW, FlowRecord
 from busway.errors import StoreFull
 from busway.event import Event
+from busway.failed_event import FailedEvent, FailedEventQuery, FailedEventState, Resolution
 from busway.flow import compile_app
-from busway.lane import (
-    Counts,
-    FailedEvent,
-    FailedEventQuery,
-    FailedEventState,
-    Resolution,
-    Settlement,
-    ValueChange,
-)
+from busway.lane import Counts
+from busway.named_value import ValueChange
 from busway.ports import NewBatch, Stores
 from busway.runtime.observe.alert_monitor import AlertMonitor
 from busway.runtime.observe.alert_sampler import AlertSampler
 from busway.runtime.observe.flow_sampler import FlowSampler
 from busway.runtime.observe.last_seen import LAST_SEEN, SAVE_INTERVAL_S, LastSeen
+from busway.settlement import Settlement
 from busway.sinks import console
 from busway.telemetry import Metrics
 from busway.testing import ManualClock, memory_stores

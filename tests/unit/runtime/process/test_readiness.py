@@ -11,7 +11,7 @@ import pytest
 from busway.bus.group_commit import NOT_READY_AFTER_FAILURE_S, Appender
 from busway.errors import StoreError, StoreFull
 from busway.event import Event
-from busway.ports import NewBatch
+from busway.ports import NewBatch, PartitionBounds
 from busway.runtime.loop import Loop
 from busway.runtime.process.readiness import INTERVAL_S, Readiness
 from busway.testing import ManualClock, MemoryLog
@@ -23,7 +23,7 @@ class Failing(MemoryLog):
     away = full = False
     lost: int | None = None
 
-    async def bounds(self, partition: int) -> tuple[int, int]:
+    async def bounds(self, partition: int) -> PartitionBounds:
         if self.away or partition == self.lost:
             raise StoreError("no way there")
         return await super().bounds(partition)

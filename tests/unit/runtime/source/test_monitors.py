@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from busway.audit_record import AuditRecord
 from busway.control.context import ControlContext
 from busway.control.source.operation import pause_source, resume_source
 from busway.control.source.record import (
@@ -15,7 +16,7 @@ from busway.control.source.record import (
     source_counts,
 )
 from busway.errors import StoreError
-from busway.lane import AuditRecord, ValueChange
+from busway.named_value import ValueChange
 from busway.ports import AppendReceipt, EventFault, RequestRefusal
 from busway.runtime.source.monitor import MAX_CODES
 from busway.runtime.source.monitors import SourceMonitors

@@ -8,10 +8,12 @@ from functools import partial
 
 import pytest
 
+from busway.audit_record import AuditRecord
 from busway.control.worker import DUTY, WORKER, worker_records
 from busway.delivery.rebalance import DEAD_AFTER_S
 from busway.errors import StoreError
-from busway.lane import AuditRecord, Lane, ValueChange
+from busway.lane import Lane
+from busway.named_value import ValueChange
 from busway.runtime.lease.heartbeat import TRUSTED_S
 from busway.runtime.worker.coordinator import (
     DUTIES,

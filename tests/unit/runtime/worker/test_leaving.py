@@ -13,7 +13,8 @@ from busway.control.record import IN_FLIGHT
 from busway.control.worker import DUTY
 from busway.errors import StoreError
 from busway.flow import compile_app
-from busway.lane import Lane, LeaseRequest, ValueChange
+from busway.lane import Lane, LeaseRequest
+from busway.named_value import ValueChange
 from busway.outcome import DELIVERED, Outcome
 from busway.ports import Load, Log, NewBatch, Sink, SinkContext
 from busway.runtime.context import Context

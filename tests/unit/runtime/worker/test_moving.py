@@ -14,7 +14,8 @@ from busway import App
 from busway.control.worker import WORKER
 from busway.delivery.rebalance import DEAD_AFTER_S
 from busway.flow import compile_app
-from busway.lane import Lane, LeaseRequest, ValueChange
+from busway.lane import Lane, LeaseRequest
+from busway.named_value import ValueChange
 from busway.runtime.context import Context
 from busway.runtime.due_retry import DueRetries
 from busway.runtime.lease.heartbeat import HEARTBEAT_INTERVAL_S, TRUSTED_S

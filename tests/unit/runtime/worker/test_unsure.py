@@ -13,8 +13,9 @@ from busway.control.operator_control.operation import ControlCommand, drain
 from busway.control.operator_control.record import ControlTarget, control_record
 from busway.control.record import FLOW, FlowRecord
 from busway.control.worker import WORKER, WorkerRecord
+from busway.failed_event import FailedEvent, FailedEventQuery
 from busway.flow import Flow, compile_app
-from busway.lane import Counts, FailedEvent, FailedEventQuery, Settlement
+from busway.lane import Counts
 from busway.ports import NewBatch
 from busway.runtime.admission.concurrency_limiter import ConcurrencyLimiter
 from busway.runtime.admission.destination_guard import DestinationGuard, OpenedSink
@@ -31,6 +32,7 @@ from busway.runtime.lease.lease import Lease
 from busway.runtime.loop import Loop
 from busway.runtime.observe.observer import TelemetryObserver
 from busway.runtime.worker.flow_runner import create_log_reader
+from busway.settlement import Settlement
 from busway.sinks import console
 from busway.telemetry import Metrics
 from busway.testing import ManualClock, MemoryLedger, MemoryLog
