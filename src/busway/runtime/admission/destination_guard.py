@@ -6,11 +6,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-import msgspec
 from msgspec.structs import replace
 
 from busway.clock import Clock
-from busway.concurrency import Concurrency, parse_concurrency
 from busway.delivery.backoff import Backoff
 from busway.delivery.breaker import Breaker
 from busway.delivery.breaker_policy import BreakerPolicy
@@ -20,18 +18,20 @@ from busway.delivery.rate_limit_backoff import RateLimitBackoff
 from busway.errors import StoreError
 from busway.exception_text import exception_line
 from busway.outcome import DELIVERED, NOT_ATTEMPTED, Down, Gone, Outcome, RateLimited
-from busway.ports import Destination, KeepsPositions, Load, Pingable, Sink, TakesPermits
+from busway.ports import Load, Pingable
 from busway.redact import Redactor
 from busway.runtime.admission.concurrency_limiter import ConcurrencyLimiter
 from busway.runtime.admission.load_bisection import LoadBisector
 from busway.runtime.admission.load_outcome import (
     as_still_failing,
     count_load,
+    hold_rate_limited,
     is_accepting,
     is_certainly_down,
     is_reached,
     redact_outcomes,
 )
+from busway.runtime.admission.opened_sink import OpenedSink
 from busway.runtime.admission.poison_detector import LoadResult, PoisonDetector
 from busway.runtime.signal import Signal
 from busway.secret import secrets_of
@@ -39,27 +39,9 @@ from busway.secret import secrets_of
 T = TypeVar("T")
 DEFAULT_BACKOFF = Backoff()
 DEFAULT_BREAKER_POLICY = BreakerPolicy()
-_RATE_LIMIT_TOLERANCE_S = 0.1
+
 _REPORTED_WAIT_S = 0.9
 """From how long on a wait that a destination asks for by 429 is kept for people to see."""
-
-
-class OpenedSink(msgspec.Struct, frozen=True):
-    """A sink that has been opened."""
-
-    sink: Sink
-    destination: Destination
-
-    @property
-    def keeps_positions(self) -> bool:
-        return isinstance(self.sink, KeepsPositions) and self.sink.keeps_positions
-
-    @property
-    def concurrency(self) -> Concurrency | None:
-        """How many requests it takes at a time; ``None`` where it does not take permits."""
-        if isinstance(self.sink, TakesPermits) and self.sink.takes_permits:
-            return parse_concurrency(self.sink.concurrency)
-        return None
 
 
 class DestinationGuard:
@@ -117,8 +99,10 @@ class DestinationGuard:
         self._resume_count += 1
         limited, self.rate_limit = self.limited_until is not None, self.rate_limit.unblocked()
         self._set_own(self.breaker.resume())
-        if limited and self._on_change is not None:
-            self._on_change(self)
+        if limited:
+            self._changed.notify()
+            if self._on_change is not None:
+                self._on_change(self)
 
     def adopt_decision(self, breaker: Breaker, since: datetime, at: datetime) -> None:
         """Go by what another worker has decided."""
@@ -204,7 +188,8 @@ class DestinationGuard:
         self._note_reached(judged.outcomes)
         if resumed == self._resume_count or is_accepting(judged.outcomes):
             self._record_answers(load, judged)
-            judged = replace(judged, outcomes=self._hold_rate_limited(judged.outcomes))
+            limited_s = self.rate_limit.wait_s(self._clock.monotonic())
+            judged = replace(judged, outcomes=hold_rate_limited(judged.outcomes, limited_s))
         if probing and judged.poison_count == len(judged.outcomes) > 0:
             self.yield_probe()  # it is about that event, so that another one has to show
         else:
@@ -278,10 +263,17 @@ class DestinationGuard:
             self.last_delivered_at = self._clock.now()
         self.failure_window = self.failure_window.after(now, found)
         if found.delivered or found.unavailable:
-            self._pause_until = now + self.failure_window.retry_pause_s
+            self._pause(now + self.failure_window.retry_pause_s)
         refused = [one for one in outcomes if isinstance(one, RateLimited)]
         if refused or self.rate_limit.is_active:
             self._apply_rate_limit(now, refused, found.delivered)
+
+    def _pause(self, until: float) -> None:
+        """Pause until a time; a shorter pause than before wakes those that wait for it."""
+        shortened = until < self._pause_until
+        self._pause_until = until
+        if shortened:
+            self._changed.notify()
 
     def _apply_rate_limit(self, now: float, refused: Sequence[RateLimited], delivered: int) -> None:
         asked_s = max(
@@ -293,25 +285,11 @@ class DestinationGuard:
             self.rate_limit.after(now, delivered, last, asked_s),
         )
         self.concurrency_limiter.cap(self.rate_limit.limit)
-        self._changed.notify()
         if (
             self.rate_limit.blocked_until - max(before.blocked_until, now) > _REPORTED_WAIT_S
             and self._on_change is not None
         ):
             self._on_change(self)
-
-    def _hold_rate_limited(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
-        """Return the outcomes; while nothing goes, what was over the limit stays where it is."""
-        wait_s = self.rate_limit.wait_s(self._clock.monotonic())
-        if not wait_s or not any(isinstance(one, RateLimited) for one in outcomes):
-            return outcomes
-        return [
-            Down(one.reason, reachable=True, error=one.error)
-            if isinstance(one, RateLimited)
-            and (one.retry_after_s or 0.0) <= wait_s + _RATE_LIMIT_TOLERANCE_S
-            else one
-            for one in outcomes
-        ]
 
     def _update_breaker(self, outcomes: Sequence[Outcome], *, probing: bool, resumed: int) -> None:
         found, now = self.breaker, self._clock.monotonic()
@@ -390,12 +368,14 @@ class DestinationGuard:
         self._set(breaker)
 
     def _set(self, breaker: Breaker) -> None:
-        changed = breaker.state != self.breaker.state
-        if changed and ("closed" in (breaker.state, self.breaker.state) or breaker.state == "gone"):
+        before, self.breaker = self.breaker, breaker
+        changed = breaker.state != before.state
+        if changed or breaker.probe_at != before.probe_at:
+            self._changed.notify()
+        if not changed:
+            return
+        self.decided_at = self._clock.now()
+        if "closed" in (breaker.state, before.state) or breaker.state == "gone":
             self.state_since = self._clock.now()
-        if changed:
-            self.decided_at = self._clock.now()
-        self.breaker = breaker
-        self._changed.notify()
-        if changed and self._on_change is not None:
+        if self._on_change is not None:
             self._on_change(self)

@@ -24,6 +24,8 @@ from busway.outcome import (
 from busway.ports import Load
 from busway.runtime.admission.poison_detector import LoadResult
 
+_RATE_LIMIT_TOLERANCE_S = 0.1
+
 
 def is_reached(outcomes: Sequence[Outcome]) -> bool:
     """Say whether the destination answered anything."""
@@ -57,6 +59,22 @@ def count_load(load: Load, judged: LoadResult) -> LoadCounts:
 
 def is_certainly_down(outcome: Outcome) -> TypeGuard[Down]:
     return isinstance(outcome, Down) and not outcome.is_ambiguous
+
+
+def hold_rate_limited(outcomes: Sequence[Outcome], wait_s: float) -> Sequence[Outcome]:
+    """Return the outcomes; for ``wait_s`` seconds, rate-limited events stay where they are.
+
+    Not those that the destination asked to wait longer: they are parked.
+    """
+    if not wait_s or not any(isinstance(outcome, RateLimited) for outcome in outcomes):
+        return outcomes
+    return [
+        Down(outcome.reason, reachable=True, error=outcome.error)
+        if isinstance(outcome, RateLimited)
+        and (outcome.retry_after_s or 0.0) <= wait_s + _RATE_LIMIT_TOLERANCE_S
+        else outcome
+        for outcome in outcomes
+    ]
 
 
 def as_still_failing(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:

@@ -21,7 +21,8 @@ from busway.delivery.replay import replay_lane_name, replay_mode
 from busway.delivery.throttle import Rate
 from busway.flow import Flow
 from busway.ports import Log, Sink, SinkContext
-from busway.runtime.admission.destination_guard import DestinationGuard, OpenedSink
+from busway.runtime.admission.destination_guard import DestinationGuard
+from busway.runtime.admission.opened_sink import OpenedSink
 from busway.runtime.admission.pause_gate import PauseGate
 from busway.runtime.admission.rate_limiter import RateLimiter
 from busway.runtime.context import Context, LaneConsumer

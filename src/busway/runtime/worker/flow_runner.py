@@ -22,8 +22,9 @@ from busway.runtime.admission.concurrency_limiter import (
     CombinedPermits,
     ConcurrencyLimiter,
 )
-from busway.runtime.admission.destination_guard import DestinationGuard, OpenedSink
+from busway.runtime.admission.destination_guard import DestinationGuard
 from busway.runtime.admission.named_limit import NamedLimit, named_limits
+from busway.runtime.admission.opened_sink import OpenedSink
 from busway.runtime.admission.operator_control import (
     ControlledFlow,
     Limiters,

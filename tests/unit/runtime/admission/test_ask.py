@@ -6,7 +6,8 @@ import pytest
 
 from busway.errors import StoreError
 from busway.outcome import Down
-from busway.runtime.admission.destination_guard import DestinationGuard, OpenedSink
+from busway.runtime.admission.destination_guard import DestinationGuard
+from busway.runtime.admission.opened_sink import OpenedSink
 from busway.testing import ManualClock
 from listed_sink import Listed
 

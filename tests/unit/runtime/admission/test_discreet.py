@@ -13,7 +13,8 @@ from busway import Event, env
 from busway.clock import SystemClock
 from busway.outcome import Down, Gone, Outcome, Rejected, Retry
 from busway.ports import Load, LoadItem, Sink, SinkLane
-from busway.runtime.admission.destination_guard import DestinationGuard, OpenedSink
+from busway.runtime.admission.destination_guard import DestinationGuard
+from busway.runtime.admission.opened_sink import OpenedSink
 from busway.sinks import chat, http
 from listed_sink import NoBus
 

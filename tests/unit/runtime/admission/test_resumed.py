@@ -10,7 +10,8 @@ import pytest
 from busway import Event
 from busway.outcome import DELIVERED, Down, Gone, Outcome
 from busway.ports import Load, LoadItem, SinkLane
-from busway.runtime.admission.destination_guard import DestinationGuard, OpenedSink
+from busway.runtime.admission.destination_guard import DestinationGuard
+from busway.runtime.admission.opened_sink import OpenedSink
 from busway.sinks import console
 from busway.testing import ManualClock
 

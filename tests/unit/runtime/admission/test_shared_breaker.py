@@ -14,7 +14,8 @@ from busway.control.record import BreakerRecord
 from busway.delivery.breaker import Breaker
 from busway.outcome import DELIVERED, Down, Outcome
 from busway.ports import Ledger, Load, LoadItem, SinkLane
-from busway.runtime.admission.destination_guard import DestinationGuard, OpenedSink
+from busway.runtime.admission.destination_guard import DestinationGuard
+from busway.runtime.admission.opened_sink import OpenedSink
 from busway.runtime.admission.shared_breaker import (
     SharedBreakers,
     newer_breaker,

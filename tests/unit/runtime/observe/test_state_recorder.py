@@ -14,7 +14,8 @@ from busway.errors import StoreError
 from busway.exception_text import ExceptionText
 from busway.outcome import DELIVERED, Down, Outcome
 from busway.ports import Load
-from busway.runtime.admission.destination_guard import DestinationGuard, OpenedSink
+from busway.runtime.admission.destination_guard import DestinationGuard
+from busway.runtime.admission.opened_sink import OpenedSink
 from busway.runtime.loop import Loop
 from busway.runtime.observe.state_recorder import StateRecorder
 from busway.runtime.stuck_loop import STUCK_AFTER, StuckLoops
