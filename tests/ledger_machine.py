@@ -13,7 +13,7 @@ from msgspec import UNSET, Raw
 
 from busway.audit_record import AuditRecord
 from busway.failed_event import FailedEvent, FailedEventQuery, FailedEventState, Failure, Resolution
-from busway.lane import Counts, LeaseRequest
+from busway.lane import Counts, EventRef, LeaseRequest
 from busway.named_value import ValueChange
 from busway.ports import Ledger, NeedsMaintenance
 from busway.settlement import Settlement
@@ -43,7 +43,7 @@ queries = st.builds(
     partition=st.one_of(st.none(), lane_partitions),
     due_by=st.one_of(st.none(), times),
     event_id=st.one_of(st.none(), st.sampled_from(["id-0", "id-1", "id-7"])),
-    after=st.one_of(st.none(), st.tuples(flows, lane_partitions, st.integers(0, 10))),
+    after=st.one_of(st.none(), st.builds(EventRef, flows, lane_partitions, st.integers(0, 10))),
     limit=st.integers(1, 20),
     event_key=st.sampled_from([None, None, None, "k", "l"]),
     error=st.sampled_from([None, None, None, *CAUSES]),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from busway.delivery.rebalance import (
     DEAD_AFTER_S,
+    LeaseChanges,
     ObservedHeartbeat,
     live_workers,
     observe_heartbeats,
@@ -32,7 +33,7 @@ async def settle_down(ledger: MemoryLedger, workers: set[str]) -> int:
     for turn in range(MOST_ROUNDS):
         lanes = await ledger.lanes()
         asked = [rebalance(lanes, workers, me) for me in sorted(workers)]
-        leases = [lease for take, give in asked for lease in (*take, *give)]
+        leases = [lease for changes in asked for lease in (*changes.acquire, *changes.release)]
         if not leases:
             return turn
         await ledger.lease(leases)
@@ -96,5 +97,4 @@ def test_who_is_not_seen_any_more_is_dead() -> None:
 @pytest.mark.parametrize("lanes", [1, 3])
 def test_nobody_gives_up_what_nobody_lacks(lanes: int) -> None:
     held = [Lane("f", n, 0, 0, worker="a", fencing_token=1) for n in range(lanes)]
-    take, give = rebalance(held, {"a"}, "a")
-    assert (take, give) == ([], [])
+    assert rebalance(held, {"a"}, "a") == LeaseChanges([], [])

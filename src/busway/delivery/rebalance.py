@@ -42,22 +42,31 @@ def live_workers(heartbeats: Mapping[str, ObservedHeartbeat], now: float, worker
     return {worker} | {name for name, one in heartbeats.items() if now - one.since < DEAD_AFTER_S}
 
 
-def rebalance(
-    lanes: Sequence[Lane], workers: set[str], worker: str
-) -> tuple[list[LeaseRequest], list[LeaseRequest]]:
-    """Return the leases to take and those to give up, by a worker that sees these lanes.
+class LeaseChanges(msgspec.Struct, frozen=True):
+    """The leases that a worker should acquire, and those that it should release."""
 
-    ``lanes`` are those that all of the workers can work. Nothing is given up that nobody lacks, so
-    that nothing moves to and fro.
+    acquire: Sequence[LeaseRequest] = ()
+    release: Sequence[LeaseRequest] = ()
+
+
+def rebalance(lanes: Sequence[Lane], workers: set[str], worker: str) -> LeaseChanges:
+    """Return how ``worker`` should change its leases.
+
+    ``lanes`` are the lanes that all of ``workers`` can process. A lane is released only if another
+    worker lacks one, so that lanes do not move back and forth.
     """
-    share = _fair_shares(lanes, workers)
-    mine = [lane for lane in lanes if lane.worker == worker]
+    share = _fair_shares(lanes, workers)[worker]
+    held = [lane for lane in lanes if lane.worker == worker]
     free = [lane for lane in lanes if lane.worker not in workers]
-    room = max(share[worker] - len(mine), 0)
-    surplus = mine[share[worker] :]
-    take = [LeaseRequest(one.flow, one.partition, one.fencing_token, worker) for one in free[:room]]
-    give = [LeaseRequest(one.flow, one.partition, one.fencing_token, None) for one in surplus]
-    return take, give
+    missing = max(share - len(held), 0)
+    return LeaseChanges(
+        [_lease_request(lane, worker) for lane in free[:missing]],
+        [_lease_request(lane, None) for lane in held[share:]],
+    )
+
+
+def _lease_request(lane: Lane, worker: str | None) -> LeaseRequest:
+    return LeaseRequest(lane.flow, lane.partition, lane.fencing_token, worker)
 
 
 def _fair_shares(lanes: Sequence[Lane], workers: set[str]) -> Mapping[str, int]:

@@ -342,7 +342,7 @@ def _matches(one: FailedEvent, query: FailedEventQuery) -> bool:
 async def _read_pages(ledger: Ledger, query: FailedEventQuery) -> list[FailedEvent]:
     found: list[FailedEvent] = []
     while True:
-        last = (found[-1].flow, found[-1].partition, found[-1].offset) if found else None
+        last = found[-1].ref if found else None
         page = await ledger.failed_events(msgspec.structs.replace(query, after=last, limit=3))
         found += page
         if not page:

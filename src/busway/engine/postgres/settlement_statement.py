@@ -10,11 +10,8 @@ from busway.conservation import count_change, resolved_events
 from busway.engine.postgres.database import Connection, execute_many, fetch
 from busway.engine.postgres.row_codec import ROW_CODEC, transpose
 from busway.failed_event import FailedEvent, Resolution
-from busway.lane import Counts, LeaseRequest
+from busway.lane import Counts, EventRef, LaneId, LeaseRequest
 from busway.settlement import MAX_RANGE_SPAN, Settlement
-
-FailedEventKey = tuple[str, int, int]
-LaneKey = tuple[str, int]
 
 
 def settle_row(settlement: Settlement) -> tuple[object, ...]:
@@ -78,13 +75,12 @@ async def resolve(connection: Connection, verdicts: Sequence[Resolution]) -> lis
 def _rounds(verdicts: Sequence[Resolution]) -> Iterable[list[int]]:
     """Return the numbers of verdicts, in turns that judge each trouble at most once."""
     turns: list[list[int]] = []
-    seen: Counter[FailedEventKey] = Counter()
+    seen: Counter[EventRef] = Counter()
     for number, one in enumerate(verdicts):
-        place = (one.flow, one.partition, one.offset)
-        if seen[place] == len(turns):
+        if seen[one.ref] == len(turns):
             turns.append([])
-        turns[seen[place]].append(number)
-        seen[place] += 1
+        turns[seen[one.ref]].append(number)
+        seen[one.ref] += 1
     return turns
 
 
@@ -115,10 +111,10 @@ async def _add_failed_events(connection: Connection, troubles: Sequence[FailedEv
 
 
 async def _recount(connection: Connection, verdicts: Iterable[Resolution]) -> None:
-    changes: defaultdict[LaneKey, Counts] = defaultdict(Counts)
+    changes: defaultdict[LaneId, Counts] = defaultdict(Counts)
     for one in verdicts:
         became = one.outcome.state if isinstance(one.outcome, FailedEvent) else one.outcome
-        changes[one.flow, one.partition] += count_change(one.state, became)
+        changes[LaneId(one.flow, one.partition)] += count_change(one.state, became)
     for (flow, partition), change in changes.items():
         if any(change.values()):
             await fetch(connection, "ledger/adjust_counts", flow, partition, *change.values())
@@ -128,14 +124,14 @@ async def _release_next(
     connection: Connection, judged: Sequence[tuple[FailedEvent, Resolution]]
 ) -> None:
     """Give those a due time that are now the first of their key, in one statement."""
-    found: dict[tuple[LaneKey, str], datetime] = {}
+    found: dict[tuple[LaneId, str], datetime] = {}
     for before, verdict in judged:
         after = verdict.outcome if isinstance(verdict.outcome, FailedEvent) else None
         if after is not None and _stays_parked(before, after):
             continue
         for key in (before.key, None if after is None else after.key):
             if key is not None:
-                found[(verdict.flow, verdict.partition), key] = verdict.at
+                found[LaneId(verdict.flow, verdict.partition), key] = verdict.at
     await _release_keys(connection, [(*lane, key, at) for (lane, key), at in found.items()])
 
 

@@ -30,7 +30,7 @@ from busway.delivery.rebalance import (
     rebalance,
 )
 from busway.errors import StoreError
-from busway.lane import Lane, LeaseRequest
+from busway.lane import Lane, LaneId, LeaseRequest
 from busway.named_value import ValueChange
 from busway.ports import Ledger
 from busway.runtime.lane.poison_bisection import PoisonBisection, in_flight_markers
@@ -48,7 +48,6 @@ RELEASE_TIMEOUT_S = 10.0
 DUTIES = ("maintenance", "redrive", "alerts")
 
 _log = structlog.get_logger("busway")
-LaneKey = tuple[str, int]
 
 
 class LaneHolders(msgspec.Struct, frozen=True):
@@ -98,7 +97,7 @@ class Coordinator:
         self._is_leaving = False
         self._observed_workers: Mapping[str, ObservedHeartbeat] = {}
         self._assigned_at = _NEVER
-        self._releasing: dict[LaneKey, asyncio.Task[None]] = {}
+        self._releasing: dict[LaneId, asyncio.Task[None]] = {}
 
     def is_trusted(self) -> bool:
         """Say whether the others must still take this worker for alive."""
@@ -198,36 +197,34 @@ class Coordinator:
             replays=sorted(self.replayed_flows()),
         )
 
-    def _leases(self) -> Mapping[LaneKey, Lease]:
+    def _leases(self) -> Mapping[LaneId, Lease]:
         return {
-            (name, partition): lease
+            LaneId(name, partition): lease
             for name, team in self._flow_consumers.items()
             for partition, lease in team.leases.items()
         }
 
-    def _kept_leases(self) -> Mapping[LaneKey, Lease]:
-        """Return what is worked and stays so."""
-        return {key: one for key, one in self._leases().items() if key not in self._releasing}
+    def _kept_leases(self) -> Mapping[LaneId, Lease]:
+        """Return the leases that are held and are not being released."""
+        return {
+            lane_id: lease
+            for lane_id, lease in self._leases().items()
+            if lane_id not in self._releasing
+        }
 
     def _drop_lost(self, lanes: Sequence[Lane]) -> None:
-        """Stop to work what somebody else has by now, also what is being given up."""
-        mine = {
-            (one.flow, one.partition): one.fencing_token
-            for one in lanes
-            if one.worker == self.worker
-        }
-        for key, lease in self._leases().items():
-            leaving = key in self._releasing
-            if mine.get(key) == lease.fencing_token or (leaving and lease.is_lost):
+        """Stop working lanes that another worker has taken, including those being released."""
+        held = {lane.id: lane.fencing_token for lane in lanes if lane.worker == self.worker}
+        for lane_id, lease in self._leases().items():
+            releasing = lane_id in self._releasing
+            if held.get(lane_id) == lease.fencing_token or (releasing and lease.is_lost):
                 continue
             silent_s = round(self.heartbeat.silent_s(), 1)
-            _log.warning(
-                "lane lost to another worker", flow=key[0], partition=key[1], silent_s=silent_s
-            )
+            _log.warning("lane lost to another worker", **lane_id._asdict(), silent_s=silent_s)
             lease.mark_lost()
-            self._observer.moved(key[0], "lost")
-            if not leaving:
-                self._track_release(key, self._stop_lane(key, RELEASE_TIMEOUT_S))
+            self._observer.moved(lane_id.flow, "lost")
+            if not releasing:
+                self._track_release(lane_id, self._stop_lane(lane_id, RELEASE_TIMEOUT_S))
 
     async def _assign(
         self,
@@ -235,115 +232,121 @@ class Coordinator:
         live_workers: Mapping[str, WorkerRecord],
         heartbeats: Mapping[str, bytes],
     ) -> None:
-        take: list[LeaseRequest] = []
-        for group, who in self._group_by_workers(lanes, live_workers):
-            taken, given = rebalance(group, who, self.worker)
-            take += [one for one in taken if (one.flow, one.partition) not in self._releasing]
-            for one in given:
-                lease = self._kept_leases().get((one.flow, one.partition))
+        acquire: list[LeaseRequest] = []
+        for group, workers in self._group_by_workers(lanes, live_workers):
+            changes = rebalance(group, workers, self.worker)
+            acquire += [
+                request for request in changes.acquire if request.lane_id not in self._releasing
+            ]
+            for request in changes.release:
+                lease = self._kept_leases().get(request.lane_id)
                 if lease is not None:
-                    self._start_release((one.flow, one.partition), lease, RELEASE_TIMEOUT_S)
+                    self._start_release(request.lane_id, lease, RELEASE_TIMEOUT_S)
         held = self._kept_leases()
         for lane in lanes:
-            key = (lane.flow, lane.partition)
-            if lane.worker == self.worker and key not in held and key not in self._releasing:
-                take.append(LeaseRequest(*key, lane.fencing_token, self.worker))
-        self._on_holders(_lane_holders(lanes, live_workers, take), self.worker)
-        if take:
-            before = {(one.flow, one.partition): one.worker for one in lanes}
-            had = {before[one.flow, one.partition] for one in take} - live_workers.keys()
-            dead = [expect_no_heartbeat(worker, heartbeats) for worker in had if worker is not None]
-            await self._acquire(take, before, dead)
+            running = lane.id in held or lane.id in self._releasing
+            if lane.worker == self.worker and not running:
+                acquire.append(LeaseRequest(*lane.id, lane.fencing_token, self.worker))
+        self._on_holders(_lane_holders(lanes, live_workers, acquire), self.worker)
+        if acquire:
+            before = {lane.id: lane.worker for lane in lanes}
+            holders = {before[request.lane_id] for request in acquire} - live_workers.keys()
+            dead = [
+                expect_no_heartbeat(holder, heartbeats) for holder in holders if holder is not None
+            ]
+            await self._acquire(acquire, before, dead)
 
     def _group_by_workers(
         self, lanes: Sequence[Lane], live_workers: Mapping[str, WorkerRecord]
     ) -> Sequence[tuple[list[Lane], set[str]]]:
-        """Return the lanes of flows that are worked here, by who can work them.
+        """Return the lanes of the flows that run here, grouped by the workers that can take them.
 
-        What one has who is leaving is his until he gives it up. They come by partition, so that the
-        lanes of each flow are spread too.
+        A worker that is shutting down keeps its lanes until it releases them. The lanes are ordered
+        by partition, so that those of each flow are spread as well.
         """
         groups: defaultdict[frozenset[str], list[Lane]] = defaultdict(list)
-        for lane in sorted(lanes, key=lambda one: (one.partition, one.flow)):
+        for lane in sorted(lanes, key=lambda lane: (lane.partition, lane.flow)):
             if lane.flow not in self._flow_consumers:
                 continue
-            who = frozenset(
-                id for id, one in live_workers.items() if lane.flow in one.flows and not one.leaving
+            workers = frozenset(
+                id
+                for id, record in live_workers.items()
+                if lane.flow in record.flows and not record.leaving
             ) | {self.worker}
             holder = live_workers.get(lane.worker or "")
-            if lane.worker in who or holder is None or lane.flow not in holder.flows:
-                groups[who].append(lane)
-        return [(group, set(who)) for who, group in groups.items()]
+            if lane.worker in workers or holder is None or lane.flow not in holder.flows:
+                groups[workers].append(lane)
+        return [(group, set(workers)) for workers, group in groups.items()]
 
     async def _acquire(
         self,
         leases: Sequence[LeaseRequest],
-        before: Mapping[LaneKey, str | None],
+        before: Mapping[LaneId, str | None],
         dead: Sequence[ValueChange],
     ) -> None:
-        epochs = await self._ledger.lease(leases, dead)
-        now = {(one.flow, one.partition): one for one in await self._ledger.lanes()}
-        marks = await in_flight_markers(self._ledger)
-        if self._is_leaving:  # meanwhile: nobody would stop what began now
-            await self._return_leases(leases, epochs, before)
+        fencing_tokens = await self._ledger.lease(leases, dead)
+        lanes = {lane.id: lane for lane in await self._ledger.lanes()}
+        markers = await in_flight_markers(self._ledger)
+        if self._is_leaving:  # set meanwhile: nothing would stop lanes that start now
+            await self._return_leases(leases, fencing_tokens, before)
             return
-        for lease, epoch in zip(leases, epochs, strict=True):
-            key = (lease.flow, lease.partition)
-            if epoch is None or key not in now:
+        for request, fencing_token in zip(leases, fencing_tokens, strict=True):
+            lane_id = request.lane_id
+            if fencing_token is None or lane_id not in lanes:
                 continue
-            # also where it was leased here, and did not come to be begun
-            died = before[key] is not None
-            careful = PoisonBisection(self._ledger, now[key], marks) if died else None
-            self._flow_consumers[lease.flow].start_lane(
-                now[key], careful, Lease(epoch, self.is_trusted)
+            # a worker held it before, perhaps this one before the lane was started
+            was_held = before[lane_id] is not None
+            bisection = PoisonBisection(self._ledger, lanes[lane_id], markers) if was_held else None
+            self._flow_consumers[lane_id.flow].start_lane(
+                lanes[lane_id], bisection, Lease(fencing_token, self.is_trusted)
             )
-            self._observer.moved(lease.flow, "acquired")
-            _log.info(
-                "lane acquired", flow=lease.flow, partition=lease.partition, fencing_token=epoch
-            )
+            self._observer.moved(lane_id.flow, "acquired")
+            _log.info("lane acquired", **lane_id._asdict(), fencing_token=fencing_token)
 
     async def _return_leases(
         self,
         leases: Sequence[LeaseRequest],
         fencing_tokens: Sequence[int | None],
-        before: Mapping[LaneKey, str | None],
+        before: Mapping[LaneId, str | None],
     ) -> None:
-        """Let others have what was just leased; what is to be taken with care stays so."""
-        found = [
-            msgspec.structs.replace(lease, fencing_token=epoch, worker=None)
-            for lease, epoch in zip(leases, fencing_tokens, strict=True)
-            if epoch is not None and before[lease.flow, lease.partition] is None
+        """Release the leases just acquired, except of lanes that need poison bisection.
+
+        Those were held by a worker before, and the next holder has to see that.
+        """
+        requests = [
+            msgspec.structs.replace(request, fencing_token=fencing_token, worker=None)
+            for request, fencing_token in zip(leases, fencing_tokens, strict=True)
+            if fencing_token is not None and before[request.lane_id] is None
         ]
-        if found:
-            await self._ledger.lease(found)
+        if requests:
+            await self._ledger.lease(requests)
 
-    def _start_release(self, key: LaneKey, lease: Lease, within_s: float) -> None:
-        self._track_release(key, self._release(key, lease, within_s))
+    def _start_release(self, lane_id: LaneId, lease: Lease, within_s: float) -> None:
+        self._track_release(lane_id, self._release(lane_id, lease, within_s))
 
-    def _track_release(self, key: LaneKey, work: Coroutine[object, object, None]) -> None:
-        task = asyncio.create_task(work, name=f"leave {key[0]}/{key[1]}")
-        self._releasing[key] = task
-        task.add_done_callback(lambda task: self._release_done(key, task))
+    def _track_release(self, lane_id: LaneId, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work, name=f"release {lane_id.flow}/{lane_id.partition}")
+        self._releasing[lane_id] = task
+        task.add_done_callback(lambda task: self._release_done(lane_id, task))
 
-    def _release_done(self, key: LaneKey, task: asyncio.Task[None]) -> None:
-        """Forget that it was being given up; where that failed, the next look takes it again."""
-        self._releasing.pop(key, None)
+    def _release_done(self, lane_id: LaneId, task: asyncio.Task[None]) -> None:
+        """Stop tracking a release; if it failed, the next turn acquires the lane again."""
+        self._releasing.pop(lane_id, None)
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            flow, partition = key
-            _log.warning("lane not released", flow=flow, partition=partition, error=str(error))
+            _log.warning("lane not released", **lane_id._asdict(), error=str(error))
 
-    async def _release(self, key: LaneKey, lease: Lease, within_s: float) -> None:
-        await self._stop_lane(key, within_s)
+    async def _release(self, lane_id: LaneId, lease: Lease, within_s: float) -> None:
+        await self._stop_lane(lane_id, within_s)
         if lease.is_lost:
             return
         lease.mark_lost()
-        await self._ledger.lease([LeaseRequest(*key, lease.fencing_token, None)])
-        self._observer.moved(key[0], "released")
-        _log.info("lane released", flow=key[0], partition=key[1])
+        await self._ledger.lease([LeaseRequest(*lane_id, lease.fencing_token, None)])
+        self._observer.moved(lane_id.flow, "released")
+        _log.info("lane released", **lane_id._asdict())
 
-    async def _stop_lane(self, key: LaneKey, within_s: float) -> None:
-        await self._flow_consumers[key[0]].stop_lane(key[1], within_s)
+    async def _stop_lane(self, lane_id: LaneId, within_s: float) -> None:
+        await self._flow_consumers[lane_id.flow].stop_lane(lane_id.partition, within_s)
 
     def _wanted_duties(self) -> Sequence[str]:
         return [*DUTIES, *(REPLAY_DUTY + name for name in self._flow_consumers), *self.read()]

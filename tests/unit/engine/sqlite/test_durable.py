@@ -22,6 +22,7 @@ from busway.engine.registry import open_stores
 from busway.lane import Counts
 from busway.ports import NeedsMaintenance, NewBatch
 from busway.settings import Settings
+from busway.settlement import Settlement
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 
