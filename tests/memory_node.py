@@ -14,6 +14,7 @@ from busway.flow import compile_app
 from busway.runtime.context import Context
 from busway.runtime.due_retry import DueRetries
 from busway.runtime.observe.observer import TelemetryObserver
+from busway.runtime.observe.settlement_log import SettlementLog
 from busway.runtime.observe.state_recorder import StateRecorder
 from busway.runtime.worker.flow_runner import FlowRunner, create_log_reader
 from busway.telemetry import Metrics
@@ -38,7 +39,14 @@ class MemoryNode:
         await self.appender.load_recent()
         self._appending = asyncio.create_task(self.appender.run())
         follow, dues = create_log_reader(self._program, log), DueRetries(ledger, self.clock)
-        hub = Context(follow, ledger, self.clock, log.identity, TelemetryObserver(metrics), dues)
+        hub = Context(
+            follow,
+            ledger,
+            self.clock,
+            log.identity,
+            TelemetryObserver(metrics, SettlementLog(self.clock)),
+            dues,
+        )
         self.crew = FlowRunner(self._program, hub, log, StateRecorder(ledger, self.clock, metrics))
         await self.crew.start(self.appender)
         self.control = ControlContext(log=log, ledger=ledger, clock=self.clock, wake=self.crew.wake)

@@ -43,6 +43,7 @@ from busway.runtime.observe.flow_sampler import FlowSampler
 from busway.runtime.observe.gauge import Gauges
 from busway.runtime.observe.last_seen import LastSeen
 from busway.runtime.observe.observer import TelemetryObserver
+from busway.runtime.observe.settlement_log import SettlementLog
 from busway.runtime.observe.state_recorder import StateRecorder
 from busway.runtime.outage_log import OutageLog
 from busway.runtime.process.readiness import Readiness, remarks
@@ -92,7 +93,8 @@ class Node:
         self._clock = clock or SystemClock()
         self._outage_log = OutageLog(self._clock)
         self._metrics = Metrics()
-        self._observer = TelemetryObserver(self._metrics)
+        self._settlement_log = SettlementLog(self._clock)
+        self._observer = TelemetryObserver(self._metrics, self._settlement_log)
         self._appender = Appender(stores.log, self._clock, settings.dedupe_window_s, self._observer)
         self._monitors = SourceMonitors(stores.ledger, self._clock, self._metrics)
         self._state_recorder = StateRecorder(
@@ -182,6 +184,7 @@ class Node:
             loop.stop()
         await asyncio.gather(*(loop.join(within_s) for loop in self._loops))
         await self._monitors.close()
+        self._settlement_log.flush()
         self._appender.close()
         if self._append_task is not None:
             await self._append_task
@@ -326,8 +329,9 @@ class Node:
             self._gauges.run_once,
             self._readiness.run_once,
             keeper.run_once,
+            self._settlement_log.run_once,
         )
-        names = ("state-recorder", "gauges", "readiness", "clock")
+        names = ("state-recorder", "gauges", "readiness", "clock", "settlement-log")
         loops = [Loop(name, turn, away) for name, turn in zip(names, turns, strict=True)]
         if self.role != "work":
             loops.append(Loop("keys", self.keys.run_once, away))

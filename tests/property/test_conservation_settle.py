@@ -20,6 +20,7 @@ from busway.delivery.settlement import (
     settlement,
 )
 from busway.event import Event
+from busway.settlement import OffsetRange
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 PROBLEMS = st.builds(
@@ -58,7 +59,9 @@ def test_all_is_counted_once(
         if fate is not None
     ]
     keys = parked if ordered else {}
-    found = settlement(terms(ordered=ordered), (1, start, start + len(rows)), decided, keys)
+    found = settlement(
+        terms(ordered=ordered), OffsetRange(1, start, start + len(rows)), decided, keys
+    )
     check_settlement(found)
     fates = [fate for fate, _ in rows]
     assert found.counts.delivered == fates.count("delivered")
@@ -77,7 +80,10 @@ def test_all_is_counted_once(
 
 def test_what_is_held_uses_no_attempt_up() -> None:
     found = settlement(
-        terms(ordered=True), (0, 0, 1), [DecidedEvent(0, event(0, "a"), BlockedByKey())], {"a": 1}
+        terms(ordered=True),
+        OffsetRange(0, 0, 1),
+        [DecidedEvent(0, event(0, "a"), BlockedByKey())],
+        {"a": 1},
     )
     (trouble,) = found.failed_events
     assert (trouble.attempts, trouble.due, trouble.failures) == (0, None, ())
@@ -88,7 +94,9 @@ def test_attempts_end_in_a_dead_letter_that_keeps_the_first_and_the_last_failure
     problems: list[FailedAttempt], attempts: int
 ) -> None:
     policy = terms(ordered=False, attempts=attempts)
-    first = settlement(policy, (0, 0, 1), [DecidedEvent(0, event(0, None), problems[0])], {})
+    first = settlement(
+        policy, OffsetRange(0, 0, 1), [DecidedEvent(0, event(0, None), problems[0])], {}
+    )
     (trouble,) = first.failed_events
     for used, problem in enumerate(problems[1:], 2):
         if trouble.state == "dead":

@@ -21,13 +21,15 @@ from busway.flow import compile_app
 from busway.lane import Lane, LeaseRequest
 from busway.named_value import ValueChange
 from busway.runtime.admission.concurrency_limiter import ConcurrencyLimiter
-from busway.runtime.admission.destination_guard import DestinationGuard, OpenedSink
+from busway.runtime.admission.destination_guard import DestinationGuard
+from busway.runtime.admission.opened_sink import OpenedSink
 from busway.runtime.admission.rate_limiter import RateLimiter
 from busway.runtime.context import Context, LaneConsumer
 from busway.runtime.due_retry import DueRetries
 from busway.runtime.lease.duty import REPLAY_DUTY
 from busway.runtime.loop import Loop
 from busway.runtime.observe.observer import TelemetryObserver
+from busway.runtime.observe.settlement_log import SettlementLog
 from busway.runtime.worker.coordinator import DUTIES, POLL_INTERVAL_S, Coordinator
 from busway.runtime.worker.flow_consumer import FlowConsumers
 from busway.runtime.worker.flow_runner import create_log_reader
@@ -139,7 +141,10 @@ class Worker:
         self.clock = OwnClock(world)
         self.way = Way(shared, world, self.clock)
         self.shift = Coordinator(self.way, self.clock, worker=name)
-        dues, observer = DueRetries(shared, self.clock), TelemetryObserver(Metrics())
+        dues, observer = (
+            DueRetries(shared, self.clock),
+            TelemetryObserver(Metrics(), SettlementLog(self.clock)),
+        )
         self._hub = Context(
             create_log_reader(PROGRAM, log), shared, self.clock, log.identity, observer, dues
         )

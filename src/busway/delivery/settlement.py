@@ -14,7 +14,7 @@ from busway.delivery.fingerprint import Fingerprinter
 from busway.event import Event, original_json
 from busway.failed_event import FailedEvent, FailedEventState, Failure
 from busway.lane import Counts, flow_of
-from busway.settlement import Settlement
+from busway.settlement import OffsetRange, Settlement
 
 
 class FailedAttempt(msgspec.Struct, frozen=True):
@@ -71,34 +71,39 @@ class DecidedEvent(msgspec.Struct, frozen=True):
 
 def settlement(
     context: SettlementContext,
-    offset_range: tuple[int, int, int],
+    offsets: OffsetRange,
     decided_events: Sequence[DecidedEvent],
     parked_keys: Mapping[str, int],
     more_delivered: int = 0,
 ) -> Settlement:
-    """Return the settlement of ``offset_range`` (partition, start, end).
+    """Return the settlement of a range of offsets.
 
-    ``decided_events`` is in order of offsets; ``parked_keys`` says, for an ordered flow, which
-    keys have parked events already: a parked event with none of its key before it is due on its
-    own. ``more_delivered`` is how many more events of the range were delivered.
+    ``decided_events`` is in order of offsets. ``parked_keys`` counts, for an ordered flow, the
+    events that are parked already, by key: a parked event is due only if no event of its key is
+    parked before it. ``more_delivered`` is the number of further delivered events of the range.
     """
-    partition, start, end = offset_range
     waiting = Counter(parked_keys)
-    troubles: list[FailedEvent] = []
+    failed_events: list[FailedEvent] = []
     delivered = more_delivered
-    for event in decided_events:
-        if event.outcome == "delivered":
+    for decided in decided_events:
+        if decided.outcome == "delivered":
             delivered += 1
-        elif not isinstance(event.outcome, str):
-            found = _failed_event(context, partition, event, waiting)
-            troubles.append(found)
-            if found.key is not None and found.state == "parked":
-                waiting[found.key] += 1
-    parked = sum(1 for trouble in troubles if trouble.state == "parked")
-    filtered = end - start - delivered - len(troubles)
-    counts = Counts(delivered, filtered, parked, len(troubles) - parked)
+        elif not isinstance(decided.outcome, str):
+            failed = _failed_event(context, offsets.partition, decided, waiting)
+            failed_events.append(failed)
+            if failed.key is not None and failed.state == "parked":
+                waiting[failed.key] += 1
+    parked = sum(1 for failed in failed_events if failed.state == "parked")
+    filtered = offsets.end - offsets.start - delivered - len(failed_events)
     return Settlement(
-        context.flow, partition, start, end, context.at, context.version, counts, tuple(troubles)
+        context.flow,
+        offsets.partition,
+        offsets.start,
+        offsets.end,
+        context.at,
+        context.version,
+        Counts(delivered, filtered, parked, len(failed_events) - parked),
+        tuple(failed_events),
     )
 
 

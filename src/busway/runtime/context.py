@@ -14,7 +14,7 @@ from busway.clock import Clock
 from busway.delivery.fingerprint import Fingerprinter
 from busway.delivery.settlement import SettlementContext
 from busway.flow import Flow
-from busway.lane import Counts, Lane
+from busway.lane import Lane, LaneId
 from busway.named_value import ValueChange
 from busway.outcome import BLOCKED_BY_KEY, DELIVERED, Down, NotAttempted, Outcome, Retry
 from busway.ports import Ledger, Load, RequestPermits, SinkLane
@@ -24,21 +24,19 @@ from busway.runtime.admission.rate_limiter import RateGrant, RateLimiter
 from busway.runtime.due_retry import DueRetries
 from busway.runtime.lease.lease import Lease
 from busway.runtime.outage_log import OutageLog
-from busway.settlement import Settlement
+from busway.settlement import OffsetRange, Settlement
 
 
 class DeliveryObserver(Protocol):
-    """Hears of each settled batch, retry, hole and refusal of an old lease; for telemetry."""
+    """Observes settlements, retries, gaps in the log and fenced writes, for telemetry."""
 
-    def settled(
-        self, place: tuple[str, int, int, int], counts: Counts, times: StageTimes
-    ) -> None: ...
+    def settled(self, settlement: Settlement, times: StageTimes) -> None: ...
 
     def retried(self, flow: str, outcome: str, count: int = 1) -> None: ...
 
     def fenced(self, flow: str) -> None: ...
 
-    def events_lost(self, place: tuple[str, int, int, int]) -> None: ...
+    def events_lost(self, flow: str, offsets: OffsetRange) -> None: ...
 
 
 class StageTimes(msgspec.Struct, frozen=True):
@@ -47,6 +45,10 @@ class StageTimes(msgspec.Struct, frozen=True):
     step: float
     sink: float
     settle: float
+
+    @property
+    def total(self) -> float:
+        return self.step + self.sink + self.settle
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -170,10 +172,13 @@ class LaneConsumer(msgspec.Struct, frozen=True):
         return outcomes
 
     async def current_lane(self) -> Lane | None:
-        """Return its lane as the ledger has it; ``None``, and lost, when it is somebody else's."""
-        mine = (self.flow.name, self.partition, self.lease.fencing_token)
+        """Return the lane as the ledger has it.
+
+        ``None`` if another worker holds it by now; then the lease is marked as lost.
+        """
+        lane_id = LaneId(self.flow.name, self.partition)
         for lane in await self.context.ledger.lanes():
-            if (lane.flow, lane.partition, lane.fencing_token) == mine:
+            if lane.id == lane_id and lane.fencing_token == self.lease.fencing_token:
                 return lane
         self.lease.mark_lost()
         self.context.observer.fenced(self.flow.name)

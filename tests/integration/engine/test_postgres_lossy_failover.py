@@ -21,6 +21,7 @@ from busway.ports import Load, LogBatch, NewBatch
 from busway.runtime.context import Context
 from busway.runtime.due_retry import DueRetries
 from busway.runtime.observe.observer import TelemetryObserver
+from busway.runtime.observe.settlement_log import SettlementLog
 from busway.runtime.observe.state_recorder import StateRecorder
 from busway.runtime.worker.flow_runner import FlowRunner, create_log_reader
 from busway.telemetry import Metrics
@@ -134,7 +135,7 @@ async def test_a_lane_does_not_settle_what_came_in_the_place_of_what_it_had_in_h
         app = App("shop")
         app.flow("f", to=sink)
         program, ledger = compile_app(app), PostgresLedger(database)
-        observer, dues = TelemetryObserver(metrics), DueRetries(ledger, clock)
+        observer, dues = TelemetryObserver(metrics, SettlementLog(clock)), DueRetries(ledger, clock)
         hub = Context(create_log_reader(program, log), ledger, clock, log.identity, observer, dues)
         crew = FlowRunner(program, hub, log, StateRecorder(ledger, clock, metrics))
         await crew.start(NoBus())

@@ -15,6 +15,7 @@ from busway.ports import NewBatch
 from busway.runtime.context import Context
 from busway.runtime.due_retry import DueRetries
 from busway.runtime.observe.observer import TelemetryObserver
+from busway.runtime.observe.settlement_log import SettlementLog
 from busway.runtime.observe.state_recorder import StateRecorder
 from busway.runtime.worker.flow_runner import FlowRunner, create_log_reader
 from busway.telemetry import Metrics
@@ -50,7 +51,7 @@ async def test_what_was_settled_without_an_answer_does_not_go_again(
         there = url.replace(f":{server.port}/", f":{proxy.port}/")
         database = await Database.open(there, SCHEMA)
         ledger = PostgresLedger(database)
-        observer, dues = TelemetryObserver(metrics), DueRetries(ledger, clock)
+        observer, dues = TelemetryObserver(metrics, SettlementLog(clock)), DueRetries(ledger, clock)
         hub = Context(create_log_reader(program, log), ledger, clock, log.identity, observer, dues)
         crew = FlowRunner(program, hub, log, StateRecorder(ledger, clock, metrics))
         await crew.start(NoBus())

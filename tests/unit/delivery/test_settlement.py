@@ -17,6 +17,7 @@ from busway.delivery.settlement import (
 )
 from busway.event import Event
 from busway.failed_event import FailedEvent
+from busway.settlement import OffsetRange
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 TERMS = SettlementContext("f", "v1", Backoff(), ordered=False, at=AT, random_fraction=0.5)
@@ -24,7 +25,9 @@ TERMS = SettlementContext("f", "v1", Backoff(), ordered=False, at=AT, random_fra
 
 def trouble_of(problem: FailedAttempt) -> FailedEvent:
     event = Event(type="t", source="/s")
-    (trouble,) = settlement(TERMS, (0, 0, 1), [DecidedEvent(0, event, problem)], {}).failed_events
+    (trouble,) = settlement(
+        TERMS, OffsetRange(0, 0, 1), [DecidedEvent(0, event, problem)], {}
+    ).failed_events
     return trouble
 
 

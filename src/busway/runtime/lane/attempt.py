@@ -16,6 +16,7 @@ from busway.runtime.lane.batch import LaneBatch, limit_events
 from busway.runtime.lane.outcome import LaneOutcomes
 from busway.runtime.lane.transform import transform
 from busway.runtime.loop import Loop
+from busway.settlement import OffsetRange
 
 
 class FencedError(Exception):
@@ -193,23 +194,28 @@ class Attempt:
             await self._settle(left[0].offset)
 
     async def _settle(self, end: int) -> None:
-        landed, decided = self._outcomes.settleable(end)
-        flow, hub = self._consumer.flow, self._consumer.context
+        delivered, decided = self._outcomes.settleable(end)
+        flow, context = self._consumer.flow, self._consumer.context
         began = time.perf_counter()
         async with self._consumer.lock:
             keys = await self._parked_keys() if flow.ordered else {}
-            place = (self._consumer.partition, self._start, end)
-            found = settlement(hub.settlement_context(flow), place, decided, keys, landed)
-            found = msgspec.structs.replace(found, fencing_token=self._consumer.lease.fencing_token)
-            if hub.log_reader.generation != self._generation:
+            offsets = OffsetRange(self._consumer.partition, self._start, end)
+            settled = settlement(
+                context.settlement_context(flow), offsets, decided, keys, delivered
+            )
+            settled = msgspec.structs.replace(
+                settled, fencing_token=self._consumer.lease.fencing_token
+            )
+            if context.log_reader.generation != self._generation:
                 raise FencedError
-            (applied,) = await hub.ledger.settle([found], self._consumer.settlement_changes(found))
+            changes = self._consumer.settlement_changes(settled)
+            (applied,) = await context.ledger.settle([settled], changes)
         if not applied:
             raise FencedError
         self._start = end
         self._outcomes.discard(end)
         times = StageTimes(self._step_s, self._sink_s, time.perf_counter() - began)
-        hub.observer.settled((flow.name, *place), found.counts, times)
+        context.observer.settled(settled, times)
 
     async def _parked_keys(self) -> Mapping[str, int]:
         return await self._consumer.context.ledger.parked_keys(

@@ -12,6 +12,7 @@ from busway.runtime.lane.isolation import Isolation
 from busway.runtime.lane.outcome import LaneOutcomes
 from busway.runtime.lane.poison_bisection import PoisonBisection
 from busway.runtime.loop import Loop
+from busway.settlement import OffsetRange
 
 READ_BYTES = 1024 * 1024
 MAX_EVENTS = 5_000
@@ -82,8 +83,8 @@ class Deliverer:
             return
         self._cursor, self._is_cursor_known, self._is_blocked = cursor, True, cursor == before
         if gap:
-            place = (self._consumer.flow.name, self._consumer.partition, before, cursor)
-            self._consumer.context.observer.events_lost(place)
+            lost = OffsetRange(self._consumer.partition, before, cursor)
+            self._consumer.context.observer.events_lost(self._consumer.flow.name, lost)
         await self._advance_bisection()
 
     async def _trailing_gap(self) -> LaneBatch | None:

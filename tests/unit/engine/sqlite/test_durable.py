@@ -9,6 +9,7 @@ from pathlib import Path
 
 from busway.engine.registry import open_stores
 from busway.lane import Counts
+from busway.settings import Settings
 from busway.settlement import Settlement
 from busway.testing.ledger_suite import assert_conserved
 

@@ -20,6 +20,7 @@ from busway.runtime.context import Context
 from busway.runtime.due_retry import DueRetries
 from busway.runtime.lane.claim import RetryClaims
 from busway.runtime.observe.observer import TelemetryObserver
+from busway.runtime.observe.settlement_log import SettlementLog
 from busway.runtime.worker.flow_runner import create_log_reader
 from busway.settlement import Settlement
 from busway.sinks import console
@@ -57,7 +58,7 @@ async def world(*troubles: FailedEvent, ledger: Ledger | None = None) -> tuple[L
         ledger,
         CLOCK,
         stores.log.identity,
-        TelemetryObserver(Metrics()),
+        TelemetryObserver(Metrics(), SettlementLog(CLOCK)),
         DueRetries(ledger, CLOCK),
     )
     return ledger, RetryClaims(hub, program.flows[0])

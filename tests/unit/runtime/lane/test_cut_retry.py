@@ -17,6 +17,7 @@ from busway.named_value import ValueChange
 from busway.runtime.context import Context
 from busway.runtime.due_retry import DueRetries
 from busway.runtime.observe.observer import TelemetryObserver
+from busway.runtime.observe.settlement_log import SettlementLog
 from busway.runtime.observe.state_recorder import StateRecorder
 from busway.runtime.worker.flow_runner import FlowRunner, create_log_reader
 from busway.settlement import Settlement
@@ -59,7 +60,7 @@ async def test_what_it_was_about_to_begin_counts_as_no_attempt(heard: bool) -> N
     await ledger.open_lane("f", 0, 0)
     parked = FailedEvent("f", 0, 0, EVENT, "1", "parked", now, 1, due=now - timedelta(seconds=1))
     assert await ledger.settle([Settlement("f", 0, 0, 1, now, "v", Counts(parked=1), (parked,))])
-    observer, dues = TelemetryObserver(metrics), DueRetries(ledger, clock)
+    observer, dues = TelemetryObserver(metrics, SettlementLog(clock)), DueRetries(ledger, clock)
     hub = Context(create_log_reader(program, log), ledger, clock, log.identity, observer, dues)
     crew = FlowRunner(program, hub, log, StateRecorder(ledger, clock, metrics))
     await crew.start(NoBus())

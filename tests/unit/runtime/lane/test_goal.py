@@ -13,6 +13,7 @@ from busway.ports import NewBatch
 from busway.runtime.context import Context
 from busway.runtime.due_retry import DueRetries
 from busway.runtime.observe.observer import TelemetryObserver
+from busway.runtime.observe.settlement_log import SettlementLog
 from busway.runtime.observe.state_recorder import StateRecorder
 from busway.runtime.worker.flow_runner import FlowRunner, create_log_reader
 from busway.sinks import console
@@ -26,7 +27,7 @@ async def test_a_lane_that_waits_behind_the_goal_of_a_drain_takes_nothing() -> N
     app = App("shop")
     app.flow("f", to=console())
     program, metrics = compile_app(app), Metrics()
-    observer, dues = TelemetryObserver(metrics), DueRetries(ledger, clock)
+    observer, dues = TelemetryObserver(metrics, SettlementLog(clock)), DueRetries(ledger, clock)
     hub = Context(create_log_reader(program, log), ledger, clock, log.identity, observer, dues)
     crew = FlowRunner(program, hub, log, StateRecorder(ledger, clock, metrics), None)
     await ledger.open_lane("f", 0, 0)

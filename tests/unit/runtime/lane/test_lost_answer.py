@@ -16,6 +16,7 @@ from busway.ports import Load, NewBatch, SinkContext
 from busway.runtime.context import Context
 from busway.runtime.due_retry import DueRetries
 from busway.runtime.observe.observer import TelemetryObserver
+from busway.runtime.observe.settlement_log import SettlementLog
 from busway.runtime.observe.state_recorder import StateRecorder
 from busway.runtime.worker.coordinator import Coordinator
 from busway.runtime.worker.flow_runner import FlowRunner, create_log_reader
@@ -88,7 +89,7 @@ async def test_nothing_goes_twice(down: bool, number: int, ordered: bool, leased
     app = App("shop")
     app.flow("f", to=sink, ordered=ordered)
     program, metrics = compile_app(app), Metrics()
-    observer, dues = TelemetryObserver(metrics), DueRetries(ledger, clock)
+    observer, dues = TelemetryObserver(metrics, SettlementLog(clock)), DueRetries(ledger, clock)
     hub = Context(create_log_reader(program, log), ledger, clock, log.identity, observer, dues)
     shift = Coordinator(ledger, clock) if leased else None
     await ledger.open_lane("f", 0, 0)

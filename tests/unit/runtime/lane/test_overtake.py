@@ -16,6 +16,7 @@ from busway.ports import NewBatch
 from busway.runtime.context import Context
 from busway.runtime.due_retry import DueRetries
 from busway.runtime.observe.observer import TelemetryObserver
+from busway.runtime.observe.settlement_log import SettlementLog
 from busway.runtime.observe.state_recorder import StateRecorder
 from busway.runtime.worker.flow_runner import FlowRunner, create_log_reader
 from busway.settlement import Settlement
@@ -65,7 +66,7 @@ async def test_what_was_kept_back_goes_before_what_came_while_the_ledger_was_awa
         "f", 0, 0, raw, "parked", "parked", now, 1, due=now + timedelta(minutes=1), key="key"
     )
     await ledger.settle([Settlement("f", 0, 0, 1, now, "v", Counts(parked=1), (parked,))])
-    observer, dues = TelemetryObserver(metrics), DueRetries(ledger, clock)
+    observer, dues = TelemetryObserver(metrics, SettlementLog(clock)), DueRetries(ledger, clock)
     hub = Context(create_log_reader(program, log), ledger, clock, log.identity, observer, dues)
     crew = FlowRunner(program, hub, log, StateRecorder(ledger, clock, metrics))
     await crew.start(NoBus())

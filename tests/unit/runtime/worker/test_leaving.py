@@ -20,6 +20,7 @@ from busway.ports import Load, Log, NewBatch, Sink, SinkContext
 from busway.runtime.context import Context
 from busway.runtime.due_retry import DueRetries
 from busway.runtime.observe.observer import TelemetryObserver
+from busway.runtime.observe.settlement_log import SettlementLog
 from busway.runtime.observe.state_recorder import StateRecorder
 from busway.runtime.worker.coordinator import Coordinator
 from busway.runtime.worker.flow_runner import FlowRunner, create_log_reader
@@ -97,7 +98,7 @@ def crew_of(
     app = App("shop")
     app.flow("f", to=sink or console())
     program, metrics = compile_app(app), Metrics()
-    observer, dues = TelemetryObserver(metrics), DueRetries(ledger, clock)
+    observer, dues = TelemetryObserver(metrics, SettlementLog(clock)), DueRetries(ledger, clock)
     hub = Context(create_log_reader(program, log), ledger, clock, log.identity, observer, dues)
     return FlowRunner(
         program, hub, log, StateRecorder(ledger, clock, metrics), Coordinator(ledger, clock, moves)

@@ -20,6 +20,7 @@ from busway.runtime.context import Context
 from busway.runtime.due_retry import DueRetries
 from busway.runtime.lease.heartbeat import HEARTBEAT_INTERVAL_S, TRUSTED_S
 from busway.runtime.observe.observer import TelemetryObserver
+from busway.runtime.observe.settlement_log import SettlementLog
 from busway.runtime.observe.state_recorder import StateRecorder
 from busway.runtime.worker.coordinator import Coordinator
 from busway.runtime.worker.flow_runner import FlowRunner, create_log_reader
@@ -69,7 +70,14 @@ class Worker:
         self.moves: Counter[str] = Counter()
         self.shift = Coordinator(ledger, clock, self)
         follow, dues = create_log_reader(program, log), DueRetries(ledger, clock)
-        hub = Context(follow, ledger, clock, log.identity, TelemetryObserver(metrics), dues)
+        hub = Context(
+            follow,
+            ledger,
+            clock,
+            log.identity,
+            TelemetryObserver(metrics, SettlementLog(clock)),
+            dues,
+        )
         self.crew = FlowRunner(program, hub, log, StateRecorder(ledger, clock, metrics), self.shift)
 
     def moved(self, flow: str, move: str) -> None:

@@ -16,6 +16,7 @@ from busway.runtime.context import Context
 from busway.runtime.due_retry import DueRetries
 from busway.runtime.lease.duty import REPLAY_DUTY
 from busway.runtime.observe.observer import TelemetryObserver
+from busway.runtime.observe.settlement_log import SettlementLog
 from busway.runtime.observe.state_recorder import StateRecorder
 from busway.runtime.replay.dispatcher import ReplayDispatcher
 from busway.runtime.worker.coordinator import Coordinator
@@ -40,7 +41,14 @@ class Worker:
         metrics = Metrics()
         self.shift = shift = Coordinator(ledger, clock, worker=name)
         follow, dues = create_log_reader(PROGRAM, log), DueRetries(ledger, clock)
-        hub = Context(follow, ledger, clock, log.identity, TelemetryObserver(metrics), dues)
+        hub = Context(
+            follow,
+            ledger,
+            clock,
+            log.identity,
+            TelemetryObserver(metrics, SettlementLog(clock)),
+            dues,
+        )
         self.crew = FlowRunner(PROGRAM, hub, log, StateRecorder(ledger, clock, metrics), shift)
         self._hub, self._log = hub, log
 

@@ -18,7 +18,8 @@ from busway.flow import Flow, compile_app
 from busway.lane import Counts
 from busway.ports import NewBatch
 from busway.runtime.admission.concurrency_limiter import ConcurrencyLimiter
-from busway.runtime.admission.destination_guard import DestinationGuard, OpenedSink
+from busway.runtime.admission.destination_guard import DestinationGuard
+from busway.runtime.admission.opened_sink import OpenedSink
 from busway.runtime.admission.operator_control import (
     ControlledFlow,
     OperatorControlLoop,
@@ -31,6 +32,7 @@ from busway.runtime.lane.retry import POLL_S, Retrier
 from busway.runtime.lease.lease import Lease
 from busway.runtime.loop import Loop
 from busway.runtime.observe.observer import TelemetryObserver
+from busway.runtime.observe.settlement_log import SettlementLog
 from busway.runtime.worker.flow_runner import create_log_reader
 from busway.settlement import Settlement
 from busway.sinks import console
@@ -73,7 +75,7 @@ async def test_what_is_due_waits_while_the_lease_is_not_sure() -> None:
     parked = FailedEvent("f", 0, 0, event, "1", "parked", now, 0, due=now)
     await ledger.settle([Settlement("f", 0, 0, 1, now, "v", Counts(parked=1), (parked,))])
     sure = False
-    observer = TelemetryObserver(Metrics())
+    observer = TelemetryObserver(Metrics(), SettlementLog(clock))
     hub = Context(
         create_log_reader(program, log),
         ledger,
