@@ -10,7 +10,7 @@ from collections.abc import Callable
 import msgspec
 
 from busway.event import Envelope
-from busway.source.http.decode import DecodedBatch, decode_ndjson
+from busway.source.decode import DecodedBatch, decode_ndjson
 
 EVENTS = 1000
 ROUNDS = 7

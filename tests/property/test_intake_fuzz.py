@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from busway.event import Event
 from busway.ports import RequestRefusal
 from busway.source.http.body import ChunkedBody
-from busway.source.http.validate import (
+from busway.source.validate import (
     DECODE_ERRORS,
     decode_strict,
     is_safe_json,

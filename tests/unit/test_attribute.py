@@ -14,7 +14,7 @@ from busway.attribute import (
     intake_problems,
 )
 from busway.ports import DecodedEvents, RequestRefusal
-from busway.source.http.decode import decode_array, decode_ndjson, decode_one
+from busway.source.decode import decode_array, decode_ndjson, decode_one
 
 LARGE = 1_000_000
 LIMITS = {**MAX_LENGTHS, "traceparent": MAX_EXTENSION_LENGTH, "tenant": MAX_EXTENSION_LENGTH}

@@ -17,14 +17,14 @@ from busway.ports import (
     RequestRefusal,
     SourceRequest,
 )
-from busway.source.http.binary_mode import decode_binary
-from busway.source.http.decode import (
+from busway.source.cloudevents.binary_mode import decode_binary
+from busway.source.decode import (
     decode_array,
     decode_json,
     decode_ndjson,
     decode_one,
 )
-from busway.source.http.problem import not_found, unsupported_media
+from busway.source.problem import not_found, unsupported_media
 
 Read = Callable[[bytes, int], DecodedEvents | RequestRefusal]
 

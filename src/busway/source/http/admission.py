@@ -16,19 +16,9 @@ from busway.ports import (
     RequestHead,
     RequestRefusal,
 )
+from busway.source.decode import read_events
 from busway.source.http.config import IntakeConfig
-from busway.source.http.decode import read_events
 from busway.source.http.large_body import LargeBodyReader
-from busway.source.http.problem import (
-    body_too_large,
-    cross_origin_page,
-    draining,
-    internal_error,
-    invalid_events,
-    missing_key,
-    source_paused,
-    too_many_in_flight,
-)
 from busway.source.http.request import Decoded, IntakeRequest
 from busway.source.http.request_head import HeadParser, ParsedHead, allowed
 from busway.source.http.response import (
@@ -38,6 +28,16 @@ from busway.source.http.response import (
     text_response,
 )
 from busway.source.http.route import SourceRoute, SourceRoutes
+from busway.source.problem import (
+    body_too_large,
+    cross_origin_page,
+    draining,
+    internal_error,
+    invalid_events,
+    missing_key,
+    source_paused,
+    too_many_in_flight,
+)
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _ONE_ACCEPTED = AppendReceipt(accepted=1, duplicates=0)

@@ -10,12 +10,6 @@ from typing import cast
 from busway.ports import AppendReceipt, DecodedEvents, RequestAnswer, RequestRefusal
 from busway.source.http.admission import RequestAdmission
 from busway.source.http.body import ChunkedBody, DiscardedBody, SizedBody
-from busway.source.http.problem import (
-    bad_request,
-    head_too_large,
-    timed_out,
-    too_many_in_flight,
-)
 from busway.source.http.request import (
     AnyFuture,
     Completed,
@@ -31,6 +25,12 @@ from busway.source.http.response import (
     accepted_response,
     encode_response,
     problem_response,
+)
+from busway.source.problem import (
+    bad_request,
+    head_too_large,
+    timed_out,
+    too_many_in_flight,
 )
 
 MAX_PIPELINED_REQUESTS = 64

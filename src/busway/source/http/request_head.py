@@ -12,7 +12,8 @@ import msgspec
 from busway.credential import bearer_token, secret_digest
 from busway.network import is_cross_site, is_trusted_host
 from busway.ports import Decoder, RequestHead, RequestRefusal
-from busway.source.http.problem import (
+from busway.source.http.route import SourceRoute, SourceRoutes, is_source
+from busway.source.problem import (
     bad_request,
     cross_origin_page,
     not_allowed,
@@ -22,7 +23,6 @@ from busway.source.http.problem import (
     too_many_headers,
     unsupported_media,
 )
-from busway.source.http.route import SourceRoute, SourceRoutes, is_source
 
 Route = Literal["source", "healthz", "readyz", "metrics", "elsewhere"]
 

@@ -21,7 +21,7 @@ from busway.ports import (
     SourceRequest,
     source_address,
 )
-from busway.source.http.problem import events_off, unknown_source
+from busway.source.problem import events_off, unknown_source
 
 BELOW = source_address("")
 """What the addresses of the declared sources begin with."""

@@ -9,9 +9,9 @@ import msgspec
 from busway.attribute import is_json_type
 from busway.json_text import encode_json
 from busway.ports import EventFault, RequestRefusal
-from busway.source.http.binary_mode import data_member
-from busway.source.http.problem import events_too_large, malformed_body, too_many_events
-from busway.source.http.validate import MAX_DEPTH, is_too_deep
+from busway.source.data_member import data_member
+from busway.source.problem import events_too_large, malformed_body, too_many_events
+from busway.source.validate import MAX_DEPTH, is_too_deep
 from busway.source.webhook.attribute_value import NO_FIELDS
 from busway.source.webhook.cut import (
     Piece,

@@ -9,7 +9,7 @@ import msgspec
 
 from busway.clock import new_id
 from busway.ports import EventFault, RequestRefusal, SourceRequest
-from busway.source.http.problem import MAX_COUNTED_FAULTS, missing_value
+from busway.source.problem import MAX_COUNTED_FAULTS, missing_value
 from busway.source.webhook.attribute_value import (
     AttributeValue,
     MissingValue,

@@ -9,8 +9,8 @@ import msgspec
 from busway.declarable import DeclarableFunction
 from busway.errors import SourceError
 from busway.ports import Received, RequestReceiver, RequestRefusal, SourceRequest
-from busway.source.http.decode import checked
-from busway.source.http.problem import not_found
+from busway.source.decode import checked
+from busway.source.problem import not_found
 from busway.source.webhook.attribute_value import (
     AttributeValue,
     FromHeader,

@@ -9,11 +9,12 @@ from pathlib import Path
 from busway.ports import EventFault, RequestRefusal
 from busway.settings import Settings
 from busway.source import http
+from busway.source.cloudevents.binary_mode import decode_attribute
+from busway.source.data_member import is_text_type
 from busway.source.http import IntakeLimits
-from busway.source.http.binary_mode import decode_attribute, is_text_type
 from busway.source.http.content_encoding import decompress
-from busway.source.http.problem import invalid_events
 from busway.source.http.response import http_date
+from busway.source.problem import invalid_events
 
 
 def test_surface() -> None:

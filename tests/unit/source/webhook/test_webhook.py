@@ -357,7 +357,7 @@ def test_below_its_address_there_is_nothing() -> None:
         (webhook("x", type=from_header("X Event")), "'X Event' is not the name of a header"),
         (webhook("x", query=["subject"]), "'subject' is not free as the name of an extension"),
         (webhook("x", headers=["X-A"], query=["xa"]), "would both be kept as 'xa'"),
-        (webhook("x", extensions={"a-b": "1"}), "must be of lower-case letters and digits only"),
+        (webhook("x", extensions={"a-b": "1"}), "the attribute name 'a-b'"),
     ],
 )
 def test_what_can_never_work_is_a_mistake(source: Webhook, what: str) -> None:
@@ -369,5 +369,5 @@ def test_what_can_never_work_is_a_mistake(source: Webhook, what: str) -> None:
 def test_a_wrong_value_names_what_may_be_given() -> None:
     with pytest.raises(CallError) as raised:
         webhook("x", id=5)  # type: ignore[arg-type]
-    given = 'a text, from_field("$.path"), from_header("NAME"), from_query("NAME") or None'
-    assert str(raised.value).endswith(f"webhook: id is 5; give {given}")
+    given = 'from_field("$.path"), from_header("NAME"), from_query("NAME") or None'
+    assert str(raised.value).endswith(given)

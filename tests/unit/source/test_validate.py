@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from busway.source.http.validate import (
+from busway.source.validate import (
     DECODE_ERRORS,
     MAX_DEPTH,
     IncomingEnvelope,

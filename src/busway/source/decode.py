@@ -10,13 +10,13 @@ from msgspec import Raw
 
 from busway.event import Event
 from busway.ports import AppendEnvelope, DecodedEvents, EventFault, RequestRefusal
-from busway.source.http.problem import (
+from busway.source.problem import (
     MAX_COUNTED_FAULTS,
     events_too_large,
     invalid_events,
     malformed_body,
 )
-from busway.source.http.validate import (
+from busway.source.validate import (
     DECODE_ERRORS,
     MAX_DEPTH,
     StrictEnvelope,

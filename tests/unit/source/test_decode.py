@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from busway.ports import DecodedEvents, RequestRefusal
-from busway.source.http.decode import decode_array, decode_ndjson
+from busway.source.decode import decode_array, decode_ndjson
 from intake_client import event
 
 LARGE = 4_000_000
