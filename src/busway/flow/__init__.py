@@ -1,4 +1,4 @@
-"""Flows: what users declare, and what becomes of it."""
+"""Flows: declarations, and how they are compiled."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["App", "CompiledApp", "Flow", "compile_app", "load_app", "split_targe
 
 
 def __getattr__(name: str) -> object:
-    """Import what compiles and loads flows when it is used first: most commands need neither."""
+    """Import the compiler and the loader on first use: most commands need neither."""
     if name == "compile_app":
         from busway.flow.compile import compile_app  # noqa: PLC0415 - that is the point
 

@@ -1,4 +1,4 @@
-"""An alert, compiled: what it measures, and when it is raised and cleared."""
+"""A compiled alert: what it measures, and when it is raised and cleared."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ AlertKind = Literal[
 AlertUnit = Literal["events", "destinations", "loops", "seconds", "ratio", "percent", "bytes"]
 
 BUILT_IN_KINDS = frozenset({"gone", "stuck"})
-"""Kinds of alerts that nobody declares."""
+"""Kinds of alerts that exist without a declaration."""
 GONE_CLEAR_HOLD_S = 60.0
-"""How long a destination must be taken for well after it was resumed: it may say so again."""
+"""How long after a resume the alert stays raised: the destination may be gone again."""
 
 
 PER_FLOW_KINDS: frozenset[AlertKind] = frozenset(
@@ -44,15 +44,14 @@ PER_FLOW_KINDS: frozenset[AlertKind] = frozenset(
         "failing",
     )
 )
-"""What is about one flow: declared without one, it is watched for each flow."""
+"""Kinds of alerts about one flow: declared without a flow, they are watched for each flow."""
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one alert measures, in which unit, of which flow, destination or source.
 
-    ``name`` is its own. Of a declaration that is watched for each flow or destination,
-    ``declared_name`` is the declaration's name. While it is raised it is told again every
-    ``repeat_every_s`` (0: never).
+    ``name`` is unique. ``declared_name`` is the name of its declaration if that is watched for each
+    flow or destination. A raised alert is repeated every ``repeat_every_s`` (0: never).
     """
 
     name: str
@@ -71,12 +70,12 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def title(self) -> str:
-        """The name that its author gave it."""
+        """The declared name."""
         return self.declared_name or self.name
 
 
 class AlertDeclaration(msgspec.Struct):
-    """One alert as its author wrote it, unchecked, and where."""
+    """An alert as declared, unchecked, with its location."""
 
     file: str
     line: int
@@ -86,10 +85,10 @@ class AlertDeclaration(msgspec.Struct):
 
 
 def expand(alert: Alert, flows: Iterable[str], destinations: Iterable[str]) -> Sequence[Alert]:
-    """Return what is watched for a declared alert: one for each flow or destination it is about.
+    """Return the alerts to watch for a declared one: one per flow or destination if it names none.
 
     >>> parked = Alert(name="failed", kind="parked", unit="events", band=AlertThresholds(0, 0))
-    >>> [(one.name, one.flow) for one in expand(parked, ["orders", "mail"], [])]
+    >>> [(alert.name, alert.flow) for alert in expand(parked, ["orders", "mail"], [])]
     [('failed:orders', 'orders'), ('failed:mail', 'mail')]
     """
     if alert.kind in PER_FLOW_KINDS and alert.flow is None:
@@ -111,7 +110,7 @@ def expand(alert: Alert, flows: Iterable[str], destinations: Iterable[str]) -> S
 
 
 def gone_alert(flow: str, destination: str) -> Alert:
-    """Return the alert that each flow has by itself: its destination said never to call again."""
+    """Return the built-in alert of a flow whose destination is gone for good."""
     return Alert(
         name=f"gone:{flow}",
         kind="gone",
@@ -123,6 +122,6 @@ def gone_alert(flow: str, destination: str) -> Alert:
 
 
 def stuck_alert(flow: str | None) -> Alert:
-    """Return the alert that each flow has by itself, and Busway for the rest: it cannot go on."""
+    """Return the built-in alert of a flow, or of Busway itself, whose loop cannot continue."""
     name = "stuck" if flow is None else f"stuck:{flow}"
     return Alert(name=name, kind="stuck", unit="loops", band=AlertThresholds(0.0, 0.0), flow=flow)

@@ -1,4 +1,4 @@
-"""Compile what users declared: every mistake is reported at once, with its place and a fix."""
+"""The compiler of flows: reports all mistakes at once, each with its location and a fix."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ OPTIONS = (
     *("timeout", "concurrency", "batch"),
 )
 DEFAULT_RULE = {"type": [{"anything-but": {"prefix": "busway."}}]}
-"""The rule of a flow without one: what Busway itself tells, like an alert, has to be asked for."""
+"""The default rule: Busway's own events, like alerts, have to be requested explicitly."""
 _FLOW_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 
 def compile_app(app: App) -> CompiledApp:
-    """Return the app's flows, ready to run.
+    """Return the compiled app.
 
-    Raises :class:`FlowError` whose text has one line a mistake: ``file:line: flow: what; fix``.
+    Raises :class:`FlowError` with one line per mistake: ``file:line: flow: mistake; fix``.
     """
     mistakes = list(app.mistakes)
     limits = compile_limits(app.limits, mistakes)
@@ -53,7 +53,7 @@ def compile_app(app: App) -> CompiledApp:
         _FlowCompiler(declaration, mistakes, app.limits).flow() for declaration in app.declarations
     ]
     mistakes += _name_clashes(app.declarations)
-    mistakes += [_mistake(one, what) for one, what in rename_mistakes(app.declarations)]
+    mistakes += [_mistake(*mistake) for mistake in rename_mistakes(app.declarations)]
     alerts = compile_alerts(
         app.alerts,
         {str(declaration.name): declaration.options.get("to") for declaration in app.declarations},
@@ -61,26 +61,26 @@ def compile_app(app: App) -> CompiledApp:
     )
     sources = compile_sources(app.sources, mistakes)
     if not app.declarations:
-        mistakes.append(f"app {app.name!r}: it has no flows; declare one with @app.flow(…)")
+        mistakes.append(f"app {app.name!r} has no flows; declare one with @app.flow(…)")
     if mistakes:
         raise FlowError("\n".join(mistakes))
-    found = tuple(flow for flow in flows if flow is not None)
+    compiled = tuple(flow for flow in flows if flow is not None)
     clashes = [
-        f"{flow.location}: flow {flow.name!r}: breaker: {what}"
-        for flow, what in breaker_conflicts(found)
+        f"{flow.location}: flow {flow.name!r}: breaker: {mistake}"
+        for flow, mistake in breaker_conflicts(compiled)
     ]
     if clashes:
         raise FlowError("\n".join(clashes))
-    cautions = [
-        f"{flow.location}: flow {flow.name!r}: {what}"
-        for flow in found
-        for what in rule_warnings(flow.pattern)
+    warnings = [
+        f"{flow.location}: flow {flow.name!r}: {mistake}"
+        for flow in compiled
+        for mistake in rule_warnings(flow.pattern)
     ]
-    return CompiledApp(app.name, found, alerts, limits, tuple(cautions), sources, app.events)
+    return CompiledApp(app.name, compiled, alerts, limits, tuple(warnings), sources, app.events)
 
 
 def is_flow_name(text: str) -> bool:
-    """Say whether a flow may be called so."""
+    """Return whether a text is a valid name of a flow."""
     return _FLOW_NAME.fullmatch(text) is not None
 
 
@@ -93,18 +93,18 @@ def _mistake(declaration: FlowDeclaration, what: str) -> str:
 
 
 def _name_clashes(declarations: list[FlowDeclaration]) -> list[str]:
-    seen: dict[object, FlowDeclaration] = {}
+    by_name: dict[object, FlowDeclaration] = {}
     clashes = []
     for declaration in declarations:
-        first = seen.setdefault(declaration.name, declaration)
+        first = by_name.setdefault(declaration.name, declaration)
         if first is not declaration and declaration.name is not None:
-            what = f"the flow at line {first.line} has this name too; give one of them another"
+            what = f"the flow at line {first.line} has the same name; rename one of them"
             clashes.append(_mistake(declaration, what))
     return clashes
 
 
 class _FlowCompiler:
-    """Checks one declaration; notes each mistake and goes on."""
+    """Compiles one declaration; collects its mistakes."""
 
     def __init__(
         self, declaration: FlowDeclaration, mistakes: list[str], limits: Sequence[Limit]
@@ -112,18 +112,20 @@ class _FlowCompiler:
         self._declaration = declaration
         self._mistakes = mistakes
         self._known_limits = limits
-        given = declaration.options
-        self._invalid_options = {name for name, value in given.items() if contains_invalid(value)}
-        """Options with a call that was wrong, as was noted when it was made."""
-        self._options = {name: given[name] for name in given if name not in self._invalid_options}
+        options = declaration.options
+        self._invalid_options = {name for name, value in options.items() if contains_invalid(value)}
+        """Options that contain the result of a wrong call, which is reported already."""
+        self._options = {
+            name: options[name] for name in options if name not in self._invalid_options
+        }
 
     def flow(self) -> Flow | None:
-        """Return the flow, or ``None`` when a mistake was noted."""
+        """Return the flow, or ``None`` if it has mistakes."""
         before = len(self._mistakes)
         self._check_options()
         name, pattern, sink = self._name(), self._pattern(), self._sink()
         steps, backoff, start = self._steps(), self._backoff(), self._start()
-        rate, windows, trip, limits = (
+        rate, windows, breaker_policy, limits = (
             self._rate(),
             self._windows(),
             self._breaker_policy(),
@@ -142,7 +144,7 @@ class _FlowCompiler:
             start=start,
             renamed_from=self._options.get("renamed_from") or "",
             windows=windows,
-            breaker_policy=trip,
+            breaker_policy=breaker_policy,
             limits=limits,
             version=self._version(steps, pattern, sink),
             location=_location(self._declaration),
@@ -155,31 +157,30 @@ class _FlowCompiler:
         for option in self._options:
             if option not in OPTIONS:
                 near = nearest(option, OPTIONS)
-                fix = f"did you mean {near!r}?" if near else f"known are {', '.join(OPTIONS)}"
-                self._add_mistake(f"there is no option {option!r}; {fix}")
+                fix = f"did you mean {near!r}?" if near else f"use one of {', '.join(OPTIONS)}"
+                self._add_mistake(f"unknown option {option!r}: {fix}")
         for option in ("ordered", "batch"):
             value = self._options.get(option, False)
             if not isinstance(value, bool):
-                self._add_mistake(f"{option} is {value!r}; give True or False")
+                self._add_mistake(f"invalid {option} {value!r}: use True or False")
         if self._declaration.function is None:
             for option in set(self._options) & {"timeout", "concurrency", "batch"}:
-                fix = "decorate one, or give steps=[Step(function, …)] with it"
-                self._add_mistake(f"{option} is for a decorated function, and there is none; {fix}")
+                fix = "decorate a function, or set it in steps=[Step(function, …)]"
+                self._add_mistake(f"{option} needs a decorated function; {fix}")
 
     def _name(self) -> str:
         name = self._declaration.name
         if isinstance(name, str) and is_flow_name(name):
             return name
         if callable(name):
-            called = getattr(name, "__name__", "…")
-            self._declaration.name = called
+            self._declaration.name = getattr(name, "__name__", "…")
             self._invalid_options.add("to")
-            self._add_mistake("it decorates without parentheses; write @app.flow(to=…)")
+            self._add_mistake("the decorator needs parentheses; write @app.flow(to=…)")
         elif name is None:
-            self._add_mistake('it has no name; decorate a function, or call app.flow("name", …)')
+            self._add_mistake('no name; decorate a function, or call app.flow("name", …)')
         else:
             self._add_mistake(
-                "its name must begin with a letter and have letters, digits, _ . - only"
+                "invalid name: use a letter, then up to 63 letters, digits and _ . - characters"
             )
         return ""
 
@@ -191,7 +192,7 @@ class _FlowCompiler:
             self._add_mistake(f"when: {error}")
         except TypeError:
             self._add_mistake(
-                f"when is {type(when).__name__}; give an event pattern as a dict or JSON"
+                f"invalid when of type {type(when).__name__}: use an event pattern as dict or JSON"
             )
         else:
             for what in rule_mistakes(pattern):
@@ -209,19 +210,21 @@ class _FlowCompiler:
         return None if mistakes else cast(Sink, sink)
 
     def _steps(self) -> tuple[Step, ...]:
-        given = self._options.get("steps", ())
-        if not isinstance(given, list | tuple):
-            self._add_mistake("steps must be a list of functions")
+        steps = self._options.get("steps", ())
+        if not isinstance(steps, list | tuple):
+            kind = type(steps).__name__
+            self._add_mistake(f"invalid steps of type {kind}: use a list of functions")
             return ()
-        steps = [self._step(one, number) for number, one in enumerate(given)]
+        compiled = [self._step(step, number) for number, step in enumerate(steps)]
         if self._declaration.function is not None:
-            steps.append(self._decorated(self._declaration.function))
-        return tuple(step for step in steps if step is not None)
+            compiled.append(self._decorated(self._declaration.function))
+        return tuple(step for step in compiled if step is not None)
 
-    def _step(self, one: object, number: int) -> Step | None:
-        step = one if isinstance(one, Step) else Step(one) if callable(one) else None
+    def _step(self, given: object, number: int) -> Step | None:
+        step = given if isinstance(given, Step) else Step(given) if callable(given) else None
         if step is None:
-            self._add_mistake(f"steps[{number}] is {type(one).__name__}; give a function or a Step")
+            kind = type(given).__name__
+            self._add_mistake(f"invalid steps[{number}] of type {kind}: use a function or a Step")
             return None
         return self._callable(step, f"steps[{number}]: ")
 
@@ -229,10 +232,11 @@ class _FlowCompiler:
         timeout_s = self._timeout_s()
         concurrency = self._options.get("concurrency", 16)
         if not isinstance(concurrency, int) or concurrency < 1:
-            self._add_mistake(f"concurrency is {concurrency!r}; give a whole number from 1")
+            self._add_mistake(f"invalid concurrency {concurrency!r}: use an integer >= 1")
             return None
         if not callable(function):
-            self._add_mistake(f"it decorates {type(function).__name__}; decorate a function")
+            kind = type(function).__name__
+            self._add_mistake(f"the decorated object is of type {kind}; decorate a function")
             return None
         batch = bool(self._options.get("batch", False))
         return self._callable(Step(function, timeout_s, batch, concurrency), "")
@@ -244,15 +248,15 @@ class _FlowCompiler:
         return None if mistakes else step
 
     def _timeout_s(self) -> float:
-        given = self._options.get("timeout", "60s")
+        timeout = self._options.get("timeout", "60s")
         try:
-            found = parse_seconds(given)
+            seconds = parse_seconds(timeout)
         except SettingsError as error:
             self._add_mistake(f"timeout: {error}")
             return 60.0
-        if not found:
-            self._add_mistake(f"timeout is {given!r}; give a longer one, like '5s'")
-        return found
+        if not seconds:
+            self._add_mistake(f"invalid timeout {timeout!r}: use a duration > 0, like '5s'")
+        return seconds
 
     def _backoff(self) -> Backoff:
         try:
@@ -276,9 +280,9 @@ class _FlowCompiler:
             return ()
 
     def _rate(self) -> Rate | None:
-        given = self._options.get("rate")
+        rate = self._options.get("rate")
         try:
-            return None if given is None else Rate.parse(given)
+            return None if rate is None else Rate.parse(rate)
         except SettingsError as error:
             self._add_mistake(f"rate: {error}")
             return None

@@ -1,4 +1,4 @@
-"""Compile the alerts that users declared: every mistake with its place and a fix."""
+"""The compiler of alerts: reports all mistakes, each with its location and a fix."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from busway.spelling import nearest, suggestion
 OPTIONS = ("hold", "clear_below", "clear_above", "clear_hold", "repeat_every")
 _MAX_NAME_LENGTH = 100
 _MAX_SOURCE_LENGTH = 500
-"""The most characters of a source that is watched: the ledger keeps when it was seen by it."""
+"""The maximum length of a watched source: the ledger stores when it was last seen."""
 
 Parser = Callable[[object], float]
 
 
 class _Measure(msgspec.Struct, frozen=True):
-    """What a condition measures; ``limit`` names its threshold, which ``parse`` reads."""
+    """What a condition measures; ``limit`` is the name of its threshold, ``parse`` its parser."""
 
     kind: AlertKind
     unit: AlertUnit
@@ -44,27 +44,27 @@ class _Measure(msgspec.Struct, frozen=True):
 def compile_alerts(
     declarations: Sequence[AlertDeclaration], flows: Mapping[str, object], mistakes: list[str]
 ) -> tuple[Alert, ...]:
-    """Return the alerts, ready to watch; ``flows`` are the sinks of the flows that there are."""
-    found = [_AlertCompiler(declaration, flows, mistakes).alert() for declaration in declarations]
+    """Return the compiled alerts; ``flows`` maps the names of the flows to their sinks."""
+    alerts = [_AlertCompiler(declaration, flows, mistakes).alert() for declaration in declarations]
     _add_name_clashes(declarations, mistakes)
-    return tuple(alert for alert in found if alert is not None)
+    return tuple(alert for alert in alerts if alert is not None)
 
 
 def _add_name_clashes(declarations: Sequence[AlertDeclaration], mistakes: list[str]) -> None:
-    seen: dict[object, int] = {}
+    lines: dict[object, int] = {}
     for declaration in declarations:
         if (
             isinstance(declaration.name, str)
-            and seen.setdefault(declaration.name, declaration.line) != declaration.line
+            and lines.setdefault(declaration.name, declaration.line) != declaration.line
         ):
-            what = f"the alert at line {seen[declaration.name]} has this name too; give one another"
+            what = f"the alert at line {lines[declaration.name]} has the same name; rename one"
             mistakes.append(
                 f"{declaration.file}:{declaration.line}: alert {declaration.name!r}: {what}"
             )
 
 
 class _AlertCompiler:
-    """Checks one declaration; notes each mistake and goes on."""
+    """Compiles one declaration; collects its mistakes."""
 
     def __init__(
         self, declaration: AlertDeclaration, flows: Mapping[str, object], mistakes: list[str]
@@ -74,57 +74,58 @@ class _AlertCompiler:
         self._mistakes = mistakes
 
     def alert(self) -> Alert | None:
-        """Return the alert, or ``None`` when a mistake was noted."""
-        before, one = len(self._mistakes), self._declaration
+        """Return the alert, or ``None`` if it has mistakes."""
+        before, declaration = len(self._mistakes), self._declaration
         self._check_name()
         self._check_options()
-        if contains_invalid(one.condition):
+        if contains_invalid(declaration.condition):
             return None
-        if not isinstance(one.condition, c.Condition):
-            what = f"its condition is {type(one.condition).__name__}"
-            self._add_mistake(
-                f"{what}; give one of busway.alerts, like dead_letters(flow='orders')"
-            )
+        if not isinstance(declaration.condition, c.Condition):
+            kind = type(declaration.condition).__name__
+            fix = "use one of busway.alerts, like dead_letters(flow='orders')"
+            self._add_mistake(f"invalid condition of type {kind}: {fix}")
             return None
-        measure = _measure_of(one.condition)
-        band = self._band(measure, one.condition)
-        about = self._target_fields(one.condition)
-        about["repeat_every_s"] = self._repeat_every_s()
+        measure = _measure_of(declaration.condition)
+        band = self._band(measure, declaration.condition)
+        target = self._target_fields(declaration.condition)
+        target["repeat_every_s"] = self._repeat_every_s()
         if len(self._mistakes) > before or band is None:
             return None
         return Alert(
-            name=str(one.name),
+            name=str(declaration.name),
             kind=measure.kind,
             unit=measure.unit,
             band=band,
-            location=f"{one.file}:{one.line}",
-            **about,
+            location=f"{declaration.file}:{declaration.line}",
+            **target,
         )
 
     def _add_mistake(self, what: str) -> None:
-        one = self._declaration
-        self._mistakes.append(f"{one.file}:{one.line}: alert {one.name!r}: {what}")
+        declaration = self._declaration
+        self._mistakes.append(
+            f"{declaration.file}:{declaration.line}: alert {declaration.name!r}: {what}"
+        )
 
     def _check_name(self) -> None:
         name = self._declaration.name
         good = isinstance(name, str) and name.strip() == name and name.isprintable()
         if not good or not name or len(str(name)) > _MAX_NAME_LENGTH or set(":/") & set(str(name)):
             self._add_mistake(
-                f"its name must be one line of up to {_MAX_NAME_LENGTH} characters, no : or /"
+                f"invalid name: use one line of 1 to {_MAX_NAME_LENGTH} characters without : or /"
             )
         elif name in (".", ".."):
             self._add_mistake(
-                "its name is part of a URL, where . and .. mean something else; add a word"
+                "invalid name: it is part of a URL, where . and .. have a meaning; use a word"
             )
         elif name in BUILT_IN_KINDS:
-            self._add_mistake("every flow has a built-in alert of this name; choose another name")
+            self._add_mistake("invalid name: every flow has a built-in alert of this name")
 
     def _check_options(self) -> None:
         for option in self._declaration.options:
             if option not in OPTIONS:
                 near = nearest(option, OPTIONS)
-                fix = f"did you mean {near!r}?" if near else f"known are {', '.join(OPTIONS)}"
-                self._add_mistake(f"there is no option {option!r}; {fix}")
+                fix = f"did you mean {near!r}?" if near else f"use one of {', '.join(OPTIONS)}"
+                self._add_mistake(f"unknown option {option!r}: {fix}")
 
     def _band(self, measure: _Measure, condition: c.Condition) -> AlertThresholds | None:
         raise_at = self._read(measure.limit, getattr(condition, measure.limit, 0), measure.parse)
@@ -139,14 +140,14 @@ class _AlertCompiler:
         return AlertThresholds(raise_at, clear_at, hold_s, clear_hold_s, measure.falling)
 
     def _repeat_every_s(self) -> float | None:
-        again = self._declaration.options.get("repeat_every")
-        return 0.0 if again is None else self._read("repeat_every", again, _positive_seconds)
+        interval = self._declaration.options.get("repeat_every")
+        return 0.0 if interval is None else self._read("repeat_every", interval, _positive_seconds)
 
     def _clear_at(self, measure: _Measure, raise_at: float | None) -> float | None:
         options = self._declaration.options
         right, wrong = ("clear_above", "clear_below")[:: 1 if measure.falling else -1]
         if wrong in options:
-            self._add_mistake(f"{wrong} does not go with {measure.kind}; give {right}")
+            self._add_mistake(f"{wrong} does not apply to {measure.kind}; use {right}")
         if right not in options or raise_at is None:
             return raise_at
         clear_at = self._read(right, options[right], measure.parse)
@@ -155,56 +156,56 @@ class _AlertCompiler:
         ):
             side = "less" if measure.falling else "more"
             self._add_mistake(
-                f"{right} is {side} than {measure.limit}: it would be raised and cleared at once;"
-                f" give {measure.limit} and {right} the other way round"
+                f"{right} is {side} than {measure.limit}, so that the alert would be raised and"
+                f" cleared at once; swap {measure.limit} and {right}"
             )
         return clear_at
 
-    def _read(self, name: str, given: object, parse: Parser) -> float | None:
+    def _read(self, name: str, value: object, parse: Parser) -> float | None:
         try:
-            return parse(given)
+            return parse(value)
         except SettingsError as error:
             self._add_mistake(f"{name}: {error}")
             return None
 
     def _target_fields(self, condition: c.Condition) -> dict[str, Any]:
         flow = getattr(condition, "flow", None)
-        about: dict[str, Any] = {"flow": flow}
+        fields: dict[str, Any] = {"flow": flow}
         if flow is not None and flow not in self._flows:
             self._add_unknown("flow", flow, list(self._flows))
         if isinstance(condition, c.BreakerOpen):
-            about["destination"] = self._destination(condition)
+            fields["destination"] = self._destination(condition)
         elif isinstance(condition, c.Silence):
-            about["source"] = condition.source
+            fields["source"] = condition.source
             if (
                 not isinstance(condition.source, str)
                 or not 0 < len(condition.source) <= _MAX_SOURCE_LENGTH
             ):
                 self._add_mistake(
-                    "source: give the source of the events, like '/shop' or '/shop/*', of at most"
-                    f" {_MAX_SOURCE_LENGTH} characters"
+                    "invalid source: use the source of the events, like '/shop' or '/shop/*', of at"
+                    f" most {_MAX_SOURCE_LENGTH} characters"
                 )
         elif isinstance(condition, c.NewDeadLetters):
-            about["window_s"] = self._read("within", condition.within, _positive_seconds)
+            fields["window_s"] = self._read("within", condition.within, _positive_seconds)
         elif isinstance(condition, c.ErrorRatio | c.Failing):
-            about["window_s"] = self._read("over", condition.over, _positive_seconds)
-            about["min_events"] = self._read("min_events", condition.min_events, _count)
-        return about
+            fields["window_s"] = self._read("over", condition.over, _positive_seconds)
+            fields["min_events"] = self._read("min_events", condition.min_events, _count)
+        return fields
 
     def _destination(self, condition: c.BreakerOpen) -> str | None:
         given = condition.destination
         if given is not None and condition.flow is not None:
-            self._add_mistake("give a flow or a destination, not both")
+            self._add_mistake("flow and destination exclude each other; use one of them")
         if given is None:
             return None
         name = given.name if isinstance(given, Sink) else given
-        names = sorted({flow.name for flow in self._flows.values() if isinstance(flow, Sink)})
+        names = sorted({sink.name for sink in self._flows.values() if isinstance(sink, Sink)})
         if name not in names:
             self._add_unknown("destination", name, names)
         return str(name)
 
     def _add_unknown(self, what: str, given: object, known: Sequence[str]) -> None:
-        self._add_mistake(f"there is no {what} {given!r}; {suggestion(str(given), known)}")
+        self._add_mistake(f"unknown {what} {given!r}: {suggestion(str(given), known)}")
 
 
 def _measure_of(condition: c.Condition) -> _Measure:
@@ -216,36 +217,36 @@ def _measure_of(condition: c.Condition) -> _Measure:
 def _number(given: object) -> float:
     if isinstance(given, int | float) and not isinstance(given, bool) and 0 <= given < float("inf"):
         return float(given)
-    raise SettingsError(f"{given!r} is no number of events; give 0 or more")
+    raise SettingsError(f"invalid number of events {given!r}: use a number >= 0")
 
 
 def _count(given: object) -> int:
     if isinstance(given, int) and not isinstance(given, bool) and given >= 1:
         return given
-    raise SettingsError(f"{given!r} is no number of events; give a whole number, 1 or more")
+    raise SettingsError(f"invalid number of events {given!r}: use an integer >= 1")
 
 
 def _ratio(given: object) -> float:
     if isinstance(given, int | float) and not isinstance(given, bool) and 0 <= given < 1:
         return float(given)
-    raise SettingsError(f"{given!r} is no share; give one from 0 to less than 1, like 0.05")
+    raise SettingsError(f"invalid ratio {given!r}: use a number >= 0 and < 1, like 0.05")
 
 
 def _positive_seconds(given: object) -> float:
-    found = parse_seconds(given)
-    if not found:
-        raise SettingsError(f"{given!r} is no time at all; give a longer one, like '5m'")
-    return found
+    seconds = parse_seconds(given)
+    if not seconds:
+        raise SettingsError(f"invalid duration {given!r}: use a duration > 0, like '5m'")
+    return seconds
 
 
 def _percent(given: object) -> float:
     try:
-        found = float(given.strip().removesuffix("%")) if isinstance(given, str) else -1.0
+        percent = float(given.strip().removesuffix("%")) if isinstance(given, str) else -1.0
     except ValueError:
-        found = -1.0
-    if not isinstance(given, str) or not given.strip().endswith("%") or not 0 <= found <= 100:
-        raise SettingsError(f"{given!r} is no share of the disk; write it like '10%'")
-    return found
+        percent = -1.0
+    if not isinstance(given, str) or not given.strip().endswith("%") or not 0 <= percent <= 100:
+        raise SettingsError(f"invalid share of the disk {given!r}: use a value like '10%'")
+    return percent
 
 
 _MEASURES: Mapping[type, _Measure] = {

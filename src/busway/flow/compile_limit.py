@@ -1,4 +1,4 @@
-"""Compile named limits, and what flows say of them."""
+"""The compiler of named limits, and of the ``limit`` option of flows."""
 
 from __future__ import annotations
 
@@ -12,55 +12,58 @@ from busway.spelling import nearest
 
 
 def compile_limits(limits: Sequence[Limit], mistakes: list[str]) -> tuple[CompiledLimit, ...]:
-    """Return the limits of an app; notes each mistake."""
-    found: dict[str, CompiledLimit] = {}
+    """Return the compiled limits of an app; appends to ``mistakes``."""
+    compiled: dict[str, CompiledLimit] = {}
     for limit in limits:
-        wrong = [f"{limit.location}: limit {limit.name!r}: {what}" for what in _mistakes(limit)]
-        if limit.name in found:
-            wrong.append(
-                f"{limit.location}: limit {limit.name!r}: there is another one of this name"
+        limit_mistakes = [
+            f"{limit.location}: limit {limit.name!r}: {what}" for what in _mistakes(limit)
+        ]
+        if limit.name in compiled:
+            limit_mistakes.append(
+                f"{limit.location}: limit {limit.name!r}: another limit has the same name"
             )
-        mistakes += wrong
-        if not wrong:
-            found[limit.name] = CompiledLimit(limit.name, _rate(limit), _concurrency(limit))
-    return tuple(found.values())
+        mistakes += limit_mistakes
+        if not limit_mistakes:
+            compiled[limit.name] = CompiledLimit(limit.name, _rate(limit), _concurrency(limit))
+    return tuple(compiled.values())
 
 
 def parse_limit_option(given: object, known: Sequence[Limit]) -> tuple[str, ...]:
-    """Return the names of the limits that ``limit=`` gives, in order of names.
+    """Return the names of the limits in the option ``limit=``, sorted.
 
-    Raises :class:`SettingsError` for what is no limit of the app.
+    Raises :class:`SettingsError` for anything but limits of the app.
     """
-    listed = given if isinstance(given, list | tuple) else [given]
-    names = {one.name for one in known}
-    found = set()
-    for one in listed:
-        name = one.name if isinstance(one, Limit) else one
+    items = given if isinstance(given, list | tuple) else [given]
+    names = {limit.name for limit in known}
+    selected = set()
+    for item in items:
+        name = item.name if isinstance(item, Limit) else item
         if not isinstance(name, str):
-            raise SettingsError(f"it is {one!r}; give what app.limit(…) returned, or its name")
-        if name not in names or (isinstance(one, Limit) and one not in known):
-            raise SettingsError(f"there is no limit {name!r} in this app; {_fix(name, names)}")
-        found.add(name)
-    return tuple(sorted(found))
+            fix = "use the result of app.limit(…), or its name"
+            raise SettingsError(f"invalid value {item!r}: {fix}")
+        if name not in names or (isinstance(item, Limit) and item not in known):
+            raise SettingsError(f"unknown limit {name!r}: {_fix(name, names)}")
+        selected.add(name)
+    return tuple(sorted(selected))
 
 
 def _fix(name: str, names: Collection[str]) -> str:
     near = nearest(name, names)
-    return f"did you mean {near!r}?" if near else f'declare it: app.limit("{name}", rate=…)'
+    return f"did you mean {near!r}?" if near else f'declare it with app.limit("{name}", rate=…)'
 
 
 def _mistakes(limit: Limit) -> list[str]:
-    found = []
+    mistakes = []
     if not isinstance(limit.name, str) or not limit.name:
-        found.append('give it a name, like app.limit("crm", rate="10/s")')
+        mistakes.append('it needs a name, like app.limit("crm", rate="10/s")')
     if limit.rate is None and limit.concurrency is None:
-        found.append("it limits nothing; give rate=, concurrency= or both")
-    for what, read in (("rate", _rate), ("concurrency", _concurrency)):
+        mistakes.append("it limits nothing; add rate=, concurrency= or both")
+    for option, parse in (("rate", _rate), ("concurrency", _concurrency)):
         try:
-            read(limit)
+            parse(limit)
         except SettingsError as error:
-            found.append(f"{what}: {error}")
-    return found
+            mistakes.append(f"{option}: {error}")
+    return mistakes
 
 
 def _rate(limit: Limit) -> Rate | None:

@@ -1,4 +1,4 @@
-"""Names of attributes in a rule that no event has, or that one probably misspelt."""
+"""Checks of the attribute names in a rule: invalid ones, and probably misspelt ones."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _SIMILARITY = 0.75
 
 
 def rule_mistakes(pattern: Pattern) -> Iterator[str]:
-    """Yield the attributes that no event can have: names have lower-case letters and digits."""
+    """Yield a mistake for each name that no attribute can have: lower-case letters and digits."""
     for name in _unknown(pattern):
         if not _EXTENSION.fullmatch(name):
             near = nearest(name, ATTRIBUTES | EVENTBRIDGE, _SIMILARITY)
-            fix = f"did you mean {near!r}?" if near else "its fields are below 'data'"
-            yield f"when: no event has an attribute {name!r}; {fix}"
+            fix = f"did you mean {near!r}?" if near else "fields of the payload are below 'data'"
+            yield f"when: unknown attribute {name!r}: {fix}"
 
 
 def rule_warnings(pattern: Pattern) -> Iterator[str]:
-    """Yield the attributes that could be extensions, but are probably misspelt."""
+    """Yield a warning for each name that may be an extension, but is probably misspelt."""
     for name in _unknown(pattern):
         near = nearest(name, ATTRIBUTES, _SIMILARITY)
         if near and _EXTENSION.fullmatch(name):
-            yield f"when: {name!r} can only be an extension of events; did you mean {near!r}?"
+            yield f"when: {name!r} is not a standard attribute; did you mean {near!r}?"
 
 
 def _unknown(pattern: Pattern) -> Iterator[str]:

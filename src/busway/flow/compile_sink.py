@@ -1,4 +1,4 @@
-"""What is wrong with the sink of a flow: found before anything is opened."""
+"""Checks of a flow's sink before it is opened."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from busway.secret import secrets_of
 from busway.settings import Env, resolve
 
 MAX_SINK_NAME_LENGTH = 500
-"""The most characters of a sink's name, by which the ledger knows the destination."""
+"""The maximum length of a sink's name, the key of the destination in the ledger."""
 
 
 def sink_mistakes(sink: object) -> Iterator[str]:
-    """Yield what is wrong: no sink at all, unset variables, what its kind can never work with."""
+    """Yield the mistakes of a sink: not a sink, unset variables, an invalid configuration."""
     if not isinstance(sink, Sink) or isinstance(sink, type):
-        yield f"{_describe_non_sink(sink)}; give one of busway.sinks, like to=jsonl('out.jsonl')"
+        yield f"{_describe_non_sink(sink)}; use one of busway.sinks, like to=jsonl('out.jsonl')"
         return
     mistakes = list(variable_mistakes("to", sink))
     yield from mistakes
@@ -31,48 +31,48 @@ def sink_mistakes(sink: object) -> Iterator[str]:
             yield f"to: {Redactor(secrets_of(sink))(str(error))}"
     if not mistakes and len(sink.name) > MAX_SINK_NAME_LENGTH:
         yield (
-            f"to: its name is {len(sink.name)} characters long, and the ledger keeps at most"
-            f" {MAX_SINK_NAME_LENGTH}: {sink.name[:60]}…; give a shorter path or address"
+            f"to: the name of the sink has {len(sink.name)} characters, at most"
+            f" {MAX_SINK_NAME_LENGTH} are allowed: {sink.name[:60]}…; use a shorter path or address"
         )
 
 
 def _describe_non_sink(given: object) -> str:
     if given is None:
-        return "it has no sink"
+        return "no sink"
     if isinstance(given, type) or callable(given):
         name = getattr(given, "__name__", type(given).__name__).lower()
-        return f"to is {name}, which was not called: write to={name}(…)"
+        return f"invalid to: {name} is not called, write to={name}(…)"
     if isinstance(given, list | tuple | set):
-        return f"to is a {type(given).__name__}, and a flow has one sink; declare a flow for each"
-    return f"to is {type(given).__name__}, not a sink"
+        return f"invalid to of type {type(given).__name__}: a flow has one sink, declare several"
+    return f"invalid to of type {type(given).__name__}: not a sink"
 
 
 def variable_mistakes(parameter: str, declared: object) -> Iterator[str]:
-    """Yield which environment variables of a declared record are not set, or never fit."""
+    """Yield the mistakes of environment variables in a declaration: unset, or invalid."""
     fields = msgspec.structs.asdict(declared) if isinstance(declared, msgspec.Struct) else {}
     for field, value in fields.items():
         for variable in _environment_variables(value):
             try:
-                found = resolve(variable)
+                text = resolve(variable)
             except SettingsError as error:
-                yield f"{parameter}.{field}: {error}; set it, or put it into .env"
+                yield f"{parameter}.{field}: {error}; set it, or add it to .env"
                 continue
-            if _reads_as_it_is(declared, field):
-                what = template_mistake(field, found)
-                if what:
+            if _is_literal(declared, field):
+                mistake = template_mistake(field, text)
+                if mistake:
                     where = f"in the environment variable {variable.name}"
-                    yield f"{parameter}.{field}: {where}: {what}"
+                    yield f"{parameter}.{field}: {where}: {mistake}"
 
 
-def _reads_as_it_is(declared: object, field: str) -> bool:
-    """Say whether a field is a plain text, in which a template would never be filled in."""
+def _is_literal(declared: object, field: str) -> bool:
+    """Return whether a field is used literally, not as a template."""
     return isinstance(declared, DeclarableFunction) and not takes_template(type(declared), field)
 
 
 def _environment_variables(value: object) -> Iterator[Env]:
-    """Yield what stands for environment variables in a field of a sink, in lists of them too."""
+    """Yield the environment variables in a field of a sink, also within tuples."""
     if isinstance(value, Env):
         yield value
     elif isinstance(value, tuple):
-        for one in value:
-            yield from _environment_variables(one)
+        for item in value:
+            yield from _environment_variables(item)

@@ -1,4 +1,4 @@
-"""Whether a function can be a step: how it will be called is tried before the first event."""
+"""Checks of a function that is used as a step, before the first event."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _ARGUMENT = object()
 
 
 def step_mistakes(step: Step) -> Iterator[str]:
-    """Yield why a step can never be called with an event, or with the events of a batch."""
+    """Yield why a step cannot be called with an event, or with the events of a batch."""
     function, takes = step.function, "the list of events" if step.batch else "the event"
     if inspect.isclass(function):
-        yield f"{step.name} is a class; give a function, or an object that can be called"
+        yield f"{step.name} is a class; use a function or a callable object"
     elif not callable(function):
-        yield f"{type(function).__name__} is not callable; give a function"
+        yield f"{type(function).__name__} is not callable; use a function"
     else:
         yield from _call_mistakes(function, step.name, takes)
 
@@ -25,25 +25,25 @@ def step_mistakes(step: Step) -> Iterator[str]:
 def _call_mistakes(function: Callable[..., Any], name: str, takes: str) -> Iterator[str]:
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # some functions in C do not say what they take
+    except (TypeError, ValueError):  # some functions in C have no signature
         return
     try:
         signature.bind(_ARGUMENT)
     except TypeError:
         parameters = list(signature.parameters.values())
         last = name.rpartition(".")[2]
-        called = last if last.isidentifier() else "step"
-        example = f"def {called}({'events' if takes[4] == 'l' else 'event'}): …"
-        taken = _describe_parameters(parameters)
-        yield f"{name} takes {taken}; a step takes one: {takes}, like {example}"
+        function_name = last if last.isidentifier() else "step"
+        example = f"def {function_name}({'events' if takes[4] == 'l' else 'event'}): …"
+        actual = _describe_parameters(parameters)
+        yield f"{name} takes {actual}; a step takes one: {takes}, like {example}"
 
 
 def _describe_parameters(parameters: list[inspect.Parameter]) -> str:
     if not parameters:
-        return "no parameter"
+        return "no parameters"
     named = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
     if len(named) == len(parameters):
-        return f"its parameters by name only ({', '.join(named)})"
+        return f"keyword-only parameters ({', '.join(named)})"
     needed = [
         parameter.name
         for parameter in parameters

@@ -1,4 +1,4 @@
-"""What an alert can be about: conditions as users declare them, unchecked."""
+"""The conditions of alerts as declared, unchecked."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ SizeValue = str | int
 
 
 class DeadLetters(DeclarableFunction, frozen=True):
-    """A flow (or any) has more dead letters than ``above``, however old they are."""
+    """A flow (or any) has more than ``above`` dead letters, of any age."""
 
     flow: str | None = None
     above: float = 0
 
 
 class NewDeadLetters(DeclarableFunction, frozen=True):
-    """More than ``above`` events of a flow (or of any) became dead letters ``within`` a time, and
-    are still there."""
+    """A flow (or any) got more than ``above`` dead letters ``within`` a time that still exist."""
 
     flow: str | None = None
     above: float = 0
@@ -27,47 +26,50 @@ class NewDeadLetters(DeclarableFunction, frozen=True):
 
 
 class Parked(DeclarableFunction, frozen=True):
-    """A flow (or any) has more parked events than ``above``."""
+    """A flow (or any) has more than ``above`` parked events."""
 
     flow: str | None = None
     above: float = 0
 
 
 class BacklogAge(DeclarableFunction, frozen=True):
-    """The first event that a flow (or any) has not read came longer ago than ``above``."""
+    """The oldest unread event of a flow (or any) is older than ``above``."""
 
     flow: str | None = None
     above: DurationValue = "5m"
 
 
 class BacklogSize(DeclarableFunction, frozen=True):
-    """A flow (or any) has more events not read yet than ``above``."""
+    """A flow (or any) has more than ``above`` unread events."""
 
     flow: str | None = None
     above: float = 10_000
 
 
 class BreakerOpen(DeclarableFunction, frozen=True):
-    """A destination takes nothing: that of a flow, a named one (a sink, or its name), or any."""
+    """The breaker of a destination is open: a flow's, a named one's (sink or name), or any."""
 
     flow: str | None = None
     destination: object = None
 
 
 class Silence(DeclarableFunction, frozen=True):
-    """No event from ``source`` for longer than ``after``; ``/shop/*`` is every source that begins
-    so. Time during which nothing ran does not count."""
+    """No event from ``source`` for longer than ``after``.
+
+    ``/shop/*`` matches all sources with the prefix ``/shop/``. Time during which Busway was not
+    running does not count.
+    """
 
     source: str
     after: DurationValue = "10m"
 
 
 class Failing(DeclarableFunction, frozen=True):
-    """More than a share ``above`` of what a flow (or any) worked on lately stands as failed.
+    """The share of failed events of a flow (or any) is more than ``above``.
 
-    Parked events, and events that died ``over`` a time, compared with events delivered in that
-    time: so a step that fails is seen after its first attempts. It is 0 while fewer than
-    ``min_events`` stand as failed.
+    Failed events are the parked events and the events that died ``over`` a time; they are compared
+    with the events delivered in that time. So a failing step is detected after its first attempts.
+    The share is 0 while fewer than ``min_events`` events are failed.
     """
 
     flow: str | None = None
@@ -77,9 +79,9 @@ class Failing(DeclarableFunction, frozen=True):
 
 
 class ErrorRatio(DeclarableFunction, frozen=True):
-    """More than a share ``above`` of the events of a flow (or of any) failed ``over`` a time.
+    """The share of events of a flow (or any) that failed ``over`` a time is more than ``above``.
 
-    It is 0 while fewer than ``min_events`` events were read in that time.
+    The share is 0 while fewer than ``min_events`` events were read in that time.
     """
 
     flow: str | None = None
@@ -89,13 +91,13 @@ class ErrorRatio(DeclarableFunction, frozen=True):
 
 
 class DiskFree(DeclarableFunction, frozen=True):
-    """Less of the disk with the data directory is free: ``"10%"``, ``"5GB"`` or bytes."""
+    """The disk of the data directory has less than ``below`` free: ``"10%"``, ``"5GB"``, bytes."""
 
     below: SizeValue = "10%"
 
 
 class LogSize(DeclarableFunction, frozen=True):
-    """The log takes up more: ``"50GB"`` or bytes."""
+    """The log is larger than ``above``: ``"50GB"`` or bytes."""
 
     above: SizeValue
 

@@ -1,4 +1,4 @@
-"""What users declare: an app and its flows. Declaring never fails; compiling tells all mistakes."""
+"""The app and its declarations. Declaring never fails; compiling reports all mistakes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class FlowDeclaration(msgspec.Struct):
-    """One flow as its author wrote it, unchecked, and where."""
+    """A flow as declared, unchecked, with its location."""
 
     file: str
     line: int
@@ -25,7 +25,7 @@ class FlowDeclaration(msgspec.Struct):
 
 
 class SourceDeclaration(msgspec.Struct):
-    """One source as its author wrote it, unchecked, and where."""
+    """A source as declared, unchecked, with its location."""
 
     file: str
     line: int
@@ -35,7 +35,7 @@ class SourceDeclaration(msgspec.Struct):
 class App:
     """A named set of flows, and of the sources of their events.
 
-    ``POST /events`` accepts CloudEvents without being declared; ``events=False`` switches it off.
+    ``POST /events`` accepts CloudEvents without a declaration; ``events=False`` disables it.
 
     >>> from busway.sinks import console
     >>> app = App("shop")
@@ -51,14 +51,14 @@ class App:
     limits: list[Limit]
     sources: list[SourceDeclaration]
     mistakes: list[str]
-    """Calls in the flows file that were wrong."""
+    """Mistakes of calls in the flows file."""
 
     def __new__(cls, *_: object, **__: object) -> Self:
-        made = super().__new__(cls)
-        made.name, made.declarations, made.alerts = "", [], []
-        made.limits, made.mistakes = [], []
-        made.sources, made.events = [], True
-        return made
+        app = super().__new__(cls)
+        app.name, app.declarations, app.alerts = "", [], []
+        app.limits, app.mistakes = [], []
+        app.sources, app.events = [], True
+        return app
 
     @checks_parameters
     def __init__(self, name: str, *, events: bool = True) -> None:
@@ -75,23 +75,22 @@ class App:
         steps: Sequence[object] = (),
         **options: Any,
     ) -> Callable[[F], F]:
-        """Declare a flow: by decorating its step, or by a call with its name.
+        """Declare a flow, as a decorator of its step or by a call with its name.
 
-        ``when`` is an event pattern (without one the flow gets every event), ``to`` the sink,
-        ``steps`` are functions or :class:`busway.Step` run in a row before a decorated one.
+        ``when`` is an event pattern (by default all events but Busway's own match), ``to`` the
+        sink. ``steps`` are functions or :class:`busway.Step`, run before the decorated function.
 
-        Options: ``retry`` (a :class:`busway.Backoff`, or a list of waits), ``rate`` (``"50/s"`` or
-        ``"50/s burst 200"``: how fast it may deliver), ``limit`` (what :meth:`limit` returned),
-        ``breaker`` (a
-        :class:`busway.BreakerPolicy`, a ratio, or ``False``), ``ordered`` (keep order by key),
-        ``start`` (where a new flow begins: at the ``"end"`` or the ``"beginning"`` of the log, or
-        at a time), ``renamed_from`` (what it was called before), ``windows`` (a list of
-        :class:`busway.Window`: when it rests), and for the decorated function ``timeout``
-        (``"5s"``), ``concurrency`` (of an ``async`` one, in each worker) and ``batch`` (it takes a
-        list of events and returns a list of as many results).
+        Options: ``retry`` (a :class:`busway.Backoff` or a list of waits), ``rate`` (the maximum
+        delivery rate, ``"50/s"`` or ``"50/s burst 200"``), ``limit`` (the result of
+        :meth:`limit`), ``breaker`` (a :class:`busway.BreakerPolicy`, a ratio, or ``False``),
+        ``ordered`` (keep order by key), ``start`` (where a new flow starts: at the ``"end"`` or
+        ``"beginning"`` of the log, or at a time), ``renamed_from`` (the previous name),
+        ``windows`` (a list of :class:`busway.Window` during which it is suspended), and for the
+        decorated function ``timeout`` (``"5s"``), ``concurrency`` (of an ``async`` function, per
+        worker) and ``batch`` (it takes a list of events and returns a list of as many results).
         """
-        given = {"when": when, "to": to, "steps": steps, **options}
-        declaration = FlowDeclaration(*caller_location(), given, name)
+        values = {"when": when, "to": to, "steps": steps, **options}
+        declaration = FlowDeclaration(*caller_location(), values, name)
         self.declarations.append(declaration)
 
         def attach(function: F) -> F:
@@ -105,8 +104,8 @@ class App:
     def source(self, source: object) -> None:
         """Declare a source: one of :mod:`busway.sources`, or your own.
 
-        Its name is unique in the app. A request source receives at ``/in/{name}``; a reader reads
-        while the app runs.
+        Its name must be unique in the app. A request source receives at ``/in/{name}``; a reader
+        reads while the app runs.
         """
         self.sources.append(SourceDeclaration(*caller_location(), source))
 
@@ -115,9 +114,9 @@ class App:
         """Declare a limit that flows and steps can share.
 
         ``rate`` is like ``"10/s"`` or ``"10/s burst 50"``, ``concurrency`` a number, ``"adaptive"``
-        or an :class:`busway.Adaptive`. Several workers divide the rate among them; the concurrency
-        is for each of them. Flows deliver under it with the option ``limit``; in a step
-        ``with crm:`` holds it.
+        or an :class:`busway.Adaptive`. Workers divide the rate among them; the concurrency applies
+        to each worker. The option ``limit`` applies it to a flow's deliveries; ``with crm:``
+        applies it inside a step.
         """
         file, line = caller_location()
         place = f"{file}:{line}"
@@ -126,12 +125,12 @@ class App:
 
     @checks_parameters
     def alert(self, name: str, condition: object, **options: Any) -> None:
-        """Declare an alert: events on the bus when a condition of :mod:`busway.alerts` holds.
+        """Declare an alert: events on the bus while a condition of :mod:`busway.alerts` holds.
 
-        A condition without a flow or destination is watched for each. Options: ``hold`` (``"1m"``:
-        for how long it must hold before the alert is raised), ``clear_below`` (``clear_above``
-        where less is worse: a second threshold, for clearing), ``clear_hold`` (for how long, the
-        same as ``hold`` unless given) and ``repeat_every`` (``"1h"``: how often a raised one is
-        repeated).
+        A condition without a flow or destination is watched for each. Options: ``hold`` (how long
+        it must hold before the alert is raised, like ``"1m"``), ``clear_below`` (a second threshold
+        for clearing; ``clear_above`` if lower values are worse), ``clear_hold`` (how long before
+        the alert is cleared; default: ``hold``) and ``repeat_every`` (how often a raised alert is
+        repeated, like ``"1h"``).
         """
         self.alerts.append(AlertDeclaration(*caller_location(), name, condition, options))

@@ -1,4 +1,4 @@
-"""A flow, compiled: rule, steps and sink, ready to run."""
+"""A compiled flow: rule, steps and sink, ready to run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from busway.step import Step
 
 
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
-    """What one flow wants, does and where to; ``version`` is the hash of what it runs."""
+    """A compiled flow; ``version`` is the hash of the code that it runs."""
 
     name: str
     pattern: Pattern
@@ -33,11 +33,11 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     renamed_from: str = ""
     windows: tuple[Window, ...] = ()
     breaker_policy: BreakerPolicy | None = None
-    """When its destination's breaker opens; ``None`` where the flow does not say."""
+    """When the destination's breaker opens; ``None``: not declared."""
     limits: tuple[str, ...] = ()
-    """The named limits that it delivers under."""
+    """The named limits that apply to its deliveries."""
     original_name: str = ""
-    """The name by which sinks and idempotency keys know it: its first one, also when renamed."""
+    """The first name, which sinks and idempotency keys use even after a rename."""
 
     def __post_init__(self) -> None:
         if not self.original_name:
@@ -45,24 +45,24 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CompiledApp(msgspec.Struct, frozen=True):
-    """An app's flows and sources, compiled."""
+    """An app's compiled flows, alerts, limits and sources."""
 
     name: str
     flows: tuple[Flow, ...]
     alerts: tuple[Alert, ...] = ()
     limits: tuple[CompiledLimit, ...] = ()
     warnings: tuple[str, ...] = ()
-    """What runs, and may not be what was meant; with its place."""
+    """Probable mistakes that do not prevent running, with their locations."""
     sources: tuple[Source, ...] = ()
     """The declared sources; their names are unique."""
     takes_events: bool = True
     """Whether ``POST /events`` accepts CloudEvents."""
 
     def breaker_policy_of(self, sink: Sink) -> BreakerPolicy:
-        """Return when the breaker of a destination opens, as one of its flows says it."""
-        said = (
+        """Return the breaker policy of a destination, as one of its flows declares it."""
+        policies = (
             flow.breaker_policy
             for flow in self.flows
             if flow.sink == sink and flow.breaker_policy is not None
         )
-        return next(said, BreakerPolicy())
+        return next(policies, BreakerPolicy())

@@ -1,4 +1,4 @@
-"""A named limit: how fast, and by how many at a time, something that flows share may be used."""
+"""A named limit: the rate and concurrency of something that flows and steps share."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from busway.delivery.throttle import Rate
 from busway.step.timeout import timeout_paused
 
 _CHECK_INTERVAL_S = 0.05
-"""How often a waiting thread looks whether it is to stop."""
+"""How often a waiting thread checks whether it was interrupted."""
 
 
 class Limiter(Protocol):
-    """What keeps a limit while a program runs; its methods belong to the loop's thread."""
+    """Enforces a limit at run time; its methods must be called on the loop's thread."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop: ...
@@ -33,35 +33,41 @@ class Limiter(Protocol):
 
 
 class CompiledLimit(msgspec.Struct, frozen=True):
-    """A limit, compiled: ``None`` where it sets no bound."""
+    """A compiled limit; ``None`` means unlimited."""
 
     name: str
     rate: Rate | None
     concurrency: Concurrency | None
 
 
-HeldLimit = tuple[str, Limiter | None, float]
+class HeldLimit(msgspec.Struct, frozen=True):
+    """A limit that a step holds; ``acquired_at`` is a time of ``perf_counter``."""
+
+    name: str
+    limiter: Limiter | None
+    acquired_at: float
+
+
 _limiters: ContextVar[Mapping[str, Limiter] | None] = ContextVar("busway_limits", default=None)
 _held_limits: ContextVar[tuple[HeldLimit, ...]] = ContextVar("busway_held", default=())
 
 
 def bind_limiters(limiters: Mapping[str, Limiter]) -> Token[Mapping[str, Limiter] | None]:
-    """Have the limits of this context kept by ``limiters``, by name; undone by
-    :func:`unbind_limiters`."""
+    """Enforce the limits of this context by ``limiters``, until :func:`unbind_limiters`."""
     return _limiters.set(limiters)
 
 
 def unbind_limiters(token: Token[Mapping[str, Limiter] | None]) -> None:
-    """Undo a :func:`bind_limiters`."""
+    """Undo :func:`bind_limiters`."""
     _limiters.reset(token)
 
 
 class Limit:
-    """A limit to hold inside a step: ``with crm:``, or ``async with crm:`` in an ``async`` one.
+    """A limit to hold inside a step: ``with crm:``, or ``async with crm:`` in an ``async`` step.
 
-    Made by :meth:`busway.App.limit`; a flow that delivers under it says ``limit=crm``. While the
-    program runs, all who hold it share it, and waiting for it does not count towards a step's time
-    limit. Anywhere else, as in a test that calls the step, it lets everybody through.
+    Created by :meth:`busway.App.limit`; a flow applies it to its deliveries by ``limit=crm``. At
+    run time all its holders share it, and waiting for it does not count towards a step's timeout.
+    Elsewhere, as in a test that calls the step, it does not limit anything.
     """
 
     def __init__(self, name: str, rate: object, concurrency: object, location: str) -> None:
@@ -75,14 +81,14 @@ class Limit:
         return f"limit({self.name!r})"
 
     def __enter__(self) -> None:
-        holder = self._limiter()
-        if holder is not None:
-            if _is_current_loop(holder.loop):
-                what = f"use `async with` for the limit {self.name!r} in an async step"
-                raise RuntimeError(f"{what}: `with` would stop everybody else")
+        limiter = self._limiter()
+        if limiter is not None:
+            if _is_current_loop(limiter.loop):
+                fix = f"use `async with` for the limit {self.name!r} in an async step"
+                raise RuntimeError(f"{fix}: `with` would block the event loop")
             with timeout_paused():
-                _ThreadAdmission(holder).wait()
-        self._note_acquired(holder)
+                _ThreadAdmission(limiter).wait()
+        self._note_acquired(limiter)
 
     def __exit__(
         self,
@@ -90,16 +96,16 @@ class Limit:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        holder, took_s = self._note_released()
-        if holder is not None:
-            holder.loop.call_soon_threadsafe(holder.release, took_s)
+        limiter, took_s = self._note_released()
+        if limiter is not None:
+            limiter.loop.call_soon_threadsafe(limiter.release, took_s)
 
     async def __aenter__(self) -> None:
-        holder = self._limiter()
-        if holder is not None:
+        limiter = self._limiter()
+        if limiter is not None:
             with timeout_paused():
-                await holder.acquire()
-        self._note_acquired(holder)
+                await limiter.acquire()
+        self._note_acquired(limiter)
 
     async def __aexit__(
         self,
@@ -107,26 +113,26 @@ class Limit:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        holder, took_s = self._note_released()
-        if holder is not None:
-            holder.release(took_s)
+        limiter, took_s = self._note_released()
+        if limiter is not None:
+            limiter.release(took_s)
 
     def _limiter(self) -> Limiter | None:
         return (_limiters.get() or {}).get(self.name)
 
     def _note_acquired(self, limiter: Limiter | None) -> None:
-        _held_limits.set((*_held_limits.get(), (self.name, limiter, time.perf_counter())))
+        held = HeldLimit(self.name, limiter, time.perf_counter())
+        _held_limits.set((*_held_limits.get(), held))
 
     def _note_released(self) -> tuple[Limiter | None, float]:
         held = list(_held_limits.get())
-        index = max(i for i, one in enumerate(held) if one[0] == self.name)
-        _, holder, began = held.pop(index)
+        last = held.pop(max(i for i, limit in enumerate(held) if limit.name == self.name))
         _held_limits.set(tuple(held))
-        return holder, time.perf_counter() - began
+        return last.limiter, time.perf_counter() - last.acquired_at
 
 
 class _ThreadAdmission:
-    """A thread's turn at a limit: it gets in, or gives up; then what it would have had is free."""
+    """A thread's wait for a limit: it is admitted, or gives up and releases the admission."""
 
     def __init__(self, limiter: Limiter) -> None:
         self._limiter = limiter
@@ -134,10 +140,10 @@ class _ThreadAdmission:
         self._inside = self._given_up = False
 
     def wait(self) -> None:
-        """Return once inside. What interrupts the thread gives the turn up."""
+        """Return once admitted. An exception in the thread gives up."""
         try:
-            asked = asyncio.run_coroutine_threadsafe(self._enter(), self._limiter.loop)
-            while not _is_done(asked):
+            future = asyncio.run_coroutine_threadsafe(self._enter(), self._limiter.loop)
+            while not _is_done(future):
                 pass
         except BaseException:
             self._give_up()
@@ -161,12 +167,12 @@ class _ThreadAdmission:
             self._limiter.loop.call_soon_threadsafe(self._limiter.release, None)
 
 
-def _is_done(asked: concurrent.futures.Future[None]) -> bool:
-    """Wait a moment; in short ones, so that the thread can be interrupted."""
+def _is_done(future: concurrent.futures.Future[None]) -> bool:
+    """Wait for a short time, so that the thread can be interrupted between two waits."""
     try:
-        asked.result(_CHECK_INTERVAL_S)
+        future.result(_CHECK_INTERVAL_S)
     except concurrent.futures.TimeoutError:
-        if asked.done():
+        if future.done():
             raise
         return False
     return True

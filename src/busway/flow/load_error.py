@@ -1,4 +1,4 @@
-"""What is said of a flows file that does not load: where in the user's own files, and why."""
+"""The message about a flows file that fails to load: where in the user's files, and why."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from busway.redact import redacted
 from busway.spelling import nearest
 
 _INSTALL_DIRECTORIES = {"site-packages", "dist-packages", ".venv"}
-_MOST_FRAMES = 20
+_MAX_FRAMES = 20
 _NAME_FROM = re.compile(r"cannot import name '([^']+)' from '([^']+)'")
 
 
 def is_own(file: Path, home: Path) -> bool:
-    """Say whether a file is one of the folder's own, not of a package that is installed in it."""
+    """Return whether a file belongs to the folder, and not to a package installed in it."""
     if file.is_relative_to(_PACKAGE):
         return False
-    for place in (file, file.resolve()):  # it may be reached by a link, and lead elsewhere
-        if place.is_relative_to(home):
-            return not _INSTALL_DIRECTORIES & set(place.relative_to(home).parts)
+    for path in (file, file.resolve()):  # a symbolic link may lead out of the folder
+        if path.is_relative_to(home):
+            return not _INSTALL_DIRECTORIES & set(path.relative_to(home).parts)
     return False
 
 
@@ -35,31 +35,32 @@ _PACKAGE = Path(__file__).parents[1]
 
 
 def load_error(error: BaseException, file: Path) -> str:
-    """Return where a file failed and why; further lines, indented, show the code."""
+    """Return where a file failed and why; further indented lines show the code."""
     if isinstance(error, SyntaxError):
         return _syntax_error(error, file)
-    own = [
+    own_frames = [
         frame
         for frame in _frames(error)
         if not frame.filename.startswith("<") and is_own(Path(frame.filename), file.parent)
     ]
-    place = f"{own[-1].filename}:{own[-1].lineno}" if own else str(file)
+    place = f"{own_frames[-1].filename}:{own_frames[-1].lineno}" if own_frames else str(file)
     lines = [f"{place}: {_reason(error, file.parent)}"]
-    return "\n".join([*lines, *_frame_lines(own, file.parent)])
+    return "\n".join([*lines, *_frame_lines(own_frames, file.parent)])
 
 
 def _frame_lines(frames: list[traceback.FrameSummary], home: Path) -> Iterator[str]:
-    """Yield a line for each frame; what repeats is shown once, of very many the last ones."""
+    """Yield a line per frame: repeated lines once, and only the last of very many."""
     lines = [
         f"    {os.path.relpath(frame.filename, home)}:{frame.lineno}: {frame.line}"
         for frame in frames
     ]
-    once = [line for line, before in zip(lines, [None, *lines], strict=False) if line != before]
-    if len(once) > _MOST_FRAMES:
-        yield f"    … {len(once) - _MOST_FRAMES} more lines before"
-    yield from once[-_MOST_FRAMES:]
-    if len(once) < len(lines):
-        yield f"    … {len(lines) - len(once)} lines are the same as the one before them"
+    pairs = zip(lines, [None, *lines], strict=False)
+    distinct = [line for line, previous in pairs if line != previous]
+    if len(distinct) > _MAX_FRAMES:
+        yield f"    … {len(distinct) - _MAX_FRAMES} earlier lines omitted"
+    yield from distinct[-_MAX_FRAMES:]
+    if len(distinct) < len(lines):
+        yield f"    … {len(lines) - len(distinct)} repeated lines omitted"
 
 
 def _frames(error: BaseException) -> traceback.StackSummary:
@@ -67,7 +68,7 @@ def _frames(error: BaseException) -> traceback.StackSummary:
 
 
 def _syntax_error(error: SyntaxError, file: Path) -> str:
-    """Return the place, the line and a caret under what is wrong."""
+    """Return the location, the line, and carets under the error."""
     place = f"{error.filename or file}:{error.lineno or 1}"
     lines = [f"{place}: {type(error).__name__}: {error.msg}"]
     text = error.text or linecache.getline(str(error.filename or file), error.lineno or 1)
@@ -86,7 +87,7 @@ def _reason(error: BaseException, home: Path) -> str:
     if isinstance(error, BuswayError):
         return str(error)
     if isinstance(error, SystemExit):
-        return f"it ends the process (SystemExit: {error}); a flows file only declares"
+        return f"it exits the process (SystemExit: {error}); a flows file must only declare"
     if isinstance(error, ModuleNotFoundError) and error.name:
         near = (
             None
@@ -102,30 +103,30 @@ def _reason(error: BaseException, home: Path) -> str:
 
 
 def _unset_variable(error: BaseException) -> str:
-    """Say which environment variable ``os.environ[…]`` did not find."""
+    """Return a message about the variable that ``os.environ[…]`` did not find, or empty."""
     frames, places = _frames(error), (os.__file__, "<frozen os>")
     if not isinstance(error, KeyError) or not frames or frames[-1].filename not in places:
         return ""
     return (
-        f"the environment variable {error.args[0]} is not set; set it, or put it into .env; in a"
-        f' sink, write env("{error.args[0]}"): then all that are missing are reported at once'
+        f"the environment variable {error.args[0]} is not set; set it, or add it to .env; in a"
+        f' sink, use env("{error.args[0]}"), so that all missing variables are reported at once'
     )
 
 
 def _misspelt_name(error: BaseException) -> str:
-    """Say which name was meant, where one is near."""
-    wrong = _unknown_name(error)
-    if wrong is None:
+    """Return a message that suggests the nearest name, or empty if none is near."""
+    unknown = _unknown_name(error)
+    if unknown is None:
         return ""
-    name, *known = wrong
-    near = next(filter(None, (_nearest_other(name, one) for one in known)), None)
+    name, *known = unknown
+    near = next(filter(None, (_nearest_other(name, names) for names in known)), None)
     return "" if near is None else _with_suggestion(error, near)
 
 
 def _advice(error: BaseException) -> str:
     if isinstance(error, ImportError) and error.name == "busway":
-        return "sinks are in busway.sinks, conditions of alerts in busway.alerts"
-    return "a flows file must load without errors"
+        return "import sinks from busway.sinks, conditions of alerts from busway.alerts"
+    return "correct it: a flows file must load without errors"
 
 
 def _exception_line(error: BaseException) -> str:
@@ -138,31 +139,31 @@ def _with_suggestion(error: BaseException, near: str) -> str:
 
 
 def _nearest_other(name: str, known: Iterable[str]) -> str | None:
-    return nearest(name, [one for one in known if one != name])
+    return nearest(name, [other for other in known if other != name])
 
 
 def _importable_modules(name: str, home: Path) -> Iterator[str]:
-    """Yield the modules that an import could have meant: beside the file, and Busway's own."""
+    """Yield the modules that an import could mean: of the folder, Busway and Python."""
     package, dot, _ = name.rpartition(".")
     if package:
-        found = getattr(sys.modules.get(package), "__path__", ())
-        folders = [Path(one) for one in found]
+        package_paths = getattr(sys.modules.get(package), "__path__", ())
+        folders = [Path(path) for path in package_paths]
     else:
         yield from (name for name in sys.stdlib_module_names if not name.startswith("_"))
         yield "busway"
         folders = [home]
     for folder in folders:
-        for one in folder.iterdir():
-            if one.suffix == ".py" or one.joinpath("__init__.py").exists():
-                yield package + dot + one.stem
+        for path in folder.iterdir():
+            if path.suffix == ".py" or path.joinpath("__init__.py").exists():
+                yield package + dot + path.stem
 
 
 def _unknown_name(error: BaseException) -> tuple[str, *tuple[Iterable[str], ...]] | None:
-    """Return a name that there is not, and those that there are where it was looked up."""
+    """Return a name that was not found, and the names in each scope that was searched."""
     if isinstance(error, ImportError):
-        found = _NAME_FROM.match(str(error))
-        module = sys.modules.get(found[2]) if found else None
-        return (found[1], _public_names(module)) if found and module is not None else None
+        match = _NAME_FROM.match(str(error))
+        module = sys.modules.get(match[2]) if match else None
+        return (match[1], _public_names(module)) if match and module is not None else None
     if isinstance(error, AttributeError) and error.name is not None:
         return error.name, _public_names(error.obj)
     if isinstance(error, NameError) and error.name and error.__traceback__ is not None:
@@ -174,5 +175,5 @@ def _unknown_name(error: BaseException) -> tuple[str, *tuple[Iterable[str], ...]
     return None
 
 
-def _public_names(found: object) -> list[str]:
-    return [one for one in getattr(found, "__all__", dir(found)) if not one.startswith("_")]
+def _public_names(owner: object) -> list[str]:
+    return [name for name in getattr(owner, "__all__", dir(owner)) if not name.startswith("_")]

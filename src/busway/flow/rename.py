@@ -1,4 +1,4 @@
-"""The ``renamed_from`` option: what a flow was called before."""
+"""The ``renamed_from`` option: the previous name of a flow."""
 
 from __future__ import annotations
 
@@ -10,24 +10,30 @@ from busway.flow.declaration import FlowDeclaration
 def rename_mistakes(
     declarations: Sequence[FlowDeclaration],
 ) -> Iterator[tuple[FlowDeclaration, str]]:
-    """Yield what is wrong with the renamings of all flows together."""
+    """Yield the mistakes in the renames of all flows."""
     declared = {
         declaration.name: declaration
         for declaration in declarations
         if isinstance(declaration.name, str)
     }
-    taken: dict[object, FlowDeclaration] = {}
+    by_old_name: dict[object, FlowDeclaration] = {}
     for declaration in declarations:
         old = declaration.options.get("renamed_from")
         if old is None:
             continue
         if not isinstance(old, str) or not old:
-            yield declaration, f"renamed_from is {old!r}; give the name that the flow had before"
+            yield declaration, f"invalid renamed_from {old!r}: use the previous name of the flow"
         elif old == declaration.name:
-            yield declaration, "renamed_from is its own name; leave it out"
+            yield declaration, f"invalid renamed_from {old!r}: it is the flow's own name; remove it"
         elif old in declared:
             line = declared[old].line
-            yield declaration, f"renamed_from is {old!r}, which is still declared at line {line}"
-        elif taken.setdefault(old, declaration) is not declaration:
-            what = f"the flow at line {taken[old].line} is renamed from {old!r} too"
-            yield declaration, f"{what}; only one can go on where it was"
+            yield (
+                declaration,
+                f"invalid renamed_from {old!r}: a flow of this name is declared at line {line}",
+            )
+        elif by_old_name.setdefault(old, declaration) is not declaration:
+            line = by_old_name[old].line
+            yield (
+                declaration,
+                f"the flow at line {line} is renamed from {old!r} too; only one of them can be",
+            )

@@ -1,4 +1,4 @@
-"""Where a new flow begins: the ``start`` option."""
+"""The ``start`` option: where a new flow starts."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ import msgspec
 from busway.errors import SettingsError
 
 StartPosition = Literal["end", "beginning"] | datetime
-"""At the end of the log, at the first event that it still holds, or at what came since a time."""
+"""The end of the log, the first event that it still holds, or the first event after a time."""
 
 
 def parse_start_position(given: object) -> StartPosition:
-    """Return where to begin, of ``"end"``, ``"beginning"`` or a time.
+    """Return the start position: ``"end"``, ``"beginning"`` or a time.
 
     >>> parse_start_position("2026-03-01T08:00:00Z")
     datetime.datetime(2026, 3, 1, 8, 0, tzinfo=datetime.timezone.utc)
 
-    Raises :class:`SettingsError` for anything else, and for a time without its zone.
+    Raises :class:`SettingsError` for any other value, and for a time without a time zone.
     """
     if given in ("end", "beginning"):
         return "end" if given == "end" else "beginning"
-    found = _time(given) if isinstance(given, str) else given
-    if not isinstance(found, datetime):
-        fix = "give 'end', 'beginning' or a time like '2026-03-01T08:00:00Z'"
-        raise SettingsError(f"start is {given!r}; {fix}")
-    if found.tzinfo is None:
-        raise SettingsError(f"start is {given!r}, a time without a zone; add Z, or +01:00")
-    return found
+    position = _time(given) if isinstance(given, str) else given
+    if not isinstance(position, datetime):
+        fix = "use 'end', 'beginning' or a time like '2026-03-01T08:00:00Z'"
+        raise SettingsError(f"invalid start {given!r}: {fix}")
+    if position.tzinfo is None:
+        raise SettingsError(f"invalid start {given!r}: add a time zone, like Z or +01:00")
+    return position
 
 
 def _time(text: str) -> datetime | None:

@@ -150,15 +150,14 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     assert (ended.code, ended.out) == (1, "")
     assert ended.err.splitlines() == [
         "busway: 5 mistakes",
-        f"  {file}:6: flow 'two words': there is no option 'retrys'; did you mean 'retry'?",
-        f"  {file}:6: flow 'two words': its name must begin with a letter and have letters,"
-        " digits, _ . - only",
+        f"  {file}:6: flow 'two words': unknown option 'retrys': did you mean 'retry'?",
+        f"  {file}:6: flow 'two words': invalid name: use a letter, then up to 63 letters,"
+        " digits and _ . - characters",
         f"  {file}:7: flow 'orders': when: $.type: \"order.created\" must be in a list:"
         ' ["order.created"], or an object of fields',
-        f"  {file}:8: flow 'orders': to is str, not a sink; give one of busway.sinks,"
+        f"  {file}:8: flow 'orders': invalid to of type str: not a sink; use one of busway.sinks,"
         " like to=jsonl('out.jsonl')",
-        f"  {file}:8: flow 'orders': the flow at line 7 has this name too; give one of them"
-        " another",
+        f"  {file}:8: flow 'orders': the flow at line 7 has the same name; rename one of them",
     ]
 
 
@@ -167,9 +166,9 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     [
         ("import nonsense_that_is_not", "shop.py:1: no module named 'nonsense_that_is_not'"),
         ("def f(:\n", "shop.py:1: "),
-        ("x = 1", "it has no App; add app ="),
-        ("from busway import App\na, b = App('a'), App('b')", "several Apps (a, b); name one"),
-        ("from busway import App\napp = App('a')", "it has no flows"),
+        ("x = 1", "no App; add app ="),
+        ("from busway import App\na, b = App('a'), App('b')", "several Apps (a, b); select one"),
+        ("from busway import App\napp = App('a')", "has no flows"),
     ],
 )
 def test_a_file_that_is_no_flows_file_is_told_so(tmp_path: Path, text: str, says: str) -> None:
@@ -183,7 +182,7 @@ def test_a_file_that_is_no_flows_file_is_told_so(tmp_path: Path, text: str, says
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     ended = busway("run", "nofile.py", cwd=tmp_path)
     assert (ended.code, ended.out) == (1, "")
-    says = "busway: nofile.py: there is no such file; give the path of a flows file\n"
+    says = "busway: nofile.py: no such file; use the path of a flows file\n"
     assert ended.err == says
 
 
@@ -191,7 +190,7 @@ def test_an_app_can_be_named(folder: Path) -> None:
     (folder / "shop.py").write_text(FLOWS + '\nother = App("other")\n')
     with running("shop.py:app", cwd=folder) as server:
         assert "(2 flows" in server.ready
-    assert "it has no App called 'nope'" in busway("run", "shop.py:nope", cwd=folder).err
+    assert "no App named 'nope'" in busway("run", "shop.py:nope", cwd=folder).err
 
 
 def test_a_data_directory_in_use_is_told_with_the_process(folder: Path) -> None:

@@ -50,8 +50,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         ("stauts", 2, "Did you mean 'status'?"),
         ("dead lst", 2, "Did you mean 'list'?"),
         ("status --jsno", 2, "--json"),
-        ("run shpo.py", 1, "shpo.py: there is no such file; did you mean shop.py?"),
-        ("run shop.py:ap", 1, "it has no App called 'ap'; did you mean 'app'?"),
+        ("run shpo.py", 1, "shpo.py: no such file; did you mean shop.py?"),
+        ("run shop.py:ap", 1, "no App named 'ap'; did you mean 'app'?"),
         (
             "run shop.py --engine postgre://x/y",
             1,

@@ -1,4 +1,4 @@
-"""All mistakes of a flows file are told at once, each with its place and what to do."""
+"""All mistakes of a flows file are reported at once, each with its location and a fix."""
 
 from __future__ import annotations
 
@@ -48,24 +48,24 @@ app.flow("long", to=jsonl("x" * 600))
 """
 WANTED = {
     6: "did you mean 'ordered'?",
-    7: "it has no sink; give one of busway.sinks",
-    8: "its name must begin with a letter",
+    7: "no sink; use one of busway.sinks",
+    8: "invalid name: use a letter, then up to 63 letters, digits",
     9: "when: $.type",
     10: "a pattern is a JSON object",
-    11: "to is str, not a sink",
-    12: "steps[0] is str; give a function",
-    13: "steps must be a list of functions",
-    14: "retry: it is 5; give a Backoff(attempts=…), or a list of waits",
-    15: "start is 'middle'; give 'end', 'beginning' or a time",
-    16: "NOT_SET_ANYWHERE is not set; set it, or put it into .env",
-    18: "the flow at line 17 has this name too",
-    26: "timeout is 0; give a longer one",
-    31: "it has no name; decorate a function",
-    32: "to: its name is 606 characters long, and the ledger keeps at most 500: jsonl xxx",
+    11: "invalid to of type str: not a sink; use one of busway.sinks",
+    12: "invalid steps[0] of type str: use a function",
+    13: "invalid steps of type builtin_function_or_method: use a list of functions",
+    14: "retry: invalid value 5: use a Backoff(attempts=…), or a list of waits",
+    15: "invalid start 'middle': use 'end', 'beginning' or a time",
+    16: "NOT_SET_ANYWHERE is not set; set it, or add it to .env",
+    18: "the flow at line 17 has the same name",
+    26: "invalid timeout 0: use a duration > 0",
+    31: "no name; decorate a function",
+    32: "to: the name of the sink has 606 characters, at most 500 are allowed: jsonl xxx",
 }
 
 
-def told(file: Path) -> dict[int, list[str]]:
+def mistakes_in(file: Path) -> dict[int, list[str]]:
     with pytest.raises(FlowError) as raised:
         compile_app(load_app(str(file)))
     found: dict[int, list[str]] = {}
@@ -76,22 +76,22 @@ def told(file: Path) -> dict[int, list[str]]:
     return found
 
 
-def test_every_mistake_is_told_with_its_line_and_a_fix(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_with_line_and_fix(tmp_path: Path) -> None:
     file = tmp_path / "flows.py"
     file.write_text(MISTAKES)
-    found = told(file)
+    mistakes = mistakes_in(file)
     for line, text in WANTED.items():
-        assert any(text in one for one in found[line]), (line, text, found.get(line))
-    assert len(found[21]) == 2, "both mistakes of one flow"
-    assert found.keys() == WANTED.keys() | {21}
+        assert any(text in mistake for mistake in mistakes[line]), (line, text, mistakes.get(line))
+    assert len(mistakes[21]) == 2, "both mistakes of one flow"
+    assert mistakes.keys() == WANTED.keys() | {21}
 
 
 def test_an_app_without_flows_is_a_mistake() -> None:
-    with pytest.raises(FlowError, match="it has no flows; declare one"):
+    with pytest.raises(FlowError, match="has no flows; declare one"):
         compile_app(App("empty"))
 
 
-def test_what_is_declared_is_what_runs() -> None:
+def test_declared_flows_are_compiled() -> None:
     app = App("right")
 
     def first(event: object) -> None: ...
@@ -112,28 +112,28 @@ def test_what_is_declared_is_what_runs() -> None:
     ("text", "reason"),
     [
         ("x = (", r"flows.py:1: "),
-        ("\n1 / 0", r"flows.py:2: ZeroDivisionError: .*; a flows file must load"),
-        ("\nimport sys; sys.exit(3)", r"flows.py:2: it ends the process \(SystemExit: 3\)"),
-        ("x = 1", "it has no App; add app"),
-        ("from busway import App\na, b = App('a'), App('b')", r"several Apps \(a, b\); name one"),
+        ("\n1 / 0", r"flows.py:2: ZeroDivisionError: .*; correct it: a flows file must load"),
+        ("\nimport sys; sys.exit(3)", r"flows.py:2: it exits the process \(SystemExit: 3\)"),
+        ("x = 1", "no App; add app"),
+        ("from busway import App\na, b = App('a'), App('b')", r"several Apps \(a, b\); select one"),
     ],
 )
-def test_a_file_that_gives_no_app_says_why(tmp_path: Path, text: str, reason: str) -> None:
+def test_a_file_without_an_app_is_an_error(tmp_path: Path, text: str, reason: str) -> None:
     (tmp_path / "flows.py").write_text(text)
     with pytest.raises(FlowError, match=reason):
         load_app(str(tmp_path / "flows.py"))
 
 
-def test_a_missing_file_and_a_missing_name_say_so(tmp_path: Path) -> None:
-    with pytest.raises(FlowError, match="there is no such file"):
+def test_a_missing_file_and_a_missing_app_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(FlowError, match="no such file"):
         load_app(str(tmp_path / "none.py"))
     (tmp_path / "flows.py").write_text("from busway import App\na, b = App('a'), App('b')")
-    with pytest.raises(FlowError, match="it has no App called 'c'; there are: a, b"):
+    with pytest.raises(FlowError, match="no App named 'c'; there are: a, b"):
         load_app(f"{tmp_path / 'flows.py'}:c")
     assert load_app(f"{tmp_path / 'flows.py'}:b").name == "b"
 
 
-def test_a_variable_within_a_list_is_missed_too() -> None:
+def test_an_unset_variable_in_a_list_is_reported() -> None:
     app = App("t")
     app.flow(
         "hook",

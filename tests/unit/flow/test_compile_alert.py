@@ -56,27 +56,27 @@ app.alert("..", dead_letters())
 app.alert("stuck", parked())
 """
 WANTED = {
-    8: "its name must be one line of up to 100 characters",
-    9: "its name must be one line of up to 100 characters, no : or /",
-    10: "its condition is int; give one of busway.alerts",
-    11: "there is no flow 'order'; did you mean 'orders'?",
-    12: "above: -1 is no number of events",
+    8: "invalid name: use one line of 1 to 100 characters",
+    9: "invalid name: use one line of 1 to 100 characters without : or /",
+    10: "invalid condition of type int: use one of busway.alerts",
+    11: "unknown flow 'order': did you mean 'orders'?",
+    12: "above: invalid number of events -1",
     13: "hold: invalid duration 'soon'",
     14: "did you mean 'clear_below'?",
-    15: "clear_above does not go with dead_letters; give clear_below",
+    15: "clear_above does not apply to dead_letters; use clear_below",
     16: "clear_below is more than above",
     17: "clear_above is less than below",
     18: "below: invalid size 'ten'",
-    19: "below: 'x%' is no share of the disk",
-    20: "above: 5 is no share",
-    21: "over: 0 is no time at all",
-    22: "min_events: 0 is no number of events",
-    23: "source: give the source of the events",
-    24: "there is no destination 'consol'; did you mean 'console'?",
-    25: "give a flow or a destination, not both",
-    27: "the alert at line 26 has this name too",
-    28: "its name is part of a URL, where . and .. mean something else",
-    29: "every flow has a built-in alert of this name; choose another name",
+    19: "below: invalid share of the disk 'x%'",
+    20: "above: invalid ratio 5",
+    21: "over: invalid duration 0: use a duration > 0",
+    22: "min_events: invalid number of events 0",
+    23: "invalid source: use the source of the events",
+    24: "unknown destination 'consol': did you mean 'console'?",
+    25: "flow and destination exclude each other",
+    27: "the alert at line 26 has the same name",
+    28: "invalid name: it is part of a URL, where . and .. have a meaning",
+    29: "invalid name: every flow has a built-in alert of this name",
 }
 
 
@@ -88,17 +88,17 @@ def compiled(condition: object, **options: object) -> Alert:
     return alert
 
 
-def test_every_mistake_is_told_with_its_place_and_a_fix(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_with_location_and_fix(tmp_path: Path) -> None:
     file = tmp_path / "wrong_alerts.py"
     file.write_text(MISTAKES)
     with pytest.raises(FlowError) as caught:
         compile_app(load_app(str(file)))
     lines = str(caught.value).splitlines()
-    told = {int(one.removeprefix(f"{file}:").partition(": alert ")[0]): one for one in lines}
-    assert told.keys() == WANTED.keys()
+    mistakes = {int(line.removeprefix(f"{file}:").partition(": alert ")[0]): line for line in lines}
+    assert mistakes.keys() == WANTED.keys()
     assert len(lines) == len(WANTED)
     for line, text in WANTED.items():
-        assert text in told[line]
+        assert text in mistakes[line]
 
 
 def test_thresholds_have_units() -> None:
@@ -117,17 +117,17 @@ def test_thresholds_have_units() -> None:
     assert compiled(breaker_open("orders")).band == AlertThresholds(0.0, 0.0)
 
 
-def test_the_units_tell_a_share_of_the_disk_from_bytes() -> None:
+def test_disk_free_is_a_percentage_or_bytes() -> None:
     assert compiled(disk_free("10%")).unit == "percent"
     assert compiled(disk_free(10)).unit == "bytes"
 
 
-def test_it_is_told_again_where_that_is_asked_for() -> None:
+def test_an_alert_is_repeated_only_if_declared() -> None:
     assert compiled(dead_letters("orders"), repeat_every="1h").repeat_every_s == 3600.0
     assert compiled(dead_letters("orders")).repeat_every_s == 0.0
 
 
-def test_new_dead_letters_and_what_fails_have_a_window() -> None:
+def test_new_dead_letters_and_failing_have_a_window() -> None:
     fresh = compiled(new_dead_letters("orders", above=3, within="1h"))
     assert (fresh.band.raise_at, fresh.window_s) == (3.0, 3600.0)
     alert = compiled(failing("orders", above=0.2, over="1m", min_events=5))
@@ -147,7 +147,7 @@ def test_a_destination_is_a_sink_or_its_name(destination: object) -> None:
     assert alert.destination == "http http://crm.example/orders"
 
 
-def test_an_alert_knows_its_place_and_is_not_raised_by_declaring_it() -> None:
+def test_an_alert_has_the_location_of_its_declaration() -> None:
     app = App("t")
     app.flow("orders", to=console())
     app.alert("a", dead_letters())

@@ -48,7 +48,7 @@ def by_name(*, event: object) -> object:
     return event
 
 
-def refused(**options: Any) -> str:
+def error_of(**options: Any) -> str:
     app = App("t")
     app.flow("f", to=console(), **options)
     with pytest.raises(FlowError) as caught:
@@ -59,16 +59,16 @@ def refused(**options: Any) -> str:
 @pytest.mark.parametrize(
     ("step", "says"),
     [
-        (lambda: 1, "<lambda> takes no parameter; a step takes one: the event"),
+        (lambda: 1, "<lambda> takes no parameters; a step takes one: the event"),
         (lambda event, more: 1, "<lambda> takes 2 parameters (event, more)"),
-        (by_name, "by_name takes its parameters by name only (event)"),
-        (Plain, "Plain is a class; give a function"),
+        (by_name, "by_name takes keyword-only parameters (event)"),
+        (Plain, "Plain is a class; use a function"),
         (Step(lambda: 1, batch=True), "a step takes one: the list of events"),
-        (5, "steps[0] is int; give a function or a Step"),
+        (5, "invalid steps[0] of type int: use a function or a Step"),
     ],
 )
-def test_what_cannot_be_called_with_an_event_is_refused(step: Any, says: str) -> None:
-    assert says in refused(steps=[step])
+def test_a_step_that_cannot_take_an_event_is_rejected(step: Any, says: str) -> None:
+    assert says in error_of(steps=[step])
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_what_cannot_be_called_with_an_event_is_refused(step: Any, says: str) ->
         functools.partial(lambda a, b: 1, 5),
     ],
 )
-def test_what_takes_an_event_is_a_step(step: Callable[..., Any]) -> None:
+def test_a_callable_that_takes_an_event_is_a_step(step: Callable[..., Any]) -> None:
     app = App("t")
     app.flow("f", to=console(), steps=[step])
     assert compile_app(app).flows[0].steps[0].function == step
@@ -92,11 +92,11 @@ def test_a_decorated_function_is_checked_too() -> None:
     def nothing() -> list[object]:
         return []
 
-    with pytest.raises(FlowError, match=r"nothing takes no parameter; .* the list of events"):
+    with pytest.raises(FlowError, match=r"nothing takes no parameters; .* the list of events"):
         compile_app(app)
 
 
-def test_a_decorator_without_parentheses_is_told_once() -> None:
+def test_a_decorator_without_parentheses_is_reported_once() -> None:
     app = App("t")
 
     def orders(event: object) -> object:
@@ -106,18 +106,18 @@ def test_a_decorator_without_parentheses_is_told_once() -> None:
     with pytest.raises(FlowError) as caught:
         compile_app(app)
     assert str(caught.value).endswith(
-        "flow 'orders': it decorates without parentheses; write @app.flow(to=…)"
+        "flow 'orders': the decorator needs parentheses; write @app.flow(to=…)"
     )
 
 
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"ordered": "yes"}, "ordered is 'yes'; give True or False"),
-        ({"timeout": "5s"}, "timeout is for a decorated function, and there is none"),
-        ({"to": console}, "to is console, which was not called: write to=console(…)"),
-        ({"to": len}, "to is len, which was not called"),
-        ({"to": [console()]}, "to is a list, and a flow has one sink; declare a flow for each"),
+        ({"ordered": "yes"}, "invalid ordered 'yes': use True or False"),
+        ({"timeout": "5s"}, "timeout needs a decorated function"),
+        ({"to": console}, "invalid to: console is not called, write to=console(…)"),
+        ({"to": len}, "invalid to: len is not called"),
+        ({"to": [console()]}, "invalid to of type list: a flow has one sink, declare several"),
         ({"to": http("http://crm.example:99999/")}, "give a URL like https://host/path"),
         ({"to": http("http://[crm.example/")}, "give a URL like https://host/path"),
         (
@@ -126,7 +126,7 @@ def test_a_decorator_without_parentheses_is_told_once() -> None:
         ),
     ],
 )
-def test_an_option_that_would_be_ignored_is_told(options: dict[str, Any], says: str) -> None:
+def test_an_invalid_option_is_reported(options: dict[str, Any], says: str) -> None:
     app = App("t")
     app.flow("f", **({"to": console()} | options))
     with pytest.raises(FlowError) as caught:

@@ -39,11 +39,11 @@ def test_rates_have_bursts() -> None:
         (None, None),
     ],
 )
-def test_a_breaker_is_a_trip_a_ratio_or_nothing(given: object, trip: BreakerPolicy | None) -> None:
+def test_a_breaker_is_a_policy_a_ratio_or_false(given: object, trip: BreakerPolicy | None) -> None:
     assert compiled(breaker=given).breaker_policy == trip
 
 
-def test_limits_are_given_as_they_are_or_by_name() -> None:
+def test_limits_are_given_as_objects_or_by_name() -> None:
     app = App("t")
     crm = app.limit("crm", rate="10/s", concurrency=5)
     app.limit("mail", concurrency="adaptive")
@@ -60,20 +60,20 @@ def test_limits_are_given_as_they_are_or_by_name() -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"retry": 5}, "retry: it is 5; give a Backoff"),
+        ({"retry": 5}, "retry: invalid value 5: use a Backoff"),
         ({"retry": ["5s", "soon"]}, r"retry: schedule\[1\]: invalid duration 'soon'"),
         ({"retry": Backoff(attempts=0)}, "retry: attempts is 0"),
         ({"rate": "100/s burst 0"}, "rate: '100/s burst 0' is no rate"),
-        ({"breaker": "often"}, "breaker: it is 'often'; give a BreakerPolicy"),
+        ({"breaker": "often"}, "breaker: invalid value 'often': use a BreakerPolicy"),
         ({"breaker": 2}, "breaker: ratio is 2"),
-        ({"limit": "cmr"}, "limit: there is no limit 'cmr' in this app; did you mean 'crm'?"),
-        ({"limit": "mail"}, "limit: there is no limit 'mail' in this app; declare it: app.limit"),
-        ({"limit": App("u").limit("crm", rate="1/s")}, "limit: there is no limit 'crm' in this"),
-        ({"limit": 5}, "limit: it is 5; give what app.limit"),
+        ({"limit": "cmr"}, "limit: unknown limit 'cmr': did you mean 'crm'?"),
+        ({"limit": "mail"}, "limit: unknown limit 'mail': declare it with app.limit"),
+        ({"limit": App("u").limit("crm", rate="1/s")}, "limit: unknown limit 'crm'"),
+        ({"limit": 5}, "limit: invalid value 5: use the result of app.limit"),
     ],
     ids=str,
 )
-def test_a_mistake_is_told_with_a_fix(options: dict[str, Any], text: str) -> None:
+def test_a_mistake_is_reported_with_a_fix(options: dict[str, Any], text: str) -> None:
     app = App("t")
     app.limit("crm", rate="10/s")
     app.flow("f", to=console(), **options)
@@ -91,7 +91,9 @@ def test_a_mistake_is_told_with_a_fix(options: dict[str, Any], text: str) -> Non
     ],
     ids=str,
 )
-def test_a_mistake_in_a_limit_is_told_with_its_place(given: dict[str, Any], text: str) -> None:
+def test_a_mistake_in_a_limit_is_reported_with_its_location(
+    given: dict[str, Any], text: str
+) -> None:
     app = App("t")
     app.limit("x", **given)
     app.flow("f", to=console())
@@ -99,16 +101,16 @@ def test_a_mistake_in_a_limit_is_told_with_its_place(given: dict[str, Any], text
         compile_app(app)
 
 
-def test_two_limits_of_one_name_are_a_mistake() -> None:
+def test_limits_with_the_same_name_are_a_mistake() -> None:
     app = App("t")
     app.limit("x", rate="1/s")
     app.limit("x", rate="2/s")
     app.flow("f", to=console())
-    with pytest.raises(FlowError, match="there is another one of this name"):
+    with pytest.raises(FlowError, match="another limit has the same name"):
         compile_app(app)
 
 
-def test_flows_to_one_destination_agree_when_its_breaker_opens() -> None:
+def test_flows_to_one_destination_must_have_the_same_breaker_policy() -> None:
     app = App("t")
     app.flow("a", to=http("http://x"), breaker=0.8)
     app.flow("b", to=http("http://x"))
@@ -117,5 +119,7 @@ def test_flows_to_one_destination_agree_when_its_breaker_opens() -> None:
     assert program.breaker_policy_of(http("http://x")) == BreakerPolicy(ratio=0.8)
     assert program.breaker_policy_of(http("http://z")) == BreakerPolicy()
     app.flow("d", to=http("http://x"), breaker=0.5)
-    with pytest.raises(FlowError, match="flow 'd': breaker: flow 'a' has another one"):
+    with pytest.raises(
+        FlowError, match="flow 'd': breaker: flow 'a' to this destination has a different policy"
+    ):
         compile_app(app)

@@ -10,7 +10,7 @@ from busway.flow import compile_app
 from busway.sinks import console
 
 
-def test_a_flow_says_what_it_was_called() -> None:
+def test_a_renamed_flow_keeps_its_old_names() -> None:
     app = App("shop")
     app.flow("orders", to=console(), renamed_from="big_orders")
     app.flow("others", to=console())
@@ -22,14 +22,14 @@ def test_a_flow_says_what_it_was_called() -> None:
 @pytest.mark.parametrize(
     ("old", "fix"),
     [
-        ("orders", "is its own name; leave it out"),
-        ("others", "'others', which is still declared at line"),
-        ("taken", "is renamed from 'taken' too; only one can go on"),
-        (5, "renamed_from is 5; give the name that the flow had before"),
-        ("", "give the name that the flow had before"),
+        ("orders", "it is the flow's own name; remove it"),
+        ("others", "invalid renamed_from 'others': a flow of this name is declared at line"),
+        ("taken", "is renamed from 'taken' too; only one of them can be"),
+        (5, "invalid renamed_from 5: use the previous name of the flow"),
+        ("", "use the previous name of the flow"),
     ],
 )
-def test_a_renaming_that_cannot_be_is_told(old: object, fix: str) -> None:
+def test_an_invalid_rename_is_reported(old: object, fix: str) -> None:
     app = App("shop")
     app.flow("others", to=console(), renamed_from="taken")
     app.flow("orders", to=console(), renamed_from=old)

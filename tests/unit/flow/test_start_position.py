@@ -26,7 +26,7 @@ AT = datetime(2026, 3, 1, 8, tzinfo=UTC)
         (AT.astimezone(timezone(timedelta(hours=5))), AT),
     ],
 )
-def test_a_flow_begins_where_it_says(given: object, wanted: object) -> None:
+def test_start_positions_are_parsed(given: object, wanted: object) -> None:
     assert parse_start_position(given) == wanted
     app = App("shop")
     app.flow("orders", to=console(), start=given)
@@ -36,15 +36,15 @@ def test_a_flow_begins_where_it_says(given: object, wanted: object) -> None:
 @pytest.mark.parametrize(
     ("given", "fix"),
     [
-        ("middle", "give 'end', 'beginning' or a time like"),
-        ("2026-03-01", "give 'end', 'beginning' or a time like"),
-        (5, "give 'end', 'beginning' or a time like"),
-        (None, "give 'end', 'beginning' or a time like"),
-        ("2026-03-01T08:00:00", "add Z"),
-        (AT.replace(tzinfo=None), "add Z"),
+        ("middle", "use 'end', 'beginning' or a time like"),
+        ("2026-03-01", "use 'end', 'beginning' or a time like"),
+        (5, "use 'end', 'beginning' or a time like"),
+        (None, "use 'end', 'beginning' or a time like"),
+        ("2026-03-01T08:00:00", "add a time zone"),
+        (AT.replace(tzinfo=None), "add a time zone"),
     ],
 )
-def test_what_is_no_beginning_is_told(given: object, fix: str) -> None:
+def test_an_invalid_start_is_reported(given: object, fix: str) -> None:
     with pytest.raises(SettingsError, match=fix):
         parse_start_position(given)
     app = App("shop")
