@@ -8,7 +8,7 @@ from busway import App, Event
 from busway.control.alert.record import ALERT, decode
 from busway.control.source.operation import pause_source, resume_source
 from busway.control.source.reader import ReaderRecord, reader_records
-from busway.control.source.record import SourceCounts, SourceRecord, keep_records, source_counts
+from busway.control.source.record import SourceCounts, source_counts
 from busway.errors import SourceGap
 from busway.sinks import sqlite
 from busway.sources import schedule
@@ -103,7 +103,6 @@ async def test_a_gap_stops_a_source_until_an_operator_skips_it(tmp_path: Path) -
     async with running(app_of(tmp_path, source), tmp_path / "data") as node:
         source.feed.put(10)
         await read_up_to(node, source)
-        await keep_records(node.stores.ledger, {"gap": SourceRecord("reader", "numbers")})
         source.feed.fail(SourceGap("numbers 10 to 14 are gone", b"15"))
 
         async def stopped() -> bool:
@@ -140,8 +139,6 @@ async def test_a_paused_source_is_not_read(tmp_path: Path) -> None:
     async with running(app_of(tmp_path, source, other), tmp_path / "data") as node:
         source.feed.put(10)
         await read_up_to(node, source)
-        declared = {name: SourceRecord("reader", "numbers") for name in "ab"}
-        await keep_records(node.stores.ledger, declared)
         await pause_source(node.node.control, "a", "ann")
         await until(lambda: source.feed.closed == 1, "it is closed")
         source.feed.put(10)
