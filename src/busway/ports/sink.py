@@ -109,7 +109,9 @@ class Destination(Protocol):
         """
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Release what it holds; called after the last write. To close it again does nothing."""
+        ...
 
 
 class DeliveredRange(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ import msgspec
 from busway.attribute import intake_problems
 from busway.clock import Clock
 from busway.declarable import DeclarableFunction
-from busway.errors import EventError, SourceError
+from busway.errors import EventError, SettingsError, SourceError
 from busway.event import Event
 from busway.ports import ReaderContext, RecordRefusal, SourceChunk, SourceProgress
 from busway.source.schedule.tick import CatchUp, Progress, Tick, Ticks, begin, due
@@ -54,7 +54,10 @@ class Schedule(DeclarableFunction, frozen=True):
 
     def timing(self) -> Timing:
         """Return when it is due."""
-        return timing_of(self.cron, self.every, self.at, self.tz)
+        try:
+            return timing_of(self.cron, self.every, self.at, self.tz)
+        except SettingsError as error:
+            raise SourceError(str(error)) from error
 
     async def open(self, context: ReaderContext, position: bytes | None) -> ScheduleReading:
         try:

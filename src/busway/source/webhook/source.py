@@ -76,13 +76,13 @@ class Webhook(DeclarableFunction, frozen=True):
         query = {extension_name(name): FromQuery(name) for name in self.query}
         return {**headers, **query, **self.extensions}
 
-    def check(self) -> None:
+    def validate_config(self) -> None:
         mistakes = list(check_declared(self))
         if mistakes:
             raise SourceError("; ".join(mistakes))
 
     def open_receiver(self, max_event_bytes: int) -> RequestReceiver:
-        self.check()
+        self.validate_config()
         return WebhookReceiver(self, max_event_bytes)
 
 

@@ -362,7 +362,7 @@ def test_below_its_address_there_is_nothing() -> None:
 )
 def test_what_can_never_work_is_a_mistake(source: Webhook, what: str) -> None:
     with pytest.raises(SourceError) as raised:
-        source.check()
+        source.validate_config()
     assert what in str(raised.value)
 
 
