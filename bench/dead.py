@@ -29,7 +29,7 @@ from busway.control.dead_letter.selection import (
 )
 from busway.control.job import job
 from busway.delivery.fingerprint import fingerprint
-from busway.engine.sqlite import open_stores
+from busway.engine.registry import open_stores
 from busway.engine.sqlite.database import connect
 from busway.failed_event import FailedEvent, FailedEventState, Failure
 from busway.lane import Counts

@@ -10,7 +10,8 @@ from collections.abc import Callable
 import msgspec
 
 from busway.event import Envelope
-from busway.source.decode import DecodedBatch, decode_ndjson
+from busway.ports import DecodedEvents
+from busway.source.decode import decode_ndjson
 
 EVENTS = 1000
 ROUNDS = 7
@@ -50,7 +51,7 @@ def run() -> list[dict[str, float | str]]:
     rows: list[dict[str, float | str]] = []
     bodies = {"plain": orders(), "one unknown extension": orders('"tenant":"north",')}
     for name, body in bodies.items():
-        assert isinstance(decode_ndjson(body, len(body)), DecodedBatch)
+        assert isinstance(decode_ndjson(body, len(body)), DecodedEvents)
         took = us_per_event(lambda body=body: decode_ndjson(body, len(body)))  # type: ignore[misc]
         floor = us_per_event(lambda body=body: decode_any(body))  # type: ignore[misc]
         envelope = us_per_event(lambda body=body: decode_envelope(body))  # type: ignore[misc]

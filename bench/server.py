@@ -13,7 +13,7 @@ import uvloop
 
 from busway.bus.group_commit import Appender
 from busway.clock import SystemClock
-from busway.engine.sqlite import open_stores
+from busway.engine.registry import open_stores
 from busway.ports import AppendEnvelope, AppendReceipt, Intake
 from busway.runtime.process.interpreter import tune_interpreter
 from busway.settings import Settings
