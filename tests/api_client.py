@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import httpx
 
-from busway.api.access import Access
+from busway.api.access import ApiAccess
 from busway.api.app import create
 from busway.control.context import ControlContext
 from delivery_node import DEADLINE_S, Running
@@ -16,7 +16,7 @@ from proof import PROOF
 from service import NO_TLS
 
 PREFIX = "/api/v1"
-OPEN = Access(open=True)
+OPEN = ApiAccess(open=True)
 
 
 @asynccontextmanager
@@ -31,7 +31,7 @@ async def api_of(running: Running) -> AsyncIterator[httpx.AsyncClient]:
 
 @asynccontextmanager
 async def api_on(
-    control: ControlContext, access: Access = OPEN
+    control: ControlContext, access: ApiAccess = OPEN
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Talk to the API in this process, on a Control without a node; paths as above."""
     transport = httpx.ASGITransport(cast(Any, create(lambda: control, access)))

@@ -259,12 +259,12 @@ class Node:
         )
 
     def _mount_api(self) -> Mount:
-        from busway.api.access import Access  # noqa: PLC0415 - a fifth of a worker's start
+        from busway.api.access import ApiAccess  # noqa: PLC0415 - a fifth of a worker's start
         from busway.api.app import create  # noqa: PLC0415
         from busway.api.mount import Mount  # noqa: PLC0415
 
         settings = self._settings
-        access = Access(
+        access = ApiAccess(
             settings.api_token, settings.api_open, self._failed_authentications, self.keys
         )
         api = create(lambda: self._control, access, self._stopping)

@@ -9,24 +9,24 @@ from pathlib import Path
 import busway.cli
 
 PRINTS = re.compile(r"typer\.(?:echo|secho)\(|sys\.std(?:out|err)\.write|rich\.print")
-OWN = {"show.py": 3, "main.py": 1, "call.py": 1}
+OWN = {"output.py": 3, "main.py": 1, "call.py": 1}
 """Where it is the output's edge itself, the version, and what clears the screen."""
 
 
 def test_only_the_edge_prints() -> None:
     folder = Path(busway.cli.__file__).parent
     found = {
-        path.name: len(PRINTS.findall(path.read_text("utf-8"))) for path in folder.glob("*.py")
+        path.name: len(PRINTS.findall(path.read_text("utf-8"))) for path in folder.rglob("*.py")
     }
     printing = {name: count for name, count in found.items() if count}
-    assert printing == OWN, "print by echo, echo_lines, echo_json, as_table of busway.cli.show"
+    assert printing == OWN, "print by echo, echo_lines, echo_json, print_table of busway.cli.output"
 
 
 def test_a_text_of_several_lines_is_printed_as_such() -> None:
     folder = Path(busway.cli.__file__).parent
     found = [
         f"{path.name}:{call.lineno}"
-        for path in folder.glob("*.py")
+        for path in folder.rglob("*.py")
         for call in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(call, ast.Call)
         and isinstance(call.func, ast.Name)

@@ -32,8 +32,8 @@ def test_the_version_loads_no_more_than_the_command_line() -> None:
     heavy = {*SERVER, "httpx", "asyncio", "msgspec", "rich", "pydantic", "busway.settings"}
     assert loaded & heavy == set()
     assert {one for one in loaded if one.startswith("busway.cli.")} == {
-        "busway.cli.commands",
-        "busway.cli.failure",
+        "busway.cli.lazy_group",
+        "busway.cli.api_error",
         "busway.cli.main",
     }
 

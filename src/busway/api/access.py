@@ -1,4 +1,4 @@
-"""Who may call: whoever brings the token."""
+"""Authentication: which callers the API answers."""
 
 from __future__ import annotations
 
@@ -16,48 +16,49 @@ from busway.api.problem import PROBLEM_TYPE, Problem, problem
 from busway.credential import bearer_token, is_same_secret
 from busway.network import is_cross_site, is_loopback, is_trusted_host
 
-_PROVEN = "busway.actor"
+_CALLER_NAME = "busway.actor"
 _WITH_BODY = ("POST", "PUT", "PATCH")
-_BRING = (
-    "send the server's token as Authorization: Bearer …; commands take it from BUSWAY_API_TOKEN."
-    " The server keeps the one that it made as api-token in its data directory"
+_HOW_TO_AUTHENTICATE = (
+    "send the server's token as Authorization: Bearer …; commands read it from BUSWAY_API_TOKEN."
+    " A token that the server created is in the file api-token of its data directory"
 )
 
 
-class Watch(Protocol):
-    """Is told of calls that are refused for want of a valid token, and holds their answers back."""
+class RefusedCalls(Protocol):
+    """Counts calls without a valid token, and delays their answers."""
 
     def count(self, part: Literal["api"], reason: Literal["missing", "wrong"], peer: str) -> float:
-        """Count one; return for how many seconds to hold its answer back."""
+        """Count a refused call; return by how many seconds to delay its answer."""
         ...
 
     async def hold(self, peer: str, delay_s: float) -> int:
-        """Wait; return 0, or without waiting after how many seconds the caller may come again."""
+        """Wait and return 0, or return at once after how many seconds the caller may retry."""
         ...
 
 
-class Keys(Protocol):
-    """Knows the keys of the installation."""
+class KeyLookup(Protocol):
+    """Looks up the keys of the installation."""
 
     def named(self, secret: str, scope: Literal["admin"]) -> str | None:
-        """Return the name of the key that a secret is, where it may do this; else ``None``."""
+        """Return the name of the key with this secret and scope, or ``None``."""
         ...
 
 
-class Access(msgspec.Struct, frozen=True):
-    """Whom the API answers: who brings the ``token`` or a key with the scope ``admin``.
+class ApiAccess(msgspec.Struct, frozen=True):
+    """Which callers the API answers: those with the ``token`` or a key with the scope ``admin``.
 
-    Where it is ``open`` it answers this machine. Without any of them it answers nobody.
+    If it is ``open``, it answers every caller on this machine. Without any of these it answers
+    nobody.
     """
 
     token: str = ""
     open: bool = False
-    watch: Watch | None = None
-    keys: Keys | None = None
+    watch: RefusedCalls | None = None
+    keys: KeyLookup | None = None
 
 
-class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a request before it is looked at."""
+class ApiCaller(msgspec.Struct, frozen=True, kw_only=True):
+    """The attributes of a request that authentication looks at."""
 
     method: str
     peer: str | None
@@ -68,17 +69,21 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     fetch_site: str = ""
 
 
-def proven(caller: Caller, access: Access) -> str | Problem:
-    """Return the name that a caller has by its credential, or why it is not let in.
+def authorize(caller: ApiCaller, access: ApiAccess) -> str | Problem:
+    """Return the name of a caller by its credential, or the problem why it is refused.
 
-    A web page of another origin gets nothing, whatever it brings. Where no token is asked for, only
-    this machine is answered, and only under a name of its own: a web page in a browser here that
-    was rebound to this address comes with the page's host. A change must be JSON, which a foreign
-    page cannot send without asking.
+    A web page of another origin is refused whatever it sends. Without tokens, only callers on this
+    machine are answered, and only if they use a name of this machine: a web page that was rebound
+    to this address (DNS rebinding) sends its own host. A change must be JSON, which a page of
+    another origin cannot send without a preflight request.
     """
     if is_cross_site(caller.fetch_site, caller.origin, caller.host):
         return problem(403, "a web page of another origin may not call the API")
-    found = _unproven(caller) if access.open else _named(bearer_token(caller.authorization), access)
+    found = (
+        _authorize_open(caller)
+        if access.open
+        else _authorize_secret(bearer_token(caller.authorization), access)
+    )
     if isinstance(found, Problem):
         return found
     if caller.method in _WITH_BODY and not _is_json(caller.content_type):
@@ -86,44 +91,46 @@ def proven(caller: Caller, access: Access) -> str | Problem:
     return found
 
 
-def guarded(app: ASGIApp, access: Access) -> ASGIApp:
-    """Return an app that answers for ``app`` to whoever may not call."""
+def require_access(app: ASGIApp, access: ApiAccess) -> ASGIApp:
+    """Return an app that refuses callers without access, and passes the others on to ``app``."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.HTTP and _is_api(scope["path"]):
-            found = proven(_caller(scope), access)
+            found = authorize(_caller(scope), access)
             if isinstance(found, Problem):
-                await _refuse(*await _slowed(found, scope, access.watch), send)
+                await _refuse(*await _slow_down(found, scope, access.watch), send)
                 return
-            _prove(scope, found)
+            _set_caller_name(scope, found)
         await app(scope, receive, send)
 
     return answer
 
 
-def let_in(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Refuse whoever came to a handler without having been let in, by whatever path."""
-    if _PROVEN not in connection.scope and not handler.opt.get("public"):
-        raise NotAuthorizedException(detail=_BRING)
+def require_authorized(
+    connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
+) -> None:
+    """Refuse a call that reached a handler without being authorized, by whatever path."""
+    if _CALLER_NAME not in connection.scope and not handler.opt.get("public"):
+        raise NotAuthorizedException(detail=_HOW_TO_AUTHENTICATE)
 
 
-def proven_as(name: str, app: ASGIApp) -> ASGIApp:
-    """Return an app whose every caller is known under a name."""
+def authorized_as(name: str, app: ASGIApp) -> ASGIApp:
+    """Return an app that treats every caller as authorized, under a name."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        _prove(scope, name)
+        _set_caller_name(scope, name)
         await app(scope, receive, send)
 
     return answer
 
 
-def proven_name(scope: Scope) -> str:
-    """Return the name that the caller has by its credential."""
-    return str(dict(scope)[_PROVEN])
+def caller_name(scope: Scope) -> str:
+    """Return the name of an authorized caller."""
+    return str(dict(scope)[_CALLER_NAME])
 
 
 def _is_api(path: str) -> bool:
-    """Say whether a path leads to the API, as the router reads it: many slashes are one.
+    """Return whether a path leads to the API, as the router reads it: repeated slashes are one.
 
     >>> _is_api("/api/v1/status"), _is_api("//api///v1/status"), _is_api("/api"), _is_api("/apis")
     (True, True, True, False)
@@ -131,34 +138,36 @@ def _is_api(path: str) -> bool:
     return next(filter(None, path.split("/")), "") == "api"
 
 
-def _prove(scope: Scope, name: str) -> None:
-    # a key of its own, which ASGI allows and litestar's types do not know
-    cast(dict[str, Any], scope)[_PROVEN] = name
+def _set_caller_name(scope: Scope, name: str) -> None:
+    # ASGI allows additional keys in a scope; litestar's types do not
+    cast(dict[str, Any], scope)[_CALLER_NAME] = name
 
 
-def _unproven(caller: Caller) -> str | Problem:
-    """Return the name of a caller where no token is asked for, or why it is not let in."""
+def _authorize_open(caller: ApiCaller) -> str | Problem:
+    """Authorize a caller without a token, if it is on this machine."""
     if not is_loopback(caller.peer):
-        return problem(403, "with BUSWAY_API_OPEN the API answers only to its own machine")
+        return problem(403, "with BUSWAY_API_OPEN the API answers only callers on its own machine")
     if not is_trusted_host(caller.host):
         host = (caller.host or "")[:100]
         return problem(403, f"Host {host!r} is not a name of this machine: use 127.0.0.1")
     return ANONYMOUS
 
 
-def _named(secret: str, access: Access) -> str | Problem:
-    """Return the name of whoever brings a secret, or why it is not let in."""
+def _authorize_secret(secret: str, access: ApiAccess) -> str | Problem:
+    """Authorize a caller by its token or key."""
     if not secret:
-        return problem(401, f"no token was sent; {_BRING}")
+        return problem(401, f"no token was sent; {_HOW_TO_AUTHENTICATE}")
     if is_same_secret(secret, access.token):
         return API_TOKEN
     name = None if access.keys is None else access.keys.named(secret, "admin")
-    return name or problem(401, f"the token that was sent is wrong; {_BRING}")
+    return name or problem(401, f"the token that was sent is wrong; {_HOW_TO_AUTHENTICATE}")
 
 
-async def _slowed(found: Problem, scope: Scope, watch: Watch | None) -> tuple[Problem, int]:
-    """Return what to answer to a call that is not let in, after a wait where that is due; and after
-    how many seconds it may come again."""
+async def _slow_down(
+    found: Problem, scope: Scope, watch: RefusedCalls | None
+) -> tuple[Problem, int]:
+    """Return the problem to answer with, delayed if calls without a valid token are frequent, and
+    after how many seconds the caller may retry."""
     if watch is None or found.status != 401:
         return found, 0
     caller = _caller(scope)
@@ -167,8 +176,8 @@ async def _slowed(found: Problem, scope: Scope, watch: Watch | None) -> tuple[Pr
     later_s = await watch.hold(peer, delay_s)
     if not later_s:
         return found, 0
-    told = f"too many wrong tokens come from here; try again in {later_s} s"
-    return problem(429, told), later_s
+    detail = f"too many calls with a wrong token from this address; try again in {later_s} s"
+    return problem(429, detail), later_s
 
 
 async def _refuse(found: Problem, later_s: int, send: Send) -> None:
@@ -185,11 +194,11 @@ async def _refuse(found: Problem, later_s: int, send: Send) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-def _caller(scope: Scope) -> Caller:
+def _caller(scope: Scope) -> ApiCaller:
     headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
     client = scope.get("client")
-    return Caller(
-        # only HTTP scopes come here; litestar's union of scopes is not narrowed by that
+    return ApiCaller(
+        # only HTTP scopes get here; litestar's union of scopes is not narrowed by that
         method=str(scope["method"]),  # type: ignore[typeddict-item]
         peer=client[0] if client else None,
         host=headers.get(b"host"),

@@ -1,4 +1,4 @@
-"""ETags (RFC 9110, section 8.8.3): not to send again what is known, not to change what is not."""
+"""ETags (RFC 9110, section 8.8.3): conditional reads (304) and changes (412)."""
 
 from __future__ import annotations
 
@@ -14,39 +14,36 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 
 def etag(value: object) -> str:
-    """Return the ETag of a record: that of the body which a ``GET`` of it has."""
+    """Return the ETag of a record, which is that of the body of its ``GET``."""
     return _of_body(encode_json(value))
 
 
 def check_match(request: Request[Any, Any, Any], value: object) -> None:
-    """Let a change of a record go on when ``If-Match`` is absent or is the ETag of ``value``.
+    """Raise a 412 problem if ``If-Match`` is given and is not the ETag of ``value``.
 
-    ``value`` is the record as it is now, as its ``GET`` returns it (``None``: there is none).
-    Raises a 412 problem otherwise.
+    ``value`` is the current record, as its ``GET`` returns it (``None``: there is none).
     """
     wanted = request.headers.get("if-match")
-    if wanted is None or _names(wanted, None if value is None else etag(value)):
+    if wanted is None or _matches(wanted, None if value is None else etag(value)):
         return
-    raise HTTPException(
-        status_code=412, detail="it has been changed since you read it; read it again"
-    )
+    raise HTTPException(status_code=412, detail="it has changed since you read it; read it again")
 
 
-def tagging(app: ASGIApp) -> ASGIApp:
-    """Give every JSON answer to a ``GET`` an ETag, and 304 to who has it already."""
+def add_etags(app: ASGIApp) -> ASGIApp:
+    """Add an ETag to every JSON answer to a ``GET``; answer 304 if ``If-None-Match`` has it."""
 
     async def tagged(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP or scope["method"] != "GET":
             await app(scope, receive, send)
             return
         wanted = dict(scope["headers"]).get(b"if-none-match", b"").decode("latin-1")
-        await app(scope, receive, _Tagger(send, wanted).send)
+        await app(scope, receive, _EtagSender(send, wanted).send)
 
     return tagged
 
 
-class _Tagger:
-    """Holds back the start of an answer until its body is known."""
+class _EtagSender:
+    """Delays the start of an answer until its body is known."""
 
     def __init__(self, send: Send, wanted: str) -> None:
         self._send = send
@@ -66,11 +63,11 @@ class _Tagger:
         await self._send(message)
 
     def _tag(self, start: Message, body: Message) -> Message:
-        # a start and a body, as `send` has seen; litestar's union of messages cannot say so
+        # a start and a body: `send` has checked it; litestar's union of messages cannot express it
         found = _of_body(body["body"])  # type: ignore[typeddict-item]
         headers = MutableScopeHeaders.from_message(start)
         headers["etag"] = found
-        if not _names(self._wanted, found):
+        if not _matches(self._wanted, found):
             return body
         start["status"] = 304  # type: ignore[typeddict-unknown-key]
         for name in ("content-length", "content-type"):
@@ -85,10 +82,10 @@ def _is_json(message: Any) -> bool:
     )
 
 
-def _names(header: str, found: str | None) -> bool:
+def _matches(header: str, found: str | None) -> bool:
     if header.strip() == "*":
         return found is not None
-    return found in [one.strip().removeprefix("W/") for one in header.split(",")]
+    return found in [tag.strip().removeprefix("W/") for tag in header.split(",")]
 
 
 def _of_body(body: bytes) -> str:

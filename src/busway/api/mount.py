@@ -1,4 +1,4 @@
-"""Mount an ASGI app behind the intake: connections that are not the intake's are served by it."""
+"""Serve an ASGI app on connections that the intake hands over."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GRACE_S = 1.0
 
 
 class Mount:
-    """Makes a protocol for each connection, and ends them all when it is closed."""
+    """Creates a protocol for each connection, and ends all of them when it is closed."""
 
     def __init__(self, app: ASGIApp, stopping: asyncio.Event) -> None:
         self._stopping = stopping
@@ -36,12 +36,12 @@ class Mount:
         self._config.load()
 
     def protocol(self) -> asyncio.Protocol:
-        """Return what takes over one connection."""
+        """Return a protocol that takes over one connection."""
         self._state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
         return HttpToolsProtocol(self._config, self._state, {})
 
     async def close(self, within_s: float = GRACE_S) -> None:
-        """End live streams at once and let other requests finish, then close what is left."""
+        """End live streams at once, wait for other requests, then close all connections."""
         self._stopping.set()
         for connection in tuple(self._state.connections):
             connection.shutdown()

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document: what litestar derives, completed by what holds for every operation."""
+"""The OpenAPI 3.1 document: litestar's, completed by what all operations have in common."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from litestar.types import ControllerRouterHandler
 
 from busway.api.problem import PROBLEM_TYPE, Problem, problem
 
-DESCRIPTION = """Steer a running Busway: see docs/api.md.
+DESCRIPTION = """Operate a running Busway: see docs/api.md.
 
 Errors are `application/problem+json` (RFC 9457). Lists come in pages: `items`, and in `next` the
 `cursor` of the page after it. Every `GET` has an `ETag`.
@@ -32,14 +32,14 @@ def openapi(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
 
 
 class _Served(Router):
-    """Serves the document alone: the pages that litestar would add load scripts from elsewhere."""
+    """Serves only the document: the pages that litestar would add load scripts from elsewhere."""
 
     def register(self, value: ControllerRouterHandler) -> list[BaseRoute]:
         return super().register(value) if value is openapi else []
 
 
 def config(version: str) -> OpenAPIConfig:
-    """Return what litestar is to derive."""
+    """Return the configuration of litestar's OpenAPI document."""
     return OpenAPIConfig(
         title="Busway",
         version=version,
@@ -49,21 +49,20 @@ def config(version: str) -> OpenAPIConfig:
     )
 
 
-NAMES = {"names": True}
-"""The ``opt`` of a router whose operations name something in their query or body: it may not be
-there."""
+MAY_MISS = {"names": True}
+"""The ``opt`` of a handler whose query or body names something that may not exist (404)."""
 
 
 def example(answer: object = None, body: object = None) -> dict[str, Any]:
-    """Return a handler's ``opt``: an example of its answer and of the body that it takes.
+    """Return a handler's ``opt`` with examples of its answer and of its request body.
 
-    Both are records as the handler has them, so that an example is always valid.
+    Both are records of the handler's types, so that an example is always valid.
     """
     return {"answer_example": answer, "body_example": body}
 
 
 def document(app: Litestar) -> dict[str, Any]:
-    """Return the OpenAPI document of an app, made once."""
+    """Return the OpenAPI document of an app, which is created once."""
     found = app.state.get("openapi_document")
     if found is None:
         found = app.state["openapi_document"] = _completed(app)
@@ -84,7 +83,7 @@ def _completed(app: Litestar) -> dict[str, Any]:
         operation = found["paths"].get(path, {}).get(method)
         if operation is not None:
             _complete(operation, method, names="{" in path or bool(handler.opt.get("names")))
-            _exemplify(operation, handler.opt)
+            _add_examples(operation, handler.opt)
     return dict(msgspec.json.decode(msgspec.json.encode(found)))
 
 
@@ -97,7 +96,7 @@ def _operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
 
 
 def _complete(operation: dict[str, Any], method: str, *, names: bool) -> None:
-    """Add the problems that an operation may answer; 404 where it names something."""
+    """Add the problems that an operation may answer; 404 if it names something."""
     statuses = [400, 401, 403, 429]
     statuses += [404] if names else []
     statuses += [] if method == "get" else [409, 412, 415]
@@ -114,16 +113,16 @@ def _response(found: Problem) -> dict[str, Any]:
     }
 
 
-def _exemplify(operation: dict[str, Any], opt: Mapping[str, Any]) -> None:
+def _add_examples(operation: dict[str, Any], opt: Mapping[str, Any]) -> None:
     body, answer = opt.get("body_example"), opt.get("answer_example")
     if body is not None and "requestBody" in operation:
-        _put(operation["requestBody"], body)
+        _set_example(operation["requestBody"], body)
     for status, response in operation["responses"].items():
         if answer is not None and status.startswith("2"):
-            _put(response, answer)
+            _set_example(response, answer)
 
 
-def _put(holder: dict[str, Any], value: object) -> None:
+def _set_example(holder: dict[str, Any], value: object) -> None:
     for kind, content in holder.get("content", {}).items():
         content.pop("examples", None)
         content["example"] = (

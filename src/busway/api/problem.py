@@ -1,4 +1,4 @@
-"""Problems: what was wrong with a request, as an RFC 9457 problem document."""
+"""Errors as problem documents (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import BaseRouteHandler
 from litestar.types import ExceptionHandlersMap
 
-from busway.api.query import shown_name
+from busway.api.query import query_name
 from busway.errors import BuswayError, Conflict, NotFound, StoreError, StoreFull
 from busway.spelling import nearest
 
@@ -41,27 +41,24 @@ KINDS = {
 """The stable name and the title of each problem, by status."""
 
 
-class Fault(msgspec.Struct, frozen=True):
-    """One thing that is wrong: where (``query.limit``, ``body.until``) and what."""
+class InvalidPart(msgspec.Struct, frozen=True):
+    """An invalid part of a request: where it is (``query.limit``, ``body.until``) and why."""
 
     place: str
     reason: str
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What was wrong, and what to do.
-
-    ``type`` names the problem for programs and does not change, ``detail`` is for people.
-    """
+    """A problem document: ``type`` is stable and for programs, ``detail`` is for people."""
 
     type: str
     title: str
     status: int
     detail: str
-    errors: tuple[Fault, ...] = ()
+    errors: tuple[InvalidPart, ...] = ()
 
 
-def problem(status: int, detail: str, errors: tuple[Fault, ...] = ()) -> Problem:
+def problem(status: int, detail: str, errors: tuple[InvalidPart, ...] = ()) -> Problem:
     """Return the problem document of a status."""
     phrase = HTTPStatus(status).phrase
     kind, title = KINDS.get(status, (phrase.lower().replace(" ", "-"), phrase))
@@ -69,7 +66,7 @@ def problem(status: int, detail: str, errors: tuple[Fault, ...] = ()) -> Problem
 
 
 def status_of(error: BuswayError) -> int:
-    """Return the status that tells what kind of error it is."""
+    """Return the HTTP status of an error."""
     match error:
         case NotFound():
             return 404
@@ -108,16 +105,16 @@ def _on_depth(_: Request[Any, Any, Any], __: RecursionError) -> Response[Problem
 
 def _on_defect(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     _log.error("request failed", path=request.url.path, error=repr(error), exc_info=error)
-    return _answer(problem(500, "a defect in the server; its log has more"))
+    return _answer(problem(500, "internal error; see the server's log"))
 
 
 def _detail(
-    request: Request[Any, Any, Any], error: HTTPException, faults: tuple[Fault, ...]
+    request: Request[Any, Any, Any], error: HTTPException, faults: tuple[InvalidPart, ...]
 ) -> str:
     path = request.url.path
     if error.status_code == 404:
         near = nearest(path, [str(one.path) for one in request.app.routes])
-        hint = f"did you mean {near}?" if near else "/api/v1/openapi.json says what there is"
+        hint = f"did you mean {near}?" if near else "/api/v1/openapi.json lists all paths"
         return f"there is nothing at {path[:200]!r}; events go to POST /events; {hint}"
     if error.status_code == 405:
         return f"{path} does not take {request.method}"
@@ -126,26 +123,26 @@ def _detail(
     return error.detail
 
 
-def _faults(request: Request[Any, Any, Any], error: HTTPException) -> tuple[Fault, ...]:
+def _faults(request: Request[Any, Any, Any], error: HTTPException) -> tuple[InvalidPart, ...]:
     listed = error.extra if isinstance(error.extra, list) else []
     handler = request.scope.get("route_handler")
     return tuple(_fault(one, handler) for one in listed if isinstance(one, dict))
 
 
-def _fault(one: dict[str, Any], handler: BaseRouteHandler | None) -> Fault:
-    """Return a fault in the words of requests: how the code calls it is nobody's business."""
+def _fault(one: dict[str, Any], handler: BaseRouteHandler | None) -> InvalidPart:
+    """Return what is invalid by its name in requests, not by its name in the code."""
     source, key = (_plain(one.get(name) or "") for name in ("source", "key"))
     if source == "body" and key == "data":
         key = ""
     if source == "query" and handler is not None:
-        key = shown_name(handler, key)
+        key = query_name(handler, key)
     place = ".".join(filter(None, (source, key)))
-    message = str(one.get("message", "it is not valid"))
-    return Fault(place or "body", message + _field_hint(message, handler))
+    message = str(one.get("message", "invalid value"))
+    return InvalidPart(place or "body", message + _field_hint(message, handler))
 
 
 def _field_hint(message: str, handler: BaseRouteHandler | None) -> str:
-    """Say which field of a body was probably meant by one that there is not."""
+    """Suggest the field of the body that an unknown one is probably meant to be."""
     unknown = _UNKNOWN_FIELD.search(message)
     body = handler.parsed_fn_signature.parameters.get("data") if handler is not None else None
     near = nearest(unknown[1], _field_names(body.annotation)) if unknown and body else None
@@ -153,7 +150,7 @@ def _field_hint(message: str, handler: BaseRouteHandler | None) -> str:
 
 
 def _field_names(kind: Any) -> set[str]:
-    """Return the names of the fields of a record, and of the records in it."""
+    """Return the names of the fields of a record, including those of nested records."""
     names: set[str] = set()
     for one in (kind, *get_args(kind)):
         if isinstance(one, type) and issubclass(one, msgspec.Struct):
@@ -174,4 +171,4 @@ HANDLERS: ExceptionHandlersMap = {
     RecursionError: _on_depth,
     Exception: _on_defect,
 }
-"""What makes a problem document of whatever is raised."""
+"""The handlers that turn exceptions into problem documents."""

@@ -1,4 +1,4 @@
-"""Query parameters and bodies: what an operation does not have is a mistake, never passed over."""
+"""Query parameters and bodies: unknown parameters and missing bodies are refused."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from litestar.params import ParameterKwarg
 from busway.spelling import nearest
 
 
-def known_parameters(
+def refuse_unknown_parameters(
     connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
 ) -> None:
-    """Refuse a request with a query parameter that its operation does not have."""
+    """Refuse a request with a query parameter that its operation does not take."""
     known = _parameters(handler)
     faults = [
         {"source": "query", "key": name, "message": _hint(name, known)}
@@ -28,26 +28,26 @@ def known_parameters(
         raise ValidationException(extra=faults)
 
 
-def body_given(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Refuse a request without a body where its operation takes one."""
+def require_body(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Refuse a request without a body if its operation takes one."""
     headers = connection.headers
     empty = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
     if empty and "data" in handler.parsed_fn_signature.parameters:
-        fault = {"source": "body", "message": "it is empty; send JSON, {} at least"}
+        fault = {"source": "body", "message": "it is empty; send JSON, at least {}"}
         raise ValidationException(extra=[fault])
 
 
-def shown_name(handler: BaseRouteHandler, name: str) -> str:
-    """Return what a query parameter is called in requests."""
-    return _named(handler).get(name, name)
+def query_name(handler: BaseRouteHandler, name: str) -> str:
+    """Return the name of a query parameter in requests."""
+    return _query_names(handler).get(name, name)
 
 
 def _parameters(handler: BaseRouteHandler) -> frozenset[str]:
-    return frozenset(_named(handler).values())
+    return frozenset(_query_names(handler).values())
 
 
 @cache
-def _named(handler: BaseRouteHandler) -> Mapping[str, str]:
+def _query_names(handler: BaseRouteHandler) -> Mapping[str, str]:
     """Return the name in requests of each parameter, by its name in the code."""
     providers = handler.resolve_dependencies()
     names: dict[str, str] = {}

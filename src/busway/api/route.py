@@ -16,7 +16,7 @@ from litestar.params import Body, PathParameter, QueryParameter
 from busway.api.etag import check_match
 from busway.api.openapi import example
 from busway.control.context import ControlContext
-from busway.control.field import RequestField
+from busway.control.field import RequestField, fields_of
 from busway.control.operation import Operation, OperationContext, Path
 from busway.control.placement import placement
 
@@ -29,7 +29,7 @@ _GIVEN: Mapping[str, tuple[Any, Any]] = {
 _GIVEN_TO_CHANGES: Mapping[str, tuple[Any, Any]] = {"who": (NamedDependency[str], _REQUIRED)}
 
 
-def handlers_of(operation: Operation[Any, Any]) -> Iterator[HTTPRouteHandler]:
+def route_handlers(operation: Operation[Any, Any]) -> Iterator[HTTPRouteHandler]:
     """Yield the handlers of an operation, one for each of its paths."""
     for path in operation.http.paths:
         yield _handler(operation, _PathFields(operation, path))
@@ -44,6 +44,7 @@ class _PathFields:
         self._record = operation.request_type
         self._in_path, self._in_query = found.in_path, found.in_query
         self._in_body = found.in_body
+        self._whole = next((field for field in found.in_body if field.use.is_body), None)
         self.body = self._body_type() if self._in_body else None
 
     def litestar_path(self) -> str:
@@ -65,23 +66,34 @@ class _PathFields:
             found["data"] = (_annotated(self.body, json), _REQUIRED)
         return found
 
-    def request(self, given: Mapping[str, Any]) -> Any:
+    def request(self, given: Mapping[str, Any], body: bytes) -> Any:
         """Return the request that a handler was called with."""
-        found = dict(self.path.fixed)
+        found: dict[str, Any] = dict(self.path.fixed)
         found |= {field.name: given[field.word] for field in self._in_path}
-        found |= {
-            field.name: _stored(given[_in_query(field)], field.default) for field in self._in_query
-        }
-        found |= {field.name: getattr(given["data"], field.name) for field in self._in_body}
+        inner: dict[str, dict[str, Any]] = {"": found}
+        for field in self._in_query:
+            value = _stored(given[_in_query(field)], field.default)
+            inner.setdefault(field.parent, {})[field.name] = value
+        for field in fields_of(self._record):
+            if field.name in inner and field.record is not None:
+                found[field.name] = field.record(**inner[field.name])
+        if self._whole is not None:
+            found[self._whole.name] = msgspec.Raw(body.strip())
+        elif self.body is not None:
+            found |= {field.name: getattr(given["data"], field.name) for field in self._in_body}
         return self._record(**found)
 
-    def body_example(self, request: object) -> object:
+    def body_example(self, request: msgspec.Struct | None) -> object:
         """Return the members of the body of an example."""
         if self.body is None or request is None:
             return None
+        if self._whole is not None:
+            return self._whole.value_in(request)
         return self.body(**{field.name: getattr(request, field.name) for field in self._in_body})
 
-    def _body_type(self) -> type[msgspec.Struct]:
+    def _body_type(self) -> Any:
+        if self._whole is not None:
+            return dict[str, Any]  # it is JSON; its bytes are used as they came
         if len(self._in_body) == len(self._record.__struct_fields__):
             return self._record
         return msgspec.defstruct(
@@ -102,7 +114,8 @@ def _handler(operation: Operation[Any, Any], fields: _PathFields) -> HTTPRouteHa
     async def handle(
         control: ControlContext, request: Request[Any, Any, Any], who: str = "", **given: Any
     ) -> Any:
-        asked, expected = fields.request(given), None
+        body = await request.body() if fields.body is not None else b""
+        asked, expected = fields.request(given, body), None
         if current is not None and "if-match" in request.headers:
             context = OperationContext(control=control, actor=who)
             read = msgspec.convert(asked, current.request_type, from_attributes=True)

@@ -1,4 +1,4 @@
-"""``/``: what a browser shows that opens the URL which the first start prints."""
+"""``/``: the page behind the URL that the first start prints."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from litestar import MediaType, get
 
 TEXT = """Busway is running.
 
-What comes behind #token= in the address of this page is the token of its API. Commands find it by
-themselves on the machine of the server (busway status); others take it from BUSWAY_API_TOKEN. With
-the host and the port of this page:
+The part after #token= in the address of this page is the API's token. Commands on the server's
+machine find it on their own (busway status); others read it from BUSWAY_API_TOKEN. With the host
+and the port of this page:
 
     curl -H "Authorization: Bearer $BUSWAY_API_TOKEN" http://HOST:PORT/api/v1/status
 
@@ -24,5 +24,5 @@ the host and the port of this page:
     opt={"public": True},
 )
 def welcome() -> str:
-    """Return the same text to everybody: it has nothing of this server's."""
+    """Return the same text to everybody: it tells nothing about this server."""
     return TEXT

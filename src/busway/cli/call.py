@@ -1,4 +1,4 @@
-"""A command's way to the API: every command that asks it has --data, --url and --json."""
+"""Commands that run operations by the API: each has --data, --url and --json."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ import functools
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import msgspec
 import typer
 
-from busway.cli.ask import Ask, check
-from busway.cli.declare import Options, adding
-from busway.cli.operation_request import http_request
-from busway.cli.show import as_json, echo
+from busway.cli.api_request import ApiRequest, raise_for_problem
+from busway.cli.operation_request import http_request, query_texts
+from busway.cli.output import echo, print_json
+from busway.cli.parameter import Parameters, add_parameters
 from busway.control.operation import NoRequest, Operation
 from busway.control.page import MAX_LIMIT, Page, PageRequest
 from busway.errors import BuswayError
@@ -26,30 +25,29 @@ from busway.settings import load_env_file, load_for_command, unknown_settings
 if TYPE_CHECKING:
     import httpx2
 
-    from busway.cli.client import Client
+    from busway.cli.client import ApiClient
 
 T = TypeVar("T")
-K = TypeVar("K")
 P = ParamSpec("P")
 
 Data = Annotated[Path | None, typer.Option("--data", help="The data directory. [.busway]")]
 Url = Annotated[str | None, typer.Option("--url", help="The server. [the directory's]")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Every = Annotated[
+WatchOption = Annotated[
     float | None,
-    typer.Option("--watch", metavar="SECONDS", min=0.1, help="Show it again every so often."),
+    typer.Option("--watch", metavar="SECONDS", min=0.1, help="Show it again at this interval."),
 ]
-_LOOK_EVERY_S = 0.2
+_POLL_INTERVAL_S = 0.2
 _CLEAR = "\x1b[H\x1b[2J"
-_OPTIONS: Options = {
+_OPTIONS: Parameters = {
     "data": (Data, None),
     "url": (Url, None),
     "json": (Json, False),
 }
 
 
-class Answer(Generic[T]):
-    """What the API answered."""
+class ApiAnswer(Generic[T]):
+    """The API's answer to an operation."""
 
     def __init__(self, response: httpx2.Response, kind: Any = None) -> None:
         self._response = response
@@ -64,34 +62,33 @@ class Answer(Generic[T]):
 
     @property
     def etag(self) -> str:
-        """What to send as ``match`` with a change of what was read."""
+        """The ETag of the record, to be sent as ``match`` with a change of it."""
         return str(self._response.headers.get("etag", ""))
 
-    def read(self, kind: type[K]) -> K:
-        """Return it as a record of the API."""
-        return msgspec.json.decode(self._response.content, type=kind)
-
     def print(self) -> None:
-        """Print it as it is, for programs."""
-        as_json(msgspec.Raw(self._response.content))
+        """Print it unchanged, as JSON."""
+        print_json(msgspec.Raw(self._response.content))
 
 
 class Call:
-    """Asks the API; ``json`` is whether to print JSON. It connects when it is first used."""
+    """Runs operations for a command; it connects when it is first used.
+
+    ``json`` is whether the command prints JSON.
+    """
 
     def __init__(self, data: Path | None, url: str | None, json: bool) -> None:
         self.json = json
         self._data = data
         self._url = url
-        self._client: Client | None = None
+        self._client: ApiClient | None = None
 
     def run(
         self, operation: Operation[Any, T], request: msgspec.Struct | None = None, match: str = ""
-    ) -> Answer[T]:
-        """Run an operation, if the record has still the ETag ``match`` where that is given."""
+    ) -> ApiAnswer[T]:
+        """Run an operation; with ``match``, only if its record still has this ETag."""
         asked = http_request(operation, request or NoRequest())
         asked = msgspec.structs.replace(asked, headers=_if(match))
-        return Answer(check(self.client.ask(asked)), operation.result_type)
+        return ApiAnswer(raise_for_problem(self.client.send(asked)), operation.result_type)
 
     def items_of(
         self,
@@ -112,58 +109,21 @@ class Call:
                 return items
             request = msgspec.structs.replace(request, cursor=page.next)
 
-    def get(self, path: str, **params: Any) -> Answer[Any]:
-        """Read ``path``, below ``/api/v1``; parameters that are ``None`` are left out."""
-        return self._ask(Ask("GET", path, _texts(params)))
-
-    def post(
-        self, path: str, body: object = None, *, patient: bool = False, **params: Any
-    ) -> Answer[Any]:
-        """Have something done; ``patient`` is for what may take minutes."""
-        return self._ask(Ask("POST", path, _texts(params), _encoded(body), patient=patient))
-
-    def put(self, path: str, body: object, match: str = "", **params: Any) -> Answer[Any]:
-        """Put a record in its place, when it still has the ETag ``match`` where that is given."""
-        return self._ask(Ask("PUT", path, _texts(params), _encoded(body), _if(match)))
-
-    def patch(self, path: str, body: object, match: str = "") -> Answer[Any]:
-        """Change parts of a record."""
-        return self._ask(Ask("PATCH", path, body=_encoded(body), headers=_if(match)))
-
-    def delete(self, path: str, **params: Any) -> Answer[Any]:
-        """Take something away."""
-        return self._ask(Ask("DELETE", path, _texts(params)))
-
-    def items(self, path: str, kind: type[T], most: int = 1_000_000, **params: Any) -> list[T]:
-        """Return the items of a list, from as many pages as it takes, and at most ``most``."""
-        found: list[T] = []
-        cursor: str | None = None
-        while len(found) < most:
-            limit = min(1_000, most - len(found))
-            answer = self.get(path, limit=limit, cursor=cursor, **params).read(_Page)
-            # the type is known when it runs only
-            found += msgspec.json.decode(answer.items, type=list[kind])  # type: ignore[valid-type]
-            cursor = answer.next
-            if cursor is None:
-                break
-        return found
-
     @contextlib.contextmanager
-    def lines(self, path: str, **params: Any) -> Iterator[Iterator[str]]:
-        """Read a stream line by line as it comes; one in this process ends with the log."""
-        if not self.client.live:
-            params["follow"] = False
-        with self.client.lines(Ask("GET", path, _texts(params))) as lines:
+    def lines(self, path: str, query: Mapping[str, Any]) -> Iterator[Iterator[str]]:
+        """Read a stream line by line as it comes; without a server it ends where the log ends."""
+        given = query if self.client.has_server else {**query, "follow": False}
+        with self.client.lines(ApiRequest("GET", path, query_texts(given))) as lines:
             yield lines
 
-    def polled(self, path: str, kind: type[T]) -> Iterator[T]:
-        """Read ``path`` again and again, for as long as the caller wants to know more."""
+    def poll(self, operation: Operation[Any, T], request: msgspec.Struct) -> Iterator[T]:
+        """Run an operation repeatedly, and yield each result."""
         while True:
-            yield self.get(path).read(kind)
-            time.sleep(_LOOK_EVERY_S)
+            yield self.run(operation, request).value
+            time.sleep(_POLL_INTERVAL_S)
 
     @property
-    def client(self) -> Client:
+    def client(self) -> ApiClient:
         if self._client is None:
             from busway.cli.client import connect  # noqa: PLC0415 - what help need not load
 
@@ -173,12 +133,12 @@ class Call:
             self._client = connect(load_for_command(data=self._data, url=self._url))
         return self._client
 
-    def repeated(self, show: Callable[[], None], every_s: float | None) -> None:
-        """Show once, or again and again until ctrl-C, each over the one before on a terminal."""
+    def repeat(self, show: Callable[[], None], every_s: float | None) -> None:
+        """Show once, or every so often until ctrl-C; on a terminal over the output before."""
         if every_s is None:
             show()
             return
-        if self.client.alone:
+        if self.client.is_exclusive:
             raise BuswayError("nothing runs here, so there is nothing to watch; leave out --watch")
         try:
             while True:
@@ -194,28 +154,20 @@ class Call:
         if self._client is not None:
             self._client.close()
 
-    def _ask(self, request: Ask) -> Answer[Any]:
-        return Answer(check(self.client.ask(request)))
 
-
-class _Page(msgspec.Struct):
-    items: msgspec.Raw
-    next: str | None = None
-
-
-def calling(command: Callable[Concatenate[Call, P], None]) -> Callable[..., None]:
-    """Make a command of a function that takes a :class:`Call` first: adds the options for it."""
+def api_options(command: Callable[Concatenate[Call, P], None]) -> Callable[..., None]:
+    """Make a command of a function that takes a :class:`Call` first: add the options of it."""
 
     @functools.wraps(command)
     def closing(call: Call, *args: P.args, **kwargs: P.kwargs) -> None:
-        _check_texts(kwargs)
+        _refuse_non_utf8(kwargs)
         with contextlib.closing(call):
             command(call, *args, **kwargs)
 
-    return adding(_OPTIONS, lambda given: Call(**given))(closing)
+    return add_parameters(_OPTIONS, lambda given: Call(**given))(closing)
 
 
-def _check_texts(given: Mapping[str, object]) -> None:
+def _refuse_non_utf8(given: Mapping[str, object]) -> None:
     """Raise :class:`BuswayError` for a text that the shell did not give in UTF-8."""
     for name, value in given.items():
         for text in value if isinstance(value, list | tuple) else (value,):
@@ -226,22 +178,6 @@ def _check_texts(given: Mapping[str, object]) -> None:
                     raise BuswayError(
                         f"{name}: {text!r} is not UTF-8; give text in UTF-8"
                     ) from error
-
-
-def _texts(params: Mapping[str, Any]) -> dict[str, str | list[str]]:
-    return {name: _text(value) for name, value in params.items() if value is not None}
-
-
-def _text(value: Any) -> str | list[str]:
-    if isinstance(value, list | tuple):
-        return [str(_text(one)) for one in value]
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return value.isoformat() if isinstance(value, datetime) else str(value)
-
-
-def _encoded(body: object) -> bytes:
-    return b"{}" if body is None else msgspec.json.encode(body)
 
 
 def _if(match: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The API as a command reaches it: on a server, or in this process on a directory of its own."""
+"""Clients of the API: of a server, or of the API in this process on a data directory."""
 
 from __future__ import annotations
 
@@ -14,119 +14,123 @@ from typing import Protocol
 import httpx2
 
 from busway.actor import Actor
-from busway.cli.ask import Ask, check
-from busway.cli.failure import Unreachable
-from busway.cli.http_request import TIMEOUT, as_bytes, made
-from busway.cli.registry import found_at
-from busway.cli.serving import is_open, server_of
-from busway.cli.sse import lines_of
-from busway.cli.token_file import kept_token
+from busway.cli.api_error import ServerUnreachable
+from busway.cli.api_request import ApiRequest, raise_for_problem
+from busway.cli.event_stream import stream_lines
+from busway.cli.http_request import TIMEOUT, build_request, encode_headers
+from busway.cli.server_record import is_directory_open, read_server_record
+from busway.cli.server_registry import find_server
+from busway.cli.token_file import read_token
 from busway.errors import BuswayError, StoreError, StoreLocked
 from busway.settings import Settings
 
-PATIENCE_S = 30.0
-_LOOK_EVERY_S = 0.05
+LOCK_TIMEOUT_S = 30.0
+_POLL_INTERVAL_S = 0.05
 
 
-class Client(Protocol):
-    """Whoever answers. A ``live`` one is a server: there, something may happen."""
-
-    @property
-    def live(self) -> bool: ...
+class ApiClient(Protocol):
+    """Sends requests to the API."""
 
     @property
-    def alone(self) -> bool:
-        """Whether this process has the directory to itself, so that no flow runs."""
+    def has_server(self) -> bool:
+        """Whether a server answers, so that flows may run."""
         ...
 
-    def ask(self, request: Ask) -> httpx2.Response:
-        """Return the answer, read to its end; raises :class:`Unreachable`."""
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether this process has the data directory to itself, so that no flow runs."""
         ...
 
-    def lines(self, request: Ask) -> contextlib.AbstractContextManager[Iterator[str]]:
-        """Return the lines of an answer as they come; raises :class:`Unreachable`."""
+    def send(self, request: ApiRequest) -> httpx2.Response:
+        """Return the answer, read to its end; raises :class:`ServerUnreachable`."""
+        ...
+
+    def lines(self, request: ApiRequest) -> contextlib.AbstractContextManager[Iterator[str]]:
+        """Yield the lines of an answer as they arrive; raises :class:`ServerUnreachable`."""
         ...
 
     def close(self) -> None: ...
 
 
-class Remote:
-    """A server at a URL. A proxy of the environment is used only for one that was ``given``."""
+class HttpClient:
+    """A client of the server at a URL; ``use_proxy`` is whether it uses the environment's proxy."""
 
-    live = True
-    alone = False
+    has_server = True
+    is_exclusive = False
 
-    def __init__(self, url: str, headers: Mapping[str, str], given: bool = False) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str], use_proxy: bool = False) -> None:
         self._url = url.rstrip("/")
-        self._http = httpx2.Client(headers=as_bytes(headers), timeout=TIMEOUT, trust_env=given)
+        self._http = httpx2.Client(
+            headers=encode_headers(headers), timeout=TIMEOUT, trust_env=use_proxy
+        )
 
-    def ask(self, request: Ask) -> httpx2.Response:
-        with self._told():
-            return self._http.send(self._made(request))
+    def send(self, request: ApiRequest) -> httpx2.Response:
+        with self._clear_errors():
+            return self._http.send(self._build_request(request))
 
     @contextlib.contextmanager
-    def lines(self, request: Ask) -> Iterator[Iterator[str]]:
-        with self._told():
-            made = self._made(request)
+    def lines(self, request: ApiRequest) -> Iterator[Iterator[str]]:
+        with self._clear_errors():
+            made = self._build_request(request)
             made.extensions["timeout"] = httpx2.Timeout(TIMEOUT.connect, read=None).as_dict()
             answer = self._http.send(made, stream=True)
             try:
                 if answer.status_code >= 400:
                     answer.read()
-                check(answer)
-                yield lines_of(answer.iter_bytes())
+                raise_for_problem(answer)
+                yield stream_lines(answer.iter_bytes())
             finally:
                 answer.close()
 
     def close(self) -> None:
         self._http.close()
 
-    def _made(self, request: Ask) -> httpx2.Request:
-        return made(self._http, self._url, request)
+    def _build_request(self, request: ApiRequest) -> httpx2.Request:
+        return build_request(self._http, self._url, request)
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _clear_errors(self) -> Iterator[None]:
         try:
             yield
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError) as error:
             raise BuswayError(
-                f"{self._url!r} is no URL ({error}); give one like http://127.0.0.1:8400"
+                f"{self._url!r} is not a valid URL ({error}); use one like http://127.0.0.1:8400"
             ) from error
         except httpx2.TransportError as error:
-            raise Unreachable(
-                f"no server answers at {self._url}: {error}; is it running, is the address right?"
+            raise ServerUnreachable(
+                f"no server answers at {self._url}: {error}; is it running, is the URL right?"
             ) from error
 
 
-def connect(settings: Settings) -> Client:
-    """Return who answers: the server at a URL, the one that has the directory open, or nobody else.
+def connect(settings: Settings) -> ApiClient:
+    """Return a client of the server at a URL, or of the one that has the data directory open.
 
-    In the last case the API runs in this process, and the directory is its own meanwhile. So it
-    does on an engine that processes share. The token is the one that is set, or else the one that
-    the server has made, where this user runs it on this machine.
+    If there is neither, the API runs in this process, which keeps the directory open meanwhile; so
+    it does on an engine that processes share. The token is the one in the settings, or else the
+    one that the server created, if this user runs it on this machine.
     """
     headers = {"busway-actor": actor()}
     if settings.url:
-        return _at_url(settings, headers)
+        return _client_of_url(settings, headers)
     if settings.engine:
-        return _inside(settings)
+        return _in_process(settings)
     if not settings.data.joinpath("log.db").exists():
-        raise StoreError(f"{settings.data} is not a data directory; start a server there first")
-    deadline = time.monotonic() + PATIENCE_S
+        raise StoreError(f"{settings.data} is not a data directory; start a server with it first")
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
     while True:
         try:
-            found = _of_directory(settings, headers)
+            found = _client_of_directory(settings, headers)
         except StoreLocked:
             if time.monotonic() > deadline:
                 raise
         else:
             if found is not None:
                 return found
-        time.sleep(_LOOK_EVERY_S)
+        time.sleep(_POLL_INTERVAL_S)
 
 
 def actor() -> str:
-    """Return who calls, for the audit trail."""
+    """Return who runs this command, for the audit trail."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
@@ -134,28 +138,31 @@ def actor() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def _at_url(settings: Settings, headers: Mapping[str, str]) -> Client:
+def _client_of_url(settings: Settings, headers: Mapping[str, str]) -> ApiClient:
     if settings.api_token:
-        return Remote(settings.url, _proving(headers, settings.api_token), given=True)
-    found = found_at(settings.url)
-    token = None if found is None else kept_token(Path(found.data))
+        return HttpClient(settings.url, _with_token(headers, settings.api_token), use_proxy=True)
+    found = find_server(settings.url)
+    token = None if found is None else read_token(Path(found.data))
     if found is None or token is None:
-        return Remote(settings.url, headers, given=True)
-    return Remote(found.url, _proving(headers, token))  # at its own address, and by no proxy
+        return HttpClient(settings.url, headers, use_proxy=True)
+    return HttpClient(found.url, _with_token(headers, token))  # at its own address, without a proxy
 
 
-def _of_directory(settings: Settings, headers: Mapping[str, str]) -> Client | None:
-    if is_open(settings.data) and (serving := server_of(settings.data)) is not None:
-        token = settings.api_token or kept_token(settings.data)
-        return Remote(serving.url, _proving(headers, token) if token else headers)
-    return _inside(settings)
+def _client_of_directory(settings: Settings, headers: Mapping[str, str]) -> ApiClient | None:
+    if (
+        is_directory_open(settings.data)
+        and (serving := read_server_record(settings.data)) is not None
+    ):
+        token = settings.api_token or read_token(settings.data)
+        return HttpClient(serving.url, _with_token(headers, token) if token else headers)
+    return _in_process(settings)
 
 
-def _proving(headers: Mapping[str, str], token: str) -> Mapping[str, str]:
+def _with_token(headers: Mapping[str, str], token: str) -> Mapping[str, str]:
     return {**headers, "authorization": f"Bearer {token}"}
 
 
-def _inside(settings: Settings) -> Client:
-    from busway.cli.inside import Inside  # noqa: PLC0415 - what a server's client need not load
+def _in_process(settings: Settings) -> ApiClient:
+    from busway.cli.in_process import InProcessClient  # noqa: PLC0415 - what a server's client need not load
 
-    return Inside(settings, Actor.of(actor()).name)
+    return InProcessClient(settings, Actor.of(actor()).name)

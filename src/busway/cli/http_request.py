@@ -1,4 +1,4 @@
-"""A request of the API as the HTTP client sends it."""
+"""Requests of the API for the HTTP client."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ from collections.abc import Mapping
 
 import httpx2
 
-from busway.cli.ask import PREFIX, Ask
+from busway.cli.api_request import PREFIX, ApiRequest
 
 TIMEOUT = httpx2.Timeout(60.0, connect=5.0)
 
 
-def as_bytes(headers: Mapping[str, str]) -> dict[bytes, bytes]:
-    """Return headers for httpx2, which by itself takes no more than ASCII."""
+def encode_headers(headers: Mapping[str, str]) -> dict[bytes, bytes]:
+    """Return headers as httpx2 takes them if they are not ASCII."""
     return {name.encode(): value.encode("utf-8", "replace") for name, value in headers.items()}
 
 
-def made(http: httpx2.Client | httpx2.AsyncClient, url: str, request: Ask) -> httpx2.Request:
+def build_request(
+    http: httpx2.Client | httpx2.AsyncClient, url: str, request: ApiRequest
+) -> httpx2.Request:
     """Return a request for httpx2."""
     headers = dict(request.headers)
     if request.method != "GET":
         headers["content-type"] = "application/json"
-    timeout = httpx2.Timeout(TIMEOUT.connect, read=None) if request.patient else TIMEOUT
+    timeout = httpx2.Timeout(TIMEOUT.connect, read=None) if request.is_slow else TIMEOUT
     return http.build_request(
         request.method,
         url + PREFIX + request.path,

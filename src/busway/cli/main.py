@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from busway.cli.commands import LazyGroup
-from busway.cli.failure import Unreachable
+from busway.cli.api_error import ServerUnreachable
+from busway.cli.lazy_group import LazyGroup
 from busway.errors import BuswayError
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version  # noqa: PLC0415 - what other commands need not load
+        from importlib.metadata import version  # noqa: PLC0415 - only for the version
 
         typer.echo(f"busway {version('busway')}")
         raise typer.Exit
@@ -34,21 +34,23 @@ def _print_version(wanted: bool) -> None:
 def start(
     _version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Say which it is."),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Event-driven ETL: durable intake, rules, Python steps, exactly-once sinks."""
 
 
 def main() -> None:
-    """Run the command; a mistake of the user's is one clear text and exit code 1.
+    """Run the command; an error of the user is printed as one text, with exit code 1.
 
-    No server at the address is exit code 3.
+    The exit code is 3 if no server answers.
     """
     try:
         app()
     except BuswayError as error:
-        from busway.cli.show import as_error  # noqa: PLC0415 - what a command that works need not load
+        from busway.cli.output import print_error  # noqa: PLC0415 - only for errors
 
-        as_error(error)
-        sys.exit(3 if isinstance(error, Unreachable) else 1)
+        print_error(error)
+        sys.exit(3 if isinstance(error, ServerUnreachable) else 1)

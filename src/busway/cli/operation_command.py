@@ -1,4 +1,4 @@
-"""Commands of the declared operations: their options, help and output are derived from them."""
+"""Commands of the declared operations: their options, help and output are derived."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Annotated, Any, Concatenate, Generic, ParamSpec, TypeVar, get
 import msgspec
 import typer
 
-from busway.cli.call import Call, Every, calling
-from busway.cli.declare import REQUIRED, adding, take_only
+from busway.cli.call import Call, WatchOption, api_options
+from busway.cli.output import echo, print_json
+from busway.cli.parameter import REQUIRED, add_parameters, set_parameters
 from busway.cli.record_view import print_items, print_record
 from busway.cli.request_option import options_of, request_of, shell_words
-from busway.cli.show import as_json, echo
 from busway.control.operation import Command, Operation
 from busway.control.page import Page
 
@@ -24,8 +24,8 @@ ResultT = TypeVar("ResultT")
 Limit = Annotated[int, typer.Option("--limit", min=1, help="Maximum number of items.")]
 
 
-class View(Generic[ResultT]):
-    """A function that prints the result of operations for people: see :func:`view`."""
+class ResultView(Generic[ResultT]):
+    """A function that prints the result of operations for people: see :func:`result_view`."""
 
     def __init__(
         self,
@@ -37,28 +37,45 @@ class View(Generic[ResultT]):
         self.operations, self.show, self.watch, self.empty = operations, show, watch, empty
 
 
-class Body:
+class CommandBody:
     """A function that a command runs instead of calling its operation and printing the result."""
 
     def __init__(self, operation: Operation[Any, Any], run: Callable[..., None]) -> None:
         self.operation, self.run = operation, run
 
 
-def view(
+def result_view(
     *operations: Operation[Any, Any], watch: bool = False, empty: str = ""
-) -> Callable[[Callable[[Call, ResultT], None]], View[ResultT]]:
+) -> Callable[[Callable[[Call, ResultT], None]], ResultView[ResultT]]:
     """Declare how the result of operations is printed for people; of a list, its items.
 
     ``watch`` adds the option ``--watch``; ``empty`` is printed for a list without items.
     """
-    return lambda show: View(operations, show, watch, empty)
+    return lambda show: ResultView(operations, show, watch, empty)
 
 
-def body(
+def command_body(
     operation: Operation[RequestT, Any],
-) -> Callable[[Callable[Concatenate[Call, RequestT, P], None]], Body]:
+) -> Callable[[Callable[Concatenate[Call, RequestT, P], None]], CommandBody]:
     """Declare what the command of an operation does; it may have options of its own."""
-    return lambda run: Body(operation, run)
+    return lambda run: CommandBody(operation, run)
+
+
+class WrittenCommand:
+    """A command that is not derived from an operation: see :func:`written_command`."""
+
+    def __init__(self, words: str, run: Callable[..., None]) -> None:
+        self.words, self.run = words, run
+
+
+def written_command(words: str) -> Callable[[Callable[..., None]], WrittenCommand]:
+    """Declare a command that is written by hand."""
+    return lambda run: WrittenCommand(words, run)
+
+
+def api_command(words: str) -> Callable[[Callable[..., None]], WrittenCommand]:
+    """Declare a command that is written by hand and takes a :class:`Call` to run operations."""
+    return lambda run: WrittenCommand(words, api_options(run))
 
 
 def commands_of(
@@ -67,28 +84,33 @@ def commands_of(
     """Return the commands of operations by their words, with what a module has written by hand."""
     values = [] if written is None else list(vars(written).values())
     views = {
-        each: value for value in values if isinstance(value, View) for each in value.operations
+        each: value
+        for value in values
+        if isinstance(value, ResultView)
+        for each in value.operations
     }
-    bodies = {value.operation: value for value in values if isinstance(value, Body)}
-    return {
-        tuple(operation.declaration.command.words.split()): _command(
+    bodies = {value.operation: value for value in values if isinstance(value, CommandBody)}
+    commands = {
+        operation.declaration.command.words: _operation_command(
             operation, views.get(operation), bodies.get(operation)
         )
         for operation in operations
         if operation.declaration.command is not None
     }
+    commands |= {value.words: value.run for value in values if isinstance(value, WrittenCommand)}
+    return {tuple(words.split()): run for words, run in commands.items()}
 
 
-def _command(
-    operation: Operation[Any, Any], shown: View[Any] | None, written: Body | None
+def _operation_command(
+    operation: Operation[Any, Any], shown: ResultView[Any] | None, written: CommandBody | None
 ) -> Callable[..., None]:
     run = _derived(operation, shown) if written is None else written.run
     run.__doc__ = _help(operation)
     build = functools.partial(request_of, operation.request_type)
-    return calling(adding(options_of(operation.request_type), build, behind=1)(run))
+    return api_options(add_parameters(options_of(operation.request_type), build, behind=1)(run))
 
 
-def _derived(operation: Operation[Any, Any], shown: View[Any] | None) -> Callable[..., None]:
+def _derived(operation: Operation[Any, Any], shown: ResultView[Any] | None) -> Callable[..., None]:
     """Return a function that calls an operation and prints its result."""
     print_once = _print_list if _is_list(operation) else _print_result
     limit, watched = _default_limit(operation), shown is not None and shown.watch
@@ -96,20 +118,24 @@ def _derived(operation: Operation[Any, Any], shown: View[Any] | None) -> Callabl
     def run(
         call: Call, request: Any, limit: int | None = limit, watch: float | None = None
     ) -> None:
-        call.repeated(lambda: print_once(call, operation, request, shown, limit), watch)
+        call.repeat(lambda: print_once(call, operation, request, shown, limit), watch)
 
     options: dict[str, Any] = {
         "call": (Call, REQUIRED),
         "request": (operation.request_type, REQUIRED),
     }
     options |= {} if limit is None else {"limit": (Limit, limit)}
-    options |= {"watch": (Every, None)} if watched else {}
-    take_only(run, options)
+    options |= {"watch": (WatchOption, None)} if watched else {}
+    set_parameters(run, options)
     return run
 
 
 def _print_result(
-    call: Call, operation: Operation[Any, Any], request: Any, shown: View[Any] | None, _: object
+    call: Call,
+    operation: Operation[Any, Any],
+    request: Any,
+    shown: ResultView[Any] | None,
+    _: object,
 ) -> None:
     answer = call.run(operation, request)
     if call.json:
@@ -124,12 +150,12 @@ def _print_list(
     call: Call,
     operation: Operation[Any, Any],
     request: Any,
-    shown: View[Any] | None,
+    shown: ResultView[Any] | None,
     limit: int | None,
 ) -> None:
     items = call.items_of(operation, request, limit)
     if call.json:
-        as_json({"items": items})
+        print_json({"items": items})
     elif not items:
         echo((shown and shown.empty) or f"No {_plural(operation)}.")
     elif shown is None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from busway.cli.ask import Ask, segment
+from busway.cli.api_request import ApiRequest, path_segment
+from busway.control.field import RequestField
 from busway.control.operation import Operation
 from busway.control.placement import path_for, placement
 
 
-def http_request(operation: Operation[Any, Any], request: msgspec.Struct) -> Ask:
+def http_request(operation: Operation[Any, Any], request: msgspec.Struct) -> ApiRequest:
     """Return the HTTP request for an operation with a request.
 
     Raises :class:`~busway.errors.NotFound` for a name that no path can have in it.
@@ -20,17 +22,29 @@ def http_request(operation: Operation[Any, Any], request: msgspec.Struct) -> Ask
     found = placement(operation, path_for(operation, request))
     path = found.path.path
     for field in found.in_path:
-        value = str(getattr(request, field.name))
-        path = path.replace(f"{{{field.word}}}", segment(_noun(found.path.path, field.word), value))
-    query = {field.word: getattr(request, field.name) for field in found.in_query}
-    body = {field.word: getattr(request, field.name) for field in found.in_body}
-    return Ask(
+        value = str(field.value_in(request))
+        path = path.replace(
+            f"{{{field.word}}}", path_segment(_noun(found.path.path, field.word), value)
+        )
+    return ApiRequest(
         operation.http.method,
         path,
-        {word: _text(value) for word, value in query.items() if value not in (None, (), "")},
-        None if operation.http.method == "GET" else msgspec.json.encode(body),
-        patient=operation.http.slow,
+        query_texts({field.word: field.value_in(request) for field in found.in_query}),
+        None if operation.http.method == "GET" else _body(found.in_body, request),
+        is_slow=operation.http.slow,
     )
+
+
+def query_texts(values: Mapping[str, Any]) -> dict[str, str | list[str]]:
+    """Return the values of a query as text; those that are not given are left out."""
+    return {word: _text(value) for word, value in values.items() if value not in (None, (), "")}
+
+
+def _body(fields: Sequence[RequestField], request: msgspec.Struct) -> bytes:
+    for field in fields:
+        if field.use.is_body:
+            return bytes(field.value_in(request))
+    return msgspec.json.encode({field.word: field.value_in(request) for field in fields})
 
 
 def _noun(path: str, word: str) -> str:

@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 
-from busway.cli.show import as_table, echo
+from busway.cli.output import echo, print_table
 
 
 def print_items(items: Sequence[Any]) -> None:
     """Print records as a table, one in a row."""
     names = items[0].__struct_fields__
-    as_table(
+    print_table(
         [heading(name) for name in names],
         [[cell(getattr(item, name)) for name in names] for item in items],
     )

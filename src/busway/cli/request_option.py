@@ -1,4 +1,4 @@
-"""Options of a command that are the fields of a request: derived from the record."""
+"""Command line options that are derived from the fields of a request."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from typing import Annotated, Any, get_args, get_origin
 import msgspec
 import typer
 
-from busway.cli.declare import REQUIRED, Options
-from busway.cli.moment import AHEAD, BACK, moment
-from busway.control.field import RequestField, fields_of
+from busway.cli.parameter import REQUIRED, Parameters
+from busway.cli.time_option import FUTURE_FORMS, PAST_FORMS, parse_time
+from busway.control.field import RequestField, fields_of, flattened
+from busway.control.page import PageRequest
 from busway.errors import BuswayError
 
 _PAGE = ("limit", "cursor")
 
 
-def options_of(record: type[msgspec.Struct]) -> Options:
+def options_of(record: type[msgspec.Struct]) -> Parameters:
     """Return the options of a request as Typer reads them, those of records in it as well."""
-    return {name: _option(field) for name, field in _shown(record)}
+    return {name: _option(field) for name, field in _option_fields(record)}
 
 
 def request_of(record: type[msgspec.Struct], given: Mapping[str, Any]) -> Any:
@@ -66,28 +67,24 @@ def _words(field: RequestField) -> tuple[str, ...]:
     return field.use.options or (f"--{field.word.replace('_', '-')}",)
 
 
-def _shown(record: type[msgspec.Struct]) -> Iterator[tuple[str, RequestField]]:
-    for field in fields_of(record):
-        inner = _inner(field)
-        if inner is not None:
-            yield from _shown(inner)
-        elif field.use.shown and field.name not in _PAGE:
+def _option_fields(record: type[msgspec.Struct]) -> Iterator[tuple[str, RequestField]]:
+    """Yield the fields that a command has options for: a list is read page by page as needed."""
+    paged = issubclass(record, PageRequest)
+    fields = [field for field in fields_of(record) if field.use.shown]
+    for field in flattened(fields):
+        if field.use.shown and not (paged and not field.parent and field.name in _PAGE):
             yield field.name, field
-
-
-def _inner(field: RequestField) -> type[msgspec.Struct] | None:
-    kind = field.base_type
-    return kind if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else None
 
 
 def _values(record: type[msgspec.Struct], given: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for field in fields_of(record):
-        inner = _inner(field)
-        if inner is not None:
-            values = _values(inner, given)
+        if not field.use.shown:
+            continue
+        if field.record is not None:
+            values = _values(field.record, given)
             if values:
-                found[field.name] = inner(**values)
+                found[field.name] = field.record(**values)
         elif given.get(field.name) not in (None, [], ()):
             found[field.name] = _value(field, given[field.name])
     return {name: value for name, value in found.items() if value is not _ABSENT}
@@ -103,7 +100,7 @@ def _value(field: RequestField, value: Any) -> Any:
     if use.from_file:
         return read_text(value)
     if field.base_type is datetime:
-        return moment(value, ahead=use.ahead)
+        return parse_time(value, ahead=use.ahead)
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -143,7 +140,7 @@ def _kind(field: RequestField) -> Any:
 def _help(field: RequestField) -> str:
     if field.base_type is not datetime:
         return field.description
-    return f"{field.description.rstrip('.')}: {AHEAD if field.use.ahead else BACK}."
+    return f"{field.description.rstrip('.')}: {FUTURE_FORMS if field.use.ahead else PAST_FORMS}."
 
 
 def read_text(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""The API's token where nobody has set one: made at the first start, kept in the data directory."""
+"""The API's token if none is set: created at the first start, stored in the data directory."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from busway.credential import new_secret, require_strong_secret
 from busway.errors import SettingsError
 
 NAME = "api-token"
-_MOST_BYTES = 4096
+_MAX_BYTES = 4096
 
 
-class Token(msgspec.Struct, frozen=True):
-    """What the API asks for; whether it is ``kept`` in the data directory, and was ``made`` now."""
+class ApiToken(msgspec.Struct, frozen=True):
+    """The API's token, whether it is stored in the data directory, and whether it is new."""
 
     value: str
-    kept: bool = False
-    made: bool = False
+    is_stored: bool = False
+    is_new: bool = False
 
 
-def kept_token(data: Path) -> str | None:
+def read_token(data: Path) -> str | None:
     """Return the token in a data directory, ``None`` if there is none.
 
-    Raises :class:`SettingsError` if it cannot be read, or is not a good one.
+    Raises :class:`SettingsError` if it cannot be read, or is too weak.
     """
     path = data / NAME
     try:
@@ -36,39 +36,42 @@ def kept_token(data: Path) -> str | None:
         return None
     except PermissionError as error:
         raise SettingsError(
-            f"{path} is for the user who runs the server; set BUSWAY_API_TOKEN to what is in it"
+            f"{path} is readable only by the user who runs the server; set BUSWAY_API_TOKEN"
+            " to its content"
         ) from error
     except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror}; {_ANEW}") from error
+        raise SettingsError(
+            f"{path} cannot be read: {error.strerror}; {_HOW_TO_REPLACE}"
+        ) from error
     with os.fdopen(descriptor, "rb") as file:
-        _keep_from_others(descriptor, path)
-        content = file.read(_MOST_BYTES)
+        _make_private(descriptor, path)
+        content = file.read(_MAX_BYTES)
     token = require_strong_secret(str(path), content.decode("ascii", "replace"))
     if not token:
-        raise SettingsError(f"{path} is empty; {_ANEW}")
+        raise SettingsError(f"{path} is empty; {_HOW_TO_REPLACE}")
     return token
 
 
-def kept_or_made(data: Path) -> Token:
-    """Return the token of a data directory, made if there is none.
+def read_or_create_token(data: Path) -> ApiToken:
+    """Return the token of a data directory, created if there is none.
 
-    Raises :class:`SettingsError` if it cannot be kept there.
+    Raises :class:`SettingsError` if it cannot be stored there.
     """
-    found = kept_token(data)
+    found = read_token(data)
     if found is not None:
-        return Token(found, kept=True)
+        return ApiToken(found, is_stored=True)
     try:
-        made = _make(data, new_secret())
+        made = _create(data, new_secret())
     except OSError as error:
         raise SettingsError(
-            f"the API's token cannot be kept in {data / NAME}: {error.strerror};"
+            f"the API's token cannot be stored in {data / NAME}: {error.strerror};"
             " set BUSWAY_API_TOKEN, or choose another --data"
         ) from error
-    return Token(kept_token(data) or "", kept=True, made=made)
+    return ApiToken(read_token(data) or "", is_stored=True, is_new=made)
 
 
-def _make(data: Path, token: str) -> bool:
-    """Put a token into its file, which appears whole; ``False`` if another process was quicker."""
+def _create(data: Path, token: str) -> bool:
+    """Create the file of a token atomically; return ``False`` if another process did it first."""
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     new = data / f"{NAME}.{secrets.token_hex(4)}"
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -77,7 +80,7 @@ def _make(data: Path, token: str) -> bool:
             file.write(f"{token}\n")
             file.flush()
             os.fsync(descriptor)
-        os.link(new, data / NAME)  # unlike a rename, it replaces nothing
+        os.link(new, data / NAME)  # unlike a rename, it does not replace a file
     except FileExistsError:
         return False
     finally:
@@ -85,20 +88,20 @@ def _make(data: Path, token: str) -> bool:
     return True
 
 
-def _keep_from_others(descriptor: int, path: Path) -> None:
+def _make_private(descriptor: int, path: Path) -> None:
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode):
-        raise SettingsError(f"{path} is not a file; {_ANEW}")
+        raise SettingsError(f"{path} is not a file; {_HOW_TO_REPLACE}")
     if found.st_uid != os.geteuid() or not found.st_mode & 0o077:
         return
     os.fchmod(descriptor, 0o600)
-    import structlog  # noqa: PLC0415 - what few commands need, and takes long to import
+    import structlog  # noqa: PLC0415 - slow, and few commands need it
 
     structlog.get_logger("busway").warning(
-        "others could read the API's token; from now on they cannot",
+        "the API's token was readable by other users; its permissions are corrected",
         file=str(path),
-        fix="if somebody may have: remove the file and start again, and a new one is made",
+        fix="if another user may have read it, remove the file and restart: a new one is created",
     )
 
 
-_ANEW = "remove it and start the server again, which makes a new one"
+_HOW_TO_REPLACE = "remove it and restart the server, which creates a new one"

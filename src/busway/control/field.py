@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
@@ -22,7 +22,8 @@ class FieldUse(msgspec.Struct, frozen=True, kw_only=True):
     time ``ahead`` is in the future. The value of a ``from_file`` field is the content of the file
     that is named. A field that is not ``shown`` has no option.
 
-    Over HTTP, a field ``in_query`` is a query parameter whatever the method.
+    Over HTTP, a field ``in_query`` is a query parameter whatever the method, and a field that
+    ``is_body`` is the body as it came, not a member of it.
     """
 
     options: tuple[str, ...] = ()
@@ -33,10 +34,14 @@ class FieldUse(msgspec.Struct, frozen=True, kw_only=True):
     from_file: bool = False
     shown: bool = True
     in_query: bool = False
+    is_body: bool = False
 
 
 class RequestField(msgspec.Struct, frozen=True, kw_only=True):
-    """A field of a request. ``name`` is the attribute, ``word`` what callers write."""
+    """A field of a request. ``name`` is the attribute, ``word`` what callers write.
+
+    ``parent`` is the attribute with the record that has the field, if that is not the request.
+    """
 
     name: str
     word: str
@@ -44,6 +49,7 @@ class RequestField(msgspec.Struct, frozen=True, kw_only=True):
     meta: Meta
     default: Any
     use: FieldUse
+    parent: str = ""
 
     @property
     def is_required(self) -> bool:
@@ -58,6 +64,16 @@ class RequestField(msgspec.Struct, frozen=True, kw_only=True):
         """Its type without ``None`` and without constraints."""
         kinds = [_bare(kind) for kind in _members(self.type) if kind is not type(None)]
         return kinds[0] if len(kinds) == 1 else str
+
+    @property
+    def record(self) -> type[msgspec.Struct] | None:
+        """Its type, if that is a record."""
+        kind = self.base_type
+        return kind if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else None
+
+    def value_in(self, request: msgspec.Struct) -> Any:
+        """Return its value."""
+        return getattr(getattr(request, self.parent) if self.parent else request, self.name)
 
 
 def argument(description: str, **more: Any) -> Meta:
@@ -86,6 +102,16 @@ def fields_of(record: type[msgspec.Struct]) -> Iterator[RequestField]:
             default=_default(field),
             use=(meta.extra or {}).get(_KEY, FieldUse()),
         )
+
+
+def flattened(fields: Iterable[RequestField]) -> Iterator[RequestField]:
+    """Yield fields, in the place of a record its own fields."""
+    for field in fields:
+        if field.record is None:
+            yield field
+        else:
+            for inner in fields_of(field.record):
+                yield msgspec.structs.replace(inner, parent=field.name)
 
 
 def _default(field: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from busway.control.field import RequestField, fields_of
+from busway.control.field import RequestField, fields_of, flattened
 from busway.control.operation import Operation, Path
 
 _IN_PATH = re.compile(r"{(\w+)}")
@@ -16,7 +16,10 @@ _WITHOUT_BODY = ("GET", "DELETE")
 
 
 class Placement(msgspec.Struct, frozen=True, kw_only=True):
-    """The fields of a request by where they are when it is sent to ``path``."""
+    """The fields of a request by where they are when it is sent to ``path``.
+
+    In a query there are no records, but their fields.
+    """
 
     path: Path
     in_path: Sequence[RequestField]
@@ -33,7 +36,9 @@ def placement(operation: Operation[Any, Any], path: Path) -> Placement:
     return Placement(
         path=path,
         in_path=[field for field in fields if field.word in words],
-        in_query=[field for field in others if without_body or field.use.in_query],
+        in_query=[
+            *flattened(field for field in others if without_body or field.use.in_query),
+        ],
         in_body=[field for field in others if not (without_body or field.use.in_query)],
     )
 

@@ -18,7 +18,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from api_client import api_of, api_on, problem
-from busway.api.app import routed
+from busway.api.app import create_routes
 from busway.api.etag import check_match, etag
 from busway.control.access.slowdown import FIRST_DELAY_S, FREE_ATTEMPTS
 from busway.control.context import ControlContext
@@ -182,7 +182,7 @@ async def test_no_way_of_writing_a_path_leads_around_the_token(tmp_path: Path, b
 
 async def test_a_handler_that_nobody_guards_answers_nobody() -> None:
     control = ControlContext(log=MemoryLog(1), ledger=MemoryLedger())
-    transport = httpx.ASGITransport(cast(Any, routed(lambda: control)))
+    transport = httpx.ASGITransport(cast(Any, create_routes(lambda: control)))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         for path in ("/api/v1/status", "/api/v1/openapi.json"):
             problem(await client.get(path), 401)
@@ -241,7 +241,7 @@ async def test_a_defect_is_told_without_its_text() -> None:
 
     async with api_on(ControlContext(log=MemoryLog(1), ledger=Broken())) as api:
         answer = await api.get("/flows")
-    assert problem(answer, 500) == "a defect in the server; its log has more"
+    assert problem(answer, 500) == "internal error; see the server's log"
     assert "secret" not in answer.text
 
 
@@ -249,7 +249,7 @@ async def test_a_defect_is_told_without_its_text() -> None:
 async def test_an_empty_body_is_told(path: str) -> None:
     async with api_on(ControlContext(log=MemoryLog(1), ledger=MemoryLedger())) as api:
         answer = await api.post(path, headers={"content-type": "application/json"})
-    assert problem(answer, 400) == "body: it is empty; send JSON, {} at least"
+    assert problem(answer, 400) == "body: it is empty; send JSON, at least {}"
 
 
 async def test_a_mistake_is_told_in_the_words_of_the_request() -> None:

@@ -10,12 +10,12 @@ from litestar.routes import HTTPRoute
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
 from api_client import api_on
-from busway.api.app import routed
+from busway.api.app import create_routes
 from busway.api.openapi import document
 from busway.control.context import ControlContext
 from busway.testing import MemoryLedger, MemoryLog
 
-APP = routed(lambda: ControlContext(log=MemoryLog(1), ledger=MemoryLedger()))
+APP = create_routes(lambda: ControlContext(log=MemoryLog(1), ledger=MemoryLedger()))
 DOCUMENT: dict[str, Any] = document(APP)
 METHODS = {"get", "post", "put", "patch", "delete"}
 

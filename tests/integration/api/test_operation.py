@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 import busway.control.operation as package
 from api_client import api_on, problem
-from busway.api.app import routed
+from busway.api.app import create_routes
 from busway.api.openapi import document
-from busway.cli.operation_group import command_of
+from busway.cli.command_lookup import command_of
 from busway.control.context import ControlContext
 from busway.testing import MemoryLedger, MemoryLog
 
@@ -91,7 +91,7 @@ async def test_it_is_served() -> None:
 def test_it_is_described() -> None:
     (described,) = [
         item["post"]
-        for path, item in document(routed(control))["paths"].items()
+        for path, item in document(create_routes(control))["paths"].items()
         if path == "/api/v1/greetings/{name}"
     ]
     assert described["summary"] == "Greet somebody"

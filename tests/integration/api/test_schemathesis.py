@@ -15,7 +15,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from busway.api.app import routed
+from busway.api.app import create_routes
 from busway.api.openapi import document
 from busway.control.context import ControlContext
 from busway.testing import MemoryLedger, MemoryLog
@@ -23,7 +23,7 @@ from command import Server, busway, running, until
 from proof import PROOF
 
 SCHEMA = schemathesis.openapi.from_dict(
-    document(routed(lambda: ControlContext(log=MemoryLog(1), ledger=MemoryLedger())))
+    document(create_routes(lambda: ControlContext(log=MemoryLog(1), ledger=MemoryLedger())))
 )
 CHECKS = [
     not_a_server_error,

@@ -132,7 +132,7 @@ def test_which_ones_must_be_said(server: Server) -> None:
     for arguments in ((), ("a", "--all")):
         ended = busway("dead", "discard", *arguments, "--reason", "x", cwd=server.cwd)
         assert ended.code == 1
-        assert "say which: event ids, or a filter like --flow, or --all" in ended.err
+        assert "give event ids, a filter like --flow, or --all" in ended.err
     ended = busway("dead", "discard", "a", cwd=server.cwd)
     assert (ended.code, "say why they are discarded" in ended.err) == (1, True)
     assert dead(server.cwd) == ["a", "b", "c"]

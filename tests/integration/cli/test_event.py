@@ -98,7 +98,7 @@ def test_an_event_is_found_by_what_is_in_it(server: Server) -> None:
     assert len(busway(*by_data, "--json", cwd=server.cwd).json()["items"]) == 5
     for wrong, says in (
         (("event", "--where", "data.id=99"), "no such event is in the log"),
-        (("event", "o-3", "--where", "data.id=3"), "give either an id or what is in the event"),
+        (("event", "o-3", "--where", "data.id=3"), "give either an id or conditions"),
         (("event",), "give an event's id, or --where"),
         (("event", "--since", "soon"), "'soon' is not a valid time"),
     ):

@@ -119,10 +119,10 @@ def test_check_says_what_is_off_with_1(server: Server, tmp_path: Path) -> None:
 def test_check_that_cannot_look_says_so_with_2(tmp_path: Path) -> None:
     ended = busway("check", cwd=tmp_path)
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err == "busway: .busway is not a data directory; start a server there first\n"
+    assert ended.err == "busway: .busway is not a data directory; start a server with it first\n"
 
 
 def test_status_without_a_data_directory_says_so(tmp_path: Path) -> None:
     ended = busway("status", cwd=tmp_path)
     assert (ended.code, ended.out) == (1, "")
-    assert ended.err == "busway: .busway is not a data directory; start a server there first\n"
+    assert ended.err == "busway: .busway is not a data directory; start a server with it first\n"

@@ -67,7 +67,7 @@ def test_what_it_does_not_understand(tmp_path: Path) -> None:
         ended = busway("replay", "start", "orders", "--offsets", "0:5-2", cwd=tmp_path)
         assert ended.err.startswith("busway: 0:5-2 are no offsets")
     for option, said in (
-        (("--from", "soon"), "give one of: 2026-03-01T12:00:00Z"),
+        (("--from", "soon"), "use one of: 2026-03-01T12:00:00Z"),
         (("--from", "99999999h"), "is not a valid time"),
         (("--pattern", "@none"), "--pattern: none cannot be read"),
         (("--id", "@none"), "--id: none cannot be read"),

@@ -89,9 +89,15 @@ def test_it_takes_up_changes_of_the_file(folder: Path) -> None:
         server.post({"id": "1", "data": {"id": 1}})
         until(lambda: rows(folder / "shop.db") == [1], "the row")
         save(folder, FLOWS + "\napp.flow(3)\n")
-        until(lambda: server.log.count("the flows stay as they were") == 1, "the refusal")
+        until(
+            lambda: server.log.count("flows not reloaded: the flows file has mistakes") == 1,
+            "the refusal",
+        )
         save(folder, FLOWS.replace('"shop.db"', '":memory:"'))
-        until(lambda: server.log.count("the flows stay as they were") == 2, "of a sink as well")
+        until(
+            lambda: server.log.count("flows not reloaded: the flows file has mistakes") == 2,
+            "of a sink as well",
+        )
         server.post({"id": "2", "data": {"id": 2}})
         until(lambda: rows(folder / "shop.db") == [1, 2], "the old flows go on")
         save(folder, FLOWS.replace('data["id"]}', 'data["id"] * 10}'))

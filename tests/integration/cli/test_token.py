@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from busway.cli.registry import found_at
+from busway.cli.server_registry import find_server
 from command import BUSWAY, DEADLINE_S, Server, busway, environment, get, running
 from service import free_ports
 
@@ -104,7 +104,7 @@ def test_the_token_of_a_server_that_was_killed_goes_to_nobody(
         server.process.wait(DEADLINE_S)
     monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
     assert list((folder / "state/busway/servers").iterdir())
-    assert found_at(server.url) is None, "its record is left, and nobody holds it"
+    assert find_server(server.url) is None, "its record is left, and nobody holds it"
     with unset(folder):
         assert len(list((folder / "state/busway/servers").iterdir())) == 1
 
@@ -129,10 +129,10 @@ def test_it_goes_to_no_address_but_the_one_that_it_was_recorded_for(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
     with unset(folder) as server:
-        found = found_at(server.url)
+        found = find_server(server.url)
         assert found is not None
         assert found.url == server.url
-        assert found_at(url.format(urlsplit(server.url).port)) is None
+        assert find_server(url.format(urlsplit(server.url).port)) is None
 
 
 def test_a_proxy_of_the_environment_never_sees_it(folder: Path) -> None:
@@ -149,7 +149,7 @@ def test_one_that_others_could_read_is_closed_and_told(folder: Path) -> None:
     with unset(folder) as server:
         assert asked(server, token) == 200
         assert kept(folder) == token
-        (told,) = [one for one in server.told if "others could read" in one["event"]]
+        (told,) = [one for one in server.told if "was readable by other users" in one["event"]]
         assert "remove the file" in told["fix"]
 
 
@@ -191,7 +191,7 @@ def test_white_space_at_the_end_of_one_is_not_part_of_it(folder: Path, end: str)
 def test_an_open_api_is_told_of_and_only_on_loopback(folder: Path) -> None:
     with unset(folder, BUSWAY_API_OPEN="true") as server:
         assert asked(server, "") == 200
-        (told,) = [one["event"] for one in server.told if "asks for no token" in one["event"]]
+        (told,) = [one["event"] for one in server.told if "the API needs no token" in one["event"]]
         assert "every user of this machine" in told
         foreign = {"host": "evil.example", "authorization": ""}
         assert get(f"{server.url}/api/v1/status", headers=foreign).status_code == 403

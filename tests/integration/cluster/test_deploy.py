@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from busway.cli.run import WORKER_STOP
+from busway.cli.server import WORKER_STOP_FACTOR
 from busway.errors import SettingsError
 from busway.settings import Settings, load_settings
 from command import BUSWAY, DEADLINE_S, environment, get, until
@@ -116,7 +116,7 @@ def test_a_unit_gives_a_stop_the_time_that_it_may_take(name: str) -> None:
     service = Unit(name)["Service"]
     drain_s = float(variables()["BUSWAY_DRAIN_S"])
     assert drain_s == Settings().drain_s
-    assert float(service["TimeoutStopSec"]) > WORKER_STOP * drain_s + 2 * drain_s
+    assert float(service["TimeoutStopSec"]) > WORKER_STOP_FACTOR * drain_s + 2 * drain_s
     assert signal.Signals[service["KillSignal"]] == signal.SIGTERM
 
 

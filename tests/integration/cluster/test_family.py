@@ -261,7 +261,7 @@ def test_it_takes_up_changes_of_the_file(folder: Path) -> None:
         found.send(0, 100)
         rows_landed(folder, 100)
         (folder / "shop.py").write_text(FLOWS + "\napp.flow(3)\n")
-        refused = "the flows stay as they were"
+        refused = "flows not reloaded: the flows file has mistakes"
         until(lambda: told(found.server, refused), "the refusal")
         (folder / "shop.py").write_text(FLOWS.replace('data["n"]}', 'data["n"] + 0}'))
 

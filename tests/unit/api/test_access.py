@@ -6,31 +6,31 @@ from typing import Any
 
 import pytest
 
-from busway.api.access import Access, Caller, guarded, proven
+from busway.api.access import ApiAccess, ApiCaller, authorize, require_access
 from busway.api.problem import Problem
 
 TOKEN = "correct-horse-7Qz2mVb4x"
-GUARDED = Access(TOKEN)
-OPEN = Access(open=True)
+GUARDED = ApiAccess(TOKEN)
+OPEN = ApiAccess(open=True)
 RIGHT = f"Bearer {TOKEN}"
 
 
-def caller(**given: str | None) -> Caller:
+def caller(**given: str | None) -> ApiCaller:
     """Return a caller from this machine that only reads."""
     members: dict[str, str | None] = {
         "method": "GET",
         "peer": "127.0.0.1",
         "host": "127.0.0.1:8400",
     }
-    return Caller(**(members | given))  # type: ignore[arg-type]
+    return ApiCaller(**(members | given))  # type: ignore[arg-type]
 
 
-def refusal(found: Caller, access: Access) -> Problem | None:
-    told = proven(found, access)
+def refusal(found: ApiCaller, access: ApiAccess) -> Problem | None:
+    told = authorize(found, access)
     return None if isinstance(told, str) else told
 
 
-def status(found: Caller, access: Access = OPEN) -> int | None:
+def status(found: ApiCaller, access: ApiAccess = OPEN) -> int | None:
     told = refusal(found, access)
     return None if told is None else told.status
 
@@ -38,9 +38,9 @@ def status(found: Caller, access: Access = OPEN) -> int | None:
 @pytest.mark.parametrize(
     "given", ["", TOKEN, f"Basic {TOKEN}", "Bearer", "Bearer correct", "Bearer ä", f"{RIGHT} x"]
 )
-@pytest.mark.parametrize("access", [GUARDED, Access()])
+@pytest.mark.parametrize("access", [GUARDED, ApiAccess()])
 def test_everybody_has_to_bring_the_token_also_from_this_machine(
-    given: str, access: Access
+    given: str, access: ApiAccess
 ) -> None:
     told = refusal(caller(authorization=given), access)
     assert told is not None
@@ -58,7 +58,7 @@ def test_who_brings_the_token_may_call_from_anywhere(given: str) -> None:
 
 @pytest.mark.parametrize("given", ["Bearer ", "Bearer", ""])
 def test_without_a_token_there_is_nobody_to_let_in(given: str) -> None:
-    assert status(caller(authorization=given), Access()) == 401
+    assert status(caller(authorization=given), ApiAccess()) == 401
 
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
@@ -121,9 +121,9 @@ class OneKey:
 
 
 def test_the_name_of_a_caller_comes_from_its_credential() -> None:
-    access = Access(TOKEN, keys=OneKey())
+    access = ApiAccess(TOKEN, keys=OneKey())
     names = [
-        proven(caller(authorization=given), one)
+        authorize(caller(authorization=given), one)
         for given, one in ((RIGHT, access), ("Bearer busway_key", access), ("", OPEN))
     ]
     assert names == ["api-token", "ann", "anybody"]
@@ -153,9 +153,9 @@ async def test_a_caller_is_told_when_to_come_again() -> None:
         "client": ("127.0.0.1", 1),
         "headers": [(b"authorization", b"Bearer wrong")],
     }
-    access: Any = Access(TOKEN, watch=Impatient())
+    access: Any = ApiAccess(TOKEN, watch=Impatient())
     app: Any = None
-    await guarded(app, access)(scope, app, send)
+    await require_access(app, access)(scope, app, send)
     begin, body = sent
     assert (begin["status"], dict(begin["headers"])[b"retry-after"]) == (429, b"1")
     assert b"try again in 1 s" in body["body"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Literal
 
-from busway.cli.alert import _rows
+from busway.cli.command.alert import _rows
 from busway.control.alert.record import AlertStatus
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)

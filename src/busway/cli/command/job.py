@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from busway.cli.call import Call
-from busway.cli.operation_command import view
-from busway.cli.show import as_table
+from busway.cli.operation_command import result_view
+from busway.cli.output import print_table
 from busway.control.job import Job
 from busway.control.operation.job import list_jobs, resume_job, show_job, stop_job
 
 
-@view(list_jobs)
+@result_view(list_jobs)
 def print_jobs(call: Call, jobs: Sequence[Job]) -> None:
     """Print jobs, one in a row."""
     rows = [
@@ -27,10 +27,10 @@ def print_jobs(call: Call, jobs: Sequence[Job]) -> None:
         )
         for job in jobs
     ]
-    as_table(("job", "kind", "flow", "state", "done", "rate", "who", ""), rows)
+    print_table(("job", "kind", "flow", "state", "done", "rate", "who", ""), rows)
 
 
-@view(show_job, resume_job, stop_job)
+@result_view(show_job, resume_job, stop_job)
 def print_job(call: Call, job: Job) -> None:
     """Print a job."""
     print_jobs.show(call, [job])

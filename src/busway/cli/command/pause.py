@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from busway.cli.command.steering import print_steered
-from busway.cli.operation_command import view
+from busway.cli.operation_command import result_view
 from busway.control.operation.pause import pause
 
-VIEW = view(pause)(print_steered)
+VIEW = result_view(pause)(print_steered)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from busway.cli.call import Call
-from busway.cli.show import echo
+from busway.cli.output import echo
 from busway.control.operator_control.view import ControlStatus
 
 _WORDS = {"window": "in a maintenance window"}
@@ -20,5 +20,5 @@ def print_steered(call: Call, steered: ControlStatus) -> None:
         parts = ("rate", throttle.rate), ("concurrency", throttle.concurrency)
         limits = " and ".join(f"{what} {value}" for what, value in parts if value is not None)
         echo(f"{name} is limited to {limits}, by {throttle.actor} since {throttle.since:%F %T} UTC")
-    if call.client.alone:
+    if call.client.is_exclusive:
         echo("Nothing runs here now: it holds from the next start on.")

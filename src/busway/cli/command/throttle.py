@@ -8,13 +8,13 @@ import typer
 
 from busway.cli.call import Call
 from busway.cli.command.steering import print_steered
-from busway.cli.operation_command import body
+from busway.cli.operation_command import command_body
 from busway.control.operation.steering import SteerRequest
 from busway.control.operation.throttle import ThrottleRequest, throttle, unthrottle
 from busway.errors import BuswayError
 
 
-@body(throttle)
+@command_body(throttle)
 def throttle_or_not(
     call: Call,
     request: ThrottleRequest,

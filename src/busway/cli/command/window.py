@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 from busway.cli.call import Call
 from busway.cli.command.steering import print_steered
-from busway.cli.operation_command import view
-from busway.cli.show import as_table
+from busway.cli.operation_command import result_view
+from busway.cli.output import print_table
 from busway.control.operation.window import add_window, list_windows, remove_window, skip_windows
 from busway.control.operator_control.view import WindowStatus
 
-VIEW = view(add_window, remove_window, skip_windows)(print_steered)
+VIEW = result_view(add_window, remove_window, skip_windows)(print_steered)
 
 
-@view(list_windows)
+@result_view(list_windows)
 def print_windows(call: Call, items: Sequence[WindowStatus]) -> None:
-    as_table(("id", "of", "begins", "lasts", "zone", "next", ""), map(_row, items))
+    print_table(("id", "of", "begins", "lasts", "zone", "next", ""), map(_row, items))
 
 
 def _row(window: WindowStatus) -> tuple[str, ...]:

@@ -6,9 +6,11 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import Annotated
 
 import msgspec
 
+from busway.control.field import Time, option
 from busway.control.log.where import all_conditions
 from busway.failed_event import FailedEvent, FailedEventQuery, FailedEventState
 from busway.lane import EventRef
@@ -21,30 +23,45 @@ _SCAN_S = 1.0
 """After how long a look at one page ends, wherever it is then."""
 
 
-class DeadLetterSelection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Troubled events of a ``state`` that are all of what is given.
+class DeadLetterFilter(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """Failed events that fit all that is given.
 
-    ``since`` (inclusive) and ``until`` (exclusive) are about when it became one, ``where`` are
+    ``since`` (inclusive) and ``until`` (exclusive) are about when they failed, ``where`` are
     conditions on the event like ``data.customer.id=42`` (see
     :class:`busway.control.log.where.WhereCondition`).
     """
 
-    state: FailedEventState = "dead"
-    flow: str | None = None
-    error: str | None = None
-    fingerprint: str | None = None
-    key: str | None = None
-    event_id: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    where: tuple[str, ...] = ()
+    flow: Annotated[str | None, option("Only of this flow.")] = None
+    error: Annotated[str | None, option("The class of the last error.")] = None
+    fingerprint: Annotated[str | None, option("Of this root cause, as `dead groups` shows it.")] = (
+        None
+    )
+    key: Annotated[str | None, option("The event's key.")] = None
+    id: Annotated[str | None, option("The event's id.")] = None
+    since: Annotated[Time | None, option("Failed at this time or later.")] = None
+    until: Annotated[Time | None, option("Failed before this time.")] = None
+    where: Annotated[
+        tuple[str, ...],
+        option("A condition on the event, like data.customer.id=42. May be repeated."),
+    ] = ()
+
+
+class DeadLetterSelection(DeadLetterFilter, frozen=True, kw_only=True, omit_defaults=True):
+    """Dead letters, or the events of another ``state``, that fit a filter."""
+
+    state: Annotated[
+        FailedEventState,
+        option("Parked events instead of dead letters.", "--parked", value="parked"),
+    ] = "dead"
 
     def query(self, after: EventRef | None = None, limit: int = _PAGE_SIZE) -> FailedEventQuery:
         """Return what the ledger is asked: all but ``where``."""
         return FailedEventQuery(
             state=self.state,
             flow=self.flow,
-            event_id=self.event_id,
+            event_id=self.id,
             after=after,
             limit=limit,
             event_key=self.key,

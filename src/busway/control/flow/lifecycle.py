@@ -36,13 +36,6 @@ RETIRED = "retired/"
 """Before each name by which sinks knew a flow that was removed: no other one may get it."""
 
 
-class FlowRenaming(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The new name of a flow; ``reason`` is kept in the trail."""
-
-    to: str
-    reason: str = ""
-
-
 class RenamedFlow(msgspec.Struct, frozen=True):
     """A flow's old and new name."""
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Annotated
 from zlib import crc32
 
 import msgspec
 from msgspec import Raw
 
 from busway.control.context import ControlContext
+from busway.control.field import Time, option
 from busway.control.log.scan import (
     BytesTest,
     EventMatcher,
@@ -63,13 +65,22 @@ class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
     took them.
     """
 
-    id: str | None = None
-    key: str | None = None
-    type: str | None = None
-    source: str | None = None
-    where: tuple[str, ...] = ()
-    since: datetime | None = None
-    until: datetime | None = None
+    id: Annotated[str | None, option("Its id.", shown=False)] = None
+    key: Annotated[str | None, option("Its partition key or subject.")] = None
+    type: Annotated[str | None, option("Its type.", shown=False)] = None
+    source: Annotated[str | None, option("Its source.", shown=False)] = None
+    where: Annotated[
+        tuple[str, ...],
+        option(
+            "A condition on it, like data.customer.id=42. May be repeated.", metavar="PATH=VALUE"
+        ),
+    ] = ()
+    since: Annotated[
+        Time | None, option("It came at this time or later.", "--since", "--from", metavar="TIME")
+    ] = None
+    until: Annotated[
+        Time | None, option("It came before this time.", "--until", "--to", metavar="TIME")
+    ] = None
 
 
 class SearchResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 RequestT = TypeVar("RequestT", bound=msgspec.Struct)
 ResultT = TypeVar("ResultT")
+ResultT_co = TypeVar("ResultT_co", covariant=True)
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 
 
@@ -108,7 +109,7 @@ class CommandGroup(msgspec.Struct, frozen=True):
     example: str
 
 
-class Declaration(msgspec.Struct, frozen=True, kw_only=True):
+class OperationDeclaration(msgspec.Struct, frozen=True, kw_only=True):
     """What :func:`operation` is given: examples are records, so that they are always valid."""
 
     http: HttpBinding
@@ -118,13 +119,13 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True):
     result: Any
 
 
-class Operation(Generic[RequestT, ResultT]):
+class Operation(Generic[RequestT, ResultT_co]):
     """One declared operation; calling it runs it."""
 
     def __init__(
         self,
-        run: Callable[[OperationContext, RequestT], Awaitable[ResultT]],
-        declaration: Declaration,
+        run: Callable[[OperationContext, RequestT], Awaitable[ResultT_co]],
+        declaration: OperationDeclaration,
     ) -> None:
         self._run = run
         self.declaration = declaration
@@ -132,7 +133,7 @@ class Operation(Generic[RequestT, ResultT]):
         self.module = run.__module__
         self.description = inspect.cleandoc(run.__doc__ or "")
 
-    async def __call__(self, context: OperationContext, request: RequestT) -> ResultT:
+    async def __call__(self, context: OperationContext, request: RequestT) -> ResultT_co:
         return await self._run(context, request)
 
     @property
@@ -177,7 +178,7 @@ def operation(
     ``result`` are examples. Without a ``command`` the operation is reached over HTTP only.
     """
     words = Command(command) if isinstance(command, str) else command
-    declaration = Declaration(
+    declaration = OperationDeclaration(
         http=binding, summary=summary, command=words, request=request, result=result
     )
     return lambda run: Operation(run, declaration)

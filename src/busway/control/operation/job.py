@@ -47,7 +47,7 @@ _ID = JobId(id=_JOB.id)
     http("GET", "/jobs", tag="jobs"), command="jobs", summary="List jobs", result=Page([_JOB])
 )
 async def list_jobs(context: OperationContext, request: ListJobs) -> Page[Job]:
-    """List the jobs, the latest first: redrives, patches, discards and replays."""
+    """List the jobs, the latest first: redrives, patches, replays, discards."""
     found = await jobs(context.control.ledger, request.kind)
     return page_after(found, request, _key, tuple[datetime, str], descending=True)
 

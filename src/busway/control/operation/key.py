@@ -33,7 +33,7 @@ class RevokeKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     http("GET", "/keys", tag="keys"), command="keys", summary="List keys", result=Page([_KEY])
 )
 async def list_keys(context: OperationContext, request: PageRequest) -> Page[KeyStatus]:
-    """List the keys by name, without their secrets, which are not stored."""
+    """List the keys, without their secrets, which are not stored."""
     found = await key_statuses(context.control.ledger)
     return page_after(found, request, lambda key: key.name, str)
 

@@ -16,8 +16,9 @@ from busway.control.operator_control.view import ControlStatus
     result=STEERED,
 )
 async def resume(context: OperationContext, request: SteerRequest) -> ControlStatus:
-    """End a pause or a drain, and call a destination at once that is down, or that answered 410.
+    """End a pause or a drain, and retry a destination that is down.
 
-    Maintenance windows still hold: `busway window skip orders` skips one.
+    So it does with a destination that answered 410. Maintenance windows still hold: `busway window
+    skip orders` skips one.
     """
     return await carry_out(steer.resume, context, request)

@@ -28,9 +28,9 @@ class ThrottleRequest(SteerRequest, frozen=True, kw_only=True):
     result=STEERED,
 )
 async def throttle(context: OperationContext, request: ThrottleRequest) -> ControlStatus:
-    """Limit to another rate or concurrency than is declared, until it is taken off.
+    """Limit the rate or the concurrency to another than is declared.
 
-    What is not given stays as it was asked for before.
+    It holds until it is taken off. What is not given stays as it was asked for before.
     """
     concurrency = None if request.concurrency is None else str(request.concurrency)
     return await carry_out(steer.throttle, context, request, request.rate, concurrency)

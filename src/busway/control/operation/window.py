@@ -29,7 +29,7 @@ from busway.delivery.maintenance_window import Window
 
 GROUP = CommandGroup(
     "window",
-    "Maintenance windows: recurring times in which a flow or a destination pauses.",
+    "Maintenance windows, in which a flow or a destination pauses.",
     "busway window add orders '0 2 * * SUN' 2h --tz Europe/Berlin",
 )
 

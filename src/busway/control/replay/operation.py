@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 from msgspec import Raw
@@ -17,6 +18,7 @@ from busway.audit_record import AuditRecord
 from busway.clock import new_id
 from busway.control import job as jobs
 from busway.control.context import ControlContext
+from busway.control.field import argument, option
 from busway.control.job import Job, JobState
 from busway.control.pattern import parse_pattern
 from busway.control.replay.file_name import file_name
@@ -50,11 +52,13 @@ class ReplayRequest(
     what has landed already.
     """
 
-    flow: str
-    select: ReplaySelection = ReplaySelection()
-    into: str | None = None
-    rate: str | None = None
-    force: bool = False
+    flow: Annotated[str, argument("The flow.")]
+    select: Annotated[ReplaySelection, option("Which events.", shown=False)] = ReplaySelection()
+    into: Annotated[
+        str | None, option("The name of a file on the server, instead of the sink.")
+    ] = None
+    rate: Annotated[str | None, option("Like 100/s.")] = None
+    force: Annotated[bool, option("Also what has been delivered already.")] = False
 
 
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
