@@ -43,9 +43,11 @@ def shell_words(request: msgspec.Struct | None) -> str:
     arguments, options = [], []
     for field in fields_of(type(request)):
         value = getattr(request, field.name)
+        if field.use.value is not None:
+            value = value == field.use.value
         if isinstance(value, msgspec.Struct):
             options.append(shell_words(value))
-        elif value == field.default or not field.use.shown:
+        elif value in (field.default, False) or not field.use.shown:
             continue
         elif field.use.positional:
             arguments += _quoted(value)
