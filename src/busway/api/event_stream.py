@@ -145,7 +145,9 @@ class _Stream:
         async for taken in self._tail.read(end):
             for first in range(0, min(len(taken), left), _CHUNK_EVENTS):
                 piece = taken[first : min(first + _CHUNK_EVENTS, left)]
-                chunk = b"".join(_event_chunk(one, self._tail.position_after(one)) for one in piece)
+                chunk = b"".join(
+                    _event_chunk(event, self._tail.position_after(event)) for event in piece
+                )
                 rest_s = self._load.pause_s(self._clock.monotonic() - began)
                 yield len(piece), chunk
                 await self._clock.sleep(rest_s)
@@ -166,8 +168,8 @@ class _Stream:
                 waiting, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED
             )
         finally:
-            for one in waiting:
-                one.cancel()
+            for task in waiting:
+                task.cancel()
         return bool(done)
 
 
@@ -176,12 +178,12 @@ def _keep_alive(place: str) -> bytes:
     return f": keep-alive\nid: {place}\n\n".encode()
 
 
-def _event_chunk(one: TailEvent, place: str) -> bytes:
-    data = _encode(one)
+def _event_chunk(event: TailEvent, place: str) -> bytes:
+    data = _encode(event)
     if b"\n" in data or b"\r" in data:
         data = msgspec.json.format(data, indent=-1)
     return b"id: %s\ndata: %s\n\n" % (place.encode(), data)
 
 
-def _skipped_chunk(one: SkippedEvents) -> bytes:
-    return b"event: skipped\ndata: %s\n\n" % _encode(one)
+def _skipped_chunk(skipped: SkippedEvents) -> bytes:
+    return b"event: skipped\ndata: %s\n\n" % _encode(skipped)

@@ -51,8 +51,8 @@ def _places(value: object, place: str) -> Iterator[str]:
         case str() if NUL in value:
             yield place
         case list() | tuple():
-            for number, one in enumerate(value):
-                yield from _places(one, f"{place}.{number}")
+            for number, item in enumerate(value):
+                yield from _places(item, f"{place}.{number}")
         case msgspec.Struct():
             names = zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
             for name, shown in names:

@@ -113,31 +113,31 @@ def _detail(
 ) -> str:
     path = request.url.path
     if error.status_code == 404:
-        near = nearest(path, [str(one.path) for one in request.app.routes])
+        near = nearest(path, [str(route.path) for route in request.app.routes])
         hint = f"did you mean {near}?" if near else "/api/v1/openapi.json lists all paths"
         return f"there is nothing at {path[:200]!r}; events go to POST /events; {hint}"
     if error.status_code == 405:
         return f"{path} does not take {request.method}"
     if faults:
-        return "; ".join(f"{one.place}: {one.reason}" for one in faults)
+        return "; ".join(f"{part.place}: {part.reason}" for part in faults)
     return error.detail
 
 
 def _faults(request: Request[Any, Any, Any], error: HTTPException) -> tuple[InvalidPart, ...]:
     listed = error.extra if isinstance(error.extra, list) else []
     handler = request.scope.get("route_handler")
-    return tuple(_fault(one, handler) for one in listed if isinstance(one, dict))
+    return tuple(_fault(error, handler) for error in listed if isinstance(error, dict))
 
 
-def _fault(one: dict[str, Any], handler: BaseRouteHandler | None) -> InvalidPart:
+def _fault(error: dict[str, Any], handler: BaseRouteHandler | None) -> InvalidPart:
     """Return what is invalid by its name in requests, not by its name in the code."""
-    source, key = (_plain(one.get(name) or "") for name in ("source", "key"))
+    source, key = (_plain(error.get(name) or "") for name in ("source", "key"))
     if source == "body" and key == "data":
         key = ""
     if source == "query" and handler is not None:
         key = query_name(handler, key)
     place = ".".join(filter(None, (source, key)))
-    message = str(one.get("message", "invalid value"))
+    message = str(error.get("message", "invalid value"))
     return InvalidPart(place or "body", message + _field_hint(message, handler))
 
 
@@ -152,12 +152,12 @@ def _field_hint(message: str, handler: BaseRouteHandler | None) -> str:
 def _field_names(kind: Any) -> set[str]:
     """Return the names of the fields of a record, including those of nested records."""
     names: set[str] = set()
-    for one in (kind, *get_args(kind)):
-        if isinstance(one, type) and issubclass(one, msgspec.Struct):
-            for field in msgspec.structs.fields(one):
+    for argument in (kind, *get_args(kind)):
+        if isinstance(argument, type) and issubclass(argument, msgspec.Struct):
+            for field in msgspec.structs.fields(argument):
                 names |= {field.encode_name, *_field_names(field.type)}
-        elif one is not kind:
-            names |= _field_names(one)
+        elif argument is not kind:
+            names |= _field_names(argument)
     return names
 
 

@@ -9,7 +9,7 @@ class ServerUnreachable(BuswayError):
     """No server answers at the address."""
 
 
-class ApiError(BuswayError):
+class ProblemError(BuswayError):
     """The API answered with an error; ``status`` is the HTTP status."""
 
     def __init__(self, status: int, detail: str) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from busway.cli.api_error import ApiError
+from busway.cli.api_error import ProblemError
 from busway.errors import NotFound
 
 if TYPE_CHECKING:
@@ -43,11 +43,11 @@ def path_segment(kind: str, name: str) -> str:
 
 
 def raise_for_problem(answer: httpx2.Response) -> httpx2.Response:
-    """Return an answer without an error status; raises :class:`ApiError` otherwise."""
+    """Return an answer without an error status; raises :class:`ProblemError` otherwise."""
     if answer.status_code < 400:
         return answer
     try:
         detail = str(msgspec.json.decode(answer.content)["detail"])
     except (msgspec.MsgspecError, TypeError, KeyError):
         detail = f"{answer.url} answers {answer.status_code}, but not like Busway"
-    raise ApiError(answer.status_code, detail)
+    raise ProblemError(answer.status_code, detail)

@@ -45,20 +45,25 @@ def set_signature(command: Command, parameters: Sequence[inspect.Parameter]) -> 
     """Set the signature that Typer reads of a function."""
     # the type of a function has no such attribute
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {one.name: one.annotation for one in parameters}
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
 
 
 def _parameters(command: Command, options: Parameters, behind: int) -> list[inspect.Parameter]:
-    """Return the parameters before the replaced one, required ones, the command's own, options."""
+    """Return the parameters in order: those before, required ones, the command's own, options."""
     hints = get_type_hints(command, include_extras=True)
     whole = [
-        one.replace(annotation=hints[one.name])
-        for one in inspect.signature(command).parameters.values()
+        parameter.replace(annotation=hints[parameter.name])
+        for parameter in inspect.signature(command).parameters.values()
     ]
-    own = [_keyword_only(one) for one in whole[behind + 1 :]]
+    own = [_keyword_only(parameter) for parameter in whole[behind + 1 :]]
     added = [_keyword_parameter(name, *option) for name, option in options.items()]
-    required = [one for one in added if one.default is REQUIRED]
-    return whole[:behind] + required + own + [one for one in added if one not in required]
+    required = [parameter for parameter in added if parameter.default is REQUIRED]
+    return (
+        whole[:behind]
+        + required
+        + own
+        + [parameter for parameter in added if parameter not in required]
+    )
 
 
 def _keyword_parameter(name: str, kind: Any, default: Any) -> inspect.Parameter:

@@ -60,8 +60,8 @@ class WorkerArguments(msgspec.Struct, frozen=True):
         try:
             number, worker, *descriptors = text.split(":")
             place, wire, life, *lock = map(int, (number, *descriptors))
-            for one in (wire, life, *lock):
-                os.set_inheritable(one, False)
+            for descriptor in (wire, life, *lock):
+                os.set_inheritable(descriptor, False)
         except (ValueError, OSError):
             raise SettingsError(
                 "--member is internal: it is set by `busway run --workers`"

@@ -42,14 +42,14 @@ def list_command(call: Call, request: PageRequest) -> None:
 
 def _rows(found: Sequence[AlertStatus]) -> Iterator[tuple[object, ...]]:
     """Yield a row for each alert; what is clear of one that is watched for many is one row."""
-    clear = Counter(one.name for one in found if one.state == "clear")
-    for one in found:
-        if one.state != "clear" or clear[one.name] == 1:
-            yield _row(one)
-        elif clear[one.name]:
-            what = "flows" if one.flow else "destinations"
-            yield one.name, f"{clear[one.name]} {what}", "clear", "-", "(--json shows each)"
-            clear[one.name] = 0
+    clear = Counter(alert.name for alert in found if alert.state == "clear")
+    for alert in found:
+        if alert.state != "clear" or clear[alert.name] == 1:
+            yield _row(alert)
+        elif clear[alert.name]:
+            what = "flows" if alert.flow else "destinations"
+            yield alert.name, f"{clear[alert.name]} {what}", "clear", "-", "(--json shows each)"
+            clear[alert.name] = 0
 
 
 def _row(status: AlertStatus) -> tuple[object, ...]:
@@ -98,9 +98,9 @@ def _takers(call: Call, sent: AlertTest, wait_s: float) -> Sequence[FlowStory]:
     ends_at = time.monotonic() + wait_s
     while True:
         story = call.run(show_story, EventId(id=sent.id)).value
-        takers = [one for one in story.flows if one.matched or one.state != "filtered"]
-        takers = [one for one in takers if one.matched is not False and one.replay is None]
-        waits = any(one.state == "waiting" for one in takers)
+        takers = [taker for taker in story.flows if taker.matched or taker.state != "filtered"]
+        takers = [taker for taker in takers if taker.matched is not False and taker.replay is None]
+        waits = any(taker.state == "waiting" for taker in takers)
         if not waits or time.monotonic() >= ends_at:
             return takers
         time.sleep(_POLL_INTERVAL_S)
@@ -114,7 +114,7 @@ def _print(sent: AlertTest, flows: Sequence[FlowStory]) -> None:
             ' when={"type": [{"prefix": "busway.alert."}]}, to=smtp(…), chat(…) or http(…)'
         )
         return
-    rows = [(one.flow, one.destination, one.state, _how(one)) for one in flows]
+    rows = [(flow.flow, flow.destination, flow.state, _how(flow)) for flow in flows]
     print_table(("flow", "destination", "state", ""), rows)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from busway.cli.api_error import ApiError
+from busway.cli.api_error import ProblemError
 from busway.cli.call import ApiAnswer, Call
 from busway.cli.command.dead_bulk import check_flow, discard, patch, redrive
 from busway.cli.command.dead_print import print_causes, print_letter
@@ -189,7 +189,7 @@ def _places(call: Call, name: str) -> Sequence[DeadLetterPlace]:
 def _exists(call: Call, place: DeadLetterPlace) -> bool:
     try:
         call.run(show_dead, place)
-    except ApiError as error:
+    except ProblemError as error:
         if error.status != 404:
             raise
         return False

@@ -17,21 +17,21 @@ def print_causes(causes: Sequence[RootCause], *, cut: bool) -> None:
     """Print groups, an example of each, and their total."""
     rows = [
         (
-            one.dead,
-            one.parked,
-            one.fingerprint or "-",
-            one.flow,
-            f"{one.last_since:%F %T}",
-            one.cause,
+            cause.dead,
+            cause.parked,
+            cause.fingerprint or "-",
+            cause.flow,
+            f"{cause.last_since:%F %T}",
+            cause.cause,
         )
-        for one in causes
+        for cause in causes
     ]
     print_table(("dead", "parked", "fingerprint", "flow", "last", "cause"), rows)
     echo()
-    examples = [(one.fingerprint or "-", one.example, _reason(one)) for one in causes]
+    examples = [(cause.fingerprint or "-", cause.example, _reason(cause)) for cause in causes]
     print_table(("fingerprint", "example", "its last failure"), examples)
     echo()
-    dead, parked = sum(one.dead for one in causes), sum(one.parked for one in causes)
+    dead, parked = sum(cause.dead for cause in causes), sum(cause.parked for cause in causes)
     first = f"The first {len(causes):,} groups: " if cut else ""
     echo(f"{first}{dead:,} dead, {parked:,} parked{_ADVICE if parked else ''}")
 
@@ -69,12 +69,12 @@ def runs(failures: Sequence[Failure]) -> Iterator[Sequence[Failure]]:
             begin = end
 
 
-def _alike(one: Failure, other: Failure) -> bool:
-    return _says(one) == _says(other) and other.attempt > one.attempt
+def _alike(failure: Failure, other: Failure) -> bool:
+    return _content(failure) == _content(other) and other.attempt > failure.attempt
 
 
-def _says(one: Failure) -> tuple[object, ...]:
-    return one.stage, one.error, one.reason, one.traceback, one.version
+def _content(failure: Failure) -> tuple[object, ...]:
+    return failure.stage, failure.error, failure.reason, failure.traceback, failure.version
 
 
 def _attempts(run: Sequence[Failure]) -> str:

@@ -95,10 +95,10 @@ def _list(call: Call, found: list[LogEvent]) -> None:
         print_table(("came", "place", "id", "type", "key", "source", "data"), map(_row, found))
 
 
-def _row(one: LogEvent) -> tuple[object, ...]:
-    seen = Event.from_json(bytes(one.event))
-    place, data = f"{one.partition}/{one.offset}", _short(seen)
-    came = f"{one.appended_at:%F %T.%f}"[:-3]
+def _row(hit: LogEvent) -> tuple[object, ...]:
+    seen = Event.from_json(bytes(hit.event))
+    place, data = f"{hit.partition}/{hit.offset}", _short(seen)
+    came = f"{hit.appended_at:%F %T.%f}"[:-3]
     return (came, place, seen.id, seen.type, seen.key or "-", seen.source, data)
 
 

@@ -53,9 +53,9 @@ def _head(story: Story) -> Iterator[str]:
         yield f"  place     partition {position.partition}, offset {position.offset:,}{gone}"
     if bytes(story.event) != b"null":
         yield f"  event     {_shorten(bytes(story.event).decode('utf-8', 'replace'), 300)}"
-    for one in story.others:
-        place = f"partition {one.position.partition}, offset {one.position.offset:,}"
-        yield f"  also      {one.source} at {_time(one.appended_at)}, {place} (--source)"
+    for other in story.others:
+        place = f"partition {other.position.partition}, offset {other.position.offset:,}"
+        yield f"  also      {other.source} at {_time(other.appended_at)}, {place} (--source)"
     if not story.complete:
         back = f" back to {_time(story.looked_back_to)}" if story.looked_back_to else ""
         yield f"  note      not all of the log was looked at{back}"
@@ -91,29 +91,29 @@ def _about(flow: FlowStory) -> Iterator[str]:
 def _timeline(flow: FlowStory) -> list[tuple[datetime, list[str]]]:
     """Return what happened when, in lines, in order."""
     found = [(run[0].at, _failures(run)) for run in runs(flow.failures)]
-    found += [(one.at, [_deed(one)]) for one in flow.operator_actions]
+    found += [(action.at, [_action_text(action)]) for action in flow.operator_actions]
     if flow.since is not None and flow.state in ("delivered", "filtered", "delivered_or_filtered"):
         code = f" by code {flow.version}" if flow.version else ""
         last = f", or until {_time(flow.until)}" if flow.until not in (None, flow.since) else ""
         found.append((flow.since, [f"{flow.state.replace('_', ' ')}{code}{last}"]))
-    return sorted(found, key=lambda one: one[0])
+    return sorted(found, key=lambda line: line[0])
 
 
 def _failures(run: Sequence[Failure]) -> list[str]:
-    first, one = run[0], run[-1]
-    took = "" if one.took_ms is None else f", {one.took_ms:,.1f} ms"
-    code = f" (code {one.version}{took})" if one.version else ""
-    which = f"attempt {one.attempt}"
+    first, last = run[0], run[-1]
+    took = "" if last.took_ms is None else f", {last.took_ms:,.1f} ms"
+    code = f" (code {last.version}{took})" if last.version else ""
+    which = f"attempt {last.attempt}"
     if len(run) > 1:
-        which = f"attempts {first.attempt} to {one.attempt}, the last at {_time(one.at)},"
-    lines = [f"{which} failed in its {one.stage}: {one.error}: {one.reason}{code}"]
-    if one.traceback:
-        lines += [f"      {line}" for line in one.traceback.rstrip().splitlines()]
+        which = f"attempts {first.attempt} to {last.attempt}, the last at {_time(last.at)},"
+    lines = [f"{which} failed in its {last.stage}: {last.error}: {last.reason}{code}"]
+    if last.traceback:
+        lines += [f"      {line}" for line in last.traceback.rstrip().splitlines()]
     return lines
 
 
-def _deed(one: OperatorAction) -> str:
-    return f"{one.action} by {one.actor}{f': {one.reason}' if one.reason else ''}"
+def _action_text(action: OperatorAction) -> str:
+    return f"{action.action} by {action.actor}{f': {action.reason}' if action.reason else ''}"
 
 
 def _landing(landed: StoredResult) -> str:
@@ -133,8 +133,8 @@ def _family(story: Story) -> Iterator[str]:
     if story.causes:
         yield ""
         yield "caused by"
-        for depth, one in enumerate(story.causes, 1):
-            yield f"{'  ' * depth}{_relative(one)}"
+        for depth, cause in enumerate(story.causes, 1):
+            yield f"{'  ' * depth}{_relative(cause)}"
     if story.effects:
         yield ""
         yield "caused"
@@ -146,8 +146,8 @@ def _now(story: Story) -> Iterator[str]:
     yield ""
     yield "now"
     done = ("delivered", "filtered")
-    flows = [one for one in story.flows if one.state not in done and one.advice != NOTHING]
-    if not flows and not any(one.state == "delivered" for one in story.flows):
+    flows = [flow for flow in story.flows if flow.state not in done and flow.advice != NOTHING]
+    if not flows and not any(flow.state == "delivered" for flow in story.flows):
         flows = list(story.flows)
     for flow in flows:
         replay = f" (replay {flow.replay})" if flow.replay else ""
@@ -159,14 +159,16 @@ def _now(story: Story) -> Iterator[str]:
 
 
 def _tree(relatives: Sequence[RelatedEvent], depth: int) -> Iterator[str]:
-    for one in relatives:
-        yield f"{'  ' * depth}{_relative(one)}"
-        yield from _tree(one.effects, depth + 1)
+    for related in relatives:
+        yield f"{'  ' * depth}{_relative(related)}"
+        yield from _tree(related.effects, depth + 1)
 
 
-def _relative(one: RelatedEvent) -> str:
-    made = f", made by flow {one.flow}" if one.flow else ""
-    return f"{one.id}  {one.type} from {one.source} at {_time(one.appended_at)}{made}"
+def _relative(related: RelatedEvent) -> str:
+    made = f", made by flow {related.flow}" if related.flow else ""
+    return (
+        f"{related.id}  {related.type} from {related.source} at {_time(related.appended_at)}{made}"
+    )
 
 
 def _time(at: datetime | None) -> str:

@@ -113,10 +113,10 @@ def print_report(report: MoveReport, json: bool) -> None:
     if plan.target == "moved":
         echo(f"{plan.origin} was moved to {plan.to} already; nothing is left to do.")
         return
-    for one in report.partitions:
+    for partition in report.partitions:
         echo(
-            f"partition {one.partition}: {one.base:,}..{one.end:,}, checksum {one.checksum}, the"
-            " same in both"
+            f"partition {partition.partition}: {partition.base:,}..{partition.end:,},"
+            f" checksum {partition.checksum}, the same in both"
         )
     echo_lines(
         f"Moved {plan.events:,} events and {report.records:,} records to {plan.to}, and checked"

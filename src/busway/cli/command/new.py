@@ -31,7 +31,7 @@ def new(
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BuswayError(f"{directory} cannot be created: {error.strerror}") from error
-    for source in sorted(template.iterdir(), key=lambda one: one.name):
+    for source in sorted(template.iterdir(), key=lambda file: file.name):
         text = source.read_text(encoding="utf-8").replace("{{name}}", called)
         target = directory / _target_name(source.name)
         target.write_text(text, encoding="utf-8")

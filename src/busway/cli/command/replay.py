@@ -97,35 +97,44 @@ def _count(call: Call, request: ReplayRequest) -> None:
 @result_view(list_replays)
 def print_replays(call: Call, replays: Sequence[Replay]) -> None:
     rows = [
-        (one.id, one.flow, one.state, _percent(one), one.delivered, one.skipped, one.dead, one.note)
-        for one in replays
+        (
+            replay.id,
+            replay.flow,
+            replay.state,
+            _percent(replay),
+            replay.delivered,
+            replay.skipped,
+            replay.dead,
+            replay.note,
+        )
+        for replay in replays
     ]
     print_table(("replay", "flow", "state", "done", "delivered", "skipped", "dead", ""), rows)
 
 
-def _show(one: Replay) -> None:
-    left = "" if one.remaining_s is None else f", about {one.remaining_s:,.0f} s left"
-    echo(f"replay {one.id} of {one.flow}, by {one.actor}, at {one.created_at:%F %T}")
-    echo(f"{one.state}: {one.done:,} of {one.total:,} events ({_percent(one)}){left}")
-    if one.note:
-        echo(one.note)
+def _show(replay: Replay) -> None:
+    left = "" if replay.remaining_s is None else f", about {replay.remaining_s:,.0f} s left"
+    echo(f"replay {replay.id} of {replay.flow}, by {replay.actor}, at {replay.created_at:%F %T}")
+    echo(f"{replay.state}: {replay.done:,} of {replay.total:,} events ({_percent(replay)}){left}")
+    if replay.note:
+        echo(replay.note)
     columns = ("delivered", "skipped", "filtered", "parked", "dead")
-    discarded = one.discarded - one.failed_again
-    row = [*(getattr(one, column) for column in columns), discarded, one.failed_again]
+    discarded = replay.discarded - replay.failed_again
+    row = [*(getattr(replay, column) for column in columns), discarded, replay.failed_again]
     print_table((*columns, "discarded", "failed again"), [row])
-    if one.failed_again:
+    if replay.failed_again:
         echo(
-            f"{one.failed_again:,} failed again: they stay dead letters of the flow, with the new"
-            f" attempts (busway dead list --flow {one.flow})"
+            f"{replay.failed_again:,} failed again: they stay dead letters of the flow, with the"
+            f" new attempts (busway dead list --flow {replay.flow})"
         )
 
 
-def _percent(one: Replay) -> str:
-    return f"{100 * one.done // one.total if one.total else 100} %"
+def _percent(replay: Replay) -> str:
+    return f"{100 * replay.done // replay.total if replay.total else 100} %"
 
 
 def _follow(call: Call, begun: Replay) -> None:
-    found = _followed(call, begun, lambda one: None) if call.json else _with_bar(call, begun)
+    found = _followed(call, begun, lambda replay: None) if call.json else _with_bar(call, begun)
     if call.json:
         print_json(found)
     else:
@@ -139,9 +148,9 @@ def _with_bar(call: Call, begun: Replay) -> Replay:
     with Progress(*columns, left, console=Console(stderr=True)) as bar:
         task = bar.add_task(f"replay {begun.id}", total=begun.total, left="")
 
-        def tell(one: Replay) -> None:
-            left = "" if one.remaining_s is None else f"{one.remaining_s:,.0f} s left"
-            bar.update(task, completed=one.done, left=left)
+        def tell(replay: Replay) -> None:
+            left = "" if replay.remaining_s is None else f"{replay.remaining_s:,.0f} s left"
+            bar.update(task, completed=replay.done, left=left)
 
         return _followed(call, begun, tell)
 

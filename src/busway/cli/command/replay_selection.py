@@ -84,8 +84,8 @@ def _pattern(text: str) -> dict[str, Any]:
 
 def _ids(given: Sequence[str]) -> list[str]:
     found: list[str] = []
-    for one in given:
-        lines = _read(one[1:], "--id").splitlines() if one.startswith("@") else [one]
+    for text in given:
+        lines = _read(text[1:], "--id").splitlines() if text.startswith("@") else [text]
         found += [line.strip() for line in lines if line.strip()]
     return found
 

@@ -37,11 +37,13 @@ def print_flows(statuses: Sequence[FlowStatus], replays: Sequence[Replay] = ()) 
     if not statuses:
         echo("No flow has run here yet.")
         return
-    counts = [(one.name, *(getattr(one, column) for column in COLUMNS)) for one in statuses]
-    counts += [_of_replay(one) for one in replays]
+    counts = [
+        (status.name, *(getattr(status, column) for column in COLUMNS)) for status in statuses
+    ]
+    counts += [_of_replay(replay) for replay in replays]
     print_table(("flow", *COLUMNS), counts)
     echo()
-    states = [(one.name, one.state, one.destination, _why(one)) for one in statuses]
+    states = [(status.name, status.state, status.destination, _why(status)) for status in statuses]
     print_table(("flow", "state", "destination", ""), states)
 
 
@@ -52,12 +54,12 @@ def say_if_nothing_runs(call: Call) -> None:
         echo("Nothing runs here now, so no flow delivers: the states hold from the next start on.")
 
 
-def _of_replay(one: Replay) -> tuple[str, int, int, int, int, int, int, int]:
+def _of_replay(replay: Replay) -> tuple[str, int, int, int, int, int, int, int]:
     """Return the row of a replay, by the name that its dead letters have; what it skipped is
     filtered."""
-    name, filtered = replay_lane_name(one.flow, one.id), one.filtered + one.skipped
-    counts = (one.parked, one.dead, one.discarded, one.total - one.done)
-    return (name, one.total, one.delivered, filtered, *counts)
+    name, filtered = replay_lane_name(replay.flow, replay.id), replay.filtered + replay.skipped
+    counts = (replay.parked, replay.dead, replay.discarded, replay.total - replay.done)
+    return (name, replay.total, replay.delivered, filtered, *counts)
 
 
 def _why(status: FlowStatus) -> str:

@@ -66,11 +66,11 @@ def _followed(call: Call, wanted: dict[str, Any]) -> Iterator[StreamMessage]:
         return
 
 
-def _print(one: TailEvent) -> None:
-    event = event_from_json(bytes(one.event))
+def _print(tailed: TailEvent) -> None:
+    event = event_from_json(bytes(tailed.event))
     key = f" key={event.key}" if event.key else ""
     echo(
-        f"{one.appended_at:%F %T} {one.partition}/{one.offset} {event.type} {event.id} "
+        f"{tailed.appended_at:%F %T} {tailed.partition}/{tailed.offset} {event.type} {event.id} "
         f"from {event.source}{key} {_data(event.data)}"
     )
 

@@ -28,10 +28,16 @@ def print_workforce(found: ClusterStatus) -> None:
         echo(f"Nobody works: {', '.join(found.unassigned_flows)}")
 
 
-def _row(one: WorkerStatus) -> tuple[object, ...]:
-    age_s = max(0.0, (datetime.now(UTC) - one.heartbeat_at).total_seconds())
-    duties = len(one.duties)
-    return (f"{one.host}:{one.pid}", one.state, f"{age_s:.1f} s ago", duties, _lanes(one.lanes))
+def _row(worker: WorkerStatus) -> tuple[object, ...]:
+    age_s = max(0.0, (datetime.now(UTC) - worker.heartbeat_at).total_seconds())
+    duties = len(worker.duties)
+    return (
+        f"{worker.host}:{worker.pid}",
+        worker.state,
+        f"{age_s:.1f} s ago",
+        duties,
+        _lanes(worker.lanes),
+    )
 
 
 def _lanes(lanes: Mapping[str, Sequence[int]]) -> str:
