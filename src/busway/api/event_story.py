@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from litestar import Request, get
 from litestar.di import NamedDependency
-from litestar.params import FromPath, QueryParameter
+from litestar.params import FromPath, QueryParameter, SkipValidation
 
 from busway.api.openapi import example
 from busway.control.context import ControlContext
@@ -18,7 +18,7 @@ from busway.control.operation.event import STORY
 
 @get("/events/{id:path}", summary="Show an event's story", opt=example(STORY), tags=["events"])
 async def show_event(
-    control: NamedDependency[ControlContext],
+    control: NamedDependency[SkipValidation[ControlContext]],
     request: Request[Any, Any, Any],
     id: FromPath[str],
     source: Annotated[

@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 from litestar import get
 from litestar.di import NamedDependency, Provide
-from litestar.params import HeaderParameter, QueryParameter
+from litestar.params import HeaderParameter, QueryParameter, SkipValidation
 from litestar.response import Stream
 
 from busway.api.openapi import MAY_MISS, example
@@ -81,7 +81,7 @@ def tail_filter(
     },
 )
 async def tail_events(
-    control: NamedDependency[ControlContext],
+    control: NamedDependency[SkipValidation[ControlContext]],
     stopping: NamedDependency[asyncio.Event],
     wanted: NamedDependency[TailFilter],
     where: NamedDependency[TailRange],

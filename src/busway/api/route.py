@@ -11,7 +11,7 @@ from litestar import Request, route
 from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import Body, PathParameter, QueryParameter
+from litestar.params import Body, PathParameter, QueryParameter, SkipValidation
 
 from busway.api.etag import check_match
 from busway.api.openapi import example
@@ -23,7 +23,7 @@ from busway.control.placement import placement
 _REQUIRED = inspect.Parameter.empty
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 _GIVEN: Mapping[str, tuple[Any, Any]] = {
-    "control": (NamedDependency[ControlContext], _REQUIRED),
+    "control": (NamedDependency[SkipValidation[ControlContext]], _REQUIRED),
     "request": (Request[Any, Any, Any], _REQUIRED),
 }
 _GIVEN_TO_CHANGES: Mapping[str, tuple[Any, Any]] = {"who": (NamedDependency[str], _REQUIRED)}

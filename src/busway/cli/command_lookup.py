@@ -49,6 +49,7 @@ def _names() -> Sequence[str]:
     return sorted({*module_names(), *written})
 
 
+@functools.cache
 def _commands(name: str) -> Commands:
     declared = operations_of(load_module(name)) if name in module_names() else ()
     return commands_of(declared, _written(name))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from busway.clock import Clock, SystemClock
 from busway.control.flow_rate import FlowRates
 from busway.event import Event
-from busway.flow.flow import CompiledApp
 from busway.ports import Destination, Ledger, Log
+
+if TYPE_CHECKING:  # commands that ask a server do not load it
+    from busway.flow.flow import CompiledApp
 
 
 def _no_program() -> CompiledApp | None:

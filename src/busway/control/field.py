@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -89,8 +90,17 @@ def option(description: str, *options: str, **more: Any) -> Meta:
     return Meta(description=description, extra={_KEY: shown}, **limits)
 
 
-def fields_of(record: type[msgspec.Struct]) -> Iterator[RequestField]:
-    """Yield the fields of a request in order."""
+def fields_of(record: type[msgspec.Struct]) -> Sequence[RequestField]:
+    """Return the fields of a request in order."""
+    return _cached_fields(record)
+
+
+@cache
+def _cached_fields(record: Any) -> Sequence[RequestField]:
+    return tuple(_fields(record))
+
+
+def _fields(record: type[msgspec.Struct]) -> Iterator[RequestField]:
     hints = get_type_hints(record, include_extras=True)
     for field in msgspec.structs.fields(record):
         kind, meta = _described(hints[field.name])

@@ -28,9 +28,7 @@ from busway.control.operation.dead import (
     preview_patch,
     redrive_dead,
 )
-from busway.control.operation.flow import FlowName, show_flow
 from busway.control.operation.job import JobId, show_job
-from busway.control.operation.replay import ReplayId, show_replay
 from busway.errors import BuswayError
 from busway.lane import REPLAY_SEPARATOR
 
@@ -87,6 +85,9 @@ def check_flow(call: Call, name: str | None) -> None:
     likely one: otherwise nothing would be found, for no reason that is shown."""
     if name is None:
         return
+    from busway.control.operation.flow import FlowName, show_flow  # noqa: PLC0415 - rarely used
+    from busway.control.operation.replay import ReplayId, show_replay  # noqa: PLC0415
+
     flow, _, replay = name.partition(REPLAY_SEPARATOR)
     call.run(show_flow, FlowName(name=flow))
     if replay:

@@ -9,7 +9,6 @@ from typing import Annotated
 import msgspec
 from msgspec import Raw
 
-from busway.control.event.assemble import assemble_story
 from busway.control.event.story import FlowStory, LogPosition, StoredResult, Story
 from busway.control.field import option
 from busway.control.log.scan import PartitionRange
@@ -107,4 +106,6 @@ async def show_story(context: OperationContext, request: EventId) -> Story:
     It is the same as `/events/{id}`, for every id. Clients and proxies change a path before it is
     sent: they remove `.` and `..`, and some decode `%2F`. In the query an id arrives as it is.
     """
+    from busway.control.event.assemble import assemble_story  # noqa: PLC0415 - not for clients
+
     return await assemble_story(context.control, request.id, request.source)
