@@ -94,7 +94,7 @@ def test_an_event_is_found_by_what_is_in_it(server: Server) -> None:
     assert one.out.startswith("o-3  order.created\n"), one
     assert busway(*by_data, "--where", "data.id=3", "--json", cwd=server.cwd).json()["id"] == "o-3"
     several = busway(*by_data, "--key", "ada", cwd=server.cwd)
-    assert "5 events fit: `busway event ID` tells the story of one" in several.out
+    assert "5 events fit: `busway event ID` shows the story of one" in several.out
     assert len(busway(*by_data, "--json", cwd=server.cwd).json()["items"]) == 5
     for wrong, says in (
         (("event", "--where", "data.id=99"), "no such event is in the log"),

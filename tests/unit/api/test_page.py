@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from busway.control.page import PageRequest, cursor_of, page_after, page_of, place_in
 from busway.errors import BuswayError
 
-NAMES = st.text(st.characters(exclude_characters="\0"))
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 KEYS = st.tuples(NAMES, st.integers(0, 2**53), st.integers(0, 2**48))
 
 
