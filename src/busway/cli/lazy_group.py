@@ -11,7 +11,18 @@ from typer.core import TyperGroup
 ORDER = (
     *("new", "run", "serve", "work", "move"),
     *("status", "workers", "check", "alerts", "tail", "event", "events", "match", "flows", "audit"),
-    *("pause", "resume", "drain", "throttle", "window", "dead", "jobs", "replay", "keys"),
+    *(
+        "pause",
+        "resume",
+        "drain",
+        "throttle",
+        "window",
+        "dead",
+        "jobs",
+        "replay",
+        "keys",
+        "sources",
+    ),
 )
 """The order of the help; commands that are not in it come last."""
 

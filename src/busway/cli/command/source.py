@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from busway.cli.call import Call
-from busway.cli.operation_command import view
-from busway.cli.show import as_table, echo
+from busway.cli.operation_command import result_view
+from busway.cli.output import echo, print_table
 from busway.control.operation.source import (
     list_sources,
     pause_one_source,
@@ -17,7 +17,7 @@ from busway.control.operation.source import (
 from busway.control.source.status import SourceStatus
 
 
-@view(list_sources, watch=True)
+@result_view(list_sources, watch=True)
 def print_sources(call: Call, sources: Sequence[SourceStatus]) -> None:
     """Print sources, one in a row."""
     rows = [
@@ -35,23 +35,23 @@ def print_sources(call: Call, sources: Sequence[SourceStatus]) -> None:
         for source in sources
     ]
     columns = ("source", "type", "state", "accepted", "duplicates", "refused", "last", "next", "")
-    as_table(columns, rows)
+    print_table(columns, rows)
 
 
-@view(show_source)
+@result_view(show_source)
 def print_source(call: Call, source: SourceStatus) -> None:
     """Print a source in full, a line for each thing that there is to say."""
     for what, text in _lines(source):
         echo(f"{what:<13} {text}")
 
 
-@view(pause_one_source, resume_one_source)
+@result_view(pause_one_source, resume_one_source)
 def print_state(call: Call, source: SourceStatus) -> None:
     """Print the state of a source after it was changed."""
     until = "" if source.until is None else f" until {source.until.astimezone():%F %T %Z}"
     why = f": {source.state_reason}" if source.state_reason else ""
     echo(f"{source.name} is {source.state}{until}{why}")
-    if call.client.alone:
+    if call.client.is_exclusive:
         echo("Nothing runs here now: it holds from the next start on.")
 
 

@@ -33,7 +33,6 @@ from busway.control.dead_letter.patch import (
 from busway.control.dead_letter.selection import (
     DeadLetterFilter,
     DeadLetterSelection,
-    Place,
     select_dead_letters,
 )
 from busway.control.field import argument, option
@@ -41,8 +40,8 @@ from busway.control.job import Job
 from busway.control.operation import Command, CommandGroup, OperationContext, http, operation
 from busway.control.page import MAX_LIMIT, Page, PageRequest, cursor_of, place_in
 from busway.errors import BuswayError, NotFound
-from busway.lane import FailedEvent, FailedEventState
-from busway.outcome import Failure
+from busway.failed_event import FailedEvent, FailedEventState, Failure
+from busway.lane import EventRef
 
 GROUP = CommandGroup(
     "dead",
@@ -342,15 +341,15 @@ async def discard_dead(context: OperationContext, request: BulkRequest) -> BulkR
 
 
 async def _at(context: OperationContext, request: DeadLetterPlace) -> FailedEvent:
-    flow, partition, offset = request.flow, request.partition, request.offset
-    found = await failed_event_at(context.control.ledger, flow, partition, offset)
+    ref = EventRef(request.flow, request.partition, request.offset)
+    found = await failed_event_at(context.control.ledger, ref)
     if found is None:
-        raise NotFound(f"there is no dead letter at {flow}/{partition}/{offset}")
+        raise NotFound(f"there is no dead letter at {'/'.join(map(str, ref))}")
     return found
 
 
-def _place(cursor: str | None) -> Place | None:
-    return place_in(cursor, tuple[str, int, int]) if cursor else None
+def _place(cursor: str | None) -> EventRef | None:
+    return place_in(cursor, EventRef) if cursor else None
 
 
 async def _change(
