@@ -58,6 +58,7 @@ from busway.settings import NOT_LISTENING, Settings, api_address, requires_intak
 from busway.sink.jsonl.sink import JsonlInFolder
 from busway.source.http import IntakeConfig, IntakeLimits, IntakeServer, SourceRoute
 from busway.source.mount import mounted
+from busway.step import StepThreads
 from busway.telemetry import Metrics, merge_metrics
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ class Node:
         self._outage_log = OutageLog(self._clock)
         self._metrics = Metrics()
         self._settlement_log = SettlementLog(self._clock)
+        self._step_threads = StepThreads()
         self._observer = TelemetryObserver(self._metrics, self._settlement_log)
         self._appender = Appender(stores.log, self._clock, settings.dedupe_window_s, self._observer)
         self._monitors = SourceMonitors(stores.ledger, self._clock, self._metrics)
@@ -184,6 +186,7 @@ class Node:
             loop.stop()
         await asyncio.gather(*(loop.join(within_s) for loop in self._loops))
         await self._monitors.close()
+        self._step_threads.close()
         self._settlement_log.flush()
         self._appender.close()
         if self._append_task is not None:
@@ -310,6 +313,7 @@ class Node:
             self._observer,
             DueRetries(self._stores.ledger, self._clock),
             self._outage_log,
+            step_threads=self._step_threads,
         )
         most = self._settings.max_event_bytes
         duties = None if self._coordinator is None else self._coordinator.duties

@@ -9,7 +9,7 @@ import pytest
 
 from busway import Event
 from busway.step import StepFailure
-from busway.step.thread import run_in_thread
+from step_run import run_in_thread
 
 LIMIT_S = 0.01
 

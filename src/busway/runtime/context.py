@@ -25,6 +25,7 @@ from busway.runtime.due_retry import DueRetries
 from busway.runtime.lease.lease import Lease
 from busway.runtime.outage_log import OutageLog
 from busway.settlement import OffsetRange, Settlement
+from busway.step import StepThreads
 
 
 class DeliveryObserver(Protocol):
@@ -67,6 +68,7 @@ class Context(msgspec.Struct, frozen=True):
     due_retries: DueRetries
     outage_log: OutageLog = msgspec.field(default_factory=OutageLog)
     fingerprinter: Fingerprinter = msgspec.field(default_factory=Fingerprinter)
+    step_threads: StepThreads = msgspec.field(default_factory=StepThreads)
 
     def settlement_context(self, flow: Flow) -> SettlementContext:
         """Return what settling a batch of a flow depends on, now."""

@@ -10,33 +10,36 @@ from busway.step.coroutine import run_coroutines
 from busway.step.result import as_event, as_results, batch_results, step_failure
 from busway.step.step import Step, StepFailure, StepResult
 from busway.step.thread import run_in_thread
+from busway.step.thread_pool import StepThreads
 
 
-async def run_steps(steps: Sequence[Step], events: Sequence[Event]) -> list[StepResult]:
+async def run_steps(
+    steps: Sequence[Step], events: Sequence[Event], threads: StepThreads
+) -> list[StepResult]:
     """Return what the steps made of each event, in order; without steps, the events themselves."""
     if not steps:
         return [[event] for event in events]
-    found = await run_step(steps[0], events)
+    found = await run_step(steps[0], events, threads)
     for step in steps[1:]:
-        found = await _run_next(step, events, found)
+        found = await _run_next(step, events, found, threads)
     return found
 
 
-async def run_step(step: Step, events: Sequence[Event]) -> list[StepResult]:
+async def run_step(step: Step, events: Sequence[Event], threads: StepThreads) -> list[StepResult]:
     """Return what one step made of each event, in order; what it did to their data is undone."""
     if not events:
         return []
     if step.batch:
-        return await _run_batch(step, events)
+        return await _run_batch(step, events, threads)
     if not step.is_async:
-        return await run_in_thread(step.function, events, step.timeout_s)
+        return await run_in_thread(step.function, events, step.timeout_s, threads)
     made = await run_coroutines(step, events, as_results)
     _release(events)
     return made
 
 
 async def _run_next(
-    step: Step, causes: Sequence[Event], found: Sequence[StepResult]
+    step: Step, causes: Sequence[Event], found: Sequence[StepResult], threads: StepThreads
 ) -> list[StepResult]:
     """Hand each result to the next step; one failure makes its cause fail."""
     inputs: list[Event] = []
@@ -48,7 +51,7 @@ async def _run_next(
         if not isinstance(chained, StepFailure):
             inputs += chained
             owners += [owner] * len(chained)
-    for owner, made in zip(owners, await run_step(step, inputs), strict=True):
+    for owner, made in zip(owners, await run_step(step, inputs, threads), strict=True):
         results[owner] = _merged(results[owner], made)
     return results
 
@@ -68,20 +71,22 @@ def _merged(first: StepResult, second: StepResult) -> StepResult:
     return second if isinstance(second, StepFailure) else first + second
 
 
-async def _run_batch(step: Step, events: Sequence[Event]) -> list[StepResult]:
+async def _run_batch(step: Step, events: Sequence[Event], threads: StepThreads) -> list[StepResult]:
     """Call a whole-batch function; where it fails for all, it is called for each half."""
-    made = await _call_batch(step, events)
+    made = await _call_batch(step, events, threads)
     _release(events)
     if isinstance(made, list):
         return made
     if len(events) == 1:
         return [made]
     middle = len(events) // 2
-    first = await _run_batch(step, events[:middle])
-    return first + await _run_batch(step, events[middle:])
+    first = await _run_batch(step, events[:middle], threads)
+    return first + await _run_batch(step, events[middle:], threads)
 
 
-async def _call_batch(step: Step, events: Sequence[Event]) -> list[StepResult] | StepFailure:
+async def _call_batch(
+    step: Step, events: Sequence[Event], threads: StepThreads
+) -> list[StepResult] | StepFailure:
     count = len(events)
     if step.is_async:
         (made,) = await run_coroutines(
@@ -93,7 +98,7 @@ async def _call_batch(step: Step, events: Sequence[Event]) -> list[StepResult] |
     def call(_: Event) -> None:
         kept.append(batch_results(step.function(list(events)), count))
 
-    (outcome,) = await run_in_thread(call, events[:1], step.timeout_s)
+    (outcome,) = await run_in_thread(call, events[:1], step.timeout_s, threads)
     return outcome if isinstance(outcome, StepFailure) else kept[0]
 
 

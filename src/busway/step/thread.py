@@ -1,8 +1,8 @@
-"""Ordinary functions run in a thread of their own, so that a slow one stops nobody else.
+"""Run an ordinary function over a batch in a thread, so that a slow one blocks nothing else.
 
-A call that takes too long gets :class:`StepTimeout` raised inside it. Where that does not help at
-once (it is blocked in C, it catches everything), its thread is left, and the rest of the batch goes
-on in a new one.
+A call that takes too long gets :class:`StepTimeout` raised inside it. If that does not help at once
+(the call is blocked in C, or catches everything), its thread is abandoned, and the rest of the
+batch goes on in another one.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 from busway.event import Event, release_data
 from busway.step.result import as_results, step_failure
 from busway.step.step import StepFailure, StepResult, StepTimeout, timeout_failure
+from busway.step.thread_pool import StepThreads
 from busway.step.timeout import current_timeout
 
 _QUICK_CALLS = 64
@@ -33,19 +34,19 @@ _GRACE_S = 0.05
 
 
 class ThreadRun:
-    """One function over some events, in one thread; a watcher looks at ``index``.
+    """One function over some events, in one thread; a watcher reads ``index``.
 
-    It is interrupted once at most, and ends with the call that it is at then.
+    It is interrupted at most once, and ends with the call in progress.
     """
 
     def __init__(self, function: Callable[[Event], Any], events: Sequence[Event]) -> None:
         self.results: list[StepResult] = []
         self.interrupted_index: int | None = None
-        """At which event it was interrupted."""
+        """The event at which it was interrupted."""
         self._abandoned = False
         self._ending = False
         self._end_token: list[None] = [None]
-        """Who takes it ends the run: the thread itself, or an interruption."""
+        """Whatever takes it ends the run: the thread itself, or an interruption."""
         self._interrupt_sent = threading.Event()
         self._paused_at: float | None = None
         self._paused_s = 0.0
@@ -53,30 +54,27 @@ class ThreadRun:
         self._events = events
         self._loop = asyncio.get_running_loop()
         self.done = self._loop.create_future()
-        context = contextvars.copy_context()
-        context.run(current_timeout.set, self)
-        self._thread = threading.Thread(
-            target=context.run, args=(self._work,), name="busway-step", daemon=True
-        )
+        self._context = contextvars.copy_context()
+        self._context.run(current_timeout.set, self)
+        self._thread: threading.Thread | None = None
 
     @property
     def index(self) -> int:
-        """Which event it is at."""
+        """The event in progress."""
         return len(self.results)
 
     @property
     def paused_s(self) -> float:
-        """How long its calls have waited for what is not their fault."""
+        """How long its calls have waited for something that does not count as their time."""
         at = self._paused_at
         return self._paused_s + (0.0 if at is None else time.perf_counter() - at)
 
     @property
     def count(self) -> int:
-        """Over how many events it goes."""
         return len(self._events)
 
-    def start(self) -> None:
-        self._thread.start()
+    def start(self, threads: StepThreads) -> None:
+        self._thread = threads.start(self)
 
     def pause(self) -> None:
         self._paused_at = time.perf_counter()
@@ -85,12 +83,12 @@ class ThreadRun:
         self._paused_s, self._paused_at = self.paused_s, None
 
     def interrupt(self) -> None:
-        """Raise :class:`StepTimeout` in the thread, unless that is at its end or has had one.
+        """Raise :class:`StepTimeout` in the thread, unless the run is ending already.
 
-        It may arrive one call late. The run ends then all the same: it is not meant for that call,
-        which goes again in another run.
+        It may arrive one call late. The run ends all the same: that call, which it is not meant
+        for, is repeated in another run.
         """
-        if not self._take_end_token():
+        if self._thread is None or not self._take_end_token():
             return
         self.interrupted_index = self.index
         self._ending = True
@@ -99,21 +97,29 @@ class ThreadRun:
         self._interrupt_sent.set()
 
     def abandon(self) -> None:
-        """Wait for it no more: it begins no other call, and keeps no result."""
+        """Stop waiting for it: it starts no other call, and keeps no result."""
         self._abandoned = self._ending = True
 
-    def _work(self) -> None:
-        try:
-            self._run_calls()
-            if not self._take_end_token():
-                self._await_interruption()
-        except StepTimeout:
-            self._take_end_token()
-        with contextlib.suppress(RuntimeError):  # the loop has ended; nobody waits
+    def work(self) -> bool:
+        """Run the calls; return false after an interruption, which may arrive even later."""
+        return self._context.run(self._work)
+
+    def finish(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended; nothing waits
             self._loop.call_soon_threadsafe(self._set_done)
 
+    def _work(self) -> bool:
+        try:
+            self._run_calls()
+            if self._take_end_token():
+                return True
+            self._await_interruption()
+        except StepTimeout:
+            self._take_end_token()
+        return False
+
     def _await_interruption(self) -> None:
-        """Have an interruption that is on its way arrive here, if the call did not catch it."""
+        """Have an interruption that is under way arrive here, if the call did not catch it."""
         self._interrupt_sent.wait()
         for _ in range(100):
             time.sleep(0)
@@ -134,12 +140,12 @@ class ThreadRun:
             size = _QUICK_CALLS if quick else 1
 
     def _call_few(self, events: Sequence[Event], began: float) -> None:
-        """Call the function for some events; what one took that failed is measured from before."""
+        """Call the function for some events; the first failed call counts from ``began``."""
         function, append = self._function, self.results.append
         for event in events:
             try:
                 value = function(event)
-                # the first is what own does with it, without two calls
+                # inlined from as_results, to save two calls per event
                 quick = type(value) is dict and not is_tracked(value)
                 value = [value.copy()] if quick else as_results(value)
             except StepTimeout:
@@ -160,15 +166,18 @@ class ThreadRun:
 
 
 async def run_in_thread(
-    function: Callable[[Event], Any], events: Sequence[Event], timeout_s: float
+    function: Callable[[Event], Any],
+    events: Sequence[Event],
+    timeout_s: float,
+    threads: StepThreads,
 ) -> list[StepResult]:
-    """Return what the function made of each event; one call may take ``timeout_s`` seconds."""
+    """Return the function's result for each event; one call may take ``timeout_s`` seconds."""
     results: list[StepResult] = []
     while len(results) < len(events):
         rest = events[len(results) :]
-        release_data(rest[0])  # it may have been begun before
+        release_data(rest[0])  # an earlier run may have started it
         run = ThreadRun(function, rest)
-        run.start()
+        run.start(threads)
         try:
             results += await _supervise(run, timeout_s)
         finally:
@@ -177,14 +186,14 @@ async def run_in_thread(
 
 
 async def _supervise(run: ThreadRun, timeout_s: float) -> list[StepResult]:
-    """Return what a run made of its first events, one at least, or none where it is to go again."""
+    """Return the results of a run's first events; none if the first has to be repeated."""
     look_s = max(timeout_s / _CHECKS_PER_TIMEOUT, _MIN_CHECK_INTERVAL_S)
     at, spent_s = 0, 0.0
     looked, paused_s = time.perf_counter(), 0.0
     while not run.done.done() and run.index < run.count:
         await asyncio.wait((run.done,), timeout=look_s)
         now, paused = time.perf_counter(), run.paused_s
-        # so much at most: what the whole process stood still is not the step's time
+        # capped: while the whole process was suspended, the step did not run either
         spent_s += min(now - looked - (paused - paused_s), 2 * look_s)
         looked, paused_s = now, paused
         if run.index != at:
@@ -199,10 +208,11 @@ async def _supervise(run: ThreadRun, timeout_s: float) -> list[StepResult]:
 
 
 def _finished_results(run: ThreadRun, timeout_s: float, spent_s: float) -> list[StepResult]:
-    """Return the results of a run that ended, and the failure of the call that it ended with."""
-    results, told = run.results, run.interrupted_index
-    if told is None and len(results) < run.count:  # the step raised it by itself
-        return [*results, timeout_failure(timeout_s, spent_s)]
-    if told is not None and told < len(results) and isinstance(results[told], StepFailure):
-        results[told] = timeout_failure(timeout_s, spent_s)
+    """Return the results of a run that ended, with the failure of the call that ended it."""
+    results, interrupted = run.results, run.interrupted_index
+    if interrupted is None:
+        if len(results) < run.count:  # the step itself raised StepTimeout
+            return [*results, timeout_failure(timeout_s, spent_s)]
+    elif interrupted < len(results) and isinstance(results[interrupted], StepFailure):
+        results[interrupted] = timeout_failure(timeout_s, spent_s)
     return results

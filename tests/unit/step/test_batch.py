@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from busway import Event, Step
-from busway.step import StepFailure, run_steps
+from busway.step import StepFailure
+from step_run import run_steps
 
 EVENTS = [Event(type="t", source="/s", id=f"e{n}", data={"n": n}) for n in range(8)]
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from busway import Event, Step
-from busway.step import StepFailure, run_steps
+from busway.step import StepFailure
 from command import DEADLINE_S
+from step_run import run_steps
 
 EVENTS = [Event(type="t", source="/s", id=f"e{n}", data={"n": n}) for n in range(3)]
 

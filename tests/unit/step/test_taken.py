@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from busway import Event, Step
-from busway.step import StepFailure, run_steps
+from busway.step import StepFailure
 from busway.step.result import independent_copy
+from step_run import run_steps
 
 Steps = list[Step]
 EVENTS = [Event(type="t", source="/s", id=f"e{n}", data={"n": n}) for n in range(3)]

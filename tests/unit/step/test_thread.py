@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from busway import Event, Step
-from busway.step import StepFailure, run_steps
+from busway.step import StepFailure, StepThreads
 from busway.step.step import StepResult, StepTimeout
-from busway.step.thread import ThreadRun, run_in_thread
+from busway.step.thread import ThreadRun
+from step_run import run_in_thread, run_steps
 
 EVENTS = [Event(type="t", source="/s", id=f"e{n}", data={"n": n}) for n in range(4)]
 
@@ -27,7 +28,7 @@ class Interrupted(list[StepResult]):
 async def test_an_interruption_after_a_call_leaves_its_result_where_it_belongs() -> None:
     run = ThreadRun(lambda event: {"n": event.data["n"]}, EVENTS)
     run.results = Interrupted()
-    run.start()
+    run.start(StepThreads(idle_timeout_s=0.0))
     await run.done
     assert run.results == [[{"n": 0}], [{"n": 1}]]
 

@@ -66,7 +66,10 @@ class Attempt:
         if self._consumer.flow.ordered:
             wanted = self._hold_parked_keys(wanted, await self._parked_keys())
         items, failed = await transform(
-            self._consumer.flow, wanted, self._consumer.guard.redact.hide
+            self._consumer.flow,
+            wanted,
+            self._consumer.guard.redact.hide,
+            self._consumer.context.step_threads,
         )
         self._outcomes.add(failed)
         items = self._hold_back(items)

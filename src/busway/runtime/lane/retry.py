@@ -171,7 +171,9 @@ class Retrier:
         """Take troubles through their flow, and judge what became of each."""
         ordered = sorted(failed_events, key=lambda trouble: trouble.offset)
         wanted = [(one.offset, _next_attempt(one)) for one in ordered]
-        items, decided = await transform(consumer.flow, wanted, consumer.guard.redact.hide)
+        items, decided = await transform(
+            consumer.flow, wanted, consumer.guard.redact.hide, consumer.context.step_threads
+        )
         touched = {item.offset for item in items} | {one.offset for one in decided}
         decided += [
             DecidedEvent(offset, event, "filtered")

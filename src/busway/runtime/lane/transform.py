@@ -19,11 +19,14 @@ from busway.outcome import (
     Retry,
 )
 from busway.ports import LoadItem
-from busway.step import StepFailure, run_steps
+from busway.step import StepFailure, StepThreads, run_steps
 
 
 async def transform(
-    flow: Flow, wanted: Sequence[tuple[int, Event]], redact: Callable[[str], str]
+    flow: Flow,
+    wanted: Sequence[tuple[int, Event]],
+    redact: Callable[[str], str],
+    threads: StepThreads,
 ) -> tuple[list[LoadItem], list[DecidedEvent]]:
     """Return the items for the sink and the decided failures; what is in neither is filtered.
 
@@ -32,7 +35,7 @@ async def transform(
     items: list[LoadItem] = []
     decided: list[DecidedEvent] = []
     name = flow.original_name
-    made = await run_steps(flow.steps, [event for _, event in wanted])
+    made = await run_steps(flow.steps, [event for _, event in wanted], threads)
     for (offset, event), results in zip(wanted, made, strict=True):
         if isinstance(results, StepFailure):
             decided.append(DecidedEvent(offset, event, _step_problem(flow, results, redact)))
