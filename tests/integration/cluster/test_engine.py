@@ -95,7 +95,7 @@ def test_a_data_directory_that_is_given_wins_over_the_environment(folder: Path) 
     assert "here is not a data directory" in done.err
     both = ("--data", "here", "--engine", "postgresql://nowhere/x")
     done = busway("run", "shop.py", *both, cwd=folder)
-    assert (done.code, "two places" in done.err) == (1, True)
+    assert (done.code, "exclude each other" in done.err) == (1, True)
 
 
 @pytest.mark.parametrize(
