@@ -44,6 +44,7 @@ types: $(VENV)/.dev ## Check types, strictly
 	$(BIN)/mypy examples/shop
 	$(BIN)/mypy examples/webhook
 	cd examples/demo && ../../$(BIN)/mypy .
+	cd examples/extension && ../../$(BIN)/mypy --strict .
 
 contracts: $(VENV)/.dev ## Check which module may import which, and how large they may be
 	$(BIN)/lint-imports
