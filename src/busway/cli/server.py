@@ -43,6 +43,7 @@ from busway.telemetry import configure_log, redact_from_log
 _log = structlog.get_logger("busway")
 WORKER_STOP_FACTOR = 4
 """A worker may take this many times ``drain_s`` to stop."""
+_UNCLEAN = "some workers did not shut down cleanly; their in-flight events will be redelivered"
 
 
 def serve(target: str, reload: bool, role: Role = "all", **given: Any) -> None:
@@ -120,9 +121,7 @@ async def _run(target: str, settings: Settings, edited: asyncio.Event | None, ro
     finally:
         ended = await _stop(node, settings, family)
     if not ended:
-        raise BuswayError(
-            "some workers did not shut down cleanly; their in-flight events will be redelivered"
-        )
+        raise BuswayError(_UNCLEAN)
 
 
 def _warn_of_partitions(settings: Settings, stores: Stores) -> None:
