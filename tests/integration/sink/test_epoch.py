@@ -1,4 +1,4 @@
-"""Sinks that keep positions take nothing from one that has lost its lane, on real destinations."""
+"""Sinks that keep positions take those of an earlier version forward, on real destinations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from busway.outcome import DELIVERED, NOT_ATTEMPTED
 from busway.ports import Destination, Load
 from busway.sinks import jsonl, postgres, sqlite
 from postgres_server import PostgresServer
-from sink_load import KeptEvents, again, fresh, rows
+from sink_load import KeptEvents, fresh, rows
 
 OLD_SQLITE = """
 CREATE TABLE busway_position (log TEXT NOT NULL, flow TEXT NOT NULL, "partition" INTEGER NOT NULL,
@@ -83,24 +83,6 @@ async def place(request: pytest.FixtureRequest, server: PostgresServer, tmp_path
 
 def under(epoch: int, load: Load) -> Load:
     return msgspec.structs.replace(load, fencing_token=epoch)
-
-
-async def test_a_load_under_an_older_lease_is_refused_as_a_whole(place: Place) -> None:
-    destination = await place.open()
-    try:
-        assert await destination.write(under(1, fresh(rows(0, 3)))) == [DELIVERED] * 3
-        assert await destination.write(under(3, fresh(rows(3, 5)))) == [DELIVERED] * 2
-        assert await destination.write(under(1, fresh(rows(5, 7)))) == [NOT_ATTEMPTED] * 2
-        assert await destination.write(under(1, again(rows(9, 10)))) == [NOT_ATTEMPTED]
-        assert await destination.write(under(1, fresh([], holes=[5], end=6))) == [NOT_ATTEMPTED]
-        assert await destination.write(again(rows(9, 10))) == [DELIVERED], "without a lease"
-        assert await destination.write(under(2, fresh(rows(5, 7)))) == [NOT_ATTEMPTED] * 2
-        assert await destination.write(under(3, fresh(rows(5, 7)))) == [DELIVERED] * 2
-        other = under(1, fresh(rows(20, 21), partition=1))
-        assert await destination.write(other) == [DELIVERED], "another lane has its own"
-    finally:
-        await destination.close()
-    assert sorted(await place.ids()) == [*range(7), 9, 20]
 
 
 async def test_positions_of_an_earlier_version_are_taken_forward(place: Place) -> None:

@@ -67,15 +67,6 @@ async def test_creates_the_table_and_lands_rows(server: PostgresServer, db: Db, 
     assert tuple(found[2]) == (2, "customer 2", 0.5)
 
 
-async def test_a_repeated_load_lands_nothing_twice(server: PostgresServer, db: Db) -> None:
-    async with opened(server, key=None) as destination:
-        await destination.write(fresh(rows(0, 5)))
-        assert await destination.write(fresh(rows(0, 8))) == [DELIVERED] * 8
-    async with opened(server, key=None) as destination:
-        assert await destination.write(fresh(rows(3, 10))) == [DELIVERED] * 7
-    assert await ids(db) == list(range(10))
-
-
 async def test_a_hole_is_landed_by_its_retry_once(server: PostgresServer, db: Db) -> None:
     async with opened(server, key=None) as destination:
         await destination.write(fresh([*rows(0, 2), *rows(3, 5)], holes=[2]))
@@ -95,14 +86,6 @@ async def test_holes_alone_are_remembered_or_answered_down(server: PostgresServe
         assert await destination.write(fresh([], holes=[0, 1], end=5)) == []
         await destination.write(again(rows(1, 2)))
     assert await exceptions(db) == [0]
-
-
-async def test_a_retry_before_any_load_is_remembered(server: PostgresServer, db: Db) -> None:
-    async with opened(server, key=None) as destination:
-        await destination.write(again(rows(2, 3)))
-        await destination.write(fresh(rows(0, 5)))
-        await destination.write(again(rows(2, 3)))
-    assert await ids(db) == list(range(5))
 
 
 @pytest.mark.parametrize("count", [100, 1500])

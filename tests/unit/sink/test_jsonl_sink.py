@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -45,15 +44,6 @@ async def test_appends_one_line_a_result(path: Path) -> None:
     assert path.read_text() == (
         '{"id":1}\n{"id":2}\n{"specversion":"1.0","id":"1","source":"/s","type":"t"}\n'
     )
-
-
-async def test_a_repeated_load_is_written_once(path: Path) -> None:
-    async with opened(path) as destination:
-        await destination.write(fresh(rows(0, 3)))
-        await destination.write(fresh(rows(0, 5)))
-    async with opened(path) as destination:
-        assert await destination.write(fresh(rows(2, 6))) == [DELIVERED] * 4
-    assert ids(path) == [0, 1, 2, 3, 4, 5]
 
 
 async def test_what_cannot_be_json_is_rejected_and_lands_when_mended(path: Path) -> None:
@@ -108,18 +98,6 @@ async def test_goes_on_behind_a_file_that_a_person_cut_or_moved(
         assert await destination.write(fresh(rows(4, 5))) == [DELIVERED]
     assert [json.loads(line)["id"] for line in path.read_text().splitlines()[-2:]] == [3, 4]
     assert path.read_text().startswith(left or '{"id":3')
-
-
-async def test_lanes_and_openings_write_one_after_the_other(path: Path) -> None:
-    async with opened(path) as one, opened(path) as two:
-        await asyncio.gather(
-            *(
-                (one, two)[partition % 2].write(fresh(rows(n, n + 10), partition=partition))
-                for partition in range(8)
-                for n in (partition * 100,)
-            )
-        )
-    assert sorted(ids(path)) == sorted(n for p in range(8) for n in range(p * 100, p * 100 + 10))
 
 
 async def test_a_write_that_fails_is_down_and_leaves_no_half_a_line(path: Path) -> None:

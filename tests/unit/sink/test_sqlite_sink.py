@@ -57,22 +57,6 @@ async def test_creates_the_table_and_lands_rows(path: Path) -> None:
     ]
 
 
-async def test_a_repeated_load_lands_nothing_twice(path: Path) -> None:
-    async with opened(orders(path, key=None)) as destination:
-        await destination.write(fresh(rows(0, 5)))
-        assert await destination.write(fresh(rows(0, 8))) == [DELIVERED] * 8
-    async with opened(orders(path, key=None)) as destination:
-        assert await destination.write(fresh(rows(3, 10))) == [DELIVERED] * 7
-    assert query(path, "SELECT count(*), count(DISTINCT id) FROM orders") == [(10, 10)]
-
-
-async def test_lanes_have_positions_of_their_own(path: Path) -> None:
-    async with opened(orders(path, key=None)) as destination:
-        await destination.write(fresh(rows(0, 5), partition=0))
-        await destination.write(fresh(rows(0, 5), partition=1))
-    assert query(path, "SELECT count(*) FROM orders") == [(10,)]
-
-
 async def test_a_hole_is_landed_by_its_retry_once(path: Path) -> None:
     async with opened(orders(path, key=None)) as destination:
         await destination.write(fresh([*rows(0, 2), *rows(3, 5)], holes=[2]))
