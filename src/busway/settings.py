@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 from dotenv import load_dotenv
@@ -140,13 +140,20 @@ def child_environment(settings: Settings) -> dict[str, str]:
     return others | {name: str(value) for name, value in values.items() if value is not None}
 
 
-def api_address(settings: Settings) -> tuple[str, int] | None:
-    """Return the separate host and port of the API, or ``None`` if it has none."""
+class ListenAddress(NamedTuple):
+    """The address that a server listens on."""
+
+    host: str
+    port: int
+
+
+def api_address(settings: Settings) -> ListenAddress | None:
+    """Return the separate address of the API, or ``None`` if it has none."""
     host = settings.api_host or settings.host
     port = settings.port if settings.api_port is None else settings.api_port
     if (host, port) == (settings.host, settings.port) and settings.api_port != 0:
         return None
-    return host, port
+    return ListenAddress(host, port)
 
 
 def requires_intake_keys(settings: Settings) -> bool:

@@ -8,6 +8,7 @@ import pytest
 
 from busway.errors import SettingsError
 from busway.settings import (
+    ListenAddress,
     Settings,
     api_address,
     child_environment,
@@ -131,7 +132,7 @@ def test_an_unset_variable_suggests_a_similar_set_variable() -> None:
     ],
 )
 def test_the_api_has_a_separate_address_if_configured(
-    given: dict[str, str], address: tuple[str, int] | None
+    given: dict[str, str], address: ListenAddress | None
 ) -> None:
     assert api_address(load_settings(given)) == address
     assert api_address(load_settings(child_environment(load_settings(given)))) == address, (

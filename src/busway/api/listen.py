@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from busway.errors import SettingsError
-from busway.settings import Settings, api_address
+from busway.settings import ListenAddress, Settings, api_address
 from busway.source.http import IntakeServer
 
 
@@ -12,7 +12,7 @@ async def start_listening(server: IntakeServer, settings: Settings) -> int:
     try:
         return await server.start()
     except OSError as error:
-        host, port = api_address(settings) or ("", 0)
+        host, port = api_address(settings) or ListenAddress("", 0)
         raise SettingsError(
             f"the API cannot listen on {host or 'every address'} port {port}: {error.strerror};"
             " choose another --api-host or --api-port"

@@ -188,7 +188,8 @@ def _check_access(settings: Settings) -> None:
     """Raise :class:`SettingsError` if other machines could call the API without a token."""
     if not settings.api_open:
         return
-    host = (api_address(settings) or (settings.host, 0))[0]
+    address = api_address(settings)
+    host = settings.host if address is None else address.host
     if not listens_on_loopback(host):
         raise SettingsError(
             f"BUSWAY_API_OPEN answers calls without a token, and {host or 'every address'}"

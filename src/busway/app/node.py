@@ -1,4 +1,4 @@
-"""One running Busway: stores, bus, intake and the crew that works the flows."""
+"""One running Busway: stores, bus, servers, and the loops that work the flows."""
 
 from __future__ import annotations
 
@@ -6,39 +6,34 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Self
 
 import structlog
-from msgspec.structs import replace
 
 from busway.api.listen import start_listening
+from busway.app.flow_parts import FlowParts
+from busway.app.housekeeping import Housekeeping
+from busway.app.role import Role
+from busway.app.server import Servers, separate_servers
 from busway.bus.group_commit import Appender
 from busway.clock import Clock, SystemClock
 from busway.control.clock_record import boot_id, resume_clock
 from busway.control.context import ControlContext
-from busway.control.replay.file_name import file_name
-from busway.delivery.poison import InFlightMarker
 from busway.errors import StoreError
 from busway.flow import CompiledApp
 from busway.network import listens_on_loopback, local_url
 from busway.ports import Destination, Stores
 from busway.runtime.access.failed_authentication import FailedAuthentications
 from busway.runtime.access.key_ring import KeyRing
-from busway.runtime.context import Context
-from busway.runtime.dead_letter_job import DeadLetterJobRunner
-from busway.runtime.dedupe_follower import DedupeFollower
-from busway.runtime.due_retry import DueRetries
-from busway.runtime.lane.poison_bisection import in_flight_markers, mark_process_running
-from busway.runtime.lane.poison_bisection import mark_process_stopped as orderly
-from busway.runtime.lease.duty import REPLAY_DUTY, only_on_duty
+from busway.runtime.lane.poison_bisection import (
+    mark_process_running,
+    mark_process_stopped,
+)
 from busway.runtime.lease.takeover import take_over
 from busway.runtime.log_gap import skip_log_gaps
-from busway.runtime.loop import Loop, LoopBody
-from busway.runtime.maintenance import Maintenance, Retention
+from busway.runtime.loop import Loop
 from busway.runtime.observe.alert_monitor import AlertMonitor
 from busway.runtime.observe.alert_sampler import AlertSampler
-from busway.runtime.observe.clock_monitor import ClockMonitor
 from busway.runtime.observe.flow_sampler import FlowSampler
 from busway.runtime.observe.gauge import Gauges
 from busway.runtime.observe.last_seen import LastSeen
@@ -47,15 +42,11 @@ from busway.runtime.observe.settlement_log import SettlementLog
 from busway.runtime.observe.state_recorder import StateRecorder
 from busway.runtime.outage_log import OutageLog
 from busway.runtime.process.readiness import Readiness, remarks
-from busway.runtime.reader.readers import Readers
-from busway.runtime.reader.session import ReaderHost
-from busway.runtime.replay.dispatcher import ReplayDispatcher
 from busway.runtime.source.monitors import UNKNOWN, SourceMonitors
 from busway.runtime.stuck_loop import StuckLoops
 from busway.runtime.worker.coordinator import Coordinator
-from busway.runtime.worker.flow_runner import FlowRunner, create_log_reader
+from busway.runtime.worker.flow_runner import FlowRunner
 from busway.settings import NOT_LISTENING, Settings, api_address, requires_intake_keys
-from busway.sink.jsonl.sink import JsonlInFolder
 from busway.source.http import IntakeConfig, IntakeLimits, IntakeServer, SourceRoute
 from busway.source.mount import mounted
 from busway.step import StepThreads
@@ -66,17 +57,14 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger("busway")
 RETRY_S = 0.5
-"""After how long a change is tried again that the stores did not allow."""
-
-Role = Literal["all", "serve", "work"]
-"""What a process does: both, or only the intake and the API, or only the lanes."""
+"""The pause after an operation that failed because the stores were unavailable."""
 
 
 class Node:
-    """Runs a program on opened stores until it is stopped; ``port`` is the one it listens on.
+    """Runs a program on opened stores until it is stopped.
 
-    ``api_port`` is that of the API, another one only where it has an address of its own.
-    ``worker`` is the id of one that delivers beside others, where that is not left to it.
+    ``port`` is the port that it listens on, ``api_port`` that of the API, which differs if the API
+    has an address of its own. ``worker`` is the id of a worker; by default a new one is made.
     """
 
     def __init__(
@@ -103,23 +91,34 @@ class Node:
             stores.ledger, self._clock, self._metrics, self._outage_log.stuck_loops
         )
         self._coordinator = self._create_coordinator(worker)
-        self._flow_runner = self._create_flow_runner(program)
-        self._replay_dispatcher = self._create_replay_dispatcher(self._flow_runner)
+        self._parts = FlowParts(
+            settings=settings,
+            stores=stores,
+            clock=self._clock,
+            outage_log=self._outage_log,
+            observer=self._observer,
+            appender=self._appender,
+            state_recorder=self._state_recorder,
+            coordinator=self._coordinator,
+            step_threads=self._step_threads,
+        )
+        self._flow_runner = self._parts.create_flow_runner(program)
+        self._replay_dispatcher = self._parts.create_replay_dispatcher(self._flow_runner)
         self._append_task: asyncio.Task[None] | None = None
         self._loops: list[Loop] = []
-        survey = FlowSampler(stores.log, stores.ledger, self._clock)
-        self._gauges = Gauges(stores.log, survey, self._clock, self._metrics)
-        self._alert_monitor = self._create_alert_monitor(survey)
+        flow_sampler = FlowSampler(stores.log, stores.ledger, self._clock)
+        self._gauges = Gauges(stores.log, flow_sampler, self._clock, self._metrics)
+        self._alert_monitor = self._create_alert_monitor(flow_sampler)
         self._readiness = Readiness(stores.log, self._clock, [self._health_check()])
         self._stopping = asyncio.Event()
         self._failed_authentications = FailedAuthentications(self._clock, self._metrics)
         self.keys = KeyRing(stores.ledger, self._clock)
         self._control = self._create_control()
         self._api = None if role == "work" else self._mount_api()
-        self._intake, self._api_server = self._servers()
+        self._intake, self._api_server = self._create_servers()
         self.port = self.api_port = 0
         self.worker_metrics: Callable[[], Mapping[str, str]] = dict
-        """Returns the metrics of the workers of this process, by what they are called."""
+        """Returns the metrics of this process's workers, by worker."""
 
     def _health_check(self) -> Callable[[], str | None]:
         if self._coordinator is not None and self.role == "work":
@@ -134,12 +133,12 @@ class Node:
         return coordinator
 
     async def start(self) -> Self:
-        """Learn what came last, open lanes and sinks, then take events."""
-        for caution in self._stores.warnings:
-            _log.warning("acknowledged events could be lost", how=caution)
+        """Load recent event identities, open lanes and sinks, then accept events."""
+        for warning in self._stores.warnings:
+            _log.warning("acknowledged events could be lost", how=warning)
         await resume_clock(self._stores.ledger, self._clock, boot_id())
         await skip_log_gaps(self._stores.log, self._stores.ledger)
-        if self.role != "work":  # which learns before it appends, should it ever do so
+        if self.role != "work":  # a worker loads them before its first append, if there is one
             await self._appender.load_recent()
             await self.keys.load()
         await self._monitors.begin(self.program)
@@ -149,14 +148,13 @@ class Node:
                 await take_over(self._stores.ledger)
             await self._flow_runner.ensure_lanes()
         else:
-            alone = self._coordinator is None
-            marks = (
-                await mark_process_running(self._stores.ledger, self._clock.now())
-                if alone
-                else None
+            markers = None
+            if self._coordinator is None:
+                markers = await mark_process_running(self._stores.ledger, self._clock.now())
+            await self._flow_runner.start(self._appender, markers)
+            self._replay_dispatcher = self._parts.create_replay_dispatcher(
+                self._flow_runner, markers
             )
-            await self._flow_runner.start(self._appender, marks)
-            self._replay_dispatcher = self._create_replay_dispatcher(self._flow_runner, marks)
             self._replay_dispatcher.start()
         self._loops = self._housekeeping_loops()
         for loop in self._loops:
@@ -169,7 +167,10 @@ class Node:
         return self
 
     async def stop(self) -> bool:
-        """Take no more, finish what is in hand, settle, close; say whether all ended in time."""
+        """Stop accepting events, finish and settle the batches in progress, and close.
+
+        Returns whether all loops ended in time.
+        """
         self._readiness.stage = "stopping"
         within_s = self._settings.drain_s
         with contextlib.suppress(TimeoutError):
@@ -192,23 +193,23 @@ class Node:
         if self._append_task is not None:
             await self._append_task
         if not self._stores.is_shared:
-            await orderly(self._stores.ledger)
+            await mark_process_stopped(self._stores.ledger)
         await self._stores.close()
         return ended
 
     async def change_program(self, program: CompiledApp) -> None:
-        """Work another program from now on; the intake goes on meanwhile.
+        """Replace the program; the intake goes on meanwhile.
 
-        When a sink of it cannot be opened, the program before goes on, and the error is raised.
-        Where the stores are away, it begins when they are back.
+        If a sink of the new program cannot be opened, the old program goes on, and the error is
+        raised. If the stores are unavailable, the new program starts when they are back.
         """
-        before = self._flow_runner.program
+        old_program = self._flow_runner.program
         await self._replay_dispatcher.stop(self._settings.drain_s)
         await self._flow_runner.stop(self._settings.drain_s)
         try:
             await self._start_program(program)
         except Exception:
-            await self._start_program(before)
+            await self._start_program(old_program)
             raise
 
     async def _start_program(self, program: CompiledApp) -> None:
@@ -225,12 +226,12 @@ class Node:
     async def _start_flows(self, program: CompiledApp) -> None:
         self._intake.change_sources(self._routes(program))
         await self._monitors.begin(program)
-        self._flow_runner = self._create_flow_runner(program)
+        self._flow_runner = self._parts.create_flow_runner(program)
         if self.role == "serve":
             await self._flow_runner.ensure_lanes()
             return
         await self._flow_runner.start(self._appender)
-        self._replay_dispatcher = self._create_replay_dispatcher(self._flow_runner)
+        self._replay_dispatcher = self._parts.create_replay_dispatcher(self._flow_runner)
         self._replay_dispatcher.start()
 
     @property
@@ -239,12 +240,12 @@ class Node:
 
     @property
     def flow_runner(self) -> FlowRunner:
-        """Who works the flows now."""
+        """The runner of the current program."""
         return self._flow_runner
 
     @property
     def control(self) -> ControlContext:
-        """What operations on this node work on."""
+        """The context of the operations on this node."""
         return self._control
 
     def _create_control(self) -> ControlContext:
@@ -281,105 +282,46 @@ class Node:
         self._replay_dispatcher.wake()
         self._monitors.wake()
 
-    def _create_replay_dispatcher(
-        self, flow_runner: FlowRunner, markers: Mapping[str, InFlightMarker] | None = None
-    ) -> ReplayDispatcher:
-        async def left(flow: str) -> Mapping[str, InFlightMarker] | None:
-            if self._coordinator is None:
-                return markers
-            unclean = self._coordinator.duties.was_abandoned(REPLAY_DUTY + flow)
-            return await in_flight_markers(self._stores.ledger) if unclean else None
-
-        log, bus = self._stores.log, self._appender
-        replays = ReplayDispatcher(
-            flow_runner.context, log, flow_runner.consumers, self._file_sink, bus, left
-        )
-        if self._coordinator is not None:
-            duties = self._coordinator.duties
-            replays.is_held = lambda flow: duties.holds(REPLAY_DUTY + flow)
-            self._coordinator.replayed_flows = replays.replayed_flows
-        return replays
-
-    def _file_sink(self, name: str) -> JsonlInFolder:
-        folder = self._settings.replay_dir or self._settings.data / "replays"
-        return JsonlInFolder(Path(folder).absolute(), file_name(name))
-
-    def _create_flow_runner(self, program: CompiledApp) -> FlowRunner:
-        hub = Context(
-            create_log_reader(program, self._stores.log),
-            self._stores.ledger,
-            self._clock,
-            self._stores.log.identity,
-            self._observer,
-            DueRetries(self._stores.ledger, self._clock),
-            self._outage_log,
-            step_threads=self._step_threads,
-        )
-        most = self._settings.max_event_bytes
-        duties = None if self._coordinator is None else self._coordinator.duties
-        host = ReaderHost(self._stores.log, hub.ledger, self._appender, self._clock, most)
-        readers = Readers(program, host, self._outage_log, duties, self._observer)
-        return FlowRunner(
-            program, hub, self._stores.log, self._state_recorder, self._coordinator, readers
-        )
-
     def _housekeeping_loops(self) -> list[Loop]:
-        log, ledger, settings = self._stores.log, self._stores.ledger, self._settings
-        away = self._outage_log
-        retention = Retention(settings.retention_age_s, settings.retention_bytes)
-        keeper = ClockMonitor(ledger, self._clock, self._records_clock)
-        turns = (
-            self._state_recorder.run_once,
-            self._gauges.run_once,
-            self._readiness.run_once,
-            keeper.run_once,
-            self._settlement_log.run_once,
-        )
-        names = ("state-recorder", "gauges", "readiness", "clock", "settlement-log")
-        loops = [Loop(name, turn, away) for name, turn in zip(names, turns, strict=True)]
-        if self.role != "work":
-            loops.append(Loop("keys", self.keys.run_once, away))
-            loops.append(Loop("sources", self._monitors.turn, away))
-        if self.role != "work" and self._stores.is_shared:
-            loops.append(Loop("last-seen", self._alert_monitor.track_sources, away))
-        if self._stores.is_shared:
-            following = [DedupeFollower(self._appender, p).run_once for p in range(log.partitions)]
-            loops += [Loop(f"follow/{p}", turn, away) for p, turn in enumerate(following)]
-        if self.role == "serve":
-            return loops
-        once: dict[str, LoopBody] = {
-            "redrive": DeadLetterJobRunner(self._control).run_once,
-            "maintenance": Maintenance(log, ledger, self._clock, retention).run_once,
-            "alerts": self._alert_monitor.run_once,
-        }
-        duties = None if self._coordinator is None else self._coordinator.duties
-        rests = {"alerts": self._alert_monitor.on_standby}
-        return loops + [
-            Loop(name, only_on_duty(name, duties, turn, rests.get(name)), away)
-            for name, turn in once.items()
-        ]
-
-    def _records_clock(self) -> bool:
-        if self._coordinator is None:
-            return self.role == "all"
-        return self._coordinator.duties.holds("maintenance")
+        return Housekeeping(
+            role=self.role,
+            settings=self._settings,
+            stores=self._stores,
+            clock=self._clock,
+            outage_log=self._outage_log,
+            duties=self._parts.duties,
+            appender=self._appender,
+            control=self._control,
+            keys=self.keys,
+            source_monitors=self._monitors,
+            alert_monitor=self._alert_monitor,
+            observers={
+                "state-recorder": self._state_recorder.run_once,
+                "gauges": self._gauges.run_once,
+                "readiness": self._readiness.run_once,
+                "settlement-log": self._settlement_log.run_once,
+            },
+        ).create_loops()
 
     def _create_alert_monitor(self, flow_sampler: FlowSampler) -> AlertMonitor:
-        seen = LastSeen(self._stores.ledger, self._clock)
-        self._appender.on_stored = seen.record
-        reader = AlertSampler(self._stores, self._clock, flow_sampler, seen)
-        bus, clock, metrics = self._appender, self._clock, self._metrics
-        return AlertMonitor(lambda: self.program, reader, self._stores.ledger, bus, clock, metrics)
+        last_seen = LastSeen(self._stores.ledger, self._clock)
+        self._appender.on_stored = last_seen.record
+        return AlertMonitor(
+            lambda: self.program,
+            AlertSampler(self._stores, self._clock, flow_sampler, last_seen),
+            self._stores.ledger,
+            self._appender,
+            self._clock,
+            self._metrics,
+        )
 
-    def _servers(self) -> tuple[IntakeServer, IntakeServer | None]:
-        """Return what listens for events, and what does for an API with an address of its own."""
-        api = None if self._api is None else self._api.protocol
-        at = None if api is None else api_address(self._settings)
+    def _create_servers(self) -> Servers:
+        settings = self._settings
         config = IntakeConfig(
             intake=self._appender,
-            host=self._settings.host,
-            port=self._settings.port,
-            limits=IntakeLimits.of(self._settings),
+            host=settings.host,
+            port=settings.port,
+            limits=IntakeLimits.of(settings),
             metrics=self.metrics,
             unready_reason=self._readiness.not_ready_reason,
             notices=self._problems,
@@ -387,36 +329,40 @@ class Node:
             accepts_events=self.role != "work",
             sources=self._routes(self.program),
             unknown=self._monitors.monitor(UNKNOWN),
-            keys=self.keys if requires_intake_keys(self._settings) else None,
-            rejects_foreign_hosts=listens_on_loopback(self._settings.host),
+            keys=self.keys if requires_intake_keys(settings) else None,
+            rejects_foreign_hosts=listens_on_loopback(settings.host),
             on_key_refused=partial(self._failed_authentications.count, "intake"),
-            fallback=api if at is None else None,
+            fallback=None if self._api is None else self._api.protocol,
         )
-        if at is None:
-            return IntakeServer(config), None
-        of_api = replace(config, host=at[0], port=at[1], accepts_events=False, fallback=api)
-        of_api = replace(of_api, other_url=lambda: local_url(self._settings.host, self.port))
-        return IntakeServer(replace(config, other_url=lambda: self.api_url)), IntakeServer(of_api)
+        address = None if self._api is None else api_address(settings)
+        if address is None:
+            return Servers(IntakeServer(config), None)
+        return separate_servers(
+            config,
+            address,
+            intake_url=lambda: local_url(settings.host, self.port),
+            api_url=lambda: self.api_url,
+        )
 
     def _routes(self, program: CompiledApp) -> Sequence[SourceRoute]:
         return mounted(program, self._settings.max_event_bytes, self._monitors.monitor)
 
     @property
     def api_url(self) -> str:
-        """Where this machine reaches the API."""
-        at = api_address(self._settings)
-        return local_url(self._settings.host if at is None else at[0], self.api_port)
+        """The URL of the API on this machine."""
+        address = api_address(self._settings)
+        return local_url(self._settings.host if address is None else address.host, self.api_port)
 
     @property
     def stuck_loops(self) -> StuckLoops:
-        """Which loops of this process do not get on."""
+        """The loops of this process that fail again and again."""
         return self._outage_log.stuck_loops
 
     def _problems(self) -> Sequence[str]:
         return remarks(self._gauges.flows, self._outage_log.stuck_loops.records.values())
 
     def metrics(self) -> bytes:
-        """Return the metrics as text, with those of others that are told of here."""
+        """Return the metrics as text, with those of this process's workers."""
         self._observer.lanes_held(self._flow_runner.held_lanes)
         self._monitors.report()
         return merge_metrics(self._metrics.render(), self.worker_metrics())
