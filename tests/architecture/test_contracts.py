@@ -11,7 +11,7 @@ from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "busway"
-DISCOVERY = {"control/discovery.py", "cli/operation_group.py"}
+DISCOVERY = {"control/discovery.py", "cli/command_lookup.py"}
 """These import the modules of one package of their own layer, whatever their names."""
 
 
