@@ -15,6 +15,14 @@ from busway.sink.row_validation import ItemProblems
 PartKey = tuple[int, int, int]
 
 
+class TableSetupError(Exception):
+    """The table does not match the declaration of the sink; fixing it loses no event."""
+
+
+class RowDropped(Exception):
+    """The table accepted a row without an error but did not keep it."""
+
+
 class ErrorScope(Enum):
     """Whose fault an error is."""
 

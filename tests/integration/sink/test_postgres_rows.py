@@ -87,11 +87,11 @@ ROWS: list[dict[str, object]] = [{"id": n, "a": 6 if n == 2 else n + 10} for n i
         (trigger("PERFORM pg_sleep(60)"), Retry, "QueryCanceledError"),
         (trigger("INSERT INTO audit VALUES (1)"), Rejected, "UndefinedTableError"),
         (trigger("NEW.a = NEW.a * 2000000000"), Rejected, "NumericValueOutOfRangeError"),
-        (trigger("RETURN NULL"), Rejected, "PostgresRowDropped"),
+        (trigger("RETURN NULL"), Rejected, "RowDropped"),
         (
             f"{TABLE}; CREATE RULE r AS ON INSERT TO t WHERE NEW.a = 6 DO INSTEAD NOTHING",
             Rejected,
-            "PostgresRowDropped",
+            "RowDropped",
         ),
         (
             "CREATE TABLE t (id bigint, a int) PARTITION BY RANGE (a);"

@@ -18,7 +18,7 @@ from busway.driver.postgres.error import (
     sqlstate,
 )
 from busway.outcome import Down, Rejected
-from busway.sink.bisect import ErrorScope, RowRefusal
+from busway.sink.bisect import ErrorScope, RowDropped, RowRefusal, TableSetupError
 from busway.sink.postgres.convert import PostgresValueError
 from busway.sink.row import Row, shown_first_row
 
@@ -43,21 +43,13 @@ _REMEDIES = {
 }
 
 
-class PostgresSetupError(Exception):
-    """The table cannot be as the sink is declared; that loses nothing once it is mended."""
-
-
 class ConnectionLost(Exception):
     """The connection was lost while a load was written; that it could be opened is known."""
 
 
-OWN_ERRORS = (ConnectionLost, PostgresSetupError)
+OWN_ERRORS = (ConnectionLost, TableSetupError)
 EXPECTED_ERRORS = (*DRIVER_ERRORS, *OWN_ERRORS)
 """What can go wrong and is not a bug."""
-
-
-class PostgresRowDropped(Exception):
-    """The table took a row without an error, and did not keep it."""
 
 
 def error_scope(error: BaseException) -> ErrorScope:
@@ -67,9 +59,9 @@ def error_scope(error: BaseException) -> ErrorScope:
     is told by where the error comes from.
     """
     error = root_cause(error, OWN_ERRORS)
-    if isinstance(error, PostgresValueError | PostgresRowDropped):
+    if isinstance(error, PostgresValueError | RowDropped):
         return ErrorScope.ROW
-    if is_connection_lost(error) or isinstance(error, PostgresSetupError | ConnectionLost):
+    if is_connection_lost(error) or isinstance(error, TableSetupError | ConnectionLost):
         return ErrorScope.DESTINATION
     return (
         _server_error_scope(error)
@@ -135,7 +127,7 @@ def as_down(error: BaseException, location: str) -> Down:
     """Return what an error that concerns the whole database means; ``location`` names it."""
     cause = error.__cause__ if isinstance(error, ConnectionLost) else None
     error = root_cause(cause or error, OWN_ERRORS)
-    if isinstance(error, PostgresSetupError):
+    if isinstance(error, TableSetupError):
         return Down(f"{location}: {error}", reachable=True)
     if isinstance(error, TimeoutError) and not isinstance(error, ConnectionError):
         return Down(f"{location} did not answer in time", reachable=True)

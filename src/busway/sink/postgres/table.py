@@ -10,12 +10,10 @@ from asyncpg import PostgresError, Record
 
 from busway.driver.postgres.error import sqlstate
 from busway.outcome import Rejected
-from busway.sink.bisect import RowRefusal
+from busway.sink.bisect import RowDropped, RowRefusal, TableSetupError
 from busway.sink.postgres.convert import PostgresValueError
 from busway.sink.postgres.error import (
     UNKNOWN_TYPE_STATES,
-    PostgresRowDropped,
-    PostgresSetupError,
     is_value_error,
     row_refusal,
 )
@@ -93,7 +91,7 @@ class PostgresTable:
         """
         await self._load_columns(session)
         if not self._columns and not self._rules.create:
-            raise PostgresSetupError(
+            raise TableSetupError(
                 f"the table {self.qualified_name} does not exist; create it or set create=True"
             )
         problems = self._rules.invalid_items(batch, self._generated)
@@ -249,7 +247,7 @@ class PostgresTable:
         values: Iterable[object],
     ) -> None:
         """Write rows; raises
-        :class:`PostgresRowDropped` when not all of them are in the table then."""
+        :class:`RowDropped` when not all of them are in the table then."""
         values = list(values)
         sql = insert(self.qualified_name, self._rules.key, chunk.names, rows)
         status = await session.connection.execute(sql, *values)
@@ -257,7 +255,7 @@ class PostgresTable:
             return
         sql = rows_kept(self.qualified_name, chunk.columns, rows)
         if await session.connection.fetchval(sql, *values) < size:
-            raise PostgresRowDropped("a trigger or a rule of the table left it out")
+            raise RowDropped("a trigger or a rule of the table left it out")
 
     async def _alter(self, session: PostgresSession, name: str, **parts: str) -> None:
         sql = statement("postgres", name).format(table=self.qualified_name, **parts)
@@ -265,9 +263,7 @@ class PostgresTable:
             await session.connection.execute(sql)
         except PostgresError as error:
             if self._types and sqlstate(error) in UNKNOWN_TYPE_STATES:
-                raise PostgresSetupError(
-                    f"{error.args[0]}; mend columns={{…}} of the sink"
-                ) from error
+                raise TableSetupError(f"{error.args[0]}; mend columns={{…}} of the sink") from error
             raise
 
 

@@ -14,27 +14,19 @@ from busway.driver.sqlite.error import (
     is_disk_full,
 )
 from busway.outcome import Down, Rejected
-from busway.sink.bisect import ErrorScope, RowRefusal
+from busway.sink.bisect import ErrorScope, RowDropped, RowRefusal, TableSetupError
 from busway.sink.row import Row, shown_first_row, shown_value
 from busway.sink.sqlite.value import INT64, SqliteValueError
 
 _ROW_ERRORS = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, TypeError, ValueError)
 
 
-class SqliteSetupError(Exception):
-    """The table cannot be as the sink is declared; that loses nothing once it is mended."""
-
-
 class RolledBack(Exception):
     """A row made SQLite undo the whole transaction, and everything that was written in it."""
 
 
-class SqliteRowDropped(Exception):
-    """The table took a row without an error, and did not keep it."""
-
-
 _DESTINATION_ERRORS = (
-    SqliteSetupError,
+    TableSetupError,
     *LOCKED_ERRORS,
     apsw.ProtocolError,
     apsw.FullError,
@@ -55,7 +47,7 @@ def error_scope(error: Exception) -> ErrorScope:
     """Return whose fault an error is that a row, or several, ended with."""
     if isinstance(error, _DESTINATION_ERRORS):
         return ErrorScope.DESTINATION
-    if isinstance(error, (*_ROW_ERRORS, OverflowError, SqliteValueError, SqliteRowDropped)):
+    if isinstance(error, (*_ROW_ERRORS, OverflowError, SqliteValueError, RowDropped)):
         return ErrorScope.ROW
     return ErrorScope.TRANSIENT if isinstance(error, apsw.InterruptError) else ErrorScope.UNKNOWN
 
@@ -69,7 +61,7 @@ def as_down(error: Exception, path: Path) -> Down:
     """Return what an error that concerns the whole database means."""
     if isinstance(error, apsw.CantOpenError) and not path.parent.is_dir():
         return Down(f"the directory {path.parent} does not exist; make it")
-    if not isinstance(error, apsw.Error | SqliteSetupError):
+    if not isinstance(error, apsw.Error | TableSetupError):
         return Down(f"{path}: {type(error).__name__} while rows were written: {error}")
     if is_disk_full(error, path):
         return Down(f"{path} has no room left: the disk is full ({error})", reachable=True)

@@ -9,13 +9,18 @@ from contextlib import contextmanager
 import apsw
 
 from busway.outcome import Rejected
-from busway.sink.bisect import Bisection, ErrorScope, PartKey, classify_refusals
+from busway.sink.bisect import (
+    Bisection,
+    ErrorScope,
+    PartKey,
+    RowDropped,
+    TableSetupError,
+    classify_refusals,
+)
 from busway.sink.row import ItemRows, Row, all_rows, row_runs
 from busway.sink.row_validation import ItemProblems, TableRules, without_problems
 from busway.sink.sqlite.error import (
     RolledBack,
-    SqliteRowDropped,
-    SqliteSetupError,
     error_scope,
     row_refusal,
 )
@@ -83,7 +88,7 @@ class SqliteTable:
         """
         self._read_columns(connection)
         if not self._columns and not self._rules.create:
-            raise SqliteSetupError(
+            raise TableSetupError(
                 f"the table {self.name!r} does not exist; create it or set create=True"
             )
         problems = self._rules.invalid_items(batch, self._generated)
@@ -212,7 +217,7 @@ class SqliteTable:
         values: Sequence[Sequence[object]],
     ) -> None:
         """Write rows of the same columns; raises
-        :class:`SqliteRowDropped` when one is not in the table.
+        :class:`RowDropped` when one is not in the table.
 
         What triggers write is in the count of all changes, so that with them each row is counted.
         """
@@ -225,9 +230,7 @@ class SqliteTable:
             connection.executemany(sql, values)
             suspects = values if connection.total_changes() - before < len(values) else ()
         if self._is_table and not all(self._exists(connection, names, row) for row in suspects):
-            raise SqliteRowDropped(
-                "a trigger, or a constraint with ON CONFLICT IGNORE, left it out"
-            )
+            raise RowDropped("a trigger, or a constraint with ON CONFLICT IGNORE, left it out")
 
     def _exists(
         self, connection: apsw.Connection, names: tuple[str, ...], row: Sequence[object]
@@ -262,7 +265,7 @@ class SqliteTable:
             connection.execute(sql)
         except apsw.SQLError as error:
             if self._types and "syntax error" in str(error):
-                raise SqliteSetupError(f"{error}; mend columns={{…}} of the sink") from error
+                raise TableSetupError(f"{error}; mend columns={{…}} of the sink") from error
             raise
 
 
