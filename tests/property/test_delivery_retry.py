@@ -203,15 +203,15 @@ def test_outcomes_become_what_the_policy_says(policy: Backoff, outcomes: list[Ou
     [
         (Backoff(first="soon"), "first: invalid duration 'soon'"),
         (Backoff(schedule=("5s", "-1s")), r"schedule\[1\]: "),
-        (Backoff(first="1h"), "first is '1h', longer than the cap of 600.0; give a longer cap"),
-        (Backoff(jitter=2), "jitter is 2"),
-        (Backoff(factor=0.5), "factor is 0.5"),
-        (Backoff(attempts=0), "attempts is 0"),
-        (Backoff(attempts=None), "give a max_age too"),
+        (Backoff(first="1h"), "invalid first '1h': it exceeds the cap 600.0, use a longer cap"),
+        (Backoff(jitter=2), "invalid jitter 2"),
+        (Backoff(factor=0.5), "invalid factor 0.5"),
+        (Backoff(attempts=0), "invalid attempts 0"),
+        (Backoff(attempts=None), "add max_age"),
     ],
     ids=str,
 )
-def test_what_makes_no_sense_is_told(policy: Backoff, text: str) -> None:
+def test_invalid_values_are_rejected(policy: Backoff, text: str) -> None:
     with pytest.raises(SettingsError, match=text):
         validated(policy)
 

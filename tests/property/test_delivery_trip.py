@@ -35,14 +35,14 @@ def test_probes_are_single_and_further_and_further_apart(answers: list[str]) -> 
 @pytest.mark.parametrize(
     ("trip", "text"),
     [
-        (BreakerPolicy(ratio=0), "ratio is 0"),
-        (BreakerPolicy(ratio=1.5), "ratio is 1.5"),
-        (BreakerPolicy(min_attempts=0), "min_attempts is 0"),
-        (BreakerPolicy(within="never"), "within: 'never'"),
-        (BreakerPolicy(initial_wait=0), "initial_wait is nothing"),
+        (BreakerPolicy(ratio=0), "invalid ratio 0"),
+        (BreakerPolicy(ratio=1.5), "invalid ratio 1.5"),
+        (BreakerPolicy(min_attempts=0), "invalid min_attempts 0"),
+        (BreakerPolicy(within="never"), "within: invalid duration 'never'"),
+        (BreakerPolicy(initial_wait=0), "invalid initial_wait"),
     ],
     ids=str,
 )
-def test_what_makes_no_sense_is_told(trip: BreakerPolicy, text: str) -> None:
+def test_invalid_values_are_rejected(trip: BreakerPolicy, text: str) -> None:
     with pytest.raises(SettingsError, match=text):
         validated(trip)

@@ -1,11 +1,11 @@
-"""How many requests a destination is given at a time, learned from how it answers. Pure.
+"""The adaptive concurrency limit of a destination, learned from its responses. Pure.
 
 ::
 
-    quick answers, all of it in use ──► one more for each round of answers (twice as many at first)
-    slower than twice its quickest ──► a tenth fewer
-    refused (429, 503, no answer)  ──► a third fewer
-    every half minute              ──► a quarter for a moment, to see how quick it can be
+    fast responses, limit in use      ──► one more per round of responses (at first: double)
+    slower than twice the minimum     ──► a tenth less
+    refused (429, 503, no response)   ──► a third less
+    every 30 seconds                  ──► a quarter for a moment, to measure the minimum latency
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from busway.concurrency import Adaptive
 INITIAL_LIMIT = 4
 SLOW_FACTOR = 2.0
 LATENCY_SLACK_S = 0.005
-"""Answers that are slower by no more than this do not tell that it is busy."""
+"""Responses that are slower by at most this do not count as slow."""
 _SLOW_REDUCTION = 0.9
 _REFUSAL_REDUCTION = 2 / 3
 _MIN_UTILIZATION = 0.8
@@ -29,9 +29,9 @@ _MEASURE_REDUCTION = 0.25
 
 
 class ResponseSample(msgspec.Struct, frozen=True):
-    """One answer: when its request began, how long it took, if it was refused, in seconds.
+    """One response: when its request started, its latency in seconds, and whether it was refused.
 
-    ``in_flight`` is how many requests were on their way together with it.
+    ``in_flight`` is the number of requests in flight together with it.
     """
 
     started_at: float
@@ -41,18 +41,17 @@ class ResponseSample(msgspec.Struct, frozen=True):
 
 
 class AdaptiveLimit(msgspec.Struct, frozen=True):
-    """How many may go at a time now, and what that was learned from.
+    """The current limit and the measurements behind it.
 
-    After a cut, answers to requests that had begun before it do not cut again: they tell of the
-    same congestion. ``min_latency_s`` is the quickest answer of late. Every half minute it is
-    measured anew, with a quarter of the requests for a moment: in a busy destination it would
-    creep up.
+    After a reduction, responses to requests that started before it do not reduce the limit again:
+    they show the same congestion. ``min_latency_s`` is the recent minimum latency. Every 30 seconds
+    it is measured again with a quarter of the requests, because it would rise slowly under load.
     """
 
     bounds: Adaptive
     raw_limit: float
     slow_start_threshold: float = inf
-    """Up to here it rises quickly."""
+    """The limit rises fast up to this value."""
     min_latency_s: float = 0.0
     measured_at: float | None = None
     smoothed_latency_s: float = 0.0
@@ -60,16 +59,16 @@ class AdaptiveLimit(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, bounds: Adaptive) -> AdaptiveLimit:
-        """Return what begins within bounds."""
+        """Return the initial limit within bounds."""
         return cls(bounds, float(min(max(INITIAL_LIMIT, bounds.min_limit), bounds.max_limit)))
 
     @property
     def limit(self) -> int:
-        """How many may be on their way."""
+        """The maximum number of requests in flight."""
         return int(self.raw_limit)
 
     def after(self, sample: ResponseSample) -> AdaptiveLimit:
-        """Return what is right after one more answer."""
+        """Return the limit after one more response."""
         now = sample.started_at + sample.latency_s
         if sample.started_at < self.reduced_at:
             return self
@@ -80,38 +79,38 @@ class AdaptiveLimit(msgspec.Struct, frozen=True):
         return self._with_sample(sample, now)._increased(sample, now)
 
     def _increased(self, sample: ResponseSample, now: float) -> AdaptiveLimit:
-        """Return what is right after an answer that has been measured."""
+        """Return the limit after a response that has been measured."""
         if self.smoothed_latency_s > self.min_latency_s * SLOW_FACTOR + LATENCY_SLACK_S:
             return self._reduced(now, self.raw_limit * _SLOW_REDUCTION)
         if sample.in_flight < self.limit * _MIN_UTILIZATION:
             return self
-        quick = self.raw_limit < self.slow_start_threshold
-        return self._clamped(self.raw_limit + (1.0 if quick else 1.0 / self.raw_limit))
+        is_slow_start = self.raw_limit < self.slow_start_threshold
+        return self._clamped(self.raw_limit + (1.0 if is_slow_start else 1.0 / self.raw_limit))
 
     def _with_sample(self, sample: ResponseSample, now: float) -> AdaptiveLimit:
-        """Return this with one more measured answer."""
-        took_s, recent_s = sample.latency_s, self.smoothed_latency_s
-        recent_s = recent_s + _SMOOTHING * (took_s - recent_s) if recent_s else took_s
-        quickest_s = min(self.min_latency_s, took_s) if self.min_latency_s else took_s
+        """Return the limit with one more measured response."""
+        latency_s, smoothed_s = sample.latency_s, self.smoothed_latency_s
+        smoothed_s = smoothed_s + _SMOOTHING * (latency_s - smoothed_s) if smoothed_s else latency_s
+        quickest_s = min(self.min_latency_s, latency_s) if self.min_latency_s else latency_s
         measured_at = now if self.measured_at is None else self.measured_at
         return msgspec.structs.replace(
-            self, smoothed_latency_s=recent_s, min_latency_s=quickest_s, measured_at=measured_at
+            self, smoothed_latency_s=smoothed_s, min_latency_s=quickest_s, measured_at=measured_at
         )
 
     def _measure_min_latency(self, now: float) -> AdaptiveLimit:
-        """Return what measures the quickest answer with few requests, and comes back soon."""
-        fewer = self._reduced(now, self.raw_limit * _MEASURE_REDUCTION)
+        """Return a limit that measures the minimum latency with few requests and recovers fast."""
+        reduced = self._reduced(now, self.raw_limit * _MEASURE_REDUCTION)
         return msgspec.structs.replace(
-            fewer,
+            reduced,
             slow_start_threshold=self.raw_limit * _SLOW_REDUCTION,
             min_latency_s=0.0,
             measured_at=None,
         )
 
     def _reduced(self, now: float, raw_limit: float) -> AdaptiveLimit:
-        cut = self._clamped(raw_limit)
+        reduced = self._clamped(raw_limit)
         return msgspec.structs.replace(
-            cut, reduced_at=now, smoothed_latency_s=0.0, slow_start_threshold=0.0
+            reduced, reduced_at=now, smoothed_latency_s=0.0, slow_start_threshold=0.0
         )
 
     def _clamped(self, raw_limit: float) -> AdaptiveLimit:

@@ -1,14 +1,14 @@
-"""The alert: when it is raised, and when it is cleared again. Pure; time is passed in.
+"""The state of an alert: when it is raised and cleared. Pure; time is passed in.
 
 ::
 
-    clear ──over──► clear, pending ──over for the hold──► raised
-      ▲                │   ▲                               │  ▲
-      │             not over                            calm  not calm
-      │                ▼                                   ▼  │
-      └──calm for its hold──────────────────────── raised, pending
+    clear ──breached──► clear, pending ──breached for the hold──► raised
+      ▲                    │   ▲                                   │  ▲
+      │               not breached                           cleared  not cleared
+      │                    ▼                                       ▼  │
+      └──cleared for its hold──────────────────────────── raised, pending
 
-Between the two thresholds a value is neither over nor calm: nothing changes there.
+A value between the two thresholds is neither breached nor cleared: it changes nothing.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ import msgspec
 class AlertThresholds(msgspec.Struct, frozen=True):
     """Two thresholds, and how long a value must be beyond one of them.
 
-    A value above ``raise_at`` is over, one of ``clear_at`` or less is calm; with
-    ``is_lower_bound`` it is the other way round: over below ``raise_at``, calm from ``clear_at``
-    on.
+    A value is breached above ``raise_at`` and cleared at or below ``clear_at``. With
+    ``is_lower_bound`` it is breached below ``raise_at`` and cleared at or above ``clear_at``.
     """
 
     raise_at: float
@@ -33,20 +32,20 @@ class AlertThresholds(msgspec.Struct, frozen=True):
     is_lower_bound: bool = False
 
     def is_breached(self, value: float) -> bool:
-        """Say whether a value is one to raise an alert for."""
+        """Return whether a value raises the alert."""
         return value < self.raise_at if self.is_lower_bound else value > self.raise_at
 
     def is_cleared(self, value: float) -> bool:
-        """Say whether a value is one to clear an alert for."""
+        """Return whether a value clears the alert."""
         return value >= self.clear_at if self.is_lower_bound else value <= self.clear_at
 
 
 class AlertState(msgspec.Struct, frozen=True):
-    """How an alert stands: raised or not, ``since`` when, after how many ``changes``.
+    """The state of an alert: raised or not, ``since`` when, after how many ``changes``.
 
-    ``repeats`` is how often it was told again while raised, ``repeated_at`` when it was last.
-    ``breached_since`` is since when the value had been beyond the threshold when it changed;
-    ``pending_since`` is since when it has been beyond the threshold for the next change.
+    ``repeats`` counts the repetitions while raised, ``repeated_at`` is the time of the last one.
+    ``breached_since`` is when the value crossed the threshold before the last change;
+    ``pending_since`` is when it crossed the threshold for the next change.
     """
 
     raised: bool = False
@@ -60,8 +59,7 @@ class AlertState(msgspec.Struct, frozen=True):
     def observe(
         self, thresholds: AlertThresholds, value: float | None, now: datetime
     ) -> AlertState:
-        """Return how it stands after a look; ``None`` is a value that is not known, and tells
-        nothing."""
+        """Return the state after an observation; an unknown value (``None``) changes nothing."""
         if value is None:
             return self
         if not (thresholds.is_cleared(value) if self.raised else thresholds.is_breached(value)):
@@ -73,7 +71,7 @@ class AlertState(msgspec.Struct, frozen=True):
         return AlertState(not self.raised, now, pending, None, self.changes + 1)
 
     def repeat(self, interval_s: float, now: datetime) -> AlertState:
-        """Return how it stands when it is told again, where it is time to."""
+        """Return the state with one more repetition, if it is due."""
         last = self.repeated_at or self.since
         if not (self.raised and interval_s and last is not None):
             return self
@@ -82,7 +80,7 @@ class AlertState(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, repeats=self.repeats + 1, repeated_at=now)
 
     def changes_at(self, thresholds: AlertThresholds) -> datetime | None:
-        """Return when it changes if the value stays as it is, where it is about to."""
+        """Return when a pending change happens if the value stays the same."""
         if self.pending_since is None:
             return None
         return self.pending_since + timedelta(
@@ -90,7 +88,7 @@ class AlertState(msgspec.Struct, frozen=True):
         )
 
     def retire(self, now: datetime) -> AlertState:
-        """Return how it stands when nobody watches it any more: not raised."""
+        """Return the state once the alert is no longer watched: cleared."""
         if not self.raised:
             return msgspec.structs.replace(self, pending_since=None)
         return AlertState(False, now, now, None, self.changes + 1)

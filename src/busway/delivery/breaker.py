@@ -1,13 +1,13 @@
-"""The breaker: whether a destination may be called now. Pure; time is passed in.
+"""The circuit breaker: whether a destination may be called. Pure; time is passed in.
 
 ::
 
-    closed ──down, failing──► open ──its wait is over──► half-open (one probe) ──lands──► closed
+    closed ──down, failing──► open ──wait elapsed──► half-open (one probe) ──success──► closed
                                ▲                              │
                                └──down or failing, longer─────┘
-    any ──gone──► gone ──an operator resumes──► closed
+    any ──gone──► gone ──operator resumes──► closed
 
-An operator who resumes does not wait for the next probe either.
+If an operator resumes an open breaker, the next probe is made at once.
 """
 
 from __future__ import annotations
@@ -21,50 +21,50 @@ from busway.delivery.breaker_policy import BreakerPolicy
 
 
 class Breaker(msgspec.Struct, frozen=True):
-    """The state of a destination. Times are seconds of a clock that does not go back."""
+    """The state of a destination. Times are seconds of a monotonic clock."""
 
     state: Literal["closed", "open", "half-open", "gone"] = "closed"
     reason: str = ""
     failures: int = 0
-    """Consecutive times that it was down."""
+    """The number of consecutive outages and failed probes."""
     probe_at: float = 0.0
-    """When the next probe may go, while open."""
+    """When the next probe may be made, while open."""
     opened_by_failures: bool = False
-    """Whether it opened because too much of what it answered was a failure."""
+    """Whether it opened because of the failure rate, not an outage."""
     policy: BreakerPolicy = BreakerPolicy()
 
     def on_success(self) -> Breaker:
-        """It answered."""
+        """Return the breaker after a successful response."""
         return self if self.state in ("closed", "gone") else Breaker(policy=self.policy)
 
     def on_down(self, now: float, reason: str, retry_after_s: float | None = None) -> Breaker:
-        """It takes nothing now; ``retry_after_s`` is the wait that it asked for, in seconds."""
-        asked_until = now + min(retry_after_s or 0.0, MAX_RETRY_AFTER_S)
+        """Return the breaker after an outage; ``retry_after_s`` is the wait it requested."""
+        requested_until = now + min(retry_after_s or 0.0, MAX_RETRY_AFTER_S)
         if self.state == "gone":
             return self
         if self.state == "open" and now < self.probe_at:
-            return msgspec.structs.replace(self, probe_at=max(self.probe_at, asked_until))
-        until = max(now + self.policy.wait_s(self.failures), asked_until)
+            return msgspec.structs.replace(self, probe_at=max(self.probe_at, requested_until))
+        until = max(now + self.policy.wait_s(self.failures), requested_until)
         return Breaker(
             "open", reason, self.failures + 1, until, self.opened_by_failures, self.policy
         )
 
     def on_failing(self, now: float, reason: str) -> Breaker:
-        """Too much of what it answers is a failure."""
+        """Return the breaker after the failure rate became too high."""
         return msgspec.structs.replace(self, opened_by_failures=True).on_down(now, reason)
 
     def on_gone(self, reason: str) -> Breaker:
-        """It asks never to be called again."""
+        """Return the breaker after the destination said that it is gone for good."""
         return Breaker("gone", reason, self.failures, policy=self.policy)
 
     def resume(self) -> Breaker:
-        """An operator says that it takes writes again: the next probe goes at once."""
+        """Return the breaker after an operator's resume: the next probe is due at once."""
         if self.state == "gone":
             return Breaker(policy=self.policy)
         return msgspec.structs.replace(self, probe_at=0.0) if self.state == "open" else self
 
     def wait_s(self, now: float) -> float | None:
-        """Return how long to wait before calling: 0 now, ``None`` for no known time."""
+        """Return how long to wait before a call: 0 if allowed now, ``None`` if unknown."""
         if self.state == "closed":
             return 0.0
         if self.state == "open":
@@ -72,9 +72,9 @@ class Breaker(msgspec.Struct, frozen=True):
         return None
 
     def begin_probe(self) -> Breaker:
-        """One caller goes to see; the others wait for what it finds."""
+        """Return the breaker while one caller makes a probe and the others wait for its result."""
         return msgspec.structs.replace(self, state="half-open")
 
     def release_probe(self) -> Breaker:
-        """The one who went to see turned back before it saw anything: another may go."""
+        """Return the breaker after a probe was abandoned without a result: another may be made."""
         return msgspec.structs.replace(self, state="open")

@@ -1,4 +1,4 @@
-"""When a destination that answers is taken to be failing: a ratio over a sliding window. Pure."""
+"""The breaker policy: when a destination counts as failing, over a sliding window. Pure."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from busway.errors import SettingsError
 class BreakerPolicy(Declarable, frozen=True, kw_only=True):
     """When a breaker opens, in addition to a destination that is down.
 
-    It opens when ``ratio`` of the first attempts ``within`` a time failed (an answer like 500, not
-    one like 422, which is about the event), of at least ``min_attempts`` attempts; with 1, the
-    default, when at least so many have failed in a row; with ``None`` never. It waits
-    ``initial_wait`` before it probes, twice as long after each probe that fails, up to
-    ``max_wait``. Durations are like ``"30s"``, or numbers of seconds.
+    It opens if a ``ratio`` of the first attempts ``within`` a time failed, of at least
+    ``min_attempts`` attempts. Only failures of the destination count (a response like 500), not of
+    the event (422). With 1, the default, it opens after ``min_attempts`` failures in a row; with
+    ``None`` never. It waits ``initial_wait`` before a probe, and twice as long after each failed
+    probe, up to ``max_wait``. Durations are texts like ``"30s"`` or numbers of seconds.
     """
 
     ratio: float | None = 1.0
@@ -24,23 +24,23 @@ class BreakerPolicy(Declarable, frozen=True, kw_only=True):
     max_wait: str | float = 30.0
 
     def wait_s(self, failures: int) -> float:
-        """Return the wait before the next probe, after so many failures in a row before."""
+        """Return the wait before the next probe, after ``failures`` consecutive failures."""
         doubled = parse_seconds(self.initial_wait) * 2.0 ** min(failures, 16)
         return min(doubled, parse_seconds(self.max_wait))
 
 
 def validated(policy: BreakerPolicy) -> BreakerPolicy:
-    """Return the policy; raises :class:`SettingsError` for values that make no sense."""
-    ratio, least = policy.ratio, policy.min_attempts
+    """Return the policy; raises :class:`SettingsError` for invalid values."""
+    ratio, min_attempts = policy.ratio, policy.min_attempts
     if ratio is not None and not (isinstance(ratio, int | float) and 0 < ratio <= 1):
-        raise SettingsError(f"ratio is {ratio!r}; give a number over 0 up to 1, or None for never")
-    if not isinstance(least, int) or least < 1:
-        raise SettingsError(f"min_attempts is {least!r}; give a whole number from 1")
+        raise SettingsError(f"invalid ratio {ratio!r}: use a number > 0 and <= 1, or None")
+    if not isinstance(min_attempts, int) or min_attempts < 1:
+        raise SettingsError(f"invalid min_attempts {min_attempts!r}: use an integer >= 1")
     for name in ("within", "initial_wait", "max_wait"):
         try:
-            found = parse_seconds(getattr(policy, name))
+            seconds = parse_seconds(getattr(policy, name))
         except SettingsError as error:
             raise SettingsError(f"{name}: {error}") from error
-        if not found:
-            raise SettingsError(f"{name} is nothing; give a duration like '30s'")
+        if not seconds:
+            raise SettingsError(f"invalid {name}: use a duration > 0, like '30s'")
     return policy

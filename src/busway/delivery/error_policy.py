@@ -1,4 +1,4 @@
-"""What a flow makes of its destination's answers where its policy says so. Pure."""
+"""Classification of a destination's outcomes by the flow's retry policy. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from busway.outcome import (
 
 
 def classify(policy: Backoff, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
-    """Return the outcomes as a policy wants errors treated that it names."""
+    """Return the outcomes, with the errors that the policy names reclassified."""
     named = policy.dead or policy.retried or policy.down
     if not named or outcomes.count(DELIVERED) == len(outcomes):
         return outcomes
@@ -34,12 +34,12 @@ def _classify(policy: Backoff, outcome: Outcome) -> Outcome:
     ):
         return outcome
     error, reason, after_s = outcome.error, outcome.reason, getattr(outcome, "retry_after_s", None)
-    treatment = policy.error_class(error) if error else None
-    if treatment == "dead":
+    error_class = policy.error_class(error) if error else None
+    if error_class == "dead":
         return Rejected(error, reason)
-    if treatment == "retried":
+    if error_class == "retried":
         return Retry(error, reason, after_s)
-    if treatment == "down":
+    if error_class == "down":
         if isinstance(outcome, Down):
             return msgspec.structs.replace(outcome, by_policy=True)
         return Down(f"{error}: {reason}", after_s, reachable=True, error=error, by_policy=True)
@@ -47,7 +47,7 @@ def _classify(policy: Backoff, outcome: Outcome) -> Outcome:
 
 
 def failed_attempts(outcomes: Sequence[Outcome]) -> Sequence[Retry]:
-    """Return the outcomes that say that an attempt failed, and may succeed later."""
+    """Return the outcomes of failed attempts that may succeed later."""
     return [
         outcome
         for outcome in outcomes

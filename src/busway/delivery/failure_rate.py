@@ -1,17 +1,17 @@
-"""The share of events that failed, over a window that slides. Pure; time is passed in."""
+"""The share of failed events over a sliding window. Pure; time is passed in."""
 
 from __future__ import annotations
 
 from collections import deque
 
 _MAX_SAMPLES = 120
-"""How many looks a window remembers at most: it slides in steps of so small a part of it."""
+"""The maximum number of samples in a window, which determines its steps."""
 
 
 class FailedShare:
-    """The share of what was worked on over a window that stands as failed.
+    """The share of the events processed in a window that are failed.
 
-    Nothing is known in the first seconds, in which what was parked before would seem to be all.
+    It is unknown in the first seconds, when events parked earlier would dominate.
 
     >>> share = FailedShare(window_s=60)
     >>> share.observe(0.0, parked=0, dead=0, delivered=100) is None
@@ -29,10 +29,10 @@ class FailedShare:
         self._last_dead = self._new_dead = 0
 
     def observe(self, now: float, parked: int, dead: int, delivered: int) -> float | None:
-        """Return the share over the window that ends now; 0 where fewer than ``least`` failed.
+        """Return the share over the window that ends now; 0 if fewer than ``min_failed`` failed.
 
-        ``parked`` and ``dead`` are how many stand so, ``delivered`` how many were delivered since
-        the flow began.
+        ``parked`` and ``dead`` are the current numbers, ``delivered`` the number of events
+        delivered since the flow started.
         """
         if self._first_sample_at is None:
             self._first_sample_at = now
@@ -53,7 +53,7 @@ class FailedShare:
 
 
 class FailureRate:
-    """Counts what failed newly from look to look, so that a redrive hides nothing.
+    """The share of events that failed, counting new failures, so that a redrive hides none.
 
     >>> rate = FailureRate(window_s=10)
     >>> rate.observe(0.0, read=0, failed=0), rate.observe(1.0, read=10, failed=4)
@@ -67,10 +67,10 @@ class FailureRate:
         self._last_failed = self._new_failed = 0
 
     def observe(self, now: float, read: int, failed: int) -> float:
-        """Return the share over the window that ends now; 0 of fewer than ``least`` events.
+        """Return the share over the window that ends now; 0 if it has less than ``min_events``.
 
-        ``read`` is how many events were read since the flow began, ``failed`` how many stand as
-        parked, dead or discarded; ``now`` is in seconds of a clock that does not go back.
+        ``read`` is the number of events read since the flow started, ``failed`` the number that are
+        parked, dead or discarded; ``now`` is in seconds of a monotonic clock.
         """
         if self._samples:
             self._new_failed += max(0, failed - self._last_failed)

@@ -1,16 +1,16 @@
-"""Whether a destination is down, decided over what it answered lately to all its flows. Pure.
+"""Detection of an outage from a destination's recent responses to all its flows. Pure.
 
-A failure that may be about its event (503, no answer in time) says little alone. So failures in a
-row are counted, over all loads of all lanes; the row ends with the first event that is delivered.
-The destination is down when the row is too long for chance: the more of what came before was
-delivered, the shorter it has to be::
+A failure that may be caused by its event (503, a time-out) proves little alone. So consecutive
+failures are counted over all loads of all lanes; the count restarts with the first delivered event.
+The destination is down when the series is too long to be chance: the higher the previous success
+rate, the shorter it has to be::
 
-    delivered before     9 of 10 and more   half, or nothing known   1 of 4    fewer
-    down after           4 in a row         14                       33        40 at most
+    delivered before     9 of 10 or more    half, or unknown         1 of 4    less
+    down after           4 in a row         14                       33        at most 40
 
-After two seconds about half as many are enough. If a single event is all that there is, it is tried
-again at short intervals for most of a second, and then too half as many are enough. Until it is
-decided, no attempt is used up.
+After two seconds about half as many are enough. If there is only a single event, it is retried at
+short intervals for most of a second; then half as many are enough too. Until the decision, no
+attempt is used up.
 """
 
 from __future__ import annotations
@@ -38,12 +38,13 @@ _MAX_PAUSE_S = 0.15
 
 
 class LoadCounts(msgspec.Struct, frozen=True):
-    """What one load came to.
+    """The outcomes of one load.
 
-    ``delivered`` is how many events the destination took, or refused for good. ``unavailable`` are
-    those that failed, and after which none of the load was delivered, as far as that is known: the
-    destination may be down, or the event the cause. ``failed`` is how many failed by themselves,
-    (500, or 503 while others were delivered), ``retries`` how many of all that failed were retries.
+    ``delivered`` is the number of events that the destination accepted or rejected for good.
+    ``unavailable`` are the events that failed with no later event of the load known to be
+    delivered: either the destination is down, or the event is the cause. ``failed`` is the number
+    of events with a failure of their own (500, or 503 while others were delivered), ``retries`` the
+    number of retries among all failed events.
     """
 
     delivered: int = 0
@@ -53,7 +54,7 @@ class LoadCounts(msgspec.Struct, frozen=True):
 
 
 class WindowSlice(msgspec.Struct, frozen=True):
-    """The answers of a tenth of the window; ``retries`` of those that ``failed`` were retries."""
+    """The counts of a tenth of the window; ``retries`` of the ``failed`` events were retries."""
 
     number: int
     delivered: int = 0
@@ -62,12 +63,12 @@ class WindowSlice(msgspec.Struct, frozen=True):
 
 
 class FailureWindow(msgspec.Struct, frozen=True):
-    """The latest answers, and the row of failures.
+    """The recent outcomes, and the current series of failures.
 
-    ``expected_success`` is the share that was delivered before the row began, ``first_failure_at``
-    and ``last_failure_at`` when its first and its last failure came, ``events`` are up to two of
-    those that it is made of. ``consecutive_errors`` counts failures in a row that are an event's
-    own. What is in slices up to the number ``ignored_through`` opens no breaker any more.
+    ``expected_success`` is the success rate before the series, ``first_failure_at`` and
+    ``last_failure_at`` are the times of its first and last failure, ``events`` up to two of its
+    events. ``consecutive_errors`` counts consecutive failures that are an event's own. Slices up to
+    the number ``ignored_through`` no longer open the breaker.
     """
 
     policy: BreakerPolicy = BreakerPolicy()
@@ -81,34 +82,34 @@ class FailureWindow(msgspec.Struct, frozen=True):
     events: frozenset[object] = frozenset()
 
     def after(self, now: float, load_counts: LoadCounts) -> FailureWindow:
-        """Return the window with one more load; ``now`` is in seconds of a clock."""
-        count, before = len(load_counts.unavailable), self
+        """Return the window with one more load; ``now`` is in seconds of a monotonic clock."""
+        count, previous = len(load_counts.unavailable), self
         if load_counts.delivered:
-            before = msgspec.structs.replace(
+            previous = msgspec.structs.replace(
                 self, consecutive_failures=0, consecutive_errors=0, events=frozenset()
             )
         errors = (
             0
             if load_counts.delivered
-            else before.consecutive_errors + max(load_counts.failed - load_counts.retries, 0)
+            else previous.consecutive_errors + max(load_counts.failed - load_counts.retries, 0)
         )
-        if not before.consecutive_failures and not before.consecutive_errors:
-            before = msgspec.structs.replace(
-                before, expected_success=before._success_share, first_failure_at=now
+        if not previous.consecutive_failures and not previous.consecutive_errors:
+            previous = msgspec.structs.replace(
+                previous, expected_success=previous._success_share, first_failure_at=now
             )
         return msgspec.structs.replace(
-            before,
-            slices=before._with_counts(now, load_counts),
-            consecutive_failures=before.consecutive_failures + count,
+            previous,
+            slices=previous._with_counts(now, load_counts),
+            consecutive_failures=previous.consecutive_failures + count,
             consecutive_errors=errors,
-            last_failure_at=now if count else before.last_failure_at,
-            events=frozenset(list(before.events | set(load_counts.unavailable))[:2]),
+            last_failure_at=now if count else previous.last_failure_at,
+            events=frozenset(list(previous.events | set(load_counts.unavailable))[:2]),
         )
 
     def _with_counts(self, now: float, load_counts: LoadCounts) -> tuple[WindowSlice, ...]:
-        """Return the slices with more answers in the latest, without those that are too old."""
+        """Return the slices with more counts in the latest, without expired slices."""
         number = self._slice_number(now)
-        kept = tuple(one for one in self.slices if one.number > number - _SLICES)
+        kept = tuple(slice_ for slice_ in self.slices if slice_.number > number - _SLICES)
         last = kept[-1] if kept and kept[-1].number == number else WindowSlice(number)
         added = WindowSlice(
             number,
@@ -122,50 +123,50 @@ class FailureWindow(msgspec.Struct, frozen=True):
         return int(now * _SLICES / parse_seconds(self.policy.within))
 
     def reset(self, now: float) -> FailureWindow:
-        """Return the window for a destination that takes events again after it was down."""
+        """Return the window of a destination that recovered from an outage."""
         return FailureWindow(self.policy, self.slices, self._slice_number(now))
 
     @property
     def first_attempts(self) -> tuple[int, int]:
-        """How many first attempts were delivered and failed, for the ratio."""
-        own = [one for one in self.slices if one.number > self.ignored_through]
-        failed = sum(one.failed - one.retries for one in own)
-        return sum(one.delivered for one in own), failed
+        """The numbers of delivered and failed first attempts, for the ratio."""
+        counted = [slice_ for slice_ in self.slices if slice_.number > self.ignored_through]
+        failed = sum(slice_.failed - slice_.retries for slice_ in counted)
+        return sum(slice_.delivered for slice_ in counted), failed
 
     @property
     def _success_share(self) -> float:
-        """The share that is delivered; a half if nothing is known."""
-        delivered = sum(one.delivered for one in self.slices)
-        failed = sum(one.failed for one in self.slices)
+        """The success rate; a half if nothing is known."""
+        delivered = sum(slice_.delivered for slice_ in self.slices)
+        failed = sum(slice_.failed for slice_ in self.slices)
         return min(max((delivered + 1) / (delivered + failed + 2), _MIN_EXPECTED), _MAX_EXPECTED)
 
     @property
     def needed_failures(self) -> int:
-        """How long the row of failures has to be for the destination to be down."""
-        alone = len(self.events) == 1
-        late = alone or self.last_failure_at - self.first_failure_at >= _LATE_S
+        """The number of consecutive failures that mean an outage."""
+        is_single = len(self.events) == 1
+        is_late = is_single or self.last_failure_at - self.first_failure_at >= _LATE_S
         chance, least = (
-            (_CHANCE_LATE if late else _CHANCE_EARLY),
-            (_MIN_NEEDED_SINGLE_EVENT if alone else _MIN_NEEDED),
+            (_CHANCE_LATE if is_late else _CHANCE_EARLY),
+            (_MIN_NEEDED_SINGLE_EVENT if is_single else _MIN_NEEDED),
         )
         return min(max(ceil(log(chance) / log(1 - self.expected_success)), least), _MAX_NEEDED)
 
     @property
     def needed_probes(self) -> int:
-        """How many probes have to fail, one after the other, for it to be down still."""
+        """The number of consecutive failed probes that mean that the outage continues."""
         return min(max(ceil(log(_CHANCE_UP) / log(1 - self.expected_success)), 1), _MAX_PROBES)
 
     @property
     def is_down(self) -> bool:
-        """Whether the row of failures is too long for chance."""
+        """Whether the series of failures is too long to be chance."""
         return self.consecutive_failures >= self.needed_failures
 
     @property
     def is_failing(self) -> bool:
-        """Whether so many failed that the policy calls it down, though they may be the events' own.
+        """Whether so many events failed that the policy opens the breaker, whatever the cause.
 
-        By default when nothing is delivered any more; with a ratio under 1 also when that share of
-        the latest attempts failed.
+        By default if no event is delivered any more; with a ratio below 1 also if that share of the
+        recent attempts failed.
         """
         ratio, least = self.policy.ratio, self.policy.min_attempts
         if ratio is None:
@@ -182,7 +183,7 @@ class FailureWindow(msgspec.Struct, frozen=True):
 
     @property
     def retry_pause_s(self) -> float:
-        """How long to wait before the only event that fails is tried again."""
+        """How long to wait before the only failing event is retried."""
         if len(self.events) != 1 or self.is_down:
             return 0.0
         return min(_FIRST_PAUSE_S * 2.0 ** (self.consecutive_failures - 1), _MAX_PAUSE_S)

@@ -1,4 +1,4 @@
-"""The root cause of a failure: what failures of the same cause have in common. Pure."""
+"""Fingerprints of failures: failures with the same root cause share one. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from busway.error_message import is_code, summarize_error
 from busway.failed_event import Failure
 
 PLACEHOLDER = "…"
-"""What stands in a message for what is different each time."""
+"""Replaces the variable parts of a message."""
 _MESSAGE_CHARS = 2_000
 _TITLE_CHARS = 200
 _PACKAGE_FOLDER = str(Path(__file__).parents[1])
@@ -29,18 +29,18 @@ _NAMING_ERRORS = frozenset(
     " FileNotFoundError FileExistsError PermissionError IsADirectoryError NotADirectoryError"
     " FrozenInstanceError UndefinedError UndefinedColumnError UndefinedTableError".split()
 )
-"""Exceptions whose text names a part of the program: what it quotes is the cause itself."""
+"""Exceptions whose message quotes a name of the program, which is part of the cause."""
 _NAME = re.compile(r"(?<![\w\"'])[\"'`]([^\"'`\n]{1,200})[\"'`](?!\w)")
 _SCHEMA_OBJECT = re.compile(
     r"\b((?i:constraint|column|relation|table|view|index|trigger|function|attribute|argument|field"
     r"|parameter|property|module|method|schema|enum|sequence|role)) [\"'`]"
     r"([A-Za-z_][\w.$]{0,62})[\"'`](?!\w)"
 )
-"""A part of a schema or a program, named in quotes."""
+"""A quoted name of an object of a schema or a program."""
 _STATUS = re.compile(r"'([1-5]\d\d) ([A-Z][A-Za-z -]+)'")
-"""A status as httpx quotes it."""
+"""A status as httpx formats it."""
 _OPAQUE = re.compile(r"(?=[\w+/-]*\d)(?=[\w+/-]*[A-Z])(?=[\w+/-]*[a-z])[\w+/-]{16,}={0,2}")
-"""An id in base64, or alike."""
+"""An id in base64 or similar."""
 _DAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*"
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"
 _QUOTED = re.compile(
@@ -65,10 +65,10 @@ _SPACES = re.compile(r"\s+")
 
 
 class Fingerprinter:
-    """Gives failures their fingerprints, and keeps the number of groups in bounds.
+    """Computes fingerprints, and limits the number of groups.
 
-    Of one flow, type and place only the first ``max_messages`` messages get a fingerprint of their
-    own; what comes then shares one, so that an API that echoes data makes no group of each event.
+    For each flow, type and location, the first ``max_messages`` messages get their own fingerprint;
+    all others share one, so that an API that echoes data does not create a group per event.
     """
 
     def __init__(self, max_messages: int = 100) -> None:
@@ -77,21 +77,21 @@ class Fingerprinter:
 
     def fingerprint_of(self, flow: str, failure: Failure) -> str:
         """Return the fingerprint of a failure of a flow."""
-        found = fingerprint(failure)
+        own = fingerprint(failure)
         known = self._known.setdefault((flow, failure.error, location_of(failure)), set())
-        if found not in known:
+        if own not in known:
             if len(known) >= self._max_messages:
                 return _digest(failure, PLACEHOLDER)
-            known.add(found)
-        return found
+            known.add(own)
+        return own
 
 
 def fingerprint(failure: Failure) -> str:
-    """Return 12 hex digits for what a failure is: its type, its place, and what it says.
+    """Return the fingerprint of a failure's type, location and message, 12 hex digits.
 
-    Failures that differ only in values (numbers, quoted text, ids, times, addresses, JSON) have
-    the same one; so has the same failure after the code around it moved by some lines. Names are
-    no values: that of a missing key or attribute, a column, a code or a message of an API's error.
+    Failures that differ only in values (numbers, quoted text, ids, times, addresses, JSON) have the
+    same fingerprint, and so has a failure after its code moved by some lines. Names are not values:
+    a missing key or attribute, a column, a code or a message of an API's error.
     """
     return _digest(failure, _message(failure))
 
@@ -102,10 +102,10 @@ def _digest(failure: Failure, message: str) -> str:
 
 
 def title(failure: Failure, group: str | None = None) -> str:
-    """Return a failure's root cause for people, in one line.
+    """Return a failure's root cause in one line, for display.
 
-    ``group`` is the fingerprint of the group that it is in. Where that is not the failure's own
-    (there were too many, or an older version made it) only type and place are common to it.
+    ``group`` is the fingerprint of its group. If that is not the failure's own (because there were
+    too many, or an older version computed it), the group shares only type and location.
 
     >>> from datetime import UTC, datetime
     >>> title(Failure(1, datetime.now(UTC), "sink", "http 422", 'no customer "c-17" (id 4711)'))
@@ -119,12 +119,12 @@ def title(failure: Failure, group: str | None = None) -> str:
 
 
 def location_of(failure: Failure) -> str:
-    """Return ``file:function`` of the innermost frame of the user's code, or else the stage."""
+    """Return ``file:function`` of the innermost frame of the user's code, else the stage."""
     return (failure.traceback and _innermost_frame(failure.traceback)) or failure.stage
 
 
 def _message(failure: Failure) -> str:
-    """Return what a failure says, without what varies."""
+    """Return a failure's message without its variable parts."""
     reason = failure.reason
     if failure.error.rpartition(".")[2] in _NAMING_ERRORS:
         reason = _NAME.sub(r"\1", reason[:_MESSAGE_CHARS])
@@ -133,7 +133,7 @@ def _message(failure: Failure) -> str:
 
 @lru_cache(maxsize=4_096)
 def normalized_message(message: str) -> str:
-    """Return a message with ``…`` in place of all that varies.
+    """Return a message with ``…`` in place of its variable parts.
 
     >>> normalized_message(
     ...     "order 4711 of 2026-11-21T10:00:00Z: total {'net': -1.5} is below 'zero'"
@@ -158,9 +158,9 @@ def normalized_message(message: str) -> str:
     return _SPACES.sub(" ", text).strip()
 
 
-def _keep_word(found: re.Match[str]) -> str:
-    """Keep a word; what has a digit, or is an address or a hash, varies."""
-    text = found[0]
+def _keep_word(match: re.Match[str]) -> str:
+    """Keep a word; replace numbers, addresses and hashes."""
+    text = match[0]
     if is_code(text):
         return text
     plain = not any(char.isdigit() for char in text) and "://" not in text and "@" not in text
@@ -173,7 +173,7 @@ def _is_hex(text: str) -> bool:
 
 @lru_cache(maxsize=512)
 def _innermost_frame(traceback: str) -> str:
-    """Return where a traceback ends in code that is the user's, or else where it ends."""
+    """Return the innermost frame of the user's code, else the innermost frame."""
     frames = list(_frames(_CHAIN.split(traceback)[-1]))
     own = [frame for frame in frames if not _is_library(frame[0])]
     if not frames:
@@ -183,15 +183,15 @@ def _innermost_frame(traceback: str) -> str:
 
 
 def _frames(text: str) -> list[tuple[str, str]]:
-    """Return the frames of one traceback, up to the exception's own text."""
-    found: list[tuple[str, str]] = []
+    """Return the frames of one traceback, up to the exception's message."""
+    frames: list[tuple[str, str]] = []
     for line in text.strip("\n").splitlines():
         frame = _FRAME.match(line)
         if frame is not None:
-            found.append((frame[1], frame[2]))
-        elif found and line[:1] not in ("", " "):
+            frames.append((frame[1], frame[2]))
+        elif frames and line[:1] not in ("", " "):
             break
-    return found
+    return frames
 
 
 def _is_library(file: str) -> bool:

@@ -1,8 +1,8 @@
-"""Maintenance windows: a cron expression, how long, in which time zone. Pure; time is passed in.
+"""Maintenance windows: a cron expression, a duration, a time zone. Pure; time is passed in.
 
-A window begins when its cron expression says so on the clocks of its zone, and lasts as long as it
-lasts: two hours are two hours also in the night when the clocks change. A time that the clocks
-skip begins it right after the gap, a time that they show twice begins it the first time.
+A window starts when its cron expression matches in its time zone, and its duration is absolute: two
+hours are two hours even if the clocks change. If the clocks skip its start, it starts right after
+the gap; if they show it twice, it starts the first time.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from busway.errors import SettingsError
 
 MAX_DURATION_S = 31 * 86_400.0
 _MAX_STARTS = 1_500
-"""More beginnings than that without a gap are no window: a day has 1,440 minutes."""
+"""A window with more starts without a gap is invalid: a day has 1,440 minutes."""
 
 
 class Window(Declarable, frozen=True):
-    """A recurring time in which a flow or a destination rests.
+    """A recurring time during which a flow or a destination is suspended.
 
     >>> from datetime import UTC
     >>> window = Window("0 2 * * SUN", "2h", "Europe/Berlin")
@@ -40,7 +40,7 @@ class Window(Declarable, frozen=True):
 
     @property
     def id(self) -> str:
-        """A short name, the same for the same window."""
+        """A short id, derived from the window."""
         return derived_id(self.cron, self.lasts, 0)[:4] + derived_id(self.tz, "", 0)[:4]
 
     @property
@@ -51,31 +51,31 @@ class Window(Declarable, frozen=True):
         return f"{self.cron} for {self.lasts} ({self.tz})"
 
     def open_until(self, at: datetime) -> datetime | None:
-        """Return when the window that is open at a time closes, ``None`` when none is open.
+        """Return when the window that is open at a time closes, ``None`` if it is not open.
 
-        Beginnings that come before the end of the one before make one longer window.
+        Overlapping occurrences form one longer window.
         """
-        began = self._cron.latest(at)
-        if began is None or began + self.duration <= at:
+        started = self._cron.latest(at)
+        if started is None or started + self.duration <= at:
             return None
-        return self._end(began)
+        return self._end(started)
 
     def next_start(self, at: datetime) -> datetime | None:
-        """Return the first beginning after a time, in UTC."""
+        """Return the first start after a time, in UTC."""
         return next(self._cron.after(at), None)
 
     def validated(self) -> Window:
-        """Return this window; raises :class:`SettingsError` for one that can never work."""
+        """Return this window; raises :class:`SettingsError` if it is invalid."""
         if not 0 < parse_seconds(self.lasts) <= MAX_DURATION_S:
-            raise SettingsError(f"a window of {self.lasts!r}: give more than 0s and at most 31d")
+            raise SettingsError(f"invalid duration {self.lasts!r} of a window: use > 0s and <= 31d")
         end = self._end(self._cron.first())
         if self.open_until(end) is not None:
             raise SettingsError(f"the window {self} never closes; pause the flow instead")
         return self
 
-    def _end(self, began: datetime) -> datetime:
-        end = began + self.duration
-        for number, start in enumerate(self._cron.after(began)):
+    def _end(self, started: datetime) -> datetime:
+        end = started + self.duration
+        for number, start in enumerate(self._cron.after(started)):
             if start > end or number == _MAX_STARTS:
                 break
             end = start + self.duration
@@ -87,18 +87,18 @@ class Window(Declarable, frozen=True):
 
 
 def validated_window(given: Any) -> Window:
-    """Return a checked window; raises :class:`SettingsError` with what to give instead."""
+    """Return a valid window; raises :class:`SettingsError` for any other value."""
     if not isinstance(given, Window):
         example = "Window('0 2 * * SUN', '2h', 'Europe/Berlin')"
-        raise SettingsError(f"{type(given).__name__} is no window; give {example}")
+        raise SettingsError(f"invalid window of type {type(given).__name__}: use {example}")
     for field in ("cron", "lasts", "tz"):
         if not isinstance(getattr(given, field), str):
-            raise SettingsError(f"a window's {field} must be text")
+            raise SettingsError(f"invalid {field} of a window: use a string")
     return given.validated()
 
 
 def validated_windows(given: Any) -> tuple[Window, ...]:
-    """Return checked windows; raises :class:`SettingsError` for what is no list of them."""
+    """Return valid windows; raises :class:`SettingsError` for anything but a list of windows."""
     if not isinstance(given, list | tuple):
-        raise SettingsError("give a list of windows, like [Window('0 2 * * SUN', '2h')]")
-    return tuple(validated_window(one) for one in given)
+        raise SettingsError("use a list of windows, like [Window('0 2 * * SUN', '2h')]")
+    return tuple(map(validated_window, given))

@@ -1,13 +1,13 @@
-"""What holds a flow back: pauses, maintenance windows, drains. Pure; time is passed in.
+"""Operator controls of a flow: pauses, maintenance windows, drains. Pure; time is passed in.
 
 ::
 
-    running ──pause──► paused ──resume, or its time is over──► running
+    running ──pause──► paused ──resume, or expired──► running
        │                 ▲
-     drain ──► draining ─┘ when the backlog of then is done
+     drain ──► draining ─┘ when the backlog at that time is done
     running ◄──its window closes── in a window ◄──its window opens── running
 
-A flow obeys two records: its own, and its destination's.
+Two records control a flow: its own and its destination's.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ControlScope = Literal["flow", "destination"]
 
 
 class Pause(msgspec.Struct, frozen=True):
-    """It rests: since when, by whom and why; ``until`` a time, or until it is resumed."""
+    """A pause: since when, by whom and why; ``until`` a time, ``None`` until it is resumed."""
 
     since: datetime
     actor: str
@@ -34,9 +34,9 @@ class Pause(msgspec.Struct, frozen=True):
 
 
 class Drain(msgspec.Struct, frozen=True):
-    """It finishes what was there when it was asked to, and rests then.
+    """A drain: the flow finishes its backlog at that time, and then pauses.
 
-    ``goals`` are the ends of the log at that time, by partition.
+    ``targets`` are the ends of the log at that time, by partition.
     """
 
     since: datetime
@@ -46,8 +46,8 @@ class Drain(msgspec.Struct, frozen=True):
 
 
 class ThrottleOverride(msgspec.Struct, frozen=True):
-    """A rate (``"5/s"``), a concurrency (``"4"``, ``"adaptive"``), or both, in the place of what is
-    declared."""
+    """A rate (``"5/s"``), a concurrency (``"4"``, ``"adaptive"``) or both that override the
+    declared ones."""
 
     since: datetime
     actor: str
@@ -57,10 +57,11 @@ class ThrottleOverride(msgspec.Struct, frozen=True):
 
 
 class ControlRecord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What people have asked of one flow, or of one destination.
+    """The operator controls of one flow or one destination.
 
-    ``resumed_at`` is when it was resumed last: a destination that is gone is called again from then
-    on. ``windows_skipped_until`` is until when windows do not hold it, because one was skipped.
+    ``resumed_at`` is the time of the last resume: a destination that was gone is called again after
+    it. ``windows_skipped_until`` is the time before which windows have no effect, because an
+    operator skipped one.
     """
 
     pause: Pause | None = None
@@ -72,7 +73,7 @@ class ControlRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Suspension(msgspec.Struct, frozen=True):
-    """Why nothing is delivered now, and until when where that is known."""
+    """Why deliveries are suspended now, and until when, if known."""
 
     kind: Literal["paused", "window"]
     scope: ControlScope
@@ -84,9 +85,9 @@ class Suspension(msgspec.Struct, frozen=True):
 
 
 class EffectiveControls(msgspec.Struct, frozen=True):
-    """What holds for a flow now: nothing, or a hold; until ``changes_at`` at least.
+    """The controls in effect for a flow now, at least until ``changes_at``.
 
-    ``goals`` are how far its lanes may go, by partition, while it is drained.
+    ``drain_targets`` are the offsets at which its lanes stop, by partition, during a drain.
     """
 
     suspension: Suspension | None = None
@@ -101,17 +102,19 @@ NOT_AHEAD = timedelta(0)
 def effective_controls(
     records: ControlRecords, at: datetime, clock_ahead: timedelta = NOT_AHEAD
 ) -> EffectiveControls:
-    """Return where a flow stands at a time; of several holds the one that lasts longest counts.
+    """Return the controls in effect at a time; of several suspensions the longest one counts.
 
-    ``clock_ahead`` is how far that time is ahead of the calendar, which windows go by.
+    ``clock_ahead`` is how far that time is ahead of the wall clock, which windows follow.
     """
-    found = [
-        hold for scope, one in records.items() for hold in _suspensions(scope, one, at, clock_ahead)
+    suspensions = [
+        suspension
+        for scope, record in records.items()
+        for suspension in _suspensions(scope, record, at, clock_ahead)
     ]
-    hold = max(found, key=lambda one: one.until or END_OF_TIME, default=None)
+    longest = max(suspensions, key=lambda held: held.until or END_OF_TIME, default=None)
     drains = [record.drain.targets for record in records.values() if record.drain is not None]
     edges = [edge for record in records.values() for edge in _change_times(record, at, clock_ahead)]
-    return EffectiveControls(hold, _nearest_targets(drains), min(edges, default=None))
+    return EffectiveControls(longest, _nearest_targets(drains), min(edges, default=None))
 
 
 def _suspensions(
@@ -132,37 +135,34 @@ def _suspensions(
 def _change_times(
     record: ControlRecord, at: datetime, clock_ahead: timedelta
 ) -> Iterator[datetime]:
-    """Yield the times after ``at`` when the answer may become another."""
+    """Yield the times after ``at`` at which the controls in effect may change."""
     times = [record.windows_skipped_until, record.pause.until if record.pause else None]
     for window in record.windows:
-        found = (window.open_until(at - clock_ahead), window.next_start(at - clock_ahead))
-        times += [time + clock_ahead for time in found if time is not None]
+        edges = (window.open_until(at - clock_ahead), window.next_start(at - clock_ahead))
+        times += [time + clock_ahead for time in edges if time is not None]
     yield from (time for time in times if time is not None and time > at)
 
 
 def _nearest_targets(targets: Sequence[tuple[int, ...]]) -> tuple[int, ...] | None:
-    """Return the goals that are reached first, partition by partition."""
+    """Return the smallest target of each partition."""
     return tuple(map(min, zip(*targets, strict=True))) if targets else None
 
 
 def windows_close_at(
     records: ControlRecords, at: datetime, clock_ahead: timedelta = NOT_AHEAD
 ) -> datetime | None:
-    """Return when the last of the windows closes that are open now, ``None`` where none is."""
-    found = [
-        hold.until
+    """Return when the last open window closes, ``None`` if none is open."""
+    ends = [
+        suspension.until
         for scope, one in records.items()
-        for hold in _suspensions(scope, one, at, clock_ahead)
-        if hold.kind == "window"
+        for suspension in _suspensions(scope, one, at, clock_ahead)
+        if suspension.kind == "window"
     ]
-    return max((until for until in found if until is not None), default=None)
+    return max((until for until in ends if until is not None), default=None)
 
 
 class OperatorThrottle(msgspec.Struct, frozen=True):
-    """A rate, a concurrency or both that a person has set in the place of what is declared.
-
-    ``scope`` is whose it is: the flow's, or its destination's.
-    """
+    """A throttle override in effect; ``scope`` is whether the flow's or the destination's."""
 
     scope: ControlScope
     rate: str | None
@@ -173,15 +173,15 @@ class OperatorThrottle(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         parts = ("rate", self.rate), ("concurrency", self.concurrency)
-        held = " and ".join(f"{what} {value}" for what, value in parts if value is not None)
-        whose = "destination " if self.scope == "destination" else ""
+        limits = " and ".join(f"{what} {value}" for what, value in parts if value is not None)
+        prefix = "destination " if self.scope == "destination" else ""
         by = f" by {self.actor}" if self.actor else ""
-        why = f": {self.reason}" if self.reason else ""
-        return f"{whose}throttled to {held}{by} since {self.since:%F %T} UTC{why}"
+        suffix = f": {self.reason}" if self.reason else ""
+        return f"{prefix}throttled to {limits}{by} since {self.since:%F %T} UTC{suffix}"
 
 
 def operator_throttles(records: ControlRecords) -> tuple[OperatorThrottle, ...]:
-    """Return the throttles that a flow or a destination obeys."""
+    """Return the throttle overrides in effect for a flow or a destination."""
     return tuple(
         OperatorThrottle(scope, of.rate, of.concurrency, of.actor, of.since, of.reason)
         for scope, record in records.items()
@@ -190,11 +190,11 @@ def operator_throttles(records: ControlRecords) -> tuple[OperatorThrottle, ...]:
 
 
 def describe(suspension: Suspension) -> str:
-    """Return a hold in a sentence for people, without its end."""
-    whose = "destination " if suspension.scope == "destination" else ""
+    """Return a suspension in a sentence, without its end."""
+    prefix = "destination " if suspension.scope == "destination" else ""
     if suspension.kind == "window":
-        text = f"{whose}in the window {suspension.window}"
+        text = f"{prefix}in the window {suspension.window}"
     else:
         since = "" if suspension.since is None else f" since {suspension.since:%F %T} UTC"
-        text = f"{whose}paused{f' by {suspension.actor}' if suspension.actor else ''}{since}"
+        text = f"{prefix}paused{f' by {suspension.actor}' if suspension.actor else ''}{since}"
     return f"{text}: {suspension.reason}" if suspension.reason else text

@@ -1,14 +1,14 @@
-"""How a lane finds an event that ends the process, so that it does not do so for ever. Pure.
+"""Bisection for a poison event, which kills the process each time. Pure.
 
-After an unclean end each lane keeps a mark of what it has in hand, until its first events are
-settled. A mark that is found at a start, with the cursor still before its end, means that the
-process ended over it::
+After an unclean shutdown, each lane stores a marker of its batch in flight, until its first events
+are settled. A marker that is found at a start, with the cursor still before its end, means that the
+process died during that batch::
 
-    no mark ──died──► all marked ──died──► a part marked ──died──► ... ──died──► one event marked
+    no marker ──died──► all marked ──died──► a part marked ──died──► ... ──died──► one event marked
                                                                           ──died──► it failed once
 
-Parts get smaller by so much that few deaths find one event of thousands, and not by more: most
-processes end for reasons of their own, and what they had in hand is not to go event by event then.
+The parts shrink fast enough to find one event among thousands within a few deaths, but not faster:
+most processes die for other reasons, and their events should not be processed one by one.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from busway.delivery.settlement import FailedAttempt
 
 INTERRUPTED = FailedAttempt("step", "interrupted", "the process ended during the attempt")
 BISECT_PARTS = 32
-"""In how many parts goes what the process ended over."""
+"""The number of parts into which a suspect batch is divided."""
 
 
 class SuspectRange(msgspec.Struct, frozen=True):
-    """Offsets before ``end``, of which at most ``max_events`` events go at a time."""
+    """Offsets before ``end``, of which at most ``max_events`` events are processed at a time."""
 
     end: int
     max_events: int
 
 
 class InFlightMarker(msgspec.Struct, frozen=True):
-    """What a lane has in hand, ``event_count`` events up to ``end``: ``only_offset`` is the only
-    one of it.
+    """A lane's batch in flight: ``event_count`` events before ``end``.
 
-    ``suspect_ranges`` are those that it goes through with care meanwhile, the nearest end first.
+    ``only_offset`` is set if it is a single event. ``suspect_ranges`` are the ranges still being
+    bisected, the nearest end first.
     """
 
     end: int
@@ -43,14 +43,14 @@ class InFlightMarker(msgspec.Struct, frozen=True):
 
     @property
     def last_end(self) -> int:
-        """Where there is no more reason for care."""
-        return max(self.end, *(one.end for one in self.suspect_ranges), 0)
+        """The offset from which no event is suspect."""
+        return max(self.end, *(suspect.end for suspect in self.suspect_ranges), 0)
 
 
 class BisectPlan(msgspec.Struct, frozen=True):
-    """How carefully to go on: through ``suspect_ranges``, the nearest end first.
+    """The ranges to process in small batches, the nearest end first.
 
-    ``suspect_offset`` is the offset of the event over which the process ended.
+    ``suspect_offset`` is the offset of the event during which the process died, if known.
     """
 
     suspect_ranges: tuple[SuspectRange, ...] = ()
@@ -58,14 +58,15 @@ class BisectPlan(msgspec.Struct, frozen=True):
 
 
 def bisect_plan(marker: InFlightMarker | None, cursor: int) -> BisectPlan:
-    """Return how carefully a lane goes on at its cursor, by the mark that was left."""
+    """Return how a lane continues at its cursor after a start, given the stored marker."""
     if marker is None:
         return BisectPlan()
-    before = tuple(one for one in marker.suspect_ranges if one.end > max(marker.end, cursor))
+    passed = max(marker.end, cursor)
+    remaining = tuple(suspect for suspect in marker.suspect_ranges if suspect.end > passed)
     if marker.end <= cursor:
-        return BisectPlan(before)
+        return BisectPlan(remaining)
     smaller = SuspectRange(marker.end, -(-marker.event_count // BISECT_PARTS))
     suspect = (
         None if marker.only_offset is None or marker.only_offset < cursor else marker.only_offset
     )
-    return BisectPlan((smaller, *before), suspect)
+    return BisectPlan((smaller, *remaining), suspect)

@@ -1,12 +1,12 @@
-"""How a destination that limits the rate of requests (HTTP 429) slows its flows down. Pure.
+"""Backoff for a destination that limits the rate of requests (HTTP 429). Pure.
 
 ::
 
-    429, others delivered    ──► that event waits, as long as the destination asks for
-    429 three times in a row ──► nothing goes for so long; then one request at a time,
-                                 and one more for each round of answers
+    429, others delivered    ──► the event waits as long as the destination requests
+    429 three times in a row ──► all requests wait that long; then one request at a time,
+                                 and one more per round of responses
 
-No attempt is used up by it, and no breaker opens.
+It uses up no attempts, and opens no breaker.
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ _CONSECUTIVE_LIMIT = 3
 _FIRST_WAIT_S = 0.5
 _MAX_WAIT_S = 30.0
 _UNLIMITED_FROM = 64.0
-"""From so many requests at a time on, there is no limit any more."""
+"""At this many concurrent requests the limit is lifted."""
 
 
 class RateLimitBackoff(msgspec.Struct, frozen=True):
-    """How a destination is slowed down; times are seconds of a clock that does not go back.
+    """The backoff of a destination; times are seconds of a monotonic clock.
 
-    ``blocked_until`` nothing goes, ``max_in_flight`` is how many requests may be on their way
-    after that.
+    No request is sent before ``blocked_until``; after it, at most ``max_in_flight`` are in flight.
     """
 
     consecutive: int = 0
@@ -39,19 +38,19 @@ class RateLimitBackoff(msgspec.Struct, frozen=True):
     def after(
         self, now: float, delivered: int, limited: int, retry_after_s: float | None
     ) -> RateLimitBackoff:
-        """Return what holds after one more load.
+        """Return the backoff after one more load.
 
-        ``limited`` is how many answers at its end were 429, ``retry_after_s`` the longest wait
-        that one of them asked for.
+        ``limited`` is the number of 429 responses at its end, ``retry_after_s`` the longest wait
+        that one of them requested.
         """
-        risen = self._increased(delivered) if delivered else self
-        in_a_row = (0 if delivered else self.consecutive) + limited
-        if limited and in_a_row >= _CONSECUTIVE_LIMIT:
-            return risen._blocked(now, retry_after_s, in_a_row)
-        return msgspec.structs.replace(risen, consecutive=in_a_row)
+        increased = self._increased(delivered) if delivered else self
+        consecutive = (0 if delivered else self.consecutive) + limited
+        if limited and consecutive >= _CONSECUTIVE_LIMIT:
+            return increased._blocked(now, retry_after_s, consecutive)
+        return msgspec.structs.replace(increased, consecutive=consecutive)
 
     def _increased(self, delivered: int) -> RateLimitBackoff:
-        """Return this with one more request at a time for each round that was delivered."""
+        """Return the backoff with one more concurrent request per delivered round."""
         if self.max_in_flight == inf:
             return self
         ceiling = (self.max_in_flight**2 + 2 * delivered) ** 0.5  # the sum of 1 / ceiling for each
@@ -70,19 +69,19 @@ class RateLimitBackoff(msgspec.Struct, frozen=True):
         return RateLimitBackoff(consecutive, waits, max(self.blocked_until, now + wait_s), 1.0)
 
     def unblocked(self) -> RateLimitBackoff:
-        """Return this with nothing to wait for: what goes then shows how it is now."""
+        """Return the backoff without its wait, so that the next request shows the current state."""
         return msgspec.structs.replace(self, blocked_until=0.0)
 
     @property
     def is_active(self) -> bool:
-        """Whether it holds anything back, or is about to."""
+        """Whether it restricts requests, or is about to."""
         return bool(self.consecutive) or self.max_in_flight != inf
 
     def wait_s(self, now: float) -> float:
-        """Return how long nothing goes."""
+        """Return how long no request is sent."""
         return max(0.0, self.blocked_until - now)
 
     @property
     def limit(self) -> int | None:
-        """How many requests may be on their way; ``None`` for as many as are declared."""
+        """The maximum number of requests in flight; ``None``: as declared."""
         return None if self.max_in_flight == inf else max(1, int(self.max_in_flight))

@@ -1,8 +1,8 @@
-"""Who works which lanes: each worker decides for itself, from what all of them see. Pure.
+"""Assignment of lanes to workers: each worker decides for itself from shared state. Pure.
 
-A worker is alive while its beat goes on, as seen by whoever watches it on a clock of its own: no
-two clocks are compared. Lanes stay where they are as long as that is fair; what nobody alive has is
-taken by those who have the least.
+A worker is alive while its heartbeat changes, as observed by each other worker on its own clock:
+clocks are never compared. Lanes stay with their worker as long as that is fair; lanes without a
+live worker are taken by the workers with the fewest lanes.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import msgspec
 from busway.lane import Lane, LeaseRequest
 
 DEAD_AFTER_S = 3.0
-"""How long a beat may stay the same before its worker counts as dead."""
+"""How long a heartbeat may stay the same before its worker counts as dead."""
 
 
 class ObservedHeartbeat(msgspec.Struct, frozen=True):
-    """A worker's beat as it was seen last, and since when it is that, on the watcher's clock."""
+    """A worker's last observed heartbeat, and since when it has it, on the observer's clock."""
 
     heartbeat: int
     since: float
@@ -27,19 +27,22 @@ class ObservedHeartbeat(msgspec.Struct, frozen=True):
 def observe_heartbeats(
     before: Mapping[str, ObservedHeartbeat], heartbeats: Mapping[str, int], now: float
 ) -> Mapping[str, ObservedHeartbeat]:
-    """Return what is known of each worker after a look at the beats at ``now``."""
-    seen: dict[str, ObservedHeartbeat] = {}
-    for worker, beat in heartbeats.items():
-        old = before.get(worker)
-        seen[worker] = (
-            old if old is not None and old.heartbeat == beat else ObservedHeartbeat(beat, now)
+    """Return the observed heartbeat of each worker at ``now``."""
+    observed: dict[str, ObservedHeartbeat] = {}
+    for worker, heartbeat in heartbeats.items():
+        previous = before.get(worker)
+        observed[worker] = (
+            previous
+            if previous is not None and previous.heartbeat == heartbeat
+            else ObservedHeartbeat(heartbeat, now)
         )
-    return seen
+    return observed
 
 
 def live_workers(heartbeats: Mapping[str, ObservedHeartbeat], now: float, worker: str) -> set[str]:
-    """Return the workers that are alive; whoever asks is."""
-    return {worker} | {name for name, one in heartbeats.items() if now - one.since < DEAD_AFTER_S}
+    """Return the live workers, always including ``worker`` itself."""
+    recent = (name for name, seen in heartbeats.items() if now - seen.since < DEAD_AFTER_S)
+    return {worker, *recent}
 
 
 class LeaseChanges(msgspec.Struct, frozen=True):
@@ -70,9 +73,9 @@ def _lease_request(lane: Lane, worker: str | None) -> LeaseRequest:
 
 
 def _fair_shares(lanes: Sequence[Lane], workers: set[str]) -> Mapping[str, int]:
-    """Return how many lanes each may have: as many as the others, or one more.
+    """Return how many lanes each worker may have: as many as the others, or one more.
 
-    The one more is for those who have it already, so that nobody has to move for it.
+    The workers with the most lanes get the additional ones, so that fewer lanes move.
     """
     held = {worker: sum(lane.worker == worker for lane in lanes) for worker in workers}
     least, more = divmod(len(lanes), len(workers))

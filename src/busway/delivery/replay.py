@@ -1,15 +1,15 @@
-"""Replay: which events of the log it gives to a flow again, and which of them landed before. Pure.
+"""Replay: selection of the events of the log that a flow processes again. Pure.
 
-A replay has lanes of its own, named ``<flow>@<id>``, over a range of offsets that is fixed when it
-begins. How its loads go to the destination depends on what the destination can know:
+A replay has its own lanes, named ``<flow>@<id>``, over a range of offsets that is fixed when it
+starts. How it loads events depends on what the destination knows:
 
 ========== =========================================================================================
-``own``    under the replay's own name, everything that is selected: into a file, or forced
-``known``  the destination keeps positions: what landed under the flow's name is skipped; the rest
-           goes under the flow's name where the destination has decided it before (so that it stays
-           exactly once, whoever else tries), under the replay's own where it has not
-``record`` any other destination: what the ledger's record says landed is skipped; the rest goes
-           under the flow's name, with the idempotency keys of the first time
+``own``    all selected events, under the replay's own name: into a file, or forced
+``known``  the destination keeps positions: events delivered under the flow's name are skipped; the
+           others are loaded under the flow's name if the destination has decided their offsets (so
+           that they stay exactly once), else under the replay's own name
+``record`` any other destination: events delivered according to the ledger are skipped; the others
+           are loaded under the flow's name, with the original idempotency keys
 ========== =========================================================================================
 """
 
@@ -30,7 +30,7 @@ ReplayMode = Literal["own", "known", "record"]
 
 
 class ReplayOffsets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Offsets of a partition from ``start`` up to ``end``, ``None`` for all that there are."""
+    """Offsets of a partition from ``start`` up to ``end``, ``None``: unlimited."""
 
     partition: int
     start: int = 0
@@ -48,11 +48,11 @@ class ReplaySelection(
     omit_defaults=True,
     rename={"since": "from", "until": "to"},
 ):
-    """Which events: those that fit all that is given, and the flow's own rule.
+    """The events to replay: they match all given criteria and the flow's own rule.
 
-    ``since`` (inclusive) and ``until`` (exclusive) are about when the bus took them, ``offsets``
-    about where they are (in any of these ranges), ``when`` is an event pattern, ``ids`` are event
-    ids. As JSON the times are ``from`` and ``to``.
+    ``since`` (inclusive) and ``until`` (exclusive) limit the time of the append, ``offsets`` are
+    ranges of which any may match, ``when`` is an event pattern, ``ids`` are event ids. In JSON the
+    times are ``from`` and ``to``.
     """
 
     since: datetime | None = None
@@ -63,18 +63,18 @@ class ReplaySelection(
 
     @property
     def is_by_content(self) -> bool:
-        """Whether it asks about what is in an event, and not only where it is."""
+        """Whether it selects by the content of events, not only by time or offset."""
         return self.when is not None or bool(self.ids)
 
     def ranges_in(self, partition: int) -> Sequence[ReplayOffsets]:
-        """Return the ranges of offsets that are selected in a partition."""
+        """Return the selected ranges of offsets in a partition."""
         if not self.offsets:
             return (ReplayOffsets(partition),)
         return [offset for offset in self.offsets if offset.partition == partition]
 
 
 class ReplayRange(msgspec.Struct, frozen=True):
-    """The offsets from ``start`` up to ``end`` that a replay passes in one partition."""
+    """The offsets from ``start`` up to ``end`` that a replay reads in one partition."""
 
     partition: int
     start: int
@@ -86,8 +86,10 @@ class ReplayRange(msgspec.Struct, frozen=True):
 
 
 class SelectableRange(msgspec.Struct, frozen=True):
-    """What there is to select from in a partition, as offsets: from the first kept one up to the
-    cursor of the flow's lane, and where the selection's times lie."""
+    """The offsets that can be replayed in a partition: from the first kept one up to the cursor.
+
+    ``since`` and ``until`` are the offsets of the selection's times.
+    """
 
     partition: int
     first: int
@@ -102,19 +104,19 @@ def replay_lane_name(flow: str, id: str) -> str:
 
 
 def replay_range(selection: ReplaySelection, selectable: SelectableRange) -> ReplayRange | None:
-    """Return what a replay passes in one partition, ``None`` when it is nothing."""
-    here = selection.ranges_in(selectable.partition)
-    if not here:
+    """Return the range that a replay reads in one partition, ``None`` if it is empty."""
+    ranges = selection.ranges_in(selectable.partition)
+    if not ranges:
         return None
-    ends = [selectable.cursor if one.end is None else one.end for one in here]
-    start = max(selectable.first, min(one.start for one in here), selectable.since or 0)
+    ends = [selectable.cursor if each.end is None else each.end for each in ranges]
+    start = max(selectable.first, min(each.start for each in ranges), selectable.since or 0)
     end = min(selectable.cursor, max(ends))
     end = end if selectable.until is None else min(end, selectable.until)
     return ReplayRange(selectable.partition, start, end) if start < end else None
 
 
 def replay_mode(*, to_file: bool, force: bool, keeps_positions: bool) -> ReplayMode:
-    """Return how a replay's loads go."""
+    """Return the mode of a replay."""
     if to_file or force:
         return "own"
     return "known" if keeps_positions else "record"
@@ -123,9 +125,9 @@ def replay_mode(*, to_file: bool, force: bool, keeps_positions: bool) -> ReplayM
 def goes_under_flow_name(
     offset: int, delivered_range: DeliveredRange, failed_offsets: Collection[int]
 ) -> bool:
-    """Say whether an event goes to a destination that keeps positions under the flow's name.
+    """Return whether a replayed event is loaded under the flow's name, with positions.
 
-    So it is where the destination has decided it, and where the flow itself may try it still.
+    It is if the destination has decided its offset, or if the flow itself may still retry it.
     """
     decided = delivered_range.start <= offset < delivered_range.end
     return decided or offset in delivered_range.delivered or offset in failed_offsets
@@ -134,12 +136,12 @@ def goes_under_flow_name(
 def is_delivered_by_ledger(
     offset: int, ranges: Sequence[SettledRange], version: str, failed_offsets: Collection[int]
 ) -> bool:
-    """Say whether the ledger's record has an event as done by this version of its flow.
+    """Return whether, by the ledger, this version of the flow has delivered an event.
 
-    ``ranges`` are those of its lane, in order. ``failed_offsets`` are offsets that are parked,
-    dead or discarded. What a step filtered counts as done: it would be filtered again.
+    ``ranges`` are the settled ranges of its lane, in order. ``failed_offsets`` are parked, dead or
+    discarded. An event that a step filtered counts as delivered: it would be filtered again.
     """
-    at = bisect_right(ranges, offset, key=lambda one: one.start) - 1
-    if at < 0 or offset in failed_offsets:
+    index = bisect_right(ranges, offset, key=lambda settled: settled.start) - 1
+    if index < 0 or offset in failed_offsets:
         return False
-    return offset < ranges[at].end and ranges[at].version == version
+    return offset < ranges[index].end and ranges[index].version == version

@@ -1,4 +1,4 @@
-"""An event that failed again in a replay: its first dead letter, brought up to date. Pure."""
+"""Merging of a failure in a replay into the event's existing dead letter. Pure."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from busway.failed_event import FailedEvent
 
 
 def merge_replay_failure(dead_letter: FailedEvent, replayed: FailedEvent) -> FailedEvent:
-    """Return a dead letter with the attempts that another lane of its flow made at its event.
+    """Return a dead letter with the attempts that a replay of its flow made at its event.
 
-    Its event stays as it is (somebody may have edited it), the failures of both are kept, and the
-    last failure is the other lane's.
+    The dead letter keeps its event, which may have been edited. The failures of both are kept; the
+    replay's are the latest.
     """
     return msgspec.structs.replace(
         dead_letter,

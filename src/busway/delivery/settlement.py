@@ -1,4 +1,4 @@
-"""Settlement: from what became of each event of a range to one transaction. Pure."""
+"""Settlement: combines the outcomes of a range of events into one transaction. Pure."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from busway.settlement import OffsetRange, Settlement
 
 
 class FailedAttempt(msgspec.Struct, frozen=True):
-    """Why an event did not land: where, what, and whether trying again may help.
+    """Why an attempt failed: the stage, the error, and whether the failure is final.
 
-    One that is not ``counts_as_attempt`` uses no attempt up.
+    ``counts_as_attempt`` is whether one of the event's attempts is used up.
     """
 
     stage: Literal["rule", "step", "sink"]
@@ -34,22 +34,21 @@ class FailedAttempt(msgspec.Struct, frozen=True):
 
 
 class BlockedByKey(msgspec.Struct, frozen=True):
-    """It waits behind an earlier event of its key; no attempt was made."""
+    """The event waits behind an earlier event of its key; no attempt was made."""
 
 
 MAX_ERROR_CHARS = 200
 MAX_REASON_CHARS = 4_000
 MAX_TRACEBACK_CHARS = 20_000
-"""How many characters of a failure's name, reason and traceback are kept."""
+"""The maximum lengths of a failure's name, reason and traceback, in characters."""
 
 EventOutcome = Literal["delivered", "filtered"] | FailedAttempt | BlockedByKey
 
 
 class SettlementContext(msgspec.Struct, frozen=True):
-    """What settling depends on beside the fates: flow, policy, time and chance.
+    """The inputs of a settlement other than the outcomes: flow, policy, time and randomness.
 
-    ``random_fraction`` is a random number from 0 up to 1, for jitter, ``fingerprinter`` gives
-    fingerprints.
+    ``random_fraction`` is a random number from 0 up to 1, for jitter.
     """
 
     flow: str
@@ -62,7 +61,7 @@ class SettlementContext(msgspec.Struct, frozen=True):
 
 
 class DecidedEvent(msgspec.Struct, frozen=True):
-    """An event and its fate; an event of the range without one is filtered."""
+    """An event and its outcome; events of the range without an outcome are filtered."""
 
     offset: int
     event: Event
@@ -111,7 +110,7 @@ def _failed_event(
     context: SettlementContext, partition: int, decided: DecidedEvent, waiting: Mapping[str, int]
 ) -> FailedEvent:
     key = decided.event.key if context.ordered else None
-    fresh = FailedEvent(
+    failed_event = FailedEvent(
         context.flow,
         partition,
         decided.offset,
@@ -125,16 +124,16 @@ def _failed_event(
         event_key=decided.event.key,
     )
     if isinstance(decided.outcome, FailedAttempt):
-        fresh = record_failure(context, fresh, decided.outcome)
-    behind = key is not None and waiting.get(key, 0) > 0
-    return msgspec.structs.replace(fresh, due=None) if behind else fresh
+        failed_event = record_failure(context, failed_event, decided.outcome)
+    is_blocked = key is not None and waiting.get(key, 0) > 0
+    return msgspec.structs.replace(failed_event, due=None) if is_blocked else failed_event
 
 
 def record_failure(
-    context: SettlementContext, trouble: FailedEvent, attempt: FailedAttempt
+    context: SettlementContext, failed_event: FailedEvent, attempt: FailedAttempt
 ) -> FailedEvent:
-    """Return a trouble after one more failed attempt: parked until it is due, or dead."""
-    attempts = trouble.attempts + 1
+    """Return a failed event after one more failed attempt: parked until it is due, or dead."""
+    attempts = failed_event.attempts + 1
     failure = Failure(
         attempts,
         context.at,
@@ -148,19 +147,19 @@ def record_failure(
         attempt.took_ms,
         attempt.counts_as_attempt,
     )
-    failures = kept_failures((*trouble.failures, failure))
+    failures = kept_failures((*failed_event.failures, failure))
     age = context.at - _first_failure(failures).at
-    dead = attempt.final or context.backoff.is_exhausted(
+    is_dead = attempt.final or context.backoff.is_exhausted(
         attempts if attempt.counts_as_attempt else 0, age
     )
-    after = (attempts, context.random_fraction, attempt.retry_after_s, age)
-    due = None if dead else context.backoff.next_attempt_at(context.at, *after)
-    state: FailedEventState = "dead" if dead else "parked"
+    retry = (attempts, context.random_fraction, attempt.retry_after_s, age)
+    due = None if is_dead else context.backoff.next_attempt_at(context.at, *retry)
+    state: FailedEventState = "dead" if is_dead else "parked"
     return msgspec.structs.replace(
-        trouble,
+        failed_event,
         state=state,
-        since=context.at if state != trouble.state else trouble.since,
-        attempts=attempts if attempt.counts_as_attempt or dead else trouble.attempts,
+        since=context.at if state != failed_event.state else failed_event.since,
+        attempts=attempts if attempt.counts_as_attempt or is_dead else failed_event.attempts,
         due=due,
         failures=failures,
         error=failure.error,
@@ -170,7 +169,7 @@ def record_failure(
 
 
 def storable_text(text: str, max_chars: int) -> str:
-    r"""Return a text as every ledger can hold it: not too long, in UTF-8, and without NUL.
+    r"""Return a text that every ledger can store: bounded, valid UTF-8, and without NUL.
 
     >>> storable_text("half a pair: \ud83d, NUL: \0, and much more", 24)
     'half a pair: \\ud83d, NU…'
@@ -182,7 +181,8 @@ def storable_text(text: str, max_chars: int) -> str:
 
 
 def kept_failures(failures: Sequence[Failure], max_kept: int = 20) -> tuple[Failure, ...]:
-    """Return the failures worth keeping: the first since all attempts began anew, and the last."""
+    """Return the failures to keep: the first one since the last restart of attempts, and the last
+    ones."""
     if len(failures) <= max_kept:
         return tuple(failures)
     last = failures[1 - max_kept :]
@@ -191,8 +191,8 @@ def kept_failures(failures: Sequence[Failure], max_kept: int = 20) -> tuple[Fail
 
 
 def _first_failure(failures: Sequence[Failure]) -> Failure:
-    """Return the first failure since all attempts began anew."""
-    found = next((n for n in range(len(failures) - 1, 0, -1) if failures[n].attempt == 1), 0)
-    while found and failures[found - 1].attempt == 1 and not failures[found - 1].counts_as_attempt:
-        found -= 1
-    return failures[found]
+    """Return the first failure since the attempts were last restarted."""
+    index = next((n for n in range(len(failures) - 1, 0, -1) if failures[n].attempt == 1), 0)
+    while index and failures[index - 1].attempt == 1 and not failures[index - 1].counts_as_attempt:
+        index -= 1
+    return failures[index]

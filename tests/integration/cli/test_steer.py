@@ -119,7 +119,7 @@ def test_a_destination_goes_by_its_name_or_its_flow(folder: Path) -> None:
         (("pause", "orders", "--for", "2h", "--until", "2030-01-01T00:00Z"), 1, "not both"),
         (("pause",), 2, "Missing argument"),
         (("throttle", "orders"), 1, "--rate, --concurrency or both, or --off"),
-        (("throttle", "orders", "--rate", "5"), 1, "is no rate"),
+        (("throttle", "orders", "--rate", "5"), 1, "invalid rate"),
         (("window", "add", "orders", "0 2 * *", "2h"), 1, "five fields"),
         (("window", "remove", "orders", "nothere"), 1, "no added window"),
         (("window", "skip", "orders"), 1, "in no window now"),

@@ -244,7 +244,7 @@ async def test_over_the_api(target: HttpTarget, tmp_path: Path) -> None:
     ("asked", "status", "said"),
     [
         ({"flow": "g"}, 404, "there is no flow 'g'"),
-        ({"flow": "f", "rate": "fast"}, 400, "'fast' is no rate"),
+        ({"flow": "f", "rate": "fast"}, 400, "invalid rate 'fast'"),
         ({"flow": "f", "select": {"when": {"type": "x"}}}, 400, "type"),
         ({"flow": "f", "select": {"from": "2026-03-01T12:00:00"}}, 400, "time zone"),
         (

@@ -62,10 +62,10 @@ def test_limits_are_given_as_objects_or_by_name() -> None:
     [
         ({"retry": 5}, "retry: invalid value 5: use a Backoff"),
         ({"retry": ["5s", "soon"]}, r"retry: schedule\[1\]: invalid duration 'soon'"),
-        ({"retry": Backoff(attempts=0)}, "retry: attempts is 0"),
-        ({"rate": "100/s burst 0"}, "rate: '100/s burst 0' is no rate"),
+        ({"retry": Backoff(attempts=0)}, "retry: invalid attempts 0"),
+        ({"rate": "100/s burst 0"}, "rate: invalid rate '100/s burst 0'"),
         ({"breaker": "often"}, "breaker: invalid value 'often': use a BreakerPolicy"),
-        ({"breaker": 2}, "breaker: ratio is 2"),
+        ({"breaker": 2}, "breaker: invalid ratio 2"),
         ({"limit": "cmr"}, "limit: unknown limit 'cmr': did you mean 'crm'?"),
         ({"limit": "mail"}, "limit: unknown limit 'mail': declare it with app.limit"),
         ({"limit": App("u").limit("crm", rate="1/s")}, "limit: unknown limit 'crm'"),
@@ -85,7 +85,7 @@ def test_a_mistake_is_reported_with_a_fix(options: dict[str, Any], text: str) ->
     ("given", "text"),
     [
         ({}, "limit 'x': it limits nothing"),
-        ({"rate": "fast"}, "limit 'x': rate: 'fast' is no rate"),
+        ({"rate": "fast"}, "limit 'x': rate: invalid rate 'fast'"),
         ({"concurrency": 0}, "limit 'x': concurrency: invalid concurrency 0"),
         ({"concurrency": Adaptive(5, 2)}, "limit 'x': concurrency: invalid concurrency Adaptive"),
     ],

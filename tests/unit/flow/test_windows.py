@@ -23,8 +23,8 @@ def test_declared_windows_are_kept_and_are_no_part_of_the_code_version() -> None
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ("0 2 * * *", "give a list of windows"),
-        (["0 2 * * *"], "str is no window; give Window("),
+        ("0 2 * * *", "use a list of windows"),
+        (["0 2 * * *"], "invalid window of type str: use Window("),
         ([Window("0 2 * *", "2h")], "five fields"),
         (
             [Window("0 2 * * *", "2h", "Berlin")],
