@@ -1,4 +1,4 @@
-"""Claims: a retry notes in the ledger what it begins, so that an attempt counts that it dies in."""
+"""Claims: a retry records in the ledger which events it starts, so that a crash uses an attempt."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from busway.runtime.context import Context
 
 
 class RetryClaims:
-    """The attempts of one flow's retries that are under way."""
+    """The attempts in progress of one flow's retries."""
 
     def __init__(self, context: Context, flow: Flow) -> None:
         self._context = context
@@ -23,76 +23,74 @@ class RetryClaims:
         self._claimed: dict[EventRef, FailedEvent] = {}
 
     async def claim(self, failed_events: Sequence[FailedEvent]) -> Sequence[FailedEvent]:
-        """Return what may be tried now, noted as begun; what was interrupted has failed.
+        """Return the events that may be tried now, claimed; interrupted attempts have failed.
 
-        In an ordered flow nothing goes whose key has an event that cannot be tried now.
+        In an ordered flow, an event whose key has an event that cannot be tried now is left out.
         """
-        interrupted = [one for one in failed_events if self._is_interrupted(one)]
+        interrupted = [event for event in failed_events if self._is_interrupted(event)]
         if interrupted:
             await self._context.ledger.resolve(self._fail_interrupted(interrupted, failed_events))
         now = self._context.clock.now()
         claimed = [
-            msgspec.structs.replace(one, attempt_started_at=now)
-            for one in _without(failed_events, interrupted)
+            msgspec.structs.replace(event, attempt_started_at=now)
+            for event in _without(failed_events, interrupted)
         ]
-        # noted here first: it may have landed also where the ledger's answer is lost
-        self._claimed |= {one.ref: one for one in claimed}
-        applied = await self._context.ledger.resolve([self._resolution(one) for one in claimed])
-        lost = [one for one, done in zip(claimed, applied, strict=True) if not done]
-        for one in lost:
-            del self._claimed[one.ref]
-        return _without(claimed, lost)
+        # recorded here first: the ledger may apply a claim although its answer is lost
+        self._claimed |= {event.ref: event for event in claimed}
+        applied = await self._context.ledger.resolve([self._resolution(event) for event in claimed])
+        refused = [event for event, done in zip(claimed, applied, strict=True) if not done]
+        for event in refused:
+            del self._claimed[event.ref]
+        return _without(claimed, refused)
 
     async def resolve(self, resolutions: Sequence[Resolution]) -> None:
-        """Give resolutions on what was begun, and let go of the rest of it, in one transaction."""
+        """Resolve claimed events, and release the other claims, in one transaction."""
         resolved = {resolution.ref for resolution in resolutions}
-        left = [one for ref, one in self._claimed.items() if ref not in resolved]
-        await self._context.ledger.resolve([*resolutions, *self._unclaim(left)])
+        unresolved = [event for ref, event in self._claimed.items() if ref not in resolved]
+        await self._context.ledger.resolve([*resolutions, *self._unclaim(unresolved)])
         self._claimed.clear()
 
     async def release(self) -> None:
-        """Let go of what was begun without a resolution: that was no attempt."""
+        """Release all claims; they use up no attempt."""
         if self._claimed:
             await self._context.ledger.resolve(self._unclaim(list(self._claimed.values())))
         self._claimed.clear()
 
-    def _unclaim(self, left: Sequence[FailedEvent]) -> Sequence[Resolution]:
+    def _unclaim(self, events: Sequence[FailedEvent]) -> Sequence[Resolution]:
         return [
-            self._resolution(msgspec.structs.replace(one, attempt_started_at=None)) for one in left
+            self._resolution(msgspec.structs.replace(event, attempt_started_at=None))
+            for event in events
         ]
 
     def _is_interrupted(self, failed_event: FailedEvent) -> bool:
-        """Say whether another process began it, and did not come to an end with it."""
+        """Return whether another process claimed it, and neither resolved nor released it."""
         return failed_event.attempt_started_at is not None and failed_event.ref not in self._claimed
 
     def _fail_interrupted(
         self, interrupted: Sequence[FailedEvent], failed_events: Sequence[FailedEvent]
     ) -> Sequence[Resolution]:
-        """Return resolutions on interrupted attempts: in an ordered flow the first of each key
-        failed.
+        """Return the resolutions of interrupted attempts; of a key, only the first event failed.
 
-        The others of its key wait behind it, as they did, also where it was not interrupted itself:
-        with a time of its own one of them would overtake it.
+        The other events of the key go on waiting behind it, even if it was not interrupted itself:
+        with a due time of their own they would overtake it.
         """
-        found = []
+        resolutions = []
         first: dict[str | None, int] = {}
-        for one in failed_events:
-            first[one.key] = min(one.offset, first.get(one.key, one.offset))
-        for one in interrupted:
-            if one.key is None or one.offset == first[one.key]:
-                found.append(self._resolution(self._failed_once(one), one.attempts))
+        for event in failed_events:
+            first[event.key] = min(event.offset, first.get(event.key, event.offset))
+        for event in interrupted:
+            if event.key is None or event.offset == first[event.key]:
+                resolutions.append(self._resolution(self._failed_once(event), event.attempts))
             else:
-                found.append(
-                    self._resolution(msgspec.structs.replace(one, attempt_started_at=None))
-                )
-        return found
+                resolutions += self._unclaim([event])
+        return resolutions
 
     def _failed_once(self, failed_event: FailedEvent) -> FailedEvent:
         final = self._flow.backoff.is_final(INTERRUPTED.error, by_default=False)
-        problem: FailedAttempt = msgspec.structs.replace(INTERRUPTED, final=final)
-        became = record_failure(self._context.settlement_context(self._flow), failed_event, problem)
-        self._context.observer.retried(failed_event.flow, became.state)
-        return became
+        attempt: FailedAttempt = msgspec.structs.replace(INTERRUPTED, final=final)
+        failed = record_failure(self._context.settlement_context(self._flow), failed_event, attempt)
+        self._context.observer.retried(failed_event.flow, failed.state)
+        return failed
 
     def _resolution(self, replacement: FailedEvent, attempts: int | None = None) -> Resolution:
         used = replacement.attempts if attempts is None else attempts
@@ -110,7 +108,7 @@ class RetryClaims:
 def _without(
     failed_events: Sequence[FailedEvent], others: Sequence[FailedEvent]
 ) -> Sequence[FailedEvent]:
-    """Return the troubles without some, and without what has the key of one of those."""
-    places = {one.ref for one in others}
-    keys = {one.key for one in others} - {None}
-    return [one for one in failed_events if one.ref not in places and one.key not in keys]
+    """Return the events without ``others``, and without other events of their keys."""
+    refs = {event.ref for event in others}
+    keys = {event.key for event in others} - {None}
+    return [event for event in failed_events if event.ref not in refs and event.key not in keys]

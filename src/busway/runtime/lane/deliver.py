@@ -1,4 +1,4 @@
-"""The delivering loop: one lane reads a batch, and works it until it is settled."""
+"""The delivery loop: a lane reads a batch and processes it until it is settled."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_EVENTS = 5_000
 
 
 class Deliverer:
-    """Works one lane, from its cursor on; with care as long as ``bisection`` says so."""
+    """Processes one lane from its cursor on, in parts as long as ``bisection`` is set."""
 
     def __init__(
         self, consumer: LaneConsumer, lane: Lane, bisection: PoisonBisection | None = None
@@ -28,57 +28,54 @@ class Deliverer:
         self._bisection = bisection
         self._cursor = lane.cursor
         self._is_cursor_known = True
-        """Whether the cursor is known; a settlement that was not answered may have moved it."""
+        """False after a settlement without an answer, which may have moved the cursor."""
         self._is_blocked = False
-        """Whether nothing could be settled: an event behind may get through where this cannot."""
+        """Whether nothing could be settled; then events further on are tried as well."""
         self._outcomes = LaneOutcomes()
         self._isolation = Isolation()
         self._generation = consumer.context.log_reader.generation
 
     async def run_once(self, loop: Loop) -> None:
-        """Work one batch, or wait for one."""
+        """Process one batch, or wait for one."""
         if self._consumer.lease.is_lost:
             with loop.interruptible():
                 await asyncio.Event().wait()
-        if (
-            self._generation != self._consumer.context.log_reader.generation
-        ):  # what it knows may be of events that are lost
-            self._generation, self._is_cursor_known, self._outcomes = (
-                self._consumer.context.log_reader.generation,
-                False,
-                LaneOutcomes(),
-            )
+        generation = self._consumer.context.log_reader.generation
+        if self._generation != generation:  # the events of its outcomes may be lost
+            self._generation = generation
+            self._is_cursor_known = False
+            self._outcomes = LaneOutcomes()
         if not self._is_cursor_known:
             await self._reload_cursor()
         if not self._is_cursor_known:
             return
-        follow, partition = self._consumer.context.log_reader, self._consumer.partition
-        valve = self._consumer.pause_gate
-        if not valve.accepts(partition, self._cursor):
+        log_reader, partition = self._consumer.context.log_reader, self._consumer.partition
+        pause_gate = self._consumer.pause_gate
+        if not pause_gate.accepts(partition, self._cursor):
             with loop.interruptible():
-                await valve.wait_accepting(partition, self._cursor)
-        with loop.interruptible():  # a lane that has read all asks the log nothing
-            await follow.wait(partition, self._cursor)
-        read = follow.read_further if self._is_blocked else follow.read
+                await pause_gate.wait_accepting(partition, self._cursor)
+        with loop.interruptible():  # a lane without a backlog does not query the log
+            await log_reader.wait(partition, self._cursor)
+        read = log_reader.read_further if self._is_blocked else log_reader.read
         matched = await read(partition, self._cursor, READ_BYTES)
         batch = cut_batch(matched, self._consumer.rule_number, self._cursor, MAX_EVENTS)
-        hole = not matched or matched[0].batch.offset > self._cursor
+        gap = not matched or matched[0].batch.offset > self._cursor
         if batch is None:
             batch = await self._trailing_gap()
-        if batch is None or not valve.accepts(partition, self._cursor):  # it was turned meanwhile
+        if batch is None or not pause_gate.accepts(partition, self._cursor):  # paused meanwhile
             return
         batch = limit_batch(self._consumer, batch, self._outcomes)
-        goal = valve.drain_target(partition)
-        batch = batch if goal is None else limit_offset(batch, goal)
-        await self._deliver_batch(loop, self._isolation.narrow(batch), gap=hole)
+        drain_target = pause_gate.drain_target(partition)
+        batch = batch if drain_target is None else limit_offset(batch, drain_target)
+        await self._deliver_batch(loop, self._isolation.narrow(batch), gap=gap)
 
     async def _deliver_batch(self, loop: Loop, batch: LaneBatch, *, gap: bool) -> None:
-        """Work a batch, from the cursor on."""
+        """Process a batch, from the cursor on."""
         if self._bisection is not None:
             batch = await self._bisection.narrow(batch, self._outcomes)
         before, self._is_cursor_known = self._cursor, False
-        passage = Attempt(self._consumer, batch, self._outcomes, self._generation).run(loop)
-        cursor = await self._isolation.run(passage, batch, self._outcomes)
+        attempt = Attempt(self._consumer, batch, self._outcomes, self._generation).run(loop)
+        cursor = await self._isolation.run(attempt, batch, self._outcomes)
         if cursor is None:
             return
         self._cursor, self._is_cursor_known, self._is_blocked = cursor, True, cursor == before
@@ -88,10 +85,10 @@ class Deliverer:
         await self._advance_bisection()
 
     async def _trailing_gap(self) -> LaneBatch | None:
-        """Return the hole from the cursor up to the end of the log, if that is one."""
-        follow, partition = self._consumer.context.log_reader, self._consumer.partition
-        end = await follow.end(partition)
-        if end <= self._cursor or await follow.read(partition, self._cursor, READ_BYTES):
+        """Return the gap from the cursor to the end of the log, if there is one."""
+        log_reader, partition = self._consumer.context.log_reader, self._consumer.partition
+        end = await log_reader.end(partition)
+        if end <= self._cursor or await log_reader.read(partition, self._cursor, READ_BYTES):
             return None
         return LaneBatch(self._cursor, end, (), ())
 

@@ -1,8 +1,7 @@
-"""Find the event over which a lane's work fails, so that it fails alone and the lane goes on.
+"""Isolate the event that makes processing a batch raise, so that the lane goes on without it.
 
-What a step or a sink raises is an outcome. What raises all the same, because of an event that
-nobody thought of, is looked for by halves; an event that fails so several times alone is parked
-like any that fails.
+What a step or a sink raises is an outcome. If anything else raises because of an event, that event
+is found by bisection; after several failures alone it is parked like any failed event.
 """
 
 from __future__ import annotations
@@ -17,16 +16,16 @@ from busway.runtime.lane.batch import LaneBatch, limit_events
 from busway.runtime.lane.outcome import LaneOutcomes
 
 MAX_SOLO_FAILURES = 3
-"""How often one event alone is tried before it is to blame."""
+"""How many times a single event is tried before it counts as the cause."""
 
 
 def exception_failure(text: ExceptionText) -> FailedAttempt:
-    """Return why an event failed over which the work on it raised."""
+    """Return the failed attempt at an event whose processing raised."""
     return FailedAttempt("step", text.name, text.reason, text.traceback)
 
 
 class Isolation:
-    """How much of what was read a lane works at a time, since its work has failed."""
+    """Limits the size of a lane's batches after processing one has raised."""
 
     def __init__(self) -> None:
         self._limit: int | None = None
@@ -34,15 +33,15 @@ class Isolation:
         self._solo_failures = 0
 
     def narrow(self, batch: LaneBatch) -> LaneBatch:
-        """Return the part of a batch to work now."""
+        """Return the part of a batch to process now."""
         return limit_events(batch, self._limit) if batch.start < self._end else batch
 
     async def run(
         self, attempt: Awaitable[int], batch: LaneBatch, lane_outcomes: LaneOutcomes
     ) -> int | None:
-        """Return the cursor after a batch was worked, ``None`` when to look at it again.
+        """Return the cursor after a batch, ``None`` if the batch has to be read again.
 
-        Raises what it was that failed where no event of it is to blame, or not yet.
+        Raises the error if no event of the batch counts as its cause, or not yet.
         """
         try:
             cursor = await attempt
@@ -59,16 +58,16 @@ class Isolation:
         return cursor
 
     def _isolate(self, batch: LaneBatch, lane_outcomes: LaneOutcomes, text: ExceptionText) -> bool:
-        """Take a smaller part next time; of one event decide after some tries that it failed."""
+        """Halve the next batch; decide that a single event failed after several tries."""
         self._end = max(self._end, batch.end)
-        left = [one for one in batch.wanted if one[0] not in lane_outcomes]
-        if len(left) > 1:
+        pending = [(offset, event) for offset, event in batch.wanted if offset not in lane_outcomes]
+        if len(pending) > 1:
             self._limit = max(1, len(batch.wanted) // 2)
             return True
         self._solo_failures += 1
-        if not left or self._solo_failures < MAX_SOLO_FAILURES:
+        if not pending or self._solo_failures < MAX_SOLO_FAILURES:
             return False
         self._solo_failures = 0
-        ((offset, event),) = left
+        ((offset, event),) = pending
         lane_outcomes.add([DecidedEvent(offset, event, exception_failure(text))])
         return True

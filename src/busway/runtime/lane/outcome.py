@@ -1,4 +1,4 @@
-"""What the events of one lane have come to, beyond what is settled."""
+"""The outcomes of a lane's events that are not settled yet."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from busway.runtime.lane.transform import decide_outcome
 
 
 class LaneOutcomes:
-    """Which offsets landed, and what became of those that did not."""
+    """The offsets that were delivered, and the outcomes of the others."""
 
     def __init__(self) -> None:
         self._delivered: set[int] = set()
         self._decided: dict[int, DecidedEvent] = {}
         self.undecided: set[int] = set()
-        """Offsets of events that failed, which may be about the event or its destination."""
+        """Offsets of events that failed, because of the event or because of the destination."""
 
     def __contains__(self, offset: object) -> bool:
         return offset in self._delivered or offset in self._decided
 
     def add(self, decided: Iterable[DecidedEvent]) -> None:
-        """Note events whose fate is known."""
-        self._decided.update((one.offset, one) for one in decided)
+        """Add events whose outcome is known."""
+        self._decided.update((event.offset, event) for event in decided)
 
     def record(
         self, items: Sequence[LoadItem], outcomes: Sequence[Outcome], took_s: float | None = None
     ) -> None:
-        """Note what a sink answered, and in what time, in seconds.
+        """Record the outcomes of a load that took ``took_s`` seconds.
 
-        What is to be tried again at once stays undecided.
+        Events that should be tried again at once stay undecided.
         """
         if self.undecided:
             self.undecided.difference_update([item.offset for item in items])
@@ -42,34 +42,37 @@ class LaneOutcomes:
         for item, outcome in zip(items, outcomes, strict=True):
             if isinstance(outcome, Down):
                 self.undecided.add(item.offset)
-            fate = decide_outcome(item, outcome, took_s)
-            if fate is not None and fate.outcome == "delivered":
+            decided = decide_outcome(item, outcome, took_s)
+            if decided is not None and decided.outcome == "delivered":
                 self._delivered.add(item.offset)
-            elif fate is not None:
-                self._decided[item.offset] = fate
+            elif decided is not None:
+                self._decided[item.offset] = decided
 
     def undecided_items(self, items: Sequence[LoadItem]) -> list[LoadItem]:
         """Return the items that are undecided."""
-        landed, others = self._delivered, self._decided
-        return [one for one in items if one.offset not in landed and one.offset not in others]
+        delivered, decided = self._delivered, self._decided
+        return [
+            item for item in items if item.offset not in delivered and item.offset not in decided
+        ]
 
     def hold_back(self, items: Sequence[LoadItem]) -> list[LoadItem]:
-        """Keep back what comes after an event of its key that is going to be parked."""
+        """Hold back the items behind an event of their key that will be parked."""
         free, decided = hold_back_by_key(items, list(self._decided.values()))
-        self._decided = {one.offset: one for one in decided}
+        self._decided = {event.offset: event for event in decided}
         return free
 
     def undelivered_offsets(self) -> list[int]:
-        """Return the offsets that did not land."""
+        """Return the offsets that are decided and were not delivered."""
         return list(self._decided)
 
     def settleable(self, end: int) -> tuple[int, list[DecidedEvent]]:
-        """Return how many offsets before ``end`` landed, and the others there in order."""
-        landed = sum(1 for offset in self._delivered if offset < end)
-        return landed, [self._decided[offset] for offset in sorted(self._decided) if offset < end]
+        """Return the number of delivered events before ``end``, and the other events in order."""
+        delivered = sum(1 for offset in self._delivered if offset < end)
+        others = [self._decided[offset] for offset in sorted(self._decided) if offset < end]
+        return delivered, others
 
     def discard(self, end: int) -> None:
-        """Forget what is settled: everything before ``end``."""
+        """Discard everything before ``end``, which is settled."""
         self.undecided = {offset for offset in self.undecided if offset >= end}
         self._delivered = {offset for offset in self._delivered if offset >= end}
-        self._decided = {offset: one for offset, one in self._decided.items() if offset >= end}
+        self._decided = {offset: event for offset, event in self._decided.items() if offset >= end}

@@ -38,9 +38,10 @@ _Success = Literal["delivered", "filtered"]
 
 
 class Retrier:
-    """Retries one flow's parked events; ``consumers`` are its lanes, by partition.
+    """Retries the parked events of one flow.
 
-    They may become more; where they are ``leased``, nothing of other lanes is looked at.
+    ``consumers`` are its lanes by partition; more may be added later. If they are ``leased``, the
+    failed events of other lanes are not read.
     """
 
     def __init__(
@@ -60,28 +61,28 @@ class Retrier:
         self._claims = RetryClaims(context, first.flow)
 
     async def run_once(self, loop: Loop) -> None:
-        """Retry what is due, or wait until something is."""
+        """Retry the events that are due, or wait for one."""
         if not self._pause_gate.is_open:
             with loop.interruptible():
                 await self._pause_gate.wait_open()
         lanes: defaultdict[int, list[FailedEvent]] = defaultdict(list)
-        for trouble in await self._due_events():
-            if self._may_retry(trouble.partition):
-                lanes[trouble.partition].append(trouble)
+        for event in await self._due_events():
+            if self._may_retry(event.partition):
+                lanes[event.partition].append(event)
         if not lanes:
             wait_s = self._wait_s()
             with loop.interruptible():
                 await self._context.clock.sleep(wait_s)
-        for partition, troubles in lanes.items():
-            await self._retry(loop, self._consumers[partition], troubles)
+        for partition, events in lanes.items():
+            await self._retry(loop, self._consumers[partition], events)
 
     def _may_retry(self, partition: int) -> bool:
-        """Say whether what is parked in a partition may be retried here now."""
-        to = self._consumers.get(partition)
-        return to is not None and to.lease.is_held
+        """Return whether this process may retry the parked events of a partition now."""
+        consumer = self._consumers.get(partition)
+        return consumer is not None and consumer.lease.is_held
 
     def _wait_s(self) -> float:
-        """Return how long to sleep: until what failed here is due, and never long."""
+        """Return how long to sleep: until the next event that failed here is due, but not long."""
         if not self._due_times or not self._guard.is_closed:
             return POLL_S
         return min(
@@ -89,41 +90,41 @@ class Retrier:
         )
 
     async def _due_events(self) -> Sequence[FailedEvent]:
-        """Return what to retry now: one event when the destination has to be probed."""
-        now, known = self._context.clock.now(), self._may_have_more
+        """Return the events to retry now; a single one if the destination has to be probed."""
+        now, expected = self._context.clock.now(), self._may_have_more
         while self._due_times and self._due_times[0] <= now:
             heapq.heappop(self._due_times)
-            known = True
+            expected = True
         self._may_have_more = False
         if self._guard.wait_s() != 0.0:
             return ()
-        if not known and not await self._context.due_retries.has_due(self._flow.name):
+        if not expected and not await self._context.due_retries.has_due(self._flow.name):
             return ()
         limit = min(MAX_EVENTS, self._rate_limiter.burst or MAX_EVENTS)
         limit = limit if self._guard.is_closed else _PROBE_CANDIDATES
         query = FailedEventQuery(state="parked", flow=self._flow.name, due_by=now, limit=limit)
         if self._leased:
             query = msgspec.structs.replace(query, partitions=tuple(self._consumers))
-        found = await self._context.ledger.failed_events(query)
-        self._may_have_more = bool(found)  # there may be more where these came from
-        return found if self._guard.is_closed else self._choose_probe(found)
+        due = await self._context.ledger.failed_events(query)
+        self._may_have_more = bool(due)
+        return due if self._guard.is_closed else self._choose_probe(due)
 
     def _choose_probe(self, failed_events: Sequence[FailedEvent]) -> Sequence[FailedEvent]:
-        """Choose one by chance, rather not one that may be the cause of the trouble."""
+        """Choose an event at random, preferably one that the poison detector does not suspect."""
         lanes, suspects = self._consumers, self._guard.poison_detector
-        known = [one for one in failed_events if one.partition in lanes]
-        free = [
-            one
-            for one in known
-            if lanes[one.partition].sink_lane.event_ref(one.offset) not in suspects
+        retryable = [event for event in failed_events if event.partition in lanes]
+        unsuspected = [
+            event
+            for event in retryable
+            if lanes[event.partition].sink_lane.event_ref(event.offset) not in suspects
         ]
-        choice = free or known
-        return [self._restore_suspicion(random.choice(choice))] if choice else ()
+        candidates = unsuspected or retryable
+        return [self._restore_suspicion(random.choice(candidates))] if candidates else ()
 
     def _restore_suspicion(self, failed_event: FailedEvent) -> FailedEvent:
-        """Remember of a probe that others have landed since it failed: it may be its own fault."""
-        landed_at, failures = self._guard.last_delivered_at, failed_event.failures
-        if failures and landed_at is not None and failures[-1].at < landed_at:
+        """Suspect a probe if other events were delivered since it failed."""
+        delivered_at, failures = self._guard.last_delivered_at, failed_event.failures
+        if failures and delivered_at is not None and failures[-1].at < delivered_at:
             lane = self._consumers[failed_event.partition].sink_lane
             self._guard.poison_detector.restore(lane.event_ref(failed_event.offset))
         return failed_event
@@ -141,7 +142,7 @@ class Retrier:
             failure = error
         else:
             return
-        finally:  # also of a beginning that was cut off: it may have landed
+        finally:  # also if the claim itself was cut off: the ledger may have applied it
             await self._claims.release()
         await self._isolate(loop, consumer, failed_events, failure)
 
@@ -152,15 +153,15 @@ class Retrier:
         failed_events: Sequence[FailedEvent],
         error: Exception,
     ) -> None:
-        """Retry the halves of what raised an exception; a single event failed by it."""
+        """Retry the halves of a batch that raised; a single event has failed with the error."""
         if len(failed_events) > 1:
             middle = len(failed_events) // 2
             await self._retry(loop, consumer, failed_events[:middle])
             await self._retry(loop, consumer, failed_events[middle:])
             return
-        begun = await self._claims.claim(failed_events)
-        at, problem = self._context.clock.now(), exception_failure(exception_text(error))
-        resolutions = [self._resolution(one, problem, at) for one in begun]
+        claimed = await self._claims.claim(failed_events)
+        at, failure = self._context.clock.now(), exception_failure(exception_text(error))
+        resolutions = [self._resolution(event, failure, at) for event in claimed]
         self._report(resolutions)
         async with consumer.lock:
             await self._claims.resolve(resolutions)
@@ -168,44 +169,45 @@ class Retrier:
     async def _attempt(
         self, loop: Loop, consumer: LaneConsumer, failed_events: Sequence[FailedEvent]
     ) -> None:
-        """Take troubles through their flow, and judge what became of each."""
-        ordered = sorted(failed_events, key=lambda trouble: trouble.offset)
-        wanted = [(one.offset, _next_attempt(one)) for one in ordered]
+        """Run failed events through their flow, and resolve each."""
+        ordered = sorted(failed_events, key=lambda failed: failed.offset)
+        wanted = [(failed.offset, _next_attempt(failed)) for failed in ordered]
         items, decided = await transform(
             consumer.flow, wanted, consumer.guard.redact.hide, consumer.context.step_threads
         )
-        touched = {item.offset for item in items} | {one.offset for one in decided}
+        unfiltered = {item.offset for item in items} | {event.offset for event in decided}
         decided += [
             DecidedEvent(offset, event, "filtered")
             for offset, event in wanted
-            if offset not in touched
+            if offset not in unfiltered
         ]
         if consumer.flow.ordered:
             items, decided = hold_back_by_key(items, decided)
         decided += await self._load(loop, consumer, items)
         if consumer.flow.ordered:
             decided = in_key_order(wanted, decided)
-        by_offset = {one.offset: one for one in failed_events}
+        by_offset = {failed.offset: failed for failed in failed_events}
         at = self._context.clock.now()
         resolutions = [
-            self._resolution(by_offset[one.offset], one.outcome, at)
-            for one in decided
-            if not isinstance(one.outcome, BlockedByKey)
+            self._resolution(by_offset[event.offset], event.outcome, at)
+            for event in decided
+            if not isinstance(event.outcome, BlockedByKey)
         ]
         self._report(resolutions)
-        gone = {one.offset for one in resolutions if _is_final(one)}
-        self._key_runs.record(failed_events, gone)
+        final = {resolution.offset for resolution in resolutions if _is_final(resolution)}
+        self._key_runs.record(failed_events, final)
         async with consumer.lock:
             await self._claims.resolve(resolutions)
 
     async def _with_followers(
         self, consumer: LaneConsumer, failed_events: Sequence[FailedEvent]
     ) -> Sequence[FailedEvent]:
-        """Add what waits behind an event that only waited itself: together they are quicker.
+        """Add the events that wait behind an event that itself only waited, to save round trips.
 
-        As many as go well: what is behind one that fails again was begun in vain.
+        Their number adapts to what succeeds: an event behind one that fails again was claimed in
+        vain.
         """
-        room = self._key_runs.lengths([one for one in failed_events if not one.attempts])
+        room = self._key_runs.lengths([event for event in failed_events if not event.attempts])
         if not room:
             return failed_events
         query = FailedEventQuery(
@@ -214,15 +216,15 @@ class Retrier:
             keys=tuple(room),
             limit=MAX_EVENTS,
         )
-        found = {one.offset: one for one in failed_events}
-        for one in await self._context.ledger.failed_events(query):
-            key = one.key
-            if one.offset in found or key is None or not room[key]:
+        batch = {event.offset: event for event in failed_events}
+        for event in await self._context.ledger.failed_events(query):
+            key = event.key
+            if event.offset in batch or key is None or not room[key]:
                 continue
-            if one.due is None:
-                found[one.offset] = one
-            room[key] = 0 if one.due is not None else room[key] - 1
-        return list(found.values())
+            if event.due is None:
+                batch[event.offset] = event
+            room[key] = 0 if event.due is not None else room[key] - 1
+        return list(batch.values())
 
     async def _load(
         self, loop: Loop, consumer: LaneConsumer, items: Sequence[LoadItem]
@@ -230,62 +232,66 @@ class Retrier:
         if not items:
             return []
         with loop.interruptible():
-            leave = await self._try_admit(consumer, len(items))
-        if leave is None:
+            admission = await self._try_admit(consumer, len(items))
+        if admission is None:
             return []
-        ordered, epoch = consumer.flow.ordered, consumer.lease.fencing_token
         load = Load(
             consumer.sink_lane,
             items,
-            ordered=ordered,
+            ordered=consumer.flow.ordered,
             permits=consumer.permits,
-            fencing_token=epoch,
+            fencing_token=consumer.lease.fencing_token,
         )
         began = time.perf_counter()
-        outcomes = await consumer.deliver(load, leave)
+        outcomes = await consumer.deliver(load, admission)
         took_s = time.perf_counter() - began
-        fates = [
-            decide_outcome(item, one, took_s) for item, one in zip(items, outcomes, strict=True)
+        decided = [
+            decide_outcome(item, outcome, took_s)
+            for item, outcome in zip(items, outcomes, strict=True)
         ]
-        return [fate for fate in fates if fate is not None]
+        return [event for event in decided if event is not None]
 
     async def _try_admit(self, consumer: LaneConsumer, count: int) -> Admission | None:
-        """Return leave to go, ``None`` when the destination is to be probed first, by one alone.
+        """Return the admission of ``count`` events; ``None`` if a single event has to probe first.
 
-        Nothing waits here for a destination that is down: what is begun would count as an attempt
-        if the process ended.
+        It does not wait for a destination that is down: the claimed events would lose an attempt
+        if the process ended meanwhile.
         """
-        leave = await consumer.try_admit(count)
-        if leave is not None and leave.probing and count > 1:
+        admission = await consumer.try_admit(count)
+        if admission is not None and admission.probing and count > 1:
             self._guard.yield_probe()
-            leave.grant.refund(leave.grant.count)
+            admission.grant.refund(admission.grant.count)
             return None
-        return leave
+        return admission
 
     def _resolution(
         self, failed_event: FailedEvent, result: _Success | FailedAttempt, at: datetime
     ) -> Resolution:
-        became: _Success | FailedEvent
+        outcome: _Success | FailedEvent
         if isinstance(result, FailedAttempt):
-            became = record_failure(
+            outcome = record_failure(
                 self._context.settlement_context(self._flow), failed_event, result
             )
-            if became.due is not None and became.due - at <= _WITHIN_POLL:
-                heapq.heappush(self._due_times, became.due)
+            if outcome.due is not None and outcome.due - at <= _WITHIN_POLL:
+                heapq.heappush(self._due_times, outcome.due)
         else:
-            became = result
-        place = (failed_event.flow, failed_event.partition, failed_event.offset)
+            outcome = result
         return Resolution(
-            *place, failed_event.attempts, failed_event.state, became, at, self._flow.version
+            *failed_event.ref,
+            failed_event.attempts,
+            failed_event.state,
+            outcome,
+            at,
+            self._flow.version,
         )
 
     def _report(self, resolutions: Sequence[Resolution]) -> None:
-        fates = Counter(
-            one.outcome.state if isinstance(one.outcome, FailedEvent) else one.outcome
-            for one in resolutions
+        counts = Counter(
+            outcome.state if isinstance(outcome, FailedEvent) else outcome
+            for outcome in (resolution.outcome for resolution in resolutions)
         )
-        for fate, count in fates.items():
-            self._context.observer.retried(self._flow.name, fate, count)
+        for name, count in counts.items():
+            self._context.observer.retried(self._flow.name, name, count)
 
 
 def _is_final(resolution: Resolution) -> bool:
