@@ -1,4 +1,4 @@
-"""The gate in front of a destination: its breaker, shared by every lane that delivers to it."""
+"""The guard of a destination: its breaker and limits, shared by all lanes that deliver to it."""
 
 from __future__ import annotations
 
@@ -45,10 +45,7 @@ _REPORTED_WAIT_S = 0.9
 
 
 class DestinationGuard:
-    """Lets writes through while the destination takes them; one probe at a time when it did not.
-
-    ``concurrency_limiter`` are its permits; an operator may ``change`` how many there are.
-    """
+    """Admits writes while the destination is available; otherwise one probe at a time."""
 
     def __init__(
         self,
@@ -60,42 +57,42 @@ class DestinationGuard:
     ) -> None:
         self.worker = worker
         self.decided_at = clock.now()
-        """When it was last decided, here or by another worker, whether it takes writes."""
+        """When the breaker last changed, here or in another worker."""
         self.is_adopted = False
-        """Whether another worker decided so."""
+        """Whether the breaker's state was adopted from another worker."""
         self.opened = opened
         self.redact = Redactor(secrets_of(opened.sink))
-        """Takes the secrets of its declaration out of a text."""
+        """Removes the secrets of the sink's declaration from a text."""
         self.breaker = Breaker(policy=breaker_policy)
         self.failure_window = FailureWindow(breaker_policy)
-        """What it answered lately, to all flows that deliver to it."""
+        """Its recent answers to all flows that deliver to it."""
         self.rate_limit = RateLimitBackoff()
         self._pause_until = 0.0
         self._failed_probes = 0
-        """How many have failed since it was last found to be down."""
+        """The number of failed probes since the breaker last opened."""
         self.poison_detector = PoisonDetector()
         self._load_bisector = LoadBisector(divisible=not opened.keeps_positions)
         self.state_since = clock.now()
-        """When it was closed, or left being so."""
+        """When the breaker closed, or stopped being closed."""
         self.is_reached = False
         """Whether it has answered since the start."""
         self.last_delivered_at: datetime | None = None
-        """When something landed last."""
+        """When it last accepted an event."""
         self.concurrency_limiter = ConcurrencyLimiter(opened.concurrency, clock, self._is_blocked)
         self._takes_permits = opened.concurrency is not None
         self._resume_count = 0
-        """How often: what set out before says nothing of a destination that was mended since."""
+        """The number of resumes; a load sent before a resume says nothing if it fails after it."""
         self._clock = clock
         self._on_change = on_change
         self._changed = Signal(clock)
 
     @property
     def is_closed(self) -> bool:
-        """Whether the destination takes writes, as far as is known."""
+        """Whether the breaker is closed."""
         return self.breaker.state == "closed"
 
     def resume(self) -> None:
-        """Go and see at once, also where the destination asked never to be called again (410)."""
+        """Probe at once, even if the destination asked never to be called again (410)."""
         self._resume_count += 1
         limited, self.rate_limit = self.limited_until is not None, self.rate_limit.unblocked()
         self._set_own(self.breaker.resume())
@@ -105,7 +102,7 @@ class DestinationGuard:
                 self._on_change(self)
 
     def adopt_decision(self, breaker: Breaker, since: datetime, at: datetime) -> None:
-        """Go by what another worker has decided."""
+        """Adopt the breaker of another worker."""
         if breaker.state == "closed":
             self.failure_window = self.failure_window.reset(self._clock.monotonic())
         self.is_adopted = True
@@ -113,13 +110,13 @@ class DestinationGuard:
         self.state_since, self.decided_at = since, at
 
     def restore_gone(self, reason: str, since: datetime) -> None:
-        """Begin as it was left: the destination asked never to be called again."""
+        """Restore a stored state: the destination asked never to be called again."""
         self._set_own(self.breaker.on_gone(reason))
         self.state_since = since
 
     @property
     def probe_at(self) -> datetime | None:
-        """When the next probe goes, while it is open."""
+        """The time of the next probe, ``None`` unless the breaker is open."""
         if self.breaker.state != "open":
             return None
         left_s = self.breaker.probe_at - self._clock.monotonic()
@@ -127,12 +124,12 @@ class DestinationGuard:
 
     @property
     def limited_until(self) -> datetime | None:
-        """Until when nothing goes, as the destination asked for by 429."""
+        """The end of the wait that the destination asked for by 429, if there is one."""
         left_s = self.rate_limit.wait_s(self._clock.monotonic())
         return self._clock.now() + timedelta(seconds=left_s) if left_s else None
 
     async def wait_admitted(self) -> bool:
-        """Return when a write may go; true when it is the probe, which must be reported."""
+        """Wait for an admission; return whether it is the probe, which must be reported."""
         while True:
             await self.wait_callable()
             probing = self.try_enter()
@@ -140,12 +137,12 @@ class DestinationGuard:
                 return probing
 
     async def wait_callable(self) -> None:
-        """Return when a write may go, be it as the probe, if nobody else is quicker."""
+        """Wait until a write could be admitted, perhaps as the probe."""
         while (wait_s := self.wait_s()) != 0.0:
             await self._changed.wait(wait_s)
 
     def wait_s(self) -> float | None:
-        """Return how long to wait before a write: 0 now, ``None`` for no known time."""
+        """Return how long to wait before a write: 0 for not at all, ``None`` if it is unknown."""
         now = self._clock.monotonic()
         down_s = self.breaker.wait_s(now)
         if down_s is None:
@@ -153,12 +150,12 @@ class DestinationGuard:
         return max(down_s, self.rate_limit.wait_s(now), self._pause_until - now)
 
     def _is_blocked(self) -> bool:
-        """Say whether loads that are under way send no more."""
+        """Return whether loads in progress must send no further requests."""
         state = self.breaker.state
         return state in ("open", "gone") or self.rate_limit.wait_s(self._clock.monotonic()) > 0
 
     def try_enter(self) -> bool | None:
-        """Say if a write may go now: true as the probe, which must be reported; ``None``: no."""
+        """Admit a write: true as the probe, which must be reported; ``None`` if refused."""
         if self.wait_s() != 0.0:
             return None
         if self.breaker.state == "closed":
@@ -167,10 +164,10 @@ class DestinationGuard:
         return True
 
     async def write(self, load: Load, backoff: Backoff = DEFAULT_BACKOFF) -> Sequence[Outcome]:
-        """Hand a load to the destination, learn from what it answers, and return that.
+        """Write a load, update the breaker by the outcomes, and return them.
 
-        The ``backoff`` of the flow says how answers are treated. An answer to a load without items
-        says that it could not be remembered.
+        The flow's ``backoff`` classifies them. A single outcome of a load without items means that
+        the destination could not store the load's position.
         """
         probing, resumed = self.breaker.state == "half-open", self._resume_count
         try:
@@ -191,13 +188,13 @@ class DestinationGuard:
             limited_s = self.rate_limit.wait_s(self._clock.monotonic())
             judged = replace(judged, outcomes=hold_rate_limited(judged.outcomes, limited_s))
         if probing and judged.poison_count == len(judged.outcomes) > 0:
-            self.yield_probe()  # it is about that event, so that another one has to show
+            self.yield_probe()  # the failure is about that event: another one has to probe
         else:
             self._update_breaker(judged.outcomes, probing=probing, resumed=resumed)
         return judged.outcomes
 
     async def wait_reached(self) -> None:
-        """Try until it has answered, if it can be tried without writing to it."""
+        """Ping until the destination has answered, if it can be pinged."""
         destination = self.opened.destination
         while not self.is_reached and isinstance(destination, Pingable):
             await self.wait_admitted()
@@ -205,7 +202,7 @@ class DestinationGuard:
 
     @property
     def unreached_reason(self) -> str:
-        """What nobody knows of it yet, in words; empty once it has answered."""
+        """Why its availability is unknown; empty once it has answered."""
         if self.is_reached:
             return ""
         can_be_tried = isinstance(self.opened.destination, Pingable)
@@ -218,12 +215,12 @@ class DestinationGuard:
                 self._on_change(self)
 
     async def query(self, answer: Awaitable[T | Down]) -> T | Down:
-        """Learn from what a destination answers to a question, as to a load, and return it."""
-        found: T | Down
+        """Await an answer of the destination, update the breaker by it, and return it."""
+        reply: T | Down
         probing, resumed = self.breaker.state == "half-open", self._resume_count
         try:
-            found = await answer
-        except StoreError:  # ours, and nothing of the destination's
+            reply = await answer
+        except StoreError:  # of Busway's own stores, not of the destination
             if probing:
                 self.yield_probe()
             raise
@@ -231,17 +228,17 @@ class DestinationGuard:
             if not isinstance(error, Exception):
                 self._fail_probe("the probe was cut off")
                 raise
-            found = Down(exception_line(error))
-        if isinstance(found, Down):
-            found = replace(found, reason=self.redact(found.reason), error="")
-        told = [found if isinstance(found, Down) else DELIVERED]
-        if not isinstance(found, Down):  # which says so goes on being asked until it is there
-            self._note_reached(told)
-        self._update_breaker(told, probing=probing, resumed=resumed)
-        return found
+            reply = Down(exception_line(error))
+        if isinstance(reply, Down):
+            reply = replace(reply, reason=self.redact(reply.reason), error="")
+        outcomes = [reply if isinstance(reply, Down) else DELIVERED]
+        if not isinstance(reply, Down):  # until it answers, it is pinged again
+            self._note_reached(outcomes)
+        self._update_breaker(outcomes, probing=probing, resumed=resumed)
+        return reply
 
     async def _write_with_permit(self, load: Load) -> Sequence[Outcome]:
-        """Write with a permit held, where the sink does not take one for each request."""
+        """Write while holding a permit, unless the sink acquires one for each request."""
         if self._takes_permits or load.permits is None:
             return await self.opened.destination.write(load)
         if not await load.permits.acquire():
@@ -249,24 +246,24 @@ class DestinationGuard:
         began, refused, answered = self._clock.monotonic(), False, False
         try:
             outcomes = await self.opened.destination.write(load)
-            refused, answered = any(isinstance(one, Down) for one in outcomes), True
+            refused, answered = any(isinstance(outcome, Down) for outcome in outcomes), True
             return outcomes
         finally:
             took_s = self._clock.monotonic() - began if answered else None
             load.permits.release(took_s, refused=refused)
 
     def _record_answers(self, load: Load, judged: LoadResult) -> None:
-        """Count what came back; that an event fails by itself again tells nothing new."""
+        """Count the outcomes; a repeated failure of a single event is not counted again."""
         outcomes, now = judged.outcomes, self._clock.monotonic()
-        found = count_load(load, judged)
-        if found.delivered:
+        counts = count_load(load, judged)
+        if counts.delivered:
             self.last_delivered_at = self._clock.now()
-        self.failure_window = self.failure_window.after(now, found)
-        if found.delivered or found.unavailable:
+        self.failure_window = self.failure_window.after(now, counts)
+        if counts.delivered or counts.unavailable:
             self._pause(now + self.failure_window.retry_pause_s)
-        refused = [one for one in outcomes if isinstance(one, RateLimited)]
+        refused = [outcome for outcome in outcomes if isinstance(outcome, RateLimited)]
         if refused or self.rate_limit.is_active:
-            self._apply_rate_limit(now, refused, found.delivered)
+            self._apply_rate_limit(now, refused, counts.delivered)
 
     def _pause(self, until: float) -> None:
         """Pause until a time; a shorter pause than before wakes those that wait for it."""
@@ -277,9 +274,10 @@ class DestinationGuard:
 
     def _apply_rate_limit(self, now: float, refused: Sequence[RateLimited], delivered: int) -> None:
         asked_s = max(
-            (one.retry_after_s for one in refused if one.retry_after_s is not None), default=None
+            (limited.retry_after_s for limited in refused if limited.retry_after_s is not None),
+            default=None,
         )
-        last = sum(not one.later_delivered for one in refused)
+        last = sum(not limited.later_delivered for limited in refused)
         before, self.rate_limit = (
             self.rate_limit,
             self.rate_limit.after(now, delivered, last, asked_s),
@@ -292,7 +290,7 @@ class DestinationGuard:
             self._on_change(self)
 
     def _update_breaker(self, outcomes: Sequence[Outcome], *, probing: bool, resumed: int) -> None:
-        found, now = self.breaker, self._clock.monotonic()
+        breaker, now = self.breaker, self._clock.monotonic()
         if resumed != self._resume_count and not is_accepting(outcomes):
             if probing:
                 self.yield_probe()
@@ -302,22 +300,22 @@ class DestinationGuard:
                 self.yield_probe()
             return
         if outcomes.count(DELIVERED) < len(outcomes):
-            gone = next((one for one in outcomes if isinstance(one, Gone)), None)
-            down = next((one for one in outcomes if is_certainly_down(one)), None)
+            gone = next((outcome for outcome in outcomes if isinstance(outcome, Gone)), None)
+            down = next((outcome for outcome in outcomes if is_certainly_down(outcome)), None)
             if gone is not None:
-                self._set_own(found.on_gone(gone.reason))
+                self._set_own(breaker.on_gone(gone.reason))
                 return
             if down is not None:
-                self._set_own(found.on_down(now, down.reason, down.retry_after_s))
+                self._set_own(breaker.on_down(now, down.reason, down.retry_after_s))
                 return
         if self._is_down(outcomes, probing=probing):
             return
-        if probing or not found.opened_by_failures:
-            self._record_answered(found, outcomes)
+        if probing or not breaker.opened_by_failures:
+            self._record_answered(breaker, outcomes)
 
     def _is_down(self, outcomes: Sequence[Outcome], *, probing: bool) -> bool:
-        """Say whether it is down by all that it answered lately; then the breaker is open."""
-        last = next((one for one in reversed(outcomes) if isinstance(one, Down)), None)
+        """Open the breaker if the recent answers show that it is down; return whether it may be."""
+        last = next((outcome for outcome in reversed(outcomes) if isinstance(outcome, Down)), None)
         if last is None or is_accepting(outcomes):
             return False
         if probing and self._failed_probes + 1 < self.failure_window.needed_probes:
@@ -331,29 +329,29 @@ class DestinationGuard:
             self._set_own(self.breaker.on_down(self._clock.monotonic(), reason, last.retry_after_s))
         return True
 
-    def _record_answered(self, found: Breaker, outcomes: Sequence[Outcome]) -> None:
-        """Learn from a load that was answered, event by event."""
+    def _record_answered(self, breaker: Breaker, outcomes: Sequence[Outcome]) -> None:
+        """Update the breaker after a load that was answered event by event."""
         if (
-            found.state == "half-open"
-            and found.opened_by_failures
+            breaker.state == "half-open"
+            and breaker.opened_by_failures
             and outcomes
             and not is_accepting(outcomes)
         ):
-            self.yield_probe()  # it is about that event, so that another one has to show
+            self.yield_probe()  # the failure is about that event: another one has to probe
             return
-        if found.state != "closed":
+        if breaker.state != "closed":
             self.failure_window = self.failure_window.reset(self._clock.monotonic())
         elif self.failure_window.is_failing:
             last = failed_attempts(outcomes)[-1:]
             why = f", the last with {last[0].error}: {last[0].reason}" if last else ""
             delivered, failed = self.failure_window.first_attempts
             reason = f"{failed} of {delivered + failed} attempts failed{why}"
-            self._set_own(found.on_failing(self._clock.monotonic(), reason))
+            self._set_own(breaker.on_failing(self._clock.monotonic(), reason))
             return
-        self._set_own(found.on_success())
+        self._set_own(breaker.on_success())
 
     def yield_probe(self) -> None:
-        """Let another be the probe: who was to be it did not go."""
+        """Let another write be the probe."""
         if self.breaker.state == "half-open":
             self._set_own(self.breaker.release_probe())
 

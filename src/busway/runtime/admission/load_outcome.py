@@ -30,8 +30,8 @@ _RATE_LIMIT_TOLERANCE_S = 0.1
 def is_reached(outcomes: Sequence[Outcome]) -> bool:
     """Say whether the destination answered anything."""
     return any(
-        one.reachable if isinstance(one, Down) else not isinstance(one, NotAttempted)
-        for one in outcomes
+        outcome.reachable if isinstance(outcome, Down) else not isinstance(outcome, NotAttempted)
+        for outcome in outcomes
     )
 
 
@@ -39,11 +39,16 @@ def redact_outcomes(outcomes: Sequence[Outcome], redact: Callable[[str], str]) -
     """Return what a destination answered without secrets: the one exit for its texts."""
     if outcomes.count(DELIVERED) == len(outcomes):
         return outcomes
-    told: dict[Outcome, Outcome] = {}
-    for one in outcomes:
-        if isinstance(one, Retry | RateLimited | Rejected | Down | Gone) and one not in told:
-            told[one] = replace(one, error=redact(one.error), reason=redact(one.reason))
-    return [told.get(one, one) for one in outcomes]
+    redacted: dict[Outcome, Outcome] = {}
+    for outcome in outcomes:
+        if (
+            isinstance(outcome, Retry | RateLimited | Rejected | Down | Gone)
+            and outcome not in redacted
+        ):
+            redacted[outcome] = replace(
+                outcome, error=redact(outcome.error), reason=redact(outcome.reason)
+            )
+    return [redacted.get(outcome, outcome) for outcome in outcomes]
 
 
 def count_load(load: Load, judged: LoadResult) -> LoadCounts:
@@ -51,7 +56,7 @@ def count_load(load: Load, judged: LoadResult) -> LoadCounts:
     outcomes = judged.outcomes
     if outcomes.count(DELIVERED) == len(outcomes):
         return LoadCounts(len(outcomes))
-    delivered = sum(isinstance(one, Delivered | Rejected) for one in outcomes)
+    delivered = sum(isinstance(outcome, Delivered | Rejected) for outcome in outcomes)
     failed = len(failed_attempts(outcomes))
     again = 0 if load.start is not None else failed + len(judged.undecided)
     return LoadCounts(delivered, failed, again, judged.undecided)
@@ -82,13 +87,18 @@ def as_still_failing(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
     if is_accepting(outcomes):
         return outcomes
     return [
-        Down(f"{one.error}: {one.reason}", one.retry_after_s, reachable=True, error=one.error)
-        if isinstance(one, Retry) and one.error != BLOCKED_BY_KEY.error
-        else one
-        for one in outcomes
+        Down(
+            f"{outcome.error}: {outcome.reason}",
+            outcome.retry_after_s,
+            reachable=True,
+            error=outcome.error,
+        )
+        if isinstance(outcome, Retry) and outcome.error != BLOCKED_BY_KEY.error
+        else outcome
+        for outcome in outcomes
     ]
 
 
 def is_accepting(outcomes: Sequence[Outcome]) -> bool:
     """Say whether any of the answers is one of a destination that does its work."""
-    return any(isinstance(one, Delivered | Rejected) for one in outcomes)
+    return any(isinstance(outcome, Delivered | Rejected) for outcome in outcomes)

@@ -71,16 +71,18 @@ class PoisonDetector:
             return LoadResult(outcomes)
         alone = len(load.items) == 1
         pairs = list(zip(load.items, outcomes, strict=True))
-        found = [
-            self._examine_outcome(load.lane.event_ref(it.offset), one, alone=alone)
-            for it, one in pairs
+        examined = [
+            self._examine_outcome(load.lane.event_ref(item.offset), outcome, alone=alone)
+            for item, outcome in pairs
         ]
-        pairs = list(zip(load.items, found, strict=True))
-        undecided = [load.lane.event_ref(it.offset) for it, one in pairs if _is_undecided(one)]
-        own = sum(new is not old for new, old in zip(found, outcomes, strict=True))
+        pairs = list(zip(load.items, examined, strict=True))
+        undecided = [
+            load.lane.event_ref(item.offset) for item, outcome in pairs if _is_undecided(outcome)
+        ]
+        own = sum(new is not old for new, old in zip(examined, outcomes, strict=True))
         if undecided and load.ordered:
-            found = _untried_behind(load.items, found)
-        return LoadResult(found, undecided, own)
+            examined = _untried_behind(load.items, examined)
+        return LoadResult(examined, undecided, own)
 
     def _examine_outcome(self, ref: EventRef, outcome: Outcome, *, alone: bool) -> Outcome:
         if not isinstance(outcome, Down):
@@ -108,10 +110,10 @@ def _is_undecided(outcome: Outcome) -> bool:
 def _untried_behind(items: Sequence[LoadItem], outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Return the outcomes, with what waits behind an undecided event of its key untried."""
     keys: set[str | None] = set()
-    found: list[Outcome] = []
+    result: list[Outcome] = []
     for item, outcome in zip(items, outcomes, strict=True):
         behind = item.event.key is not None and item.event.key in keys
-        found.append(NOT_ATTEMPTED if outcome is BLOCKED_BY_KEY and behind else outcome)
+        result.append(NOT_ATTEMPTED if outcome is BLOCKED_BY_KEY and behind else outcome)
         if _is_undecided(outcome):
             keys.add(item.event.key)
-    return found
+    return result
