@@ -1,4 +1,4 @@
-"""Which events a flow wants: event patterns."""
+"""Rules: event patterns that select the events of a flow."""
 
 from busway.errors import PatternError
 from busway.rule.index import RuleIndex

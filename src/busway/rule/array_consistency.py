@@ -1,8 +1,8 @@
-"""Whether a branch matches, the values it takes lying in the same elements of each array.
+"""Array consistency: whether a branch matches with values from the same element of each array.
 
-The "array consistency" of aws/event-ruler: two fields of a pattern are never satisfied by different
-elements of one array. The fields are taken in the order of their names, as there; a field that must
-be absent is asked about in the elements that the fields before it have chosen.
+As in aws/event-ruler, two fields of a pattern are never satisfied by different elements of one
+array. Fields are evaluated in the order of their names; a field that must be absent is tested in
+the elements that the fields before it have chosen.
 """
 
 from __future__ import annotations
@@ -17,59 +17,61 @@ from busway.rule.field import NO_ELEMENTS, Array, Element, Elements, FieldValue
 
 @dataclass(frozen=True, slots=True)
 class LeafValues:
-    """A leaf of a branch, what its field is called in the event, and what it holds there."""
+    """A leaf of a branch, the path of its field in the event, and the field's values."""
 
     leaf: Leaf
     path: str
     values: list[FieldValue]
 
 
-def is_satisfied(asked: LeafValues) -> bool:
-    """Whether the leaf is satisfied when it is asked for alone."""
-    if not asked.values:
-        return asked.leaf.may_be_absent
-    return any(asked.leaf.accepts(found.value) for found in asked.values)
+def is_satisfied(leaf_values: LeafValues) -> bool:
+    """Return whether the leaf is satisfied on its own."""
+    if not leaf_values.values:
+        return leaf_values.leaf.may_be_absent
+    return any(leaf_values.leaf.accepts(item.value) for item in leaf_values.values)
 
 
 def first_conflict(branch: Sequence[LeafValues]) -> LeafValues | None:
-    """The first leaf by name that cannot be satisfied together with those before it, if any.
+    """Return the first leaf, by name, that cannot be satisfied together with those before it.
 
-    Only the elements of arrays that later fields lie in are remembered between fields, so that
-    fields in unrelated arrays do not multiply.
+    Choices keep only elements of arrays that later fields lie in, so that fields in unrelated
+    arrays do not multiply the choices.
     """
     by_name = sorted(branch, key=attrgetter("path"))
     later = _arrays_of_later(by_name)
     choices = {NO_ELEMENTS}
-    for asked, arrays in zip(by_name, later, strict=True):
-        taken = _extend_choices(asked, choices)
-        if not taken:
-            return asked
-        choices = {frozenset(item for item in choice if item[0] in arrays) for choice in taken}
+    for leaf_values, arrays in zip(by_name, later, strict=True):
+        extended = _extend_choices(leaf_values, choices)
+        if not extended:
+            return leaf_values
+        choices = {frozenset(item for item in choice if item[0] in arrays) for choice in extended}
     return None
 
 
 def _arrays_of_later(branch: Sequence[LeafValues]) -> list[set[Array]]:
     later: list[set[Array]] = []
     arrays: set[Array] = set()
-    for asked in reversed(branch):
+    for leaf_values in reversed(branch):
         later.append(set(arrays))
-        arrays.update(array for found in asked.values for array, _ in found.elements)
+        arrays.update(array for item in leaf_values.values for array, _ in item.elements)
     return later[::-1]
 
 
-def _extend_choices(asked: LeafValues, choices: set[Elements]) -> set[Elements]:
+def _extend_choices(leaf_values: LeafValues, choices: set[Elements]) -> set[Elements]:
     known = _Choices(choices)
-    accepted = {found.elements for found in asked.values if asked.leaf.accepts(found.value)}
-    taken = {choice | more for more in accepted for choice in known.consistent_with(more)}
-    if asked.leaf.may_be_absent:
-        everywhere = {found.elements for found in asked.values}
+    accepted = {
+        item.elements for item in leaf_values.values if leaf_values.leaf.accepts(item.value)
+    }
+    extended = {choice | more for more in accepted for choice in known.consistent_with(more)}
+    if leaf_values.leaf.may_be_absent:
+        everywhere = {item.elements for item in leaf_values.values}
         present = {choice for more in everywhere for choice in known.consistent_with(more)}
-        taken |= choices - present
-    return taken
+        extended |= choices - present
+    return extended
 
 
 class _Choices:
-    """Choices of array elements, to be asked which of them agree with another one."""
+    """Choices of array elements, indexed to find those that are consistent with another."""
 
     def __init__(self, choices: set[Elements]) -> None:
         self._all = choices
@@ -80,7 +82,7 @@ class _Choices:
                 self._with.setdefault(element, set()).add(choice)
 
     def consistent_with(self, more: Elements) -> list[Elements]:
-        """The choices that have no other element of any array in ``more``."""
+        """Return the choices without a different element of an array in ``more``."""
         nearest = min((self._candidates(element) for element in more), key=len, default=self._all)
         return [choice for choice in nearest if _are_consistent(choice, more)]
 
@@ -97,8 +99,8 @@ class _Choices:
         return self._without[array]
 
 
-def _are_consistent(one: Elements, other: Elements) -> bool:
-    if not one or not other:
+def _are_consistent(first: Elements, second: Elements) -> bool:
+    if not first or not second:
         return True
-    chosen = dict(one)
-    return all(chosen.get(array, number) == number for array, number in other)
+    chosen = dict(first)
+    return all(chosen.get(array, number) == number for array, number in second)

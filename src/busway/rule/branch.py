@@ -1,8 +1,8 @@
-"""From a pattern's JSON to its branches: lists of fields of which all must be satisfied.
+"""Parsing of a pattern's JSON into branches: lists of fields that must all be satisfied.
 
-A pattern without ``$or`` is one branch; each ``$or`` multiplies them. Names are joined with dots:
-``{"a": {"b": [1]}}`` and ``{"a.b": [1]}`` are the same pattern. Where a branch names a field twice,
-the last list counts. Both as in aws/event-ruler.
+A pattern without ``$or`` has one branch; each ``$or`` multiplies the branches. Names are joined
+with dots: ``{"a": {"b": [1]}}`` and ``{"a.b": [1]}`` are the same pattern. If a branch names a
+field twice, the last list counts. Both are as in aws/event-ruler.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MAX_BRANCHES: Final = 1000
 _MAX_DEPTH: Final = 100
 _SIMPLE_NAME: Final = re.compile(r"[A-Za-z_$][\w$-]*")
 
-# What aws/event-ruler keeps for itself inside of $or: with one of these, $or is a field's name.
+# Reserved names of aws/event-ruler inside $or: with one of these, $or is the name of a field.
 _RESERVED: Final = frozenset(
     "exactly equals-ignore-case prefix suffix anything-but exists wildcard numeric cidr html "
     "= < <= > >= regex not-wildcard not-equals-ignore-case date-after date-on-or-after date-before "
@@ -32,9 +32,9 @@ _RESERVED: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """One field of a pattern and its alternatives, any of which is enough.
+    """One field of a pattern and its alternatives, of which one must match.
 
-    ``place`` is where it is in the pattern (``$.data.total``), ``path`` the dotted name of the
+    ``place`` is its location in the pattern (``$.data.total``), ``path`` the dotted name of the
     field in an event, ``source`` the JSON text of its list.
     """
 
@@ -44,12 +44,12 @@ class Leaf:
     clauses: tuple[Clause, ...]
 
     def accepts(self, value: object) -> bool:
-        """Whether one scalar satisfies it."""
+        """Return whether a scalar satisfies the leaf."""
         return any(clause.accepts(value) for clause in self.clauses)
 
     @property
     def may_be_absent(self) -> bool:
-        """Whether it is satisfied by the field's absence."""
+        """Whether the leaf is satisfied if the field is absent."""
         return any(isinstance(clause, Absent) for clause in self.clauses)
 
 
@@ -58,20 +58,20 @@ _PartialBranch = dict[str, Leaf]
 
 
 def branches(pattern: object) -> tuple[Branch, ...]:
-    """The branches of a decoded pattern, or ``PatternError``.
+    """Return the branches of a decoded pattern. Raises ``PatternError``.
 
-    ``$or`` is an "or" where EventBridge takes it for one: it holds a list of two objects or more,
-    none of which uses the name of an operator as the name of a field. Where the pattern is only
-    valid with ``$or`` as the name of a field, that is what it is.
+    ``$or`` is an operator if EventBridge treats it as one: its value is a list of two or more
+    objects, none of which uses the name of an operator as the name of a field. If the pattern is
+    valid only with ``$or`` as the name of a field, it is a field.
     """
     try:
-        drafts = _object(pattern, _PatternPath("$", ""), [{}], _OrMode(True))
+        partial_branches = _object(pattern, _PatternPath("$", ""), [{}], _OrMode(True))
     except PatternError as error:
         try:
-            drafts = _object(pattern, _PatternPath("$", ""), [{}], _OrMode(False))
+            partial_branches = _object(pattern, _PatternPath("$", ""), [{}], _OrMode(False))
         except PatternError:
             raise error from None
-    return tuple(tuple(draft.values()) for draft in drafts)
+    return tuple(tuple(draft.values()) for draft in partial_branches)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,62 +96,64 @@ class _OrMode:
 
 
 def _object(
-    value: object, place: _PatternPath, drafts: list[_PartialBranch], reading: _OrMode
+    value: object, place: _PatternPath, partial_branches: list[_PartialBranch], reading: _OrMode
 ) -> list[_PartialBranch]:
     if not isinstance(value, dict):
-        raise PatternError(place.text, "a pattern is a JSON object of names and lists of values")
+        raise PatternError(place.text, "not a JSON object; use an object of names and lists")
     if not value:
-        raise PatternError(
-            place.text, "an empty object matches nothing; name a field, or leave it out"
-        )
+        raise PatternError(place.text, "an empty object matches nothing; add a field or remove it")
     if place.depth > _MAX_DEPTH:
-        raise PatternError(place.text, f"more than {_MAX_DEPTH} levels deep; make it flatter")
+        raise PatternError(place.text, f"nested deeper than {_MAX_DEPTH} levels; flatten it")
     for name, item in value.items():
-        drafts = _field(name, item, place, (drafts, reading))
-    return drafts
+        partial_branches = _field(name, item, place, (partial_branches, reading))
+    return partial_branches
 
 
 def _field(
     name: object, item: object, place: _PatternPath, state: tuple[list[_PartialBranch], _OrMode]
 ) -> list[_PartialBranch]:
-    drafts, reading = state
+    partial_branches, reading = state
     if not isinstance(name, str):
-        raise PatternError(place.text, f"{name!r} is not a string; names are strings")
+        raise PatternError(place.text, f"invalid name {name!r}: use a string")
     if name == "$or" and reading.or_is_operator:
-        return _or(item, place, drafts)
+        return _or(item, place, partial_branches)
     if reading.inside_or and name in _RESERVED:
         raise PatternError(
             place.text,
-            f"{name!r} is an operator; inside of $or stand fields, as in {{name: [...]}}",
+            f"{name!r} is an operator; use fields inside $or, as in {{name: [...]}}",
         )
     if isinstance(item, dict):
-        return _object(item, place.under(name), drafts, reading)
+        return _object(item, place.under(name), partial_branches, reading)
     leaf = _leaf(item, place.under(name))
-    return [{**draft, leaf.path: leaf} for draft in drafts]
+    return [{**draft, leaf.path: leaf} for draft in partial_branches]
 
 
-def _or(item: object, place: _PatternPath, drafts: list[_PartialBranch]) -> list[_PartialBranch]:
+def _or(
+    item: object, place: _PatternPath, partial_branches: list[_PartialBranch]
+) -> list[_PartialBranch]:
     if not isinstance(item, list) or len(item) < 2:
-        raise PatternError(f"{place.text}.$or", "$or needs a list of two objects or more")
-    found: list[_PartialBranch] = []
+        raise PatternError(f"{place.text}.$or", "$or needs a list of two or more objects")
+    combined: list[_PartialBranch] = []
     for number, part in enumerate(item):
-        found += _object(part, place.within_or(number), drafts, _OrMode(True, inside_or=True))
-        if len(found) > _MAX_BRANCHES:
+        combined += _object(
+            part, place.within_or(number), partial_branches, _OrMode(True, inside_or=True)
+        )
+        if len(combined) > _MAX_BRANCHES:
             raise PatternError(
                 f"{place.text}.$or",
                 f"more than {_MAX_BRANCHES} combinations; use lists of values, or several rules",
             )
-    return found
+    return combined
 
 
 def _leaf(item: object, place: _PatternPath) -> Leaf:
     if not isinstance(item, list):
         raise PatternError(
-            place.text, f"{_json(item)} must be in a list: [{_json(item)}], or an object of fields"
+            place.text, f"{_json(item)} must be a list, [{_json(item)}], or an object of fields"
         )
     if not item:
         raise PatternError(
-            place.text, 'an empty list matches nothing; for any value: {"exists": true}'
+            place.text, 'an empty list matches nothing; to match any value, use {"exists": true}'
         )
     clauses = tuple(
         parse_clause(part, f"{place.text}[{number}]") for number, part in enumerate(item)
@@ -166,6 +168,6 @@ def _json(value: object) -> str:
         return repr(value)
 
 
-def leaves(found: Sequence[Branch]) -> Iterator[Leaf]:
-    """All leaves of all branches, in the pattern's order, each once."""
-    yield from dict.fromkeys(leaf for branch in found for leaf in branch)
+def leaves(given: Sequence[Branch]) -> Iterator[Leaf]:
+    """Yield the distinct leaves of all branches, in the order of the pattern."""
+    yield from dict.fromkeys(leaf for branch in given for leaf in branch)

@@ -1,9 +1,9 @@
 """One alternative of a field's list, such as ``"eu"``, ``{"prefix": "eu-"}`` or
-``{"numeric": [">", 0]}``: a frozen record that says whether it accepts one scalar.
+``{"numeric": [">", 0]}``: a frozen record that accepts or rejects a scalar.
 
-The meaning is that of Amazon EventBridge (user guide, "Comparison operators") and, where that is
-silent, of its open matcher (aws/event-ruler). ``Absent`` is the exception: it is about a field
-without a value, so it accepts none.
+The semantics are those of Amazon EventBridge (user guide, "Comparison operators") and, where that
+is silent, of its open-source matcher (aws/event-ruler). ``Absent`` is special: it tests that a
+field has no value, so it accepts none.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _EXACT_INT: Final = 2**53
 
 
 class Clause(Protocol):
-    """What all of them can do."""
+    """The interface of all clauses."""
 
     def accepts(self, value: object) -> bool:
-        """Whether one scalar of an event (str, int, float, bool, None) satisfies the clause."""
+        """Return whether a scalar (str, int, float, bool, None) satisfies the clause."""
         ...
 
 
 def is_exact_double(value: object) -> TypeGuard[int | float]:
-    """Whether ``value`` is a number that a double holds exactly, which is what can be ordered."""
+    """Return whether a value is a number that a double holds exactly, so that it can be ordered."""
     if type(value) is float:
         return value - value == 0
     if type(value) is not int:
@@ -59,7 +59,7 @@ class Equal:
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """A string that begins so."""
+    """A string that starts with a text."""
 
     text: str
 
@@ -69,7 +69,7 @@ class Prefix:
 
 @dataclass(frozen=True, slots=True)
 class Suffix:
-    """A string that ends so."""
+    """A string that ends with a text."""
 
     text: str
 
@@ -79,10 +79,10 @@ class Suffix:
 
 @dataclass(frozen=True, slots=True)
 class IgnoreCase:
-    """A string that is, begins or ends so (``part``) in whatever case.
+    """A string that equals, starts with or ends with a text (``part``), ignoring case.
 
-    Each character stands for itself, its lower case and its upper case, as in aws/event-ruler: no
-    folding beyond that (K does not stand for the Kelvin sign, but ß stands for SS).
+    Each character matches itself, its lower case and its upper case, as in aws/event-ruler, without
+    further case folding (K does not match the Kelvin sign, but ß matches SS).
     """
 
     text: str
@@ -91,7 +91,7 @@ class IgnoreCase:
     def accepts(self, value: object) -> bool:
         if type(value) is not str:
             return False
-        # from the end, so that a suffix is not looked for at each place
+        # reversed, so that a suffix is matched only once
         text = value[::-1] if self.part == "suffix" else value
         return _ignore_case_regex(self.text, self.part).match(text) is not None
 
@@ -110,7 +110,7 @@ def _any_case_regex(char: str, step: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Wildcard:
-    """A string in which each ``*`` of the pattern stands for any run of characters."""
+    """A string that matches a pattern in which each ``*`` stands for any characters."""
 
     glob: Glob
 
@@ -120,7 +120,7 @@ class Wildcard:
 
 @dataclass(frozen=True, slots=True)
 class Numeric:
-    """A number between two bounds, each of them included or not; None is no bound."""
+    """A number between two bounds, each inclusive or exclusive; None means unbounded."""
 
     low: int | float | None
     low_included: bool
@@ -143,7 +143,7 @@ class Numeric:
 
 @dataclass(frozen=True, slots=True)
 class IpRange:
-    """A string that is an IP address between two, both included, of one IP version."""
+    """A string that is an IP address in an inclusive range of one IP version."""
 
     version: int
     low: int
@@ -164,7 +164,7 @@ class Present:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """No scalar at all: the field is missing, an object, or an empty array."""
+    """No scalar: the field is missing, an object, or an empty array."""
 
     def accepts(self, value: object) -> bool:
         return False
@@ -172,7 +172,7 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class AnythingBut:
-    """A scalar of whatever type that none of the ``excluded`` accepts."""
+    """A scalar of any type that none of the ``excluded`` clauses accepts."""
 
     excluded: tuple[Clause, ...]
 

@@ -1,8 +1,8 @@
-"""The values of a field in an event, with the array elements that each of them lies in.
+"""The values of a field in an event, each with the array elements that contain it.
 
-A name may itself have dots: ``a.b`` finds ``{"a": {"b": 1}}`` and ``{"a.b": 1}``. Arrays are
-transparent, ``a.b`` finds both values of ``{"a": [{"b": 1}, {"b": 2}]}``, and each is remembered to
-lie in its element. An object, an empty array and a missing name have no value.
+A name may contain dots: ``a.b`` finds ``{"a": {"b": 1}}`` and ``{"a.b": 1}``. Arrays are
+transparent: ``a.b`` finds both values of ``{"a": [{"b": 1}, {"b": 2}]}``, each with its element. An
+object, an empty array and a missing name have no value.
 """
 
 from __future__ import annotations
@@ -11,31 +11,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-# An array is named by the way to it; an element is one of its items by number.
+# An array is identified by its path; an element is an array and an index.
 Array = tuple[str | int, ...]
 Element = tuple[Array, int]
 Elements = frozenset[Element]
 
 NO_ELEMENTS: Final[Elements] = frozenset()
 
-# Names of the other form of event, for an event that lacks them.
+# Names of the other event format, for an event that lacks them.
 _FOR_CLOUDEVENT: Final = {"detail-type": "type", "detail": "data"}
 _FOR_EVENTBRIDGE: Final = {"type": "detail-type", "data": "detail"}
 
 
 @dataclass(frozen=True, slots=True)
 class FieldValue:
-    """One scalar of an event and the array elements around it."""
+    """A scalar of an event and the array elements that contain it."""
 
     value: object
     elements: Elements
 
 
 def translated_names(event: Mapping[str, object]) -> dict[str, str]:
-    """What the top-level names of a pattern are called in this event, where that differs.
+    """Return the names of the event for those top-level names of a pattern that differ.
 
-    A CloudEvent (``specversion``) without ``detail-type`` or ``detail`` is asked for ``type`` or
-    ``data``; an EventBridge event (``detail-type``, no ``specversion``) the other way round.
+    In a CloudEvent (``specversion``) without ``detail-type`` or ``detail``, these mean ``type`` or
+    ``data``; in an EventBridge event (``detail-type``, no ``specversion``) vice versa.
     """
     if "specversion" in event:
         names = _FOR_CLOUDEVENT
@@ -47,29 +47,29 @@ def translated_names(event: Mapping[str, object]) -> dict[str, str]:
 
 
 def with_first_name(path: str, names: Mapping[str, str]) -> str:
-    """``rest`` with its first name replaced."""
+    """Return a path with its first name translated."""
     first, dot, rest = path.partition(".")
     return names.get(first, first) + dot + rest
 
 
 def field_values(event: Mapping[str, object], path: str) -> list[FieldValue]:
-    """Every value of the field ``rest`` in ``event``, in the event's order."""
-    found = []
-    todo = [_Visit(event, path, (), NO_ELEMENTS)]
-    while todo:
-        visit = todo.pop()
+    """Return all values of the field ``path`` in ``event``, in the event's order."""
+    values = []
+    pending = [_Visit(event, path, (), NO_ELEMENTS)]
+    while pending:
+        visit = pending.pop()
         if isinstance(visit.node, dict):
-            todo += reversed(_members(visit, visit.node))
+            pending += reversed(_members(visit, visit.node))
         elif isinstance(visit.node, list):
-            todo += reversed(_items(visit, visit.node))
+            pending += reversed(_items(visit, visit.node))
         elif visit.rest is None:
-            found.append(FieldValue(visit.node, visit.elements))
-    return found
+            values.append(FieldValue(visit.node, visit.elements))
+    return values
 
 
 @dataclass(frozen=True, slots=True)
 class _Visit:
-    """A node, the way to it, the elements around it, and the rest of the path (None: no more)."""
+    """A node, the path to it, the elements around it, and the rest of the path (None: none)."""
 
     node: object
     rest: str | None
@@ -80,20 +80,20 @@ class _Visit:
 def _members(visit: _Visit, node: dict[str, object]) -> list[_Visit]:
     if visit.rest is None:
         return []
-    found = []
+    visits = []
     for head, rest in _splits(visit.rest):
         if head in node:
-            found.append(_Visit(node[head], rest, (*visit.path_taken, head), visit.elements))
-    return found
+            visits.append(_Visit(node[head], rest, (*visit.path_taken, head), visit.elements))
+    return visits
 
 
 def _splits(path: str) -> list[tuple[str, str | None]]:
-    found: list[tuple[str, str | None]] = [(path, None)]
+    splits: list[tuple[str, str | None]] = [(path, None)]
     dot = path.find(".")
     while dot >= 0:
-        found.append((path[:dot], path[dot + 1 :]))
+        splits.append((path[:dot], path[dot + 1 :]))
         dot = path.find(".", dot + 1)
-    return found
+    return splits
 
 
 def _items(visit: _Visit, node: list[object]) -> list[_Visit]:

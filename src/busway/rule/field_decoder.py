@@ -1,7 +1,7 @@
-"""A decoder that reads of an event only the fields that a set of paths asks for.
+"""A decoder that decodes only the fields of an event that a set of paths tests.
 
-Each object on the way to a field becomes a ``msgspec.Struct`` of just the asked-for names, and the
-parser skips the rest. Where a field holds something other than an object, it is decoded as that.
+Each object on the path to a field becomes a ``msgspec.Struct`` of only the tested names; the parser
+skips the others. A value that is not an object is decoded as it is.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET
 
-# What msgspec cannot have as a field's name.
+# Characters that msgspec does not support in the name of a field.
 _FORBIDDEN_IN_NAME: Final = re.compile(r'["\\\x00-\x1f]')
 
 
@@ -33,7 +33,7 @@ class FieldTree:
 
     @cached_property
     def struct(self) -> type[msgspec.Struct]:
-        """The type of an object with these names, each of them ``UNSET`` where it is missing."""
+        """The type of an object with these names; missing ones are ``UNSET``."""
         fields = [
             (attribute_name(at), tree.value_type(), UNSET)
             for at, tree in enumerate(self.names.values())
@@ -42,24 +42,24 @@ class FieldTree:
         return msgspec.defstruct("Part", fields, rename=renamed, gc=False)
 
     def value_type(self) -> Any:
-        """The type of a field that may hold such an object or anything else."""
+        """Return the type of a field that may hold such an object or any other value."""
         return self.struct | list[Any] | str | int | float | bool | None
 
 
 def attribute_name(number: int) -> str:
-    """The Python name of the ``number``-th name of a tree."""
+    """Return the Python name of the ``number``-th name of a tree."""
     return f"f{number}"
 
 
 def is_decodable(path: str) -> bool:
-    """Whether a decoder can be made for this path."""
+    """Return whether a decoder can be built for a path."""
     return _FORBIDDEN_IN_NAME.search(path) is None
 
 
 class DottedNames:
-    """Finds out cheaply whether an event may spell some of the paths with dots inside its names.
+    """Detects cheaply whether names in an event may contain dots that are part of a path.
 
-    ``top`` says whether names at the top of the event may have dots as well.
+    ``top`` is whether top-level names of the event may contain dots too.
     """
 
     def __init__(self, paths: Iterable[str], top: bool = True) -> None:
@@ -71,7 +71,7 @@ class DottedNames:
         self._escapes = re.compile(escapes if heads else rb"(?!)").search
 
     def may_occur(self, raw: bytes) -> bool:
-        """Whether one may be there; False is certain."""
+        """Return whether the event may have such a name; False is certain."""
         if not self._any:
             return False
         if self._heads(raw):
@@ -80,7 +80,7 @@ class DottedNames:
 
 
 def _after_dot(heads: Iterable[str]) -> bytes:
-    """A dot with one of the heads before it: written so, the search stops at dots only."""
+    """Return a pattern for a dot after one of the heads, written so that it scans only dots."""
     quoted = [b'"' + head.encode() for head in heads]
     last = b"".join({re.escape(head[-1:]) for head in quoted})
     before = b"|".join(rb"(?<=%b\.)" % re.escape(head) for head in quoted)

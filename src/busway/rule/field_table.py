@@ -1,7 +1,7 @@
-"""All the leaves that many patterns have on one field, as a table from a value to the patterns.
+"""The leaves of many patterns on one field, as a table from a value to the matching branches.
 
-A set of patterns is an int with a bit for each branch. A table's answer has the bits of the
-branches that the value satisfies, and of those that do not ask about the field.
+A set of branches is an int with a bit for each. A lookup returns the bits of the branches that the
+value satisfies, and of those that do not test the field.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ EXACT_INT: Final = 2**53
 
 
 class NestedArray(Exception):
-    """The fields asked for hold arrays of objects or of arrays, which tables cannot answer for."""
+    """The tested fields contain arrays of objects or arrays, which tables do not support."""
 
 
 LeafBit = tuple[Leaf, int]
 
 
 class FieldTable:
-    """The leaves of one field. ``everything`` has the bits of all branches there are."""
+    """The leaves of one field. ``everything`` has the bits of all branches."""
 
     __slots__ = (
         "_constants",
@@ -59,7 +59,7 @@ class FieldTable:
         self.number_bounds, self.number_bits = numbers.bounds, numbers.bits
 
     def bits_of(self, value: Any) -> int:
-        """The bits for what the field holds: a decoded JSON value, or ``UNSET``."""
+        """Return the bits for the field's value: a decoded JSON value, or ``UNSET``."""
         kind = type(value)
         if kind is str:
             bits = self.bits_by_string.get(value)
@@ -76,46 +76,45 @@ class FieldTable:
         return self._bits_of_list(value) if kind is list else self.absent_bits
 
     def _bits_of_list(self, values: list[Any]) -> int:
-        found = 0
-        empty = True
+        bits = 0
+        is_empty = True
         for value in values:
             if type(value) is list:
                 raise NestedArray
             if type(value) is not dict:
-                found |= self.bits_of(value)
-                empty = False
-        return self.absent_bits if empty else found
+                bits |= self.bits_of(value)
+                is_empty = False
+        return self.absent_bits if is_empty else bits
 
     def _accepting(self, value: object) -> int:
         return _union(bit for leaf, bit in self._leaf_bits if leaf.accepts(value))
 
 
 class StringTable:
-    """What the leaves say of strings. ``bits_by_string`` has the answers for the strings that they
-    name."""
+    """The lookup of strings. ``bits_by_string`` has the results for all strings in the leaves."""
 
     __slots__ = ("_base", "_excluding_parts", "_parts", "bits_by_string")
 
     def __init__(self, leaf_bits: Sequence[LeafBit], free: int) -> None:
         plain = [(leaf, bit) for leaf, bit in leaf_bits if not _needs_single_check(leaf)]
-        odd: list[ClauseBits] = [
+        single: list[ClauseBits] = [
             (leaf, bit) for leaf, bit in leaf_bits if _needs_single_check(leaf)
         ]
         self._base = free | _union(bit for leaf, bit in plain if _accepts_most(leaf))
-        self._parts = text_indexes([*_partial_clauses(plain), *odd])
+        self._parts = text_indexes([*_partial_clauses(plain), *single])
         self._excluding_parts = text_indexes(_excluded_partial_clauses(plain))
         self.bits_by_string: dict[str, int] = {}
-        accepted, refused = (
+        accepted, excluded = (
             _bits_by_value(plain, _named_values),
             _bits_by_value(plain, _excluded_values),
         )
-        for value in {*accepted, *refused}:
+        for value in {*accepted, *excluded}:
             if isinstance(value, str):
-                base = self._base & ~refused.get(value, 0)
+                base = self._base & ~excluded.get(value, 0)
                 self.bits_by_string[value] = self._add(base, value) | accepted.get(value, 0)
 
     def bits_of_other_string(self, text: str) -> int:
-        """The bits of a string that is not in ``bits_by_string``."""
+        """Return the bits of a string that is not in ``bits_by_string``."""
         return self._add(self._base, text)
 
     def _add(self, bits: int, text: str) -> int:
@@ -127,7 +126,7 @@ class StringTable:
 
 
 class NumberTable:
-    """What the leaves say of numbers: the answers between and at all the numbers that they name."""
+    """The lookup of numbers: the results at and between all numbers in the leaves."""
 
     __slots__ = ("bits", "bounds")
 
@@ -176,16 +175,16 @@ def _excluding_clauses(leaf: Leaf) -> list[AnythingBut]:
 
 
 def _needs_single_check(leaf: Leaf) -> bool:
-    refusing = _excluding_clauses(leaf)
-    return len(refusing) > 1 and not all(_excludes_values_only(clause) for clause in refusing)
+    excluding = _excluding_clauses(leaf)
+    return len(excluding) > 1 and not all(_excludes_values_only(clause) for clause in excluding)
 
 
 def _excludes_values_only(clause: AnythingBut) -> bool:
-    return all(isinstance(refused, Equal) for refused in clause.excluded)
+    return all(isinstance(item, Equal) for item in clause.excluded)
 
 
 def _excluded_values(leaf: Leaf) -> set[Any]:
-    """The values that every ``anything-but`` of the leaf names."""
+    """Return the values that every ``anything-but`` of the leaf excludes."""
     named = [
         {_equal_value(item) for item in clause.excluded} for clause in _excluding_clauses(leaf)
     ]
@@ -201,27 +200,29 @@ def _equal_value(clause: Clause) -> object:
     return clause.value if isinstance(clause, Equal) and named else UNSET
 
 
-def _bits_by_value(asks: Sequence[LeafBit], values: Callable[[Leaf], set[Any]]) -> dict[Any, int]:
-    found: dict[Any, int] = {}
-    for leaf, bit in asks:
+def _bits_by_value(
+    leaf_bits: Sequence[LeafBit], values: Callable[[Leaf], set[Any]]
+) -> dict[Any, int]:
+    bits_by_value: dict[Any, int] = {}
+    for leaf, bit in leaf_bits:
         for value in values(leaf):
-            found[value] = found.get(value, 0) | bit
-    return found
+            bits_by_value[value] = bits_by_value.get(value, 0) | bit
+    return bits_by_value
 
 
-def _partial_clauses(asks: Sequence[LeafBit]) -> Iterator[ClauseBits]:
-    """The clauses that accept some strings, other than by naming them."""
-    for leaf, bit in asks:
+def _partial_clauses(leaf_bits: Sequence[LeafBit]) -> Iterator[ClauseBits]:
+    """Yield the clauses that accept strings by a pattern, not by equality."""
+    for leaf, bit in leaf_bits:
         for clause in leaf.clauses:
             if not isinstance(clause, Equal | Numeric | Present | Absent | AnythingBut):
                 yield clause, bit
 
 
-def _excluded_partial_clauses(asks: Sequence[LeafBit]) -> Iterator[ClauseBits]:
-    for leaf, bit in asks:
+def _excluded_partial_clauses(leaf_bits: Sequence[LeafBit]) -> Iterator[ClauseBits]:
+    for leaf, bit in leaf_bits:
         for clause in _excluding_clauses(leaf):
             if not _excludes_values_only(clause):
-                yield from ((refused, bit) for refused in clause.excluded)
+                yield from ((item, bit) for item in clause.excluded)
 
 
 def _named_numbers(leaf: Leaf) -> Iterator[int | float]:

@@ -1,4 +1,4 @@
-"""Strings with ``*`` in them, matched in one walk and without backtracking."""
+"""Patterns with ``*``, matched in one pass without backtracking."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Glob:
     pieces: tuple[str, ...]
 
     def matches(self, text: str) -> bool:
-        """Whether the whole ``text`` fits."""
+        """Return whether the whole ``text`` matches."""
         first, last = self.pieces[0], self.pieces[-1]
         if len(self.pieces) == 1:
             return text == first
@@ -30,10 +30,10 @@ class Glob:
         return True
 
     def partial_matches(self) -> int:
-        """How many beginnings of the pattern one text can match at once, at the worst.
+        """Return how many prefixes of the pattern a text can match at once, in the worst case.
 
-        What a state machine for the pattern has to keep in hand; the texts tried are the pattern's
-        own beginnings, their wildcards taken as empty.
+        This is the number of states that a state machine for the pattern has to track. The texts
+        tested are the pattern's own prefixes, with empty wildcards.
         """
         tokens = _tokens(self.pieces)
         waiting, worst = _skip_stars(tokens, {0}), 1
@@ -48,9 +48,9 @@ class Glob:
 
 
 def parse_glob(text: str) -> Glob:
-    r"""Read a wildcard pattern; ``\*`` and ``\\`` are a star and a backslash.
+    r"""Parse a wildcard pattern; ``\*`` and ``\\`` are a star and a backslash.
 
-    ``ValueError`` with the reason for two wildcards in a row and for any other escape.
+    Raises ``ValueError`` for two consecutive wildcards and for any other escape.
 
     >>> parse_glob(r"a*b\*")
     Glob(pieces=('a', 'b*'))
@@ -73,15 +73,15 @@ def parse_glob(text: str) -> Glob:
 
 def _reject_double_star(text: str, at: int) -> None:
     if text[at : at + 2] == "**":
-        raise ValueError(f"two wildcards in a row at character {at}; one * says the same")
+        raise ValueError(f"two consecutive wildcards at character {at}; use one *")
 
 
 def _unescape(text: str, at: int) -> str:
     char = text[at : at + 1]
     if char not in ("*", "\\"):
         raise ValueError(
-            rf"a backslash at character {at - 1} that escapes nothing; "
-            r"only \* and \\ are escapes (in JSON text: \\* and \\\\)"
+            rf"invalid escape at character {at - 1}; "
+            r"use \* or \\ (in JSON text: \\* or \\\\)"
         )
     return char
 

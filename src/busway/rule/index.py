@@ -1,9 +1,9 @@
-"""Many patterns at once: which of them match an event, from its bytes.
+"""An index of many patterns: finds those that match an event, from its bytes.
 
-The event is decoded once, and only where a pattern looks. Each field has a table from its value to
-a set of patterns, kept as the bits of an int, and the sets of all fields are intersected. That is
-exact unless an event has arrays of objects in the fields that are asked for: then the sets hold too
-many, and what they hold is asked one pattern at a time. So is what the tables cannot take.
+The event is decoded once, and only the fields that a pattern tests. Each field has a table from its
+value to a set of patterns, stored as the bits of an int; the sets of all fields are intersected.
+The result is exact unless the event has arrays of objects in tested fields: then the sets contain
+too many patterns, which are tested one by one. So are patterns that the tables do not support.
 """
 
 from __future__ import annotations
@@ -39,11 +39,10 @@ _decode_json: Final = msgspec.json.Decoder().decode
 
 
 class RuleIndex:
-    """Which of many patterns match an event: always what ``Pattern.matches`` says of each.
+    """Finds the patterns that match an event, with the same result as ``Pattern.matches``.
 
-    Of the event's JSON only the fields that some pattern asks for are decoded; in the others just
-    the syntax is checked. Safe to use from many threads; of the events it has seen it keeps but
-    which sets of patterns matched, a few thousand of them.
+    Only the fields that a pattern tests are decoded; of other fields only the syntax is checked.
+    Thread-safe. It caches a few thousand sets of matching patterns, but no events.
 
     >>> index = RuleIndex([Pattern.parse({"type": ["a"]}), Pattern.parse({"type": ["b", "a"]})])
     >>> index.match(b'{"specversion": "1.0", "type": "a"}')
@@ -51,7 +50,7 @@ class RuleIndex:
     """
 
     def __init__(self, patterns: Sequence[Pattern], *, checked: bool = False) -> None:
-        """``checked``: every event is a valid CloudEvent, so no name at its top has a dot."""
+        """``checked``: all events are valid CloudEvents, so their top-level names have no dots."""
         self._patterns = tuple(patterns)
         self._everything = 0
         self._unindexed = [n for n, pattern in enumerate(patterns) if not _is_indexable(pattern)]
@@ -64,39 +63,39 @@ class RuleIndex:
         self._fast_match = self._make_fast_match(tree, tables, checked)
 
     def _tables(self, rest: set[int]) -> dict[str, FieldTable]:
-        asks: dict[str, list[LeafBit]] = {}
+        leaf_bits: dict[str, list[LeafBit]] = {}
         for number, pattern in enumerate(self._patterns):
             for nth, branch in enumerate(() if number in rest else pattern.branches):
                 bit = self._bit(number, nth)
                 self._everything |= bit
                 for leaf in branch:
                     path = with_first_name(leaf.path, _TO_CLOUDEVENT)
-                    asks.setdefault(path, []).append((leaf, bit))
-        return {path: FieldTable(found, self._everything) for path, found in asks.items()}
+                    leaf_bits.setdefault(path, []).append((leaf, bit))
+        return {path: FieldTable(entries, self._everything) for path, entries in leaf_bits.items()}
 
     def _bit(self, number: int, nth: int) -> int:
-        """A pattern's first branch has the bit of its number, its others have bits above."""
+        """Return the bit of a branch: the first has its pattern's number, others are above."""
         if nth == 0:
             return 1 << number
         self._owners.append(1 << number)
         return 1 << len(self._patterns) + len(self._owners) - 1
 
     def match(self, raw: bytes) -> tuple[int, ...]:
-        """The numbers of the patterns that match, ascending.
+        """Return the numbers of the matching patterns, ascending.
 
-        ``raw`` is the event's JSON, in the form of a CloudEvent or of EventBridge. Raises
-        ``EventError`` where it is not a JSON object in UTF-8.
+        ``raw`` is the JSON of a CloudEvent or an EventBridge event. Raises ``EventError`` if it is
+        not a JSON object in UTF-8.
         """
         try:
-            found = self._fast_match(raw)
-            return self._match_decoded(_decode_json(raw)) if found is None else found
+            numbers = self._fast_match(raw)
+            return self._match_decoded(_decode_json(raw)) if numbers is None else numbers
         except (ValueError, RecursionError) as error:
             raise EventError(f"not the JSON of an event: {error}") from error
 
     def _make_fast_match(
         self, tree: FieldTree, tables: Mapping[str, FieldTable], checked: bool
     ) -> _FastMatch:
-        """The way of most events, with all that it needs at hand; None where it cannot tell."""
+        """Return the fast path for most events, which returns None if it does not apply."""
         if self._unindexed:
             return lambda _: None
         decode: Callable[[bytes], Any] = msgspec.json.Decoder(tree.struct).decode
@@ -118,25 +117,25 @@ class RuleIndex:
         return match
 
     def match_batch(self, raws: Sequence[bytes]) -> list[tuple[int, ...]]:
-        """``match`` for each of them; raises ``EventError`` where it would for one of them."""
+        """Return ``match`` of each event; raises ``EventError`` if one of them is invalid."""
         try:
-            found = list(map(self._fast_match, raws))
+            results = list(map(self._fast_match, raws))
         except (ValueError, RecursionError):
             return [self.match(raw) for raw in raws]
         match = self.match
         return [
             match(raw) if numbers is None else numbers
-            for raw, numbers in zip(raws, found, strict=True)
+            for raw, numbers in zip(raws, results, strict=True)
         ]
 
     def _numbers(self, bits: int) -> tuple[int, ...]:
-        found = self._number_cache.get(bits)
-        if found is None:
-            found = self._list(bits)
+        numbers = self._number_cache.get(bits)
+        if numbers is None:
+            numbers = self._list(bits)
             if len(self._number_cache) >= _MAX_CACHED_SETS:
                 self._number_cache.clear()
-            self._number_cache[bits] = found
-        return found
+            self._number_cache[bits] = numbers
+        return numbers
 
     def _list(self, bits: int) -> tuple[int, ...]:
         count = len(self._patterns)
@@ -151,24 +150,24 @@ class RuleIndex:
         if names is None:
             return tuple(n for n, pattern in enumerate(self._patterns) if pattern.matches(event))
         sure, doubtful = self._candidates(event, names)
-        found = set(self._numbers(sure))
-        asked = {*self._numbers(doubtful), *self._unindexed} - found
-        return tuple(sorted(found | {n for n in asked if self._patterns[n].matches(event)}))
+        matched = set(self._numbers(sure))
+        undecided = {*self._numbers(doubtful), *self._unindexed} - matched
+        return tuple(sorted(matched | {n for n in undecided if self._patterns[n].matches(event)}))
 
     def _candidates(self, event: Mapping[str, object], names: Mapping[str, str]) -> tuple[int, int]:
-        """The branches that match, and those that do if their values lie in the same elements.
+        """Return the branches that match, and those that match if array consistency allows it.
 
-        Only a branch that finds values within arrays of objects in two fields can be in doubt.
+        Only branches with values inside arrays of objects in two or more fields are uncertain.
         """
         exact = loose = self._everything
         once = twice = 0
         for path, table in self._tables_by_use:
             if not loose & table.tested:
                 continue
-            found = field_values(event, with_first_name(path, names))
-            bits = table.bits_of([item.value for item in found])
+            values = field_values(event, with_first_name(path, names))
+            bits = table.bits_of([item.value for item in values])
             exact &= bits
-            if any(item.elements for item in found):
+            if any(item.elements for item in values):
                 bits |= table.absent_bits
                 twice |= once & table.tested
                 once |= table.tested
@@ -177,20 +176,20 @@ class RuleIndex:
 
 
 def _positions(bits: int) -> list[int]:
-    """Where the ones are, ascending: by arithmetic for few of them, by searching for many."""
-    found = []
+    """Return the positions of the set bits, ascending: by arithmetic if few, by search if many."""
+    positions = []
     if bits.bit_count() <= _FEW_BITS:
         while bits:
             lowest = bits & -bits
-            found.append(lowest.bit_length() - 1)
+            positions.append(lowest.bit_length() - 1)
             bits ^= lowest
-        return found
+        return positions
     text = bin(bits)[:1:-1]
     at = text.find("1")
     while at >= 0:
-        found.append(at)
+        positions.append(at)
         at = text.find("1", at + 1)
-    return found
+    return positions
 
 
 def _is_indexable(pattern: Pattern) -> bool:
@@ -209,7 +208,7 @@ def _tested_count(item: tuple[str, FieldTable]) -> int:
 
 
 class _EventFormNames:
-    """Which names of the two forms of events the patterns use, the tables having CloudEvents'."""
+    """The names of the two event formats that the patterns use; tables use CloudEvents names."""
 
     def __init__(self, patterns: Sequence[Pattern]) -> None:
         leaves = (leaf for pattern in patterns for branch in pattern.branches for leaf in branch)
@@ -219,7 +218,7 @@ class _EventFormNames:
         self.needed = ["specversion", *foreign] if used else []
 
     def plain(self, tree: FieldTree) -> Callable[[Any], bool]:
-        """Whether a decoded event is a CloudEvent in whose own names the tables speak."""
+        """Return a test whether a decoded event is a CloudEvent without names of EventBridge."""
         at = {name: attrgetter(attribute_name(number)) for number, name in enumerate(tree.names)}
         if not self.needed:
             return lambda _: True
@@ -229,12 +228,12 @@ class _EventFormNames:
         return lambda part: version(part) is not UNSET and all(f(part) is UNSET for f in foreign)
 
     def spelled_in(self, event: Mapping[str, object]) -> dict[str, str] | None:
-        """What the names of the tables are in this event; None where patterns differ in that."""
+        """Return the event's names for those of the tables; None if patterns disagree."""
         names = translated_names(event)
-        found: dict[str, str] = {}
+        translated: dict[str, str] = {}
         for family in _FAMILIES:
             spelled = {names.get(name, name) for name in family if name in self._used}
             if len(spelled) > 1:
                 return None
-            found.update((family[0], name) for name in spelled)
-        return found
+            translated.update((family[0], name) for name in spelled)
+        return translated

@@ -1,4 +1,4 @@
-"""IP addresses as numbers, read as strictly as the system reads them."""
+"""IP addresses as numbers, parsed as strictly as by the operating system."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import socket
 _VERSION_4 = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+", re.ASCII)
 _VERSION_6 = re.compile(r"[0-9a-fA-F:]*:[0-9a-fA-F:]*")
 _MAX_LENGTH = 45
-"""What an address has at most; the expressions take the square of the length."""
+"""The maximum length of an address; the expressions take quadratic time."""
 _IPV4_MAPPED_PREFIX = 0xFFFF << 32
 
 
 def parse_ip_address(text: str) -> tuple[int, int] | None:
-    """The version (4 or 6) and number of an IP address, or None where it is not one.
+    """Return the version (4 or 6) and number of an IP address, or None if it is invalid.
 
-    Dotted quads in decimal without leading zeros, and IPv6 in hexadecimal groups. An IPv4 address
-    mapped into IPv6 (``::ffff:a00:1``) is the IPv4 address.
+    Accepts dotted quads in decimal without leading zeros, and IPv6 in hexadecimal groups. An
+    IPv4-mapped IPv6 address (``::ffff:a00:1``) is returned as IPv4.
 
     >>> parse_ip_address("10.0.0.1")
     (4, 167772161)

@@ -16,13 +16,13 @@ _MAX_LENGTH: Final = 80
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """The first part of a pattern that an event does not satisfy; ``str()`` says so in a sentence.
+    """The first part of a pattern that an event does not satisfy; ``str()`` is a sentence.
 
-    ``place`` is where the part is in the pattern (``$.data.total``) and ``clause`` its JSON.
-    ``found`` are the values that the event has there, none where the field is absent.
-    ``in_other_elements`` tells that some of them would do, but lie in another element of an array
-    than what the other fields want. Where the pattern has an ``$or``, ``branches`` has a mismatch
-    for each way through it; then the place is that of the whole pattern, and nothing is found.
+    ``place`` is the location of the part in the pattern (``$.data.total``), ``clause`` its JSON.
+    ``found`` are the event's values there, empty if the field is absent. ``in_other_elements`` is
+    true if some of them match, but lie in another array element than the values of other fields. If
+    the pattern has an ``$or``, ``branches`` has a mismatch for each branch, ``place`` is the whole
+    pattern, and ``found`` is empty.
 
     >>> print(Mismatch("$.data.total", '[{"numeric":[">",100]}]', (7,)))
     $.data.total wants [{"numeric":[">",100]}], but the event has 7.
@@ -39,29 +39,29 @@ class Mismatch:
             reasons = (str(branch).removesuffix(".") for branch in self.branches[:_MAX_SHOWN])
             more = len(self.branches) - _MAX_SHOWN
             end = f"; and {more} more" if more > 0 else ""
-            return f"None of the ways through $or matches: {'; '.join(reasons)}{end}."
+            return f"No branch of $or matches: {'; '.join(reasons)}{end}."
         return f"{self.place} wants {self.clause}, but {self._reason()}."
 
     def _reason(self) -> str:
         if not self.found:
             return "the event has no value there"
-        elsewhere = ", in other array elements than what the other fields want"
+        elsewhere = ", in other array elements than the values of the other fields"
         return f"the event has {_listed(self.found)}" + (
             elsewhere if self.in_other_elements else ""
         )
 
 
 def find_mismatch(branches: Sequence[Sequence[LeafValues]], pattern: str) -> Mismatch | None:
-    """Why none of the branches matches; None if one does. ``pattern`` is the JSON of them all."""
-    found: dict[Mismatch, None] = {}
+    """Return why no branch matches, None if one does; ``pattern`` is the JSON of the pattern."""
+    mismatches: dict[Mismatch, None] = {}
     for branch in branches:
         reason = _branch_mismatch(branch)
         if reason is None:
             return None
-        found[reason] = None
-    if len(found) == 1:
-        return next(iter(found))
-    return Mismatch("$", pattern, branches=tuple(found))
+        mismatches[reason] = None
+    if len(mismatches) == 1:
+        return next(iter(mismatches))
+    return Mismatch("$", pattern, branches=tuple(mismatches))
 
 
 def _branch_mismatch(branch: Sequence[LeafValues]) -> Mismatch | None:
@@ -74,10 +74,12 @@ def _branch_mismatch(branch: Sequence[LeafValues]) -> Mismatch | None:
     return Mismatch(failed.leaf.place, failed.leaf.source, values, in_other_elements=alone is None)
 
 
-def _is_unsatisfiable(asked: LeafValues) -> bool:
-    """Whether no choice of array elements could satisfy it."""
-    by_absence = asked.leaf.may_be_absent and any(item.elements for item in asked.values)
-    return not is_satisfied(asked) and not by_absence
+def _is_unsatisfiable(leaf_values: LeafValues) -> bool:
+    """Return whether no choice of array elements could satisfy the leaf."""
+    by_absence = leaf_values.leaf.may_be_absent and any(
+        item.elements for item in leaf_values.values
+    )
+    return not is_satisfied(leaf_values) and not by_absence
 
 
 def _listed(values: Sequence[object]) -> str:

@@ -1,4 +1,4 @@
-"""From the JSON of one alternative to its ``Clause``, refusing what EventBridge refuses.
+"""Parsing of the JSON of one alternative into a ``Clause``, as strict as EventBridge.
 
 Source: EventBridge user guide, "Comparison operators for use in event patterns"; the limits of each
 operator are those of aws/event-ruler (``JsonRuleCompiler``), which EventBridge runs.
@@ -31,25 +31,25 @@ _MAX_PARTIAL_MATCHES: Final = 9
 
 
 def parse_clause(value: object, place: str) -> Clause:
-    """The clause that ``value``, found at ``place`` of a pattern, stands for."""
+    """Return the clause of ``value`` at ``place`` of a pattern."""
     if isinstance(value, dict):
         name, operand = _only_item(value, place)
         reader = _READERS.get(name)
         if reader is None:
             near = nearest(name, _READERS)
             known = ", ".join(sorted(_READERS))
-            fix = f"did you mean {near!r}?" if near else f"the operators are {known}"
-            raise PatternError(place, f"there is no operator {name!r}; {fix}")
+            fix = f"did you mean {near!r}?" if near else f"use one of {known}"
+            raise PatternError(place, f"unknown operator {name!r}: {fix}")
         return reader(operand, f"{place}.{name}")
     if isinstance(value, list):
-        raise PatternError(place, "a list inside a list; put its values into the outer one")
+        raise PatternError(place, "a list inside a list; move its values into the outer list")
     return _equal(value, place)
 
 
 def _only_item(value: dict[object, object], place: str) -> tuple[str, object]:
     if len(value) != 1:
         raise PatternError(
-            place, f"an operator is an object with one key, this has {len(value)}; split it up"
+            place, f"an operator needs exactly one key, not {len(value)}; use separate objects"
         )
     [(name, operand)] = value.items()
     return str(name), operand
@@ -57,16 +57,16 @@ def _only_item(value: dict[object, object], place: str) -> tuple[str, object]:
 
 def _equal(value: object, place: str) -> Clause:
     if value is not None and not isinstance(value, str | int | float):
-        raise PatternError(place, f"{type(value).__name__} is not JSON; write it as JSON")
+        raise PatternError(place, f"{type(value).__name__} is not a JSON value; use a JSON value")
     if isinstance(value, float) and not is_exact_double(value):
-        raise PatternError(place, f"{value} is not JSON; use a finite number")
+        raise PatternError(place, f"{value} is not a JSON value; use a finite number")
     found = ip_address.parse_ip_address(value) if isinstance(value, str) else None
     return Equal(value) if found is None else IpRange(found[0], found[1], found[1])
 
 
 def _text(value: object, place: str) -> str:
     if not isinstance(value, str):
-        raise PatternError(place, f"{_json_type(value)} where a string must be")
+        raise PatternError(place, f"expected a string, got {_json_type(value)}")
     return value
 
 
@@ -109,15 +109,15 @@ def _exactly(value: object, place: str) -> Clause:
 def _wildcard(value: object, place: str) -> Clause:
     text = _text(value, place)
     try:
-        found = glob.parse_glob(text)
+        parsed = glob.parse_glob(text)
     except ValueError as error:
         raise PatternError(place, str(error)) from None
-    if found.partial_matches() > _MAX_PARTIAL_MATCHES:
+    if parsed.partial_matches() > _MAX_PARTIAL_MATCHES:
         raise PatternError(
             place,
             "too complex; use fewer wildcards, or fewer characters that repeat after a wildcard",
         )
-    return Wildcard(found)
+    return Wildcard(parsed)
 
 
 def _exists(value: object, place: str) -> Clause:
@@ -125,20 +125,20 @@ def _exists(value: object, place: str) -> Clause:
         return Present()
     if value is False:
         return Absent()
-    raise PatternError(place, f"{_json_type(value)} where true or false must be")
+    raise PatternError(place, f"expected true or false, got {_json_type(value)}")
 
 
 def _cidr(value: object, place: str) -> Clause:
     text, slash, bits = _text(value, place).partition("/")
     found = ip_address.parse_ip_address(text)
     if found is None:
-        raise PatternError(place, f"{text!r} is not an IP address; write one as 10.0.0.0/8")
+        raise PatternError(place, f"invalid IP address {text!r}: use a value like 10.0.0.0/8")
     width = 32 if found[0] == 4 else 128
     if not slash or not (bits.isascii() and bits.isdigit() and int(bits[:4]) < width):
         raise PatternError(
             place,
-            f"after the address comes / and a number below {width}; "
-            "for one single address write it as a plain value",
+            f"invalid prefix length {bits!r}: use an integer from 0 to {width - 1}, or, for a"
+            " single address, the address itself as a plain value",
         )
     rest = (1 << width - int(bits)) - 1
     return IpRange(found[0], found[1] & ~rest, found[1] | rest)
@@ -146,7 +146,7 @@ def _cidr(value: object, place: str) -> Clause:
 
 def _numeric(value: object, place: str) -> Clause:
     if not isinstance(value, list):
-        raise PatternError(place, f'{_json_type(value)} where a list such as [">", 0] must be')
+        raise PatternError(place, f'expected a list such as [">", 0], got {_json_type(value)}')
     match value:
         case ["=", same]:
             bound = _bound(same, f"{place}[1]")

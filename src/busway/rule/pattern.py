@@ -1,4 +1,4 @@
-"""An event pattern: which events a flow wants."""
+"""The event pattern: selects the events of a flow."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from busway.rule.mismatch import Mismatch, find_mismatch
 
 
 class Pattern:
-    """An Amazon EventBridge event pattern, checked when it is read and the same for ever after.
+    """An Amazon EventBridge event pattern, validated when it is parsed; immutable.
 
-    Two patterns are equal when their JSON is, in the same order of names. The language is that of
+    Two patterns are equal if their JSON is, including the order of names. The language is that of
     the EventBridge user guide ("Event patterns", "Comparison operators") and, where that is silent,
     of aws/event-ruler; ``docs/rules.md`` shows it by example.
 
@@ -42,24 +42,24 @@ class Pattern:
 
     @classmethod
     def parse(cls, pattern: Mapping[str, object] | str | bytes) -> Pattern:
-        """Read a pattern from a dict or from JSON text.
+        """Parse a pattern from a dict or JSON text.
 
-        Raises ``PatternError`` with the place and the reason where it is not valid.
+        Raises ``PatternError`` with the location and the reason if it is invalid.
         """
         return cls(_decoded(pattern) if isinstance(pattern, str | bytes) else pattern)
 
     @property
     def source(self) -> dict[str, Any]:
-        """The pattern as it was given, as a fresh dict."""
-        found: dict[str, Any] = msgspec.json.decode(self._text)
-        return found
+        """The original pattern, as a new dict."""
+        source: dict[str, Any] = msgspec.json.decode(self._text)
+        return source
 
     def matches(self, event: Mapping[str, object]) -> bool:
-        """Whether a decoded JSON object matches; ``EventError`` where it is not an object."""
-        return any(_matches(asked) for asked in self.leaf_values(event))
+        """Return whether a decoded event matches. Raises ``EventError`` if it is not an object."""
+        return any(_matches(branch) for branch in self.leaf_values(event))
 
     def explain(self, event: Mapping[str, object]) -> Mismatch | None:
-        """Why a decoded JSON object does not match; None where it does.
+        """Return why a decoded event does not match, None if it does.
 
         >>> pattern = Pattern.parse({"type": ["order.created"]})
         >>> print(pattern.explain({"type": "order.paid"}))
@@ -68,22 +68,20 @@ class Pattern:
         return find_mismatch(list(self.leaf_values(event)), self._text.decode())
 
     def leaf_values(self, event: Mapping[str, object]) -> Iterator[Sequence[LeafValues]]:
-        """For each branch, its leaves with what the event holds there."""
+        """Yield, for each branch, its leaves with their values in the event."""
         if not isinstance(event, dict):
-            raise EventError(
-                f"an event is a JSON object, not {type(event).__name__}; wrap it in one"
-            )
+            raise EventError(f"invalid event of type {type(event).__name__}: use a JSON object")
         names = translated_names(event)
-        known = _Values(event)
+        values = _Values(event)
         for branch in self.branches:
             paths = [with_first_name(leaf.path, names) for leaf in branch]
             yield [
-                LeafValues(leaf, path, known[path])
+                LeafValues(leaf, path, values[path])
                 for leaf, path in zip(branch, paths, strict=True)
             ]
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"a pattern does not change; {name} cannot be set")
+        raise AttributeError(f"a pattern is immutable; cannot set {name}")
 
     def __reduce__(self) -> tuple[object, ...]:
         return Pattern.parse, (self._text,)
@@ -99,7 +97,7 @@ class Pattern:
 
 
 class _Values(dict[str, list[FieldValue]]):
-    """The values of the fields of one event, looked for once each."""
+    """The values of the fields of one event, searched once per field."""
 
     def __init__(self, event: Mapping[str, object]) -> None:
         super().__init__()
@@ -111,23 +109,23 @@ class _Values(dict[str, list[FieldValue]]):
 
 
 def _matches(branch: Sequence[LeafValues]) -> bool:
-    if any(found.elements for asked in branch for found in asked.values):
+    if any(item.elements for leaf_values in branch for item in leaf_values.values):
         return first_conflict(branch) is None
-    return all(is_satisfied(asked) for asked in branch)
+    return all(is_satisfied(leaf_values) for leaf_values in branch)
 
 
 def _encoded(source: Mapping[str, object]) -> bytes:
     try:
         return msgspec.json.encode(source)
     except ValueError as error:
-        raise PatternError("$", f"cannot be written as JSON: {error}") from None
+        raise PatternError("$", f"cannot write it as JSON: {error}") from None
 
 
 def _decoded(text: str | bytes) -> dict[str, object]:
     try:
-        found = msgspec.json.decode(text)
+        pattern = msgspec.json.decode(text)
     except (ValueError, RecursionError) as error:
         raise PatternError("$", f"not JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise PatternError("$", "a pattern is a JSON object of names and lists of values")
-    return found
+    if not isinstance(pattern, dict):
+        raise PatternError("$", "not a JSON object; use an object of names and lists")
+    return pattern

@@ -1,8 +1,8 @@
-"""Many clauses about one string at once: which bits its prefixes, suffixes and the like give it.
+"""Indexes of many string clauses: the bits of all clauses that accept a string.
 
-Every part answers for all clauses of its kind together, in time that hardly grows with their
-number: a sorted list and its chains of prefixes, a dict, ranges of addresses, and a search for the
-literal that a wildcard needs.
+Each index evaluates all clauses of one kind together, in time that hardly grows with their number:
+by a sorted list with chains of prefixes, a dict, ranges of addresses, or a search for the literals
+that wildcards contain.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ ClauseBits = tuple[Clause, int]
 
 
 class TextIndex(Protocol):
-    """The clauses of one kind on one field."""
+    """An index of the clauses of one kind on one field."""
 
     def bits(self, text: str) -> int:
-        """The bits of all clauses that accept ``text``."""
+        """Return the bits of all clauses that accept ``text``."""
         ...
 
 
 def text_indexes(entries: Iterable[ClauseBits]) -> list[TextIndex]:
-    """The parts that together answer for these clauses, ``Equal`` ones and non-strings excepted."""
-    sorted_out = _IndexBuilder()
+    """Return indexes for clauses, except ``Equal`` ones and those that accept no strings."""
+    builder = _IndexBuilder()
     for clause, bits in entries:
-        sorted_out.add(clause, bits)
-    return sorted_out.parts()
+        builder.add(clause, bits)
+    return builder.parts()
 
 
 class _IndexBuilder:
-    """Clauses by the part that takes them."""
+    """Groups clauses by the index that supports them."""
 
     def __init__(self) -> None:
         self.prefixes: dict[str, int] = {}
@@ -63,27 +63,27 @@ class _IndexBuilder:
                 self.others.append((clause, bits))
 
     def parts(self) -> list[TextIndex]:
-        found: list[TextIndex] = []
+        parts: list[TextIndex] = []
         if self.prefixes:
-            found.append(PrefixIndex(self.prefixes))
+            parts.append(PrefixIndex(self.prefixes))
         if self.suffixes:
-            found.append(SuffixIndex(self.suffixes))
+            parts.append(SuffixIndex(self.suffixes))
         if self.any_case:
-            found.append(IgnoreCaseIndex(self.any_case))
-        found += (IpRangeIndex(version, self.networks) for version in self._versions())
-        found += _wildcard_parts(self.wildcards)
+            parts.append(IgnoreCaseIndex(self.any_case))
+        parts += (IpRangeIndex(version, self.networks) for version in self._versions())
+        parts += _wildcard_parts(self.wildcards)
         if self.others:
-            found.append(ClauseScan(self.others))
-        return found
+            parts.append(ClauseScan(self.others))
+        return parts
 
     def _versions(self) -> list[int]:
         return sorted({network.version for network, _ in self.networks})
 
 
 class PrefixIndex:
-    """Prefixes in a sorted list, each with the bits of the shorter prefixes it begins with.
+    """Prefixes in a sorted list, each with the bits of the shorter prefixes that it starts with.
 
-    The longest prefix of a text is its neighbour in the list, or one the neighbour begins with.
+    The longest prefix of a text is its neighbour in the list, or a prefix of the neighbour.
     """
 
     def __init__(self, prefixes: dict[str, int]) -> None:
@@ -110,7 +110,7 @@ class PrefixIndex:
 
 
 class SuffixIndex:
-    """Suffixes, as the beginnings of the text read backwards."""
+    """Suffixes, as prefixes of the reversed text."""
 
     def __init__(self, reversed_suffixes: dict[str, int]) -> None:
         self._backwards = PrefixIndex(reversed_suffixes)
@@ -120,7 +120,7 @@ class SuffixIndex:
 
 
 class IgnoreCaseIndex:
-    """Clauses in ASCII that ignore case; texts beyond ASCII are asked one clause at a time."""
+    """ASCII clauses that ignore case; non-ASCII texts are tested clause by clause."""
 
     def __init__(self, entries: list[tuple[IgnoreCase, int]]) -> None:
         self._one_by_one = ClauseScan(entries)
@@ -138,29 +138,29 @@ class IgnoreCaseIndex:
         if not text.isascii():
             return self._one_by_one.bits(text)
         lower = text.lower()
-        found = self._whole.get(lower, 0)
+        bits = self._whole.get(lower, 0)
         for part in self._parts:
-            found |= part.bits(lower)
-        return found
+            bits |= part.bits(lower)
+        return bits
 
 
 class IpRangeIndex:
-    """Networks of one IP version, as the ranges between all their ends."""
+    """Networks of one IP version, as ranges between all their bounds."""
 
     def __init__(self, version: int, entries: list[tuple[IpRange, int]]) -> None:
-        mine = [entry for entry in entries if entry[0].version == version]
-        ends = {end for network, _ in mine for end in (network.low, network.high + 1)}
+        own = [entry for entry in entries if entry[0].version == version]
+        ends = {end for network, _ in own for end in (network.low, network.high + 1)}
         self._version = version
         self._ends = sorted(ends)
-        self._bits = [0, *(self._at(mine, end) for end in self._ends)]
+        self._bits = [0, *(self._at(own, end) for end in self._ends)]
 
     @staticmethod
     def _at(entries: list[tuple[IpRange, int]], number: int) -> int:
-        found = 0
+        result = 0
         for network, bits in entries:
             if network.low <= number <= network.high:
-                found |= bits
-        return found
+                result |= bits
+        return result
 
     def bits(self, text: str) -> int:
         found = ip_address.parse_ip_address(text)
@@ -170,21 +170,21 @@ class IpRangeIndex:
 
 
 class ClauseScan:
-    """Clauses of which too few exist to be clever about."""
+    """Clauses that are tested one by one, because there are few of them."""
 
     def __init__(self, entries: Iterable[ClauseBits]) -> None:
         self._entries = [(clause.accepts, bits) for clause, bits in entries]
 
     def bits(self, text: str) -> int:
-        found = 0
+        result = 0
         for accepts, bits in self._entries:
             if accepts(text):
-                found |= bits
-        return found
+                result |= bits
+        return result
 
 
 class LiteralIndex:
-    """Wildcards without an anchor: asked when the longest literal of theirs is in the text."""
+    """Wildcards without an anchor: tested if their longest literal is in the text."""
 
     def __init__(self, entries: list[tuple[Wildcard, int]]) -> None:
         by_literal: dict[str, list[ClauseBits]] = {}
@@ -196,10 +196,10 @@ class LiteralIndex:
         self._found_in = re.compile(f"(?=({_alternation_regex(sorted(by_literal))}))").findall
 
     def bits(self, text: str) -> int:
-        found = 0
+        result = 0
         for literal in set(self._found_in(text)):
-            found |= self._groups[literal].bits(text)
-        return found
+            result |= self._groups[literal].bits(text)
+        return result
 
 
 def _longest_literal(entry: tuple[Wildcard, int]) -> str:
@@ -207,7 +207,7 @@ def _longest_literal(entry: tuple[Wildcard, int]) -> str:
 
 
 def _alternation_regex(literals: list[str]) -> str:
-    """A regular expression for any of the literals, each beginning that they share written once."""
+    """Return a regular expression for any of the literals, with common prefixes factored out."""
     if "" in literals:
         return ""
     by_first = groupby(literals, key=itemgetter(0))
@@ -217,7 +217,7 @@ def _alternation_regex(literals: list[str]) -> str:
 
 
 class AnchoredWildcardIndex:
-    """Wildcards that begin, or end, with a literal: asked when the text does too."""
+    """Wildcards that start, or end, with a literal: tested if the text does too."""
 
     def __init__(self, entries: list[tuple[Wildcard, int]], backwards: bool) -> None:
         by_anchor: dict[str, list[ClauseBits]] = {}
@@ -230,12 +230,12 @@ class AnchoredWildcardIndex:
 
     def bits(self, text: str) -> int:
         groups = self._anchors.bits(text[::-1] if self._backwards else text)
-        found = 0
+        result = 0
         while groups:
             lowest = groups & -groups
-            found |= self._groups[lowest.bit_length() - 1].bits(text)
+            result |= self._groups[lowest.bit_length() - 1].bits(text)
             groups ^= lowest
-        return found
+        return result
 
 
 def _backwards(text: str) -> str:
@@ -247,11 +247,11 @@ def _wildcard_parts(wildcards: list[tuple[Wildcard, int]]) -> list[TextIndex]:
     ends = [entry for entry in wildcards if not entry[0].glob.pieces[0]]
     inside = [entry for entry in ends if not entry[0].glob.pieces[-1]]
     ends = [entry for entry in ends if entry[0].glob.pieces[-1]]
-    found: list[TextIndex] = []
+    parts: list[TextIndex] = []
     if begins:
-        found.append(AnchoredWildcardIndex(begins, backwards=False))
+        parts.append(AnchoredWildcardIndex(begins, backwards=False))
     if ends:
-        found.append(AnchoredWildcardIndex(ends, backwards=True))
+        parts.append(AnchoredWildcardIndex(ends, backwards=True))
     if inside:
-        found.append(LiteralIndex(inside))
-    return found
+        parts.append(LiteralIndex(inside))
+    return parts

@@ -38,7 +38,7 @@ def test_files_and_standard_input(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("pattern", "event", "says"),
     [
-        ('{"type": "a"}', EVENT, '$.type: "a" must be in a list'),
+        ('{"type": "a"}', EVENT, '$.type: "a" must be a list'),
         ('{"type": [{"near": "a"}]}', EVENT, "$.type"),
         ("{nonsense", EVENT, "JSON"),
         (PATTERN, "[]", "the event is not a JSON object"),

@@ -159,7 +159,7 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         f"  {file}:6: flow 'two words': unknown option 'retrys': did you mean 'retry'?",
         f"  {file}:6: flow 'two words': invalid name: use a letter, then up to 63 letters,"
         " digits and _ . - characters",
-        f"  {file}:7: flow 'orders': when: $.type: \"order.created\" must be in a list:"
+        f"  {file}:7: flow 'orders': when: $.type: \"order.created\" must be a list,"
         ' ["order.created"], or an object of fields',
         f"  {file}:8: flow 'orders': invalid to of type str: not a sink; use one of busway.sinks,"
         " like to=jsonl('out.jsonl')",

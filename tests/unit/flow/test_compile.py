@@ -51,7 +51,7 @@ WANTED = {
     7: "no sink; use one of busway.sinks",
     8: "invalid name: use a letter, then up to 63 letters, digits",
     9: "when: $.type",
-    10: "a pattern is a JSON object",
+    10: "not a JSON object; use an object",
     11: "invalid to of type str: not a sink; use one of busway.sinks",
     12: "invalid steps[0] of type str: use a function",
     13: "invalid steps of type builtin_function_or_method: use a list of functions",

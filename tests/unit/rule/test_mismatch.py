@@ -39,12 +39,12 @@ ITEMS = {"items": [{"sku": "a", "n": 1}, {"sku": "b", "n": 2}]}
             {"items": {"sku": ["a"], "n": [2]}},
             ITEMS,
             '$.items.sku wants ["a"], but the event has "a", "b", in other array elements '
-            "than what the other fields want.",
+            "than the values of the other fields.",
         ),
         (
             {"a": [1], "$or": [{"x": [1]}, {"y": [{"exists": True}]}]},
             {"a": 1, "x": 2},
-            "None of the ways through $or matches: $.$or[0].x wants [1], but the event has 2; "
+            "No branch of $or matches: $.$or[0].x wants [1], but the event has 2; "
             '$.$or[1].y wants [{"exists":true}], but the event has no value there.',
         ),
         (

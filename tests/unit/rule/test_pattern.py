@@ -145,22 +145,22 @@ def too_deep() -> dict[str, Any]:
         ("[1]", "$", "a JSON object"),
         ("{'a': 1}", "$", "not JSON"),
         ('{"a": [1e999]}', "$", "not JSON"),
-        ({"a": 1}, "$.a", "must be in a list: [1]"),
+        ({"a": 1}, "$.a", "must be a list, [1]"),
         ({"a": None}, "$.a", "[null]"),
         ({"a": []}, "$.a", '{"exists": true}'),
         ({"a": {}}, "$.a", "an empty object"),
-        ({1: ["x"]}, "$", "names are strings"),
+        ({1: ["x"]}, "$", "invalid name 1: use a string"),
         ({"a": {"b c": [{"numeric": 1}]}}, '$.a["b c"][0].numeric', "a list"),
-        ({"$or": [{"a": [1]}]}, "$.$or", "two objects"),
+        ({"$or": [{"a": [1]}]}, "$.$or", "two or more objects"),
         ({"$or": [{"a": [1]}, [1]]}, "$.$or[1]", "a JSON object"),
         ({"$or": [{"a": [1]}, {"numeric": [1]}]}, "$.$or[1]", "'numeric' is an operator"),
-        ({"d": {"$or": [{"a": [1]}, {"b": 1}]}}, "$.d.$or[1].b", "in a list"),
-        ({"a": ["\ud800"]}, "$", "cannot be written as JSON"),
+        ({"d": {"$or": [{"a": [1]}, {"b": 1}]}}, "$.d.$or[1].b", "must be a list"),
+        ({"a": ["\ud800"]}, "$", "cannot write it as JSON"),
         (too_many(), "$.c.$or", "more than 1000"),
         (too_deep(), "$" + ".a" * 101, "levels"),
     ],
 )
-def test_a_wrong_pattern_is_refused_with_its_place_and_reason(
+def test_an_invalid_pattern_is_rejected_with_location_and_reason(
     pattern: Any, place: str, reason: str
 ) -> None:
     with pytest.raises(PatternError) as caught:
