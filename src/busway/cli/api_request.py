@@ -34,7 +34,7 @@ def path_segment(kind: str, name: str) -> str:
     Raises :class:`NotFound` for a name that would lead to another path, which nothing can have:
     HTTP clients and proxies remove the segments ``.`` and ``..``, even escaped.
 
-    >>> segment("flow", "a?b c")
+    >>> path_segment("flow", "a?b c")
     'a%3Fb%20c'
     """
     if name in ("", ".", "..") or "/" in name:

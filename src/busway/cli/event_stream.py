@@ -18,8 +18,8 @@ class StreamMessage(msgspec.Struct, frozen=True):
 def stream_messages(lines: Iterable[str]) -> Iterator[StreamMessage]:
     r"""Yield the messages of a stream.
 
-    >>> list(messages([": hello", "id: 7", "data: a", "data: b", "", "data: cut off"]))
-    [Message(data='a\nb', event='message', id='7')]
+    >>> list(stream_messages([": hello", "id: 7", "data: a", "data: b", "", "data: cut off"]))
+    [StreamMessage(data='a\nb', event='message', id='7')]
     """
     data: list[str] = []
     event = last_id = ""
@@ -46,7 +46,7 @@ def stream_lines(chunks: Iterable[bytes]) -> Iterator[str]:
 
     Only LF and CR LF end a line: text may contain U+2028 or U+0085.
 
-    >>> list(lines_of([b"data: a", b"b\\r\\n\\nid: 7"]))
+    >>> list(stream_lines([b"data: a", b"b\\r\\n\\nid: 7"]))
     ['data: ab', '', 'id: 7']
     """
     rest = b""

@@ -28,9 +28,9 @@ def parse_time(
     time of today, and a duration (``2h``, ``2h ago``). A day of the week is the latest one,
     including today; with ``ahead`` it is the next one, and ``2h`` is in two hours.
 
-    >>> moment("2026-03-01T12:00:00Z").isoformat()
+    >>> parse_time("2026-03-01T12:00:00Z").isoformat()
     '2026-03-01T12:00:00+00:00'
-    >>> moment("2h", datetime(2026, 3, 1, 12, tzinfo=UTC)).isoformat()
+    >>> parse_time("2h", datetime(2026, 3, 1, 12, tzinfo=UTC)).isoformat()
     '2026-03-01T10:00:00+00:00'
 
     Raises :class:`BuswayError` for anything else.
