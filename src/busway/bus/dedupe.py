@@ -29,7 +29,7 @@ _MAX_SINGLE_LOOKUPS: Final = 16
 
 
 class HasIdentity(Protocol):
-    """What tells two events apart."""
+    """The identity of an event."""
 
     @property
     def id(self) -> str: ...
@@ -39,7 +39,7 @@ class HasIdentity(Protocol):
 
 
 def identity_digests(events: Iterable[HasIdentity]) -> list[bytes]:
-    """Return the 16 bytes that stand for the identity of each event (``source`` and ``id``)."""
+    """Return a 16-byte digest of the identity of each event (``source`` and ``id``)."""
     return [xxh3_128_digest(f"{len(e.source)}:{e.source}{e.id}".encode()) for e in events]
 
 
@@ -61,7 +61,7 @@ class DigestRun:
         return len(self._map) // DIGEST_BYTES
 
     def find(self, wanted: Set[bytes]) -> set[bytes]:
-        """Return those of the digests that are in this run."""
+        """Return the digests that are in this run."""
         likely = set(filter(self._filter.__contains__, wanted))
         if len(likely) > _MAX_SINGLE_LOOKUPS:
             return likely & _load_cached(self)
@@ -69,14 +69,14 @@ class DigestRun:
         return {one for one in likely if _aligned_find(kept, one) >= 0}
 
     def load(self) -> frozenset[bytes]:
-        """Return the digests, from the file."""
+        """Return the digests from the file."""
         kept = self._map[:]
         return frozenset(kept[at : at + DIGEST_BYTES] for at in range(0, len(kept), DIGEST_BYTES))
 
 
 @lru_cache(maxsize=4)
 def _load_cached(run: DigestRun) -> frozenset[bytes]:
-    """Keep the runs in which many repeats were found last: more of them are likely to come."""
+    """Cache the runs in which many repeats were found last: more are likely."""
     return run.load()
 
 
@@ -143,7 +143,7 @@ class DedupeIndex:
         )
 
     def find(self, digests: Iterable[bytes]) -> set[bytes]:
-        """Return those of the digests that were added within the window."""
+        """Return the digests that were added within the window."""
         wanted = digests if isinstance(digests, set) else set(digests)
         found = self._fresh & wanted
         for small, _ in self._small_sets:
@@ -153,7 +153,7 @@ class DedupeIndex:
         return found
 
     def add(self, digests: Collection[bytes], now: float) -> None:
-        """Remember the digests as of ``now``."""
+        """Add digests at ``now``."""
         if not self._fresh:
             self._fresh_since = now
         self._fresh.update(digests)
@@ -162,7 +162,7 @@ class DedupeIndex:
             self._seal_fresh(now)
 
     def expire(self, now: float) -> None:
-        """Forget what is older than the window, or beyond the limit."""
+        """Drop digests that are older than the window or exceed the limit."""
         if self._fresh and now - self._fresh_since >= self._window_s / 16:
             self._seal_fresh(now)
         while self._small_sets and now - self._small_sets[0][1] > self._window_s:
@@ -181,7 +181,7 @@ class DedupeIndex:
             return
         try:
             run = DigestRun(sealed, now)
-        except OSError:  # no room for the file: memory has to do
+        except OSError:  # no space for the file: keep them in memory
             self._small_sets.append((fresh, now))
             return
         if not self._groups or not self._groups[-1].fits(sealed):

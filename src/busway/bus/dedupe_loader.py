@@ -15,7 +15,7 @@ _READ_BYTES = 4 * 1024 * 1024
 
 
 class _EventIdentity(msgspec.Struct, frozen=True, gc=False):
-    """What tells two events apart, and nothing else of them."""
+    """The identity of an event, without its other members."""
 
     id: str
     source: str
@@ -34,10 +34,10 @@ class DedupeLoader:
         self._window_s = window_s
         self._ends = [0] * log.partitions
         self._own_appends: list[dict[int, int]] = [{} for _ in self._ends]
-        """The ranges of own appends beyond what is learned, by their start."""
+        """The ranges of own appends after the loaded end, by their start."""
 
     def loaded_end(self, partition: int) -> int:
-        """Return up to where all events of a partition are known."""
+        """Return the end of the loaded events of a partition."""
         return self._ends[partition]
 
     async def load_window(self) -> None:
@@ -56,7 +56,7 @@ class DedupeLoader:
             await self.load_new(partition)
 
     async def load_new(self, partition: int) -> None:
-        """Learn what others have appended to a partition."""
+        """Load the events that other processes appended to a partition."""
         while batches := await self._log.read(partition, self._ends[partition], _READ_BYTES):
             own = self._own_appends[partition]
             for batch in batches:
@@ -72,13 +72,13 @@ class DedupeLoader:
             self._advance_end(partition, end)
 
     def note_own_append(self, batches: Sequence[NewBatch], first_offsets: Sequence[int]) -> None:
-        """Note what was appended here: that need not be learned."""
+        """Record an own append, which need not be loaded."""
         for draft, first in zip(batches, first_offsets, strict=True):
             self._own_appends[draft.partition][first] = first + len(draft.events)
             self._advance_end(draft.partition, self._ends[draft.partition])
 
     def _advance_end(self, partition: int, end: int) -> None:
-        """Move the end on, over own appends that follow."""
+        """Advance the end over the own appends that follow it."""
         own, end = self._own_appends[partition], max(end, self._ends[partition])
         while own and (first := min(own)) <= end:
             end = max(end, own.pop(first))

@@ -24,11 +24,11 @@ MAX_GROUP_EVENTS = 10_000
 FOLLOW_DELAY_S = 0.1
 """How long more is gathered before it is learned: what is appended here is known by then."""
 NOT_READY_AFTER_FAILURE_S = 5.0
-"""How long an append that failed tells that the next one may fail as well."""
+"""How long after a failed append the intake reports itself not ready."""
 
 
 class AppendObserver(Protocol):
-    """Hears of each commit; for telemetry."""
+    """Is notified of each commit, for telemetry."""
 
     def appended(self, requests: int, events: int, size_bytes: int, seconds: float) -> None: ...
 
@@ -62,18 +62,18 @@ class Appender:
         self._loading = asyncio.Lock()
         self._loaded = asyncio.Event()
         self._last_append_uncertain = False
-        """Whether an append failed so that it may have been stored."""
+        """Whether an append failed that may have been stored."""
         self._unfollowed_partitions: set[int] = set()
-        """The partitions of which it is not heard now what others append."""
+        """The partitions that are not being followed for appends of other processes."""
         self._last_failure: tuple[float, str] | None = None
-        """When the last append failed, and why, where it did."""
+        """When and why the last append failed, if it did."""
         self._unindexed: set[bytes] = set()
         self._unindexed_in_order: Sequence[bytes] = ()
         """The identities that the last commit stored, before ``_dedupe_index`` has them, and as
         they came."""
         self._observer = observer or _NoObserver()
         self.on_stored: Callable[[Sequence[AppendEnvelope]], None] | None = None
-        """Hears of the envelopes of each request that was stored, where somebody wants to."""
+        """An optional callback with the envelopes of each stored request."""
         self._waiting: list[_AppendRequest] = []
         self._wake = asyncio.Event()
         self._group_number = 0
@@ -97,7 +97,7 @@ class Appender:
         return future
 
     def recent_failure(self) -> str | None:
-        """Return why the last append failed, for a few seconds; then it is worth another try."""
+        """Return why the last append failed, for a few seconds after it."""
         if (
             self._last_failure is None
             or self._clock.monotonic() - self._last_failure[0] > NOT_READY_AFTER_FAILURE_S
@@ -106,7 +106,7 @@ class Appender:
         return f"the last append failed: {self._last_failure[1]}"
 
     async def publish(self, events: Sequence[Event]) -> None:
-        """Append events that Busway itself makes; durable when it returns."""
+        """Append Busway's own events; durable when it returns."""
         await self.load_recent()
         await self.append([e.to_json() for e in events], [e.envelope for e in events])
 
@@ -143,7 +143,7 @@ class Appender:
         self._dedupe_index.expire(self._clock.monotonic())
 
     async def run(self) -> None:
-        """Commit groups until closed and nothing waits."""
+        """Commit groups until it is closed and no request waits."""
         while True:
             while self._waiting:
                 await self._commit(self._next_group())
@@ -153,7 +153,7 @@ class Appender:
             await self._wake.wait()
 
     def close(self) -> None:
-        """Take no more; ``run`` returns when what waits is committed."""
+        """Accept no more requests; ``run`` returns once the waiting ones are committed."""
         self._closed = True
         self._wake.set()
 
@@ -221,13 +221,13 @@ class Appender:
         self._last_append_uncertain = False
 
     def _index_last_commit(self, now: float) -> None:
-        """Remember what the commit before stored, and forget what is too old."""
+        """Index the previous commit, and drop expired identities."""
         self._dedupe_index.add(self._unindexed_in_order, now)
         self._unindexed, self._unindexed_in_order = set(), ()
         self._dedupe_index.expire(now)
 
     def _partitioned(self, group: list[_AppendRequest]) -> tuple[Partitioner, list[AppendReceipt]]:
-        """Sort a group by partition; where nothing comes twice, all of its requests at once."""
+        """Partition a group; without duplicates, all its requests at once."""
         digests = list(chain.from_iterable([one.digests for one in group]))
         fresh = set(digests)
         known = self._dedupe_index.find(fresh) | (fresh & self._unindexed)

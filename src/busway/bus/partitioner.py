@@ -1,4 +1,4 @@
-"""One commit's worth of events: duplicates out, the rest by partition."""
+"""The events of one commit: drops duplicates and sorts the others by partition."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Partitioner:
         self._batches: defaultdict[int, list[bytes]] = defaultdict(list)
         self.new_digests: set[bytes] = set()
         self.new_digests_in_order: list[bytes] = []
-        """The identities of the events that are new, and the same as they came."""
+        """The identities of the new events, as a set and in order."""
 
     def add(
         self, raws: Sequence[bytes], envelopes: Sequence[AppendEnvelope], digests: Sequence[bytes]
     ) -> AppendReceipt:
-        """Add one request and return what becomes of it when the commit succeeds."""
+        """Add a request and return its receipt if the commit succeeds."""
         new = set(digests)
         if self._known:
             new -= self._known
@@ -64,5 +64,5 @@ class Partitioner:
             drafts[keyless if key is None else crc32(key.encode()) % count].append(raw)
 
     def batches(self) -> list[NewBatch]:
-        """Return what is to be appended, one draft a partition."""
+        """Return the new batches, one per partition."""
         return [NewBatch(partition, events) for partition, events in self._batches.items()]

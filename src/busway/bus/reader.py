@@ -1,4 +1,4 @@
-"""Follow: lanes read the log; a batch is fetched and matched against all rules once for all."""
+"""The reader of lanes: fetches and matches each batch once for all lanes of a process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CACHE_BYTES = 16 * 1024 * 1024
 
 
 class Matcher(Protocol):
-    """Tells which rules want an event, by number."""
+    """Returns the numbers of the rules that match an event."""
 
     def match(self, raw: bytes) -> tuple[int, ...]: ...
 
@@ -50,7 +50,7 @@ class SharedReader:
 
     @property
     def generation(self) -> int:
-        """Changes whenever what was read before may be lost, and its offsets another event's."""
+        """A number that changes whenever events that were read may have been lost."""
         return self._generational.generation if self._generational is not None else 0
 
     async def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[MatchedBatch]:
@@ -87,15 +87,15 @@ class SharedReader:
             done.set()
 
     async def wait(self, partition: int, offset: int) -> None:
-        """Return once there may be something at ``offset``."""
+        """Return once there may be an event at ``offset``."""
         await self._log.wait(partition, offset)
 
     async def end(self, partition: int) -> int:
-        """Return where the log ends, by a look."""
+        """Return the current end of the log."""
         return (await self._log.bounds(partition)).end
 
     def _cached(self, partition: int, offset: int, max_bytes: int) -> list[MatchedBatch]:
-        """Return the batches from ``offset`` on that another lane has read."""
+        """Return the cached batches from ``offset`` on."""
         self._drop_other_generations()
         found: list[MatchedBatch] = []
         size = 0
@@ -129,7 +129,7 @@ class SharedReader:
 
 
 def match_batch(matcher: Matcher, batch: LogBatch) -> MatchedBatch:
-    """Return which rules want which events of a batch."""
+    """Return the matching rules of each event of a batch."""
     unreadable: dict[int, str] = {}
     try:
         answers = matcher.match_batch(batch.events)
@@ -153,7 +153,7 @@ def _match_each(
 
 
 def _by_rule(by_answer: Mapping[tuple[int, ...], list[int]]) -> dict[int, list[int]]:
-    """Turn "these rules want these events" into the events of each rule, in order."""
+    """Invert the rules of each event into the events of each rule, in order."""
     wanted: defaultdict[int, list[list[int]]] = defaultdict(list)
     for rules, indexes in by_answer.items():
         for rule in rules:

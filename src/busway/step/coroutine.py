@@ -22,7 +22,7 @@ Calls = Iterator[tuple[int, A]]
 _CHECKS_PER_TIMEOUT = 20
 _MIN_CHECK_INTERVAL_S = 0.01
 _GRACE_S = 0.05
-"""How long a call that was cancelled may go on, before it is left."""
+"""How long a cancelled call may continue before it is abandoned."""
 _CANCELLED = StepFailure("CancelledError", "the step cancelled the task that called it")
 
 
@@ -52,7 +52,7 @@ async def run_coroutines(
 
 
 class _Caller(Generic[A, R]):
-    """Calls a step for one argument after the other, in a task of its own."""
+    """Calls a step for its arguments sequentially, in its own task."""
 
     def __init__(
         self,
@@ -71,13 +71,13 @@ class _Caller(Generic[A, R]):
 
     @property
     def is_overdue(self) -> bool:
-        """Whether its call was cancelled some time ago, and goes on."""
+        """Whether its call was cancelled some time ago, but still runs."""
         limit = self._timeout.timeout
         when = None if limit is None or not limit.expired() else limit.when()
         return when is not None and asyncio.get_running_loop().time() - when > _GRACE_S
 
     def abandon(self) -> None:
-        """Wait for it no more: its call has failed, and it begins no other one."""
+        """Stop waiting: its call has failed, and it starts no other call."""
         self._abandoned = True
         self._results[self._index] = timeout_failure(self._step.timeout_s, self._step.timeout_s)
         self.task.cancel()

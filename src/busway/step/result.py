@@ -26,14 +26,14 @@ from busway.step.step import Results, StepFailure, StepResult
 _IMMUTABLE_TYPES = frozenset(
     {str, int, float, bool, type(None), bytes, Decimal, datetime, date, time, timedelta, UUID}
 )
-"""Types whose values nobody can change."""
+"""Types with immutable values."""
 _BUILTIN_TYPES = (bytes, bytearray, datetime, date, time, timedelta, UUID, Decimal)
 _SINGLE_VALUES = str | bytes | bytearray | memoryview
 _OWN_PATH = "busway/step/"
 
 
 def as_results(value: object) -> StepResult:
-    """Return what a step returned as results, or why it cannot be.
+    """Return a step's return value as results, or the failure.
 
     Runs a generator to its end, so it may raise what the generator raises.
     """
@@ -110,7 +110,7 @@ def copied_result(value: Any) -> object | None:
 
 
 def independent_copy(row: dict[Any, Any]) -> dict[Any, Any]:
-    """Return a copy of a dict that shares no list, dict or the like with it."""
+    """Return a copy of a dict that shares no mutable value with it."""
     if not is_tracked(row):  # the garbage collector knows that it holds nothing of that kind
         return row.copy()
     return {

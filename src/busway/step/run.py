@@ -1,4 +1,4 @@
-"""Run the steps of a flow over a batch: each event has its own outcome, whatever happens."""
+"""Run the steps of a flow over a batch; each event has its own outcome."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from busway.step.thread_pool import StepThreads
 async def run_steps(
     steps: Sequence[Step], events: Sequence[Event], threads: StepThreads
 ) -> list[StepResult]:
-    """Return what the steps made of each event, in order; without steps, the events themselves."""
+    """Return the result of each event, in order; without steps, the events themselves."""
     if not steps:
         return [[event] for event in events]
     found = await run_step(steps[0], events, threads)
@@ -26,7 +26,7 @@ async def run_steps(
 
 
 async def run_step(step: Step, events: Sequence[Event], threads: StepThreads) -> list[StepResult]:
-    """Return what one step made of each event, in order; what it did to their data is undone."""
+    """Return the result of one step for each event, in order; its changes to data are undone."""
     if not events:
         return []
     if step.batch:
@@ -41,7 +41,7 @@ async def run_step(step: Step, events: Sequence[Event], threads: StepThreads) ->
 async def _run_next(
     step: Step, causes: Sequence[Event], found: Sequence[StepResult], threads: StepThreads
 ) -> list[StepResult]:
-    """Hand each result to the next step; one failure makes its cause fail."""
+    """Pass each result to the next step; a failure makes the original event fail."""
     inputs: list[Event] = []
     owners: list[int] = []
     results: list[StepResult] = []
@@ -72,7 +72,7 @@ def _merged(first: StepResult, second: StepResult) -> StepResult:
 
 
 async def _run_batch(step: Step, events: Sequence[Event], threads: StepThreads) -> list[StepResult]:
-    """Call a whole-batch function; where it fails for all, it is called for each half."""
+    """Call a whole-batch function; if it fails for the batch, call it for each half."""
     made = await _call_batch(step, events, threads)
     _release(events)
     if isinstance(made, list):

@@ -1,4 +1,4 @@
-"""A step: one transformation, and how it wants to be run."""
+"""A step: one transformation and how to run it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEFAULT_TIMEOUT_S = 60.0
 
 
 class StepTimeout(Interruption):
-    """Raised inside a step that takes longer than its limit; ``except Exception`` lets it pass."""
+    """Raised inside a step that exceeds its timeout; ``except Exception`` does not catch it."""
 
 
 class Step(Declarable, frozen=True):
@@ -34,7 +34,7 @@ class Step(Declarable, frozen=True):
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """The display name."""
         return getattr(self.function, "__qualname__", type(self.function).__qualname__)
 
     @property
@@ -60,10 +60,10 @@ class StepFailure(msgspec.Struct, frozen=True):
 
 Results = list[object]
 StepResult = Results | StepFailure
-"""What came of one event: its results (none: filtered), or why there are none."""
+"""The outcome of one event: its results (none: filtered), or the failure."""
 
 
 def timeout_failure(timeout_s: float, took_s: float) -> StepFailure:
-    """Return the record of a call that took longer than its limit."""
+    """Return the failure of a call that exceeded its timeout."""
     took_ms = round(took_s * 1000, 3)
     return StepFailure("StepTimeout", f"the step took over {timeout_s:g} s", None, took_ms)

@@ -1,4 +1,4 @@
-"""Waiting that is not the step's fault does not count towards its time limit."""
+"""Timeouts of steps, which do not count waiting for a limit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Protocol
 
 
 class PausableTimeout(Protocol):
-    """What measures how long the step that runs now takes."""
+    """Measures the running time of the current step."""
 
     def pause(self) -> None: ...
 
@@ -21,28 +21,28 @@ current_timeout: ContextVar[PausableTimeout | None] = ContextVar("busway_watchin
 
 
 class CoroutineTimeout:
-    """Measures the calls of an ``async`` step, one after the other."""
+    """Measures the sequential calls of an ``async`` step."""
 
     def __init__(self) -> None:
         self.timeout: asyncio.Timeout | None = None
         self._remaining_s = 0.0
 
     def pause(self) -> None:
-        """Stop the time."""
+        """Pause the timeout."""
         when = None if self.timeout is None else self.timeout.when()
         if self.timeout is not None and when is not None and not self.timeout.expired():
             self._remaining_s = when - asyncio.get_running_loop().time()
             self.timeout.reschedule(None)
 
     def resume(self) -> None:
-        """Let the time that was left go on."""
+        """Resume the timeout with the remaining time."""
         if self.timeout is not None and self.timeout.when() is None and not self.timeout.expired():
             self.timeout.reschedule(asyncio.get_running_loop().time() + self._remaining_s)
 
 
 @contextmanager
 def timeout_paused() -> Iterator[None]:
-    """Stop the time of the step that runs here, if one does."""
+    """Pause the timeout of the current step, if there is one."""
     watch = current_timeout.get()
     if watch is None:
         yield
