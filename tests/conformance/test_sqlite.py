@@ -16,7 +16,7 @@ from busway.testing.log_suite import DurableLogSuite, FullLogSuite
 
 def sqlite_log(place: Path, partitions: int, max_bytes: int = 0) -> SqliteLog:
     create_files(place, partitions)
-    room = Quota(place / LOG_FILE, (max_bytes, 0), SystemClock())
+    room = Quota(place / LOG_FILE, SystemClock(), max_bytes)
     return SqliteLog(place / LOG_FILE, identify(place), room)
 
 
@@ -41,7 +41,7 @@ class Alone:
 
 def shared_log(place: Path, partitions: int, max_bytes: int = 0) -> SharedSqliteLog:
     create_files(place, partitions)
-    room = Quota(place / LOG_FILE, (max_bytes, 0), SystemClock())
+    room = Quota(place / LOG_FILE, SystemClock(), max_bytes)
     return SharedSqliteLog(place / LOG_FILE, identify(place), room, Alone())
 
 

@@ -48,7 +48,7 @@ class SharedLogMachine(RuleBasedStateMachine):
         self.log = self.logs[0]
 
     async def opened(self) -> SharedSqliteLog:
-        room = Quota(self.path, (0, 0), SystemClock())
+        room = Quota(self.path, SystemClock())
         log = SharedSqliteLog(self.path / LOG_FILE, identify(self.path), room, Deaf())
         log._poll_task.cancel()  # it is to learn by itself, when it is asked
         with suppress(asyncio.CancelledError):

@@ -41,7 +41,7 @@ class SqliteLogMachine(LogMachine):
     async def opened(self) -> SqliteLog:
         path = Path(self.place.name)
         create_files(path, PARTITIONS)
-        return SqliteLog(path / LOG_FILE, identify(path), Quota(path, (0, 0), SystemClock()))
+        return SqliteLog(path / LOG_FILE, identify(path), Quota(path, SystemClock()))
 
     def teardown(self) -> None:
         super().teardown()

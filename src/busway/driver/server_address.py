@@ -1,4 +1,4 @@
-"""The address of one server or several, as far as it is read alike for every engine."""
+"""What the addresses of all kinds of servers have in common."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from busway.errors import SettingsError
 
 
 class AddressParts(NamedTuple):
-    """``SCHEME://ACCOUNT@HOSTS`` and what comes behind the hosts; quoted as it was written."""
+    """``SCHEME://USERINFO@HOSTS`` and the rest behind the hosts, quoted as in the address."""
 
     scheme: str
     userinfo: str
@@ -22,34 +22,33 @@ class AddressParts(NamedTuple):
 def split_address(
     pattern: re.Pattern[str], address: str, server: str, example: str
 ) -> AddressParts:
-    """Return the parts of an address of a server; ``pattern`` has groups for scheme, hosts and
-    rest.
+    """Split an address; ``pattern`` has groups for scheme, hosts and rest.
 
-    Raises :class:`SettingsError` where it has another form, and where a part of a password is
-    behind the hosts; that shows nothing of it, since a part may be anywhere.
+    Raises :class:`SettingsError` if the address does not match, or if a part of a password seems to
+    be behind the hosts. The error quotes nothing, because any part may belong to the password.
     """
-    found = pattern.fullmatch(address)
-    if found is None:
+    match = pattern.fullmatch(address)
+    if match is None:
         raise SettingsError(f"the address of {server} must be like {example}")
-    scheme, netloc, rest = found.groups()
-    behind = urlsplit(f"//host{rest}")  # of several hosts it takes no [IPv6]
-    if "@" in behind.path + behind.fragment or _query_has_hosts(behind):
+    scheme, netloc, rest = match.groups()
+    tail = urlsplit(f"//host{rest}")  # urlsplit rejects several hosts with [IPv6]
+    if "@" in tail.path + tail.fragment or _query_has_hosts(tail):
         raise SettingsError(
             f"the address of {server} has an @ behind its hosts; in a user or a password"
             " write / as %2F, ? as %3F, # as %23"
         )
-    account, _, hosts = netloc.rpartition("@")
-    return AddressParts(scheme, account, hosts, behind)
+    userinfo, _, hosts = netloc.rpartition("@")
+    return AddressParts(scheme, userinfo, hosts, tail)
 
 
 def _query_has_hosts(rest: SplitResult) -> bool:
-    """Say whether hosts seem to be in the query: a password with a ? began it."""
+    """Return whether the query seems to have hosts: then it begins inside a password with a ?."""
     before, at, _ = rest.query.partition("@")
     return bool(at) and ("=" not in before or not rest.path)
 
 
 def check_file(path: str, option: str, label: str) -> None:
-    """Raise :class:`SettingsError` where the file that an option names cannot be read."""
+    """Raise :class:`SettingsError` if the file that an option names cannot be read."""
     try:
         Path(path).read_bytes()
     except OSError as error:

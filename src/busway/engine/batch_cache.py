@@ -1,4 +1,4 @@
-"""The batches appended last, kept so that lanes at the end of the log need not ask the store."""
+"""The newest batches, kept so that lanes at the end of the log need not read the store."""
 
 from __future__ import annotations
 
@@ -6,17 +6,23 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import islice
+from typing import NamedTuple
 
 from busway import batch_codec as codec
 from busway.ports import LogBatch
 
 _PER_EVENT_BYTES = 64
-SizedBatch = tuple[LogBatch, int]
-"""A batch and the bytes of its events."""
 
 
-def _first_offset(kept: SizedBatch) -> int:
-    return kept[0].offset
+class SizedBatch(NamedTuple):
+    """A batch and the bytes of its events."""
+
+    batch: LogBatch
+    size_bytes: int
+
+
+def _first_offset(sized: SizedBatch) -> int:
+    return sized.batch.offset
 
 
 class BatchCache:
@@ -28,31 +34,31 @@ class BatchCache:
         self._cached_bytes = 0
 
     def add(self, batch: LogBatch, size_bytes: int | None = None) -> None:
-        """Keep the next batch, and let go of the oldest ones; ``size_bytes`` is that of its
-        events."""
-        if self._batches and self._batches[-1][0].end != batch.offset:
+        """Add the next batch and evict the oldest; ``size_bytes`` is the size of its events."""
+        if self._batches and self._batches[-1].batch.end != batch.offset:
             self.clear()
-        kept = (batch, codec.size_bytes(batch.events) if size_bytes is None else size_bytes)
-        self._batches.append(kept)
-        self._cached_bytes += _cached_bytes(kept)
+        size = codec.size_bytes(batch.events) if size_bytes is None else size_bytes
+        sized = SizedBatch(batch, size)
+        self._batches.append(sized)
+        self._cached_bytes += _cached_bytes(sized)
         while self._cached_bytes > self._max_bytes:
             self._evict_oldest()
 
     def read(self, offset: int, max_bytes: int) -> Sequence[LogBatch] | None:
-        """Return what a log's ``read`` would, or ``None`` when that is not here."""
-        kept = self._batches
-        if not kept or not kept[0][0].offset <= offset < kept[-1][0].end:
+        """Return what a log's ``read`` would return, or ``None`` if that is not in the cache."""
+        batches = self._batches
+        if not batches or not batches[0].batch.offset <= offset < batches[-1].batch.end:
             return None
-        first = bisect_right(kept, offset, key=_first_offset) - 1
-        return batches_within(islice(kept, first, None), max_bytes)
+        first = bisect_right(batches, offset, key=_first_offset) - 1
+        return batches_within(islice(batches, first, None), max_bytes)
 
     def evict_until(self, offset: int) -> None:
-        """Let go of what ends at or before ``offset``."""
-        while self._batches and self._batches[0][0].end <= offset:
+        """Evict batches that end at or before ``offset``."""
+        while self._batches and self._batches[0].batch.end <= offset:
             self._evict_oldest()
 
     def clear(self) -> None:
-        """Let go of all."""
+        """Evict all batches."""
         self._batches.clear()
         self._cached_bytes = 0
 
@@ -61,19 +67,18 @@ class BatchCache:
 
 
 def batches_within(batches: Iterable[SizedBatch], max_bytes: int) -> list[LogBatch]:
-    """Return the first batch and those that follow on it and fit with it into ``max_bytes``."""
-    found: list[LogBatch] = []
+    """Return the first batch and the adjacent ones that fit with it into ``max_bytes``."""
+    selected: list[LogBatch] = []
     for batch, size in batches:
-        if found and found[-1].end != batch.offset:
+        if selected and selected[-1].end != batch.offset:
             break
         max_bytes -= size
-        if max_bytes >= 0 or not found:
-            found.append(batch)
+        if max_bytes >= 0 or not selected:
+            selected.append(batch)
         if max_bytes < 0:
             break
-    return found
+    return selected
 
 
-def _cached_bytes(kept: SizedBatch) -> int:
-    batch, size = kept
-    return size + _PER_EVENT_BYTES * (len(batch.events) + 1)
+def _cached_bytes(sized: SizedBatch) -> int:
+    return sized.size_bytes + _PER_EVENT_BYTES * (len(sized.batch.events) + 1)

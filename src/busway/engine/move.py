@@ -1,4 +1,4 @@
-"""From where and to where an installation can be moved."""
+"""The origin and the target of a move."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from busway.settings import Settings
 async def open_origin(path: Path) -> MoveOrigin:
     """Open a data directory that is to be moved, for this process alone.
 
-    Raises :class:`NotFound` when it is none, :class:`StoreLocked` when it is in use, and
-    :class:`StoreError` when it cannot be used.
+    Raises :class:`NotFound` if there is none, :class:`StoreLocked` if it is in use, and
+    :class:`StoreError` if it cannot be used.
     """
     return await SqliteMoveOrigin.open(path)
 

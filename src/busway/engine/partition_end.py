@@ -1,4 +1,4 @@
-"""Where each partition of a log ends, and who waits for it to go on."""
+"""The end of each partition of a log, and the tasks that wait for it to advance."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 class PartitionEnds:
-    """The ends of all partitions, in memory, for the tasks of one loop."""
+    """The ends of all partitions, in memory, for the tasks of one event loop."""
 
     def __init__(self, ends: Sequence[int]) -> None:
         self._ends = list(ends)
@@ -15,14 +15,14 @@ class PartitionEnds:
 
     @property
     def ends(self) -> Sequence[int]:
-        """All of them, as they are now."""
+        """The current ends of all partitions."""
         return tuple(self._ends)
 
     def end(self, partition: int) -> int:
         return self._ends[partition]
 
     def advance(self, partition: int, end: int) -> None:
-        """Move the end on and wake everybody who waits for that."""
+        """Advance an end and wake the tasks that wait for it."""
         self._ends[partition] = max(end, self._ends[partition])
         self._wake_waiters(partition)
 
@@ -39,7 +39,7 @@ class PartitionEnds:
             waiting.discard(future)
 
     def wake_all(self) -> None:
-        """Wake everybody."""
+        """Wake all waiting tasks."""
         for partition in range(len(self._ends)):
             self._wake_waiters(partition)
 

@@ -1,4 +1,4 @@
-"""Which engine: that of a data directory, or the one that the scheme of an address names."""
+"""Find the engine that the settings name: by the scheme of an address, or for a data directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of the ledger's tables as records and back, whatever a database keeps times as."""
+"""Convert rows of the ledger's tables to records and back, however a database stores times."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from busway.settlement import SettledRange
 
 Row = tuple[Any, ...]
 OFFSET_MASK = (1 << 48) - 1
-"""The part of a place as one number that is the offset; the partition is above it."""
+"""The offset in a number that has the partition in its upper bits."""
 _encode_json = msgspec.json.Encoder().encode
 _decode_failures = msgspec.json.Decoder(tuple[Failure, ...]).decode
 
 
 class RowCodec:
-    """The columns in the order of the tables; ``encode_time`` and ``decode_time`` turn times."""
+    """Converts rows with the columns in the order of the tables, and times by two functions."""
 
     def __init__(
         self, encode_time: Callable[[datetime], Any], decode_time: Callable[[Any], datetime]
@@ -30,8 +30,8 @@ class RowCodec:
         self._decode_time = decode_time
 
     def decode_lane(self, row: Row) -> Lane:
-        flow, partition, start, cursor, *counts, worker, epoch = row
-        return Lane(flow, partition, start, cursor, Counts(*counts), worker, epoch)
+        flow, partition, start, cursor, *counts, worker, fencing_token = row
+        return Lane(flow, partition, start, cursor, Counts(*counts), worker, fencing_token)
 
     def decode_settled_range(self, row: Row) -> SettledRange:
         flow, partition, start, end, version, first_at, last_at, *counts = row
@@ -40,7 +40,7 @@ class RowCodec:
 
     def decode_failed_event(self, row: Row) -> FailedEvent:
         flow, partition, offset, event_id, state, since, attempts, due, key, *rest = row
-        failures, event, event_key, error, fingerprint, begun_at = rest
+        failures, event, event_key, error, fingerprint, attempt_started_at = rest
         return FailedEvent(
             flow=flow,
             partition=partition,
@@ -56,7 +56,9 @@ class RowCodec:
             event_key=event_key,
             error=error,
             fingerprint=fingerprint,
-            attempt_started_at=None if begun_at is None else self._decode_time(begun_at),
+            attempt_started_at=(
+                None if attempt_started_at is None else self._decode_time(attempt_started_at)
+            ),
         )
 
     def encode_failed_event(self, event: FailedEvent) -> Row:
@@ -81,29 +83,29 @@ class RowCodec:
         )
 
     def decode_failed_event_group(self, row: Row) -> FailedEventGroup:
-        flow, state, fingerprint, error, count, first, last, place = row
+        flow, state, fingerprint, error, count, first, last, position = row
         since = (self._decode_time(first), self._decode_time(last))
         return FailedEventGroup(
-            flow, state, fingerprint, error, count, *since, place >> 48, place & OFFSET_MASK
+            flow, state, fingerprint, error, count, *since, position >> 48, position & OFFSET_MASK
         )
 
     def decode_resolved_event(self, row: Row) -> ResolvedEvent:
-        flow, partition, offset, event_id, became, at, attempts, failures, *rest = row
-        place = (flow, partition, offset, event_id)
+        flow, partition, offset, event_id, outcome, at, attempts, failures, *rest = row
+        key = (flow, partition, offset, event_id)
         return ResolvedEvent(
-            *place, became, self._decode_time(at), attempts, _decode_failures(failures), *rest
+            *key, outcome, self._decode_time(at), attempts, _decode_failures(failures), *rest
         )
 
     def encode_resolved_event(self, event: ResolvedEvent) -> Row:
         failures = _encode_json(event.failures)
-        place = (event.flow, event.partition, event.offset, event.event_id)
+        key = (event.flow, event.partition, event.offset, event.event_id)
         rest = (event.event_key, event.version, event.actor, event.reason)
-        return (*place, event.outcome, self._encode_time(event.at), event.attempts, failures, *rest)
+        return (*key, event.outcome, self._encode_time(event.at), event.attempts, failures, *rest)
 
     def decode_audit(self, row: Row) -> AuditRecord:
-        at, who, action, target, before, after, reason, seq = row
+        at, actor, action, target, before, after, reason, seq = row
         images = (_raw_json(before), _raw_json(after))
-        return AuditRecord(self._decode_time(at), who, action, target, *images, reason, seq)
+        return AuditRecord(self._decode_time(at), actor, action, target, *images, reason, seq)
 
     def encode_audit(self, audit: AuditRecord) -> Row:
         images = [None if image is None else bytes(image) for image in (audit.before, audit.after)]

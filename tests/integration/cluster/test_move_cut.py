@@ -113,7 +113,7 @@ async def test_nobody_works_a_target_before_all_is_there(tmp_path: Path, engine:
             busway, command, "flows.py", "--engine", engine, cwd=tmp_path
         )
         assert ended.code == 1
-        assert "is unfinished; give `busway move` again" in ended.err
+        assert "is unfinished; run `busway move` again" in ended.err
 
 
 def test_a_server_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ async def refusal(folder: Path, *to: str) -> str:
 
 async def grant(engine: str, grants: str) -> None:
     """Give what a refusal asked for, as it is written there."""
-    _, _, statements = grants.strip().partition("give them: ")
+    _, _, statements = grants.strip().partition("grant them: ")
     await run(engine, *statements.split("; "))
 
 
@@ -100,7 +100,7 @@ async def test_a_user_who_may_not_make_a_schema_is_told_what_to_grant(
 ) -> None:
     told = await refusal(folder, of(user, engine))
     database = engine.rpartition("/")[2]
-    assert f"{place(engine)}: the user lacks rights" in told
+    assert f"{place(engine)}: the user lacks privileges" in told
     assert f"GRANT CREATE ON DATABASE {database} TO {user}" in told
     await grant(engine, told)
     ended = await moved(folder, of(user, engine))

@@ -53,13 +53,11 @@ async def test_another_stream_that_has_its_subjects_takes_no_events(
         assert found["state"]["messages"] == 0
 
 
-async def test_a_stream_that_was_deleted_is_said(
-    nats: NatsCluster, place: JetStreamAddress
-) -> None:
+async def test_a_deleted_stream_is_reported(nats: NatsCluster, place: JetStreamAddress) -> None:
     async with opened(place) as log:
         await log.append([NewBatch(0, [b"a"])], AT)
         await request(nats, f"$JS.API.STREAM.DELETE.{place.name}", {})
-        with pytest.raises(StoreError, match="somebody deleted it, restore it"):
+        with pytest.raises(StoreError, match="it was deleted, restore it"):
             await log.bounds(0)
         async with opened(place) as other:
             assert await other.bounds(0) == (0, 0)
@@ -67,9 +65,7 @@ async def test_a_stream_that_was_deleted_is_said(
             await log.bounds(0)
 
 
-async def test_a_stream_that_was_purged_is_damaged(
-    nats: NatsCluster, place: JetStreamAddress
-) -> None:
+async def test_a_purged_stream_is_corrupted(nats: NatsCluster, place: JetStreamAddress) -> None:
     async with opened(place) as log, opened(place) as reader:
         for number in range(5):
             await log.append([NewBatch(0, [b"%d" % number])], AT)
@@ -86,7 +82,7 @@ async def test_a_stream_that_was_purged_is_damaged(
             await JetStreamLog.open(place, 2)
 
 
-async def test_a_process_under_which_a_partition_was_purged_works_no_more_of_it(
+async def test_a_process_stops_using_a_partition_that_is_purged(
     nats: NatsCluster, place: JetStreamAddress
 ) -> None:
     async with opened(place) as log:
@@ -101,7 +97,7 @@ async def test_a_process_under_which_a_partition_was_purged_works_no_more_of_it(
             assert await fresh.skip_to(0, 3) == 0
             assert list(await fresh.append([NewBatch(0, [b"new"])], AT)) == [3]
             for asked in (log.bounds(0), log.read(0, 3, 1), log.append([NewBatch(0, [b"x"])], AT)):
-                with pytest.raises(StoreCorrupted, match=r"under this process.*start it anew"):
+                with pytest.raises(StoreCorrupted, match=r"while this process runs.*restart it"):
                     await asked
             assert list(await log.append([NewBatch(1, [b"y"])], AT)) == [5]
             assert await fresh.bounds(0) == (3, 4)
@@ -116,7 +112,7 @@ async def test_a_process_under_which_a_partition_was_purged_works_no_more_of_it(
         ({"subjects": ["elsewhere.*"], "republish": None}, "subjects is"),
     ],
 )
-async def test_a_stream_that_cannot_hold_a_log_any_more_is_said(
+async def test_a_reconfigured_stream_is_reported(
     nats: NatsCluster, place: JetStreamAddress, changes: dict[str, Any], text: str
 ) -> None:
     async with opened(place) as log:
@@ -137,7 +133,7 @@ async def test_a_stream_that_takes_no_more_messages_is_full(
                 await log.append(drafts, AT)
 
 
-async def test_servers_that_take_smaller_messages_now_say_so(place: JetStreamAddress) -> None:
+async def test_a_lowered_max_payload_is_reported(place: JetStreamAddress) -> None:
     with nats_cluster() as nats:
         async with opened(JetStreamAddress.parse(nats.address(place.name, compress=False))) as log:
             (node,) = nats.nodes
@@ -158,7 +154,7 @@ async def test_servers_that_take_smaller_messages_now_say_so(place: JetStreamAdd
             assert await log.bounds(0) == (0, 5)
 
 
-async def test_what_a_user_may_not_do_is_said(place: JetStreamAddress) -> None:
+async def test_missing_permissions_are_reported(place: JetStreamAddress) -> None:
     extra = """authorization { users: [
       { user: all, password: x }
       { user: mute, password: x, permissions: { publish: "$JS.API.>", subscribe: ">" } }

@@ -166,7 +166,7 @@ async def test_a_follower_is_killed(cluster: NatsCluster, place: JetStreamAddres
     await disturbed(place, lambda: cluster.follower(place.name).kill(), cluster.start)
 
 
-async def test_the_leader_stands_still(cluster: NatsCluster, place: JetStreamAddress) -> None:
+async def test_the_leader_stalls(cluster: NatsCluster, place: JetStreamAddress) -> None:
     paused = []
 
     def pause() -> None:
@@ -180,7 +180,7 @@ async def test_the_leader_stands_still(cluster: NatsCluster, place: JetStreamAdd
     await disturbed(place, pause, resume)
 
 
-async def test_all_are_killed_and_started_again(
+async def test_all_servers_are_killed_and_restarted(
     cluster: NatsCluster, place: JetStreamAddress
 ) -> None:
     def restart() -> None:
@@ -190,7 +190,7 @@ async def test_all_are_killed_and_started_again(
     await disturbed(place, restart, lambda: None)
 
 
-async def test_without_a_quorum_nothing_is_acknowledged_and_who_waits_goes_on_waiting(
+async def test_without_a_quorum_nothing_is_acknowledged_and_waiters_keep_waiting(
     cluster: NatsCluster, place: JetStreamAddress
 ) -> None:
     async with opened(place) as log, opened(place) as reader:
@@ -215,7 +215,7 @@ async def test_without_a_quorum_nothing_is_acknowledged_and_who_waits_goes_on_wa
         assert list(batch.events) == [b"x"]
 
 
-async def test_a_log_is_closed_while_nobody_answers(
+async def test_a_log_is_closed_while_no_server_responds(
     cluster: NatsCluster, place: JetStreamAddress
 ) -> None:
     async with opened(place) as log:

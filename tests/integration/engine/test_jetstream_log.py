@@ -84,7 +84,7 @@ async def test_a_reader_finds_any_offset_of_a_long_log(place: JetStreamAddress) 
             assert batch.events[offset - batch.offset] == stored[offset]
 
 
-async def test_what_does_not_fit_a_message_is_divided(place: JetStreamAddress) -> None:
+async def test_a_draft_too_large_for_a_message_is_split(place: JetStreamAddress) -> None:
     chance = random.Random(7)
     events = [chance.randbytes(700_000) for _ in range(30)]
     async with opened(place) as log, opened(place) as reader:
@@ -94,7 +94,7 @@ async def test_what_does_not_fit_a_message_is_divided(place: JetStreamAddress) -
         assert len(await reader.read(0, 0, 1)) == 1
 
 
-async def test_a_trim_is_seen_by_others(place: JetStreamAddress) -> None:
+async def test_other_processes_see_a_trim(place: JetStreamAddress) -> None:
     async with opened(place) as log, opened(place) as other:
         for number in range(6):
             await log.append([NewBatch(0, [b"%d" % number, b"-"])], AT)
@@ -109,7 +109,7 @@ async def test_a_trim_is_seen_by_others(place: JetStreamAddress) -> None:
         assert await contents(log) == [b"a", b"b"]
 
 
-async def test_a_trim_of_all_leaves_what_others_append_meanwhile(place: JetStreamAddress) -> None:
+async def test_a_trim_of_everything_keeps_concurrent_appends(place: JetStreamAddress) -> None:
     async with opened(place) as log, opened(place) as other:
         for number in range(40):
             event = b"%d" % number
@@ -191,7 +191,7 @@ async def test_an_append_whose_acknowledgement_is_lost_is_stored_once(
     "duplicate_window_s", [120.0, 0.1], ids=["within the window", "beyond the window"]
 )
 @pytest.mark.parametrize("partitions", [[0], [0, 1]], ids=["one message", "several"])
-async def test_a_copy_that_comes_late_is_not_stored(
+async def test_a_late_copy_is_not_stored(
     cluster: NatsCluster, place: JetStreamAddress, duplicate_window_s: float, partitions: list[int]
 ) -> None:
     async with (
@@ -273,7 +273,7 @@ async def test_a_message_that_was_deleted_is_noticed(
             await log.read(0, 2, EVERYTHING)
 
 
-async def test_a_message_of_somebody_else_is_noticed(
+async def test_a_message_of_another_program_is_noticed(
     cluster: NatsCluster, place: JetStreamAddress
 ) -> None:
     async with opened(place) as log:
@@ -284,7 +284,7 @@ async def test_a_message_of_somebody_else_is_noticed(
             await log.append([NewBatch(0, [b"b"])], AT)
 
 
-async def test_a_log_without_a_connection_says_so(
+async def test_a_log_without_a_connection_reports_it(
     cluster: NatsCluster, place: JetStreamAddress
 ) -> None:
     async with through_proxy(cluster, place, 120.0) as (proxy, log):

@@ -64,7 +64,7 @@ class JetStreamLogMachine(LogMachine):
         self.runner.close()
 
 
-def test_it_does_what_the_one_in_memory_does(nats: NatsCluster) -> None:
+def test_it_behaves_like_the_engine_in_memory(nats: NatsCluster) -> None:
     machine = type("Machine", (JetStreamLogMachine,), {"address": nats.address("NAME")})
     limits = settings(max_examples=examples(8), stateful_step_count=40, deadline=None)
     run_state_machine_as_test(machine, settings=limits)

@@ -84,7 +84,7 @@ async def test_a_stream_in_memory_is_refused(nats: NatsCluster, name: str) -> No
         await JetStreamLog.open(place, 2)
 
 
-async def test_a_stream_of_somebody_else_is_left_alone(nats: NatsCluster, name: str) -> None:
+async def test_a_stream_of_another_program_is_left_unchanged(nats: NatsCluster, name: str) -> None:
     await request(nats, f"$JS.API.STREAM.CREATE.{name}", {"name": name, "subjects": [f"{name}.x"]})
     with pytest.raises(StoreError, match="was not made by Busway"):
         await JetStreamLog.open(JetStreamAddress.parse(nats.address(name)), 2)
@@ -132,14 +132,14 @@ async def test_the_limit_of_a_log_can_be_changed(nats: NatsCluster, name: str) -
         assert found["config"]["max_bytes"] == expected
 
 
-async def test_one_copy_is_cautioned_against(nats: NatsCluster, name: str) -> None:
+async def test_a_single_copy_is_warned_of(nats: NatsCluster, name: str) -> None:
     log = await JetStreamLog.open(JetStreamAddress.parse(nats.address(name)), 2)
     await log.close()
     assert [caution for caution in log.warnings if "keeps 1 copy" in caution]
     assert not [caution for caution in log.warnings if "sync" in caution]
 
 
-async def test_three_replicas_on_servers_that_sync_need_no_caution(name: str) -> None:
+async def test_three_replicas_on_servers_that_sync_need_no_warning(name: str) -> None:
     with nats_cluster(3) as cluster:
         log = await JetStreamLog.open(JetStreamAddress.parse(cluster.address(name)), 2)
         await log.close()
@@ -176,7 +176,7 @@ async def test_servers_that_sync_lazily_are_refused_unless_accepted(name: str) -
         elsewhere = JetStreamAddress.parse(lazy.address(name, monitor="http://127.0.0.1:1"))
         log = await JetStreamLog.open(elsewhere, 2)
         await log.close()
-        assert "could not be asked" in log.warnings[0]
+        assert "do not report how they sync" in log.warnings[0]
 
 
 async def test_servers_that_take_small_messages_only_are_refused(name: str) -> None:
@@ -227,7 +227,7 @@ async def test_every_client_with_a_wrong_password_hears_why(name: str) -> None:
             assert [str(error) for error in told if "Authorization" not in str(error)] == []
 
 
-async def test_what_is_no_nats_server_is_said(name: str) -> None:
+async def test_a_server_that_is_not_nats_is_reported(name: str) -> None:
     async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 mail.example.com\r\n")
         await writer.drain()

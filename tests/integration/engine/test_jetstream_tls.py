@@ -51,7 +51,7 @@ def versions(server: NatsCluster) -> list[str]:
         "nats://me:geheim@127.0.0.1:{port}/{name}?ca={folder}/ca.pem",
     ],
 )
-async def test_servers_without_tls_are_told_no_password(
+async def test_servers_without_tls_get_no_password(
     name: str, address: str, served: str, tmp_path: Path
 ) -> None:
     assert served  # for the CA in a file

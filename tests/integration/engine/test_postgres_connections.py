@@ -14,7 +14,7 @@ from busway.errors import StoreError
 from postgres_server import PostgresServer
 
 
-async def test_too_few_connections_are_told_with_what_to_raise(server: PostgresServer) -> None:
+async def test_too_few_connections_are_reported_with_the_remedy(server: PostgresServer) -> None:
     await _run(server.dsn, "CREATE ROLE few LOGIN CONNECTION LIMIT 1")
     few = await Database.open(re.sub("//[^@/]*@", "//few@", server.dsn), SCHEMA)
     try:
@@ -27,7 +27,7 @@ async def test_too_few_connections_are_told_with_what_to_raise(server: PostgresS
         await _run(server.dsn, "DROP ROLE few")
 
 
-async def test_connections_that_are_all_busy_are_told_and_kept(
+async def test_a_busy_pool_is_reported_and_keeps_its_connections(
     server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = await Database.open(server.dsn, SCHEMA, max_connections=1)

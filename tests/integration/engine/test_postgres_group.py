@@ -66,7 +66,7 @@ async def test_many_lanes_that_settle_at_once_share_commits(database: Database) 
         assert (range_.start, range_.end, range_.counts) == (0, 6, lane.counts)
 
 
-async def test_each_of_a_group_is_applied_by_itself(database: Database) -> None:
+async def test_each_settlement_of_a_group_is_applied_alone(database: Database) -> None:
     ledger = PostgresLedger(database)
     names = await made(ledger, 40)
     await ledger.lease([LeaseRequest(name, 0, 0, "w") for name in names[:10]])
@@ -82,7 +82,7 @@ async def test_each_of_a_group_is_applied_by_itself(database: Database) -> None:
     assert [cursors[name] for name in names[:10]] == [3 if n == 5 else 0 for n in range(10)]
 
 
-async def test_a_lane_that_somebody_holds_keeps_few_others_waiting(
+async def test_a_locked_lane_makes_few_others_wait(
     server: PostgresServer, database: Database
 ) -> None:
     ledger = PostgresLedger(database)
@@ -100,7 +100,7 @@ async def test_a_lane_that_somebody_holds_keeps_few_others_waiting(
         await holder.close()
 
 
-async def test_what_cannot_be_written_is_told_to_all_who_asked(
+async def test_a_failed_commit_reaches_all_callers_of_its_group(
     server: PostgresServer, database: Database
 ) -> None:
     ledger = PostgresLedger(database)
@@ -115,7 +115,7 @@ async def test_what_cannot_be_written_is_told_to_all_who_asked(
     assert all(await settled(ledger, [settlement(name) for name in names]))
 
 
-async def test_a_lane_that_is_damaged_does_not_stop_those_beside_it(database: Database) -> None:
+async def test_a_damaged_lane_does_not_stop_the_others_of_its_group(database: Database) -> None:
     ledger = PostgresLedger(database)
     names = await made(ledger, 20)
     await database.fetch_sql(
@@ -128,7 +128,7 @@ async def test_a_lane_that_is_damaged_does_not_stop_those_beside_it(database: Da
     assert [one for number, one in enumerate(answers) if number != 3] == [[True]] * 19
 
 
-async def test_beats_and_leases_do_not_wait_behind_the_work(
+async def test_heartbeats_and_leases_do_not_wait_behind_the_work(
     server: PostgresServer, database: Database
 ) -> None:
     vital = await Database.open(server.dsn, SCHEMA, max_connections=1)

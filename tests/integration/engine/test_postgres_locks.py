@@ -65,7 +65,7 @@ async def test_workers_that_take_the_same_lanes_in_any_order_each_get_an_answer(
     assert len({lane.worker for lane in await ledger.lanes()}) == 1
 
 
-async def test_lanes_are_taken_from_one_that_settles_them_without_a_circle(
+async def test_leasing_lanes_that_are_being_settled_does_not_deadlock(
     database: Database, names: Sequence[str]
 ) -> None:
     ledger = PostgresLedger(database)
@@ -105,7 +105,7 @@ async def test_a_flow_is_renamed_or_removed_under_one_that_takes_its_lanes(
     assert [(one.flow, one.partition, one.fencing_token) for one in await ledger.lanes()] == left
 
 
-async def test_settling_and_judging_with_the_same_value_wait_in_one_order(
+async def test_settling_and_resolving_with_the_same_value_do_not_deadlock(
     database: Database,
 ) -> None:
     ledger = PostgresLedger(database)
@@ -125,7 +125,7 @@ async def test_settling_and_judging_with_the_same_value_wait_in_one_order(
     assert await ledger.get_values("") == {"n": b"2"}
 
 
-async def test_a_value_is_not_put_in_the_middle_of_a_comparison(database: Database) -> None:
+async def test_a_value_is_not_put_during_a_compare_and_set(database: Database) -> None:
     ledger = PostgresLedger(database)
     await ledger.put_value("name", b"1")
     async with transaction(database) as connection:  # as far as a change has compared

@@ -48,7 +48,7 @@ async def test_no_batch_is_missed_while_many_append(server: PostgresServer) -> N
         await all_is_read([first, second, first, second], [reader], rounds=60)
 
 
-async def test_the_isolation_that_a_database_has_by_itself_is_not_used(
+async def test_the_default_isolation_of_a_database_is_not_used(
     server: PostgresServer,
 ) -> None:
     url = await server.fresh_database()
@@ -63,7 +63,7 @@ async def test_the_isolation_that_a_database_has_by_itself_is_not_used(
         await all_is_read([first, second], [first], rounds=30)
 
 
-async def test_an_append_that_was_given_up_cannot_land_later(server: PostgresServer) -> None:
+async def test_an_abandoned_append_cannot_take_effect_later(server: PostgresServer) -> None:
     async with log_of(server.dsn, "late") as log, log_of(server.dsn, "late") as other:
         blocker = await asyncpg.connect(server.dsn)
         await blocker.execute("BEGIN; SELECT * FROM late.partition FOR UPDATE")
@@ -78,7 +78,7 @@ async def test_an_append_that_was_given_up_cannot_land_later(server: PostgresSer
         assert [list(batch.events) for batch in await other.read(0, 0, 100)] == [[b"new"]]
 
 
-async def test_what_was_given_up_and_landed_is_known_before_more_is_read(
+async def test_an_abandoned_append_that_succeeded_is_known_before_the_next_read(
     server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # over its only connection a second append is sent at once: the first has prepared it
@@ -100,7 +100,7 @@ async def test_what_was_given_up_and_landed_is_known_before_more_is_read(
         assert list(await log.append([NewBatch(0, [b"next"])], AT)) == [2]
 
 
-async def test_an_older_turn_finds_nothing_to_do(server: PostgresServer) -> None:
+async def test_an_older_sequence_number_does_nothing(server: PostgresServer) -> None:
     async with log_of(server.dsn, "turns") as log:
         await log.append([NewBatch(0, [b"a"])], AT)
         log._append_sequence._sequence -= 1
@@ -109,7 +109,7 @@ async def test_an_older_turn_finds_nothing_to_do(server: PostgresServer) -> None
         assert await log.bounds(0) == (0, 1)
 
 
-async def test_many_prepare_at_once(server: PostgresServer) -> None:
+async def test_many_processes_migrate_at_once(server: PostgresServer) -> None:
     found = await asyncio.gather(*(migrate(server.dsn, "once", 3) for _ in range(6)))
     assert len(set(found)) == 1
 
@@ -173,13 +173,13 @@ async def test_an_append_that_gets_offsets_which_were_given_before_is_refused(
         async with losing(server, "lossy2", 1):  # before it is noticed by looking
             appending = asyncio.create_task(log.append([NewBatch(0, [b"new"])], AT))
             await waiting_for_a_lock(server)
-        with pytest.raises(StoreError, match=r"has lost what it had acknowledged.*send it again"):
+        with pytest.raises(StoreError, match=r"has lost acknowledged events.*send the events ag"):
             await appending
         assert await log.append([NewBatch(0, [b"new"])], AT) == [4]
         assert await log.bounds(0) == (0, 5)
 
 
-async def test_who_looks_on_notices_that_a_failover_lost_something(server: PostgresServer) -> None:
+async def test_a_reader_notices_that_a_failover_lost_events(server: PostgresServer) -> None:
     async with log_of(server.dsn, "lossy3") as log, log_of(server.dsn, "lossy3") as reader:
         await log.append([NewBatch(0, [b"lost"] * 3)], AT)
         await reader.wait(0, 2)

@@ -86,7 +86,7 @@ def ids(batches: list[LogBatch]) -> list[str]:
     return [Event.from_json(raw).id for batch in batches for raw in batch.events]
 
 
-async def test_what_is_remembered_is_forgotten() -> None:
+async def test_a_new_generation_clears_the_caches() -> None:
     async with pair() as servers, log_of(servers) as (_, log):
         app = App("shop")
         app.flow("f", to=Listed())
@@ -129,7 +129,7 @@ class Holding(Listed):
         return found
 
 
-async def test_a_lane_does_not_settle_what_came_in_the_place_of_what_it_had_in_hand() -> None:
+async def test_a_lane_does_not_settle_events_that_replaced_its_batch() -> None:
     async with pair() as servers, log_of(servers) as (database, log):
         sink, clock, metrics = Holding("lost"), SystemClock(), Metrics()
         app = App("shop")

@@ -71,7 +71,7 @@ async def test_no_batch_is_missed_while_all_append(settings: Settings) -> None:
         await all_is_read(logs, logs, rounds=40)
 
 
-async def test_a_hint_wakes_who_waits(settings: Settings) -> None:
+async def test_a_hint_wakes_waiting_readers(settings: Settings) -> None:
     async with opened(settings, 2) as (first, second):
         for offset in range(60):
             waiting = asyncio.create_task(second.log.wait(1, offset))

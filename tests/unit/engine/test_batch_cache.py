@@ -14,7 +14,7 @@ def batch(offset: int, *events: bytes) -> LogBatch:
     return LogBatch(0, offset, AT, events)
 
 
-def test_it_answers_only_what_it_holds() -> None:
+def test_it_returns_only_batches_in_the_cache() -> None:
     recent = BatchCache(10_000)
     assert recent.read(0, 100) is None
     first, second = batch(5, b"a", b"b"), batch(7, b"c")
@@ -26,7 +26,7 @@ def test_it_answers_only_what_it_holds() -> None:
     assert recent.read(8, 100) is None
 
 
-def test_it_stays_small() -> None:
+def test_it_evicts_the_oldest_batches() -> None:
     recent = BatchCache(10_000)
     for offset in range(1000):
         recent.add(batch(offset, b"x" * 100))
@@ -39,7 +39,7 @@ def test_it_stays_small() -> None:
     assert recent.read(1000, 1) is None
 
 
-def test_a_gap_makes_it_start_anew() -> None:
+def test_a_gap_clears_the_cache() -> None:
     recent = BatchCache(10_000)
     recent.add(batch(0, b"a"))
     recent.add(batch(2, b"c"))
@@ -47,7 +47,7 @@ def test_a_gap_makes_it_start_anew() -> None:
     assert recent.read(2, 100) == [batch(2, b"c")]
 
 
-def test_what_comes_in_the_place_of_another_makes_it_start_anew() -> None:
+def test_a_reused_offset_clears_the_cache() -> None:
     recent = BatchCache(10_000)
     for offset, event in enumerate((b"kept", b"lost", b"lost")):
         recent.add(batch(offset, event))

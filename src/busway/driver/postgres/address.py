@@ -1,4 +1,4 @@
-"""Where a PostgreSQL is, and what its address says besides."""
+"""The address of a PostgreSQL database: servers, account, and options."""
 
 from __future__ import annotations
 
@@ -26,72 +26,74 @@ class Host(NamedTuple):
 
 
 class PostgresAddress(msgspec.Struct, frozen=True):
-    """A database, on one server or on whichever of several takes writes now.
+    """A database on one server, or on that one of several which accepts writes.
 
     ``postgresql://USER:PASSWORD@HOST:PORT,HOST:PORT/DATABASE?OPTION=VALUE&…``. The options are
-    those of the driver (TLS, ``target_session_attrs``) and settings of the sessions; ``sync`` is
+    those of asyncpg (TLS, ``target_session_attrs``) and settings of the sessions; ``sync`` is
     Busway's own.
     """
 
     url: str
-    """What the driver takes."""
+    """The address in the form that asyncpg accepts."""
     label: str
-    """What a person calls it, without secrets."""
+    """The address for people, without secrets."""
     hosts: tuple[Host, ...] = ()
-    """The servers; none where the driver has to know."""
+    """The servers; none if asyncpg's defaults apply."""
     sync: str = "always"
-    """``always``, or ``lazy`` to accept a server that acknowledges before it has synced."""
+    """``always``, or ``lazy`` to accept a server that acknowledges before it syncs."""
 
     @classmethod
     def parse(cls, address: str) -> Self:
-        """Read an address; raises :class:`SettingsError` that says what is wrong with it."""
-        like = "postgresql://HOST/DATABASE"
-        scheme, who, servers, parts = split_address(_ADDRESS, address, "PostgreSQL", like)
-        user, colon, password = who.partition(":")
-        account = f"{_requote(user)}{colon}{_requote(password)}@" if who else ""
-        place = f"postgresql://{servers}{parts.path}"
-        given = dict(parse_qsl(parts.query, keep_blank_values=True))
-        sync = given.pop("sync", "always")
+        """Parse an address; raises :class:`SettingsError` that says what is wrong with it."""
+        example = "postgresql://HOST/DATABASE"
+        scheme, userinfo, servers, parts = split_address(_ADDRESS, address, "PostgreSQL", example)
+        user, colon, password = userinfo.partition(":")
+        account = f"{_requote(user)}{colon}{_requote(password)}@" if userinfo else ""
+        label = f"postgresql://{servers}{parts.path}"
+        options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        sync = options.pop("sync", "always")
         if sync not in ("always", "lazy"):
-            raise SettingsError(f"{place}: sync is {sync!r}; give always or lazy")
-        commit = given.get("synchronous_commit", "on")
+            raise SettingsError(f"{label}: sync is {sync!r}; give always or lazy")
+        commit = options.get("synchronous_commit", "on")
         if sync == "always" and commit not in SAFE_COMMIT_LEVELS:
             raise SettingsError(
-                f"{place}: synchronous_commit={commit} acknowledges what can be lost; give on or"
-                " remote_apply, or accept it with sync=lazy"
+                f"{label}: with synchronous_commit={commit} acknowledged events can be lost; set on"
+                " or remote_apply, or accept it with sync=lazy"
             )
-        hosts = tuple(_parse_host(one, place) for one in servers.split(",")) if servers else ()
+        hosts = tuple(_parse_host(host, label) for host in servers.split(",")) if servers else ()
         if len(hosts) > 1:
-            given.setdefault(_TARGET_SESSION_ATTRS, "read-write")
-            servers = ""  # each is tried by itself
-        tail = urlunsplit(parts._replace(netloc="", query=urlencode(given)))
-        return cls(f"{scheme}://{account}{servers}{tail}", place, hosts, sync)
+            options.setdefault(_TARGET_SESSION_ATTRS, "read-write")
+            servers = ""  # the connector tries one after the other
+        tail = urlunsplit(parts._replace(netloc="", query=urlencode(options)))
+        return cls(f"{scheme}://{account}{servers}{tail}", label, hosts, sync)
 
     def check_files(self) -> None:
-        """Raise :class:`SettingsError` where a file that is named cannot be read.
+        """Raise :class:`SettingsError` if a named file cannot be read.
 
-        The driver's error does not say which one.
+        The error of asyncpg does not say which file it is.
         """
-        given = dict(parse_qsl(urlsplit(self.url).query))
+        options = dict(parse_qsl(urlsplit(self.url).query))
         for option in _FILE_OPTIONS:
-            if option in given:
-                check_file(given[option], option, self.label)
+            if option in options:
+                check_file(options[option], option, self.label)
 
 
 def _requote(text: str) -> str:
-    """Return a part of an account as the driver reads it whatever is in it; it is quoted or not."""
+    """Quote a user or a password, which may be quoted already, for asyncpg."""
     return quote(unquote(text), safe="")
 
 
 def _parse_host(text: str, label: str) -> Host:
-    found = re.fullmatch(r"(?:\[([^\]]+)\]|([^:\[\]]+))(?::(\d+))?", text)
-    if found is None:
+    match = re.fullmatch(r"(?:\[([^\]]+)\]|([^:\[\]]+))(?::(\d+))?", text)
+    if match is None:
         raise SettingsError(f"{label}: {text!r} is not a host; give HOST or HOST:PORT")
-    name, port = unquote(found[1] or found[2]), int(found[3]) if found[3] else None
+    name, port = unquote(match[1] or match[2]), int(match[3]) if match[3] else None
     if port is not None and port > _MAX_PORT:
         raise SettingsError(f"{label}: {port} is not a port; give one up to {_MAX_PORT}")
     try:
-        name.encode("utf-8" if name.startswith("/") else "idna")  # as a path, or to be looked up
+        name.encode(
+            "utf-8" if name.startswith("/") else "idna"
+        )  # a path of a socket, or a name to resolve
     except UnicodeError as error:
-        raise SettingsError(f"{label}: {name!r} cannot be the name of a host ({error})") from error
+        raise SettingsError(f"{label}: {name!r} is not a valid host name ({error})") from error
     return Host(name, port)

@@ -1,4 +1,4 @@
-"""Where a log in JetStream is, and how one gets there: read from one address."""
+"""The address of a log in JetStream: servers, credentials, and options."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _VALUE_KINDS: Mapping[Any, str] = {int: "a whole number", float: "a number", boo
 
 
 class JetStreamAddress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A log's servers, its name, and what its address says besides.
+    """The servers of a log, its name, and its options.
 
-    ``nats://USER:PASSWORD@HOST:PORT,HOST:PORT/NAME?OPTION=VALUE&…``; a token stands where the user
-    stands, without a password; ``tls://`` insists on TLS. Every option is a field of this record.
+    ``nats://USER:PASSWORD@HOST:PORT,HOST:PORT/NAME?OPTION=VALUE&…``; a token is given as a user
+    without a password; ``tls://`` requires TLS. Every option is a field of this record.
     """
 
     servers: tuple[str, ...]
@@ -35,46 +35,46 @@ class JetStreamAddress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     password: str = ""
     token: str = ""
     tls: bool = False
-    """Whether TLS is insisted on: with a server that has none nothing is said."""
+    """Whether TLS is required: nothing is sent to a server without it."""
     replicas: int = 0
-    """How many servers keep a copy; 0: three in a cluster, one on a server by itself."""
+    """How many servers keep a copy; 0: three in a cluster, one on a single server."""
     sync: str = "always"
-    """``always``, or ``lazy`` to accept servers that acknowledge before they have synced."""
+    """``always``, or ``lazy`` to accept servers that acknowledge before they sync."""
     monitor: tuple[str, ...] = ()
-    """The servers' monitoring addresses (``http://host:8222``), to look up how they sync."""
+    """The servers' monitoring addresses (``http://host:8222``), to check how they sync."""
     duplicate_window_s: float = 120.0
     """How long the servers remember the ids of messages, in seconds."""
     compress: bool = True
-    """Whether batches are compressed (zstd): it costs little, and spares disks and network."""
+    """Whether batches are compressed (zstd): it costs little, and saves disk and network."""
     creds: str = ""
     """A credentials file: a JWT and the seed of its key."""
     nkey: str = ""
     """A file with the seed of an NKey."""
     ca: str = ""
-    """The certificates that sign those of the servers, where the system does not know them."""
+    """The CA certificates of the servers, if the system does not know them."""
     cert: str = ""
-    """The client's certificate, where the servers ask for one."""
+    """The client's certificate, if the servers require one."""
     key: str = ""
     """The private key of ``cert``."""
 
     @classmethod
     def parse(cls, address: str) -> Self:
-        """Read an address; raises :class:`SettingsError` that says what is wrong with it."""
-        like = "nats://HOST:4222/busway"
-        scheme, who, hosts, parts = split_address(_ADDRESS, address, "JetStream", like)
-        given: dict[str, Any] = dict(parse_qsl(parts.query, keep_blank_values=True))
-        for option, value in given.items():
+        """Parse an address; raises :class:`SettingsError` that says what is wrong with it."""
+        example = "nats://HOST:4222/busway"
+        scheme, userinfo, hosts, parts = split_address(_ADDRESS, address, "JetStream", example)
+        options: dict[str, Any] = dict(parse_qsl(parts.query, keep_blank_values=True))
+        for option, value in options.items():
             _check_option(cls, option, value, _label(hosts))
-        given |= _parse_credentials(who)
-        if given.get("monitor"):
-            given["monitor"] = given["monitor"].split(",")
-        given["servers"] = [_with_port(host) for host in hosts.split(",")]
-        if scheme == "tls" or any(map(given.get, ("ca", "cert", "key"))):
-            given["tls"] = True
+        options |= _parse_credentials(userinfo)
+        if options.get("monitor"):
+            options["monitor"] = options["monitor"].split(",")
+        options["servers"] = [_with_port(host) for host in hosts.split(",")]
+        if scheme == "tls" or any(map(options.get, ("ca", "cert", "key"))):
+            options["tls"] = True
         if name := parts.path.strip("/"):
-            given["name"] = name
+            options["name"] = name
         try:
-            return msgspec.convert(given, cls, strict=False)
+            return msgspec.convert(options, cls, strict=False)
         except msgspec.ValidationError as error:
             raise SettingsError(f"the address of JetStream {_label(hosts)}: {error}") from error
 
@@ -91,36 +91,36 @@ class JetStreamAddress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             raise ValueError("key is given without its cert; give both")
 
     def __str__(self) -> str:
-        """Return what a person calls it, without secrets."""
+        """Return the address without secrets."""
         return f"nats://{','.join(self.servers)}/{self.name}"
 
     def connect_options(self) -> dict[str, Any]:
-        """Return what the client is to be given to get there.
+        """Return the options of the client's ``connect``.
 
-        Raises :class:`SettingsError` when a file that is named cannot be used.
+        Raises :class:`SettingsError` if a named file cannot be used.
         """
         self.check_files()
-        given: dict[str, Any] = {
+        credentials: dict[str, Any] = {
             "user": self.user,
             "password": self.password,
             "token": self.token,
             "user_credentials": self.creds,
             "nkeys_seed": self.nkey,
         }
-        chosen = {name: value for name, value in given.items() if value}
+        options = {name: value for name, value in credentials.items() if value}
         if self.tls:
-            chosen["tls"] = self._tls_context()
+            options["tls"] = self._tls_context()
         scheme = "tls" if self.tls else "nats"
-        return chosen | {"servers": [f"{scheme}://{server}" for server in self.servers]}
+        return options | {"servers": [f"{scheme}://{server}" for server in self.servers]}
 
     def check_files(self) -> None:
-        """Raise :class:`SettingsError` where a file that is named cannot be read.
+        """Raise :class:`SettingsError` if a named file cannot be read.
 
-        The client itself reads those that say who one is only where a server asks for it.
+        The client reads credentials only if a server asks for them.
         """
         for option in _FILE_OPTIONS:
-            if named := getattr(self, option):
-                check_file(named, option, str(self))
+            if path := getattr(self, option):
+                check_file(path, option, str(self))
 
     def _tls_context(self) -> ssl.SSLContext:
         try:
@@ -146,19 +146,21 @@ def _with_port(host: str) -> str:
 def _check_option(
     address_type: type[JetStreamAddress], option: str, value: str, label: str
 ) -> None:
-    """Raise :class:`SettingsError` for an option that there is not, or for a wrong value."""
+    """Raise :class:`SettingsError` for an unknown option or a wrong value."""
     fields = {field.name: field for field in msgspec.structs.fields(address_type)}
     known = [name for name in fields if name not in _NOT_OPTIONS]
     if option not in known:
-        what = f"the address of JetStream {label} has no option {option!r}"
-        raise SettingsError(f"{what}; {suggestion(option, known)}")
-    wanted = _VALUE_KINDS.get(fields[option].type)
+        raise SettingsError(
+            f"the address of JetStream {label} has no option {option!r};"
+            f" {suggestion(option, known)}"
+        )
+    kind = _VALUE_KINDS.get(fields[option].type)
     try:
-        if wanted:
+        if kind:
             msgspec.convert(value, fields[option].type, strict=False)
     except msgspec.ValidationError as error:
         raise SettingsError(
-            f"the address of JetStream {label}: {option} is {value!r}; give {wanted}"
+            f"the address of JetStream {label}: {option} is {value!r}; give {kind}"
         ) from error
 
 

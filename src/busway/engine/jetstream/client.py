@@ -1,4 +1,4 @@
-"""The NATS client, which insists on TLS and hears why it is refused, and what its errors mean."""
+"""A NATS client that can require TLS and learns why it is refused, and texts for its errors."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ _CONNECT = b"CONNECT "
 _NOT_NATS_TEXT = "empty response from server"
 _AUTHORIZATION_TEXT = "authorization violation"
 _PERMISSIONS_TEXT = "permissions violation"
-_ADDRESS_HINT = "is the address right, with the port for clients (4222 by itself)?"
+_ADDRESS_HINT = "is the address right, with the port for clients (4222 by default)?"
 
 
 class TlsUnavailable(nats.errors.Error):
-    """TLS is insisted on, and the server has none."""
+    """TLS is required, and the server has none."""
 
     def __str__(self) -> str:
         return (
-            "the server has no TLS, and the address insists on it (tls://, ?tls=, ?ca=, ?cert=):"
-            " nothing was said to it; set tls on the servers, or give nats:// without these"
+            "the server has no TLS, and the address requires it (tls://, ?tls=, ?ca=, ?cert=):"
+            " nothing was sent to it; set tls on the servers, or give nats:// without these"
         )
 
 
 class _HandshakeTransport(TcpTransport):
-    """Sends CONNECT together with the PING that the client says next.
+    """Sends CONNECT together with the PING that follows it.
 
-    A server tells who it does not know why, and closes. A PING sent apart can meet the closed
-    connection, whose reset then takes the reason with it.
+    A server tells an unknown client the reason, and closes. A separate PING can reach the closed
+    connection, whose reset then discards the reason.
     """
 
     def __init__(self) -> None:
@@ -38,20 +38,20 @@ class _HandshakeTransport(TcpTransport):
         self._held_back = b""
 
     def __bool__(self) -> bool:
-        return True  # the client makes one of its own in place of one that is false
+        return True  # the client replaces a transport that is false
 
     def write(self, payload: bytes) -> None:
         if payload.startswith(_CONNECT):
             self._held_back = payload
         else:
-            kept, self._held_back = self._held_back, b""
-            super().write(kept + payload)  # type: ignore[no-untyped-call]
+            connect, self._held_back = self._held_back, b""
+            super().write(connect + payload)  # type: ignore[no-untyped-call]
 
 
 class NatsClient(nats.aio.client.Client):
-    """Goes over to TLS before it says anything, or says nothing, where TLS is insisted on.
+    """If TLS is required, starts TLS before it sends anything, or sends nothing.
 
-    By itself it takes the server's word for whether there is to be TLS.
+    The base class lets the server decide whether there is TLS.
     """
 
     def __init__(self, *, tls: bool = False) -> None:
@@ -60,30 +60,28 @@ class NatsClient(nats.aio.client.Client):
         self._transport = _HandshakeTransport()
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
-        """Take in what a server says of itself; at first that is before the client says who it is.
+        """Handle the server's INFO; the first one comes before the client sends its credentials.
 
         Raises :class:`TlsUnavailable`.
         """
         if self._tls_required and initial_connection and not info.get("tls_required"):
             if not info.get("tls_available"):
                 raise TlsUnavailable
-            info["tls_required"] = True  # which the client looks at next
+            info["tls_required"] = True  # the base class reads it next
         await super()._process_info(info, initial_connection)
 
 
 def describe_error(error: BaseException) -> str:
-    """Return what a person is told of an error of the connection, and what to do."""
+    """Return a text for an error of the connection, with the remedy."""
     text = str(error) or type(error).__name__
     if isinstance(error, TimeoutError):
-        return f"nothing that speaks NATS answered in time; {_ADDRESS_HINT}"
+        return f"no NATS server answered in time; {_ADDRESS_HINT}"
     if _NOT_NATS_TEXT in text:
-        return f"what answers there does not speak NATS, or is just stopping; {_ADDRESS_HINT}"
+        return f"the server does not speak NATS, or is just stopping; {_ADDRESS_HINT}"
     if _AUTHORIZATION_TEXT in text.lower():
-        return (
-            f"{text}; give who the servers know (USER:PASSWORD@, TOKEN@, ?creds=FILE, ?nkey=FILE)"
-        )
+        return f"{text}; give valid credentials (USER:PASSWORD@, TOKEN@, ?creds=FILE, ?nkey=FILE)"
     if _PERMISSIONS_TEXT in text.lower():
         return f"{text}; allow it to this user on the servers"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"{text}; name who signed it with ?ca=FILE, and the servers as it does"
+        return f"{text}; give its CA with ?ca=FILE, and the host names that it is issued for"
     return f"{text}; is it running, is the address right?" if isinstance(error, OSError) else text

@@ -1,4 +1,4 @@
-"""The connection to the servers: questions, answers in one message or in many, and errors."""
+"""The connection to the servers: requests, replies of one message or many, and errors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Self
+from typing import NamedTuple, Self
 
 import nats
 import nats.errors
@@ -30,65 +30,70 @@ MessageHandler = Callable[[Msg], None]
 
 
 class NoReply(StoreError):
-    """Nobody answered, or the answer was lost: what was asked for may have been done."""
+    """There was no reply, or it was lost: the request may have been executed."""
 
 
 class NoResponders(NoReply):
-    """Nobody listens there now: what was asked for was not done."""
+    """No server listens: the request was not executed."""
 
 
 class MessageTooLarge(StoreError):
-    """It is larger than what the servers take now, and was not sent."""
+    """The message is larger than the servers accept now, and was not sent."""
+
+
+class _PendingRequest(NamedTuple):
+    future: asyncio.Future[list[Msg]]
+    handler: MessageHandler
 
 
 class NatsConnection:
-    """One connection, opened again whenever it was lost; closed only by :meth:`close`."""
+    """One connection, reopened whenever it is lost; closed only by :meth:`close`."""
 
     def __init__(self, address: JetStreamAddress) -> None:
         self.address = address
         self._client = NatsClient()
         self._inbox = ""
         self._request_ids = itertools.count()
-        self._pending: dict[str, tuple[asyncio.Future[list[Msg]], MessageHandler]] = {}
+        self._pending: dict[str, _PendingRequest] = {}
         self._subscriptions: list[tuple[str, Callable[[Msg], Awaitable[None]]]] = []
         self._connecting = asyncio.Lock()
         self._connected = asyncio.Event()
         self._closed = False
-        self._startup_deadline = RetryDeadline("it is only asked once more while it starts")
+        self._startup_deadline = RetryDeadline("requests are repeated only during the start")
         self._last_error = ""
         self.on_reconnect: Callable[[], None] = lambda: None
-        """Called when the connection is back after it was lost."""
+        """Called when a lost connection is back."""
 
     @classmethod
     async def open(cls, address: JetStreamAddress) -> Self:
-        """Connect; raises :class:`StoreError` when no server can be used now."""
-        link = cls(address)
-        await link._connect()
-        return link
+        """Connect; raises :class:`StoreError` if no server can be used now."""
+        connection = cls(address)
+        await connection._connect()
+        return connection
 
     @property
     def version(self) -> tuple[int, int, int]:
-        """The version of the server that this is connected to."""
-        found = self._client.connected_server_version
-        return found.major, found.minor, found.patch
+        """The version of the connected server."""
+        version = self._client.connected_server_version
+        return version.major, version.minor, version.patch
 
     @property
     def clustered(self) -> bool:
-        """Whether that server is one of a cluster."""
+        """Whether the connected server belongs to a cluster."""
         return bool(self._client._server_info.get("cluster"))
 
     @property
     def max_payload(self) -> int:
-        """The largest message that the server takes, headers included."""
+        """The largest message that the server accepts, headers included."""
         return self._client.max_payload
 
     @property
     def jetstream(self) -> bool:
-        """Whether that server keeps streams itself; others that it is joined with may do."""
+        """Whether the connected server has JetStream itself; other servers of its cluster may."""
         return bool(self._client._server_info.get("jetstream"))
 
     async def has_responders(self, subject: str) -> bool:
-        """Say whether anybody answers to a subject."""
+        """Return whether any server replies on a subject."""
         try:
             await self._request(subject, b"", None, many=False)
         except NoResponders:
@@ -96,8 +101,7 @@ class NatsConnection:
         return True
 
     async def subscribe(self, subject: str, handler: Callable[[Msg], Awaitable[None]]) -> None:
-        """Give every message of a subject to ``handler``, from now on and after each
-        reconnection."""
+        """Pass every message of a subject to ``handler``, also after reconnections."""
         client = await self._connected_client()
         self._subscriptions.append((subject, handler))
         await client.subscribe(subject, cb=handler)
@@ -105,19 +109,19 @@ class NatsConnection:
     async def request(
         self, subject: str, body: bytes, headers: Mapping[str, str] | None = None
     ) -> Msg:
-        """Return the answer to a message.
+        """Return the reply to a message.
 
-        Raises :class:`NoReply` when there is none, another :class:`StoreError` when there never
-        is one.
+        Raises :class:`NoReply` if there is none, another :class:`StoreError` if there can be none.
         """
         return (await self._request(subject, body, headers, many=False))[0]
 
     async def request_repeatedly(
         self, subject: str, body: bytes, *, many: bool = False
     ) -> list[Msg]:
-        """Return the answer to what may be asked twice, or all up to one that says "no more".
+        """Return the reply to an idempotent request; with ``many`` all replies, up to a status.
 
-        In the first seconds it is asked again while there is none: a start survives a server.
+        In the first seconds it is repeated until there is a reply: a start survives a server that
+        goes down.
         """
         while True:
             try:
@@ -128,12 +132,12 @@ class NatsConnection:
                 await self._startup_deadline.pause(error)
 
     async def publish(self, subject: str, body: bytes, headers: Mapping[str, str]) -> None:
-        """Send a message that has no answer."""
+        """Send a message without a reply."""
         await self._publish(await self._connected_client(), subject, body, headers, "")
 
     async def close(self) -> None:
         self._closed = True
-        self._fail_pending("it was closed")
+        self._fail_pending("the connection was closed")
         await self._client.close()
 
     async def _request(
@@ -142,18 +146,20 @@ class NatsConnection:
         client = await self._connected_client()
         token = str(next(self._request_ids))
         future: asyncio.Future[list[Msg]] = asyncio.get_running_loop().create_future()
-        self._pending[token] = (future, _collector(future, many=many))
+        self._pending[token] = _PendingRequest(future, _collector(future, many=many))
         try:
             async with asyncio.timeout(REPLY_TIMEOUT_S):
                 await self._publish(client, subject, body, headers, f"{self._inbox}.{token}")
-                answers = await future
+                replies = await future
         except TimeoutError as error:
             raise self._no_reply_error(subject) from error
         finally:
             del self._pending[token]
-        if _status(answers[-1]) == _NO_RESPONDERS_STATUS:
-            raise NoResponders(f"{self.address}: no server answers for the stream now (no leader?)")
-        return answers
+        if _status(replies[-1]) == _NO_RESPONDERS_STATUS:
+            raise NoResponders(
+                f"{self.address}: no server responds for the stream now (no leader?)"
+            )
+        return replies
 
     async def _publish(
         self,
@@ -167,17 +173,17 @@ class NatsConnection:
             await client.publish(subject, body, reply, dict(headers) if headers else None)
         except nats.errors.MaxPayloadError as error:
             raise MessageTooLarge(
-                f"{self.address}: the servers take messages of {client.max_payload} bytes now, and"
-                f" one has {len(body)}; raise max_payload on the servers (several events are"
-                " divided when they are sent again)"
+                f"{self.address}: the servers accept messages of {client.max_payload} bytes now,"
+                f" and one has {len(body)}; raise max_payload on the servers (a message of several"
+                " events is split when it is sent again)"
             ) from error
         except (nats.errors.Error, OSError) as error:
             raise self._connection_error(error) from error
 
     async def _handle_reply(self, message: Msg) -> None:
-        waiting = self._pending.get(message.subject.rpartition(".")[2])
-        if waiting is not None and not waiting[0].done():
-            waiting[1](message)
+        pending = self._pending.get(message.subject.rpartition(".")[2])
+        if pending is not None and not pending.future.done():
+            pending.handler(message)
 
     async def _connected_client(self) -> NatsClient:
         if self._closed:
@@ -217,7 +223,7 @@ class NatsConnection:
                 reconnected_cb=self._handle_reconnect,
                 closed_cb=self._handle_disconnect,
                 connect_timeout=CONNECT_TIMEOUT_S,
-                # declared as whole seconds, and used as any number of them
+                # declared as an int, and used as a float
                 reconnect_time_wait=_RECONNECT_INTERVAL_S,  # type: ignore[arg-type]
                 max_reconnect_attempts=len(self.address.servers),
                 ping_interval=_PING_INTERVAL_S,
@@ -229,8 +235,8 @@ class NatsConnection:
         await client.subscribe(
             f"{self._inbox}.*", cb=self._handle_reply, pending_bytes_limit=_INBOX_BYTES
         )
-        for subject, take in self._subscriptions:
-            await client.subscribe(subject, cb=take)
+        for subject, handler in self._subscriptions:
+            await client.subscribe(subject, cb=handler)
 
     async def _handle_error(self, error: Exception) -> None:
         self._last_error = describe_error(error)
@@ -245,15 +251,15 @@ class NatsConnection:
         self.on_reconnect()
 
     def _fail_pending(self, reason: str) -> None:
-        for future, _ in self._pending.values():
-            if not future.done():
-                future.set_exception(NoReply(f"{self.address}: {reason}"))
+        for pending in self._pending.values():
+            if not pending.future.done():
+                pending.future.set_exception(NoReply(f"{self.address}: {reason}"))
 
     def _no_reply_error(self, subject: str) -> StoreError:
-        """Return what no answer means: for good, where a server has denied to ask or to hear."""
-        text = f"{self.address}: no answer within {REPLY_TIMEOUT_S:g} s"
-        about = (f'"{subject}"'.lower(), f'"{self._inbox}.'.lower())
-        if any(one in self._last_error.lower() for one in about):
+        """Return the error for no reply: permanent if a server has denied the subject or inbox."""
+        text = f"{self.address}: no reply within {REPLY_TIMEOUT_S:g} s"
+        subjects = (f'"{subject}"'.lower(), f'"{self._inbox}.'.lower())
+        if any(quoted in self._last_error.lower() for quoted in subjects):
             return StoreError(f"{text}: {self._last_error}")
         return NoReply(text)
 
@@ -264,14 +270,14 @@ class NatsConnection:
 
 
 def _collector(future: asyncio.Future[list[Msg]], *, many: bool) -> MessageHandler:
-    found: list[Msg] = []
+    replies: list[Msg] = []
 
-    def take(message: Msg) -> None:
-        found.append(message)
+    def collect(message: Msg) -> None:
+        replies.append(message)
         if not many or _status(message):
-            future.set_result(found)
+            future.set_result(replies)
 
-    return take
+    return collect
 
 
 def _status(message: Msg) -> str:

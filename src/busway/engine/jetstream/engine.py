@@ -21,9 +21,9 @@ class JetStreamEngine:
     async def open_stores(self, options: StoreOptions) -> Stores:
         _require_ledger(options)
         JetStreamAddress.parse(options.address).check_files()
-        ledger, place = await open_ledger(options)
+        ledger, label = await open_ledger(options)
         try:
-            await refuse_unfinished_move(ledger, place)
+            await refuse_unfinished_move(ledger, label)
             log = await _open_log(options, await bound_log_identity(ledger))
             try:
                 await bind_ledger(ledger, log.identity)
@@ -33,9 +33,9 @@ class JetStreamEngine:
         except BaseException:
             await ledger.close()
             raise
-        name = f"{JetStreamAddress.parse(options.address)}, ledger in {place}"
-        cautions = [*log.warnings, *ledger.warnings]
-        return Stores(log, ledger, is_shared=True, name=name, warnings=cautions)
+        name = f"{JetStreamAddress.parse(options.address)}, ledger in {label}"
+        warnings = [*log.warnings, *ledger.warnings]
+        return Stores(log, ledger, is_shared=True, name=name, warnings=warnings)
 
     async def open_existing(self, options: StoreOptions) -> Stores:
         _require_ledger(options)
@@ -55,13 +55,13 @@ def _require_ledger(options: StoreOptions) -> None:
 
 
 async def _open_log(options: StoreOptions, identity: str) -> JetStreamLog:
-    place = JetStreamAddress.parse(options.address)
+    address = JetStreamAddress.parse(options.address)
     limits = (options.max_log_bytes, options.max_event_bytes)
-    log = await JetStreamLog.open(place, options.partitions, *limits, identity)
+    log = await JetStreamLog.open(address, options.partitions, *limits, identity)
     if log.is_move_unfinished:
         await log.close()
         raise StoreMoved(
-            f"{place}: a move into it is unfinished, with another ledger; give `busway move` again,"
-            " and it goes on"
+            f"{address}: a move into it is unfinished, with another ledger; run `busway move` again"
+            " to continue it"
         )
     return log

@@ -1,10 +1,10 @@
-"""How the servers sync before they acknowledge, which only their monitoring ports tell."""
+"""Check that the servers sync before they acknowledge, which only their monitoring ports report."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 import msgspec
@@ -17,17 +17,22 @@ _MONITOR_TIMEOUT_S = 5.0
 
 
 class FsyncReport(msgspec.Struct, frozen=True):
-    """How the servers sync: what a person should know of it, and which of them told it."""
+    """How the servers sync: a warning, and the names of the servers that reported it."""
 
     warning: str = ""
     checked_servers: frozenset[str] = frozenset()
 
 
-async def check_fsync(address: JetStreamAddress) -> FsyncReport:
-    """Look up how the servers sync.
+class _SyncState(NamedTuple):
+    server: str
+    always: bool
 
-    The servers tell it to their monitoring port only. Raises :class:`StoreError` when one of them
-    acknowledges what it has not synced, unless the address says that this is accepted.
+
+async def check_fsync(address: JetStreamAddress) -> FsyncReport:
+    """Ask the monitoring ports how the servers sync.
+
+    Raises :class:`StoreError` if a server acknowledges before it syncs, unless the address accepts
+    that.
     """
     if not address.monitor:
         return FsyncReport(
@@ -39,11 +44,9 @@ async def check_fsync(address: JetStreamAddress) -> FsyncReport:
     return _assess(address, dict(zip(address.monitor, answers, strict=True)))
 
 
-def _assess(
-    address: JetStreamAddress, reports: Mapping[str, tuple[str, bool] | None]
-) -> FsyncReport:
-    lazy = [url for url, told in reports.items() if told and not told[1]]
-    silent = [url for url, told in reports.items() if told is None]
+def _assess(address: JetStreamAddress, reports: Mapping[str, _SyncState | None]) -> FsyncReport:
+    lazy = [url for url, state in reports.items() if state and not state.always]
+    silent = [url for url, state in reports.items() if state is None]
     if lazy and address.sync == "always":
         raise StoreError(
             f"{address}: these servers acknowledge before they sync, so that a power cut loses"
@@ -56,15 +59,17 @@ def _assess(
         )
     if silent:
         return FsyncReport(
-            f"{address}: how these servers sync could not be asked: {', '.join(silent)}"
+            f"{address}: these servers do not report how they sync: {', '.join(silent)}"
         )
-    return FsyncReport(checked_servers=frozenset(told[0] for told in reports.values() if told))
+    return FsyncReport(
+        checked_servers=frozenset(state.server for state in reports.values() if state)
+    )
 
 
 def unchecked_server_warnings(
     address: JetStreamAddress, info: StreamInfo, checked_servers: frozenset[str]
 ) -> list[str]:
-    """Return a caution where servers that have a copy are not among those that have told it."""
+    """Return a warning if servers with a copy have not reported how they sync."""
     cluster = info.cluster or ClusterInfo()
     names = {cluster.leader, *(peer.name for peer in cluster.replicas)} - checked_servers - {""}
     if not names:
@@ -75,16 +80,16 @@ def unchecked_server_warnings(
     ]
 
 
-async def _query_monitor(url: str) -> tuple[str, bool] | None:
-    """Return a server's name and whether it syncs always; ``None`` where it does not tell."""
+async def _query_monitor(url: str) -> _SyncState | None:
+    """Return how a server syncs, ``None`` if it does not report it."""
     timeout = aiohttp.ClientTimeout(total=_MONITOR_TIMEOUT_S)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
             session.get(f"{url.rstrip('/')}/varz") as response,
         ):
-            told: Any = await response.json()
-            always = bool(told["jetstream"]["config"].get("sync_always", False))
-            return str(told["server_name"]), always
+            report: Any = await response.json()
+            always = bool(report["jetstream"]["config"].get("sync_always", False))
+            return _SyncState(str(report["server_name"]), always)
     except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError):
         return None

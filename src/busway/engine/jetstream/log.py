@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Self
 
 from busway import batch_codec as codec
-from busway.engine.batch_cache import BatchCache, batches_within
+from busway.engine.batch_cache import BatchCache, SizedBatch, batches_within
 from busway.engine.jetstream.address import JetStreamAddress
 from busway.engine.jetstream.connection import NatsConnection
 from busway.engine.jetstream.fsync_check import check_fsync
@@ -35,15 +35,14 @@ MAX_EVENT_BYTES = 1024 * 1024
 _CLOSE_TIMEOUT_S = 5.0
 _CACHE_BYTES = 16 * 1024 * 1024
 _TRIM_LAG_S = (0.0, 0.05, 0.2, 1.0)
-"""How long a trim may take to come from one server to the next."""
+"""How long a trim may take to reach the other servers."""
 
 
 class JetStreamLog:
-    """Appends and reads over one connection; any number of processes may.
+    """Appends and reads over one connection; any number of processes may do so.
 
-    ``stream_warnings`` are what a person should be told at the start: how the cluster could lose
-    what it acknowledged, and what to do about it. ``is_move_unfinished`` is whether a move into it
-    is unfinished.
+    ``warnings`` are for people, at the start: how the cluster could lose acknowledged events, and
+    what to do about it. ``is_move_unfinished`` is whether a move into it is unfinished.
     """
 
     def __init__(self, stream: LogStream, provisioned: ProvisionedStream, max_bytes: int) -> None:
@@ -74,23 +73,23 @@ class JetStreamLog:
         max_event_bytes: int = MAX_EVENT_BYTES,
         identity: str = "",
     ) -> Self:
-        """Open a log, made where there is none; ``max_bytes`` of 0 sets no limit.
+        """Open a log; create it if there is none; ``max_bytes`` of 0 sets no limit.
 
-        With an ``identity`` it is the log that has it, or :class:`StoreCorrupted` is raised and
-        nothing is made. Raises :class:`StoreError` when the servers cannot be used, or are not set
-        up so that they could hold it.
+        With an ``identity`` the log must have it, else :class:`StoreCorrupted` is raised and
+        nothing is created. Raises :class:`StoreError` if the servers cannot be used, or cannot hold
+        a log as they are configured.
         """
-        sync = await check_fsync(address)
-        link = await NatsConnection.open(address)
+        fsync_report = await check_fsync(address)
+        connection = await NatsConnection.open(address)
         try:
-            await check_server(link, max_event_bytes)
-            stream = LogStream(link)
-            prepared = await provision(stream, partitions, max_bytes, identity)
-            log = cls(stream, prepared, max_bytes)
-            log.warnings = stream_warnings(address, prepared.info, sync)
+            await check_server(connection, max_event_bytes)
+            stream = LogStream(connection)
+            provisioned = await provision(stream, partitions, max_bytes, identity)
+            log = cls(stream, provisioned, max_bytes)
+            log.warnings = stream_warnings(address, provisioned.info, fsync_report)
             await log._watcher.start()
         except BaseException:
-            await link.close()
+            await connection.close()
             raise
         return log
 
@@ -109,7 +108,7 @@ class JetStreamLog:
             self._check_consistent(draft.partition)
         if not new_batches:
             return []
-        # it goes on, also when its caller does not: what it stores must be known here
+        # it continues if the caller is cancelled: this process must learn what it stores
         return await asyncio.shield(asyncio.ensure_future(self._append(new_batches, at)))
 
     async def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[LogBatch]:
@@ -122,8 +121,8 @@ class JetStreamLog:
             return recent
         seq = await self._reader.locate(partition, max(offset, 0))
         messages = await self._reader.read(partition, seq, max_bytes)
-        joined = await self._contiguous(partition, (offset, end), messages)
-        return self._batches_within(partition, joined, max_bytes)
+        contiguous = await self._contiguous(partition, offset, end, messages)
+        return self._batches_within(partition, contiguous, max_bytes)
 
     async def bounds(self, partition: int) -> PartitionBounds:
         state = await self._watcher.refresh()
@@ -133,10 +132,10 @@ class JetStreamLog:
             self._bases.clear()
         base = self._bases.get(partition)
         if base is None:
-            begun = self._index.last_position(partition) is not None
+            has_messages = self._index.last_position(partition) is not None
             base = await self._find_base(partition)
-            self._caches[partition].evict_until(base)  # others may have trimmed
-            if begun:
+            self._caches[partition].evict_until(base)  # another process may have trimmed
+            if has_messages:
                 self._bases[partition] = base
         return PartitionBounds(base, self._index.ends.end(partition))
 
@@ -152,17 +151,17 @@ class JetStreamLog:
             before = await self._publisher.skip_to(partition, offset)
         first = await self._reader.first_position(partition) if before < offset else None
         if first is not None and not first.count and first.end == before:
-            await self._trim_to(partition, before)  # nothing was kept: no hole
+            await self._trim_to(partition, before)  # the partition was empty: no gap
         return before
 
     async def offset_at(self, partition: int, at: datetime) -> int:
-        # one without events is as old as what is before it; what it says begins behind it
-        found = await self._reader.search(partition, lambda spot: spot.appended_at >= at)
-        while found is not None and not found.count:
-            found = await self._reader.search(
-                partition, lambda spot: spot.appended_at >= at, found.seq + 1
+        first = await self._reader.search(partition, lambda position: position.appended_at >= at)
+        # a message without events has the time of the message before: the next one counts
+        while first is not None and not first.count:
+            first = await self._reader.search(
+                partition, lambda position: position.appended_at >= at, first.seq + 1
             )
-        return self._index.ends.end(partition) if found is None else found.offset
+        return self._index.ends.end(partition) if first is None else first.offset
 
     async def appended_at(self, partition: int, offset: int) -> datetime | None:
         if not 0 <= offset < self._index.ends.end(partition):
@@ -180,46 +179,46 @@ class JetStreamLog:
         await self._watcher.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_TIMEOUT_S), self._lock:
-                pass  # an append that is under way may end
+                pass  # let an append in progress end
         await self._stream.connection.close()
 
     async def _append(self, drafts: Sequence[NewBatch], at: datetime) -> list[int]:
         async with self._lock:
-            link = self._stream.connection
-            made = split_drafts(drafts, link.max_payload)
-            if link.address.compress:
-                made = await compress_in_background(made)
-            await self._check_quota(made)
-            spots = await self._publisher.store(made, at)
-        firsts: dict[int, int] = {}
-        for parcel, spot in zip(made, spots, strict=True):
-            firsts.setdefault(parcel.draft_index, spot.offset)
-            batch = LogBatch(parcel.partition, spot.offset, at, parcel.events)
-            self._caches[parcel.partition].add(batch, parcel.size_bytes)
-        return list(firsts.values())
+            connection = self._stream.connection
+            messages = split_drafts(drafts, connection.max_payload)
+            if connection.address.compress:
+                messages = await compress_in_background(messages)
+            await self._check_quota(messages)
+            positions = await self._publisher.store(messages, at)
+        offsets: dict[int, int] = {}
+        for message, position in zip(messages, positions, strict=True):
+            offsets.setdefault(message.draft_index, position.offset)
+            batch = LogBatch(message.partition, position.offset, at, message.events)
+            self._caches[message.partition].add(batch, message.size_bytes)
+        return list(offsets.values())
 
     async def _check_quota(self, messages: Sequence[OutgoingMessage]) -> None:
-        """Look for room where the servers would store a part of what has no room."""
+        """Check for room if the servers would store only the part of an append that fits."""
         if self._max_bytes and len(messages) > 1 and not self._publisher.atomic:
-            wanted = sum(len(parcel.body) for parcel in messages)
-            if await self.size_bytes() + wanted > self._max_bytes:
+            size = sum(len(message.body) for message in messages)
+            if await self.size_bytes() + size > self._max_bytes:
                 raise StoreFull(
                     f"{self._label}: the log has reached its limit of {self._max_bytes} bytes;"
                     " raise BUSWAY_MAX_LOG_BYTES, or have the flows catch up"
                 )
 
     async def _trim_to(self, partition: int, offset: int) -> int:
-        """Forget what ends at or before an offset; return where the partition begins then."""
-        first = await self._reader.search(partition, lambda spot: spot.end > offset)
+        """Delete batches that end at or before an offset; return the new base of the partition."""
+        first = await self._reader.search(partition, lambda position: position.end > offset)
         if first is None:
             return await self._trim_all(partition, offset)
         await self._stream.purge(partition, first.seq)
         return first.offset
 
     async def _trim_all(self, partition: int, offset: int) -> int:
-        """Forget everything but a message without events, which keeps the end.
+        """Delete everything except a message without events, which keeps the end.
 
-        What others append meanwhile stays, and then keeps the end itself.
+        Concurrent appends of others stay, and then keep the end themselves.
         """
         last = await self._stream.last_message(partition)
         if last is None:
@@ -230,11 +229,11 @@ class JetStreamLog:
         if not last.position.count:
             return last.position.end
         async with self._lock:
-            (spot,) = await self._publisher.store(
+            (marker,) = await self._publisher.store(
                 [end_marker(partition)], last.position.appended_at
             )
-        alone = spot.offset == last.position.end
-        await self._stream.purge(partition, spot.seq if alone else last.position.seq + 1)
+        is_next = marker.offset == last.position.end
+        await self._stream.purge(partition, marker.seq if is_next else last.position.seq + 1)
         return last.position.end
 
     async def _find_base(self, partition: int) -> int:
@@ -246,25 +245,22 @@ class JetStreamLog:
         return 0
 
     async def _contiguous(
-        self, partition: int, span: tuple[int, int], messages: Sequence[StoredMessage]
+        self, partition: int, offset: int, end: int, messages: Sequence[StoredMessage]
     ) -> Sequence[StoredMessage]:
-        """Return the messages with events up to where one is missing: at a hole, or as happens
-        while they are trimmed.
+        """Return the messages with events up to the first gap, which a trim may cause as well.
 
-        Raises
-        :class:`StoreCorrupted` when one is missing before the first of them. ``place`` is the
-        offset that was asked for, and where the partition ended then.
+        ``offset`` is the wanted one, ``end`` that of the partition when the read began. Raises
+        :class:`StoreCorrupted` if events are missing before the first message.
         """
-        offset, end = span
-        ahead = list(itertools.takewhile(lambda one: not one.position.count, messages))
-        found = messages[len(ahead) :]
-        goes_on = max(offset, ahead[-1].position.end) if ahead else offset
-        begins = found[0].position.offset if found else end
-        if begins > goes_on:
-            await self._wait_for_trim(partition, begins)
-        pairs = enumerate(itertools.pairwise(found), 1)
-        gap = (n for n, (before, after) in pairs if before.position.end != after.position.offset)
-        return found[: next(gap, len(found))]
+        markers = list(itertools.takewhile(lambda message: not message.position.count, messages))
+        batches = messages[len(markers) :]
+        expected = max(offset, markers[-1].position.end) if markers else offset
+        first = batches[0].position.offset if batches else end
+        if first > expected:
+            await self._wait_for_trim(partition, first)
+        pairs = enumerate(itertools.pairwise(batches), 1)
+        gaps = (n for n, (before, after) in pairs if before.position.end != after.position.offset)
+        return batches[: next(gaps, len(batches))]
 
     async def _wait_for_trim(self, partition: int, offset: int) -> None:
         for pause_s in _TRIM_LAG_S:
@@ -274,17 +270,17 @@ class JetStreamLog:
         raise self._missing_error(partition, offset)
 
     def _check_consistent(self, partition: int) -> None:
-        """Raise :class:`StoreCorrupted` where offsets were given again that are known here."""
+        """Raise :class:`StoreCorrupted` if known offsets hold other events now."""
         if self._index.is_inconsistent(partition):
             raise StoreCorrupted(
-                f"{self._label}, partition {partition}: events were deleted under this process,"
-                " and others append in their place; start it anew"
+                f"{self._label}, partition {partition}: events were deleted while this process"
+                " runs, and others were appended at their offsets; restart it"
             )
 
     def _missing_error(self, partition: int, offset: int) -> StoreCorrupted:
         return StoreCorrupted(
             f"{self._label}, partition {partition}: events before offset {offset} are missing;"
-            " a server lost them, or somebody deleted messages; restore the stream from a backup"
+            " a server lost them, or messages were deleted; restore the stream from a backup"
         )
 
     def _batches_within(
@@ -292,5 +288,5 @@ class JetStreamLog:
     ) -> Sequence[LogBatch]:
         batches = (m.decode_batch(partition, self._label) for m in messages if m.position.count)
         return batches_within(
-            ((batch, codec.size_bytes(batch.events)) for batch in batches), max_bytes
+            (SizedBatch(batch, codec.size_bytes(batch.events)) for batch in batches), max_bytes
         )

@@ -1,4 +1,4 @@
-"""Learn that partitions have grown: what the stream republishes is a hint, looking is the truth."""
+"""Learn that partitions have grown: republished headers are hints, polling tells the truth."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ POLL_INTERVAL_S = 1.0
 
 
 def republish_config(name: str) -> dict[str, Any]:
-    """Return how the servers are to republish the headers of what is stored."""
+    """Return the configuration that has the servers republish the headers of stored messages."""
     return {"src": f"{name}.*", "dest": f"{name}-stored.{{{{wildcard(1)}}}}", "headers_only": True}
 
 
 class JetStreamLogWatcher:
-    """Moves a chart on: hears of what is stored, and looks every second from the first wait on."""
+    """Updates the index: listens to republished headers, and polls from the first wait on."""
 
     def __init__(
         self, stream: LogStream, identity: str, reader: StreamReader, index: StreamIndex
@@ -35,13 +35,13 @@ class JetStreamLogWatcher:
         self._index = index
         self._partitions = index.partitions
         self._seen_seq = 0
-        """The sequence up to which everything was taken in."""
+        """The sequence up to which the index is complete."""
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
     async def start(self) -> None:
-        """Hear of what is stored from now on, and look once."""
+        """Subscribe to republished headers, and poll once."""
         self._stream.connection.on_reconnect = self._wake.set
         await self._stream.connection.subscribe(
             f"{self._stream.name}-stored.*", self._handle_stored
@@ -49,9 +49,9 @@ class JetStreamLogWatcher:
         await self.refresh()
 
     async def refresh(self) -> StreamState:
-        """Take in where the partitions end now; return the state of the stream.
+        """Update the ends of the partitions; return the state of the stream.
 
-        Raises :class:`StoreError` where it is no more the stream that was opened, or not as it was.
+        Raises :class:`StoreError` if it is another stream than the opened one, or was reconfigured.
         """
         info = await self._stream.info()
         check_unchanged(self._stream.connection.address, info, self._identity)
@@ -62,17 +62,17 @@ class JetStreamLogWatcher:
         return state
 
     async def wait(self, partition: int, offset: int) -> None:
-        """Return once the end is beyond ``offset``, or it was closed."""
+        """Return once the end is beyond ``offset``, or the watcher is closed."""
         if self._closed or self._index.ends.end(partition) > offset:
             return
         if self._task is None:
-            self._task = asyncio.create_task(self._poll(), name="busway-look")
+            self._task = asyncio.create_task(self._poll(), name="busway-poll-log")
         await self._index.ends.wait(partition, offset)
 
     async def close(self) -> None:
         self._closed = True
         while self._task is not None and not self._task.done():
-            self._task.cancel()  # the driver may swallow a cancellation
+            self._task.cancel()  # the client may swallow a cancellation
             await asyncio.wait((self._task,), timeout=1.0)
         self._index.ends.wake_all()
 
@@ -89,7 +89,7 @@ class JetStreamLogWatcher:
         headers = message.headers or {}
         with contextlib.suppress(StoreError, LookupError, ValueError):
             partition = int(headers["Nats-Subject"].rpartition(".")[2])
-            spot = BatchPosition.from_headers(headers, self._stream.name)
-            self._index.record(partition, spot)
-            if spot.seq == self._seen_seq + 1:
-                self._seen_seq = spot.seq
+            position = BatchPosition.from_headers(headers, self._stream.name)
+            self._index.record(partition, position)
+            if position.seq == self._seen_seq + 1:
+                self._seen_seq = position.seq

@@ -1,4 +1,4 @@
-"""Take an installation into a stream, with its ledger in PostgreSQL."""
+"""Move an installation into a stream, with its ledger in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from busway.engine.jetstream.connection import NatsConnection, NoReply
 from busway.engine.jetstream.log import JetStreamLog
 from busway.engine.jetstream.outgoing_message import (
     PlacedMessage,
+    batch_headers,
     compress_messages,
     payload_bytes_for,
     split_drafts,
@@ -27,28 +28,24 @@ from busway.engine.jetstream.provisioning import (
 )
 from busway.engine.jetstream.retry_deadline import RetryDeadline
 from busway.engine.jetstream.server_check import check_server
-from busway.engine.jetstream.stream import ApiError, LogStream, to_store_error
+from busway.engine.jetstream.stream import (
+    WRONG_SEQUENCE_ERRORS,
+    LogStream,
+    PublishAck,
+    to_store_error,
+)
 from busway.engine.postgres.ledger import PostgresLedger
 from busway.engine.postgres.move import PostgresImportLedger, begin_ledger, target_state
 from busway.errors import Conflict
 from busway.ports import LogBatch, NewBatch, StoreOptions
 from busway.ports.move import Move, MoveReceiver, TargetState
 
-_WRONG_SEQUENCE_ERRORS = (10071, 10164)
-_BATCH_ID_HEADER = "Nats-Batch-Id"
-_BATCH_SEQUENCE_HEADER = "Nats-Batch-Sequence"
-_BATCH_COMMIT_HEADER = "Nats-Batch-Commit"
 _WINDOW_BYTES = 8 * 1024 * 1024
 _WINDOW_MESSAGES = 128
 
 
-class _PublishAck(msgspec.Struct, frozen=True):
-    seq: int = 0
-    error: ApiError | None = None
-
-
 class _OutOfOrder(NoReply):
-    """A message before it was not stored, or is not where it was expected."""
+    """The message before was not stored, or is not at the expected sequence."""
 
 
 class JetStreamTarget:
@@ -63,21 +60,19 @@ class JetStreamTarget:
         return str(self._address)
 
     async def inspect(self) -> TargetState:
-        found = await target_state(self._options.ledger, log_elsewhere=True)
-        if found.conflict:
-            return found
-        link = await NatsConnection.open(self._address)
+        state = await target_state(self._options.ledger, log_elsewhere=True)
+        if state.conflict:
+            return state
+        connection = await NatsConnection.open(self._address)
         try:
-            identity = None if found.move is None else found.move.identity
-            reason = await reason_against_move(LogStream(link), identity)
-            here = reason or identity is None or await holds_log(LogStream(link), identity)
+            stream = LogStream(connection)
+            identity = None if state.move is None else state.move.identity
+            if reason := await reason_against_move(stream, identity):
+                return TargetState(conflict=reason)
+            log_missing = identity is not None and not await holds_log(stream, identity)
+            return TargetState(state.move, log_missing=log_missing)
         finally:
-            await link.close()
-        return (
-            TargetState(conflict=reason)
-            if reason
-            else TargetState(found.move, log_missing=not here)
-        )
+            await connection.close()
 
     async def begin(self, move: Move, bases: Sequence[int]) -> MoveReceiver:
         ledger, _ = await begin_ledger(self._options, move, log_elsewhere=True)
@@ -96,16 +91,16 @@ class JetStreamTarget:
         return JetStreamMoveReceiver(log, ledger)
 
     async def _adopt_stream(self, move: Move, partitions: int) -> None:
-        link = await NatsConnection.open(self._address)
+        connection = await NatsConnection.open(self._address)
         try:
-            await check_server(link, self._options.max_event_bytes)
-            await adopt(LogStream(link), move.identity, partitions)
+            await check_server(connection, self._options.max_event_bytes)
+            await adopt(LogStream(connection), move.identity, partitions)
         finally:
-            await link.close()
+            await connection.close()
 
 
 class JetStreamMoveReceiver:
-    """A stream and a ledger that take an installation."""
+    """A stream and a ledger that receive an installation."""
 
     def __init__(self, log: JetStreamImportLog, owning_ledger: PostgresLedger) -> None:
         self.log = log
@@ -126,134 +121,135 @@ class JetStreamMoveReceiver:
 
 
 class JetStreamImportLog(JetStreamLog):
-    """A log into which batches are put at their places, many at a time on their way."""
+    """A log that stores batches at given offsets, many at a time."""
 
     async def skip_to_bases(self, bases: Sequence[int]) -> None:
-        """Have each partition that ends before its base begin there, anew."""
+        """Let each partition that ends before its base begin there."""
         for partition, base in enumerate(bases):
             if await self.skip_to(partition, base) < base:
                 await self.trim(partition, base)
 
     async def store_at_offsets(self, batches: Sequence[LogBatch]) -> None:
-        """Store batches of one partition behind each other."""
+        """Store adjacent batches of one partition."""
         partition = batches[0].partition
         await self.bounds(partition)
         last = self._index.last_position(partition)
         if (last.end if last else 0) != batches[0].offset:
-            raise Conflict(f"{self._label}: somebody else appends to it; stop that")
+            raise Conflict(f"{self._label}: another process appends to it; stop that process")
         for window in _in_windows(self._place(batches)):
             await self._store(window)
 
     async def finish_move(self) -> None:
-        """Let it be opened as any other."""
+        """Mark the move as finished, so that the stream can be opened like any other."""
         await finish_move(self._stream)
 
     def _place(self, batches: Sequence[LogBatch]) -> Iterator[PlacedMessage]:
-        link = self._stream.connection
-        name = uuid.uuid4().hex
+        max_payload = self._stream.connection.max_payload
+        move_id = uuid.uuid4().hex
         number = 0
         for batch in batches:
             draft, offset = NewBatch(batch.partition, batch.events), batch.offset
-            made = split_drafts([draft], link.max_payload)
-            for parcel in compress_messages(made) if link.address.compress else made:
-                if (
-                    needed := payload_bytes_for(min(parcel.size_bytes, len(parcel.body)))
-                ) > link.max_payload:
+            messages = split_drafts([draft], max_payload)
+            if self._stream.connection.address.compress:
+                messages = compress_messages(messages)
+            for message in messages:
+                needed = payload_bytes_for(min(message.size_bytes, len(message.body)))
+                if needed > max_payload:
                     raise Conflict(
-                        f"{link.address}: the event at offset {offset} of partition"
-                        f" {batch.partition} is too large for messages of {link.max_payload} bytes;"
+                        f"{self._label}: the event at offset {offset} of partition"
+                        f" {batch.partition} is too large for messages of {max_payload} bytes;"
                         f" set max_payload to {needed} or more (8MB is good) on the servers"
                     )
-                yield PlacedMessage(parcel, offset, 0, f"{name}.{number}", batch.appended_at)
-                offset, number = offset + parcel.count, number + 1
+                yield PlacedMessage(message, offset, 0, f"{move_id}.{number}", batch.appended_at)
+                offset, number = offset + message.count, number + 1
 
     async def _store(self, window: Sequence[PlacedMessage]) -> None:
-        """Send messages of one partition without waiting for each; again what was not stored."""
-        patience = RetryDeadline("it is not known whether they were stored")
+        """Store messages of one partition, many at a time; retry those that were not stored."""
+        deadline = RetryDeadline("it is not known whether they were stored")
         while window:
             try:
                 if self._publisher.atomic and len(window) > 1:
                     await self._send_atomically(window)
                 else:
                     expected = await self._chain(window)
-                    await _gather(self._send(one) for one in expected)
+                    await _gather(self._send(message) for message in expected)
             except NoReply as error:
-                await patience.pause(error)
+                await deadline.pause(error)
             try:
                 window = await self._unstored(window)
             except NoReply as error:
-                await patience.pause(error)
+                await deadline.pause(error)
 
     async def _chain(self, window: Sequence[PlacedMessage]) -> list[PlacedMessage]:
-        """Have each follow the one before: nobody else appends, so that sequences are known."""
+        """Let each message follow the one before: nobody else appends, so sequences are known."""
         last = self._index.last_position(window[0].message.partition)
-        after = last.seq if last else 0
-        seq = (await self._stream.info()).state.last_seq
-        found = []
-        for one in window:
-            found.append(msgspec.structs.replace(one, expected_seq=after))
-            seq += 1
-            after = seq
-        return found
+        first = msgspec.structs.replace(window[0], expected_seq=last.seq if last else 0)
+        next_seq = (await self._stream.info()).state.last_seq + 1
+        return [
+            first,
+            *(
+                msgspec.structs.replace(message, expected_seq=seq)
+                for seq, message in enumerate(window[1:], next_seq)
+            ),
+        ]
 
     async def _send_atomically(self, window: Sequence[PlacedMessage]) -> None:
-        """Send messages of one partition that are stored all or none, with one sync."""
+        """Send messages of one partition, which are stored all or none, with one sync."""
         subject = self._stream.subject(window[0].message.partition)
         last = self._index.last_position(window[0].message.partition)
-        batch = {_BATCH_ID_HEADER: uuid.uuid4().hex}
-        for number, one in enumerate(window[:-1], 1):
-            after = None if number > 1 else last.seq if last else 0
-            given = msgspec.structs.replace(one, expected_seq=after).to_headers(self._stream.name)
-            given |= batch | {_BATCH_SEQUENCE_HEADER: str(number)}
-            await self._stream.connection.publish(subject, one.message.body, given)
-        ended = batch | {_BATCH_SEQUENCE_HEADER: str(len(window)), _BATCH_COMMIT_HEADER: "1"}
-        await self._send(msgspec.structs.replace(window[-1], expected_seq=None), ended)
+        batch_id = uuid.uuid4().hex
+        for number, message in enumerate(window[:-1], 1):
+            seq = None if number > 1 else last.seq if last else 0
+            placed = msgspec.structs.replace(message, expected_seq=seq)
+            headers = placed.to_headers(self._stream.name) | batch_headers(batch_id, number)
+            await self._stream.connection.publish(subject, message.message.body, headers)
+        headers = batch_headers(batch_id, len(window), is_last=True)
+        await self._send(msgspec.structs.replace(window[-1], expected_seq=None), headers)
 
     async def _send(
         self, message: PlacedMessage, extra_headers: Mapping[str, str] = MappingProxyType({})
     ) -> None:
         subject = self._stream.subject(message.message.partition)
-        given = message.to_headers(self._stream.name) | dict(extra_headers)
-        answer = await self._stream.connection.request(subject, message.message.body, given)
+        headers = message.to_headers(self._stream.name) | dict(extra_headers)
+        reply = await self._stream.connection.request(subject, message.message.body, headers)
         try:
-            ack = msgspec.json.decode(answer.data, type=_PublishAck)
+            ack = msgspec.json.decode(reply.data, type=PublishAck)
         except msgspec.MsgspecError as error:
-            raise NoReply(f"{self._label}: an acknowledgement cannot be read") from error
-        if ack.error is not None and ack.error.err_code in _WRONG_SEQUENCE_ERRORS:
+            raise NoReply(f"{self._label}: invalid acknowledgement: {error}") from error
+        if ack.error is not None and ack.error.err_code in WRONG_SEQUENCE_ERRORS:
             raise _OutOfOrder(f"{self._label}: {ack.error.description}")
         if ack.error is not None:
             raise to_store_error(self._label, ack.error)
         self._index.record(message.message.partition, message.position(ack.seq))
 
     async def _unstored(self, window: Sequence[PlacedMessage]) -> Sequence[PlacedMessage]:
-        """Return what is not stored yet, by what the leader has last."""
+        """Return the messages after the last one that the leader has stored."""
         partition = window[0].message.partition
-        found = await self._stream.last_message(partition)
-        if found is None:
+        last = await self._stream.last_message(partition)
+        if last is None:
             return window
-        self._index.record(partition, found.position)
-        here = next(
-            (n for n, one in enumerate(window, 1) if one.message_id == found.position.message_id),
-            None,
-        )
-        if here is None and found.position.end != window[0].offset and window[0].message.count:
+        self._index.record(partition, last.position)
+        ids = [message.message_id for message in window]
+        if last.position.message_id in ids:
+            return window[ids.index(last.position.message_id) + 1 :]
+        if last.position.end != window[0].offset and window[0].message.count:
             raise Conflict(in_use_message(self._stream.connection.address))
-        return window[here or 0 :]
+        return window
 
 
 async def _gather(sends: Iterable[Coroutine[object, object, None]]) -> None:
-    """Wait for all of them; raise what one failed with, rather what is no matter of order."""
-    failed = [one for one in await asyncio.gather(*sends, return_exceptions=True) if one]
-    if failed:
-        raise next((one for one in failed if not isinstance(one, _OutOfOrder)), failed[0])
+    """Wait for all; raise the first error, preferably one that is not :class:`_OutOfOrder`."""
+    errors = [error for error in await asyncio.gather(*sends, return_exceptions=True) if error]
+    if errors:
+        raise next((error for error in errors if not isinstance(error, _OutOfOrder)), errors[0])
 
 
 def _in_windows(messages: Iterable[PlacedMessage]) -> Iterator[list[PlacedMessage]]:
     window: list[PlacedMessage] = []
     size = 0
-    for one in messages:
-        window.append(one)
-        size += len(one.message.body)
+    for message in messages:
+        window.append(message)
+        size += len(message.message.body)
         if size > _WINDOW_BYTES or len(window) == _WINDOW_MESSAGES:
             yield window
             window, size = [], 0

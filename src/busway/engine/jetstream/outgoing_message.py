@@ -1,4 +1,4 @@
-"""What goes into one message, and at which place it is to be stored."""
+"""Messages to be published: their events, and the position at which they must be stored."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from busway.ports import NewBatch
 
 _EXPECTED_SEQUENCE_HEADER = "Nats-Expected-Last-Subject-Sequence"
 _EXPECTED_STREAM_HEADER = "Nats-Expected-Stream"
+_BATCH_ID_HEADER = "Nats-Batch-Id"
+_BATCH_SEQUENCE_HEADER = "Nats-Batch-Sequence"
+_BATCH_COMMIT_HEADER = "Nats-Batch-Commit"
 _PER_EVENT_BYTES = 5
 _BACKGROUND_BYTES = 64 * 1024
 _PER_MESSAGE_BYTES = 1_024
@@ -25,8 +28,7 @@ _PER_MESSAGE_BYTES = 1_024
 
 
 class OutgoingMessage(msgspec.Struct, frozen=True):
-    """Events that go into one message; ``draft_index`` is the number of the draft that they are
-    of."""
+    """The events of one message; ``draft_index`` is the number of the draft that they belong to."""
 
     partition: int
     draft_index: int
@@ -41,9 +43,9 @@ class OutgoingMessage(msgspec.Struct, frozen=True):
 
 
 class PlacedMessage(msgspec.Struct, frozen=True):
-    """A parcel on its way to be the next of its partition behind the message ``expected_seq``.
+    """A message that must directly follow the message ``expected_seq`` of its partition.
 
-    ``None`` stands for another one that is sent in one piece with it.
+    ``None``: it follows another message of the same atomic batch.
     """
 
     message: OutgoingMessage
@@ -53,23 +55,23 @@ class PlacedMessage(msgspec.Struct, frozen=True):
     appended_at: datetime
 
     def to_headers(self, stream: str) -> dict[str, str]:
-        """Return what is sent with it, so that no other stream takes it."""
-        found = self.position(0).to_headers() | {_EXPECTED_STREAM_HEADER: stream}
+        """Return its headers, which keep any other stream from storing it."""
+        headers = self.position(0).to_headers() | {_EXPECTED_STREAM_HEADER: stream}
         if self.expected_seq is not None:
-            found[_EXPECTED_SEQUENCE_HEADER] = str(self.expected_seq)
+            headers[_EXPECTED_SEQUENCE_HEADER] = str(self.expected_seq)
         if self.message.encoding:
-            found[ENCODING_HEADER] = self.message.encoding
-        return found
+            headers[ENCODING_HEADER] = self.message.encoding
+        return headers
 
     def position(self, seq: int) -> BatchPosition:
-        parcel = self.message
+        message = self.message
         return BatchPosition(
-            seq, self.offset, parcel.count, self.appended_at, self.message_id, parcel.size_bytes
+            seq, self.offset, message.count, self.appended_at, self.message_id, message.size_bytes
         )
 
 
 def split_drafts(drafts: Sequence[NewBatch], max_payload: int) -> Sequence[OutgoingMessage]:
-    """Divide drafts into messages of at most ``max_payload`` bytes, one event at least in each."""
+    """Split drafts into messages of at most ``max_payload`` bytes, with at least one event each."""
     return [
         OutgoingMessage(draft.partition, number, events, size, bytes(codec.encode_batch(events)))
         for number, draft in enumerate(drafts)
@@ -78,32 +80,39 @@ def split_drafts(drafts: Sequence[NewBatch], max_payload: int) -> Sequence[Outgo
 
 
 def compress_messages(messages: Sequence[OutgoingMessage]) -> Sequence[OutgoingMessage]:
-    """Return parcels with the smaller ones of their bodies, packed or not."""
+    """Return messages with compressed bodies, if those are smaller."""
+    compressed = [compress(message.body) for message in messages]
     return [
-        msgspec.structs.replace(one, body=body, encoding=coding)
-        for one, (body, coding) in ((one, compress(one.body)) for one in messages)
+        msgspec.structs.replace(message, body=body, encoding=encoding)
+        for message, (body, encoding) in zip(messages, compressed, strict=True)
     ]
 
 
 async def compress_in_background(messages: Sequence[OutgoingMessage]) -> Sequence[OutgoingMessage]:
-    """Return what :func:`compress_messages` does; while it is much, the loop goes on."""
-    if sum(len(one.body) for one in messages) < _BACKGROUND_BYTES:
+    """Do as :func:`compress_messages`, in a thread if there is much to compress."""
+    if sum(len(message.body) for message in messages) < _BACKGROUND_BYTES:
         return compress_messages(messages)
     return await asyncio.to_thread(compress_messages, messages)
 
 
 def end_marker(partition: int) -> OutgoingMessage:
-    """Return a parcel without events, to keep the place where a trimmed partition goes on."""
+    """Return a message without events, which keeps the end of a trimmed partition."""
     return OutgoingMessage(partition, 0, (), 0, bytes(codec.encode_batch([])))
 
 
+def batch_headers(batch_id: str, sequence: int, *, is_last: bool = False) -> dict[str, str]:
+    """Return the headers of a message in an atomic batch; ``sequence`` counts from 1."""
+    headers = {_BATCH_ID_HEADER: batch_id, _BATCH_SEQUENCE_HEADER: str(sequence)}
+    return headers | ({_BATCH_COMMIT_HEADER: "1"} if is_last else {})
+
+
 def payload_bytes_for(event_bytes: int) -> int:
-    """Return the payload that a server must take for events of a size."""
+    """Return the payload that a server must accept for events of a size."""
     return event_bytes + _PER_EVENT_BYTES + _PER_MESSAGE_BYTES
 
 
 def _split_events(events: Sequence[bytes], max_bytes: int) -> Iterator[tuple[Sequence[bytes], int]]:
-    """Return events in portions that fit, each with the bytes of its events."""
+    """Return events in parts that fit, each with the bytes of its events."""
     size = codec.size_bytes(events)
     if size + _PER_EVENT_BYTES * len(events) <= max_bytes:
         yield events, size

@@ -1,4 +1,4 @@
-"""Make the stream of a log, or find it as it was made."""
+"""Create the stream of a log, or check the existing one."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from busway.errors import Conflict, StoreCorrupted, StoreError, StoreTooNew, Sto
 
 FORMAT_VERSION = 2
 _ATOMIC_SINCE = (2, 12, 3)
-"""2.12.0 refuses batches whose messages name those that they follow; 2.12.1 stops answering when
-two of them race."""
+"""2.12.0 refuses atomic batches with expected sequences; 2.12.1 stops responding if two of them
+race."""
 _FORMAT_KEY = "busway.format"
 _PARTITIONS_KEY = "busway.partitions"
 _MOVING_KEY = "busway.move-unfinished"
@@ -32,14 +32,14 @@ _MAX_PARTITIONS = 1_000
 
 
 class ProvisionedStream(msgspec.Struct, frozen=True):
-    """A stream that is there, and what is kept with it."""
+    """An existing stream and its metadata."""
 
     info: StreamInfo
     identity: str
     partitions: int
 
     atomic: bool
-    """Whether the messages of an append can be stored all or none."""
+    """Whether the servers can store the messages of an append all or none."""
     is_move_unfinished: bool = False
     """Whether a move into it is unfinished."""
 
@@ -47,67 +47,71 @@ class ProvisionedStream(msgspec.Struct, frozen=True):
 async def provision(
     stream: LogStream, partitions: int, max_bytes: int, identity: str = ""
 ) -> ProvisionedStream:
-    """Make the stream, or check the one that is there and set its limit.
+    """Create the stream, or check the existing one and set its limit.
 
-    With an ``identity`` it has to be there and to have that one: nothing is made or changed before
-    that is known. Raises :class:`StoreCorrupted` where it is not so, :class:`StoreTooNew` or
-    :class:`StoreTooOld` for one of another Busway, :class:`StoreError` for one that cannot hold a
-    log and when the servers cannot be used now.
+    With an ``identity`` the stream must exist and have it: nothing is created or changed before
+    that is known. Raises :class:`StoreCorrupted` if it has not, :class:`StoreTooNew` or
+    :class:`StoreTooOld` for a stream of another Busway, and :class:`StoreError` for a stream that
+    cannot hold a log and if the servers cannot be used now.
     """
-    place = stream.connection.address
+    address = stream.connection.address
     if identity:
         await _check_identity(stream, identity)
     info = await _get_or_create(stream, _stream_config(stream, partitions, max_bytes))
-    kept = _metadata(place, info)
-    check_stream(place, info)
+    metadata = _metadata(address, info)
+    check_stream(address, info)
     if (info.config.get("max_bytes") or -1) != (max_bytes or -1):
         info = await stream.update(info.config | {"max_bytes": max_bytes or -1})
     atomic = bool(info.config.get("allow_atomic")) and stream.connection.version >= _ATOMIC_SINCE
     return ProvisionedStream(
-        info, kept[IDENTITY_KEY], int(kept[_PARTITIONS_KEY]), atomic, _MOVING_KEY in kept
+        info,
+        metadata[IDENTITY_KEY],
+        int(metadata[_PARTITIONS_KEY]),
+        atomic,
+        _MOVING_KEY in metadata,
     )
 
 
 async def adopt(stream: LogStream, identity: str, partitions: int) -> None:
-    """Make the stream, or take the one that is there and was never used, for a move into it.
+    """Create the stream for a move, or adopt an existing one that was never used.
 
-    Raises :class:`Conflict` where another log is in it.
+    Raises :class:`Conflict` if it holds another log.
     """
-    place = stream.connection.address
+    address = stream.connection.address
     info = await _get_or_create(stream, _stream_config(stream, partitions, 0))
-    kept = _metadata(place, info)
-    check_stream(place, info)
-    if kept[IDENTITY_KEY] == identity:
+    metadata = _metadata(address, info)
+    check_stream(address, info)
+    if metadata[IDENTITY_KEY] == identity:
         return
     if info.state.last_seq:
-        raise Conflict(in_use_message(place))
-    kept |= {IDENTITY_KEY: identity, _PARTITIONS_KEY: str(partitions), _MOVING_KEY: "1"}
-    await stream.update(info.config | {"metadata": kept})
+        raise Conflict(in_use_message(address))
+    metadata |= {IDENTITY_KEY: identity, _PARTITIONS_KEY: str(partitions), _MOVING_KEY: "1"}
+    await stream.update(info.config | {"metadata": metadata})
 
 
 async def finish_move(stream: LogStream) -> None:
-    """Let the stream be opened as any other: all that was to be moved into it is there."""
+    """Mark the move as finished, so that the stream can be opened like any other."""
     info = await stream.info()
-    kept = _metadata(stream.connection.address, info)
-    if kept.pop(_MOVING_KEY, None):
-        await stream.update(info.config | {"metadata": kept})
+    metadata = _metadata(stream.connection.address, info)
+    if metadata.pop(_MOVING_KEY, None):
+        await stream.update(info.config | {"metadata": metadata})
 
 
 async def reason_against_move(stream: LogStream, identity: str | None) -> str:
-    """Return why the log of that identity cannot be moved here, empty where it can."""
+    """Return why the log of that identity cannot be moved here, empty if it can."""
     try:
         info = await stream.info()
     except RequestRefused as refused:
         if refused.error.err_code == STREAM_NOT_FOUND:
             return ""
         raise _explain_refusal(stream.connection.address, refused) from refused
-    kept = _metadata(stream.connection.address, info)
-    fits = not info.state.last_seq or kept[IDENTITY_KEY] == identity
-    return "" if fits else in_use_message(stream.connection.address)
+    metadata = _metadata(stream.connection.address, info)
+    is_free = not info.state.last_seq or metadata[IDENTITY_KEY] == identity
+    return "" if is_free else in_use_message(stream.connection.address)
 
 
 async def holds_log(stream: LogStream, identity: str) -> bool:
-    """Say whether the log of that identity is in the stream."""
+    """Return whether the stream holds the log of that identity."""
     try:
         info = await stream.info()
     except RequestRefused as refused:
@@ -118,12 +122,12 @@ async def holds_log(stream: LogStream, identity: str) -> bool:
 
 
 def in_use_message(address: JetStreamAddress) -> str:
-    """Return what a person is told about a stream that cannot be moved into."""
+    """Return the error text for a stream that cannot be moved into."""
     return f"{address} is used already, or belongs to another ledger; give the log another name"
 
 
 async def _get_or_create(stream: LogStream, config: dict[str, Any]) -> StreamInfo:
-    """Return the stream, made as it is wanted where there is none."""
+    """Return the stream; create it if there is none."""
     try:
         return await _find_or_create(stream, config)
     except RequestRefused as refused:
@@ -141,65 +145,65 @@ async def _find_or_create(stream: LogStream, config: dict[str, Any]) -> StreamIn
     except RequestRefused as refused:
         if refused.error.err_code != STREAM_NAME_IN_USE:
             raise
-        return await stream.info()  # somebody else made it just now
+        return await stream.info()  # another process has just created it
 
 
 async def _check_identity(stream: LogStream, identity: str) -> None:
-    place, found = stream.connection.address, "is not there"
+    address, state = stream.connection.address, "does not exist"
     try:
-        kept = _metadata(place, await stream.info())
-        found = f"is the log {kept[IDENTITY_KEY]}"
+        metadata = _metadata(address, await stream.info())
+        state = f"is the log {metadata[IDENTITY_KEY]}"
     except RequestRefused as refused:
         if refused.error.err_code != STREAM_NOT_FOUND:
-            raise _explain_refusal(place, refused) from refused
+            raise _explain_refusal(address, refused) from refused
     else:
-        if kept[IDENTITY_KEY] == identity:
+        if metadata[IDENTITY_KEY] == identity:
             return
     raise StoreCorrupted(
-        f"{place} {found}, and this ledger belongs to the log {identity}; give the address of that"
-        " one, or a ledger in a new database"
+        f"{address} {state}, and this ledger belongs to the log {identity}; give the address of"
+        " that log, or a ledger in a new database"
     )
 
 
 def _stream_config(stream: LogStream, partitions: int, max_bytes: int) -> dict[str, Any]:
-    link, place = stream.connection, stream.connection.address
+    connection, address = stream.connection, stream.connection.address
     if not 1 <= partitions <= _MAX_PARTITIONS:
-        raise StoreError(f"{place}: a log has 1 to {_MAX_PARTITIONS} partitions")
+        raise StoreError(f"{address}: a log has 1 to {_MAX_PARTITIONS} partitions")
     config: dict[str, Any] = {
-        "name": place.name,
+        "name": address.name,
         "description": "Log of Busway; written and trimmed by it only",
-        "subjects": [f"{place.name}.*"],
+        "subjects": [f"{address.name}.*"],
         "retention": "limits",
         "storage": "file",
         "discard": "new",
-        "num_replicas": place.replicas or (3 if link.clustered else 1),
+        "num_replicas": address.replicas or (3 if connection.clustered else 1),
         "max_consumers": -1,
         "max_msgs": -1,
         "max_bytes": max_bytes or -1,
         "max_age": 0,
         "max_msgs_per_subject": -1,
         "max_msg_size": -1,
-        "duplicate_window": int(place.duplicate_window_s * 1e9),
+        "duplicate_window": int(address.duplicate_window_s * 1e9),
         "allow_direct": True,
-        "republish": republish_config(place.name),
+        "republish": republish_config(address.name),
         "metadata": {
             _FORMAT_KEY: str(FORMAT_VERSION),
             IDENTITY_KEY: str(uuid.uuid4()),
             _PARTITIONS_KEY: str(partitions),
         },
     }
-    return config | ({"allow_atomic": True} if link.version >= _ATOMIC_SINCE else {})
+    return config | ({"allow_atomic": True} if connection.version >= _ATOMIC_SINCE else {})
 
 
 def _metadata(address: JetStreamAddress, info: StreamInfo) -> dict[str, str]:
-    kept: dict[str, str] = info.config.get("metadata") or {}
-    if not {_FORMAT_KEY, IDENTITY_KEY, _PARTITIONS_KEY} <= kept.keys():
+    metadata: dict[str, str] = info.config.get("metadata") or {}
+    if not {_FORMAT_KEY, IDENTITY_KEY, _PARTITIONS_KEY} <= metadata.keys():
         raise StoreError(
             f"{address}: the stream {address.name!r} was not made by Busway; give the log"
             " another name"
         )
-    _check_format(address, int(kept[_FORMAT_KEY]))
-    return kept
+    _check_format(address, int(metadata[_FORMAT_KEY]))
+    return metadata
 
 
 def _check_format(address: JetStreamAddress, version: int) -> None:

@@ -1,4 +1,4 @@
-"""How long something is tried while the servers find another leader."""
+"""Retry while the servers elect another leader, for a limited time."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import random
 from busway.errors import StoreError
 
 RETRY_TIMEOUT_S = 20.0
-"""A new leader may take some 10 s to be found."""
+"""The election of a new leader may take some 10 s."""
 _PAUSES_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 
 
 class RetryDeadline:
-    """Pauses between tries, longer and longer, until there is no time left."""
+    """Pauses between attempts, longer and longer, until there is no time left."""
 
     def __init__(self, failure: str, timeout_s: float = RETRY_TIMEOUT_S) -> None:
         self._failure = failure
@@ -27,7 +27,7 @@ class RetryDeadline:
         return asyncio.get_running_loop().time() - self._started_at > self._timeout_s
 
     async def pause(self, reason: object) -> None:
-        """Wait a little; raises :class:`StoreError` with the reason when there is no time left."""
+        """Wait a little; raises :class:`StoreError` with the reason if there is no time left."""
         if self.has_passed:
             raise StoreError(f"{reason}; {self._failure}")
         longest = _PAUSES_S[min(self._attempts, len(_PAUSES_S) - 1)]

@@ -1,4 +1,4 @@
-"""What has to be so before a stream may hold a log, and what is not quite as it should be."""
+"""Check that servers and stream can hold a log, and warn of settings that put it at risk."""
 
 from __future__ import annotations
 
@@ -31,40 +31,38 @@ _REQUIRED_CONFIG: Mapping[str, tuple[object, ...]] = {
     "sources": (None,),
     "subject_transform": (None,),
 }
-"""What the settings of a stream may be: one that forgets by itself, or that keeps its messages in
-memory, cannot hold a log."""
+"""The allowed settings of a stream, the usual one first: a stream that expires messages, or keeps
+them in memory, cannot hold a log."""
 
 
 async def check_server(connection: NatsConnection, max_event_bytes: int) -> None:
-    """Raise :class:`StoreError` when the server cannot do what a log needs."""
+    """Raise :class:`StoreError` if the server lacks what a log needs."""
     if connection.version < MIN_VERSION:
-        found = ".".join(map(str, connection.version))
+        version = ".".join(map(str, connection.version))
         raise StoreError(
-            f"{connection.address}: NATS {found} is too old; Busway needs 2.11 or newer"
+            f"{connection.address}: NATS {version} is too old; Busway needs 2.11 or newer"
         )
     if not connection.jetstream and not await connection.has_responders(_API_INFO_SUBJECT):
         raise StoreError(
             f"{connection.address}: the servers have no JetStream; add a jetstream block with a"
-            " store_dir"
-            " to the configuration of each (nats-server -js for one to try)"
+            " store_dir to the configuration of each (to try it: nats-server -js)"
         )
     needed = payload_bytes_for(max_event_bytes)
     if connection.max_payload < needed:
         raise StoreError(
-            f"{connection.address}: the servers take messages of {connection.max_payload} bytes"
-            " and an event may"
-            f" have {max_event_bytes}; set max_payload to {needed} or more (8MB is good) on the"
-            " servers, or lower BUSWAY_MAX_EVENT_BYTES"
+            f"{connection.address}: the servers accept messages of {connection.max_payload} bytes"
+            f" and an event may have {max_event_bytes}; set max_payload to {needed} or more"
+            " (8MB is good) on the servers, or lower BUSWAY_MAX_EVENT_BYTES"
         )
 
 
 def check_stream(address: JetStreamAddress, info: StreamInfo) -> None:
-    """Raise :class:`StoreError` when a stream is not as a log must be, or as it is asked for."""
-    wrong = _config_errors(address, info)
+    """Raise :class:`StoreError` if a stream cannot hold a log, or differs from the address."""
+    errors = _config_errors(address, info)
     replicas = info.config.get("num_replicas")
     if address.replicas and replicas != address.replicas:
-        wrong.append(f"num_replicas is {replicas} and {address.replicas} is asked for")
-    _refuse_config(address, wrong)
+        errors.append(f"num_replicas is {replicas} and {address.replicas} is asked for")
+    _refuse_config(address, errors)
     if info.state.last_seq and not info.state.messages:
         raise StoreCorrupted(
             f"{address}: the stream {address.name!r} was purged; restore it from a backup"
@@ -73,26 +71,26 @@ def check_stream(address: JetStreamAddress, info: StreamInfo) -> None:
 
 
 def check_unchanged(address: JetStreamAddress, info: StreamInfo, identity: str) -> None:
-    """Raise :class:`StoreError` when a stream that is open is another one, or was changed."""
-    found = (info.config.get("metadata") or {}).get(IDENTITY_KEY)
-    if found != identity:
+    """Raise :class:`StoreError` if an open stream is another one now, or was reconfigured."""
+    current = (info.config.get("metadata") or {}).get(IDENTITY_KEY)
+    if current != identity:
         raise StoreCorrupted(
-            f"{address}: the stream is another log now ({found}, not {identity}); restore that one"
-            " from a backup, and start Busway anew"
+            f"{address}: the stream is another log now ({current}, not {identity}); restore the"
+            " right one from a backup, and restart Busway"
         )
     _refuse_config(address, _config_errors(address, info))
 
 
 def _config_errors(address: JetStreamAddress, info: StreamInfo) -> list[str]:
     config = info.config
-    wrong = [
+    errors = [
         f"{name} is {config.get(name)!r} and must be {allowed[0]!r}"
         for name, allowed in _REQUIRED_CONFIG.items()
         if config.get(name) not in allowed
     ]
     if config.get("subjects") != [f"{address.name}.*"]:
-        wrong.append(f"subjects is {config.get('subjects')!r} and must be ['{address.name}.*']")
-    return wrong
+        errors.append(f"subjects is {config.get('subjects')!r} and must be ['{address.name}.*']")
+    return errors
 
 
 def _refuse_config(address: JetStreamAddress, errors: Sequence[str]) -> None:
@@ -106,22 +104,22 @@ def _refuse_config(address: JetStreamAddress, errors: Sequence[str]) -> None:
 def stream_warnings(
     address: JetStreamAddress, info: StreamInfo, fsync_report: FsyncReport
 ) -> list[str]:
-    """Return what a person should know: how it can lose what it acknowledged, and what to do."""
-    found = (
+    """Return warnings: how acknowledged events could be lost, and what to do."""
+    warnings = (
         [fsync_report.warning]
         if fsync_report.warning
         else unchecked_server_warnings(address, info, fsync_report.checked_servers)
     )
     replicas = int(info.config.get("num_replicas", 1))
     if replicas < 3:
-        found.append(
+        warnings.append(
             f"{address} keeps {replicas} {'copy' if replicas == 1 else 'copies'}: without a server"
             " nothing can be appended, and with its disk events are lost; use three replicas"
         )
     peers = info.cluster.replicas if info.cluster else []
-    away = [peer.name for peer in peers if peer.offline]
-    if away:
-        found.append(
-            f"{address}: these servers with a copy are away: {', '.join(away)}; start them"
+    offline = [peer.name for peer in peers if peer.offline]
+    if offline:
+        warnings.append(
+            f"{address}: these servers with a copy are offline: {', '.join(offline)}; start them"
         )
-    return found
+    return warnings

@@ -1,4 +1,4 @@
-"""One batch as one message: what its headers say, and how it is found again."""
+"""A stored message holds one batch: its headers give the position, its body the events."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ _decompress = zstandard.ZstdDecompressor().decompress
 
 
 def compress(body: bytes) -> tuple[bytes, str]:
-    """Return a body as it is sent, and the name of its coding: small ones stay as they are."""
+    """Return a body, compressed if that makes it smaller, and the name of its encoding."""
     if len(body) < _MIN_COMPRESSED_BYTES:
         return body, ""
-    smaller = zstandard.compress(body, _COMPRESSION_LEVEL)  # may be asked in several threads
+    smaller = zstandard.compress(body, _COMPRESSION_LEVEL)  # thread-safe, unlike a ZstdCompressor
     return (smaller, ZSTD) if len(smaller) < len(body) else (body, "")
 
 
 class BatchPosition(msgspec.Struct, frozen=True):
-    """Where a batch is: its sequence in the stream, and its offsets in the partition.
+    """The position of a batch: its sequence in the stream, and its offsets in the partition.
 
-    One without events marks where a partition goes on after all of it was trimmed.
+    A batch without events marks the end of a partition that was trimmed or skipped ahead.
     """
 
     seq: int
@@ -59,7 +59,7 @@ class BatchPosition(msgspec.Struct, frozen=True):
     def from_headers(cls, headers: Mapping[str, str], label: str, seq: int = 0) -> Self:
         """Read the headers of a stored message.
 
-        Raises :class:`StoreCorrupted` for one that Busway did not write.
+        Raises :class:`StoreCorrupted` for a message that Busway did not write.
         """
         try:
             return cls(
@@ -73,12 +73,11 @@ class BatchPosition(msgspec.Struct, frozen=True):
         except (KeyError, ValueError) as error:
             raise StoreCorrupted(
                 f"{label}, message {headers.get(_SEQUENCE_HEADER, seq)}: Busway did not write"
-                f" it ({error});"
-                " nothing else may publish there"
+                f" it ({error}); nothing else may publish there"
             ) from error
 
     def to_headers(self) -> dict[str, str]:
-        """Return what is sent with its events."""
+        """Return the headers of its message."""
         return {
             OFFSET_HEADER: str(self.offset),
             COUNT_HEADER: str(self.count),
@@ -89,36 +88,38 @@ class BatchPosition(msgspec.Struct, frozen=True):
 
 
 class StoredMessage(msgspec.Struct, frozen=True):
-    """A stored message, its body not looked at yet."""
+    """A stored message with its encoded body."""
 
     position: BatchPosition
     body: bytes
     encoding: str = ""
 
     def decode_batch(self, partition: int, label: str) -> LogBatch:
-        """Return its batch; raises :class:`StoreCorrupted` when it is not what was written."""
-        spot = self.position
-        where = f"{label}, partition {partition}, offset {spot.offset}"
-        events = codec.decode_batch(self._decompressed(where), where)
-        if len(events) != spot.count:
+        """Return its batch; raises :class:`StoreCorrupted` if it is not what was written."""
+        position = self.position
+        location = f"{label}, partition {partition}, offset {position.offset}"
+        events = codec.decode_batch(self._decompressed(location), location)
+        if len(events) != position.count:
             raise StoreCorrupted(
-                f"{where}: {len(events)} events, not {spot.count}; restore a backup"
+                f"{location}: {len(events)} events, not {position.count}; restore a backup"
             )
-        return LogBatch(partition, spot.offset, spot.appended_at, events)
+        return LogBatch(partition, position.offset, position.appended_at, events)
 
-    def _decompressed(self, where: str) -> bytes:
+    def _decompressed(self, location: str) -> bytes:
         if not self.encoding:
             return self.body
         if self.encoding != ZSTD:
-            raise StoreTooNew(f"{where}: the coding {self.encoding!r} is not known; upgrade Busway")
+            raise StoreTooNew(f"{location}: unknown encoding {self.encoding!r}; upgrade Busway")
         try:
             return _decompress(self.body)
         except zstandard.ZstdError as error:
-            raise StoreCorrupted(f"{where}: it cannot be unpacked; restore a backup") from error
+            raise StoreCorrupted(
+                f"{location}: it cannot be decompressed; restore a backup"
+            ) from error
 
 
 def decode_headers(text: str) -> dict[str, str]:
-    """Return the headers of a message that came as JSON."""
+    """Return the headers of a message from a JSON response."""
     lines = base64.b64decode(text).decode("utf-8", "replace").split("\r\n")[1:]
     pairs = (line.partition(":") for line in lines if line)
     return {name.strip(): value.strip() for name, _, value in pairs}

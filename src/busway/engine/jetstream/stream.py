@@ -1,4 +1,4 @@
-"""The stream that holds a log: its configuration, its state, and what only its leader knows."""
+"""The stream that holds a log: requests to its leader, and what its errors mean."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ from busway.errors import StoreError, StoreFull
 STREAM_NOT_FOUND = 10059
 STREAM_NAME_IN_USE = 10058
 NO_MESSAGE_FOUND = 10037
+WRONG_SEQUENCE_ERRORS = (10071, 10164)
 JETSTREAM_NOT_ENABLED_ERRORS = (10039, 10076)
 _UNAVAILABLE_ERRORS = (10008, 10013, 10077)
 _FULL_ERRORS = (10002, 10023, 10028, 10047)
 _FULL_DESCRIPTIONS = ("maximum bytes exceeded", "maximum messages exceeded")
 _STREAM_MISMATCH = 10060
 _REMEDIES = {
-    STREAM_NOT_FOUND: "; somebody deleted it, restore it from a backup",
-    _STREAM_MISMATCH: "; another stream has its subjects: change those, then restore the log's",
+    STREAM_NOT_FOUND: "; it was deleted, restore it from a backup",
+    _STREAM_MISMATCH: "; another stream has its subjects: change those, then restore this one",
 }
 
 
 class ApiError(msgspec.Struct, frozen=True):
-    """What the servers refuse something with."""
+    """The error in a response of the servers."""
 
     description: str = ""
     err_code: int = 0
@@ -39,7 +40,7 @@ class ApiError(msgspec.Struct, frozen=True):
 
 
 class StreamState(msgspec.Struct, frozen=True):
-    """What a stream holds."""
+    """The state of a stream."""
 
     messages: int = 0
     bytes: int = 0
@@ -48,19 +49,19 @@ class StreamState(msgspec.Struct, frozen=True):
 
     @property
     def deleted_count(self) -> int:
-        """How many messages were trimmed: it changes whenever some are."""
+        """How many messages were deleted; it changes with every trim."""
         return self.last_seq - self.messages
 
 
 class PeerInfo(msgspec.Struct, frozen=True):
-    """A server that keeps a copy."""
+    """A server with a copy of the stream."""
 
     name: str
     offline: bool = False
 
 
 class ClusterInfo(msgspec.Struct, frozen=True):
-    """The servers that keep a stream."""
+    """The servers with a copy of the stream."""
 
     leader: str = ""
     replicas: list[PeerInfo] = []
@@ -72,6 +73,13 @@ class StreamInfo(msgspec.Struct, frozen=True):
     config: dict[str, Any] = {}
     state: StreamState = StreamState()
     cluster: ClusterInfo | None = None
+    error: ApiError | None = None
+
+
+class PublishAck(msgspec.Struct, frozen=True):
+    """The response to a published message."""
+
+    seq: int = 0
     error: ApiError | None = None
 
 
@@ -94,7 +102,7 @@ Response = TypeVar("Response", StreamInfo, _GetMessageResponse, _ApiResponse)
 
 
 class RequestRefused(StoreError):
-    """The servers refuse it, as they would refuse it again."""
+    """The servers refused the request, and would refuse it again."""
 
     def __init__(self, label: object, error: ApiError) -> None:
         remedy = _REMEDIES.get(error.err_code, "")
@@ -103,7 +111,7 @@ class RequestRefused(StoreError):
 
 
 def to_store_error(label: object, error: ApiError) -> StoreError:
-    """Return what a fault means for a log."""
+    """Return the store error that an error of the servers means."""
     if error.err_code in _FULL_ERRORS or error.description in _FULL_DESCRIPTIONS:
         return StoreFull(
             f"{label}: {error.description}; have the flows catch up so that old events can go,"
@@ -117,7 +125,7 @@ def to_store_error(label: object, error: ApiError) -> StoreError:
 
 
 class LogStream:
-    """Asks the leader of one stream."""
+    """Requests to the leader of one stream."""
 
     def __init__(self, connection: NatsConnection) -> None:
         self.connection = connection
@@ -127,7 +135,7 @@ class LogStream:
         return f"{self.name}.{partition}"
 
     async def info(self) -> StreamInfo:
-        """Return configuration and state; raises :class:`StoreError` when they cannot be had."""
+        """Return configuration and state; raises :class:`StoreError` if there is no response."""
         return await self._call(f"STREAM.INFO.{self.name}", {}, StreamInfo)
 
     async def create(self, config: dict[str, Any]) -> StreamInfo:
@@ -137,11 +145,11 @@ class LogStream:
         return await self._call(f"STREAM.UPDATE.{self.name}", config, StreamInfo)
 
     async def purge(self, partition: int, before_seq: int) -> None:
-        """Forget the messages of a partition before a sequence."""
-        if before_seq <= 1:  # servers before 2.15 take that for "all of it"
+        """Delete the messages of a partition before a sequence."""
+        if before_seq <= 1:  # servers before 2.15 would delete all messages
             return
-        given = {"filter": self.subject(partition), "seq": before_seq}
-        await self._call(f"STREAM.PURGE.{self.name}", given, _ApiResponse)
+        body = {"filter": self.subject(partition), "seq": before_seq}
+        await self._call(f"STREAM.PURGE.{self.name}", body, _ApiResponse)
 
     async def next_message(self, partition: int, seq: int) -> StoredMessage | None:
         """Return the first message of a partition from a sequence on, as the leader has it."""
@@ -151,32 +159,30 @@ class LogStream:
         """Return the last message of a partition, as the leader has it."""
         return await self._get_message({"last_by_subj": self.subject(partition)})
 
-    async def _get_message(self, wanted: dict[str, Any]) -> StoredMessage | None:
+    async def _get_message(self, query: dict[str, Any]) -> StoredMessage | None:
         try:
-            got = await self._call(f"STREAM.MSG.GET.{self.name}", wanted, _GetMessageResponse)
+            response = await self._call(f"STREAM.MSG.GET.{self.name}", query, _GetMessageResponse)
         except RequestRefused as refused:
             if refused.error.err_code == NO_MESSAGE_FOUND:
                 return None
             raise
-        if got.message is None:
-            raise StoreError(f"{self.connection.address}: an answer holds no message")
-        place = str(self.connection.address)
-        headers = decode_headers(got.message.hdrs)
-        spot = BatchPosition.from_headers(headers, place, got.message.seq)
+        message, label = response.message, str(self.connection.address)
+        if message is None:
+            raise StoreError(f"{label}: a response has no message")
+        headers = decode_headers(message.hdrs)
+        position = BatchPosition.from_headers(headers, label, message.seq)
         return StoredMessage(
-            spot, base64.b64decode(got.message.data), headers.get(ENCODING_HEADER, "")
+            position, base64.b64decode(message.data), headers.get(ENCODING_HEADER, "")
         )
 
-    async def _call(self, what: str, given: dict[str, Any], kind: type[Response]) -> Response:
-        (answer,) = await self.connection.request_repeatedly(
-            f"$JS.API.{what}", msgspec.json.encode(given)
+    async def _call(self, operation: str, body: dict[str, Any], kind: type[Response]) -> Response:
+        (reply,) = await self.connection.request_repeatedly(
+            f"$JS.API.{operation}", msgspec.json.encode(body)
         )
         try:
-            said = msgspec.json.decode(answer.data, type=kind)
+            response = msgspec.json.decode(reply.data, type=kind)
         except msgspec.MsgspecError as error:
-            raise StoreError(
-                f"{self.connection.address}: an answer cannot be read: {error}"
-            ) from error
-        if said.error is not None:
-            raise to_store_error(self.connection.address, said.error)
-        return said
+            raise StoreError(f"{self.connection.address}: invalid response: {error}") from error
+        if response.error is not None:
+            raise to_store_error(self.connection.address, response.error)
+        return response

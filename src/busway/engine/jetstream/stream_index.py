@@ -1,4 +1,4 @@
-"""What is known of the partitions: where each ends, and at which sequence an offset is."""
+"""An index of the partitions in memory: their ends, and the sequences of offsets."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from busway.engine.jetstream.stored_message import BatchPosition
 from busway.engine.partition_end import PartitionEnds
 
 _MAX_POSITIONS = 2_048
-"""The places of batches that are remembered for each partition."""
+"""How many positions of batches are kept for each partition."""
 
 
 class StreamIndex:
-    """Takes in every batch that is seen; nothing in it goes backwards.
+    """Records the position of every known batch; ends never go backwards.
 
-    Where the stream has, all that is known of the partition here is in doubt.
+    If the stream does, the index of the partition is inconsistent.
     """
 
     def __init__(self, partitions: int) -> None:
@@ -25,15 +25,15 @@ class StreamIndex:
         self._indexes: list[_PartitionIndex] = [_PartitionIndex() for _ in range(partitions)]
 
     def last_position(self, partition: int) -> BatchPosition | None:
-        """Return the last batch of a partition, ``None`` while none was seen."""
+        """Return the position of the last known batch of a partition, ``None`` if there is none."""
         return self._last_positions[partition]
 
     def is_inconsistent(self, partition: int) -> bool:
-        """Say whether what was seen cannot all be there: offsets, or places, were given again."""
+        """Return whether recorded positions contradict each other: offsets were reused."""
         return partition in self._inconsistent
 
     def record(self, partition: int, position: BatchPosition) -> None:
-        """Take in where a batch is; a later one than was known moves the end on."""
+        """Record the position of a batch; a later one than the last known advances the end."""
         if position.count:
             self._indexes[partition].add(position)
         last = self._last_positions[partition]
@@ -44,16 +44,16 @@ class StreamIndex:
             self.ends.advance(partition, position.end)
 
     def sequence_range(self, partition: int, offset: int) -> tuple[int, int]:
-        """Return between which sequences the batch with an offset begins.
+        """Return a lower and an upper bound of the sequence of the batch with an offset.
 
-        The first of its partition at or after the lower one is it where the two are the same;
-        otherwise it is between them, the upper one included; 0 is "not known" for the upper one.
+        If the two are equal, it is the first batch of its partition at or after that sequence;
+        otherwise it is between them, the upper bound included; an upper bound of 0 is unknown.
         """
         return self._indexes[partition].sequence_range(offset)
 
 
 def _are_consistent(first: BatchPosition, second: BatchPosition) -> bool:
-    """Say whether two messages of a partition can both be in the stream."""
+    """Return whether two messages of a partition can both be in the stream."""
     if first.seq == second.seq:
         return first.message_id == second.message_id
     before, after = (first, second) if first.seq < second.seq else (second, first)
@@ -61,7 +61,7 @@ def _are_consistent(first: BatchPosition, second: BatchPosition) -> bool:
 
 
 class _PartitionIndex:
-    """Places of batches by their offsets; the ones added first go first."""
+    """Positions of batches by their offsets; the oldest entries are removed first."""
 
     def __init__(self) -> None:
         self._offsets: list[int] = []

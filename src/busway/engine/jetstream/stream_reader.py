@@ -1,4 +1,4 @@
-"""Read messages from whichever server has a copy, and find the one that is looked for."""
+"""Read messages from any server with a copy, and search for messages."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _SUBJECT_HEADER = "Nats-Subject"
 
 
 class StreamReader:
-    """Reads by direct gets, which any replica answers.
+    """Reads with direct gets, which any replica answers.
 
-    A replica may lag: it then has less, but no gaps. Where something must be there and is not, the
-    leader is asked.
+    A replica may lag: then it has fewer messages, but no gaps. If a message that must exist is
+    missing, the reader asks the leader.
     """
 
     def __init__(self, stream: LogStream, index: StreamIndex) -> None:
@@ -34,51 +34,52 @@ class StreamReader:
         self._index = index
         self._label = str(stream.connection.address)
         self._stored_ratio = 1.0
-        """How many bytes the servers keep for one of an event, as it was seen last."""
+        """How many bytes the servers store for a byte of an event, in the last read."""
 
     async def read(self, partition: int, seq: int, max_bytes: int) -> list[StoredMessage]:
         """Return messages from a sequence on: one, and more until they fill ``max_bytes``."""
-        found: list[StoredMessage] = []
-        left = max(max_bytes, 1)
-        while len(found) < MAX_READ_MESSAGES:
-            got, pending = await self._fetch(partition, seq, MAX_READ_MESSAGES - len(found), left)
-            found += got
-            left -= sum(message.position.size_bytes for message in got)
-            if not got or not pending or left <= 0:
+        messages: list[StoredMessage] = []
+        remaining = max(max_bytes, 1)
+        while len(messages) < MAX_READ_MESSAGES:
+            count = MAX_READ_MESSAGES - len(messages)
+            fetched, pending = await self._fetch(partition, seq, count, remaining)
+            messages += fetched
+            remaining -= sum(message.position.size_bytes for message in fetched)
+            if not fetched or not pending or remaining <= 0:
                 break
-            seq = found[-1].position.seq + 1
-        while not found or not found[-1].position.count:
-            # the replica that answered may not have come as far
+            seq = messages[-1].position.seq + 1
+        while not messages or not messages[-1].position.count:
+            # the replica that answered may lag
             message = await self._stream.next_message(
-                partition, found[-1].position.seq + 1 if found else seq
+                partition, messages[-1].position.seq + 1 if messages else seq
             )
             if message is None:
                 break
-            found.append(message)
-        for message in found:
+            messages.append(message)
+        for message in messages:
             self._index.record(partition, message.position)
-        return found
+        return messages
 
     async def first_position(self, partition: int) -> BatchPosition | None:
-        """Return the first kept batch of a partition, as the leader has it."""
+        """Return the position of the first batch of a partition, from the leader."""
         message = await self._stream.next_message(partition, 1)
         return None if message is None else message.position
 
     async def locate(self, partition: int, offset: int) -> int:
-        """Return a sequence at or after which the batch with an offset is the partition's next.
+        """Return a sequence from which on the batch with an offset is the first of its partition.
 
-        For an offset that was trimmed it is that of the first kept batch.
+        For a trimmed offset it is that of the first batch.
         """
         lower, upper = self._index.sequence_range(partition, offset)
         if lower == upper:
             return lower
-        found = await self.search(partition, lambda spot: spot.end > offset, lower, upper)
-        return upper if found is None else found.seq
+        first = await self.search(partition, lambda batch: batch.end > offset, lower, upper)
+        return upper if first is None else first.seq
 
     async def search(
         self, partition: int, holds: Callable[[BatchPosition], bool], lower: int = 1, upper: int = 0
     ) -> BatchPosition | None:
-        """Return the first batch of a partition at which ``holds`` begins to hold, by halving."""
+        """Return the first batch of a partition for which ``holds`` is true, by binary search."""
         if not upper:
             last = await self._stream.last_message(partition)
             if last is None:
@@ -99,39 +100,38 @@ class StreamReader:
         return best
 
     async def refresh_ends(self, partitions: int, last_seq: int) -> None:
-        """Take in the last batch of each partition, once the stream has come to ``last_seq``."""
-        wanted = {"multi_last": [self._stream.subject(n) for n in range(partitions)]}
-        found, pending = await self._direct_get(wanted)
-        spots = {_partition(message): self._decode(message).position for message in found}
-        if pending or max((spot.seq for spot in spots.values()), default=0) < last_seq:
-            asked = [await self._stream.last_message(partition) for partition in range(partitions)]
-            spots = {n: message.position for n, message in enumerate(asked) if message is not None}
-        for partition, spot in spots.items():
-            self._index.record(partition, spot)
+        """Record the last batch of each partition, as of sequence ``last_seq`` or later."""
+        query = {"multi_last": [self._stream.subject(n) for n in range(partitions)]}
+        replies, pending = await self._direct_get(query)
+        positions = {_partition(reply): self._decode(reply).position for reply in replies}
+        if pending or max((last.seq for last in positions.values()), default=0) < last_seq:
+            messages = [await self._stream.last_message(number) for number in range(partitions)]
+            positions = {n: message.position for n, message in enumerate(messages) if message}
+        for partition, position in positions.items():
+            self._index.record(partition, position)
 
     async def _next(self, partition: int, seq: int, before: int) -> StoredMessage | None:
-        """Return the first message from a sequence on, unless it is not before another one."""
-        found, _ = await self._fetch(partition, seq, 1, 0)
-        message = found[0] if found else await self._stream.next_message(partition, seq)
+        """Return the first message from a sequence on, if it is before another sequence."""
+        messages, _ = await self._fetch(partition, seq, 1, 0)
+        message = messages[0] if messages else await self._stream.next_message(partition, seq)
         return message if message is not None and message.position.seq < before else None
 
     async def _fetch(
         self, partition: int, seq: int, count: int, max_bytes: int
     ) -> tuple[list[StoredMessage], int]:
-        wanted = {
+        query = {
             "seq": seq,
             "next_by_subj": self._stream.subject(partition),
             "batch": count,
             "max_bytes": max(int(max_bytes * self._stored_ratio), 1),
         }
-        answers, pending = await self._direct_get(wanted)
-        found = [self._decode(message) for message in answers]
-        if found:
-            stored = sum(len(message.body) for message in found)
-            self._stored_ratio = min(
-                stored / max(sum(one.position.size_bytes for one in found), 1), 1.0
-            )
-        return found, pending
+        replies, pending = await self._direct_get(query)
+        messages = [self._decode(reply) for reply in replies]
+        if messages:
+            stored_bytes = sum(len(message.body) for message in messages)
+            event_bytes = sum(message.position.size_bytes for message in messages)
+            self._stored_ratio = min(stored_bytes / max(event_bytes, 1), 1.0)
+        return messages, pending
 
     def _decode(self, message: Msg) -> StoredMessage:
         headers = message.headers or {}
@@ -141,12 +141,12 @@ class StreamReader:
             headers.get(ENCODING_HEADER, ""),
         )
 
-    async def _direct_get(self, wanted: dict[str, Any]) -> tuple[list[Msg], int]:
-        """Return the messages, and how many more there are."""
-        body = msgspec.json.encode(wanted)
+    async def _direct_get(self, query: dict[str, Any]) -> tuple[list[Msg], int]:
+        """Return the messages, and the number of further ones."""
+        body = msgspec.json.encode(query)
         subject = f"{_DIRECT_GET_SUBJECT}.{self._stream.name}"
-        *found, end = await self._stream.connection.request_repeatedly(subject, body, many=True)
-        return found, int((end.headers or {}).get(_PENDING_HEADER, "0"))
+        *replies, end = await self._stream.connection.request_repeatedly(subject, body, many=True)
+        return replies, int((end.headers or {}).get(_PENDING_HEADER, "0"))
 
 
 def _partition(message: Msg) -> int:

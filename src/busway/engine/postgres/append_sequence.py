@@ -1,4 +1,4 @@
-"""The turns of one appender: what it gave up has landed, or never will, before the next one."""
+"""The appends of one process in sequence: an abandoned one is stored before the next, or never."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from busway.engine.postgres.database import Database, Row
 
 
 class AppendSequence:
-    """Runs statements one after the other, each with the next turn.
+    """Runs statements one after the other, each with the next sequence number.
 
-    The server knows the last turn of each appender, and a statement with an older one finds nothing
-    to do. So one that was given up (its connection broke, its standby is away) cannot land after a
-    later one.
+    The server knows the last number of each appender, and a statement with an older one does
+    nothing. So an abandoned statement (its connection broke, its standby is down) cannot take
+    effect after a later one.
     """
 
     def __init__(self, database: Database) -> None:
@@ -22,18 +22,18 @@ class AppendSequence:
         self._sequence = 0
         self._lock = asyncio.Lock()
         self._uncertain = False
-        """Whether one was given up, and none has landed since."""
+        """Whether an append was abandoned, and none has succeeded since."""
         self._resolving: asyncio.Task[None] | None = None
 
     async def run(self, name: str, *values: object) -> list[Row]:
-        """Run ``sql/<name>.sql`` with the appender, its next turn, and the values."""
+        """Run ``sql/<name>.sql`` with the appender, its next sequence number, and the values."""
         async with self._lock:
             return await self._run_next(name, *values)
 
     async def resolve_uncertain(self) -> None:
-        """Return at once, or when it is decided whether what was given up has landed.
+        """Return once it is certain whether an abandoned append was stored.
 
-        If it has, it is committed as safely as any other. All who ask at a time wait together.
+        If it was, it is committed as safely as any other. Concurrent callers share one statement.
         """
         if not self._uncertain:
             return
@@ -55,11 +55,9 @@ class AppendSequence:
     async def _run_next(self, name: str, *values: object) -> list[Row]:
         self._sequence += 1
         try:
-            found = await self._database.fetch_quickly(
-                name, self._appender, self._sequence, *values
-            )
+            rows = await self._database.fetch_quickly(name, self._appender, self._sequence, *values)
         except BaseException:
             self._uncertain = True
             raise
-        self._uncertain = self._uncertain and not found
-        return found
+        self._uncertain = self._uncertain and not rows
+        return rows

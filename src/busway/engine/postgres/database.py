@@ -60,29 +60,29 @@ class Database:
         max_connections: int = WORK_CONNECTIONS,
         timeout_hint: str = "",
     ) -> Self:
-        """Make a pool; ``synchronous_commit`` is the ``synchronous_commit`` of its sessions.
+        """Create a pool whose sessions have this ``synchronous_commit``.
 
-        ``timeout_hint`` goes with the error where a statement takes too long: what it may wait for.
+        ``timeout_hint`` is added to the error if a statement takes too long: what it may wait for.
         """
-        way = Connector(PostgresAddress.parse(url))
-        era = Generation(way.address.label)
+        connector = Connector(PostgresAddress.parse(url))
+        generation = Generation(connector.address.label)
         pool = await asyncpg.create_pool(
-            connect=way.connect,
+            connect=connector.connect,
             min_size=0,
             max_size=max_connections,
             timeout=CONNECT_TIMEOUT_S,
-            init=_record_timeline_of(era),
+            init=_record_timeline_of(generation),
             reset=_skip_reset,
             server_settings={**session_settings(schema), "synchronous_commit": synchronous_commit},
         )
-        return cls(way, pool, era, timeout_hint)
+        return cls(connector, pool, generation, timeout_hint)
 
     async def fetch(self, name: str, *values: object) -> list[Row]:
-        """Run the statement of ``sql/<name>.sql``, a transaction by itself, and return its rows."""
+        """Run the statement in ``sql/<name>.sql`` in its own transaction and return its rows."""
         return await self.fetch_sql(sql(name), *values)
 
     async def fetch_quickly(self, name: str, *values: object) -> list[Row]:
-        """Run a statement as :meth:`fetch` does, one that others wait for."""
+        """Run a statement that others wait for, as :meth:`fetch` does but with a short timeout."""
         async with self.connection(QUICK_TIMEOUT_S) as connection:
             return await fetch(connection, name, *values)
 
@@ -93,23 +93,23 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def connection(self, timeout_s: float = STATEMENT_TIMEOUT_S) -> AsyncIterator[Connection]:
-        """Lend a connection, which is hung up when it is not given back in time.
+        """Lend a connection, which is terminated if it is not returned in time.
 
-        Refused where another server has taken over since it was asked for: who asks for more must
-        not write what it made of events that may be lost.
+        Raises :class:`StoreError` if another server has taken over since the call: the caller must
+        not write results of events that may be lost.
         """
-        era = self.generation.number
+        generation = self.generation.number
         with translating_errors(self.label):
             try:
                 async with self._acquired() as connection:
-                    self.generation.check_unchanged(era)
+                    self.generation.check_unchanged(generation)
                     with (
                         terminate_after(timeout_s, connection, self._timeout_hint),
                         self._lock_watchdog.watching(),
                     ):
                         yield connection
             except (asyncpg.ReadOnlySQLTransactionError, *CONNECTION_LOST_ERRORS):
-                # after a failover the others of the pool are connected to a standby as well
+                # after a failover the other connections of the pool lead to a standby as well
                 await self._pool.expire_connections()
                 raise
 
@@ -122,7 +122,7 @@ class Database:
                 raise
             raise StoreError(
                 f"{self.label}: {self._pool.get_max_size()} connections were busy for"
-                f" {CONNECT_TIMEOUT_S:g} seconds, all that this may use"
+                f" {CONNECT_TIMEOUT_S:g} seconds, and the pool has no more"
             ) from error
         try:
             yield connection
@@ -133,7 +133,7 @@ class Database:
     async def transaction(
         self, timeout_s: float = STATEMENT_TIMEOUT_S
     ) -> AsyncIterator[Connection]:
-        """Lend a connection inside a transaction, committed at the end, undone by an error."""
+        """Lend a connection inside a transaction, committed at the end, rolled back on an error."""
         async with self.connection(timeout_s) as connection, connection.transaction():
             yield connection
 
@@ -147,25 +147,28 @@ class Database:
 
 
 async def fetch(connection: Connection | Session, name: str, *values: object) -> list[Row]:
-    """Run the statement of ``sql/<name>.sql`` on a connection and return its rows."""
+    """Run the statement in ``sql/<name>.sql`` on a connection and return its rows."""
     return cast("list[Row]", await connection.fetch(sql(name), *values))
 
 
 async def execute_many(connection: Connection, name: str, rows: Sequence[Row]) -> None:
-    """Run the statement of ``sql/<name>.sql`` for each row of values."""
+    """Run the statement in ``sql/<name>.sql`` for each row of values."""
     await connection.executemany(sql(name), rows)
 
 
 def _record_timeline_of(generation: Generation) -> Callable[[Session], Coroutine[Any, Any, None]]:
-    async def note(session: Session) -> None:
-        # a standby has no timeline to tell yet, nor have some services: that changes nothing
+    async def record(session: Session) -> None:
+        # a standby and some services do not report a timeline: then nothing changes
         with contextlib.suppress(asyncpg.PostgresError):
             ((timeline,),) = await fetch(session, "timeline")
             generation.observe_timeline(timeline)
 
-    return note
+    return record
 
 
 async def _skip_reset(connection: object) -> None:
-    """Leave a connection that is given back as it is: nothing here outlives its transaction, and
-    the driver's clearing up would be a second round trip for each statement."""
+    """Do not reset a returned connection.
+
+    Nothing outlives a transaction here, and asyncpg's reset would be a second round trip for each
+    statement.
+    """

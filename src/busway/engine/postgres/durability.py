@@ -1,4 +1,4 @@
-"""What has to be so before a server may hold a log, and what is not quite as it should be."""
+"""Check that a server keeps what it acknowledges, and warn of settings that put it at risk."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MIN_VERSION = 14
 _LOCAL_COMMIT_LEVELS = ("off", "local")
 """Commits that wait for no standby."""
 _SAFE_ENCODINGS = ("UTF8", "SQL_ASCII")
-"""The second one keeps whatever bytes it is given."""
+"""SQL_ASCII stores any bytes."""
 _UNSAFE_SETTINGS = {
     "fsync": "a crash of its machine loses or damages what it acknowledged; set fsync = on",
 }
@@ -37,9 +37,10 @@ _RISKY_SETTINGS = {
 
 
 class Durability(msgspec.Struct, frozen=True):
-    """How the sessions are to commit; how it could lose what it acknowledged, and the remedy.
+    """How sessions must commit.
 
-    ``timeout_hint`` says what a commit may wait for.
+    ``warnings`` say how the server could lose acknowledged events, and the remedy;
+    ``timeout_hint`` what a commit may wait for.
     """
 
     synchronous_commit: str
@@ -48,28 +49,27 @@ class Durability(msgspec.Struct, frozen=True):
 
 
 async def check_durability(connector: Connector) -> Durability:
-    """Ask a server how it commits, and who follows it; raises as :func:`assess_durability` does.
+    """Assess the settings and the standbys of a server; raises as :func:`assess_durability` does.
 
-    Raises :class:`SettingsError` where a file that the address names cannot be read.
+    Raises :class:`SettingsError` if a file that the address names cannot be read.
     """
     connector.address.check_files()
     with translating_errors(connector.address.label):
         async with short_session(connector, SCHEMA) as session:
             rows = await fetch(session, "schema/server_settings", list(session_settings(SCHEMA)))
-            found = {str(name): str(setting) for name, setting in rows}
+            settings = {str(name): str(setting) for name, setting in rows}
             ((standbys,),) = await fetch(session, "schema/count_standbys")
-    return assess_durability(connector.address, found, int(standbys))
+    return assess_durability(connector.address, settings, int(standbys))
 
 
 def assess_durability(
     address: PostgresAddress, settings: Mapping[str, str], standbys: int
 ) -> Durability:
-    """Return what a server promises that has these settings and so many standbys.
+    """Return how durable commits are on a server with these settings and standbys.
 
-    Raises
-    :class:`StoreMisconfigured` when it is too old, cannot keep every character, does not give the
-    sessions the settings that they ask for, or acknowledges what it has not synced, unless the
-    address says that this is accepted.
+    Raises :class:`StoreMisconfigured` if it is too old, cannot store every character, does not give
+    sessions the settings that they ask for, or acknowledges before it syncs, unless the address
+    accepts that.
     """
     _check_version(address, settings)
     _check_encoding(address, settings)
@@ -82,7 +82,7 @@ def assess_durability(
         raise StoreMisconfigured(
             f"{address.label}: {'; '.join(unsafe)}, or accept it with ?sync=lazy"
         )
-    doubtful = [
+    risky = [
         f"{name} is {wrong}: {why}"
         for name, (wrong, why) in _RISKY_SETTINGS.items()
         if settings.get(name) == wrong
@@ -90,10 +90,10 @@ def assess_durability(
     commit = settings["synchronous_commit"]
     if commit not in SAFE_COMMIT_LEVELS and not lazy:
         commit = "on"
-    told = [*unsafe, *doubtful, *_commit_warnings(commit), *_failover_warnings(settings, standbys)]
-    cautions = [f"{address.label}: {one}" for one in told]
+    texts = [*unsafe, *risky, *_commit_warnings(commit), *_failover_warnings(settings, standbys)]
+    warnings = [f"{address.label}: {text}" for text in texts]
     return Durability(
-        commit, cautions, _standby_hint(commit, settings["synchronous_standby_names"])
+        commit, warnings, _standby_hint(commit, settings["synchronous_standby_names"])
     )
 
 
@@ -116,8 +116,8 @@ def _check_encoding(address: PostgresAddress, settings: Mapping[str, str]) -> No
 
 
 def _check_session_settings(address: PostgresAddress, settings: Mapping[str, str]) -> None:
-    given = session_settings(SCHEMA)
-    dropped = [name for name, value in given.items() if settings[name] != value]
+    wanted = session_settings(SCHEMA)
+    dropped = [name for name, value in wanted.items() if settings[name] != value]
     if dropped:
         raise StoreMisconfigured(
             f"{address.label}: sessions are not set up as Busway asks ({', '.join(dropped)}), as"

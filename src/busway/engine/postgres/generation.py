@@ -1,6 +1,6 @@
-"""Which history a server is on: one that takes over begins another, and may lack the last events.
+"""The generation of the log: a server that takes over begins another, and may lack the last events.
 
-What another one has at an offset need not be what was read there before.
+An offset may then hold another event than before.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from busway.errors import StoreError
 
 
 class Generation:
-    """Counts how often connections came to another history than the ones before."""
+    """Counts how often a connection found another timeline than the connections before."""
 
     def __init__(self, label: str) -> None:
         self.number = 0
@@ -17,14 +17,14 @@ class Generation:
         self._timeline: str | None = None
 
     def observe_timeline(self, timeline: str) -> None:
-        """Note what a new connection came to, before anything else is asked over it."""
+        """Record the timeline of a new connection, before any other statement uses it."""
         self.number += self._timeline not in (None, timeline)
         self._timeline = timeline
 
     def check_unchanged(self, number: int) -> None:
-        """Raise :class:`StoreError` where another one has begun."""
+        """Raise :class:`StoreError` if another generation has begun."""
         if self.number != number:
             raise StoreError(
-                f"{self._label}: another server has taken over meanwhile; what was under way is"
-                " looked at anew"
+                f"{self._label}: another server has taken over; the work in progress is checked"
+                " again"
             )

@@ -8,7 +8,8 @@ from datetime import datetime
 from busway.audit_record import AuditRecord
 from busway.conservation import check_resolution, check_settlement
 from busway.driver.postgres.timeout import QUICK_TIMEOUT_S
-from busway.engine.postgres import named_value, settlement_statement
+from busway.engine.postgres import flow_row, named_value, settlement_statement
+from busway.engine.postgres.audit import add_audit
 from busway.engine.postgres.database import Database, fetch
 from busway.engine.postgres.query import build_group_query, build_query
 from busway.engine.postgres.row_codec import ROW_CODEC
@@ -28,9 +29,9 @@ _PRUNE_ROWS = 5_000
 
 
 class PostgresLedger:
-    """Serialises what concerns one lane by the lane's row; any number of processes may use it.
+    """Serializes changes of a lane by the lane's row; any number of processes may use it.
 
-    Who lives and who works what goes over ``control_pool``, where it does not wait behind the work.
+    Heartbeats and leases use ``control_pool``, so that they do not wait behind the work.
     """
 
     def __init__(self, database: Database, control_pool: Database | None = None) -> None:
@@ -40,39 +41,39 @@ class PostgresLedger:
 
     async def lanes(self) -> Sequence[Lane]:
         return [
-            ROW_CODEC.decode_lane(one)
-            for one in await self._control_pool.fetch_quickly("ledger/lanes")
+            ROW_CODEC.decode_lane(row)
+            for row in await self._control_pool.fetch_quickly("ledger/lanes")
         ]
 
     async def open_lane(self, flow: str, partition: int, start: int) -> Lane:
-        while True:  # it shows neither way while another one that makes it commits
-            found = await self._database.fetch("ledger/open_lane", flow, partition, start)
-            if found:
-                return ROW_CODEC.decode_lane(found[0])
+        while True:  # there is no row while another process that creates it commits
+            rows = await self._database.fetch("ledger/open_lane", flow, partition, start)
+            if rows:
+                return ROW_CODEC.decode_lane(rows[0])
 
     async def lease(
         self, leases: Sequence[LeaseRequest], changes: Sequence[ValueChange] = ()
     ) -> Sequence[int | None]:
-        epochs: list[int | None] = [None] * len(leases)
+        fencing_tokens: list[int | None] = [None] * len(leases)
         async with self._control_pool.transaction(QUICK_TIMEOUT_S) as connection:
             if changes:
                 await settlement_statement.lock_lanes(connection, leases)
                 if not await named_value.apply_changes(connection, changes):
-                    return epochs
-            # in the order of all who lock several, so that nobody waits in a circle
-            for number, one in sorted(enumerate(leases), key=_lane_order):
-                given = (one.flow, one.partition, one.fencing_token, one.worker)
-                found = await fetch(connection, "ledger/lease", *given)
-                epochs[number] = found[0][0] if found else None
-        return epochs
+                    return fencing_tokens
+            # in the order in which everybody locks several lanes, to avoid deadlocks
+            for number, lease in sorted(enumerate(leases), key=_lane_order):
+                values = (lease.flow, lease.partition, lease.fencing_token, lease.worker)
+                rows = await fetch(connection, "ledger/lease", *values)
+                fencing_tokens[number] = rows[0][0] if rows else None
+        return fencing_tokens
 
     async def rename_flow(self, old: str, new: str, audit: Sequence[AuditRecord] = ()) -> bool:
         async with self._database.transaction() as connection:
-            return await named_value.rename_flow(connection, old, new, audit)
+            return await flow_row.rename_flow(connection, old, new, audit)
 
     async def remove_flow(self, flow: str, audit: Sequence[AuditRecord] = ()) -> bool:
         async with self._database.transaction() as connection:
-            return await named_value.remove_flow(connection, flow, audit)
+            return await flow_row.remove_flow(connection, flow, audit)
 
     async def settle(
         self, settlements: Sequence[Settlement], changes: Sequence[ValueChange] = ()
@@ -84,7 +85,10 @@ class PostgresLedger:
         async with self._database.transaction(QUICK_TIMEOUT_S) as connection:
             if len(settlements) > 1:
                 await settlement_statement.lock_lanes(connection, settlements)
-            applied = [await settlement_statement.settle(connection, each) for each in settlements]
+            applied = [
+                await settlement_statement.settle(connection, settlement)
+                for settlement in settlements
+            ]
             if changes and all(applied):
                 await named_value.apply_changes(connection, changes)
             return applied
@@ -95,29 +99,29 @@ class PostgresLedger:
         audit: Sequence[AuditRecord] = (),
         changes: Sequence[ValueChange] = (),
     ) -> Sequence[bool]:
-        for verdict in resolutions:
-            check_resolution(verdict)
+        for resolution in resolutions:
+            check_resolution(resolution)
         async with self._database.transaction() as connection:
             await settlement_statement.lock_lanes(connection, resolutions)
             if not await named_value.apply_changes(connection, changes):
                 return [False] * len(resolutions)
             applied = await settlement_statement.resolve(connection, resolutions)
             if any(applied):
-                await named_value.add_audit(connection, audit)
+                await add_audit(connection, audit)
             return applied
 
     async def failed_events(self, query: FailedEventQuery) -> Sequence[FailedEvent]:
         statement, values = build_query(query)
         return [
-            ROW_CODEC.decode_failed_event(one)
-            for one in await self._database.fetch_sql(statement, *values)
+            ROW_CODEC.decode_failed_event(row)
+            for row in await self._database.fetch_sql(statement, *values)
         ]
 
     async def failed_event_groups(self, query: FailedEventQuery) -> Sequence[FailedEventGroup]:
         statement, values = build_group_query(query)
         return [
-            ROW_CODEC.decode_failed_event_group(one)
-            for one in await self._database.fetch_sql(statement, *values)
+            ROW_CODEC.decode_failed_event_group(row)
+            for row in await self._database.fetch_sql(statement, *values)
         ]
 
     async def count_failed_events(self) -> Mapping[LaneId, FailedEventCounts]:
@@ -131,52 +135,53 @@ class PostgresLedger:
         return {str(flow) for (flow,) in await self._database.fetch("ledger/due_flows", by)}
 
     async def parked_keys(self, flow: str, partition: int) -> Mapping[str, int]:
-        found = await self._database.fetch("ledger/parked_keys", flow, partition)
-        return {str(key): int(count) for key, count in found}
+        rows = await self._database.fetch("ledger/parked_keys", flow, partition)
+        return {str(key): int(count) for key, count in rows}
 
     async def settled_ranges(
         self, flow: str, partition: int | None = None
     ) -> Sequence[SettledRange]:
-        found = await self._database.fetch("ledger/settled_ranges", flow, partition)
-        return [ROW_CODEC.decode_settled_range(one) for one in found]
+        rows = await self._database.fetch("ledger/settled_ranges", flow, partition)
+        return [ROW_CODEC.decode_settled_range(row) for row in rows]
 
     async def resolved_events(self, event_id: str) -> Sequence[ResolvedEvent]:
         return [
-            ROW_CODEC.decode_resolved_event(o)
-            for o in await self._database.fetch("ledger/resolved_events", event_id)
+            ROW_CODEC.decode_resolved_event(row)
+            for row in await self._database.fetch("ledger/resolved_events", event_id)
         ]
 
     async def prune_history(self, before: datetime) -> None:
-        gone = _PRUNE_ROWS
-        while gone == _PRUNE_ROWS:
-            given = (before, _PRUNE_ROWS)
-            ((gone,),) = await self._database.fetch("ledger/prune_resolved_events", *given)
+        deleted = _PRUNE_ROWS
+        while deleted == _PRUNE_ROWS:
+            ((deleted,),) = await self._database.fetch(
+                "ledger/prune_resolved_events", before, _PRUNE_ROWS
+            )
         await self._database.fetch("ledger/merge_settled_ranges", before)
 
     async def put_value(self, name: str, value: bytes) -> None:
         await self._control_pool.fetch_quickly("ledger/put_value", name, value)
 
     async def get_values(self, prefix: str) -> Mapping[str, bytes]:
-        found = await self._control_pool.fetch_quickly("ledger/get_values", prefix)
-        return {str(name): bytes(value) for name, value in found}
+        rows = await self._control_pool.fetch_quickly("ledger/get_values", prefix)
+        return {str(name): bytes(value) for name, value in rows}
 
     async def change_values(
         self, changes: Sequence[ValueChange], audit: Sequence[AuditRecord] = ()
     ) -> bool:
         async with self._control_pool.transaction(QUICK_TIMEOUT_S) as connection:
-            done = await named_value.apply_changes(connection, changes)
-            if done:
-                await named_value.add_audit(connection, audit)
-            return done
+            applied = await named_value.apply_changes(connection, changes)
+            if applied:
+                await add_audit(connection, audit)
+            return applied
 
     async def audit_records(
         self, target: str = "", before: int | None = None, limit: int = 100
     ) -> Sequence[AuditRecord]:
-        found = await self._database.fetch("ledger/audits", target, before, limit)
-        return [ROW_CODEC.decode_audit(one) for one in found]
+        rows = await self._database.fetch("ledger/audits", target, before, limit)
+        return [ROW_CODEC.decode_audit(row) for row in rows]
 
     async def close(self) -> None:
-        """Write nothing more; the database is closed by whoever opened it."""
+        """Stop writing; whoever opened the database closes it."""
         await self._group_commit.close()
 
 

@@ -25,10 +25,10 @@ _TRIM_ROWS = 500
 
 
 class PostgresLog:
-    """Appends with one statement, which is one commit; any number of processes may.
+    """Appends with one statement, which is one commit; any number of processes may append.
 
-    After an append that was given up, nothing is read from the server before it is certain that it
-    landed, or never will.
+    After an append was abandoned, the log reads nothing from the server until it is certain whether
+    that append was stored.
     """
 
     def __init__(
@@ -51,11 +51,11 @@ class PostgresLog:
 
     @classmethod
     async def open(cls, database: Database, identity: str, max_bytes: int = 0) -> Self:
-        """Open the log of a database that is prepared; ``max_bytes`` of 0 sets no limit."""
+        """Open the log of a migrated database; ``max_bytes`` of 0 sets no limit."""
         rows = await database.fetch("log/all_bounds")
         bounds = [PartitionBounds(base, end) for _, base, end in rows]
-        watch = PostgresLogWatcher(database, PartitionEnds([end for _, end in bounds]))
-        log = cls(database, watch, identity, bounds)
+        watcher = PostgresLogWatcher(database, PartitionEnds([end for _, end in bounds]))
+        log = cls(database, watcher, identity, bounds)
         log._max_bytes = max_bytes
         return log
 
@@ -77,7 +77,7 @@ class PostgresLog:
         appending = asyncio.ensure_future(
             self._append(_AppendColumns.from_drafts(new_batches, self.partitions), at)
         )
-        # it goes on, also when its caller does not: what it stores must be known here
+        # it continues if the caller is cancelled: this process must learn what it stores
         return await asyncio.shield(appending)
 
     async def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[LogBatch]:
@@ -86,12 +86,12 @@ class PostgresLog:
         if recent:
             return recent
         await self._append_sequence.resolve_uncertain()
-        found = await self._database.fetch("log/read", partition, offset, max_bytes, _READ_ROWS)
-        batches = _contiguous(self._decode_batch(partition, *row) for row in found)
+        rows = await self._database.fetch("log/read", partition, offset, max_bytes, _READ_ROWS)
+        batches = _contiguous(self._decode_batch(partition, *row) for row in rows)
         if batches:
             self._ends.advance(partition, batches[-1].end)
         elif (known := self._ends.end(partition)) > offset:
-            await self.skip_to(partition, known)  # where a failover has lost it
+            await self.skip_to(partition, known)  # a failover has lost these events
         return batches
 
     async def bounds(self, partition: int) -> PartitionBounds:
@@ -101,9 +101,10 @@ class PostgresLog:
 
     async def trim(self, partition: int, offset: int) -> int:
         trimmed = 0
-        while gone := await self._database.fetch("log/trim", partition, offset, _TRIM_ROWS):
-            trimmed += gone[0][0]
-            self._vacuum.record_trimmed(gone[0][1])
+        while rows := await self._database.fetch("log/trim", partition, offset, _TRIM_ROWS):
+            ((count, size),) = rows
+            trimmed += count
+            self._vacuum.record_trimmed(size)
         self._caches[partition].evict_until(offset)
         return trimmed
 
@@ -114,16 +115,16 @@ class PostgresLog:
         return int(before)
 
     async def maintain(self) -> None:
-        """Make what was trimmed room for what comes, when it is worth it."""
+        """Vacuum the table if enough was trimmed."""
         await self._vacuum.start_if_due(await self.size_bytes())
 
     async def offset_at(self, partition: int, at: datetime) -> int:
-        ((found,),) = await self._database.fetch("log/first_offset_since", partition, at)
-        return (await self.bounds(partition))[1] if found is None else int(found)
+        ((first,),) = await self._database.fetch("log/first_offset_since", partition, at)
+        return (await self.bounds(partition))[1] if first is None else int(first)
 
     async def appended_at(self, partition: int, offset: int) -> datetime | None:
-        found = await self._database.fetch("log/appended_at", partition, offset)
-        return found[0][0] if found else None
+        rows = await self._database.fetch("log/appended_at", partition, offset)
+        return rows[0][0] if rows else None
 
     async def size_bytes(self) -> int:
         ((size,),) = await self._database.fetch("log/size_bytes")
@@ -144,66 +145,69 @@ class PostgresLog:
                 " bytes; raise BUSWAY_MAX_LOG_BYTES, or have the flows catch up"
             )
         ends = {partition: self._ends.end(partition) for partition in columns.totals}
-        era = self.generation
+        generation = self.generation
         rows = await self._append_sequence.run("log/append", at, *columns.values())
-        found = {int(partition): int(offset) for partition, offset in rows}
-        if not found:
+        first_offsets = {int(partition): int(offset) for partition, offset in rows}
+        if not first_offsets:
             raise StoreError(f"{self._database.label}: the append came too late; send it again")
-        await self._check_ends(ends, found)
-        firsts = columns.offsets(found)
+        await self._check_ends(ends, first_offsets)
+        offsets = columns.offsets(first_offsets)
         self._clear_stale_caches()
-        for draft, size, offset in zip(columns.drafts, columns.sizes, firsts, strict=True):
+        for draft, size, offset in zip(columns.drafts, columns.sizes, offsets, strict=True):
             batch = LogBatch(draft.partition, offset, at, draft.events)
-            if self.generation == era:
+            if self.generation == generation:
                 self._caches[draft.partition].add(batch, size)
             self._ends.advance(draft.partition, offset + len(draft.events))
         self._watcher.notify()
-        return firsts
+        return offsets
 
     def _clear_stale_caches(self) -> None:
         if self._cached_generation != self.generation:
             self._cached_generation = self.generation
-            for one in self._caches:
-                one.clear()
+            for cache in self._caches:
+                cache.clear()
 
     async def _check_ends(self, ends: Mapping[int, int], first_offsets: Mapping[int, int]) -> None:
-        """Raise :class:`StoreError` where what was seen before is lost, and go on behind it.
+        """Raise :class:`StoreError` if known events are lost, and let the partition skip past them.
 
-        Lanes may have read what had these offsets before, and would take what has them now for it.
+        Lanes may have read other events at these offsets, and would never read the new ones.
         """
         lost = [partition for partition, first in first_offsets.items() if first < ends[partition]]
         for partition in lost:
             await self.skip_to(partition, ends[partition])
         if lost:
             raise StoreError(
-                f"{self._database.label}: the server has lost what it had acknowledged, as a"
-                f" failover to a standby does that was behind; partitions {lost} go on behind it:"
-                " send it again"
+                f"{self._database.label}: the server has lost acknowledged events, as happens in a"
+                f" failover to a standby that lags; partitions {lost} continue after them:"
+                " send the events again"
             )
 
     def _decode_batch(
         self, partition: int, offset: int, count: int, appended_at: datetime, body: bytes
     ) -> LogBatch:
-        place = f"{self._database.label}, partition {partition}, offset {offset}"
-        events = codec.decode_batch(body, place)
+        location = f"{self._database.label}, partition {partition}, offset {offset}"
+        events = codec.decode_batch(body, location)
         if len(events) != count:
-            raise StoreCorrupted(f"{place}: {len(events)} events, not {count}; restore a backup")
+            raise StoreCorrupted(f"{location}: {len(events)} events, not {count}; restore a backup")
         return LogBatch(partition, offset, appended_at, events)
 
 
 def _contiguous(batches: Iterable[LogBatch]) -> list[LogBatch]:
-    """Return batches up to a hole."""
-    found: list[LogBatch] = []
+    """Return the batches up to the first gap."""
+    contiguous: list[LogBatch] = []
     for batch in batches:
-        if found and found[-1].end != batch.offset:
+        if contiguous and contiguous[-1].end != batch.offset:
             break
-        found.append(batch)
-    return found
+        contiguous.append(batch)
+    return contiguous
 
 
 class _AppendColumns(msgspec.Struct, frozen=True):
-    """Drafts as the columns of a statement; ``relative_offsets`` counts those before of the same
-    partition."""
+    """Drafts as the columns of a statement.
+
+    ``relative_offsets`` are their offsets from the first new one of their partition; ``totals`` the
+    number and bytes of the new events of each partition.
+    """
 
     drafts: Sequence[NewBatch]
     relative_offsets: list[int]
@@ -213,15 +217,15 @@ class _AppendColumns(msgspec.Struct, frozen=True):
     @classmethod
     def from_drafts(cls, drafts: Sequence[NewBatch], partitions: int) -> Self:
         totals: dict[int, tuple[int, int]] = {}
-        ahead, sizes = [], []
+        relative_offsets, sizes = [], []
         for draft in drafts:
             if not 0 <= draft.partition < partitions or not draft.events:
                 raise ValueError(f"no events, or no such partition: {draft.partition}")
             count, total = totals.get(draft.partition, (0, 0))
-            ahead.append(count)
+            relative_offsets.append(count)
             sizes.append(codec.size_bytes(draft.events))
             totals[draft.partition] = (count + len(draft.events), total + sizes[-1])
-        return cls(drafts, ahead, sizes, totals)
+        return cls(drafts, relative_offsets, sizes, totals)
 
     def values(self) -> tuple[list[object], ...]:
         return (
@@ -238,4 +242,4 @@ class _AppendColumns(msgspec.Struct, frozen=True):
     def offsets(self, first_offsets: dict[int, int]) -> list[int]:
         """Return the offset of each draft, from the first new one of each partition."""
         pairs = zip(self.drafts, self.relative_offsets, strict=True)
-        return [first_offsets[draft.partition] + ahead for draft, ahead in pairs]
+        return [first_offsets[draft.partition] + relative for draft, relative in pairs]

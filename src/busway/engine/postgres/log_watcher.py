@@ -1,4 +1,4 @@
-"""Learn that partitions have grown: by notification as a hint, by looking as the truth."""
+"""Learn that partitions have grown: notifications are hints, polling tells the truth."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _CHANNEL = "busway_log"
 
 
 class PostgresLogWatcher:
-    """Moves a tail on, from the first wait until it is closed.
+    """Advances the ends of partitions, from the first wait until it is closed.
 
-    Notifications are sent outside of the appends, on a connection of their own and together:
-    PostgreSQL serialises the commits of transactions that notify.
+    It sends notifications outside of the appends, many in one, on their own connection: PostgreSQL
+    serializes the commits of transactions that notify.
     """
 
     def __init__(self, database: Database, ends: PartitionEnds) -> None:
@@ -30,24 +30,24 @@ class PostgresLogWatcher:
         self._closed = False
 
     async def wait(self, partition: int, offset: int) -> None:
-        """Return once the end is beyond ``offset``, or it was closed."""
+        """Return once the end is beyond ``offset``, or the watcher is closed."""
         if self._closed or self.ends.end(partition) > offset:
             return
         self._start()
         await self.ends.wait(partition, offset)
 
     def notify(self) -> None:
-        """Have other processes look."""
+        """Let other processes poll."""
         self._notify_due.set()
         self._start()
 
     async def close(self) -> None:
         self._closed = True
-        left = set(self._tasks)
-        while left:  # the driver may lose a cancellation that comes with an answer
-            for task in left:
+        running = set(self._tasks)
+        while running:  # asyncpg may lose a cancellation that arrives together with a reply
+            for task in running:
                 task.cancel()
-            _, left = await asyncio.wait(left, timeout=1.0)
+            _, running = await asyncio.wait(running, timeout=1.0)
         self.ends.wake_all()
 
     def _start(self) -> None:
@@ -70,7 +70,7 @@ class PostgresLogWatcher:
         known = self.ends.ends
         for partition, _, end in await self._database.fetch_quickly("log/all_bounds"):
             self.ends.advance(partition, end)
-            if end < known[partition]:  # a failover has lost something
+            if end < known[partition]:  # a failover has lost events
                 await self._database.fetch_quickly("log/skip_to", partition, known[partition])
 
     async def _listen(self) -> None:

@@ -1,4 +1,4 @@
-"""Take an installation into a database: its log batch by batch, its records by copying."""
+"""Move an installation into a database: its log batch by batch, its records with COPY."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _BATCH_COLUMNS = ("partition", "offset", "count", "size", "appended_at", "body")
 
 
 class _RecordTable(msgspec.Struct, frozen=True):
-    """How a kind of record is kept: its table, its columns, and how a row becomes one and back."""
+    """The table of a kind of record, its columns, and how to convert its rows."""
 
     table: str
     columns: Sequence[str]
@@ -61,14 +61,14 @@ class _RecordTable(msgspec.Struct, frozen=True):
 
 
 def _encode_lane(lane: Lane) -> Row:
-    place = (lane.flow, lane.partition, lane.start, lane.cursor)
-    return (*place, *lane.counts.values(), lane.worker, lane.fencing_token)
+    position = (lane.flow, lane.partition, lane.start, lane.cursor)
+    return (*position, *lane.counts.values(), lane.worker, lane.fencing_token)
 
 
 def _encode_settled_range(settled_range: SettledRange) -> Row:
-    place = (settled_range.flow, settled_range.partition, settled_range.start, settled_range.end)
+    position = (settled_range.flow, settled_range.partition, settled_range.start, settled_range.end)
     return (
-        *place,
+        *position,
         settled_range.version,
         settled_range.first_at,
         settled_range.last_at,
@@ -86,7 +86,7 @@ _RECORD_TABLES: Mapping[RecordKind, _RecordTable] = {
         ("flow", "partition", "start", "cursor", *_COUNT_COLUMNS, "worker", "fencing_token"),
         ROW_CODEC.decode_lane,
         _encode_lane,
-        lambda found: found[:2],
+        lambda row: row[:2],
     ),
     "failed_events": _RecordTable(
         "failed_event",
@@ -96,14 +96,14 @@ _RECORD_TABLES: Mapping[RecordKind, _RecordTable] = {
         ),
         ROW_CODEC.decode_failed_event,
         ROW_CODEC.encode_failed_event,
-        lambda found: found[:3],
+        lambda row: row[:3],
     ),
     "settled_ranges": _RecordTable(
         "settled_range",
         ("flow", "partition", "start", "end", "version", "first_at", "last_at", *_COUNT_COLUMNS),
         ROW_CODEC.decode_settled_range,
         _encode_settled_range,
-        lambda found: found[:3],
+        lambda row: row[:3],
     ),
     "resolved_events": _RecordTable(
         "resolved_event",
@@ -111,33 +111,33 @@ _RECORD_TABLES: Mapping[RecordKind, _RecordTable] = {
             "flow partition offset event_id outcome at attempts failures event_key version actor"
             " reason".split()
         ),
-        lambda found: ROW_CODEC.decode_resolved_event(found[1:]),
+        lambda row: ROW_CODEC.decode_resolved_event(row[1:]),
         ROW_CODEC.encode_resolved_event,
-        lambda found: found[:1],
+        lambda row: row[:1],
     ),
     "audit_records": _RecordTable(
         "audit",
         ("at", "actor", "action", "target", "before", "after", "reason", "seq"),
         ROW_CODEC.decode_audit,
         _encode_audit,
-        lambda found: found[-1:],
+        lambda row: row[-1:],
     ),
     "values": _RecordTable(
         "named_value",
         ("name", "value"),
-        lambda found: NamedValue(found[0], bytes(found[1])),
-        lambda one: (one.name, one.value),
-        lambda found: found[:1],
+        lambda row: NamedValue(row[0], bytes(row[1])),
+        lambda value: (value.name, value.value),
+        lambda row: row[:1],
     ),
 }
 
 
 class PostgresImportLedger(PostgresLedger):
-    """A ledger that takes what another one kept, and hands out what it has."""
+    """A ledger that imports the records of another one, and exports its own."""
 
     @classmethod
     def sharing(cls, ledger: PostgresLedger) -> Self:
-        """Use the database of a ledger; that one is to be closed by whoever opened it."""
+        """Use the database of a ledger, which whoever opened it closes."""
         return cls(ledger._database)
 
     @property
@@ -145,16 +145,16 @@ class PostgresImportLedger(PostgresLedger):
         return self._database
 
     async def export(self, after: Bookmark, max_bytes: int) -> ExportPage:
-        shape = _RECORD_TABLES[after.kind]
+        table = _RECORD_TABLES[after.kind]
         records: list[LedgerRecord] = []
         last: Row = ()
         async with self._database.transaction() as connection:
             query = sql(f"move/{after.kind}")
-            async for found in connection.cursor(query, *after.after, prefetch=_PREFETCH_ROWS):
-                one = tuple(found)
-                records.append(shape.decode(one))
-                last = shape.key(one)
-                max_bytes -= sum(len(part) for part in one if isinstance(part, bytes))
+            async for record in connection.cursor(query, *after.after, prefetch=_PREFETCH_ROWS):
+                row = tuple(record)
+                records.append(table.decode(row))
+                last = table.key(row)
+                max_bytes -= sum(len(column) for column in row if isinstance(column, bytes))
                 if max_bytes < 0 or len(records) == _MAX_ROWS:
                     break
         following = Bookmark(after.kind, last) if last else next_bookmark(after.kind)
@@ -179,25 +179,25 @@ class PostgresImportLedger(PostgresLedger):
             return True
 
 
-async def _copy_records(connection: Connection, portion: ExportPage) -> None:
-    if not portion.records:
+async def _copy_records(connection: Connection, page: ExportPage) -> None:
+    if not page.records:
         return
-    shape = _RECORD_TABLES[portion.kind]
-    rows = [shape.encode(one) for one in portion.records]
+    table = _RECORD_TABLES[page.kind]
+    rows = [table.encode(record) for record in page.records]
     try:
-        await connection.copy_records_to_table(shape.table, records=rows, columns=shape.columns)
+        await connection.copy_records_to_table(table.table, records=rows, columns=table.columns)
     except asyncpg.CharacterNotInRepertoireError as error:
-        wrong = next((one for one in rows if any("\0" in part for part in _texts(one))), rows[0])
+        wrong = next((row for row in rows if any("\0" in text for text in _texts(row))), rows[0])
         raise Conflict(
-            f"PostgreSQL cannot keep a NUL character, and one of the {portion.kind} has one:"
+            f"PostgreSQL cannot store a NUL character, and one of the {page.kind} has one:"
             f" {wrong[:4]!r}; resolve it in the directory first"
         ) from error
-    if portion.kind == "audit_records":
+    if page.kind == "audit_records":
         await fetch(connection, "move/restart_audit_sequence")
 
 
 def _texts(row: Row) -> list[str]:
-    return [part for part in row if isinstance(part, str)]
+    return [column for column in row if isinstance(column, str)]
 
 
 def _move_change(expected: Move, move: Move) -> ValueChange:
@@ -208,23 +208,23 @@ _ADDRESS_REMEDIES = {
     True: "with its log; give it as --to, without --ledger",
     False: "whose log is in NATS; give that as --to, and this as --ledger",
 }
-"""What is to be given instead where a log is to be elsewhere, or here, and is not."""
+"""Which addresses to give, by whether the log was expected elsewhere and is here, or reversed."""
 
 
 async def target_state(url: str, *, log_elsewhere: bool = False) -> TargetState:
-    """Look how the database of a ledger stands, for a log there or elsewhere; nothing is made.
+    """Return whether an installation can be moved into a database; creates nothing.
 
-    Raises
-    :class:`StoreMisconfigured` where it cannot be used as it is set up, :class:`StoreError` when
-    it cannot be now.
+    ``log_elsewhere`` is for a ledger whose log is not in that database. Raises
+    :class:`StoreMisconfigured` if the database cannot be used as it is configured,
+    :class:`StoreError` if it cannot be used now.
     """
     await check_durability(Connector(PostgresAddress.parse(url)))
     database = await Database.open(url, SCHEMA)
     try:
-        standing = await _target_state(database, log_elsewhere=log_elsewhere)
-        if not standing.conflict and (standing.move is None or standing.move.finished_at is None):
+        state = await _target_state(database, log_elsewhere=log_elsewhere)
+        if not state.conflict and (state.move is None or state.move.finished_at is None):
             await _check_writable(database)
-        return standing
+        return state
     finally:
         await database.close()
 
@@ -232,10 +232,10 @@ async def target_state(url: str, *, log_elsewhere: bool = False) -> TargetState:
 async def _check_writable(database: Database) -> None:
     if (await database.fetch("move/is_read_only"))[0][0]:
         raise read_only_error(database.label)
-    if lacking := await database.fetch("move/missing_grants", SCHEMA):
-        grants = "; ".join(grant for (grant,) in lacking)
+    if rows := await database.fetch("move/missing_grants", SCHEMA):
+        grants = "; ".join(grant for (grant,) in rows)
         raise StoreMisconfigured(
-            f"{database.label}: the user lacks rights; let an owner give them: {grants}"
+            f"{database.label}: the user lacks privileges; let an owner grant them: {grants}"
         )
 
 
@@ -244,54 +244,53 @@ async def _target_state(database: Database, *, log_elsewhere: bool) -> TargetSta
         if not await read_meta(connection, SCHEMA, database.label):
             return TargetState()
     ledger = PostgresLedger(database)
-    kept = await ledger.get_values(MOVE_KEY)
-    if MOVE_KEY in kept:
+    values = await ledger.get_values(MOVE_KEY)
+    if MOVE_KEY in values:
         if (LOG_IDENTITY_KEY in await ledger.get_values(LOG_IDENTITY_KEY)) != log_elsewhere:
             return TargetState(
                 conflict=f"{database.label} holds a move {_ADDRESS_REMEDIES[log_elsewhere]}"
             )
-        return TargetState(msgspec.json.decode(kept[MOVE_KEY], type=Move))
-    ((used,),) = await database.fetch("move/is_used")
+        return TargetState(msgspec.json.decode(values[MOVE_KEY], type=Move))
+    ((is_used,),) = await database.fetch("move/is_used")
     reason = f"{database.label} is used already; give a database in which Busway never ran"
-    return TargetState(conflict=reason) if used else TargetState()
+    return TargetState(conflict=reason) if is_used else TargetState()
 
 
 async def begin_ledger(
     options: StoreOptions, move: Move, *, log_elsewhere: bool = False
 ) -> tuple[PostgresLedger, str]:
-    """Open the ledger that ``options.ledger`` names, made where there is none, for a move into it.
+    """Open the ledger at ``options.ledger`` for a move into it; create it if there is none.
 
-    Returns it with its place; it is kept when its log is elsewhere. Raises :class:`Conflict`
-    where something else is in it.
+    Returns it with its label. Raises :class:`Conflict` if it holds anything else.
     """
-    ledger, place, *_ = await open_ledger(options)
+    ledger, label = await open_ledger(options)
     try:
-        await _begin_move(ledger, place, move, log_elsewhere=log_elsewhere)
+        await _begin_move(ledger, label, move, log_elsewhere=log_elsewhere)
     except BaseException:
         await ledger.close()
         raise
-    return ledger, place
+    return ledger, label
 
 
 async def _begin_move(
     ledger: PostgresLedger, label: str, move: Move, *, log_elsewhere: bool
 ) -> None:
     database = PostgresImportLedger.sharing(ledger).database
-    standing = await _target_state(database, log_elsewhere=log_elsewhere)
-    if standing.conflict:
-        raise Conflict(standing.conflict)
-    if standing.move is None:
-        begun = [ValueChange(MOVE_KEY, msgspec.json.encode(move), expected=None)]
+    state = await _target_state(database, log_elsewhere=log_elsewhere)
+    if state.conflict:
+        raise Conflict(state.conflict)
+    if state.move is None:
+        changes = [ValueChange(MOVE_KEY, msgspec.json.encode(move), expected=None)]
         if log_elsewhere:
-            begun.append(ValueChange(LOG_IDENTITY_KEY, move.identity.encode()))
-        await ledger.change_values(begun)
-        standing = await _target_state(database, log_elsewhere=log_elsewhere)
-    if standing.move is None or standing.move.id != move.id:
+            changes.append(ValueChange(LOG_IDENTITY_KEY, move.identity.encode()))
+        await ledger.change_values(changes)
+        state = await _target_state(database, log_elsewhere=log_elsewhere)
+    if state.move is None or state.move.id != move.id:
         raise Conflict(f"another move into {label} has begun just now")
 
 
 class PostgresMoveReceiver:
-    """A database that takes an installation, log and ledger."""
+    """A database that receives an installation, log and ledger."""
 
     def __init__(self, database: Database, log: PostgresLog, owning_ledger: PostgresLedger) -> None:
         self._database = database
@@ -301,7 +300,7 @@ class PostgresMoveReceiver:
 
     @classmethod
     async def begin(cls, options: StoreOptions, move: Move, bases: Sequence[int]) -> Self:
-        """Take the move into the database that ``options.ledger`` names."""
+        """Begin or continue the move into the database at ``options.ledger``."""
         owner, _ = await begin_ledger(options, move)
         try:
             database = PostgresImportLedger.sharing(owner).database
@@ -314,20 +313,20 @@ class PostgresMoveReceiver:
 
     async def append(self, batches: Sequence[LogBatch]) -> None:
         first, last = batches[0], batches[-1]
-        rows = [_encode_batch(one) for one in batches]
+        rows = [_encode_batch(batch) for batch in batches]
         async with self._database.transaction() as connection:
             ((end,),) = await fetch(connection, "move/lock_partition_end", first.partition)
             if end != first.offset:
                 raise Conflict(
                     f"{self._database.label}, partition {first.partition}: it ends at {end}, not at"
-                    f" {first.offset}: somebody else appends to it; stop that"
+                    f" {first.offset}: another process appends to it; stop that process"
                 )
             await connection.copy_records_to_table("batch", records=rows, columns=_BATCH_COLUMNS)
-            grown = (first.partition, last.end, sum(one[3] for one in rows))
-            await fetch(connection, "move/extend_partition", *grown)
+            size = sum(codec.size_bytes(batch.events) for batch in batches)
+            await fetch(connection, "move/extend_partition", first.partition, last.end, size)
 
     async def finish(self) -> None:
-        """Nothing to do: what keeps it from being used is in the ledger, beside it."""
+        """Do nothing: the ledger in the same database records that the move is unfinished."""
 
     async def close(self) -> None:
         try:
@@ -337,13 +336,15 @@ class PostgresMoveReceiver:
 
 
 async def _adopt_identity(database: Database, identity: str, bases: Sequence[int]) -> None:
-    """Give the log an identity and its partitions; what ends before its base begins there anew."""
+    """Give the log its identity and partitions; each begins at its base, or continues behind it."""
     async with database.transaction() as connection:
         meta: dict[str, str] = dict(await fetch(connection, "get_meta"))
         if meta["identity"] != identity:
-            ((appended,),) = await fetch(connection, "move/has_events")
-            if appended:
-                raise Conflict(f"{database.label}: somebody else appends to it; stop that")
+            ((has_events,),) = await fetch(connection, "move/has_events")
+            if has_events:
+                raise Conflict(
+                    f"{database.label}: another process appends to it; stop that process"
+                )
             await fetch(connection, "put_meta", "identity", identity)
             await fetch(connection, "move/delete_partitions")
             await fetch(connection, "log/add_partitions", len(bases))
@@ -353,5 +354,5 @@ async def _adopt_identity(database: Database, identity: str, bases: Sequence[int
 
 
 def _encode_batch(batch: LogBatch) -> Row:
-    place = (batch.partition, batch.offset, len(batch.events), codec.size_bytes(batch.events))
-    return (*place, batch.appended_at, codec.encode_compressed(batch.events))
+    position = (batch.partition, batch.offset, len(batch.events), codec.size_bytes(batch.events))
+    return (*position, batch.appended_at, codec.encode_compressed(batch.events))

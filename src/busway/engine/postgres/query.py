@@ -1,4 +1,4 @@
-"""A query for troubles as a statement of PostgreSQL."""
+"""A query for failed events as a statement of PostgreSQL."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from busway.failed_event import FailedEventQuery
 _ORDER = 'flow, partition, "offset"'
 _EQUALITY_COLUMNS = ("state", "flow", "partition", "event_id", "event_key", "error", "fingerprint")
 _PREFIX_INDEXED = ("event_id", "event_key")
-"""Indexed by their first characters: an index row holds no text of any length."""
+"""Indexed by their first characters, because an index row has a maximum length."""
 _CASTS = {"partition": "::bigint"}
-"""A number that no partition has finds nothing; by itself it would have to be one of 32 bits."""
+"""A number beyond 32 bits finds nothing instead of being an error."""
 
 
 def build_query(query: FailedEventQuery) -> tuple[str, list[object]]:
@@ -40,10 +40,10 @@ def build_group_query(query: FailedEventQuery) -> tuple[str, list[object]]:
 def _where(query: FailedEventQuery) -> tuple[str, list[object]]:
     values: list[object] = []
     texts: list[str] = []
-    for text, *given in _conditions(query):
-        marks = [f"${len(values) + n}" for n in range(1, len(given) + 1)]
-        texts.append(text.format(*marks))
-        values += given
+    for text, *operands in _conditions(query):
+        parameters = [f"${len(values) + n}" for n in range(1, len(operands) + 1)]
+        texts.append(text.format(*parameters))
+        values += operands
     return " AND ".join(texts) or "true", values
 
 

@@ -1,4 +1,4 @@
-"""Rows of the ledger's tables in PostgreSQL, which keeps times as they are."""
+"""Rows of the ledger's tables in PostgreSQL, which has a type for times."""
 
 from __future__ import annotations
 

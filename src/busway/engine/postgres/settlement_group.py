@@ -1,4 +1,4 @@
-"""Group commit: settlements that come while others are written share the next transaction."""
+"""Group commit: settlements that arrive while others are written share the next transaction."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from busway.lane import LaneId
 from busway.settlement import Settlement
 
 MAX_TRANSACTIONS = 4
-"""How many transactions: a lane that somebody else holds keeps those of its own group waiting."""
+"""How many run at a time: a lane that is locked elsewhere makes only its own group wait."""
 MAX_GROUP_SIZE = 1_000
 _DATA_ERRORS = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)
-"""What the rows of one lane may be to blame for, where they are damaged: the others go on."""
+"""Errors that the damaged rows of one lane may cause: the other lanes of the group go on."""
 
 
 class _PendingSettlement(msgspec.Struct, frozen=True):
@@ -27,9 +27,9 @@ class _PendingSettlement(msgspec.Struct, frozen=True):
 
 
 class SettlementGroupCommit:
-    """Settles what went well, of many lanes at a time.
+    """Commits settlements without failed events, of many lanes at a time.
 
-    What is asked while little is under way goes at once, alone.
+    While few transactions are running, a settlement is committed at once, alone.
     """
 
     def __init__(self, database: Database) -> None:
@@ -37,10 +37,10 @@ class SettlementGroupCommit:
         self._pending: deque[_PendingSettlement] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._running = 0
-        """How many of these look again: one that has ended is among them for another moment."""
+        """How many tasks still take settlements: one that ends stays in ``_tasks`` for a moment."""
 
     async def settle(self, settlement: Settlement) -> bool:
-        """Settle what has no troubles; say whether it was applied."""
+        """Commit a settlement without failed events; return whether it was applied."""
         applied: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._pending.append(
             _PendingSettlement(settlement, applied, self._database.generation.number)
@@ -53,12 +53,12 @@ class SettlementGroupCommit:
         return await applied
 
     async def close(self) -> None:
-        """Write nothing more."""
+        """Stop writing."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for one in self._pending:
-            one.applied.cancel()
+        for pending in self._pending:
+            pending.applied.cancel()
 
     async def _run(self) -> None:
         try:
@@ -72,46 +72,46 @@ class SettlementGroupCommit:
             try:
                 await self._commit(group)
             finally:
-                for one in group:  # who has no answer by now gets none
-                    one.applied.cancel()
+                for pending in group:  # no result can come any more
+                    pending.applied.cancel()
 
     async def _commit(self, group: list[_PendingSettlement]) -> None:
-        """Write a group, and tell each what became of it, as if it had been alone."""
+        """Commit a group, and resolve each settlement as if it were alone."""
         try:
-            for one in group:
-                self._database.generation.check_unchanged(one.generation)
-            moved = await self._execute([one.settlement for one in group])
+            for pending in group:
+                self._database.generation.check_unchanged(pending.generation)
+            applied = await self._execute([pending.settlement for pending in group])
         except Exception as error:
             if len(group) > 1 and isinstance(error.__cause__, _DATA_ERRORS):
-                for one in group:
-                    await self._commit([one])
+                for pending in group:
+                    await self._commit([pending])
                 return
-            for one in group:
-                if not one.applied.done():
-                    one.applied.set_exception(error)
+            for pending in group:
+                if not pending.applied.done():
+                    pending.applied.set_exception(error)
         else:
-            for number, one in enumerate(group):
-                if not one.applied.done():
-                    one.applied.set_result(number in moved)
+            for number, pending in enumerate(group):
+                if not pending.applied.done():
+                    pending.applied.set_result(number in applied)
 
     def _next_group(self) -> list[_PendingSettlement]:
-        """Take what waits, no lane twice: a statement changes a row once."""
+        """Return pending settlements, at most one per lane: a statement changes a row once."""
         group: dict[LaneId, _PendingSettlement] = {}
         later: list[_PendingSettlement] = []
         while self._pending and len(group) < MAX_GROUP_SIZE:
-            one = self._pending.popleft()
-            lane = LaneId(one.settlement.flow, one.settlement.partition)
-            if group.setdefault(lane, one) is not one:
-                later.append(one)
+            pending = self._pending.popleft()
+            lane = LaneId(pending.settlement.flow, pending.settlement.partition)
+            if group.setdefault(lane, pending) is not pending:
+                later.append(pending)
         self._pending.extendleft(reversed(later))
         return list(group.values())
 
     async def _execute(self, group: list[Settlement]) -> set[int]:
-        """Write a group; return the numbers of those that were applied."""
-        if len(group) == 1:  # the statement for one takes the server two thirds of the time
+        """Write a group; return the numbers of the settlements that were applied."""
+        if len(group) == 1:  # the statement for a single one takes two thirds of the time
             ((applied,),) = await self._database.fetch_quickly(
                 "ledger/settle", *settle_row(group[0])
             )
             return {0} if applied else set()
-        found = await self._database.fetch_quickly("ledger/settle_many", *settle_rows(group))
-        return {int(number) - 1 for (number,) in found}
+        rows = await self._database.fetch_quickly("ledger/settle_many", *settle_rows(group))
+        return {int(number) - 1 for (number,) in rows}

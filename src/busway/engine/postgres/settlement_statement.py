@@ -1,4 +1,4 @@
-"""What settlements and verdicts do to the ledger's tables, inside a transaction."""
+"""Apply settlements and resolutions to the ledger's tables, inside a transaction."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from busway.settlement import MAX_RANGE_SPAN, Settlement
 
 def settle_row(settlement: Settlement) -> tuple[object, ...]:
     """Return the values of ``ledger/settle``."""
-    place = (
+    values = (
         settlement.flow,
         settlement.partition,
         settlement.start,
@@ -24,7 +24,7 @@ def settle_row(settlement: Settlement) -> tuple[object, ...]:
         settlement.version,
         settlement.at,
     )
-    return (*place, *settlement.counts.values(), MAX_RANGE_SPAN, settlement.fencing_token)
+    return (*values, *settlement.counts.values(), MAX_RANGE_SPAN, settlement.fencing_token)
 
 
 def settle_rows(settlements: Sequence[Settlement]) -> tuple[object, ...]:
@@ -37,12 +37,14 @@ def settle_rows(settlements: Sequence[Settlement]) -> tuple[object, ...]:
 
 
 async def settle(connection: Connection, settlement: Settlement) -> bool:
-    """Move the lane on where it stands at the settlement's start; say whether it did."""
+    """Advance the lane if its cursor is at the settlement's start; return whether it was."""
     ((applied,),) = await fetch(connection, "ledger/settle", *settle_row(settlement))
     if applied and settlement.failed_events:
         await _add_failed_events(connection, settlement.failed_events)
         keys = {
-            one.key for one in settlement.failed_events if one.due is None and one.key is not None
+            event.key
+            for event in settlement.failed_events
+            if event.due is None and event.key is not None
         }
         await _release_keys(
             connection,
@@ -54,91 +56,92 @@ async def settle(connection: Connection, settlement: Settlement) -> bool:
 async def lock_lanes(
     connection: Connection, changing: Sequence[Settlement | Resolution | LeaseRequest]
 ) -> None:
-    """Lock the lanes that change, before anything else is, so that nobody waits in a circle."""
-    lanes = sorted({(one.flow, one.partition) for one in changing})
+    """Lock the lanes that change, before any other row, to avoid deadlocks."""
+    lanes = sorted({(change.flow, change.partition) for change in changing})
     if lanes:
         await fetch(connection, "ledger/lock_lanes", *transpose(lanes))
 
 
-async def resolve(connection: Connection, verdicts: Sequence[Resolution]) -> list[bool]:
-    """Put what troubles of locked lanes became in their place where they stand as judged.
-
-    Says which did.
-    """
-    applied = [False] * len(verdicts)
-    for turn in _rounds(verdicts):
-        for number in await _resolve_round(connection, [verdicts[number] for number in turn]):
-            applied[turn[number]] = True
+async def resolve(connection: Connection, resolutions: Sequence[Resolution]) -> list[bool]:
+    """Apply resolutions to failed events of locked lanes; return which ones were as expected."""
+    applied = [False] * len(resolutions)
+    for numbers in _rounds(resolutions):
+        for index in await _resolve_round(connection, [resolutions[n] for n in numbers]):
+            applied[numbers[index]] = True
     return applied
 
 
-def _rounds(verdicts: Sequence[Resolution]) -> Iterable[list[int]]:
-    """Return the numbers of verdicts, in turns that judge each trouble at most once."""
-    turns: list[list[int]] = []
-    seen: Counter[EventRef] = Counter()
-    for number, one in enumerate(verdicts):
-        if seen[one.ref] == len(turns):
-            turns.append([])
-        turns[seen[one.ref]].append(number)
-        seen[one.ref] += 1
-    return turns
+def _rounds(resolutions: Sequence[Resolution]) -> Iterable[list[int]]:
+    """Return the numbers of resolutions in rounds with at most one for each failed event."""
+    rounds: list[list[int]] = []
+    occurrences: Counter[EventRef] = Counter()
+    for number, resolution in enumerate(resolutions):
+        if occurrences[resolution.ref] == len(rounds):
+            rounds.append([])
+        rounds[occurrences[resolution.ref]].append(number)
+        occurrences[resolution.ref] += 1
+    return rounds
 
 
-async def _resolve_round(connection: Connection, verdicts: Sequence[Resolution]) -> list[int]:
-    given = [(v.flow, v.partition, v.offset, v.attempts, v.state, v.event) for v in verdicts]
-    found = await fetch(connection, "ledger/take_failed_events", *transpose(given))
-    taken = {int(row[0]) - 1: ROW_CODEC.decode_failed_event(row[1:]) for row in found}
-    judged = {number: verdicts[number] for number in sorted(taken)}
+async def _resolve_round(connection: Connection, resolutions: Sequence[Resolution]) -> list[int]:
+    expected = [(r.flow, r.partition, r.offset, r.attempts, r.state, r.event) for r in resolutions]
+    rows = await fetch(connection, "ledger/take_failed_events", *transpose(expected))
+    taken = {int(row[0]) - 1: ROW_CODEC.decode_failed_event(row[1:]) for row in rows}
+    applied = {number: resolutions[number] for number in sorted(taken)}
     await _add_failed_events(
-        connection, [v.outcome for v in judged.values() if isinstance(v.outcome, FailedEvent)]
+        connection, [r.outcome for r in applied.values() if isinstance(r.outcome, FailedEvent)]
     )
-    gone = [one for n, v in judged.items() for one in resolved_events(taken[n], v)]
-    if gone:
+    resolved = [event for n, r in applied.items() for event in resolved_events(taken[n], r)]
+    if resolved:
         await execute_many(
             connection,
             "ledger/add_resolved_event",
-            [ROW_CODEC.encode_resolved_event(one) for one in gone],
+            [ROW_CODEC.encode_resolved_event(event) for event in resolved],
         )
-    await _recount(connection, judged.values())
-    await _release_next(connection, [(taken[n], v) for n, v in judged.items()])
-    return list(judged)
+    await _adjust_counts(connection, applied.values())
+    await _release_next(connection, [(taken[n], r) for n, r in applied.items()])
+    return list(applied)
 
 
-async def _add_failed_events(connection: Connection, troubles: Sequence[FailedEvent]) -> None:
-    if troubles:
-        rows = [ROW_CODEC.encode_failed_event(one) for one in troubles]
+async def _add_failed_events(connection: Connection, events: Sequence[FailedEvent]) -> None:
+    if events:
+        rows = [ROW_CODEC.encode_failed_event(event) for event in events]
         await fetch(connection, "ledger/add_failed_events", *transpose(rows))
 
 
-async def _recount(connection: Connection, verdicts: Iterable[Resolution]) -> None:
+async def _adjust_counts(connection: Connection, resolutions: Iterable[Resolution]) -> None:
     changes: defaultdict[LaneId, Counts] = defaultdict(Counts)
-    for one in verdicts:
-        became = one.outcome.state if isinstance(one.outcome, FailedEvent) else one.outcome
-        changes[LaneId(one.flow, one.partition)] += count_change(one.state, became)
+    for resolution in resolutions:
+        outcome = resolution.outcome
+        state = outcome.state if isinstance(outcome, FailedEvent) else outcome
+        lane = LaneId(resolution.flow, resolution.partition)
+        changes[lane] += count_change(resolution.state, state)
     for (flow, partition), change in changes.items():
         if any(change.values()):
             await fetch(connection, "ledger/adjust_counts", flow, partition, *change.values())
 
 
 async def _release_next(
-    connection: Connection, judged: Sequence[tuple[FailedEvent, Resolution]]
+    connection: Connection, resolved: Sequence[tuple[FailedEvent, Resolution]]
 ) -> None:
-    """Give those a due time that are now the first of their key, in one statement."""
-    found: dict[tuple[LaneId, str], datetime] = {}
-    for before, verdict in judged:
-        after = verdict.outcome if isinstance(verdict.outcome, FailedEvent) else None
+    """Make the events due that are now the first of their key, in one statement."""
+    due_times: dict[tuple[LaneId, str], datetime] = {}
+    for before, resolution in resolved:
+        outcome = resolution.outcome
+        after = outcome if isinstance(outcome, FailedEvent) else None
         if after is not None and _stays_parked(before, after):
             continue
         for key in (before.key, None if after is None else after.key):
             if key is not None:
-                found[LaneId(verdict.flow, verdict.partition), key] = verdict.at
-    await _release_keys(connection, [(*lane, key, at) for (lane, key), at in found.items()])
+                lane = LaneId(resolution.flow, resolution.partition)
+                due_times[lane, key] = resolution.at
+    await _release_keys(connection, [(*lane, key, at) for (lane, key), at in due_times.items()])
 
 
 def _stays_parked(before: FailedEvent, after: FailedEvent) -> bool:
-    """Say whether a trouble is parked as before, so that nothing behind it becomes the first."""
-    parked = before.state == after.state == "parked" and before.key == after.key
-    return parked and (after.due is not None or before.due is None)
+    """Return whether an event stays parked, so that no later event becomes the first of its key."""
+    is_parked = before.state == after.state == "parked" and before.key == after.key
+    return is_parked and (after.due is not None or before.due is None)
 
 
 async def _release_keys(

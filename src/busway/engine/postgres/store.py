@@ -19,23 +19,25 @@ from busway.ports import StoreOptions, Stores
 
 
 async def open_stores(options: StoreOptions) -> Stores:
-    """Open what ``options.address`` names, made where there is none; many processes may at once.
+    """Open the log and the ledger at ``options.address``; create the tables if there are none.
+
+    Many processes may do so at once.
 
     Raises :class:`StoreTooNew`, :class:`StoreTooOld`, or :class:`StoreError` when the server cannot
     be used now.
     """
     opened = await _open_database(options.address, options.partitions)
-    ledger, place = OwningPostgresLedger(opened), opened.database.label
+    ledger, label = OwningPostgresLedger(opened), opened.database.label
     try:
         log = await PostgresLog.open(opened.database, opened.identity, options.max_log_bytes)
     except BaseException:
         await ledger.close()
         raise
-    return Stores(log, ledger, is_shared=True, name=place, warnings=ledger.warnings)
+    return Stores(log, ledger, is_shared=True, name=label, warnings=ledger.warnings)
 
 
 async def open_ledger(options: StoreOptions) -> tuple[OwningPostgresLedger, str]:
-    """Open the ledger that ``options.ledger`` names, for a log elsewhere; say where it is."""
+    """Open the ledger at ``options.ledger``, for a log elsewhere; return it with its label."""
     opened = await _open_database(options.ledger, options.partitions)
     return OwningPostgresLedger(opened), opened.database.label
 
@@ -49,12 +51,12 @@ class _OpenDatabase(msgspec.Struct, frozen=True):
 
 async def _open_database(url: str, partitions: int) -> _OpenDatabase:
     try:
-        promise = await check_durability(Connector(PostgresAddress.parse(url)))
+        durability = await check_durability(Connector(PostgresAddress.parse(url)))
         identity = await migrate(url, SCHEMA, partitions)
-        commit, hint = promise.synchronous_commit, promise.timeout_hint
+        commit, hint = durability.synchronous_commit, durability.timeout_hint
         database = await Database.open(url, SCHEMA, commit, timeout_hint=hint)
-        vital = await Database.open(url, SCHEMA, commit, CONTROL_CONNECTIONS, hint)
-        return _OpenDatabase(database, vital, identity, promise.warnings)
+        control_pool = await Database.open(url, SCHEMA, commit, CONTROL_CONNECTIONS, hint)
+        return _OpenDatabase(database, control_pool, identity, durability.warnings)
     except StoreError as error:
         if isinstance(error.__cause__, OSError) and not isinstance(error, StoreMisconfigured):
             raise type(error)(f"{error}; is it running, is the address right?") from error
@@ -62,10 +64,10 @@ async def _open_database(url: str, partitions: int) -> _OpenDatabase:
 
 
 class OwningPostgresLedger(PostgresLedger):
-    """The ledger, which closes the databases after itself: it is closed last.
+    """A ledger that closes its connection pools; it is closed last.
 
-    ``warnings`` are what a person should be told at the start: how the server could lose what it
-    acknowledged, and what to do about it.
+    ``warnings`` are for people, at the start: how the server could lose acknowledged events, and
+    what to do about it.
     """
 
     def __init__(self, databases: _OpenDatabase) -> None:

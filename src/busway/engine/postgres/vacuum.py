@@ -1,4 +1,4 @@
-"""Have the server make room of what was trimmed, so that the log's table does not grow."""
+"""Vacuum the log's table after trimming, so that it does not grow."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from busway.errors import StoreError
 
 MIN_TRIMMED_BYTES = 32 * 1024 * 1024
 TRIMMED_SHARE = 8
-"""What part of the log has to be trimmed before its table is vacuumed: one in so many."""
+"""A vacuum is due once one byte in so many of the log was trimmed."""
 _VACUUM_TIMEOUT_S = 6 * 3600.0
 
 
 class Vacuum:
-    """Vacuums the table of batches when enough of it was trimmed, beside everything else.
+    """Vacuums the table of batches in the background once enough of it was trimmed.
 
-    The server's own vacuum comes once a minute at most, by the number of rows, or never.
+    The server's autovacuum runs at most once a minute, by the number of rows, or never.
     """
 
     def __init__(self, database: Database, min_trimmed_bytes: int = MIN_TRIMMED_BYTES) -> None:
@@ -27,11 +27,11 @@ class Vacuum:
         self._task: asyncio.Task[None] | None = None
 
     def record_trimmed(self, size_bytes: int) -> None:
-        """Note that batches of that many bytes were deleted."""
+        """Record that batches of that many bytes were deleted."""
         self._trimmed_bytes += size_bytes
 
     async def start_if_due(self, log_bytes: int) -> None:
-        """Begin a vacuum when it is due and none is under way."""
+        """Start a vacuum if it is due and none is running."""
         if self._task is not None and not self._task.done():
             return
         if self._trimmed_bytes >= max(self._min_trimmed_bytes, log_bytes // TRIMMED_SHARE):
@@ -44,7 +44,7 @@ class Vacuum:
 
     async def _run(self) -> None:
         trimmed = self._trimmed_bytes
-        with contextlib.suppress(StoreError):  # it is tried again
+        with contextlib.suppress(StoreError):  # the next one tries again
             async with self._database.connection(_VACUUM_TIMEOUT_S) as connection:
                 await fetch(connection, "log/prune_appenders")
                 await connection.execute(sql("log/vacuum"))

@@ -1,4 +1,4 @@
-"""What an append does to the log's table."""
+"""Append batches to the log's table."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ BatchRow = tuple[int, int, int, bytearray]
 
 
 class Append:
-    """Inserts batches by one statement, which is a transaction by itself.
+    """Inserts batches with one statement, which is a transaction by itself.
 
-    A thread that commits has to take turns with the event loop for the interpreter at every step of
-    a statement. Under load each turn costs more than the fsync, so this takes one.
+    The committing thread competes with the event loop for the interpreter lock at every statement.
+    Under load each wait costs more than the fsync, so an append has only one statement.
     """
 
     statement_name = "log/append"
@@ -43,11 +43,10 @@ class Append:
 
 
 class SharedAppend(Append):
-    """Inserts batches where the partitions end, also where others have appended meanwhile.
+    """Inserts batches at the ends of partitions, even if other processes append concurrently.
 
-    The ends that it was given are true as long as nobody else appends. Where they are not, the
-    statement fails, and is repeated with the ends as they are, in a transaction that keeps others
-    out.
+    The known ends are right as long as no other process appends. If they are wrong, the statement
+    fails, and is repeated with the current ends in a transaction that excludes others.
     """
 
     statement_name = "log/append_shared"
@@ -68,14 +67,14 @@ class SharedAppend(Append):
 
 
 def _at_ends(batches: Sequence[BatchRow], ends: Mapping[int, int]) -> list[BatchRow]:
-    """Return batches with the ids that follow on these ends."""
-    left = dict(ends)
-    found = []
+    """Return batches with ids that begin at these ends."""
+    next_ids = dict(ends)
+    moved = []
     for key, count, at, body in batches:
         partition = key >> 48
-        found.append((left[partition], count, at, body))
-        left[partition] += count
-    return found
+        moved.append((next_ids[partition], count, at, body))
+        next_ids[partition] += count
+    return moved
 
 
 @lru_cache

@@ -1,4 +1,4 @@
-"""Long queries, asked in threads of their own so that the loop goes on."""
+"""Run long queries in threads, so that they do not block the event loop."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from busway.engine.sqlite.database import Row, connect_read_only, to_store_error
 
 
 class BackgroundReader:
-    """Reads one database on connections that are kept between two queries.
+    """Reads one database on connections that stay open between queries.
 
-    A connection reads the schema and fills its cache at its first query; a job asks one a page.
+    A new connection has to read the schema and fill its cache first; a job runs a query per page.
     """
 
     def __init__(self, path: Path) -> None:
@@ -28,7 +28,7 @@ class BackgroundReader:
         return await asyncio.to_thread(self._fetch, statement, bindings)
 
     def close(self) -> None:
-        """Close what no query is using; what one is using is closed after it."""
+        """Close idle connections; a connection in use is closed after its query."""
         with self._lock:
             self._closed = True
             for connection in self._idle:

@@ -1,4 +1,4 @@
-"""Copy what was committed from the WAL into the database, beside the commits."""
+"""Copy commits from the WAL into the database, concurrently with new commits."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from busway.engine.sqlite.database import (
 
 _BUSY_TIMEOUT_MS = 100
 _MIN_CHECKPOINT_PAGES = 4_096
-"""How much of the WAL is copied at a time while commits keep coming: the disk waits for a copy, and
-the commits for the disk, so a copy a second would be felt every second."""
+"""The least that is copied at a time while commits keep coming: a copy delays the commits, and a
+small one every second would delay them every second."""
 
 
 class Checkpointer:
-    """Keeps the WAL of one database from growing for ever.
+    """Keeps the WAL of one database from growing without limit.
 
     A passive checkpoint never makes a commit wait, but while commits keep coming it never reaches
     the end of the WAL either: beyond ``WAL_LIMIT_BYTES`` the rest is copied under the write lock,
-    which is waited for the longer the more there is.
+    with a timeout that grows with the WAL.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,15 +38,15 @@ class Checkpointer:
         self._last_data_version = -1
 
     async def maintain(self) -> None:
-        """Checkpoint where it is worth it, or when there was no commit since last time.
+        """Checkpoint if the WAL is large enough, or if there was no commit since the last call.
 
-        Then the file is cut to nothing as well.
+        In the second case the WAL file is truncated as well.
         """
         async with self._lock:
             await asyncio.to_thread(self._checkpoint)
 
     async def close(self) -> None:
-        """Checkpoint for the last time; every other connection is closed before."""
+        """Checkpoint for the last time; all other connections must be closed before."""
         async with self._lock:
             await asyncio.to_thread(self._close)
 
@@ -56,7 +56,7 @@ class Checkpointer:
         self._connection.close()
 
     def _fits_disk(self) -> bool:
-        """Say whether the WAL fits the disk a second time: a copy that ends halfway fills it."""
+        """Return whether the disk has room for a copy of the WAL: half a copy would fill it."""
         disk = os.statvfs(self._path.parent)
         return disk.f_bavail * disk.f_frsize > self._wal_bytes() + MIN_FREE_BYTES
 
@@ -64,7 +64,7 @@ class Checkpointer:
         return self._wal.stat().st_size if self._wal.exists() else 0
 
     def _checkpoint(self) -> None:
-        # it rises with the commits of all other connections, also of other processes
+        # it changes with the commits of all other connections, also of other processes
         version = self._connection.pragma("data_version")
         idle, self._last_data_version = version == self._last_data_version, version
         if (
@@ -84,7 +84,7 @@ class Checkpointer:
         try:
             return self._connection.wal_checkpoint(mode=mode)
         except apsw.Error as error:
-            # a reader is in the way, or the disk is full: the commits are safe in the WAL
+            # a reader blocks it, or the disk is full: the commits are safe in the WAL
             if isinstance(error, apsw.BusyError) or is_disk_full(error, self._path):
                 return (-1, -1)
             raise to_store_error(error, self._path) from error

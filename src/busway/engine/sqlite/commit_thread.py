@@ -1,4 +1,4 @@
-"""A thread that owns a connection and commits what many tasks ask for together."""
+"""A thread that owns a connection and commits the work of many tasks together."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import apsw
 
@@ -17,7 +17,7 @@ from busway.errors import StoreError
 
 T = TypeVar("T")
 Work = Callable[[apsw.Connection], T]
-"""What one transaction does; it may run twice, so it keeps nothing outside the connection."""
+"""The statements of one transaction; they may run twice, so they change only the database."""
 
 _MAX_GROUP_SIZE = 256
 
@@ -44,14 +44,17 @@ class _QueuedWork:
             self.future.set_exception(error)
 
 
-_WorkResult = tuple[_QueuedWork, Any, Exception | None]
+class _WorkResult(NamedTuple):
+    job: _QueuedWork
+    value: Any
+    error: Exception | None
 
 
 class CommitThread:
-    """Runs work in the order in which it came; what waits meanwhile shares one transaction.
+    """Runs work in the order of arrival; work that waits shares the next transaction.
 
-    Each work is atomic by itself: when one of a group fails, the group is rolled back and each
-    runs again alone, so that an error reaches only the one who caused it.
+    Each work is atomic: if one of a group fails, the group is rolled back and each runs again
+    alone, so that an error reaches only its own caller.
     """
 
     def __init__(self, connection: apsw.Connection, path: Path) -> None:
@@ -70,11 +73,10 @@ class CommitThread:
         *,
         is_single_statement: bool = False,
     ) -> asyncio.Future[T]:
-        """Have the work done; the future is done when it is durable.
+        """Queue work; the future is done when it is durable.
 
-        ``on_commit`` gets the result on the loop first, also when nobody waits any more.
-        ``is_single_statement`` says that the work is one statement, which needs no transaction
-        around it.
+        ``on_commit`` gets the result first, on the event loop, even if the caller is cancelled.
+        ``is_single_statement``: the work is one statement and needs no transaction around it.
         """
         if self._closed:
             raise StoreError(f"{self._path} is closed")
@@ -83,7 +85,7 @@ class CommitThread:
         return job.future
 
     async def close(self) -> None:
-        """Finish what was submitted, then close the connection."""
+        """Finish the submitted work, then close the connection."""
         if not self._closed:
             self._closed = True
             self._queue.put(None)
@@ -116,8 +118,8 @@ class CommitThread:
         except Exception as error:
             if len(group) > 1:
                 return [result for job in group for result in self._commit([job])]
-            return [(group[0], None, to_store_error(error, self._path))]
-        return [(job, value, None) for job, value in zip(group, values, strict=True)]
+            return [_WorkResult(group[0], None, to_store_error(error, self._path))]
+        return [_WorkResult(job, value, None) for job, value in zip(group, values, strict=True)]
 
     def _run_all(self, group: list[_QueuedWork]) -> list[Any]:
         if len(group) == 1 and group[0].is_single_statement:

@@ -30,13 +30,13 @@ def sql(name: str) -> str:
 def connect(path: Path, *, page_bytes: int = 0) -> apsw.Connection:
     """Open a file for writing: every commit fsynced, no checkpoint by a commit or a close.
 
-    With ``page_bytes`` the file is made. Raises :class:`StoreError` when that cannot be done.
+    With ``page_bytes`` the file is created. Raises :class:`StoreError` if it cannot be opened.
     """
     if not page_bytes and not os.access(path, os.R_OK | os.W_OK):
-        raise StoreCorrupted(f"{path} cannot be read and written; give this user its rights back")
+        raise StoreCorrupted(f"{path} cannot be read and written; give this user the permissions")
     flags = _OPEN_FLAGS | (apsw.SQLITE_OPEN_CREATE if page_bytes else 0)
     try:
-        if page_bytes:  # for its owner alone; SQLite gives what lies beside it the same rights
+        if page_bytes:  # for its owner alone; SQLite gives the WAL the same permissions
             with contextlib.suppress(OSError):
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         with opening(path, flags) as connection:
@@ -50,9 +50,9 @@ def connect(path: Path, *, page_bytes: int = 0) -> apsw.Connection:
 
 
 def connect_read_only(path: Path) -> apsw.Connection:
-    """Open a file beside its writer; nothing can be written by this connection.
+    """Open a file next to its writer, for queries only.
 
-    It is a writer to the operating system, because a reader must be able to recover the WAL.
+    The file itself is opened for writing, because a reader must be able to recover the WAL.
     """
     connection = connect(path)
     connection.pragma("query_only", True)
@@ -60,8 +60,8 @@ def connect_read_only(path: Path) -> apsw.Connection:
 
 
 def _pragmas(page_bytes: int) -> dict[str, str | int]:
-    made: dict[str, str | int] = {"page_size": page_bytes, "journal_mode": "wal"}
-    return (made if page_bytes else {}) | {
+    for_new_file: dict[str, str | int] = {"page_size": page_bytes, "journal_mode": "wal"}
+    return (for_new_file if page_bytes else {}) | {
         "synchronous": "full",
         "foreign_keys": True,
         "secure_delete": "off",
@@ -72,27 +72,27 @@ def _pragmas(page_bytes: int) -> dict[str, str | int]:
 
 
 def fetch(connection: apsw.Connection, name: str, bindings: tuple[Any, ...] = ()) -> list[Row]:
-    """Run the statement of ``sql/<name>.sql`` and return all of its rows."""
+    """Run the statement in ``sql/<name>.sql`` and return all of its rows."""
     return connection.execute(sql(name), bindings).fetchall()
 
 
 def used_bytes(connection: apsw.Connection) -> int:
-    """Return how many bytes of the file hold something; a deletion shows at once."""
+    """Return how many bytes of the file are in use; a deletion takes effect at once."""
     pages = connection.pragma("page_count") - connection.pragma("freelist_count")
     return int(pages * connection.pragma("page_size"))
 
 
 def to_store_error(error: Exception, path: Path) -> Exception:
-    """Return what an error of SQLite means for a store, any other error as it is."""
+    """Return the store error that an error of SQLite means; any other error unchanged."""
     reason = f"{path}: {error}"
     if is_disk_full(error, path):
-        return StoreFull(f"{path}: the disk or the file's limit is full; make room for it")
+        return StoreFull(f"{path}: the disk is full, or the file has reached its limit; make room")
     if isinstance(error, CORRUPTED_ERRORS):
         return StoreCorrupted(f"{reason}; restore the data directory from a backup")
     if isinstance(error, apsw.CantOpenError):
-        return StoreCorrupted(f"{reason}; look at what is there and at its rights")
+        return StoreCorrupted(f"{reason}; check what is at this path, and its permissions")
     if isinstance(error, apsw.BusyError):
         return StoreError(f"{reason}; find the program that keeps the file locked")
     if isinstance(error, apsw.IOError):
-        return StoreError(f"{reason}; look at the disk, its quotas and limits")
+        return StoreError(f"{reason}; check the disk, its quotas and limits")
     return StoreError(f"{reason}; please report this") if isinstance(error, apsw.Error) else error

@@ -1,4 +1,4 @@
-"""The data directory: two files that belong together, and one process at a time."""
+"""The data directory: two files that belong together, used by one process at a time."""
 
 from __future__ import annotations
 
@@ -42,29 +42,29 @@ _TABLES = {
 }
 _PAGE_BYTES = 4096
 _LOCK_TIMEOUT_S = 5.0
-"""How long the workers of a process that was killed may take to end after it."""
+"""How long the workers of a killed process may take to end after it."""
 _RESTORE_REMEDY = "restore the whole data directory from a backup"
 
 
 def create_directory(directory: Path) -> None:
-    """Make the directory, for this user alone, where it is not there."""
+    """Create the directory, for this user alone, if it does not exist."""
     if not directory.is_dir():
         directory.mkdir(mode=0o700, parents=True)
         fsync_directory(directory.parent)
 
 
 def lock(directory: Path) -> int:
-    """Take the directory for this process; the lock goes with the returned descriptor.
+    """Lock the directory for this process, until the returned descriptor is closed.
 
-    What the workers of a dead process still have is waited for: they end by themselves. Raises
-    :class:`StoreLocked` that names the process which has it.
+    If only workers of a dead process hold the lock, it waits for them to end. Raises
+    :class:`StoreLocked`, which names the process that holds it.
     """
     descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    until = time.monotonic() + _LOCK_TIMEOUT_S
+    deadline = time.monotonic() + _LOCK_TIMEOUT_S
     while not _try_lock(descriptor):
         holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
-        if _is_dead(holder) and time.monotonic() < until:
-            # a lock that another process lets go of cannot be waited for with a limit
+        if _is_dead(holder) and time.monotonic() < deadline:
+            # flock has no timeout
             time.sleep(0.02)
             continue
         os.close(descriptor)
@@ -99,16 +99,16 @@ def _is_dead(holder: str) -> bool:
 
 
 def create_files(directory: Path, partitions: int) -> None:
-    """Make the two files in a new directory, or finish that where it was cut off.
+    """Create the two files in a new directory, or finish an interrupted creation.
 
-    The ledger gets its name first and the log last, so a log is there only when all is there.
+    The ledger gets its name first and the log last, so a log exists only if both files do.
     """
-    there = {path.name for path in directory.iterdir()}
-    if LOG_FILE in there or LEDGER_FILE in there:
-        if LOG_FILE not in there and LOG_FILE + ".new" in there:
+    names = {path.name for path in directory.iterdir()}
+    if LOG_FILE in names or LEDGER_FILE in names:
+        if LOG_FILE not in names and LOG_FILE + ".new" in names:
             _publish(directory, LOG_FILE)
         return
-    if orphans := sorted(there & {LOG_FILE + "-wal", LEDGER_FILE + "-wal"}):
+    if orphans := sorted(names & {LOG_FILE + "-wal", LEDGER_FILE + "-wal"}):
         raise StoreCorrupted(
             f"{directory} has {orphans[0]} without its database; {_RESTORE_REMEDY}"
         )
@@ -123,7 +123,7 @@ def identify(directory: Path) -> str:
     """Check both files of a directory and return the identity of its log.
 
     Raises :class:`StoreTooNew` or :class:`StoreTooOld` for a format of another Busway, and
-    :class:`StoreCorrupted` when a file is missing, is not what its name says, or belongs to another
+    :class:`StoreCorrupted` if a file is missing, is not what its name says, or belongs to another
     directory.
     """
     for name in (LOG_FILE, LEDGER_FILE):
@@ -188,7 +188,7 @@ def _publish(directory: Path, name: str) -> None:
 
 
 def fsync_directory(directory: Path) -> None:
-    """Make the names in a directory durable."""
+    """Make the entries of a directory durable."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

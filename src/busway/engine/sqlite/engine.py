@@ -22,11 +22,11 @@ class SqliteEngine:
     """Opens a data directory."""
 
     async def open_stores(self, options: StoreOptions) -> Stores:
-        """Open the directory for this process alone, made when it is not there.
+        """Open the directory for this process alone; create it if it does not exist.
 
-        With ``shared_directory`` it is open to a family of processes. Raises :class:`StoreLocked`,
+        With ``shared_directory`` a group of processes may open it. Raises :class:`StoreLocked`,
         :class:`StoreTooNew`, :class:`StoreTooOld`, :class:`StoreCorrupted`, :class:`StoreMoved`,
-        or :class:`StoreError` when the directory cannot be made.
+        or :class:`StoreError` if the directory cannot be created.
         """
         if "://" in options.address:
             raise SettingsError(
@@ -59,7 +59,7 @@ async def _open(options: StoreOptions, path: Path) -> Stores:
 
 
 def _open_log(options: StoreOptions, path: Path, identity: str) -> SqliteLog:
-    quota = Quota(path, (options.max_log_bytes, options.min_free_bytes), SystemClock())
+    quota = Quota(path, SystemClock(), options.max_log_bytes, options.min_free_bytes)
     if options.shared_directory is None:
         return SqliteLog(path, identity, quota)
     return SharedSqliteLog(path, identity, quota, options.shared_directory.wake_ups)

@@ -1,4 +1,4 @@
-"""The ledger as one SQLite file; what many lanes write at a time is one transaction."""
+"""The ledger as one SQLite file; concurrent writes of many lanes share a transaction."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import apsw
 
 from busway.audit_record import AuditRecord
 from busway.conservation import check_resolution, check_settlement
-from busway.engine.sqlite import named_value, settlement_statement
+from busway.engine.sqlite import flow_row, history, named_value, settlement_statement
+from busway.engine.sqlite.audit import add_audit
 from busway.engine.sqlite.background_read import BackgroundReader
 from busway.engine.sqlite.checkpoint import Checkpointer
 from busway.engine.sqlite.commit_thread import CommitThread
@@ -43,7 +44,7 @@ T = TypeVar("T")
 
 
 class SqliteLedger:
-    """Writes in one thread, in groups; reads where it is called, on a connection of its own."""
+    """Writes in one thread, in groups; reads in the calling thread, on its own connection."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -68,18 +69,18 @@ class SqliteLedger:
         def work(connection: apsw.Connection) -> list[int | None]:
             if not named_value.apply_changes(connection, changes):
                 return [None] * len(leases)
-            return [settlement_statement.lease(connection, each) for each in leases]
+            return [settlement_statement.lease(connection, request) for request in leases]
 
         return await self._writer.submit(work)
 
     async def rename_flow(self, old: str, new: str, audit: Sequence[AuditRecord] = ()) -> bool:
         return await self._writer.submit(
-            lambda connection: named_value.rename_flow(connection, old, new, audit)
+            lambda connection: flow_row.rename_flow(connection, old, new, audit)
         )
 
     async def remove_flow(self, flow: str, audit: Sequence[AuditRecord] = ()) -> bool:
         return await self._writer.submit(
-            lambda connection: named_value.remove_flow(connection, flow, audit)
+            lambda connection: flow_row.remove_flow(connection, flow, audit)
         )
 
     async def settle(
@@ -89,7 +90,9 @@ class SqliteLedger:
             check_settlement(settlement)
 
         def work(connection: apsw.Connection) -> list[bool]:
-            applied = [settlement_statement.settle(connection, each) for each in settlements]
+            applied = [
+                settlement_statement.settle(connection, settlement) for settlement in settlements
+            ]
             if changes and all(applied):
                 named_value.apply_changes(connection, changes)
             return applied
@@ -102,15 +105,15 @@ class SqliteLedger:
         audit: Sequence[AuditRecord] = (),
         changes: Sequence[ValueChange] = (),
     ) -> Sequence[bool]:
-        for verdict in resolutions:
-            check_resolution(verdict)
+        for resolution in resolutions:
+            check_resolution(resolution)
 
         def work(connection: apsw.Connection) -> list[bool]:
             if not named_value.apply_changes(connection, changes):
                 return [False] * len(resolutions)
             applied = settlement_statement.resolve(connection, resolutions)
             if any(applied):
-                named_value.add_audit(connection, audit)
+                add_audit(connection, audit)
             return applied
 
         return await self._writer.submit(work)
@@ -119,27 +122,25 @@ class SqliteLedger:
         statement, bindings = build_query(query)
         if needs_scan(query):
             return [
-                ROW_CODEC.decode_failed_event(one)
-                for one in await self._background.fetch(statement, bindings)
+                ROW_CODEC.decode_failed_event(row)
+                for row in await self._background.fetch(statement, bindings)
             ]
         with self._translating_errors():
             return [
-                ROW_CODEC.decode_failed_event(found)
-                for found in self._connection.execute(statement, bindings)
+                ROW_CODEC.decode_failed_event(row)
+                for row in self._connection.execute(statement, bindings)
             ]
 
     async def failed_event_groups(self, query: FailedEventQuery) -> Sequence[FailedEventGroup]:
         statement, bindings = build_group_query(query)
-        found = await self._background.fetch(statement, bindings)
-        return [ROW_CODEC.decode_failed_event_group(each) for each in found]
+        rows = await self._background.fetch(statement, bindings)
+        return [ROW_CODEC.decode_failed_event_group(row) for row in rows]
 
     async def due_flows(self, by: datetime) -> Collection[str]:
-        return set(
-            self._fetch("ledger/due_flows", (to_microseconds(by),), lambda found: str(found[0]))
-        )
+        return set(self._fetch("ledger/due_flows", (to_microseconds(by),), lambda row: str(row[0])))
 
     async def parked_keys(self, flow: str, partition: int) -> Mapping[str, int]:
-        return dict(self._fetch("ledger/parked_keys", (flow, partition), lambda found: found))
+        return dict(self._fetch("ledger/parked_keys", (flow, partition), lambda row: row))
 
     async def settled_ranges(
         self, flow: str, partition: int | None = None
@@ -153,7 +154,7 @@ class SqliteLedger:
 
     async def prune_history(self, before: datetime) -> None:
         while await self._writer.submit(
-            lambda connection: named_value.prune_history(connection, before)
+            lambda connection: history.prune_history(connection, before)
         ):
             pass
 
@@ -161,12 +162,12 @@ class SqliteLedger:
         await self.change_values([ValueChange(name, value)])
 
     async def get_values(self, prefix: str) -> Mapping[str, bytes]:
-        found = self._connection.execute(sql("ledger/get_values"), (prefix,))
-        with self._translating_errors(), contextlib.closing(found):
-            return dict(takewhile(lambda named: named[0].startswith(prefix), found))
+        cursor = self._connection.execute(sql("ledger/get_values"), (prefix,))
+        with self._translating_errors(), contextlib.closing(cursor):
+            return dict(takewhile(lambda row: row[0].startswith(prefix), cursor))
 
     async def count_failed_events(self) -> Mapping[LaneId, FailedEventCounts]:
-        # the statement reads every row, so it does not run on the loop
+        # it scans all rows, so it must not block the loop
         rows = await self._background.fetch(sql("ledger/count_failed_events"))
         return {
             LaneId(flow, partition): FailedEventCounts(parked, dead)
@@ -177,9 +178,9 @@ class SqliteLedger:
         self, changes: Sequence[ValueChange], audit: Sequence[AuditRecord] = ()
     ) -> bool:
         def work(connection: apsw.Connection) -> bool:
-            if done := named_value.apply_changes(connection, changes):
-                named_value.add_audit(connection, audit)
-            return done
+            if applied := named_value.apply_changes(connection, changes):
+                add_audit(connection, audit)
+            return applied
 
         return await self._writer.submit(work)
 
@@ -199,7 +200,7 @@ class SqliteLedger:
 
     def _fetch(self, name: str, bindings: Row, decode: Callable[[Row], T]) -> list[T]:
         with self._translating_errors():
-            return [decode(found) for found in fetch(self._connection, name, bindings)]
+            return [decode(row) for row in fetch(self._connection, name, bindings)]
 
     @contextlib.contextmanager
     def _translating_errors(self) -> Iterator[None]:

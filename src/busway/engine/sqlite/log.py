@@ -44,7 +44,7 @@ class SqliteLog:
         self._checkpointer = Checkpointer(path)
         self._writer = CommitThread(connect(path), path)
         self._append_in_flight: asyncio.Future[Any] | None = None
-        """What moves ends on; one at a time, as an append is placed by where they are."""
+        """The work that advances ends; one at a time, because the ends place the next append."""
 
     @property
     def identity(self) -> str:
@@ -67,13 +67,13 @@ class SqliteLog:
             )
         )
 
-        def landed(offsets: Sequence[int]) -> None:
+        def record(offsets: Sequence[int]) -> None:
             for draft, offset in zip(new_batches, offsets, strict=True):
                 self._record(LogBatch(draft.partition, offset, at, draft.events))
 
         work = self._append_type(self._quota, batches)
         self._append_in_flight = appending = self._writer.submit(
-            work, landed, is_single_statement=True
+            work, record, is_single_statement=True
         )
         return await asyncio.shield(appending)
 
@@ -93,17 +93,17 @@ class SqliteLog:
         return self._bases[partition] - before
 
     async def skip_to(self, partition: int, offset: int) -> int:
-        def moved(skipped: _Skipped) -> None:
+        def record(skipped: _Skipped) -> None:
             self._bases[partition] = skipped.bounds.start
             self._ends.advance(partition, skipped.bounds.end)
 
         await self._wait_for_append()
-        self._append_in_flight = moving = self._writer.submit(_SkipTo(partition, offset), moved)
-        return (await asyncio.shield(moving)).end_before
+        self._append_in_flight = skipping = self._writer.submit(_SkipTo(partition, offset), record)
+        return (await asyncio.shield(skipping)).end_before
 
     async def offset_at(self, partition: int, at: datetime) -> int:
-        found = self._reader.first_offset_since(partition, at)
-        return self._ends.end(partition) if found is None else found
+        first = self._reader.first_offset_since(partition, at)
+        return self._ends.end(partition) if first is None else first
 
     async def appended_at(self, partition: int, offset: int) -> datetime | None:
         return self._reader.appended_at(partition, offset)
@@ -124,7 +124,7 @@ class SqliteLog:
         await self._checkpointer.close()
 
     async def _wait_for_append(self) -> None:
-        """Wait for what moves ends on: it goes on, also when its caller does not."""
+        """Wait for the work that advances ends: it continues if its caller is cancelled."""
         while self._append_in_flight is not None and not self._append_in_flight.done():
             await asyncio.wait((self._append_in_flight,))
 
@@ -154,26 +154,26 @@ def _encode_batch(draft: NewBatch, offset: int, at: int) -> BatchRow:
 
 
 class _Trim:
-    """Deletes a bounded piece of what ends at or before an offset."""
+    """Deletes a bounded number of batches that end at or before an offset."""
 
     def __init__(self, partition: int, offset: int) -> None:
         self._partition = partition
         self._offset = min(max(offset, 0), OFFSET_MASK)
 
     def __call__(self, connection: apsw.Connection) -> int | None:
-        """Return the id at which the partition begins now, ``None`` where nothing was to go."""
-        found = (self._partition, self._offset, _TRIM_ROWS)
-        upto, left = 0, _TRIM_BYTES
-        for key, count, size in fetch(connection, "log/trimmable", found):
-            upto, left = key + count, left - size
-            if left < 0:
+        """Return the id at which the partition now begins, ``None`` if nothing was deleted."""
+        bindings = (self._partition, self._offset, _TRIM_ROWS)
+        end_id, remaining = 0, _TRIM_BYTES
+        for key, count, size in fetch(connection, "log/trimmable", bindings):
+            end_id, remaining = key + count, remaining - size
+            if remaining < 0:
                 break
-        if not upto:
+        if not end_id:
             return None
-        connection.execute(sql("log/trim"), (self._partition, upto))
-        connection.execute(sql("log/set_base"), (self._partition, upto))
-        ((begins, _),) = fetch(connection, "log/partition_bounds", (self._partition,))
-        return int(begins)
+        connection.execute(sql("log/trim"), (self._partition, end_id))
+        connection.execute(sql("log/set_base"), (self._partition, end_id))
+        ((base_id, _),) = fetch(connection, "log/partition_bounds", (self._partition,))
+        return int(base_id)
 
 
 class _Skipped(NamedTuple):
@@ -184,7 +184,7 @@ class _Skipped(NamedTuple):
 
 
 class _SkipTo:
-    """Has a partition that ends before an offset go on there."""
+    """Advances the end of a partition to an offset, unless it is there already."""
 
     def __init__(self, partition: int, offset: int) -> None:
         self._partition = partition

@@ -1,4 +1,4 @@
-"""What is read from a log file, by its owner and by those who look on."""
+"""Read a log file, in the process that owns it and in others."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OFFSET_MASK = (1 << 48) - 1
 
 
 class LogReader:
-    """Reads on a connection of its own, in the thread of its caller."""
+    """Reads on its own connection, in the thread of its caller."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -64,20 +64,20 @@ class LogReader:
             return used_bytes(self._connection)
 
     def first_offset_since(self, partition: int, at: datetime) -> int | None:
-        """Return the offset of the first batch appended at or after a time, found by halving."""
+        """Return the offset of the first batch appended at or after a time, by binary search."""
         low, high = partition << 48, (partition << 48) + OFFSET_MASK
-        found, wanted = None, timestamp.to_microseconds(at)
+        first, wanted = None, timestamp.to_microseconds(at)
         while low <= high:
-            # the newest first: most ask about what came lately, or has not come yet
-            middle = high if found is None else (low + high) // 2
+            # the newest first: most callers ask for a recent time, or a future one
+            middle = high if first is None else (low + high) // 2
             batch = self._last_between(low, middle)
             if batch is not None and batch[2] >= wanted:
-                found, high = batch[0], batch[0] - 1
-            elif found is None:
+                first, high = batch[0], batch[0] - 1
+            elif first is None:
                 return None
             else:
                 low = middle + 1 if batch is None else max(middle + 1, batch[0] + batch[1])
-        return None if found is None else found & OFFSET_MASK
+        return None if first is None else first & OFFSET_MASK
 
     def appended_at(self, partition: int, offset: int) -> datetime | None:
         """Return when the batch with this offset was appended."""
@@ -95,8 +95,8 @@ class LogReader:
     def _last_between(self, low: int, high: int) -> tuple[int, int, int] | None:
         """Return id, count and time of the last batch whose id is in a range."""
         with self._translating_errors():
-            found = fetch(self._connection, "log/last_between", (low, high))
-        return found[0] if found else None
+            rows = fetch(self._connection, "log/last_between", (low, high))
+        return rows[0] if rows else None
 
     def _decode_batches(self, rows: Iterable[Row]) -> Iterator[SizedBatch]:
         for position, row in enumerate(rows):
@@ -104,16 +104,16 @@ class LogReader:
                 batch = self._decode_batch(*row)
             except (StoreCorrupted, StoreTooNew):
                 if position:
-                    return  # those before it are good; the next read begins here, and says so
+                    return  # those before it are intact; the next read begins here and raises
                 raise
-            yield batch, codec.size_bytes(batch.events)
+            yield SizedBatch(batch, codec.size_bytes(batch.events))
 
     def _decode_batch(self, key: int, count: int, appended_at: int, body: bytes) -> LogBatch:
         partition, offset = key >> 48, key & OFFSET_MASK
-        place = f"{self._path}, partition {partition}, offset {offset}"
-        events = codec.decode_batch(body, place)
+        location = f"{self._path}, partition {partition}, offset {offset}"
+        events = codec.decode_batch(body, location)
         if len(events) != count:
-            raise StoreCorrupted(f"{place}: {len(events)} events, not {count}; restore a backup")
+            raise StoreCorrupted(f"{location}: {len(events)} events, not {count}; restore a backup")
         return LogBatch(partition, offset, timestamp.from_microseconds(appended_at), events)
 
     @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""A data directory that is moved elsewhere: all of its records, and the mark that it was moved."""
+"""A data directory as the origin of a move: its records, and the marker that it was moved."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ _MAX_ROWS = 10_000
 _RECORD_DECODERS: Mapping[
     RecordKind, tuple[Callable[[Row], LedgerRecord], Callable[[Row], Row]]
 ] = {
-    "lanes": (ROW_CODEC.decode_lane, lambda found: found[:2]),
-    "failed_events": (ROW_CODEC.decode_failed_event, lambda found: found[:3]),
-    "settled_ranges": (ROW_CODEC.decode_settled_range, lambda found: found[:3]),
+    "lanes": (ROW_CODEC.decode_lane, lambda row: row[:2]),
+    "failed_events": (ROW_CODEC.decode_failed_event, lambda row: row[:3]),
+    "settled_ranges": (ROW_CODEC.decode_settled_range, lambda row: row[:3]),
     "resolved_events": (
-        lambda found: ROW_CODEC.decode_resolved_event(found[1:]),
-        lambda found: found[:1],
+        lambda row: ROW_CODEC.decode_resolved_event(row[1:]),
+        lambda row: row[:1],
     ),
-    "audit_records": (ROW_CODEC.decode_audit, lambda found: found[-1:]),
-    "values": (lambda found: NamedValue(*found), lambda found: found[:1]),
+    "audit_records": (ROW_CODEC.decode_audit, lambda row: row[-1:]),
+    "values": (lambda row: NamedValue(*row), lambda row: row[:1]),
 }
-"""How a record is made of a row, and what its key is."""
+"""How to convert a row to a record, and to the key of a row."""
 
 
 def read_moved(path: Path) -> MovedMarker | None:
-    """Return where a directory was moved to, ``None`` when it was not."""
+    """Return where a directory was moved to, ``None`` if it was not."""
     try:
         return msgspec.json.decode((path / MOVED_FILE).read_bytes(), type=MovedMarker)
     except FileNotFoundError:
@@ -66,10 +66,9 @@ def refuse_moved(path: Path) -> None:
     if moved is not None:
         raise StoreMoved(
             f"{path} was moved to {moved.destination} at {moved.moved_at:%F %T %Z}; run that,"
-            " with --engine. If"
-            " both run, events are delivered twice, and destinations that keep positions leave out"
-            " new ones. To use this directory all the same, where that one never ran, remove"
-            f" {path / MOVED_FILE}"
+            " with --engine. If both run, events are delivered twice, and destinations that keep"
+            " positions leave out new ones. To use this directory anyway, if that one never ran,"
+            f" remove {path / MOVED_FILE}"
         )
 
 
@@ -78,26 +77,26 @@ class SqliteMoveOrigin:
 
     def __init__(self, path: Path, identity: str, resources: contextlib.ExitStack) -> None:
         self._path = path
-        room = Quota(path / directory.LOG_FILE, (0, 0), SystemClock())
-        self._log = SqliteLog(path / directory.LOG_FILE, identity, room)
+        quota = Quota(path / directory.LOG_FILE, SystemClock())
+        self._log = SqliteLog(path / directory.LOG_FILE, identity, quota)
         self._ledger = SqliteExportLedger(path / directory.LEDGER_FILE)
         self._resources = resources.pop_all()
 
     @classmethod
     async def open(cls, path: Path) -> Self:
-        """Open a directory that is there.
+        """Open an existing directory.
 
-        Raises :class:`StoreLocked` when a process has it open, :class:`NotFound` when it is none,
-        and :class:`StoreError` when it cannot be read.
+        Raises :class:`StoreLocked` if a process has it open, :class:`NotFound` if it does not
+        exist, and :class:`StoreError` if it cannot be read.
         """
         if not any(
             (path / name).exists() for name in (directory.LOG_FILE, directory.LOG_FILE + ".new")
         ):
             raise NotFound(f"there is no data directory at {path}; give the one to move as --from")
         descriptor = await asyncio.to_thread(directory.lock, path)
-        with contextlib.ExitStack() as held:
-            held.callback(os.close, descriptor)
-            return cls(path, await asyncio.to_thread(_identify, path), held)
+        with contextlib.ExitStack() as resources:
+            resources.callback(os.close, descriptor)
+            return cls(path, await asyncio.to_thread(_identify, path), resources)
 
     @property
     def name(self) -> str:
@@ -131,23 +130,23 @@ class SqliteExportLedger(SqliteLedger):
         return await asyncio.to_thread(self._export, after, max_bytes)
 
     async def sizes(self) -> Mapping[RecordKind, int]:
-        def counted() -> list[Row]:
+        def count_records() -> list[Row]:
             with self._read_connection() as connection:
                 return fetch(connection, "move/record_counts")
 
-        return cast("dict[RecordKind, int]", dict(await asyncio.to_thread(counted)))
+        return cast("dict[RecordKind, int]", dict(await asyncio.to_thread(count_records)))
 
     def _export(self, after: Bookmark, max_bytes: int) -> ExportPage:
-        made, key = _RECORD_DECODERS[after.kind]
+        decode, key = _RECORD_DECODERS[after.kind]
         records: list[LedgerRecord] = []
         last: Row = ()
         with self._read_connection() as connection:
-            found = connection.execute(sql(f"move/{after.kind}"), after.after)
-            with contextlib.closing(found):
-                for one in found:
-                    records.append(made(one))
-                    last = key(one)
-                    max_bytes -= sum(len(part) for part in one if isinstance(part, bytes))
+            cursor = connection.execute(sql(f"move/{after.kind}"), after.after)
+            with contextlib.closing(cursor):
+                for row in cursor:
+                    records.append(decode(row))
+                    last = key(row)
+                    max_bytes -= sum(len(column) for column in row if isinstance(column, bytes))
                     if max_bytes < 0 or len(records) == _MAX_ROWS:
                         break
         following = Bookmark(after.kind, last) if last else next_bookmark(after.kind)
@@ -177,4 +176,4 @@ def _write_moved(path: Path, moved: MovedMarker) -> None:
         new.rename(path / MOVED_FILE)
         directory.fsync_directory(path)
     except OSError as error:
-        raise StoreError(f"{new} cannot be written: {error}; look at the disk") from error
+        raise StoreError(f"{new} cannot be written: {error}; check the disk") from error

@@ -26,18 +26,18 @@ def build_query(query: FailedEventQuery) -> tuple[str, tuple[Any, ...]]:
 
 
 def needs_scan(query: FailedEventQuery) -> bool:
-    """Say whether a query may have to look at every trouble, so that it is not for the loop."""
+    """Return whether a query may scan all failed events, so that it must not block the loop."""
     if query.due_by or query.event_id is not None or query.event_key is not None:
         return False
     known = query.state is not None and query.flow is not None
-    sought = query.error, query.since_from, query.since_to
+    filters = query.error, query.since_from, query.since_to
     if query.fingerprint is not None:
-        return not known or any(sought)
-    return any(one is not None for one in sought)
+        return not known or any(filters)
+    return any(value is not None for value in filters)
 
 
 def _index_hint(query: FailedEventQuery) -> str:
-    """Return the index that a page is read from in its order, from where the one before ended."""
+    """Return the index that has a page in its order, from where the page before ended."""
     if query.due_by:
         return "INDEXED BY failed_event_by_due"
     if query.keys is not None:
@@ -80,11 +80,11 @@ def _conditions(query: FailedEventQuery) -> Iterator[tuple[str, tuple[Any, ...]]
     if query.partition is not None:
         yield f"{plus}partition = ?", (query.partition,)
     if query.partitions is not None:
-        marks = ", ".join("?" * len(query.partitions)) or "NULL"
-        yield f"{plus}partition IN ({marks})", query.partitions
+        parameters = ", ".join("?" * len(query.partitions)) or "NULL"
+        yield f"{plus}partition IN ({parameters})", query.partitions
     if query.keys is not None:
-        marks = ", ".join("?" * len(query.keys)) or "NULL"
-        yield f"state = 'parked' AND key IS NOT NULL AND key IN ({marks})", query.keys
+        parameters = ", ".join("?" * len(query.keys)) or "NULL"
+        yield f"state = 'parked' AND key IS NOT NULL AND key IN ({parameters})", query.keys
     yield from _failure_conditions(query)
     if query.after is not None:
         yield _after_condition(query, query.after)
@@ -104,7 +104,7 @@ def _failure_conditions(query: FailedEventQuery) -> Iterator[tuple[str, tuple[An
 
 
 def _after_condition(query: FailedEventQuery, after: EventRef) -> tuple[str, tuple[Any, ...]]:
-    """Compare only columns that are not fixed, because SQLite seeks no row value on those."""
+    """Compare only columns that are not fixed: SQLite cannot seek a row value with the others."""
     if query.flow is None:
         return f"({_ORDER}) > (?, ?, ?)", after
     if query.flow != after.flow:

@@ -1,4 +1,4 @@
-"""Whether there is room for more, asked before every append and measured rarely."""
+"""Check before every append that there is room, measuring rarely."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ _MEASUREMENT_TTL_S = 0.1
 class Quota:
     """The limits of a log: ``max_bytes`` for itself (0 for none), ``min_free_bytes`` of the disk.
 
-    Between two measurements what was appended is counted as used up. Others use the disk and the
-    log too, so both are measured again after a tenth of a second.
+    Between two measurements it counts the appended bytes. Others use the disk and the log too, so
+    it measures both again after a tenth of a second.
     """
 
-    def __init__(self, path: Path, limits: tuple[int, int], clock: Clock) -> None:
+    def __init__(
+        self, path: Path, clock: Clock, max_bytes: int = 0, min_free_bytes: int = 0
+    ) -> None:
         self._path = path
-        self._max_bytes, self._min_free_bytes = limits
+        self._max_bytes = max_bytes
+        self._min_free_bytes = min_free_bytes
         self._clock = clock
         self._remaining = 0
         self._measured_at = float("-inf")
 
     def reserve(self, size_bytes: int, used_bytes: Callable[[], int]) -> None:
-        """Raise :class:`StoreFull` when ``size_bytes`` bytes do not fit."""
-        stale = self._clock.monotonic() - self._measured_at > _MEASUREMENT_TTL_S
-        if size_bytes > self._remaining or stale:
+        """Raise :class:`StoreFull` if ``size_bytes`` bytes do not fit."""
+        is_stale = self._clock.monotonic() - self._measured_at > _MEASUREMENT_TTL_S
+        if size_bytes > self._remaining or is_stale:
             self._remaining = self._measure(used_bytes)
             self._measured_at = self._clock.monotonic()
         if size_bytes > self._remaining:
@@ -37,8 +40,8 @@ class Quota:
         self._remaining -= size_bytes
 
     def _measure(self, used_bytes: Callable[[], int]) -> int:
-        left = self._free_bytes() - self._min_free_bytes
-        return min(left, self._max_bytes - used_bytes()) if self._max_bytes else left
+        free = self._free_bytes() - self._min_free_bytes
+        return min(free, self._max_bytes - used_bytes()) if self._max_bytes else free
 
     def _full_reason(self, used_bytes: Callable[[], int]) -> str:
         if self._free_bytes() - self._min_free_bytes <= self._remaining:

@@ -18,19 +18,19 @@ POLL_INTERVAL_S = 0.5
 
 
 class SharedSqliteLog(SqliteLog):
-    """What others append is learned by a hint, or by looking now and then; what is read is true."""
+    """Learns of appends of other processes by a hint or by polling; the file tells the truth."""
 
     _append_type = SharedAppend
 
-    def __init__(self, path: Path, identity: str, quota: Quota, hints: WakeUps) -> None:
+    def __init__(self, path: Path, identity: str, quota: Quota, wake_ups: WakeUps) -> None:
         super().__init__(path, identity, quota)
-        self._hints = hints
-        hints.subscribe(self._poll)
-        self._poll_task = asyncio.create_task(self._poll_forever(), name="look at the log")
+        self._wake_ups = wake_ups
+        wake_ups.subscribe(self._poll)
+        self._poll_task = asyncio.create_task(self._poll_forever(), name="busway-poll-log")
 
     async def append(self, new_batches: Sequence[NewBatch], at: datetime) -> Sequence[int]:
         offsets = await super().append(new_batches, at)
-        self._hints.notify()
+        self._wake_ups.notify()
         return offsets
 
     async def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[LogBatch]:

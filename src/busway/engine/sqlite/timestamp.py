@@ -1,4 +1,4 @@
-"""Times as SQLite keeps them: microseconds since 1970, exact."""
+"""Times as SQLite stores them: microseconds since 1970, exact."""
 
 from __future__ import annotations
 

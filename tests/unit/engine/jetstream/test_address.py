@@ -19,7 +19,7 @@ def test_an_address_names_servers_and_log() -> None:
     assert (place.compress, place.sync, place.tls) == (False, "always", False)
 
 
-def test_a_log_has_a_name_by_itself() -> None:
+def test_a_log_has_a_default_name() -> None:
     assert JetStreamAddress.parse("nats://one").name == "busway"
 
 
@@ -30,7 +30,7 @@ def test_a_log_has_a_name_by_itself() -> None:
         ("s3cr3t", {"token": "s3cr3t"}),
     ],
 )
-def test_an_address_says_who_one_is(who: str, expected: dict[str, str]) -> None:
+def test_an_address_has_credentials(who: str, expected: dict[str, str]) -> None:
     connecting = JetStreamAddress.parse(f"nats://{who}@one,two/log").connect_options()
     assert expected.items() <= connecting.items()
     assert connecting["servers"] == ["nats://one:4222", "nats://two:4222"]
@@ -61,7 +61,7 @@ def test_tls_is_asked_for_by_the_scheme_or_an_option(address: str) -> None:
     assert connecting["tls"].check_hostname
 
 
-def test_what_a_person_sees_has_no_secrets() -> None:
+def test_a_label_has_no_secrets() -> None:
     assert (
         str(JetStreamAddress.parse("nats://me:secret@one,two/log?nkey=/x"))
         == "nats://one:4222,two:4222/log"

@@ -13,9 +13,9 @@ from busway.engine.jetstream.client import TlsUnavailable, describe_error
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        (TimeoutError(), "nothing that speaks NATS answered in time; is the address right"),
+        (TimeoutError(), "no NATS server answered in time; is the address right"),
         (nats.errors.Error("nats: empty response from server when expecting"), "does not speak"),
-        (nats.errors.Error("nats: 'Authorization Violation'"), "give who the servers know"),
+        (nats.errors.Error("nats: 'Authorization Violation'"), "give valid credentials"),
         (
             nats.errors.Error("nats: permissions violation for publish to x"),
             "allow it to this user",
@@ -27,5 +27,5 @@ from busway.engine.jetstream.client import TlsUnavailable, describe_error
         (ValueError(), "ValueError"),
     ],
 )
-def test_every_text_says_what_to_do_where_that_is_known(error: Exception, text: str) -> None:
+def test_every_error_has_its_remedy(error: Exception, text: str) -> None:
     assert text in describe_error(error)

@@ -21,7 +21,7 @@ FIVE = [spot(3, 0, 2), spot(5, 2, 0), spot(6, 2, 3), spot(9, 7, 0), spot(10, 7, 
 
 
 @pytest.mark.parametrize("seen", [FIVE, FIVE[::-1], [*FIVE, *FIVE]])
-def test_a_partition_goes_on_in_whatever_order_it_is_seen(seen: list[BatchPosition]) -> None:
+def test_the_end_advances_whatever_the_order_of_batches(seen: list[BatchPosition]) -> None:
     chart = StreamIndex(2)
     for one in seen:
         chart.record(1, one)
@@ -33,7 +33,7 @@ def test_a_partition_goes_on_in_whatever_order_it_is_seen(seen: list[BatchPositi
     "again",
     [spot(11, 7, 1), spot(12, 0, 1), spot(10, 7, 1, "other"), spot(8, 5, 3), spot(10, 3, 0, "x")],
 )
-def test_what_cannot_be_in_one_stream_with_the_last_is_noticed(again: BatchPosition) -> None:
+def test_a_contradiction_to_the_last_batch_is_noticed(again: BatchPosition) -> None:
     chart = StreamIndex(2)
     chart.record(1, FIVE[-1])
     chart.record(1, again)

@@ -25,13 +25,13 @@ STRICT = PostgresAddress.parse("postgresql://a/shop")
 LAZY = PostgresAddress.parse("postgresql://a/shop?sync=lazy")
 
 
-def test_a_safe_server_has_no_cautions() -> None:
+def test_a_safe_server_has_no_warnings() -> None:
     assert assess_durability(STRICT, SAFE, 0).warnings == []
     waited_for = SAFE | {"synchronous_standby_names": "b"}
     assert assess_durability(STRICT, waited_for, 2).warnings == []
 
 
-def test_a_server_that_does_not_sync_is_refused_unless_that_is_accepted() -> None:
+def test_a_server_with_fsync_off_is_refused_unless_accepted() -> None:
     found = SAFE | {"fsync": "off"}
     with pytest.raises(
         StoreMisconfigured, match=r"fsync is off: .*; set fsync = on, or .*\?sync=lazy"
@@ -63,18 +63,18 @@ def test_sessions_commit_safely(found: str, strict: str, lazy: str) -> None:
 @pytest.mark.parametrize(
     ("name", "wrong"), [("full_page_writes", "off"), ("data_sync_retry", "on")]
 )
-def test_what_is_doubtful_is_told(name: str, wrong: str) -> None:
+def test_risky_settings_are_warned_of(name: str, wrong: str) -> None:
     (caution,) = assess_durability(STRICT, SAFE | {name: wrong}, 0).warnings
     assert caution.startswith(f"postgresql://a/shop: {name} is {wrong}: ")
 
 
-def test_a_standby_that_is_not_waited_for_is_told() -> None:
+def test_an_asynchronous_standby_is_warned_of() -> None:
     (caution,) = assess_durability(STRICT, SAFE, 2).warnings
     assert "2 standbys follow without being waited for" in caution
 
 
 @pytest.mark.parametrize("commit", ["on", "remote_write", "local", "off"])
-def test_what_a_commit_may_wait_for_is_known(commit: str) -> None:
+def test_the_timeout_hint_names_the_synchronous_standbys(commit: str) -> None:
     waited_for = SAFE | {"synchronous_standby_names": "b", "synchronous_commit": commit}
     assert (
         "synchronous_standby_names is 'b'" in assess_durability(STRICT, waited_for, 1).timeout_hint
@@ -95,13 +95,13 @@ def test_an_old_server_is_refused() -> None:
     )
 
 
-def test_a_database_that_cannot_keep_every_character_is_refused() -> None:
+def test_a_database_with_a_limited_encoding_is_refused() -> None:
     with pytest.raises(StoreMisconfigured, match=r"keeps text as LATIN1, .* ENCODING 'UTF8'"):
         assess_durability(STRICT, SAFE | {"server_encoding": "LATIN1"}, 0)
     assert assess_durability(STRICT, SAFE | {"server_encoding": "SQL_ASCII"}, 0).warnings == []
 
 
-def test_sessions_that_are_not_set_up_are_refused() -> None:
+def test_sessions_without_the_wanted_settings_are_refused() -> None:
     ignored = SAFE | {"search_path": '"$user", public', "jit": "on"}
     with pytest.raises(StoreMisconfigured, match=r"\(search_path, jit\), .* not of a pooler"):
         assess_durability(STRICT, ignored, 0)

@@ -60,12 +60,12 @@ async def held_back(writer: CommitThread) -> threading.Event:
     return go
 
 
-async def test_what_is_done_is_stored(writer: CommitThread, path: Path) -> None:
+async def test_submitted_work_is_stored(writer: CommitThread, path: Path) -> None:
     assert await writer.submit(insert(7)) == 7
     assert stored(path) == [7]
 
 
-async def test_those_who_wait_share_a_transaction(writer: CommitThread, path: Path) -> None:
+async def test_waiting_work_shares_a_transaction(writer: CommitThread, path: Path) -> None:
     commits = 0
 
     def counted(connection: apsw.Connection) -> None:
@@ -86,7 +86,7 @@ async def test_those_who_wait_share_a_transaction(writer: CommitThread, path: Pa
     assert stored(path) == list(range(200))
 
 
-async def test_an_error_is_only_for_its_own(writer: CommitThread, path: Path) -> None:
+async def test_an_error_reaches_only_its_own_caller(writer: CommitThread, path: Path) -> None:
     def wrong(connection: apsw.Connection) -> None:
         connection.execute("INSERT INTO done VALUES (99)")
         raise ValueError("mine")
@@ -101,7 +101,7 @@ async def test_an_error_is_only_for_its_own(writer: CommitThread, path: Path) ->
     assert stored(path) == [1, 2]
 
 
-async def test_what_nobody_waits_for_any_more_still_lands(writer: CommitThread) -> None:
+async def test_cancelled_work_is_stored_anyway(writer: CommitThread) -> None:
     landed: list[int] = []
     go = await held_back(writer)
     writer.submit(insert(1), landed.append).cancel()
@@ -110,7 +110,7 @@ async def test_what_nobody_waits_for_any_more_still_lands(writer: CommitThread) 
     assert landed == [1, 2]
 
 
-async def test_closing_finishes_what_was_submitted(path: Path) -> None:
+async def test_closing_finishes_submitted_work(path: Path) -> None:
     writer = CommitThread(connect(path), path)
     futures = [writer.submit(insert(number)) for number in range(1000)]
     await writer.close()

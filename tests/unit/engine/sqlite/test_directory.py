@@ -79,13 +79,13 @@ async def refused(settings: Settings, error: type[StoreError], match: str) -> No
             await open_stores(settings)
 
 
-async def test_it_is_made_for_this_user_alone(settings: Settings) -> None:
+async def test_a_directory_is_created_for_this_user_alone(settings: Settings) -> None:
     await made(settings)
     assert stat.S_IMODE(settings.data.stat().st_mode) == 0o700
     assert {path.name for path in settings.data.iterdir()} == {"lock", "log.db", "ledger.db"}
 
 
-async def test_it_stays_the_same_log(settings: Settings) -> None:
+async def test_a_reopened_directory_has_the_same_identity(settings: Settings) -> None:
     identity = await made(settings)
     stores = await open_stores(msgspec.structs.replace(settings, partitions=9))
     assert (stores.log.identity, stores.log.partitions) == (identity, 2)
@@ -118,16 +118,14 @@ async def test_closing_gives_the_lock_back(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("name", ["log.db", "ledger.db"])
-async def test_a_missing_file_is_damage(settings: Settings, name: str) -> None:
+async def test_a_missing_file_is_corruption(settings: Settings, name: str) -> None:
     await made(settings)
     (settings.data / name).unlink()
     await refused(settings, StoreCorrupted, f"{name} is missing; restore")
 
 
 @pytest.mark.parametrize("name", ["log.db-wal", "ledger.db-wal"])
-async def test_a_write_ahead_log_without_its_database_is_damage(
-    settings: Settings, name: str
-) -> None:
+async def test_a_wal_without_its_database_is_corruption(settings: Settings, name: str) -> None:
     settings.data.mkdir()
     (settings.data / name).write_bytes(b"x")
     await refused(settings, StoreCorrupted, f"{name} without its database; restore")
@@ -135,7 +133,7 @@ async def test_a_write_ahead_log_without_its_database_is_damage(
 
 @pytest.mark.parametrize("name", ["log.db", "ledger.db"])
 @pytest.mark.parametrize("content", [b"", b"no database" * 1000])
-async def test_a_file_that_is_no_database_is_damage(
+async def test_a_file_that_is_no_database_is_corruption(
     settings: Settings, name: str, content: bytes
 ) -> None:
     await made(settings)
@@ -143,14 +141,14 @@ async def test_a_file_that_is_no_database_is_damage(
     await refused(settings, StoreCorrupted, name)
 
 
-async def test_a_file_that_cannot_be_opened_is_damage(settings: Settings) -> None:
+async def test_a_file_that_cannot_be_opened_is_corruption(settings: Settings) -> None:
     await made(settings)
     (settings.data / "log.db").unlink()
     (settings.data / "log.db").mkdir()
     await refused(settings, StoreCorrupted, r"log\.db: unable to open")
 
 
-async def test_a_database_of_somebody_else_is_damage(settings: Settings) -> None:
+async def test_a_database_of_another_program_is_corruption(settings: Settings) -> None:
     await made(settings)
     shutil.copy(settings.data / "log.db", settings.data / "ledger.db")
     await refused(settings, StoreCorrupted, "was not made by Busway")
@@ -165,7 +163,7 @@ async def test_files_of_two_directories_do_not_mix(settings: Settings, tmp_path:
 
 
 @pytest.mark.parametrize("name", ["log.db", "ledger.db"])
-async def test_a_newer_format_is_too_new(settings: Settings, name: str) -> None:
+async def test_a_newer_format_is_refused(settings: Settings, name: str) -> None:
     await made(settings)
     connection = apsw.Connection(str(settings.data / name))
     connection.pragma("user_version", directory.FORMAT_VERSION + 1)
@@ -204,13 +202,13 @@ async def test_a_ledger_of_an_older_format_is_refused(settings: Settings) -> Non
     await refused(settings, StoreTooOld, r"ledger\.db has format 4 .* deliver what is left in it")
 
 
-async def test_a_place_that_can_be_no_directory_is_an_error(settings: Settings) -> None:
+async def test_a_path_that_is_a_file_is_refused(settings: Settings) -> None:
     settings.data.write_bytes(b"")
     await refused(settings, StoreError, "cannot be a data directory")
 
 
 @pytest.mark.parametrize("done", range(4))
-def test_a_start_that_was_cut_off_is_finished(
+def test_an_interrupted_creation_is_finished(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, done: int
 ) -> None:
     """Cut it off before each step that gives a file its place."""

@@ -58,7 +58,7 @@ async def killed(place: Path) -> int:
     return int([answer for answer in answers if answer.endswith(b"\n")][-1])
 
 
-async def test_what_was_answered_is_there_after_a_kill(settings: Settings) -> None:
+async def test_acknowledged_events_survive_a_kill(settings: Settings) -> None:
     end = 0
     for _ in range(ROUNDS):
         answered = await killed(settings.data)

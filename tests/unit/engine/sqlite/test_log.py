@@ -69,7 +69,7 @@ async def test_a_full_disk_stores_nothing_and_passes(small_disk: Path, settings:
     await stores.close()
 
 
-async def test_the_databases_own_limit_is_a_full_store(stores: Stores) -> None:
+async def test_a_full_database_file_is_a_full_store(stores: Stores) -> None:
     log = stores.log
     assert isinstance(log, SqliteLog)
     await log._writer.submit(lambda connection: connection.pragma("max_page_count", 40))
@@ -150,7 +150,7 @@ async def test_maintain_keeps_the_wal_small_under_load(stores: Stores, settings:
     assert wal.stat().st_size == 0
 
 
-async def test_lanes_at_the_end_do_not_touch_the_database(stores: Stores) -> None:
+async def test_reads_at_the_end_use_the_cache(stores: Stores) -> None:
     log = stores.log
     assert isinstance(log, SqliteLog)
     await log.append([NewBatch(0, [b"a"])], AT)
@@ -160,7 +160,9 @@ async def test_lanes_at_the_end_do_not_touch_the_database(stores: Stores) -> Non
 
 
 @pytest.mark.parametrize("draft", [NewBatch(2, [b"a"]), NewBatch(-1, [b"a"]), NewBatch(0, [])])
-async def test_a_draft_for_nowhere_is_a_bug(stores: Stores, draft: NewBatch) -> None:
+async def test_a_draft_without_events_or_partition_raises_value_error(
+    stores: Stores, draft: NewBatch
+) -> None:
     with pytest.raises(ValueError, match="no such partition"):
         await stores.log.append([NewBatch(0, [b"a"]), draft], AT)
     assert await stores.log.bounds(0) == (0, 0)

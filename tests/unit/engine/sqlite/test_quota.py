@@ -24,7 +24,7 @@ class Used:
 
 
 def test_the_limit_of_the_log_is_exact(tmp_path: Path) -> None:
-    used, room = Used(), Quota(tmp_path / "log.db", (1000, 0), ManualClock())
+    used, room = Used(), Quota(tmp_path / "log.db", ManualClock(), 1000, 0)
     for _ in range(10):
         room.reserve(100, used)
         used.bytes += 100
@@ -35,16 +35,16 @@ def test_the_limit_of_the_log_is_exact(tmp_path: Path) -> None:
     room.reserve(400, used)
 
 
-def test_what_turned_out_smaller_is_noticed(tmp_path: Path) -> None:
-    used, room = Used(), Quota(tmp_path / "log.db", (1000, 0), ManualClock())
+def test_freed_space_is_noticed(tmp_path: Path) -> None:
+    used, room = Used(), Quota(tmp_path / "log.db", ManualClock(), 1000, 0)
     room.reserve(900, used)
     used.bytes = 10
     room.reserve(900, used)
 
 
-def test_what_other_processes_append_is_noticed_after_a_while(tmp_path: Path) -> None:
+def test_appends_of_other_processes_are_noticed_after_a_while(tmp_path: Path) -> None:
     used, clock = Used(), ManualClock()
-    room = Quota(tmp_path / "log.db", (1000, 0), clock)
+    room = Quota(tmp_path / "log.db", clock, 1000, 0)
     room.reserve(100, used)
     used.bytes = 1000
     asyncio.run(clock.advance(0.2))
@@ -58,7 +58,7 @@ def test_a_full_disk_is_noticed_after_a_while(
     disk = os.statvfs(tmp_path)
     free = disk.f_bavail * disk.f_frsize
     clock = ManualClock()
-    room = Quota(tmp_path / "log.db", (0, free // 2), clock)
+    room = Quota(tmp_path / "log.db", clock, 0, free // 2)
     room.reserve(1, Used())
     measured = list(disk)
     measured[4] = disk.f_bavail // 4

@@ -24,13 +24,13 @@ class Deaf:
 
 
 async def deaf_log(place: Path) -> SharedSqliteLog:
-    room = Quota(place / LOG_FILE, (0, 0), SystemClock())
+    room = Quota(place / LOG_FILE, SystemClock())
     log = SharedSqliteLog(place / LOG_FILE, identify(place), room, Deaf())
     log._poll_task.cancel()
     return log
 
 
-async def test_an_append_goes_behind_what_others_have_appended(tmp_path: Path) -> None:
+async def test_an_append_follows_those_of_other_processes(tmp_path: Path) -> None:
     create_files(tmp_path, 2)
     first, second = await deaf_log(tmp_path), await deaf_log(tmp_path)
     await first.append([NewBatch(0, [b"a", b"b"])], AT)
@@ -41,7 +41,7 @@ async def test_an_append_goes_behind_what_others_have_appended(tmp_path: Path) -
     await second.close()
 
 
-async def test_an_append_goes_behind_what_was_trimmed_meanwhile(tmp_path: Path) -> None:
+async def test_an_append_follows_a_concurrent_trim(tmp_path: Path) -> None:
     create_files(tmp_path, 1)
     first, second = await deaf_log(tmp_path), await deaf_log(tmp_path)
     await first.append([NewBatch(0, [b"a", b"b"])], AT)

@@ -1,2 +1,2 @@
--- All lanes of a flow, in the order of those who lock several.
+-- All lanes of a flow, in the order in which every statement locks lanes.
 SELECT FROM lane WHERE flow = $1 ORDER BY partition FOR UPDATE;

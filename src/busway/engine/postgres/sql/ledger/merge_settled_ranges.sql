@@ -1,4 +1,4 @@
--- Ranges older than a time that touch and are of one version become one.
+-- Merge adjacent ranges of one version that are older than a time.
 WITH old AS (
     SELECT *, CASE WHEN lag("end") OVER lane = start AND lag(version) OVER lane = version
         THEN 0 ELSE 1 END AS breaks

@@ -1,4 +1,4 @@
--- The first parked event of a key never waits.
+-- The first parked event of a key becomes due.
 UPDATE failed_event SET due = first.at
 FROM (
     SELECT given.flow, given.partition, given.at, earliest."offset"

@@ -1,4 +1,4 @@
--- Move the lane on where it stands at the start of the settlement, and record its range.
+-- Advance the lane if its cursor is at the start of the settlement, and record the range.
 WITH moved AS (
     UPDATE lane SET cursor = $4, delivered = delivered + $7, filtered = filtered + $8,
         parked = parked + $9, dead = dead + $10, discarded = discarded + $11

@@ -1,5 +1,5 @@
--- Move each lane on where it stands at the start of its settlement, and record the ranges. The lanes
--- are locked first, in one order, so that nobody waits in a circle.
+-- Advance each lane whose cursor is at the start of its settlement, and record the ranges. The lanes
+-- are locked first, in a fixed order, to avoid deadlocks.
 WITH given AS (
     SELECT * FROM unnest($1::text[], $2::integer[], $3::bigint[], $4::bigint[], $5::text[],
             $6::timestamptz[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[],

@@ -1,4 +1,4 @@
--- The troubles that stand as they were judged are taken out, each locked first in one order.
+-- Delete and return the failed events that are as expected, locked first in a fixed order.
 DELETE FROM failed_event USING (
     SELECT failed_event.flow, failed_event.partition, failed_event."offset", given.n
     FROM failed_event JOIN unnest($1::text[], $2::integer[], $3::bigint[], $4::integer[], $5::text[],

@@ -1,5 +1,5 @@
--- A bounded piece of what ends at or before an offset. What is left begins with the next batch,
--- which a hole may be before; without one it begins where it ended as this began.
+-- Delete a bounded number of batches that end at or before an offset. The new base is the next batch,
+-- which may be after a gap; without one it is the end when the statement began.
 WITH before AS (
     SELECT base, "end" FROM partition WHERE partition = $1
 ), gone AS (

@@ -1,2 +1,2 @@
--- A standby says so too.
+-- True on a standby as well.
 SELECT current_setting('transaction_read_only')::boolean;

@@ -1,4 +1,4 @@
--- What has to be granted before this user can have its tables in a schema.
+-- The grants that this user lacks to have tables in a schema.
 SELECT format('GRANT CREATE ON DATABASE %I TO %I', current_database(), current_user)
 WHERE NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)
     AND NOT has_database_privilege(current_database(), 'CREATE')

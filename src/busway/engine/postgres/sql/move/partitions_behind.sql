@@ -1,4 +1,4 @@
--- The partitions that end before they are to begin, and where that is.
+-- The partitions that end before their base, with the base.
 SELECT partition.partition, wanted.base
 FROM unnest($1::bigint[]) WITH ORDINALITY AS wanted (base, n)
 JOIN partition ON partition.partition = wanted.n - 1

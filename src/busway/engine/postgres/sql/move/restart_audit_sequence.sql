@@ -1,2 +1,2 @@
--- What is noted next comes after what was moved.
+-- New records come after the moved ones.
 SELECT setval(pg_get_serial_sequence('audit', 'seq'), max(seq)) FROM audit HAVING count(*) > 0;

@@ -1,4 +1,4 @@
--- A user without the right to see more sees how many there are; backups and subscribers do not count.
+-- Every user can see their number; backups and logical subscribers do not count.
 SELECT count(*) FROM pg_stat_replication
 WHERE coalesce(state, 'streaming') = 'streaming' AND pid NOT IN (
     SELECT active_pid FROM pg_replication_slots

@@ -1,4 +1,4 @@
--- Only of what had failed, or what a person resolved.
+-- Only of events that had failed, or that a person resolved.
 INSERT INTO resolved_event (flow, partition, "offset", event_id, outcome, at, attempts, failures,
     event_key, version, actor, reason)
 SELECT flow, partition, "offset", event_id, ?7, ?8, attempts, failures, event_key, ?9, ?10, ?11

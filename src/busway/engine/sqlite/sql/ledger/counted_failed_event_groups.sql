@@ -1,4 +1,4 @@
--- Groups from their counts; each is looked up only for its times and its first place.
+-- Groups from the counts; only times and first position of each come from the failed events.
 SELECT flow, state, fingerprint, error, counted,
     (SELECT min(since) FROM failed_event
         WHERE state = of.state AND flow = of.flow AND fingerprint = of.fingerprint),

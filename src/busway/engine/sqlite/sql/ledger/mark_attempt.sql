@@ -1,4 +1,4 @@
--- An index that has a column which is set is rewritten, also where the value stays.
+-- An update of a column rewrites its indexes, even if the value stays the same.
 UPDATE failed_event SET attempt_started_at = ?8
 WHERE flow = ?1 AND partition = ?2 AND "offset" = ?3
     AND state = ?4 AND since = ?5 AND attempts = ?6 AND due IS ?7

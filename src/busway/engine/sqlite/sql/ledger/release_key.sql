@@ -1,4 +1,4 @@
--- The first parked event of a key never waits.
+-- The first parked event of a key becomes due.
 UPDATE failed_event SET due = ?4
 WHERE flow = ?1 AND partition = ?2 AND due IS NULL AND "offset" = (
     SELECT "offset" FROM failed_event

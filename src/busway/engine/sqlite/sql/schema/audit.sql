@@ -1,4 +1,4 @@
--- What people changed; before and after are JSON.
+-- Changes by people; before and after are JSON.
 CREATE TABLE audit (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     at INTEGER NOT NULL,

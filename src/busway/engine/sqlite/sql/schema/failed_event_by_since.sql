@@ -1,3 +1,3 @@
--- All that counting by root cause looks at.
+-- All columns that counting by root cause reads.
 CREATE INDEX failed_event_by_since
 ON failed_event (state, flow, fingerprint, since, error, partition, "offset");

@@ -1,4 +1,4 @@
--- How many troubles have a root cause.
+-- The number of failed events by root cause.
 CREATE TABLE failed_event_count (
     state TEXT NOT NULL,
     flow TEXT NOT NULL,

@@ -1,4 +1,4 @@
--- One flow on one partition; what it has read is exactly what it has counted.
+-- One flow on one partition; the CHECK keeps its counts equal to what it has read.
 CREATE TABLE lane (
     flow TEXT NOT NULL,
     partition INTEGER NOT NULL,

@@ -1,2 +1,2 @@
--- What every file of a data directory says about itself.
+-- Properties of a file of the data directory: the identity of its log.
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;

@@ -1,3 +1,3 @@
--- Up to where each partition is trimmed; or where it goes on behind a hole, when that is later. It
--- is the end as well when no batch is behind it. base is the partition << 48 | the offset.
+-- The base of each partition: up to where it is trimmed, or where it continues after a gap, if that
+-- is later. Without a batch it is the end as well. base is the partition << 48 | the offset.
 CREATE TABLE partition (partition INTEGER PRIMARY KEY, base INTEGER NOT NULL) STRICT;

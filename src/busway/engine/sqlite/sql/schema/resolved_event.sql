@@ -1,4 +1,4 @@
--- What became of troubles that are none any more; failures are JSON.
+-- Failed events that are resolved, with their outcomes; failures are JSON.
 CREATE TABLE resolved_event (
     seq INTEGER PRIMARY KEY,
     flow TEXT NOT NULL,

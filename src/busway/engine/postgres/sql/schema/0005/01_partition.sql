@@ -1,4 +1,4 @@
--- Where each partition begins and ends. Whoever appends locks the row until its commit, so that
+-- Base and end of each partition. An append locks the row until its commit, so that
 -- offsets become visible in their own order: a reader never misses a batch.
 CREATE TABLE partition (
     partition integer PRIMARY KEY,

@@ -1,3 +1,3 @@
--- The last append of each process: a statement that was given up cannot land any more after it.
+-- The last append of each process: an abandoned statement cannot take effect after a later one.
 CREATE TABLE appender (id uuid PRIMARY KEY, sequence bigint NOT NULL, at timestamptz NOT NULL)
 WITH (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);

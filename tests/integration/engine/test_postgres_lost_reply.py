@@ -29,7 +29,7 @@ FLOWS = 12
 CURSORS = "SELECT count(*) FROM busway.lane WHERE cursor = $1"
 
 
-async def test_what_was_settled_without_an_answer_does_not_go_again(
+async def test_a_settlement_whose_reply_is_lost_is_not_applied_twice(
     server: PostgresServer,
 ) -> None:
     url, clock, log, metrics = await server.fresh_database(), SystemClock(), MemoryLog(1), Metrics()

@@ -50,7 +50,7 @@ async def silent(server: PostgresServer) -> AsyncIterator[str]:
     await proxy.close()
 
 
-async def test_a_start_ends_where_the_server_goes_silent(silent: str) -> None:
+async def test_a_start_ends_if_the_server_stops_responding(silent: str) -> None:
     asked: list[Awaitable[object]] = [
         check_durability(Connector(PostgresAddress.parse(silent))),
         is_initialized(silent),
@@ -64,7 +64,7 @@ async def test_a_start_ends_where_the_server_goes_silent(silent: str) -> None:
     assert "does not respond to a statement" in str(ended[2])
 
 
-async def test_the_last_of_many_servers_is_reached_where_the_others_are_silent(
+async def test_the_last_of_many_servers_is_reached_if_the_others_do_not_respond(
     server: PostgresServer,
 ) -> None:
     doors = [socket.create_server(("127.0.0.1", 0)) for _ in range(5)]
@@ -94,7 +94,7 @@ async def test_a_statement_that_takes_long_is_waited_for(server: PostgresServer)
         assert await session.fetchval("SELECT 1 FROM pg_sleep($1)", look_s + 1) == 1
 
 
-async def test_why_a_transaction_could_not_end_is_told(server: PostgresServer) -> None:
+async def test_the_error_says_why_a_transaction_could_not_end(server: PostgresServer) -> None:
     database = await Database.open(server.dsn, "public")
     asked = asyncio.Event()
     pids: list[int] = []
@@ -115,7 +115,9 @@ async def test_why_a_transaction_could_not_end_is_told(server: PostgresServer) -
         await database.close()
 
 
-async def test_what_did_not_confirm_in_time_is_told(server: PostgresServer) -> None:
+async def test_an_unconfirmed_commit_is_reported_as_such(
+    server: PostgresServer,
+) -> None:
     database = await Database.open(server.dsn, "public", timeout_hint="; it may wait for a standby")
     try:
         said = "did not confirm within 0.1 seconds; it may wait for a standby"

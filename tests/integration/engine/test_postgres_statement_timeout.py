@@ -25,7 +25,7 @@ class Door(Proxy):
         super()._serve(reader, client)
 
 
-async def test_a_server_that_says_nothing_is_not_overrun_with_looks() -> None:
+async def test_an_unresponsive_server_is_not_flooded_with_checks() -> None:
     with postgres_server() as server:
         door = Door(server.port)
         await door.open()
