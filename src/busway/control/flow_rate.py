@@ -1,4 +1,4 @@
-"""How fast a flow's events come and go."""
+"""The rates at which a flow receives and delivers events."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class FlowRates(msgspec.Struct, frozen=True):
-    """Events per second over the last seconds: how many came, how many were delivered."""
+    """Events per second over the last seconds: appended, and delivered."""
 
     incoming: float = 0.0
     delivered: float = 0.0

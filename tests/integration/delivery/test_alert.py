@@ -298,7 +298,7 @@ async def test_an_alert_that_is_declared_no_more_is_cleared(tmp_path: Path) -> N
         await busway.until("told", delivered=2)
         assert await alert(busway, "log") is None
     assert kinds(tmp_path / "told.jsonl") == [("raised", "log"), ("cleared", "log")]
-    assert "it is not declared any more" in told_in(tmp_path / "told.jsonl")[1]["data"]["text"]
+    assert "the alert is no longer declared" in told_in(tmp_path / "told.jsonl")[1]["data"]["text"]
 
 
 async def test_other_alerts_of_a_program_that_changed(tmp_path: Path) -> None:

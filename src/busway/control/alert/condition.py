@@ -1,4 +1,4 @@
-"""What an alert's condition finds when it looks: a value, and what there is to say about it."""
+"""Evaluate the condition of an alert: its value, and a detail for people."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ class DiskUsage(msgspec.Struct, frozen=True):
 
 
 class AlertSample(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that conditions look at, at one time.
+    """Everything that conditions are evaluated against, sampled at one time.
 
-    ``silent_s`` has for each source how long nothing came from it, ``failure_ratios`` for each
-    alert the share of events that failed, ``new_dead_letters`` how many dead letters are new.
+    ``silent_s`` is the time since the last event of each source. ``failure_ratios`` and
+    ``new_dead_letters`` have the share of failed events and the number of new dead letters of
+    each alert.
     """
 
     at: datetime
@@ -37,27 +38,27 @@ class AlertSample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Observation(msgspec.Struct, frozen=True):
-    """A value in the unit of its alert, ``None`` where it is not known, and a detail for people."""
+    """A value in the unit of its alert (``None`` if unknown), and a detail for people."""
 
     value: float | None
     detail: str = ""
 
 
 def evaluate_condition(alert: Alert, sample: AlertSample) -> Observation:
-    """Return what an alert finds in a reading."""
+    """Return the observation of an alert in a sample."""
     return _OBSERVERS[alert.kind](alert, sample)
 
 
 def _flows_of_alert(alert: Alert, sample: AlertSample) -> Sequence[FlowStatus]:
-    return [one for one in sample.flows if alert.flow in (None, one.name)]
+    return [flow for flow in sample.flows if alert.flow in (None, flow.name)]
 
 
 def _count_of(attribute: str) -> Callable[[Alert, AlertSample], Observation]:
-    def observe(alert: Alert, reading: AlertSample) -> Observation:
-        flows = _flows_of_alert(alert, reading)
-        worst = max(flows, key=lambda one: int(getattr(one, attribute)), default=None)
+    def observe(alert: Alert, sample: AlertSample) -> Observation:
+        flows = _flows_of_alert(alert, sample)
+        worst = max(flows, key=lambda flow: int(getattr(flow, attribute)), default=None)
         detail = "" if alert.flow or worst is None else f"most of them of flow {worst.name!r}"
-        value = sum(getattr(one, attribute) for one in flows)
+        value = sum(getattr(flow, attribute) for flow in flows)
         return Observation(value, detail if value else "")
 
     return observe
@@ -65,9 +66,9 @@ def _count_of(attribute: str) -> Callable[[Alert, AlertSample], Observation]:
 
 def _backlog_age(alert: Alert, sample: AlertSample) -> Observation:
     since = {
-        one.name: one.waiting_since
-        for one in _flows_of_alert(alert, sample)
-        if one.waiting_since is not None
+        flow.name: flow.waiting_since
+        for flow in _flows_of_alert(alert, sample)
+        if flow.waiting_since is not None
     }
     if not since:
         return Observation(0.0)
@@ -77,25 +78,27 @@ def _backlog_age(alert: Alert, sample: AlertSample) -> Observation:
 
 
 def _breaker_open(alert: Alert, sample: AlertSample) -> Observation:
-    """Count the destinations that take nothing."""
-    shut = {
-        one.destination: one
-        for one in _flows_of_alert(alert, sample)
-        if one.declared and one.breaker != "closed" and alert.destination in (None, one.destination)
+    """Count the destinations whose breaker is not closed."""
+    open_at = {
+        flow.destination: flow
+        for flow in _flows_of_alert(alert, sample)
+        if flow.declared
+        and flow.breaker != "closed"
+        and alert.destination in (None, flow.destination)
     }
-    details = [f"{name}: {one.breaker_reason or one.breaker}" for name, one in shut.items()]
-    return Observation(len(shut), "; ".join(details))
+    details = [f"{name}: {flow.breaker_reason or flow.breaker}" for name, flow in open_at.items()]
+    return Observation(len(open_at), "; ".join(details))
 
 
 def _gone(alert: Alert, sample: AlertSample) -> Observation:
-    gone = [one for one in _flows_of_alert(alert, sample) if one.breaker == "gone"]
-    return Observation(len(gone), "; ".join(one.breaker_reason for one in gone))
+    gone = [flow for flow in _flows_of_alert(alert, sample) if flow.breaker == "gone"]
+    return Observation(len(gone), "; ".join(flow.breaker_reason for flow in gone))
 
 
 def _stuck(alert: Alert, sample: AlertSample) -> Observation:
-    """Count the loops that fail again and again, of a flow or of none."""
-    found = [one for one in sample.stuck if one.flow == (alert.flow or "")]
-    return Observation(len(found), "; ".join(one.text for one in found))
+    """Count the loops that keep failing: those of the alert's flow, or of no flow."""
+    records = [record for record in sample.stuck if record.flow == (alert.flow or "")]
+    return Observation(len(records), "; ".join(record.text for record in records))
 
 
 def _silence(alert: Alert, sample: AlertSample) -> Observation:
@@ -113,7 +116,7 @@ def _new_dead_letters(alert: Alert, sample: AlertSample) -> Observation:
 def _disk_free(alert: Alert, sample: AlertSample) -> Observation:
     disk = sample.disk
     if disk is None:
-        return Observation(None, "the stores are not on a disk of this machine")
+        return Observation(None, "the stores are not on a local disk")
     if alert.unit == "percent":
         return Observation(100.0 * disk.free_bytes / max(disk.total_bytes, 1))
     return Observation(disk.free_bytes)

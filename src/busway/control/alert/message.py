@@ -1,4 +1,4 @@
-"""What an alert says to people: one sentence."""
+"""The text of an alert: one sentence for people."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from busway.flow.alert import Alert, AlertKind, AlertUnit
 
 
 def alert_text(alert: Alert, value: float | None, detail: str = "") -> str:
-    """Return what was found, and where the threshold is.
+    """Return the observed value and the threshold as a sentence.
 
     >>> from busway.delivery.alert_state import AlertThresholds
     >>> alert = Alert(
@@ -31,7 +31,7 @@ def alert_text(alert: Alert, value: float | None, detail: str = "") -> str:
 def change_message(
     alert: Alert, text: str, *, raised: bool, since: datetime | None = None, cause: str = ""
 ) -> str:
-    """Return the message of a change; ``since`` is given where it was raised before already.
+    """Return the message of a change; ``since`` is given if the alert was raised before.
 
     >>> from datetime import UTC
     >>> from busway.delivery.alert_state import AlertThresholds
@@ -95,18 +95,18 @@ def _scope_text(alert: Alert) -> str:
     return "all flows" if alert.flow is None else f"flow {alert.flow!r}"
 
 
-def _count_text(shown: str, what: str) -> str:
-    return f"{shown} {what}" if shown == "1" else f"{shown} {what}s"
+def _count_text(shown: str, noun: str) -> str:
+    return f"{shown} {noun}" if shown == "1" else f"{shown} {noun}s"
 
 
 def _breaker_open_text(alert: Alert, shown: str) -> str:
     if alert.destination is not None:
-        what = f"the destination {alert.destination}"
+        subject = f"the destination {alert.destination}"
     elif alert.flow is not None:
-        what = f"the destination of flow {alert.flow!r}"
+        subject = f"the destination of flow {alert.flow!r}"
     else:
         return f"{shown} of the destinations take nothing now"
-    return f"{what} {'takes events' if shown == '0' else 'takes nothing now'}"
+    return f"{subject} {'takes events' if shown == '0' else 'takes nothing now'}"
 
 
 def _gone_text(alert: Alert, shown: str) -> str:
@@ -119,8 +119,8 @@ def _gone_text(alert: Alert, shown: str) -> str:
 
 
 def _stuck_text(alert: Alert, shown: str) -> str:
-    what = "Busway itself" if alert.flow is None else f"flow {alert.flow!r}"
-    return f"{what} goes on again" if shown == "0" else f"{what} cannot go on"
+    subject = "Busway itself" if alert.flow is None else f"flow {alert.flow!r}"
+    return f"{subject} goes on again" if shown == "0" else f"{subject} cannot go on"
 
 
 _SENTENCES: Mapping[AlertKind, Callable[[Alert, str], str]] = {

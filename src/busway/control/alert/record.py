@@ -1,4 +1,4 @@
-"""Alerts as the ledger keeps them, and the events that tell of them."""
+"""Alerts as the ledger keeps them, and the events that report their changes."""
 
 from __future__ import annotations
 
@@ -24,12 +24,11 @@ SOURCE = "/busway/alerts"
 
 
 class AlertRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One alert: what it is about, how it stands, and what was found at its last look,
-    ``observed_at``.
+    """An alert: its declaration, its state, and its last observation, made at ``observed_at``.
 
-    ``is_published`` is false from a change of the state until the event of it is durable on the
-    bus: so a change is told once, whenever the process ends. ``is_watched`` is false for one that
-    is not declared any more.
+    ``is_published`` is false from a change of the state until the event that reports it is durable
+    on the bus, so each change is reported exactly once even if the process ends in between.
+    ``is_watched`` is false once the alert is no longer declared.
     """
 
     alert: Alert
@@ -42,17 +41,17 @@ class AlertRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str:
-        """What it says to people."""
+        """The alert as a sentence for people."""
         return alert_text(self.alert, self.value, self.detail)
 
 
 class AlertStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert for whoever looks.
+    """The status of an alert, as it is listed.
 
-    It is ``pending`` while it is about to be raised: ``pending_since`` is since when its condition
-    holds (of a raised one: since when it is calm), ``pending_until`` when it changes if that stays
-    so. ``name`` is that of its declaration, which may be watched for each flow or destination;
-    ``id`` is its own.
+    An alert is ``pending`` while it is about to be raised: ``pending_since`` is when its condition
+    began to hold (of a raised alert: when it ceased to hold), ``pending_until`` when the state
+    changes if that continues. ``name`` is the name of the declaration, which may be watched for
+    each flow or destination; ``id`` is unique.
     """
 
     id: str
@@ -77,7 +76,7 @@ class AlertStatus(msgspec.Struct, frozen=True, kw_only=True):
 def after_observation(
     before: AlertRecord | None, alert: Alert, observation: Observation, now: datetime
 ) -> AlertRecord:
-    """Return an alert after a look; while a change is not told yet it stays as it is."""
+    """Return an alert after an observation; it stays unchanged while a change is unpublished."""
     if before is not None and not before.is_published:
         return before
     watch = before.watch if before is not None else AlertState()
@@ -95,9 +94,9 @@ def after_observation(
 
 
 def after_drop(
-    before: AlertRecord, now: datetime, reason: str = "it is not declared any more"
+    before: AlertRecord, now: datetime, reason: str = "the alert is no longer declared"
 ) -> AlertRecord:
-    """Return an alert that nobody watches any more: a raised one is cleared, and tells so."""
+    """Return an alert that is no longer watched: a raised alert is cleared, and reports that."""
     if not before.is_published:
         return before
     after = before.watch.retire(now)
@@ -112,99 +111,101 @@ def after_drop(
 
 
 def alert_event(record: AlertRecord, cause: str = "") -> Event:
-    """Return the event that tells of the last change of an alert: the same one each time.
+    """Return the event that reports the last change of an alert: the same event each time.
 
-    ``cause`` is what most of the failures have in common, where that is known.
+    ``cause`` is the root cause of most of the failures, if known.
     """
-    about, watch = record.alert, record.watch
+    alert, watch = record.alert, record.watch
     again = watch.repeats if watch.raised else 0
     since = watch.since if again else None
     data = {
-        "alert": about.title,
+        "alert": alert.title,
         "state": "raised" if watch.raised else "cleared",
         "again": again or None,
-        "condition": about.kind,
+        "condition": alert.kind,
         "value": record.value,
-        "unit": about.unit,
-        "threshold": about.band.raise_at,
-        "clear_threshold": about.band.clear_at,
+        "unit": alert.unit,
+        "threshold": alert.band.raise_at,
+        "clear_threshold": alert.band.clear_at,
         "since": watch.breached_since,
-        "flow": about.flow,
-        "destination": about.destination,
-        "source": about.source,
+        "flow": alert.flow,
+        "destination": alert.destination,
+        "source": alert.source,
         "detail": record.detail or None,
         "cause": cause or None,
-        "text": change_message(about, record.text, raised=watch.raised, since=since, cause=cause),
+        "text": change_message(alert, record.text, raised=watch.raised, since=since, cause=cause),
     }
-    which = f"{about.name}\0again {again}" if again else about.name
+    key = f"{alert.name}\0again {again}" if again else alert.name
     return Event(
-        id=derived_id("busway.alert", which, watch.changes),
+        id=derived_id("busway.alert", key, watch.changes),
         type=RAISED if watch.raised else CLEARED,
         source=SOURCE,
-        subject=about.title,
+        subject=alert.title,
         time=watch.repeated_at if again else watch.since,
         data={name: value for name, value in data.items() if value is not None},
     )
 
 
 async def alert_records(ledger: Ledger) -> Mapping[str, AlertRecord]:
-    """Return every alert that is kept, by name."""
-    found = await ledger.get_values(ALERT)
-    return {name.removeprefix(ALERT): decode(value) for name, value in found.items()}
+    """Return all alert records, by name."""
+    values = await ledger.get_values(ALERT)
+    return {name.removeprefix(ALERT): decode(value) for name, value in values.items()}
 
 
 async def alert_statuses(ledger: Ledger) -> Sequence[AlertStatus]:
-    """Return the alerts that are declared, and those that every flow has by itself while they are
-    raised; raised ones first, then by name."""
+    """Return the declared alerts, and the built-in alerts of flows while they are raised.
+
+    Raised alerts come first, then by name.
+    """
     records = [
-        one
-        for one in (await alert_records(ledger)).values()
-        if one.is_watched and (one.watch.raised or one.alert.kind not in BUILT_IN_KINDS)
+        record
+        for record in (await alert_records(ledger)).values()
+        if record.is_watched and (record.watch.raised or record.alert.kind not in BUILT_IN_KINDS)
     ]
-    found = [_alert_status(one) for one in records]
-    return sorted(found, key=lambda one: (ALERT_STATES.index(one.state), one.id))
+    statuses = [_alert_status(record) for record in records]
+    return sorted(statuses, key=lambda status: (ALERT_STATES.index(status.state), status.id))
 
 
 async def alert_status(ledger: Ledger, name: str) -> AlertStatus:
-    """Return an alert by its id, or the first one of a declaration that has several.
+    """Return an alert by its id, or the first alert of the declaration with this name.
 
-    Raises :class:`NotFound` when there is none, with what may have been meant.
+    Raises :class:`NotFound` if there is none, with similar names.
     """
-    known = await alert_statuses(ledger)
-    for one in known:
-        if name == one.id:
-            return one
-    for one in known:
-        if name == one.name:
-            return one
-    raise NotFound.named("alert", name, sorted({one.name for one in known}))
+    statuses = await alert_statuses(ledger)
+    for status in statuses:
+        if name == status.id:
+            return status
+    for status in statuses:
+        if name == status.name:
+            return status
+    raise NotFound.named("alert", name, sorted({status.name for status in statuses}))
 
 
 ALERT_STATES = ("raised", "pending", "clear")
-"""How an alert can stand, as they are listed."""
+"""The states of an alert, in the order of a listing."""
 
 
 def _alert_status(record: AlertRecord) -> AlertStatus:
-    about, watch = record.alert, record.watch
+    alert, watch = record.alert, record.watch
     state: Literal["raised", "pending", "clear"] = "raised" if watch.raised else "clear"
     return AlertStatus(
-        id=about.name,
-        name=about.title,
+        id=alert.name,
+        name=alert.title,
         state="pending" if state == "clear" and watch.pending_since is not None else state,
         since=watch.since,
         pending_since=watch.pending_since,
-        pending_until=watch.changes_at(about.band),
-        condition=about.kind,
+        pending_until=watch.changes_at(alert.band),
+        condition=alert.kind,
         value=record.value,
-        unit=about.unit,
-        threshold=about.band.raise_at,
-        clear_threshold=about.band.clear_at,
-        flow=about.flow,
-        destination=about.destination,
-        source=about.source,
+        unit=alert.unit,
+        threshold=alert.band.raise_at,
+        clear_threshold=alert.band.clear_at,
+        flow=alert.flow,
+        destination=alert.destination,
+        source=alert.source,
         text=record.text,
         observed_at=record.observed_at,
-        location=about.location,
+        location=alert.location,
     )
 
 

@@ -1,4 +1,4 @@
-"""Test an alert: a message that is clearly marked, by the way of its real ones."""
+"""Test an alert: send a message that is marked as a test on the way of the real messages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from busway.flow.alert import Alert
 
 
 class AlertTest(msgspec.Struct, frozen=True):
-    """The test message: ``id`` of the event that it is; its story says where it went."""
+    """A test message: ``id`` is that of its event, whose story shows where it was delivered."""
 
     alert: str
     id: str
@@ -23,42 +23,44 @@ class AlertTest(msgspec.Struct, frozen=True):
 
 
 async def send_test(control: ControlContext, name: str, actor: str) -> AlertTest:
-    """Put a test of an alert on the bus: the flows that take its real messages take it too.
+    """Publish a test message of an alert; the flows that take its real messages take it too.
 
-    ``name`` is a declaration's, or that of one alert that is watched. Raises :class:`NotFound` for
-    no alert, :class:`Conflict` where nothing runs that could deliver it.
+    ``name`` is the name of a declaration or the id of a watched alert. Raises :class:`NotFound`
+    if there is no such alert, :class:`Conflict` if no flows run that could deliver the message.
     """
     program = control.program()
     if program is None or control.publish is None:
         raise Conflict("no flows run here; start the server (`busway run`) and test it there")
     records = {
-        key: one for key, one in (await alert_records(control.ledger)).items() if one.is_watched
+        key: record
+        for key, record in (await alert_records(control.ledger)).items()
+        if record.is_watched
     }
-    about, record = _find_alert(name, program.alerts, records)
-    event = _test_event(about, record, actor)
+    alert, record = _find_alert(name, program.alerts, records)
+    event = _test_event(alert, record, actor)
     await control.publish([event])
-    audit = AuditRecord(control.clock.now(), actor, "alert test", f"alert/{about.name}")
+    audit = AuditRecord(control.clock.now(), actor, "alert test", f"alert/{alert.name}")
     await control.ledger.change_values([], [audit])
-    return AlertTest(about.name, event.id, str(event.data["text"]))
+    return AlertTest(alert.name, event.id, str(event.data["text"]))
 
 
 def _find_alert(
     name: str, declared: tuple[Alert, ...], records: dict[str, AlertRecord]
 ) -> tuple[Alert, AlertRecord | None]:
-    """Return the alert of a name, and how it stands, where it was looked at already."""
-    known = {one.name: one for one in declared}
+    """Return the alert with a name, and its record if it was observed already."""
+    known = {alert.name: alert for alert in declared}
     if name in records:
         return records[name].alert, records[name]
     if name not in known:
         raise NotFound.named("alert", name, sorted({*known, *records}))
-    own = [one for one in records.values() if one.alert.title == name]
-    first = min(own, key=lambda one: (not one.watch.raised, one.alert.name), default=None)
+    own = [record for record in records.values() if record.alert.title == name]
+    first = min(own, key=lambda record: (not record.watch.raised, record.alert.name), default=None)
     return (known[name], None) if first is None else (first.alert, first)
 
 
 def _test_event(alert: Alert, record: AlertRecord | None, actor: str) -> Event:
     value = None if record is None else record.value
-    said = alert_text(alert, value, "" if record is None else record.detail)
+    now = alert_text(alert, value, "" if record is None else record.detail)
     data = {
         "alert": alert.title,
         "state": "raised",
@@ -71,7 +73,7 @@ def _test_event(alert: Alert, record: AlertRecord | None, actor: str) -> Event:
         "flow": alert.flow,
         "destination": alert.destination,
         "source": alert.source,
-        "text": f"RAISED (TEST) {alert.title}: a test by {actor}, nothing was raised. Now: {said}",
+        "text": f"RAISED (TEST) {alert.title}: a test by {actor}, nothing was raised. Now: {now}",
     }
     return Event(
         id=new_id(),

@@ -1,4 +1,4 @@
-"""One flow in full: what it is, its numbers, and each of its lanes."""
+"""One flow in full: its declaration, its numbers, and each of its lanes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from busway.lane import Counts, Lane
 
 
 class LaneStatus(msgspec.Struct, frozen=True):
-    """One flow on one partition: where it began, what it reads next, where the log ends."""
+    """One flow on one partition: its first offset, its next offset, and the end of the log."""
 
     partition: int
     start: int
@@ -39,9 +39,8 @@ class FlowDetail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def flow_detail(control: ControlContext, name: str) -> FlowDetail:
-    """Return a flow. Raises :class:`NotFound`, with what may have been meant."""
-    found = await current_statuses(control)
-    statuses = {one.name: one for one in found}
+    """Return a flow. Raises :class:`NotFound`, with similar names."""
+    statuses = {status.name: status for status in await current_statuses(control)}
     if name not in statuses:
         raise NotFound.named("flow", name, statuses)
     record = (await flow_records(control.ledger)).get(name)

@@ -1,7 +1,8 @@
-"""The life of flows: renamed, no longer declared, removed. Never silently, never with a loss.
+"""Rename and remove flows, and note flows that are no longer declared, without losing an event.
 
-What the ledger keeps by a flow's name moves and goes with it: lanes, troubles, settled ranges (and
-those of its replays), its record and versions, what an operator asked of it, its jobs.
+Everything that the ledger keeps by a flow's name is renamed or removed with it: lanes, failed
+events, settled ranges (also those of its replays), its record and versions, its control records
+and its jobs.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ from busway.named_value import ValueChange
 from busway.ports import Ledger
 
 RENAMED = "renamed/"
-"""Before the name that a flow had: the name that it was given."""
+"""Prefix of a flow's former name; the value is its new name."""
 RETIRED = "retired/"
-"""Before each name by which sinks knew a flow that was removed: no other one may get it."""
+"""Prefix of each name by which sinks knew a removed flow; it is never used again."""
 
 
 class RenamedFlow(msgspec.Struct, frozen=True):
@@ -44,9 +45,9 @@ class RenamedFlow(msgspec.Struct, frozen=True):
 
 
 class RemovedFlow(msgspec.Struct, frozen=True):
-    """What a flow had when it was removed: that many events were given up with it.
+    """The unfinished events that were discarded with a flow when it was removed.
 
-    ``replaying`` is what its unfinished replays had still to go.
+    ``replaying`` is the number of events that its unfinished replays had still to read.
     """
 
     flow: str
@@ -57,11 +58,13 @@ class RemovedFlow(msgspec.Struct, frozen=True):
 
 
 class Reconciliation(msgspec.Struct, frozen=True):
-    """What a start found: the program with the names by which sinks know its flows, the flows that
-    were renamed (old, new), renamings that could not be, and the flows that nobody declares.
+    """The result of comparing a program with the ledger at start.
 
-    ``outdated`` are flows that a worker elsewhere works by another name (old, new) by now: they are
-    not in the program any more, or else their events would be delivered twice.
+    ``program`` has the names by which sinks know its flows. ``renamed`` and ``refused`` are
+    renamings (old, new) that were made or that were not possible. ``undeclared`` are flows in the
+    ledger that no program declares. ``outdated`` are flows that another worker already works under
+    a new name (old, new): they are taken out of the program, or their events would be delivered
+    twice.
     """
 
     program: CompiledApp
@@ -72,7 +75,7 @@ class Reconciliation(msgspec.Struct, frozen=True):
 
 
 async def reconcile_program(ledger: Ledger, program: CompiledApp, clock: Clock) -> Reconciliation:
-    """Rename what a program declares as renamed, and find out which flows it does not declare.
+    """Rename the flows that a program declares as renamed, and find the flows it does not declare.
 
     Called when a program starts, before its lanes are opened.
     """
@@ -87,29 +90,31 @@ async def reconcile_program(ledger: Ledger, program: CompiledApp, clock: Clock) 
             done = await _rename(ledger, old, flow.name, audit)
             (renamed if done else refused).append((old, flow.name))
     records, names = await flow_records(ledger), await _flow_names(ledger)
-    worked = await assigned_flows(ledger, clock, names - {flow.name for flow in program.flows})
-    outdated = await _outdated(ledger, program, names, worked)
-    declared = [one for one in program.flows if one.name not in outdated]
+    assigned = await assigned_flows(ledger, clock, names - {flow.name for flow in program.flows})
+    outdated = await _outdated(ledger, program, names, assigned)
+    declared = [flow for flow in program.flows if flow.name not in outdated]
     program = replace(program, flows=tuple(declared))
     known = await _known_names(ledger, program, names, records)
-    flows = tuple(replace(one, original_name=known[one.name]) for one in program.flows)
-    undeclared = sorted(names - {one.name for one in flows} - worked)
+    flows = tuple(replace(flow, original_name=known[flow.name]) for flow in program.flows)
+    undeclared = sorted(names - {flow.name for flow in flows} - assigned)
     await _note_undeclared(ledger, undeclared, records)
     program = replace(program, flows=flows)
     return Reconciliation(program, renamed, refused, undeclared, list(outdated.items()))
 
 
 async def rename(control: ControlContext, old: str, new: str, actor: str, reason: str = "") -> None:
-    """Give a flow that is not running another name, with everything that is kept of it.
+    """Rename a flow that is not running, with everything that the ledger keeps of it.
 
-    Raises :class:`NotFound`, :class:`SettingsError` for a name that is none, and
-    :class:`Conflict` when one of the two runs, or ``new`` has a history already.
+    Raises :class:`NotFound`, :class:`SettingsError` for an invalid name, and :class:`Conflict` if
+    one of the two flows is running or ``new`` already has a history.
     """
     names = await _flow_names(control.ledger)
     if old not in names:
         raise NotFound.named("flow", old, names)
     if not is_flow_name(new) or new == old:
-        raise SettingsError(f"{new!r} is no new name for a flow; begin with a letter, then . _ -")
+        raise SettingsError(
+            f"{new!r} is not a valid new name of a flow; begin with a letter, then . _ -"
+        )
     for name in sorted(await _running(control, (old, new))):
         fix = f"declare it as app.flow({new!r}, renamed_from={old!r}, …) instead"
         raise Conflict(f"flow {name!r} is running; {fix}")
@@ -121,10 +126,10 @@ async def rename(control: ControlContext, old: str, new: str, actor: str, reason
 async def remove(
     control: ControlContext, name: str, actor: str, *, discard: bool = False, reason: str = ""
 ) -> RemovedFlow:
-    """Forget a flow that is not running, and all that is kept of it.
+    """Remove a flow that is not running, with everything that the ledger keeps of it.
 
-    Raises :class:`NotFound`, and :class:`Conflict` while it runs, or while it has a backlog, parked
-    events or dead letters, unless those are to be discarded.
+    Raises :class:`NotFound`, and :class:`Conflict` if the flow is running, or if it has a backlog,
+    parked events or dead letters and ``discard`` is false.
     """
     names = await _flow_names(control.ledger)
     if name not in names:
@@ -134,21 +139,21 @@ async def remove(
         raise Conflict(f"flow {name!r} is declared and running; {fix}")
     lost = await _contents(control, name)
     if lost.backlog + lost.parked + lost.dead + lost.replaying and not discard:
-        what = f"a backlog of {lost.backlog:,}, {lost.parked:,} parked and {lost.dead:,} dead"
-        what += f" and (in replays) {lost.replaying:,} unfinished" if lost.replaying else ""
+        unfinished = f"a backlog of {lost.backlog:,}, {lost.parked:,} parked and {lost.dead:,} dead"
+        unfinished += f" and (in replays) {lost.replaying:,} unfinished" if lost.replaying else ""
         fix = "declare it again to work them, or discard them (--discard)"
-        raise Conflict(f"flow {name!r} has {what} events; {fix}")
+        raise Conflict(f"flow {name!r} has {unfinished} events; {fix}")
     await _remove(control.ledger, lost, _removal_audit(control, lost, actor, reason))
     return lost
 
 
 async def undeclared_flows(control: ControlContext) -> Sequence[FlowStatus]:
-    """Return the flows that have lanes, and that the program started last does not declare."""
-    return [one for one in await current_statuses(control) if not one.declared]
+    """Return the flows that have lanes but that the program started last does not declare."""
+    return [status for status in await current_statuses(control) if not status.declared]
 
 
 async def _running(control: ControlContext, names: Collection[str]) -> set[str]:
-    """Return which flows are in the program here, or in that of a worker elsewhere."""
+    """Return which of the flows are in the program of this process or of another worker."""
     program = control.program()
     here = set() if program is None else {flow.name for flow in program.flows} & set(names)
     return here or await assigned_flows(control.ledger, control.clock, names)
@@ -160,42 +165,42 @@ async def _flow_names(ledger: Ledger) -> set[str]:
 
 
 async def _outdated(
-    ledger: Ledger, program: CompiledApp, names: set[str], worked: set[str]
+    ledger: Ledger, program: CompiledApp, names: set[str], assigned: set[str]
 ) -> Mapping[str, str]:
-    """Return flows that were renamed since the program was written, with their names now.
+    """Return the flows that were renamed after the program was written, with their new names.
 
-    Only where somebody works them by the new name, and the program does not know that name.
+    Only flows that a worker already works under a new name that the program does not declare.
     """
     moved = {
         name.removeprefix(RENAMED): value.decode()
         for name, value in (await ledger.get_values(RENAMED)).items()
     }
     declared = {flow.name for flow in program.flows}
-    found = {}
+    outdated = {}
     for old in declared - names:
-        new, seen = old, {old}
-        while (new := moved.get(new, "")) and new not in seen and new not in names:
-            seen.add(new)
-        if new in names and new in worked and new not in declared:
-            found[old] = new
-    return found
+        new, visited = old, {old}
+        while (new := moved.get(new, "")) and new not in visited and new not in names:
+            visited.add(new)
+        if new in names and new in assigned and new not in declared:
+            outdated[old] = new
+    return outdated
 
 
 async def _known_names(
     ledger: Ledger, program: CompiledApp, names: set[str], records: Mapping[str, FlowRecord]
 ) -> Mapping[str, str]:
-    """Return by which name sinks are to know each flow: a new one gets a name that was never used.
+    """Return the name by which sinks know each flow; a new flow gets a name that was never used.
 
-    Else its sink would take offsets that another flow's lane has landed for its own.
+    Otherwise its sink would take the offsets that another flow has delivered for its own.
     """
-    found = {name: _known_as(name, records) for name in names}
-    taken = set(found.values())
-    taken |= {one.removeprefix(RETIRED) for one in await ledger.get_values(RETIRED)}
+    known = {name: _known_as(name, records) for name in names}
+    taken = set(known.values())
+    taken |= {name.removeprefix(RETIRED) for name in await ledger.get_values(RETIRED)}
     for flow in program.flows:
-        if flow.name not in found:
-            found[flow.name] = _free_name(flow.name, taken)
-            taken.add(found[flow.name])
-    return found
+        if flow.name not in known:
+            known[flow.name] = _free_name(flow.name, taken)
+            taken.add(known[flow.name])
+    return known
 
 
 def _known_as(name: str, records: Mapping[str, FlowRecord]) -> str:
@@ -223,10 +228,10 @@ async def _note_undeclared(
 
 
 async def _rename(ledger: Ledger, old: str, new: str, audit: AuditRecord) -> bool:
-    """Rename in an order that can be taken up again where it broke off; false for no free name.
+    """Rename a flow; return false if the new name is taken.
 
-    The record goes first: sinks know the lanes by their old name whatever happens. The lanes go
-    last but for what is left under the old name then.
+    The steps can be repeated after a crash. The record comes first, so that sinks know the lanes by
+    their old name in any case; the lanes come last, and then the rest of the old values is removed.
     """
     if new in await _flow_names(ledger):
         return False
@@ -254,7 +259,9 @@ async def _remove(ledger: Ledger, lost: RemovedFlow, audit: AuditRecord) -> None
     for job in await jobs(ledger):
         if job.flow == name:
             skipped = await ledger.get_values(f"{SKIPPED_COUNT}{job.id}/")
-            await ledger.change_values([ValueChange(one, None) for one in (*skipped, JOB + job.id)])
+            await ledger.change_values(
+                [ValueChange(value_name, None) for value_name in (*skipped, JOB + job.id)]
+            )
     for lane in await _replays(ledger, name):
         await ledger.remove_flow(lane)
     await ledger.remove_flow(name, [audit])
@@ -262,35 +269,35 @@ async def _remove(ledger: Ledger, lost: RemovedFlow, audit: AuditRecord) -> None
 
 
 async def _forget_values(ledger: Ledger, flow: str) -> None:
-    """Forget the named values of a flow that has no lanes any more."""
+    """Delete the named values of a flow that has no lanes."""
     names = [FLOW + flow, *await _values(ledger, flow)]
     await ledger.change_values([ValueChange(name, None) for name in names])
 
 
 async def _values(ledger: Ledger, flow: str) -> Mapping[str, bytes]:
-    """Return the named values of a flow, its record apart."""
-    steering = f"{CONTROL}flow/{flow}"
-    found = {
+    """Return the named values of a flow, except its record."""
+    control_name = f"{CONTROL}flow/{flow}"
+    values = {
         **await ledger.get_values(f"{VERSION}{flow}/"),
         **await ledger.get_values(f"{IN_FLIGHT}{flow}/"),
     }
     own = {
         name: value
-        for name, value in (await ledger.get_values(steering)).items()
-        if name == steering
+        for name, value in (await ledger.get_values(control_name)).items()
+        if name == control_name
     }
-    return {**found, **own}
+    return {**values, **own}
 
 
 async def _replays(ledger: Ledger, flow: str) -> set[str]:
     """Return the names of the lanes of a flow's replays."""
     return {
-        one.flow for one in await ledger.lanes() if one.flow.startswith(flow + REPLAY_SEPARATOR)
+        lane.flow for lane in await ledger.lanes() if lane.flow.startswith(flow + REPLAY_SEPARATOR)
     }
 
 
 async def _contents(control: ControlContext, name: str) -> RemovedFlow:
-    """Return what a flow and its replays hold."""
+    """Count the unfinished events of a flow and of its replays."""
     backlog = parked = dead = replaying = 0
     ends = await replay_ends(control.ledger)
     for lane in await control.ledger.lanes():
@@ -314,7 +321,7 @@ def _removal_audit(
 
 def _audit(at: datetime, actor: str, action: str, target: str, *change: str) -> AuditRecord:
     old, new, *reason = change
-    before, after = (Raw(msgspec.json.encode(one)) for one in (old, new))
+    before, after = (Raw(msgspec.json.encode(name)) for name in (old, new))
     return AuditRecord(at, actor, action, f"flow/{target}", before, after, "".join(reason))
 
 

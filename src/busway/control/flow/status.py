@@ -1,4 +1,4 @@
-"""Where every event of every flow is."""
+"""The status of every flow: how many of its events are in which state."""
 
 from __future__ import annotations
 
@@ -40,11 +40,12 @@ from busway.ports import HasAppendTimes, Ledger, Log
 
 
 class FlowStatus(msgspec.Struct, frozen=True):
-    """One flow, all partitions together.
+    """The status of a flow over all its partitions.
 
-    ``accepted`` is how many events came since it began; it is always the sum of ``delivered``,
-    ``filtered``, ``parked``, ``dead``, ``discarded`` and ``backlog``. ``waiting_since`` is when the
-    first event of its backlog came, ``rates`` are measured where it runs.
+    ``accepted`` is the number of events in the log since the flow began; it is always the sum of
+    ``delivered``, ``filtered``, ``parked``, ``dead``, ``discarded`` and ``backlog``.
+    ``waiting_since`` is when the first event of the backlog was appended. ``rates`` are measured by
+    the worker that runs the flow.
     """
 
     name: str
@@ -60,38 +61,37 @@ class FlowStatus(msgspec.Struct, frozen=True):
     destination: str = ""
     version: str = ""
     declared: bool = True
-    """Whether the program that was started last has it."""
+    """Whether the last program that was started declares the flow."""
     waiting_since: datetime | None = None
     rates: FlowRates | None = None
     state: FlowStateName = "running"
-    """How it stands
-    (:class:`busway.control.operator_control.flow_state.FlowState`), why, and until when."""
+    """See :class:`busway.control.operator_control.flow_state.FlowState`."""
     state_reason: str = ""
     until: datetime | None = None
     throttles: tuple[OperatorThrottle, ...] = ()
-    """What people have set in the place of its declared rate and concurrency."""
+    """Operator overrides of the declared rate and concurrency."""
     down_since: datetime | None = None
-    """Since when its destination takes nothing, how often it was tried, when it is tried next."""
+    """Since when the destination is down; ``tries`` and ``next_probe_at`` are about its probes."""
     tries: int = 0
     next_probe_at: datetime | None = None
 
 
 class _Snapshot(msgspec.Struct, frozen=True):
-    """What is known of all flows."""
+    """The records of all flows, read at one time."""
 
     ends: Sequence[int]
     flows: Mapping[str, FlowRecord]
     breakers: Mapping[str, BreakerRecord]
     waiting: Mapping[str, datetime]
     rates: Mapping[str, FlowRates]
-    steerings: Mapping[ControlTarget, ControlRecord]
+    controls: Mapping[ControlTarget, ControlRecord]
     at: datetime
     ahead: timedelta
     stuck: Mapping[str, StuckRecord]
 
 
 async def current_statuses(control: ControlContext) -> Sequence[FlowStatus]:
-    """Return the status of each flow as it is now."""
+    """Return the current status of each flow."""
     clock, rates = control.clock, control.rates()
     return await flow_statuses(
         control.log, control.ledger, rates, clock.now(), clock.wall_clock_offset()
@@ -105,37 +105,37 @@ async def flow_statuses(
     at: datetime | None = None,
     ahead: timedelta = NOT_AHEAD,
 ) -> Sequence[FlowStatus]:
-    """Return the status of each flow that has a lane, by name; replays are no flows.
+    """Return the status of each flow that has a lane, by name; replays are not flows.
 
-    Without ``rates`` there are none in it. ``at`` is the time to tell their state at, now unless
-    given; ``ahead`` is how far that time is ahead of the machine's clock.
+    ``at`` is the time at which the states hold (default: now); ``ahead`` is how far that time is
+    ahead of the machine's clock.
     """
-    # before the lanes: a flow that is paused since it has drained has drained in its counts too
-    asked, breakers = await control_records(ledger), await breaker_records(ledger)
+    # read before the lanes: the counts of a flow that is paused after a drain include the drain
+    controls, breakers = await control_records(ledger), await breaker_records(ledger)
     by_flow: defaultdict[str, list[Lane]] = defaultdict(list)
     for lane in await ledger.lanes():
         if not is_replay_lane(lane.flow):
             by_flow[lane.flow].append(lane)
     ends = [(await log.bounds(partition)).end for partition in range(log.partitions)]
     now = at or datetime.now(UTC)
-    known = _Snapshot(
+    snapshot = _Snapshot(
         ends=ends,
         flows=await flow_records(ledger),
         breakers=breakers,
         waiting=await _waiting_since(log, by_flow, ends),
         rates=rates or {},
-        steerings=asked,
+        controls=controls,
         at=now,
         ahead=ahead,
-        stuck={one.flow: one for one in await stuck_records(ledger, now)},
+        stuck={record.flow: record for record in await stuck_records(ledger, now)},
     )
-    return [_status(name, lanes, known) for name, lanes in by_flow.items()]
+    return [_status(name, lanes, snapshot) for name, lanes in by_flow.items()]
 
 
 def _status(name: str, lanes: Sequence[Lane], snapshot: _Snapshot) -> FlowStatus:
     ends, record = snapshot.ends, snapshot.flows.get(name, FlowRecord("", "", "", ordered=False))
     breaker = snapshot.breakers.get(record.destination)
-    stands = _state(name, lanes, record, snapshot)
+    state = _state(name, lanes, record, snapshot)
     return FlowStatus(
         name,
         sum(ends[lane.partition] - lane.start for lane in lanes),
@@ -148,9 +148,9 @@ def _status(name: str, lanes: Sequence[Lane], snapshot: _Snapshot) -> FlowStatus
         declared=record.declared,
         waiting_since=snapshot.waiting.get(name),
         rates=snapshot.rates.get(name),
-        state=stands.state,
-        state_reason=stands.reason,
-        until=stands.until,
+        state=state.state,
+        state_reason=state.reason,
+        until=state.until,
         throttles=operator_throttles(_records(name, record, snapshot)),
         down_since=breaker.since if breaker is not None and breaker.is_down else None,
         tries=breaker.failures if breaker is not None else 0,
@@ -159,37 +159,38 @@ def _status(name: str, lanes: Sequence[Lane], snapshot: _Snapshot) -> FlowStatus
 
 
 def _records(name: str, record: FlowRecord, snapshot: _Snapshot) -> ControlRecords:
-    """Return what a flow has to obey."""
-    return records_of(name, record.destination, record.windows, snapshot.steerings)
+    """Return the control records that apply to a flow."""
+    return records_of(name, record.destination, record.windows, snapshot.controls)
 
 
 def _state(name: str, lanes: Sequence[Lane], record: FlowRecord, snapshot: _Snapshot) -> FlowState:
     if not record.declared:
-        return FlowState("undeclared", "no program that runs here has this flow")
+        return FlowState("undeclared", "no running program declares this flow")
     records = _records(name, record, snapshot)
     breaker = snapshot.breakers.get(record.destination)
-    stands = flow_state(records, breaker, lanes, snapshot.at, snapshot.ahead)
+    state = flow_state(records, breaker, lanes, snapshot.at, snapshot.ahead)
     stuck = snapshot.stuck.get(name)
-    if stuck is None or stands.state not in ("running", "draining"):
-        return stands
+    if stuck is None or state.state not in ("running", "draining"):
+        return state
     return FlowState("stuck", stuck.text)
 
 
 async def _waiting_since(
     log: Log, by_flow: Mapping[str, Sequence[Lane]], ends: Sequence[int]
 ) -> Mapping[str, datetime]:
-    """Return when the first event came that each flow has not read; lanes often wait together."""
+    """Return when the first event of each flow's backlog was appended; lanes often share it."""
     if not isinstance(log, HasAppendTimes):
         return {}
-    dates: dict[tuple[int, int], datetime | None] = {}
-    found: dict[str, datetime] = {}
+    appended: dict[tuple[int, int], datetime | None] = {}
+    waiting: dict[str, datetime] = {}
     for name, lanes in by_flow.items():
-        for place in ((one.partition, one.cursor) for one in lanes):
-            if place[1] >= ends[place[0]]:
+        for lane in lanes:
+            partition, cursor = lane.partition, lane.cursor
+            if cursor >= ends[partition]:
                 continue
-            if place not in dates:
-                dates[place] = await log.appended_at(*place)
-            at = dates[place]
+            if (partition, cursor) not in appended:
+                appended[partition, cursor] = await log.appended_at(partition, cursor)
+            at = appended[partition, cursor]
             if at is not None:
-                found[name] = min(at, found.get(name, at))
-    return found
+                waiting[name] = min(at, waiting.get(name, at))
+    return waiting

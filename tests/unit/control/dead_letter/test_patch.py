@@ -84,7 +84,7 @@ async def test_one_is_not_true() -> None:
         ("return [event]", "a patch returns the new data (a dict), an Event, or None, not list"),
         ("return event.replace(id='other')", "id must stay 'e1', not become 'other'"),
         ("return {'x': {1, 2} - 3}", "TypeError"),
-        ("return {'x': object()}", "cannot be written as JSON"),
+        ("return {'x': object()}", "cannot write the event as JSON"),
         ("exit(1)", "SystemExit: 1 (line 2)"),
     ],
 )

@@ -45,7 +45,7 @@ def source(body: str) -> str:
         ("while True: pass", "StepTimeout"),
         ("x = bytearray(10 * 1024**3)", "MemoryError"),
         ("return {'x': 'y' * (20 * 1024**2)}", "at most"),
-        ("return {'x': object()}", "cannot be written as JSON"),
+        ("return {'x': object()}", "cannot write the event as JSON"),
         ("return {'x': float('nan')} and {1, 2}", "not set"),
         ("open('/tmp/busway-patch-test', 'wb').write(b'x' * 1024**2)", "Error"),
         ("sys.setrecursionlimit(10**9)\nf = lambda: f()\nf()", ""),

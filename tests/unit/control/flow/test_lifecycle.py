@@ -218,7 +218,7 @@ async def test_an_operator_renames_what_is_not_running(stand: Stand) -> None:
     with pytest.raises(NotFound, match="no flow 'odl'; did you mean 'old'"):
         await rename(stand.control, "odl", "new", "ada")
     for wrong in ("old", "two words", "old@r1"):
-        with pytest.raises(SettingsError, match="no new name"):
+        with pytest.raises(SettingsError, match="not a valid new name"):
             await rename(stand.control, "old", wrong, "ada")
     stand.running = program("old")
     with pytest.raises(Conflict, match="'old' is running; declare it as"):
