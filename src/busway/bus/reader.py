@@ -58,22 +58,22 @@ class SharedReader:
 
         What other lanes have read is returned by itself: there may be more in the log behind it.
         """
-        while not (found := self._cached(partition, offset, max_bytes)):
+        while not (batches := self._cached(partition, offset, max_bytes)):
             reading = self._reads_in_flight.get((partition, offset))
             if reading is None:
                 return await self._read(partition, offset, max_bytes)
             await reading.wait()
-        return found
+        return batches
 
     async def read_further(
         self, partition: int, offset: int, max_bytes: int
     ) -> Sequence[MatchedBatch]:
         """Return what :meth:`read` does, and what is in the log behind it: one batch at least."""
-        found = await self.read(partition, offset, max_bytes)
-        if not found:
-            return found
-        room = max_bytes - sum(one.size_bytes for one in found)
-        return [*found, *await self.read(partition, found[-1].batch.end, max(room, 0))]
+        batches = await self.read(partition, offset, max_bytes)
+        if not batches:
+            return batches
+        room = max_bytes - sum(batch.size_bytes for batch in batches)
+        return [*batches, *await self.read(partition, batches[-1].batch.end, max(room, 0))]
 
     async def _read(self, partition: int, offset: int, max_bytes: int) -> Sequence[MatchedBatch]:
         """Read the log; who asks for the same meanwhile waits, and finds it among what is kept."""
@@ -97,16 +97,16 @@ class SharedReader:
     def _cached(self, partition: int, offset: int, max_bytes: int) -> list[MatchedBatch]:
         """Return the cached batches from ``offset`` on."""
         self._drop_other_generations()
-        found: list[MatchedBatch] = []
+        batches: list[MatchedBatch] = []
         size = 0
-        while (one := self._cache.get((partition, offset))) is not None:
-            if found and size + one.size_bytes > max_bytes:
+        while (cached := self._cache.get((partition, offset))) is not None:
+            if batches and size + cached.size_bytes > max_bytes:
                 break
             self._cache.move_to_end((partition, offset))
-            found.append(one)
-            size += one.size_bytes
-            offset = one.batch.end
-        return found
+            batches.append(cached)
+            size += cached.size_bytes
+            offset = cached.batch.end
+        return batches
 
     def _drop_other_generations(self) -> None:
         if self._cache_generation != self.generation:

@@ -111,7 +111,7 @@ class LedgerRecordSuite(ABC):
         rest = await ledger.audit_records("flow", before=found[2].seq)
         assert [one.target for one in rest] == ["flow/fg", "flow/f"]
 
-    async def test_a_verdict_is_noted_where_it_was_applied(self, ledger: Ledger) -> None:
+    async def test_an_applied_resolution_is_audited(self, ledger: Ledger) -> None:
         await ledger.open_lane("f", 0, 0)
         await ledger.settle([settlement(0, 1, failed_event(0))])
         gone = resolution(failed_event(0), "discarded")
@@ -119,7 +119,7 @@ class LedgerRecordSuite(ABC):
         assert list(await ledger.resolve([gone], [AUDIT_RECORD])) == [False]
         assert [record.action for record in await ledger.audit_records()] == ["pause"]
 
-    async def test_verdicts_carry_changes_and_hang_on_them(self, ledger: Ledger) -> None:
+    async def test_resolutions_and_changes_are_atomic(self, ledger: Ledger) -> None:
         await ledger.open_lane("f", 0, 0)
         await ledger.settle([settlement(0, 1, failed_event(0))])
         again = msgspec.structs.replace(failed_event(0), attempts=2)
@@ -138,7 +138,7 @@ class LedgerRecordSuite(ABC):
         assert list(await ledger.failed_events(FailedEventQuery())) == [again]
         assert len(await ledger.audit_records()) == 1
 
-    async def test_a_verdict_on_another_event_is_refused(self, ledger: Ledger) -> None:
+    async def test_a_resolution_of_another_event_is_rejected(self, ledger: Ledger) -> None:
         await ledger.open_lane("f", 0, 0)
         await ledger.settle([settlement(0, 1, failed_event(0))])
         edited = msgspec.structs.replace(failed_event(0), event=b'{"edited":1}')
@@ -185,10 +185,10 @@ class LedgerRecordSuite(ABC):
         assert (merged.start, merged.end, merged.counts) == (0, 3, Counts(3))
         assert (merged.first_at, merged.last_at) == (AT, AT + MAX_RANGE_SPAN + MINUTE)
 
-    async def test_troubles_are_grouped_by_cause(self, ledger: Ledger) -> None:
+    async def test_failed_events_are_grouped_by_cause(self, ledger: Ledger) -> None:
         await ledger.open_lane("f", 0, 0)
         causes = ["x", "y", "x", "", "x"]
-        troubles = [
+        failed_events = [
             failed_event(
                 n,
                 state="dead",
@@ -200,7 +200,7 @@ class LedgerRecordSuite(ABC):
             for n, cause in enumerate(causes)
         ]
         await ledger.settle(
-            [settlement(0, 6, *troubles, failed_event(5, fingerprint="x", error="Ex"))]
+            [settlement(0, 6, *failed_events, failed_event(5, fingerprint="x", error="Ex"))]
         )
         found = await ledger.failed_event_groups(FailedEventQuery(state="dead"))
         expected = FailedEventGroup("f", "dead", "x", "Ex", 3, AT, AT + 4 * MINUTE, 0, 0)

@@ -16,13 +16,13 @@ MINUTE = timedelta(minutes=1)
 
 
 def failed_event(offset: int, key: str | None = None, **changes: Any) -> FailedEvent:
-    """Return a parked event of flow ``f`` on partition 0, due at ``APPENDED_AT_HEADER``."""
+    """Return a parked event of flow ``f`` on partition 0, due at ``AT``."""
     plain = FailedEvent("f", 0, offset, b"{}", f"id-{offset}", "parked", AT, 1, AT, key)
     return msgspec.structs.replace(plain, **changes)
 
 
 def settlement(start: int, end: int, *failed_events: FailedEvent, **changes: Any) -> Settlement:
-    """Return a settlement of flow ``f`` on partition 0; what is no trouble is delivered."""
+    """Return a settlement of flow ``f`` on partition 0; all other events are delivered."""
     states = [each.state for each in failed_events]
     counts = Counts(
         delivered=end - start - len(states),
@@ -37,7 +37,7 @@ ResolutionOutcome = Literal["delivered", "filtered", "discarded"] | FailedEvent
 
 
 def resolution(failed: FailedEvent, outcome: ResolutionOutcome, at: datetime = AT) -> Resolution:
-    """Return a verdict on a trouble as it stands."""
+    """Return a resolution of a failed event in its current state."""
     return Resolution(
         failed.flow, failed.partition, failed.offset, failed.attempts, failed.state, outcome, at
     )

@@ -53,11 +53,11 @@ class LedgerSuite(LedgerRecordSuite):
     async def test_a_settlement_moves_the_cursor_and_counts(self, ledger: Ledger) -> None:
         await ledger.open_lane("f", 0, 0)
         counts = Counts(delivered=3, filtered=4, parked=1, dead=1, discarded=1)
-        troubles = (failed_event(2), failed_event(7, state="dead", due=None))
-        settled = settlement(0, 10, *troubles, counts=counts)
+        failed_events = (failed_event(2), failed_event(7, state="dead", due=None))
+        settled = settlement(0, 10, *failed_events, counts=counts)
         assert list(await ledger.settle([settled])) == [True]
         assert list(await ledger.lanes()) == [Lane("f", 0, 0, 10, counts)]
-        assert list(await ledger.failed_events(FailedEventQuery())) == list(troubles)
+        assert list(await ledger.failed_events(FailedEventQuery())) == list(failed_events)
         assert await ledger.count_failed_events() == {LaneId("f", 0): FailedEventCounts(1, 1)}
 
     async def test_a_stale_settlement_changes_nothing(self, ledger: Ledger) -> None:
@@ -124,7 +124,7 @@ class LedgerSuite(LedgerRecordSuite):
         assert [(s.partition, s.start) for s in await ledger.settled_ranges("f")][-1] == (1, 0)
         assert list(await ledger.settled_ranges("g")) == []
 
-    async def test_a_trouble_is_kept_as_it_was(self, ledger: Ledger) -> None:
+    async def test_a_failed_event_is_stored_unchanged(self, ledger: Ledger) -> None:
         failure = Failure(2, AT, "step", "KeyError", "'ü'", "Traceback\n...", "v1", 1.5)
         kept = failed_event(
             0, "k", event=b'{"\x00":"\xc3"}', attempts=2, failures=(failure, failure)
@@ -156,17 +156,17 @@ class LedgerSuite(LedgerRecordSuite):
         (released,) = await ledger.failed_events(FailedEventQuery(event_id=long))
         assert released.due == AT
 
-    async def test_verdicts_compare_and_set(self, ledger: Ledger) -> None:
+    async def test_resolutions_compare_and_set(self, ledger: Ledger) -> None:
         first, second, third = await _park(ledger, None, None, None)
         again = msgspec.structs.replace(second, attempts=2, due=AT + MINUTE)
         dead = msgspec.structs.replace(third, state="dead", due=None, attempts=2)
-        verdicts = [
+        resolutions = [
             resolution(first, "delivered"),
             resolution(second, again),
             resolution(third, dead),
         ]
-        assert list(await ledger.resolve(verdicts)) == [True] * 3
-        assert list(await ledger.resolve(verdicts)) == [False] * 3
+        assert list(await ledger.resolve(resolutions)) == [True] * 3
+        assert list(await ledger.resolve(resolutions)) == [False] * 3
         assert list(await ledger.failed_events(FailedEventQuery())) == [again, dead]
         assert (await ledger.lanes())[0].counts == Counts(delivered=1, parked=1, dead=1)
         assert list(await ledger.resolve([resolution(failed_event(99), "delivered")])) == [False]
@@ -186,7 +186,7 @@ class LedgerSuite(LedgerRecordSuite):
         await ledger.resolve([resolution(redriven, "discarded")])
         assert (await ledger.lanes())[0].counts == Counts(1, 1, 0, 0, 1)
 
-    async def test_a_verdict_cannot_move_a_trouble(self, ledger: Ledger) -> None:
+    async def test_a_resolution_cannot_move_a_failed_event(self, ledger: Ledger) -> None:
         (first,) = await _park(ledger, None)
         for became in (failed_event(1), failed_event(0, flow="g"), failed_event(0, due=None)):
             with pytest.raises(ValueError, match="'f'"):
@@ -266,9 +266,9 @@ class LedgerSuite(LedgerRecordSuite):
         await ledger.open_lane("f", 0, 0)
         assert set(await ledger.due_flows(AT + 9 * MINUTE)) == set()
         dues = [AT + 3 * MINUTE, AT, AT + MINUTE, AT + 2 * MINUTE]
-        troubles = [failed_event(n, due=due) for n, due in enumerate(dues)]
+        failed_events = [failed_event(n, due=due) for n, due in enumerate(dues)]
         dead = failed_event(4, state="dead", due=None)
-        await ledger.settle([settlement(0, 5, *troubles, dead)])
+        await ledger.settle([settlement(0, 5, *failed_events, dead)])
         assert set(await ledger.due_flows(AT)) == {"f"}
         assert set(await ledger.due_flows(AT - MINUTE)) == set()
         found = await ledger.failed_events(FailedEventQuery(due_by=AT + 2 * MINUTE))

@@ -66,11 +66,11 @@ class LogSuite(ABC):
         assert [await log.bounds(p) for p in range(PARTITIONS)] == [(0, 5), (0, 0), (0, 2)]
 
     async def test_what_was_appended_is_read(self, log: Log) -> None:
-        drafts = [NewBatch(1, [b"", b"\x00\xff", "ü".encode()]), NewBatch(1, [b"x" * 300_000])]
-        await log.append(drafts, AT)
+        new_batches = [NewBatch(1, [b"", b"\x00\xff", "ü".encode()]), NewBatch(1, [b"x" * 300_000])]
+        await log.append(new_batches, AT)
         await log.append([NewBatch(1, [b"last"])], AT + timedelta(microseconds=1))
         batches = await log.read(1, 0, _MANY_BYTES)
-        expected = [*drafts[0].events, *drafts[1].events, b"last"]
+        expected = [*new_batches[0].events, *new_batches[1].events, b"last"]
         assert events_of(batches) == expected
         assert {b.partition for b in batches} == {1}
         assert batches[0].appended_at == AT
@@ -309,8 +309,8 @@ class DurableLogSuite(LogSuite):
         log = await self.open_log(tmp_path, 2)
         try:
             assert [await log.bounds(partition) for partition in (0, 1)] == [(0, 5), (5, 5)]
-            drafts = [NewBatch(0, [b"c"]), NewBatch(1, [b"d"])]
-            assert list(await log.append(drafts, AT)) == [5, 5]
+            new_batches = [NewBatch(0, [b"c"]), NewBatch(1, [b"d"])]
+            assert list(await log.append(new_batches, AT)) == [5, 5]
         finally:
             await log.close()
         log = await self.open_log(tmp_path, 2)

@@ -30,18 +30,20 @@ class MemoryLog:
         return len(self._bounds)
 
     async def append(self, new_batches: Sequence[NewBatch], at: datetime) -> Sequence[int]:
-        wanted = sum(codec.size_bytes(draft.events) for draft in new_batches)
+        wanted = sum(codec.size_bytes(new_batch.events) for new_batch in new_batches)
         if self._max_bytes and await self.size_bytes() + wanted > self._max_bytes:
             raise StoreFull(f"the log may hold {self._max_bytes} bytes; trim it")
-        offsets = [self._add(draft, at) for draft in new_batches]
+        offsets = [self._add(new_batch, at) for new_batch in new_batches]
         async with self._grown:
             self._grown.notify_all()
         return offsets
 
-    def _add(self, draft: NewBatch, at: datetime) -> int:
-        first, end = self._bounds[draft.partition]
-        self._batches[draft.partition].append(LogBatch(draft.partition, end, at, draft.events))
-        self._bounds[draft.partition] = PartitionBounds(first, end + len(draft.events))
+    def _add(self, new_batch: NewBatch, at: datetime) -> int:
+        first, end = self._bounds[new_batch.partition]
+        self._batches[new_batch.partition].append(
+            LogBatch(new_batch.partition, end, at, new_batch.events)
+        )
+        self._bounds[new_batch.partition] = PartitionBounds(first, end + len(new_batch.events))
         return end
 
     async def read(self, partition: int, offset: int, max_bytes: int) -> Sequence[LogBatch]:
