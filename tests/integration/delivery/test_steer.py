@@ -432,7 +432,7 @@ async def test_nobody_overwrites_what_he_has_not_seen(tmp_path: Path) -> None:
         control = busway.node.control
         seen = await steer.pause(control, FLOW, ORDER)
         await steer.throttle(control, FLOW, ORDER, rate="5/s")
-        with pytest.raises(Conflict, match="changed meanwhile"):
+        with pytest.raises(Conflict, match="changed in the meantime"):
             await steer.resume(control, FLOW, ControlCommand("bob", "", seen))
         found = await asyncio.gather(
             steer.add_window(control, FLOW, ORDER, Window("0 1 * * *", "1h")),

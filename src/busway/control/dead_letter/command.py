@@ -1,4 +1,4 @@
-"""Give dead letters to their flow again, edit or discard them: few at once, many as a job."""
+"""Redrive, edit or discard dead letters: a few at once, many as a job."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from busway.lane import EventRef, LaneId
 from busway.ports import Ledger
 
 DeadLetterAction = Literal["redrive", "patch", "discard"]
-"""``redrive`` with a patch edits each letter first, ``patch`` edits it where it is."""
+"""``redrive`` with a patch edits each dead letter first; ``patch`` edits without a redrive."""
 
 _MAX_FOLLOWERS = 1_000
 
 
 class DeadLetterCommand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is to be done with letters, by whom and why; ``patch`` is a Python source."""
+    """An action on dead letters, its actor and reason; ``patch`` is Python source code."""
 
     action: DeadLetterAction
     actor: str
@@ -42,15 +42,15 @@ class DeadLetterCommand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
 
 
 class SkippedDeadLetter(msgspec.Struct, frozen=True):
-    """A letter that was left as it is, and why."""
+    """A dead letter that was left unchanged, and why."""
 
     place: str
     error: str
 
 
 class ActionResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What was done: letters redriven, edited or discarded, of them changed by a patch; the rest
-    was left as it is."""
+    """How many dead letters were redriven, edited or discarded (``done``), how many of them a patch
+    changed, and which were left unchanged."""
 
     done: int = 0
     changed: int = 0
@@ -58,8 +58,8 @@ class ActionResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ActionPlan(msgspec.Struct, frozen=True):
-    """One transaction: a resolution for each letter that something is done with, and for those that
-    have to wait because of it."""
+    """One transaction: the resolutions of dead letters, and of the parked events that are held back
+    because of them."""
 
     dead_letters: Sequence[PatchedDeadLetter]
     resolutions: Sequence[Resolution]
@@ -68,31 +68,31 @@ class ActionPlan(msgspec.Struct, frozen=True):
 
     @property
     def changed(self) -> int:
-        return sum(one.effect == "changed" for one in self.dead_letters)
+        return sum(dead_letter.effect == "changed" for dead_letter in self.dead_letters)
 
 
 async def apply_command(
     control: ControlContext, dead_letters: Sequence[FailedEvent], command: DeadLetterCommand
 ) -> ActionResult:
-    """Redrive, edit or discard some letters at once."""
+    """Redrive, edit or discard dead letters at once."""
     at, patch = control.clock.now(), None
     if command.patch is not None:
-        about = [place_of(one) for one in dead_letters]
-        audit = patch_run_audit(command.patch, at, command.actor, about, command.reason)
+        places = [place_of(dead_letter) for dead_letter in dead_letters]
+        audit = patch_run_audit(command.patch, at, command.actor, places, command.reason)
         await control.ledger.change_values([], [audit])
         patch = await load_patch(command.patch)
-    made = await plan_command(control.ledger, dead_letters, command, (patch, at))
-    trail = command_audits(made, command, at)
-    applied = await control.ledger.resolve([*made.resolutions, *made.held_back], trail)
-    refused = await audit_refused(control.ledger, made, applied, command, at)
+    plan = await plan_command(control.ledger, dead_letters, command, (patch, at))
+    audits = command_audits(plan, command, at)
+    applied = await control.ledger.resolve([*plan.resolutions, *plan.held_back], audits)
+    refused = await audit_refused(control.ledger, plan, applied, command, at)
     if command.action == "redrive":
         control.wake()
     return ActionResult(
-        done=len(made.resolutions) - len(refused),
-        changed=made.changed,
+        done=len(plan.resolutions) - len(refused),
+        changed=plan.changed,
         skipped=(
-            *made.skipped,
-            *(SkippedDeadLetter(place, "it was changed meanwhile") for place in refused),
+            *plan.skipped,
+            *(SkippedDeadLetter(place, "it was changed in the meantime") for place in refused),
         ),
     )
 
@@ -103,50 +103,54 @@ async def plan_command(
     command: DeadLetterCommand,
     using: tuple[Patch | None, datetime],
 ) -> ActionPlan:
-    """Return what an order means for some letters; ``using`` are its patch, loaded, and the time.
+    """Return what a command does to dead letters; ``using`` is its loaded patch and the time.
 
-    Of a redrive all attempts are given anew, and what failed before is kept. Of one key of an
-    ordered flow the first parked event is tried first: what is redriven waits for those before it,
-    and lets those behind it wait.
+    A redrive resets the attempts and keeps the history of failures. In an ordered flow the first
+    parked event of a key is tried first: a redriven event waits for the earlier events of its key,
+    and the later ones wait for it.
     """
     patch, at = using
     dead_letters = sorted(dead_letters, key=lambda dead_letter: dead_letter.ref)
-    ready = [PatchedDeadLetter(one, one) for one in dead_letters]
+    patched = [PatchedDeadLetter(dead_letter, dead_letter) for dead_letter in dead_letters]
     if patch is not None and command.action != "discard":
-        ready = await apply_patch(patch, dead_letters)
-    left = [SkippedDeadLetter(place_of(one.before), one.error) for one in ready if one.error]
-    going = [one for one in ready if not one.error]
+        patched = await apply_patch(patch, dead_letters)
+    skipped = [
+        SkippedDeadLetter(place_of(item.before), item.error) for item in patched if item.error
+    ]
+    selected = [item for item in patched if not item.error]
     if command.action == "patch":
-        going = [one for one in going if one.effect == "changed"]
-    others: Sequence[Resolution] = ()
+        selected = [item for item in selected if item.effect == "changed"]
+    held_back: Sequence[Resolution] = ()
     if command.action == "redrive":
-        others = await _hold_back_keys(ledger, [one.before for one in going], at)
-    return ActionPlan(going, [_resolution(one, command, at) for one in going], others, left)
+        held_back = await _hold_back_keys(ledger, [item.before for item in selected], at)
+    return ActionPlan(
+        selected, [_resolution(item, command, at) for item in selected], held_back, skipped
+    )
 
 
 def command_audits(
     plan: ActionPlan, command: DeadLetterCommand, at: datetime, job: str = ""
 ) -> list[AuditRecord]:
-    """Return what the trail keeps: of edits each event before and after, else a list of places."""
-    found = [
-        edit_audit(one.before, one.after, at, command.actor, command.reason)
-        for one in plan.dead_letters
-        if one.effect == "changed"
+    """Return the audit records: of an edit the event before and after, else a list of places."""
+    audits = [
+        edit_audit(patched.before, patched.after, at, command.actor, command.reason)
+        for patched in plan.dead_letters
+        if patched.effect == "changed"
     ]
     if command.action == "patch":
-        return found
+        return audits
     by_flow: defaultdict[str, list[FailedEvent]] = defaultdict(list)
-    for one in plan.dead_letters:
-        by_flow[one.before.flow].append(one.before)
-    for flow, letters in by_flow.items():
-        single = len(letters) == 1 and not job
-        target = place_of(letters[0]) if single else flow
-        images = (_audit_image(letters), _audit_outcome(command, job))
+    for patched in plan.dead_letters:
+        by_flow[patched.before.flow].append(patched.before)
+    for flow, dead_letters in by_flow.items():
+        single = len(dead_letters) == 1 and not job
+        target = place_of(dead_letters[0]) if single else flow
+        images = (_audit_image(dead_letters), _audit_outcome(command, job))
         action = f"dead {command.action}"
-        found.append(
+        audits.append(
             AuditRecord(at, command.actor, action, f"dead/{target}", *images, command.reason)
         )
-    return found
+    return audits
 
 
 async def audit_refused(
@@ -156,12 +160,12 @@ async def audit_refused(
     command: DeadLetterCommand,
     at: datetime,
 ) -> list[str]:
-    """Return the places of letters that somebody else was quicker with; the trail says so too."""
+    """Return the places of dead letters that were changed concurrently, and add an audit record."""
     results = zip(plan.dead_letters, applied, strict=False)
-    refused = [place_of(one.before) for one, done in results if not done]
+    refused = [place_of(patched.before) for patched, done in results if not done]
     if refused and any(applied):
         image = Raw(msgspec.json.encode({"places": refused}))
-        text = "changed meanwhile, so left as they are"
+        text = "changed in the meantime, so left unchanged"
         note = AuditRecord(
             at, command.actor, f"dead {command.action} refused", "dead", image, None, text
         )
@@ -169,27 +173,27 @@ async def audit_refused(
     return refused
 
 
-def _resolution(one: PatchedDeadLetter, command: DeadLetterCommand, at: datetime) -> Resolution:
-    before = one.before
-    became: FailedEvent | Literal["discarded"] = one.after
+def _resolution(patched: PatchedDeadLetter, command: DeadLetterCommand, at: datetime) -> Resolution:
+    before = patched.before
+    after: FailedEvent | Literal["discarded"] = patched.after
     if command.action == "discard":
-        became = "discarded"
+        after = "discarded"
     elif command.action == "redrive":
-        became = _as_redriven(one.after, at)
+        after = _as_redriven(patched.after, at)
     return Resolution(
         *before.ref,
         before.attempts,
         before.state,
-        became,
+        after,
         at,
         actor=command.actor,
         reason=command.reason,
-        event=before.event if one.effect == "changed" else None,
+        event=before.event if patched.effect == "changed" else None,
     )
 
 
 def _as_redriven(dead_letter: FailedEvent, at: datetime) -> FailedEvent:
-    """Return a letter with all attempts anew; with a key the ledger says when it is its turn."""
+    """Return a dead letter with its attempts reset; the ledger sets ``due`` for a key."""
     due = at if dead_letter.key is None else None
     return msgspec.structs.replace(
         dead_letter, state="parked", since=at, attempts=0, due=due, attempt_started_at=None
@@ -199,14 +203,14 @@ def _as_redriven(dead_letter: FailedEvent, at: datetime) -> FailedEvent:
 async def _hold_back_keys(
     ledger: Ledger, dead_letters: Sequence[FailedEvent], at: datetime
 ) -> list[Resolution]:
-    """Return what lets parked events wait that are due but come after a redriven one of a key."""
+    """Hold back the parked events that are due and come after a redriven event of the same key."""
     first: dict[tuple[LaneId, str], int] = {}
-    for one in dead_letters:
-        if one.key is not None:
-            lane_key = (LaneId(one.flow, one.partition), one.key)
-            first[lane_key] = min(one.offset, first.get(lane_key, one.offset))
-    known = {one.ref for one in dead_letters}
-    found: list[Resolution] = []
+    for dead_letter in dead_letters:
+        if dead_letter.key is not None:
+            lane_key = (LaneId(dead_letter.flow, dead_letter.partition), dead_letter.key)
+            first[lane_key] = min(dead_letter.offset, first.get(lane_key, dead_letter.offset))
+    redriven = {dead_letter.ref for dead_letter in dead_letters}
+    resolutions: list[Resolution] = []
     for (lane, key), offset in first.items():
         query = FailedEventQuery(
             state="parked",
@@ -216,31 +220,35 @@ async def _hold_back_keys(
             after=EventRef(lane.flow, lane.partition, offset),
             limit=_MAX_FOLLOWERS,
         )
-        await asyncio.sleep(0)  # one question a key: others may run between two
-        behind = await ledger.failed_events(query)
-        found += _as_waiting((one for one in behind if one.ref not in known), at)
-    return found
+        await asyncio.sleep(0)  # one query per key: let other tasks run in between
+        later = await ledger.failed_events(query)
+        resolutions += _as_waiting((event for event in later if event.ref not in redriven), at)
+    return resolutions
 
 
 def _as_waiting(failed_events: Iterable[FailedEvent], at: datetime) -> list[Resolution]:
     return [
         Resolution(
-            *one.ref,
-            one.attempts,
-            one.state,
-            msgspec.structs.replace(one, due=None),
+            *event.ref,
+            event.attempts,
+            event.state,
+            msgspec.structs.replace(event, due=None),
             at,
         )
-        for one in failed_events
-        if one.due is not None and one.key is not None
+        for event in failed_events
+        if event.due is not None and event.key is not None
     ]
 
 
 def _audit_image(dead_letters: Sequence[FailedEvent]) -> Raw:
-    found: dict[str, object] = {"state": dead_letters[0].state}
+    image: dict[str, object] = {"state": dead_letters[0].state}
     if len(dead_letters) == 1:
-        found |= {"attempts": dead_letters[0].attempts, "error": dead_letters[0].error}
-    return Raw(msgspec.json.encode(found | {"places": [place_of(one) for one in dead_letters]}))
+        image |= {"attempts": dead_letters[0].attempts, "error": dead_letters[0].error}
+    return Raw(
+        msgspec.json.encode(
+            image | {"places": [place_of(dead_letter) for dead_letter in dead_letters]}
+        )
+    )
 
 
 def _audit_outcome(command: DeadLetterCommand, job: str) -> Raw:

@@ -1,4 +1,4 @@
-"""Dead letters, and parked events in the same way: look at them, one by one and by root cause."""
+"""Dead letters and parked events: list them one by one and by root cause."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from busway.lane import EventRef
 from busway.ports import Ledger
 
 _NO_NUMBER = 2**63
-"""No partition and no offset is as large: what keeps them has 64 bits."""
+"""Larger than every partition and offset: the ledger keeps them in 64 bits."""
 _MAX_GROUPS = 1_000
 _WAITS_FOR_KEY = "it waits behind an earlier event of its key"
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A dead letter, or a parked event, in short.
+    """A dead letter or parked event, in short.
 
-    ``place`` names it: ``flow/partition/offset``. ``cause`` is its last failure's root cause in
-    words, which has the ``fingerprint``; ``reason`` is that failure's own text. ``attempts`` counts
-    those since it came or was redriven last.
+    ``place`` identifies it: ``flow/partition/offset``. ``cause`` is the root cause of its last
+    failure in words, identified by ``fingerprint``; ``reason`` is the text of that failure.
+    ``attempts`` counts the attempts since the event arrived or was redriven.
     """
 
     place: str
@@ -53,7 +53,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, failed_event: FailedEvent) -> Self:
-        """Return what people see of a trouble."""
+        """Return the summary of a failed event."""
         last = failed_event.failures[-1] if failed_event.failures else None
         return cls(
             place=place_of(failed_event),
@@ -74,7 +74,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeadLetterDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """A dead letter whole: its event, and every failed attempt that is kept, the last one last."""
+    """A dead letter in full: its event, and the failed attempts that are kept, oldest first."""
 
     dead_letter: DeadLetter
     event: Raw
@@ -82,7 +82,7 @@ class DeadLetterDetail(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, failed_event: FailedEvent) -> Self:
-        """Return all that is known of a trouble."""
+        """Return the details of a failed event."""
         return cls(
             dead_letter=DeadLetter.of(failed_event),
             event=Raw(failed_event.event),
@@ -91,11 +91,11 @@ class DeadLetterDetail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RootCause(msgspec.Struct, frozen=True, kw_only=True):
-    """Failed events of one flow with the same root cause: how many, since when, and one of them.
+    """The failed events of one flow that share a root cause: their number, times and an example.
 
-    ``count`` is ``dead`` and ``parked`` together; ``state`` is ``dead`` where one of them is.
-    ``example`` is the place of one, ``example_id`` its event's id, ``example_reason`` the text of
-    its last failure as it came.
+    ``count`` is the sum of ``dead`` and ``parked``; ``state`` is ``dead`` if any of them is dead.
+    ``example`` is the place of one event, ``example_id`` its id, ``example_reason`` the full text
+    of its last failure.
     """
 
     flow: str
@@ -116,31 +116,33 @@ class RootCause(msgspec.Struct, frozen=True, kw_only=True):
 async def root_causes(
     ledger: Ledger, selection: DeadLetterSelection, limit: int = 100, *, both: bool = False
 ) -> Sequence[RootCause]:
-    """Return a selection by root cause, the largest group first; its ``where`` is not looked at.
+    """Group a selection by root cause, the largest group first; its ``where`` is ignored.
 
-    ``both`` is for dead letters and parked events together.
+    With ``both``, dead letters and parked events are counted together.
     """
     query = selection.query(limit=limit)
-    if both:  # of a cause there is a group for each state: enough of them to add up
+    if both:  # there is a group for each cause and state: read enough of them to merge
         query = msgspec.structs.replace(query, state=None, limit=max(_MAX_GROUPS, 2 * limit))
-    found: dict[tuple[str, str], list[FailedEventGroup]] = {}
+    by_cause: dict[tuple[str, str], list[FailedEventGroup]] = {}
     for group in await ledger.failed_event_groups(query):
-        found.setdefault((group.flow, group.fingerprint), []).append(group)
-    merged = sorted(found.values(), key=lambda groups: -sum(one.count for one in groups))
+        by_cause.setdefault((group.flow, group.fingerprint), []).append(group)
+    merged = sorted(by_cause.values(), key=lambda groups: -sum(group.count for group in groups))
     return [_root_cause(groups, await _example_event(ledger, groups)) for groups in merged[:limit]]
 
 
 async def find_failed_events(ledger: Ledger, name: str) -> Sequence[FailedEvent]:
-    """Return the dead letters and parked events called ``name``.
+    """Return the dead letters and parked events with a name: an id or ``flow/partition/offset``.
 
-    That is an event's id, or ``flow/partition/offset``. Raises :class:`NotFound` for none.
+    Raises :class:`NotFound` if there is none.
     """
     place = parse_place(name)
-    one = None if place is None else await failed_event_at(ledger, place)
-    found = await ledger.failed_events(FailedEventQuery(event_id=name)) if one is None else [one]
-    if not found:
+    event = None if place is None else await failed_event_at(ledger, place)
+    if event is not None:
+        return [event]
+    events = await ledger.failed_events(FailedEventQuery(event_id=name))
+    if not events:
         raise NotFound(f"there is no dead letter {name!r}; `busway dead list` shows them")
-    return found
+    return events
 
 
 async def failed_event_at(ledger: Ledger, ref: EventRef) -> FailedEvent | None:
@@ -149,8 +151,8 @@ async def failed_event_at(ledger: Ledger, ref: EventRef) -> FailedEvent | None:
         return None
     after = EventRef(ref.flow, ref.partition, ref.offset - 1)
     query = FailedEventQuery(flow=ref.flow, partition=ref.partition, after=after, limit=1)
-    found = await ledger.failed_events(query)
-    return found[0] if found and found[0].offset == ref.offset else None
+    events = await ledger.failed_events(query)
+    return events[0] if events and events[0].offset == ref.offset else None
 
 
 def parse_place(name: str) -> EventRef | None:
@@ -163,23 +165,23 @@ def parse_place(name: str) -> EventRef | None:
 
 
 def place_of(failed_event: FailedEvent) -> str:
-    """Return the name of a trouble, as ``flow/partition/offset``."""
+    """Return the place of a failed event as ``flow/partition/offset``."""
     return f"{failed_event.flow}/{failed_event.partition}/{failed_event.offset}"
 
 
 async def _example_event(ledger: Ledger, groups: Sequence[FailedEventGroup]) -> FailedEvent | None:
-    one = _dead_first(groups)
-    return await failed_event_at(ledger, EventRef(one.flow, one.partition, one.offset))
+    group = _dead_first(groups)
+    return await failed_event_at(ledger, EventRef(group.flow, group.partition, group.offset))
 
 
 def _dead_first(groups: Sequence[FailedEventGroup]) -> FailedEventGroup:
-    """Return the dead one of the groups of one cause, where there is one."""
-    return min(groups, key=lambda one: one.state)
+    """Return the group of dead letters of a cause, if there is one, else that of parked events."""
+    return min(groups, key=lambda group: group.state)
 
 
 def _root_cause(groups: Sequence[FailedEventGroup], example: FailedEvent | None) -> RootCause:
     last = example.failures[-1] if example and example.failures else None
-    group, counts = _dead_first(groups), {one.state: one.count for one in groups}
+    group, counts = _dead_first(groups), {member.state: member.count for member in groups}
     return RootCause(
         flow=group.flow,
         state=group.state,
@@ -189,8 +191,8 @@ def _root_cause(groups: Sequence[FailedEventGroup], example: FailedEvent | None)
         count=sum(counts.values()),
         dead=counts.get("dead", 0),
         parked=counts.get("parked", 0),
-        first_since=min(one.first_since for one in groups),
-        last_since=max(one.last_since for one in groups),
+        first_since=min(member.first_since for member in groups),
+        last_since=max(member.last_since for member in groups),
         example=f"{group.flow}/{group.partition}/{group.offset}",
         example_id=example.event_id if example else "",
         example_reason=last.reason if last else "",

@@ -1,4 +1,4 @@
-"""Change the event of a dead letter: what may change, and that it is one afterwards."""
+"""Edit the event of a dead letter, and validate the result."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def apply_edit(failed_event: FailedEvent, raw: bytes) -> FailedEvent:
-    """Return a trouble with another event in its place.
+    """Return a failed event with an edited event.
 
-    Raises :class:`EventError` when that is not a valid CloudEvent, or not the same one: its ``id``
-    and ``source`` must stay, because repeats and what has landed are known by them, and in an
-    ordered flow its key, because it decides whom it waits for.
+    Raises :class:`EventError` if that is not a valid CloudEvent, or if its identity changed: its
+    ``id`` and ``source`` must stay because they identify duplicates and delivered events, and in an
+    ordered flow the key must stay because it determines which events it waits for.
     """
     members = _decode_members(raw)
     encode_members(members)
@@ -48,17 +48,16 @@ def apply_edit(failed_event: FailedEvent, raw: bytes) -> FailedEvent:
 def edit_resolution(
     before: FailedEvent, after: FailedEvent, at: datetime, actor: str
 ) -> Resolution:
-    """Return the resolution that puts an edited trouble in the place of what it was edited from."""
-    place = (before.flow, before.partition, before.offset)
+    """Return the resolution that replaces a failed event by its edited version."""
     return Resolution(
-        *place, before.attempts, before.state, after, at, actor=actor, event=before.event
+        *before.ref, before.attempts, before.state, after, at, actor=actor, event=before.event
     )
 
 
 def edit_audit(
     before: FailedEvent, after: FailedEvent, at: datetime, actor: str, reason: str = ""
 ) -> AuditRecord:
-    """Return what the trail keeps of an edit: the event before and after."""
+    """Return the audit record of an edit: the event before and after."""
     images = (Raw(before.event), Raw(after.event))
     return AuditRecord(at, actor, "dead edit", f"dead/{place_of(before)}", *images, reason)
 
@@ -66,17 +65,17 @@ def edit_audit(
 async def edit_dead_letter(
     ledger: Ledger, before: FailedEvent, raw: bytes, at: datetime, actor: str
 ) -> FailedEvent:
-    """Put another event in the place of a dead letter's; return the letter as it is then.
+    """Replace the event of a dead letter; return the edited dead letter.
 
-    Raises :class:`EventError` for an event that may not be put there, and :class:`Conflict` when
-    the letter is not as it was read any more.
+    Raises :class:`EventError` for an invalid edit, and :class:`Conflict` if the dead letter was
+    changed since it was read.
     """
     after = apply_edit(before, raw)
     if after.event == before.event:
         return before
     resolution = edit_resolution(before, after, at, actor)
     if not all(await ledger.resolve([resolution], [edit_audit(before, after, at, actor)])):
-        raise Conflict(f"{place_of(before)} was changed meanwhile; look at it again")
+        raise Conflict(f"{place_of(before)} was changed in the meantime; read it again")
     return after
 
 

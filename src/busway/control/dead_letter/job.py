@@ -1,4 +1,4 @@
-"""Jobs on dead letters: a whole selection, page by page, once for each letter."""
+"""Jobs on dead letters: work a whole selection page by page, each dead letter once."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from busway.failed_event import FailedEvent
 from busway.lane import EventRef
 
 PAGE_SIZE = 500
-"""How many letters one transaction takes at most."""
+"""The largest number of dead letters in one transaction."""
 DEAD_LETTER_JOB_KINDS: tuple[DeadLetterAction, ...] = ("redrive", "patch", "discard")
 _MAX_FAILURES = 20
 
 
 class DeadLetterJobSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a job on dead letters was asked to do."""
+    """The request of a job on dead letters."""
 
     selection: DeadLetterSelection
     patch: str | None = None
@@ -42,10 +42,10 @@ class DeadLetterJobSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
 
 
 class DeadLetterJobProgress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How far a job on dead letters is: behind ``after``.
+    """The progress of a job on dead letters, which continues behind ``after``.
 
-    ``changed`` were edited by the patch, ``failed`` were left because of it (the first
-    ``failures`` say why), ``skipped`` were left because they changed meanwhile.
+    The patch edited ``changed`` dead letters and failed for ``failed`` (``failures`` has the first
+    of them); ``skipped`` were left unchanged because they were changed concurrently.
     """
 
     after: EventRef | None = None
@@ -62,9 +62,9 @@ async def begin_dead_letter_job(
     actor: str,
     rate: str | None = None,
 ) -> Job:
-    """Record a job on all dead letters of a selection; what serves the ledger works it.
+    """Create a job on all dead letters of a selection; a worker runs it.
 
-    Raises :class:`BuswayError` for a ``where``, a patch or a rate that is none.
+    Raises :class:`BuswayError` for an invalid ``where``, patch or rate.
     """
     spec.selection.check()
     if rate is not None:
@@ -74,7 +74,7 @@ async def begin_dead_letter_job(
         audit = patch_run_audit(spec.patch, at, actor, spec.selection, spec.reason)
         await control.ledger.change_values([], [audit])
         await load_patch(spec.patch)
-    made = Job(
+    job = Job(
         id=new_id(),
         kind=action,
         flow=spec.selection.flow or "",
@@ -85,13 +85,13 @@ async def begin_dead_letter_job(
         total=await count_dead_letters(control.ledger, spec.selection.before(at)),
         spec=Raw(msgspec.json.encode(spec)),
     )
-    await create_job(control.ledger, made)
+    await create_job(control.ledger, job)
     control.wake()
-    return made
+    return job
 
 
 def rename_job_flow(job: Job, flow: str) -> Job:
-    """Return a job of a flow that has another name now: it goes on with the same letters."""
+    """Return the job of a renamed flow: it continues with the same dead letters."""
     after = msgspec.structs.replace(job, flow=flow)
     if job.kind not in DEAD_LETTER_JOB_KINDS:
         return after
@@ -108,7 +108,7 @@ def rename_job_flow(job: Job, flow: str) -> Job:
 
 
 async def load_job_patch(job: Job) -> Patch | None:
-    """Return the patch of a job, loaded, where it has one."""
+    """Return the loaded patch of a job, ``None`` if it has none."""
     source = msgspec.json.decode(job.spec, type=DeadLetterJobSpec).patch
     return None if source is None else await load_patch(source)
 
@@ -116,57 +116,57 @@ async def load_job_patch(job: Job) -> Patch | None:
 async def work_page(
     control: ControlContext, job: Job, patch: Patch | None, limit: int
 ) -> Job | None:
-    """Do what a job is about with up to ``limit`` letters; return the job as it is then.
+    """Work up to ``limit`` dead letters of a job; return the updated job.
 
-    All of it is one transaction: a page is done and known to be done, or neither. ``None`` when the
-    job was changed by somebody else; then nothing was done.
+    The page and the progress of the job are one transaction. Returns ``None`` if the job was
+    changed concurrently; then nothing was done.
     """
     spec = msgspec.json.decode(job.spec, type=DeadLetterJobSpec)
     progress = msgspec.json.decode(job.progress, type=DeadLetterJobProgress)
     selection, at = spec.selection.before(job.created_at), control.clock.now()
-    found = await select_dead_letters(
+    page = await select_dead_letters(
         control.ledger, selection, progress.after, min(limit, PAGE_SIZE)
     )
-    letters = [one for one in found.failed_events if not _came_back(one, job)]
-    order = DeadLetterCommand(
+    dead_letters = [event for event in page.failed_events if not _came_back(event, job)]
+    command = DeadLetterCommand(
         action=_action_of(job), actor=job.actor, reason=spec.reason, patch=spec.patch
     )
-    made = await plan_command(control.ledger, letters, order, (patch, at))
-    moved = msgspec.structs.replace(
+    plan = await plan_command(control.ledger, dead_letters, command, (patch, at))
+    advanced = msgspec.structs.replace(
         progress,
-        after=found.after or progress.after,
-        changed=progress.changed + made.changed,
-        failed=progress.failed + len(made.skipped),
-        failures=(*progress.failures, *made.skipped)[:_MAX_FAILURES],
+        after=page.after or progress.after,
+        changed=progress.changed + plan.changed,
+        failed=progress.failed + len(plan.skipped),
+        failures=(*progress.failures, *plan.skipped)[:_MAX_FAILURES],
     )
     after = msgspec.structs.replace(
         job,
-        state="done" if found.after is None else "running",
-        done=job.done + len(made.resolutions),
+        state="done" if page.after is None else "running",
+        done=job.done + len(plan.resolutions),
         changed_at=at,
-        progress=Raw(msgspec.json.encode(moved)),
+        progress=Raw(msgspec.json.encode(advanced)),
     )
-    resolutions = [*made.resolutions, *made.held_back]
-    trail = command_audits(made, order, at, job.id)
-    applied = await control.ledger.resolve(resolutions, trail, [job_replacement(job, after)])
+    resolutions = [*plan.resolutions, *plan.held_back]
+    audits = command_audits(plan, command, at, job.id)
+    applied = await control.ledger.resolve(resolutions, audits, [job_replacement(job, after)])
     if not any(applied) and not is_same_job(await job_of(control.ledger, job.id), after):
         return None
-    refused = await audit_refused(control.ledger, made, applied, order, at)
+    refused = await audit_refused(control.ledger, plan, applied, command, at)
     return await _uncount_refused(control, after, len(refused)) if refused else after
 
 
 async def _uncount_refused(control: ControlContext, job: Job, refused: int) -> Job:
-    """Take back from what is done what was refused."""
+    """Subtract the refused dead letters from those that are done."""
     progress = msgspec.json.decode(job.progress, type=DeadLetterJobProgress)
-    moved = msgspec.structs.replace(progress, skipped=progress.skipped + refused)
+    corrected = msgspec.structs.replace(progress, skipped=progress.skipped + refused)
     after = msgspec.structs.replace(
-        job, done=job.done - refused, progress=Raw(msgspec.json.encode(moved))
+        job, done=job.done - refused, progress=Raw(msgspec.json.encode(corrected))
     )
     return after if await control.ledger.change_values([job_replacement(job, after)]) else job
 
 
 def _came_back(dead_letter: FailedEvent, job: Job) -> bool:
-    """Say whether a letter came back: it was redriven by this job, or died after that was begun."""
+    """Return whether a dead letter failed after the job began, for example once it was redriven."""
     return bool(dead_letter.failures) and dead_letter.failures[-1].at > job.created_at
 
 

@@ -1,4 +1,4 @@
-"""Edit many dead letters through a function of the operator's, with a look at it before."""
+"""Edit many dead letters with a function written by the operator, with a preview."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ from busway.lane import EventRef
 from busway.ports import Ledger
 
 CALL_TIMEOUT_S = 5.0
-"""How long a patch may take for one event, and its file to be loaded."""
+"""The time-out of a patch for one event, and for loading it."""
 PREVIEW_TIMEOUT_S = 1.0
-"""For how long one look goes on with a slow patch."""
+"""The time after which a preview with a slow patch ends."""
 TOTAL_TIMEOUT_S = 60.0
-"""How long a patch may take for all letters that are done at once."""
+"""The time-out of a patch for all dead letters of one call."""
 MAX_CHARACTERS = 64 * 1024
 _PREVIEW_BATCH = 16
 _MAX_ERROR_CHARACTERS = 4_000
 
 
 class Patch(msgspec.Struct, frozen=True):
-    """A Python source with ``def patch(event)``, which can be loaded."""
+    """Python source code with ``def patch(event)`` that was loaded successfully."""
 
     source: str
 
 
 class PatchedDeadLetter(msgspec.Struct, frozen=True):
-    """What a patch made of one letter: ``after`` is as it would be, or ``error`` why it cannot."""
+    """A dead letter before and after a patch, or the ``error`` of the patch."""
 
     before: FailedEvent
     after: FailedEvent
@@ -63,7 +63,7 @@ class PatchedDeadLetter(msgspec.Struct, frozen=True):
 
 
 class PatchPreview(msgspec.Struct, frozen=True, kw_only=True):
-    """What a patch would change of one letter: a unified diff of its event, or why it fails."""
+    """The effect of a patch on one dead letter: a unified diff of its event, or its error."""
 
     place: str
     id: str
@@ -73,7 +73,7 @@ class PatchPreview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PatchPreviewPage(msgspec.Struct, frozen=True):
-    """Some of a selection, patched; ``after`` is where the rest begins."""
+    """The previews of a part of a selection; the rest begins behind ``after``."""
 
     items: Sequence[PatchPreview]
     after: EventRef | None
@@ -87,33 +87,33 @@ async def patch_previews(
     limit: int,
     within_s: float = PREVIEW_TIMEOUT_S,
 ) -> PatchPreviewPage:
-    """Return what a patch would change of up to ``limit`` letters, without changing any.
+    """Return the effect of a patch on up to ``limit`` dead letters, without changing any.
 
-    They are fewer, one at least, where it is slow: whoever asks for the rest can also leave it.
+    A slow patch yields fewer previews, but at least one; the caller may ask for the rest.
     """
     patch = await load_patch(source)
-    found = await select_dead_letters(ledger, selection, after, limit)
-    made: list[PatchedDeadLetter] = []
+    page = await select_dead_letters(ledger, selection, after, limit)
+    patched: list[PatchedDeadLetter] = []
     ends_at = time.monotonic() + within_s
-    while len(made) < len(found.failed_events) and not (made and time.monotonic() >= ends_at):
-        first = len(made)
-        few = found.failed_events[first : first + min(first or 1, _PREVIEW_BATCH)]
-        made += await apply_patch(patch, few)
-    cut = len(made) < len(found.failed_events)
-    rest = made[-1].before.ref if cut else found.after
+    while len(patched) < len(page.failed_events) and not (patched and time.monotonic() >= ends_at):
+        first = len(patched)
+        batch = page.failed_events[first : first + min(first or 1, _PREVIEW_BATCH)]
+        patched += await apply_patch(patch, batch)
+    cut = len(patched) < len(page.failed_events)
+    rest = patched[-1].before.ref if cut else page.after
     return PatchPreviewPage(
-        await asyncio.to_thread(lambda: [_as_preview(one) for one in made]), rest
+        await asyncio.to_thread(lambda: [_as_preview(item) for item in patched]), rest
     )
 
 
 async def load_patch(source: str) -> Patch:
-    """Return a patch that can be loaded; it is tried in a process of its own.
+    """Load a patch in a process of its own, to check it.
 
-    Raises :class:`BuswayError` that says in which line it fails.
+    Raises :class:`BuswayError` with the line that fails.
     """
     if len(source) > MAX_CHARACTERS:
         raise BuswayError(
-            f"the patch has {len(source):,} characters; at most {MAX_CHARACTERS:,} are taken"
+            f"the patch has {len(source):,} characters; at most {MAX_CHARACTERS:,} are allowed"
         )
     async with run_patch_process(source, CALL_TIMEOUT_S):
         return Patch(source)
@@ -122,34 +122,37 @@ async def load_patch(source: str) -> Patch:
 async def apply_patch(
     patch: Patch, dead_letters: Sequence[FailedEvent], timeout_s: float = CALL_TIMEOUT_S
 ) -> list[PatchedDeadLetter]:
-    """Return what a patch makes of each letter, in a process of its own, one after the other.
+    """Apply a patch to each dead letter in order, in a process of its own.
 
-    For one letter it may take ``timeout_s``, for all of them
-    :data:`TOTAL_TIMEOUT_S`. When its process ends at a letter, the others have another one.
+    It may take ``timeout_s`` for one dead letter, :data:`TOTAL_TIMEOUT_S` for all of them. If the
+    process ends at a dead letter, another process continues with the rest.
     """
-    made: list[PatchedDeadLetter] = []
+    patched: list[PatchedDeadLetter] = []
     ends_at = time.monotonic() + max(TOTAL_TIMEOUT_S, timeout_s)
-    while len(made) < len(dead_letters) and time.monotonic() < ends_at:
+    while len(patched) < len(dead_letters) and time.monotonic() < ends_at:
         async with run_patch_process(patch.source, CALL_TIMEOUT_S) as process:
-            made += await _ask_process(process, dead_letters[len(made) :], timeout_s, ends_at)
-    late = f"it was not tried: the patch took over {TOTAL_TIMEOUT_S:g} s for the letters before it"
-    return made + [PatchedDeadLetter(one, one, late) for one in dead_letters[len(made) :]]
+            patched += await _ask_process(process, dead_letters[len(patched) :], timeout_s, ends_at)
+    late = f"not patched: the patch took over {TOTAL_TIMEOUT_S:g} s for the dead letters before it"
+    return patched + [
+        PatchedDeadLetter(dead_letter, dead_letter, late)
+        for dead_letter in dead_letters[len(patched) :]
+    ]
 
 
 async def _ask_process(
     process: PatchProcess, dead_letters: Sequence[FailedEvent], timeout_s: float, ends_at: float
 ) -> list[PatchedDeadLetter]:
-    """Ask until one ends the process, or there is no time any more."""
-    made: list[PatchedDeadLetter] = []
-    for letter in dead_letters:
+    """Patch dead letters until one of them ends the process or the time is up."""
+    patched: list[PatchedDeadLetter] = []
+    for dead_letter in dead_letters:
         if time.monotonic() >= ends_at:
             break
         try:
-            reply = await process.ask(letter.event, letter.attempts + 1, timeout_s)
+            reply = await process.ask(dead_letter.event, dead_letter.attempts + 1, timeout_s)
         except PatchProcessEnded as error:
-            return [*made, PatchedDeadLetter(letter, letter, str(error))]
-        made.append(await asyncio.to_thread(_patched, letter, reply))
-    return made
+            return [*patched, PatchedDeadLetter(dead_letter, dead_letter, str(error))]
+        patched.append(await asyncio.to_thread(_patched, dead_letter, reply))
+    return patched
 
 
 def _patched(dead_letter: FailedEvent, reply: PatchReply) -> PatchedDeadLetter:
@@ -166,7 +169,7 @@ def _patched(dead_letter: FailedEvent, reply: PatchReply) -> PatchedDeadLetter:
 def patch_run_audit(
     source: str, at: datetime, actor: str, about: object, reason: str = ""
 ) -> AuditRecord:
-    """Return what the trail keeps before a patch is run: who, the code, and on what."""
+    """Return the audit record of a patch run: its actor, its code, and the selection."""
     code = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
     image = {"code": source, "sha256": code, "about": about}
     return AuditRecord(at, actor, "patch run", f"patch/{code[:12]}", None, _encode(image), reason)
@@ -176,15 +179,15 @@ def _encode(value: object) -> Raw:
     return Raw(msgspec.json.encode(value))
 
 
-def _as_preview(one: PatchedDeadLetter) -> PatchPreview:
-    diff = _diff(one) if one.effect == "changed" else ""
-    place, id = place_of(one.before), one.before.event_id
-    return PatchPreview(place=place, id=id, effect=one.effect, diff=diff, error=one.error)
+def _as_preview(patched: PatchedDeadLetter) -> PatchPreview:
+    diff = _diff(patched) if patched.effect == "changed" else ""
+    place, id = place_of(patched.before), patched.before.event_id
+    return PatchPreview(place=place, id=id, effect=patched.effect, diff=diff, error=patched.error)
 
 
-def _diff(one: PatchedDeadLetter) -> str:
-    before, after = (_pretty(letter.event) for letter in (one.before, one.after))
-    place = place_of(one.before)
+def _diff(patched: PatchedDeadLetter) -> str:
+    before, after = (_pretty(event.event) for event in (patched.before, patched.after))
+    place = place_of(patched.before)
     return "\n".join(difflib.unified_diff(before, after, place, "patched", lineterm=""))
 
 

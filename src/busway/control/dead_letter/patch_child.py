@@ -1,8 +1,7 @@
-"""The process that runs a patch: reads events from its standard input, writes what became of them.
+"""The process that runs a patch: it reads events from standard input and writes the results.
 
-It is started by
-:mod:`busway.control.dead_letter.patch_process`, without the server's environment and files.
-Messages are MessagePack with their length before them, in four bytes.
+:mod:`busway.control.dead_letter.patch_process` starts it without the server's environment and
+files. Messages are MessagePack, each preceded by its length in four bytes.
 """
 
 from __future__ import annotations
@@ -38,15 +37,14 @@ class PatchTask(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PatchReply(msgspec.Struct, frozen=True, array_like=True):
-    """What a patch made of an event: its bytes as they are to be, ``None`` for as they are, or why
-    there is nothing."""
+    """The result of a patch: the new bytes of the event (``None`` if unchanged), or an error."""
 
     event: bytes | None = None
     error: str = ""
 
 
 class PatchRefused(Exception):
-    """A patch that cannot be used."""
+    """The patch is not usable."""
 
 
 def main() -> None:
@@ -74,14 +72,14 @@ def main() -> None:
 
 def _load(source: str) -> Callable[[Event], object]:
     names: dict[str, Any] = {"__name__": "patch"}
-    exec(compile(source, _FILE, "exec"), names)  # noqa: S102 - what this process is for
+    exec(compile(source, _FILE, "exec"), names)  # noqa: S102 - the purpose of this process
     function = names.get("patch")
     if not callable(function):
         raise PatchRefused("the patch has no function patch; write: def patch(event): …")
     if inspect.iscoroutinefunction(function):
         raise PatchRefused("the patch is async; write a plain function: def patch(event): …")
-    found: Callable[[Event], object] = function
-    return found
+    patch: Callable[[Event], object] = function
+    return patch
 
 
 def _reply(function: Callable[[Event], object], task: PatchTask) -> PatchReply:
@@ -92,16 +90,16 @@ def _reply(function: Callable[[Event], object], task: PatchTask) -> PatchReply:
         return PatchReply(error=_reason(step_failure(error)))
 
 
-def _changed_event(event: Event, found: object, before: bytes) -> bytes | None:
-    """Return the event that a patch returned, or whose data it changed where it stood."""
-    if found is event:
-        found = event.data
-    if found is None:
+def _changed_event(event: Event, result: object, before: bytes) -> bytes | None:
+    """Return the event that a patch returned or changed in place, ``None`` if it is unchanged."""
+    if result is event:
+        result = event.data
+    if result is None:
         return None
-    if not isinstance(found, dict | Event):
-        kind = type(found).__name__
+    if not isinstance(result, dict | Event):
+        kind = type(result).__name__
         raise EventError(f"a patch returns the new data (a dict), an Event, or None, not {kind}")
-    raw = (found if isinstance(found, Event) else event.replace(data=found)).to_json()
+    raw = (result if isinstance(result, Event) else event.replace(data=result)).to_json()
     return None if _canonical(raw) == _canonical(before) else raw
 
 
@@ -121,13 +119,13 @@ def _read(file: int) -> bytes:
 
 
 def _read_exactly(file: int, count: int) -> bytes:
-    found = b""
-    while len(found) < count:
-        piece = os.read(file, count - len(found))
-        if not piece:
+    content = b""
+    while len(content) < count:
+        chunk = os.read(file, count - len(content))
+        if not chunk:
             return b""
-        found += piece
-    return found
+        content += chunk
+    return content
 
 
 def _write(file: int, reply: PatchReply) -> None:

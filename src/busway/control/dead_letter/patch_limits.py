@@ -1,7 +1,7 @@
-"""What the process of a patch may do: limits that it sets for itself before it reads the patch.
+"""Limit the process of a patch, before it loads the patch.
 
-They are a baseline: time, memory, output, no other process, no network. What the server's user may
-read can be read, so they hold up accidents, not whoever means harm.
+The limits are a baseline: time, memory, output, no other process, no network. The process can still
+read every file that the server's user can read, so they prevent accidents, not attacks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | 1
 _LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 _NUMBER_AT, _ARCH_AT = 0, 4
 _FOREIGN = 0x40000000
-"""From this number on calls are of another binary interface (x32)."""
+"""Calls from this number on belong to another binary interface (x32)."""
 _NO_NEW_PRIVILEGES, _SECCOMP, _FILTER = 38, 22, 2
 
 _CALLS: dict[str, tuple[int, tuple[int, ...]]] = {
@@ -42,25 +42,25 @@ class _Program(ctypes.Structure):
 
 
 def limit() -> None:
-    """Limit this process, for good."""
-    for what, most in (
+    """Limit this process irrevocably."""
+    for resource_limit, maximum in (
         (resource.RLIMIT_AS, MEMORY_BYTES),
         (resource.RLIMIT_CPU, CPU_S),
         (resource.RLIMIT_NOFILE, FILES),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
     ):
-        _, hard = resource.getrlimit(what)
-        allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(what, (allowed, allowed))
+        _, hard = resource.getrlimit(resource_limit)
+        allowed = maximum if hard == resource.RLIM_INFINITY else min(maximum, hard)
+        resource.setrlimit(resource_limit, (allowed, allowed))
     if sys.platform == "linux" and platform.machine() in _CALLS:
         _refuse_calls(*_CALLS[platform.machine()])
 
 
 def _refuse_calls(arch: int, numbers: tuple[int, ...]) -> None:
-    """Have the kernel refuse calls that make processes, reach others, or open the network.
+    """Make the kernel refuse calls that create or reach processes or open the network.
 
-    Each line is an instruction, how many lines to jump over if it is so and if not, and a number.
+    Each line is an instruction, how many lines to skip if it matches and if not, and an operand.
     """
     count = len(numbers)
     program = [

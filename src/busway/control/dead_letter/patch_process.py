@@ -1,8 +1,8 @@
-"""A patch in a process of its own, as the server sees it: asked event by event, ended for good.
+"""Run a patch in a process of its own: one request per event, and a kill at the end.
 
-The process has a session of its own, an empty environment, none of the server's files, and limits
-of memory, time and output
-(:mod:`busway.control.dead_letter.patch_limits`). Its answers are not trusted.
+The process has its own session, an empty environment, none of the server's open files, and limits
+of memory, time and output (:mod:`busway.control.dead_letter.patch_limits`). Its replies are not
+trusted.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ from busway.control.dead_letter.patch_child import LENGTH, PatchReply, PatchTask
 from busway.errors import BuswayError
 
 START_TIMEOUT_S = 30.0
-"""How long a process may take to be there, which is not the patch's fault."""
+"""The time-out for starting the process, which does not depend on the patch."""
 MAX_BYTES = 8 * 1024 * 1024
-"""How large what a patch makes of one event may be."""
+"""The largest result of a patch for one event."""
 _BEGIN = "import sys; sys.path[:] = {path!r}; from {module} import main; main()"
 _MODULE = "busway.control.dead_letter.patch_child"
 _read_reply = msgspec.msgpack.Decoder(PatchReply).decode
 
 
 class PatchProcessEnded(Exception):
-    """The process is there no more, or is to be ended: the text says why."""
+    """The process has ended or has to be ended; the text says why."""
 
 
 class PatchProcess:
-    """One process with one patch, loaded."""
+    """A process with one loaded patch."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
     async def ask(self, event: bytes, attempt: int, timeout_s: float) -> PatchReply:
-        """Return what the patch makes of an event. Raises :class:`PatchProcessEnded`."""
+        """Return the result of the patch for an event. Raises :class:`PatchProcessEnded`."""
         await self._send(msgspec.msgpack.encode(PatchTask(event, attempt)))
         return await self._reply(timeout_s)
 
     async def load(self, source: str, timeout_s: float) -> None:
-        """Load the patch. Raises :class:`BuswayError` for one that cannot be used."""
+        """Load the patch. Raises :class:`BuswayError` if it is not usable."""
         try:
             await self._send(source.encode("utf-8", "surrogatepass"))
             await self._reply(START_TIMEOUT_S)
@@ -55,14 +55,14 @@ class PatchProcess:
             raise BuswayError(reply.error)
 
     async def end(self) -> None:
-        """Kill it, and whatever it has started."""
+        """Kill the process and its children."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         await self._drain()
         await self._process.wait()
 
     async def _drain(self) -> None:
-        """Read what it has written and nobody wants: asyncio waits for the end of its output."""
+        """Discard the remaining output: asyncio waits for its end."""
         reader = self._process.stdout
         while reader is not None and await reader.read(MAX_BYTES):
             pass
@@ -70,7 +70,7 @@ class PatchProcess:
     async def _send(self, body: bytes) -> None:
         if self._process.stdin is None:
             return
-        with contextlib.suppress(OSError):  # it has ended: its answer says so
+        with contextlib.suppress(OSError):  # the process has ended: reading the reply reports that
             self._process.stdin.write(LENGTH.pack(len(body)) + body)
             await asyncio.wait_for(self._process.stdin.drain(), START_TIMEOUT_S)
 
@@ -82,7 +82,7 @@ class PatchProcess:
         except asyncio.IncompleteReadError as error:
             raise PatchProcessEnded(await self._why()) from error
         except msgspec.MsgspecError as error:
-            raise PatchProcessEnded("the process of the patch wrote an invalid answer") from error
+            raise PatchProcessEnded("the process of the patch wrote an invalid reply") from error
 
     async def _body(self) -> bytes:
         reader = self._process.stdout
@@ -91,7 +91,7 @@ class PatchProcess:
         (size,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
         if size > MAX_BYTES:
             raise PatchProcessEnded(
-                f"the patch returned {size:,} bytes; at most {MAX_BYTES:,} are taken"
+                f"the patch returned {size:,} bytes; at most {MAX_BYTES:,} are allowed"
             )
         return await reader.readexactly(size)
 
@@ -108,11 +108,11 @@ class PatchProcess:
 
 @contextlib.asynccontextmanager
 async def run_patch_process(source: str, timeout_s: float) -> AsyncIterator[PatchProcess]:
-    """Have a process with a patch, loaded, during the block.
+    """Run a process with a loaded patch during the block.
 
-    Raises :class:`BuswayError` for a patch that cannot be loaded within ``timeout_s``.
+    Raises :class:`BuswayError` if the patch cannot be loaded within ``timeout_s``.
     """
-    path = [place for place in sys.path if place]
+    path = [entry for entry in sys.path if entry]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-I",
@@ -125,9 +125,9 @@ async def run_patch_process(source: str, timeout_s: float) -> AsyncIterator[Patc
         env={},
         start_new_session=True,
     )
-    found = PatchProcess(process)
+    patch_process = PatchProcess(process)
     try:
-        await found.load(source, timeout_s)
-        yield found
+        await patch_process.load(source, timeout_s)
+        yield patch_process
     finally:
-        await asyncio.shield(found.end())
+        await asyncio.shield(patch_process.end())

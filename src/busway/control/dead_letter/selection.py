@@ -1,4 +1,4 @@
-"""Which troubled events: what the ledger looks up, and what only a look at the event tells."""
+"""Select failed events: by what the ledger can query, and by conditions on the event."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from busway.lane import EventRef
 from busway.ports import Ledger
 
 MAX_SCANNED = 20_000
-"""How many events one page looks at for a ``where`` that few of them match."""
+"""The largest number of events that one page scans for a ``where``."""
 _PAGE_SIZE = 500
 _SCAN_S = 1.0
-"""After how long a look at one page ends, wherever it is then."""
+"""The time after which the scan of one page ends."""
 
 
 class DeadLetterFilter(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
 ):
-    """Failed events that fit all that is given.
+    """Failed events that match all given criteria.
 
-    ``since`` (inclusive) and ``until`` (exclusive) are about when they failed, ``where`` are
+    ``since`` (inclusive) and ``until`` (exclusive) bound the time of the failure. ``where`` are
     conditions on the event like ``data.customer.id=42`` (see
     :class:`busway.control.log.where.WhereCondition`).
     """
@@ -49,7 +49,7 @@ class DeadLetterFilter(
 
 
 class DeadLetterSelection(DeadLetterFilter, frozen=True, kw_only=True, omit_defaults=True):
-    """Dead letters, or the events of another ``state``, that fit a filter."""
+    """Dead letters, or failed events of another ``state``, that match a filter."""
 
     state: Annotated[
         FailedEventState,
@@ -57,7 +57,7 @@ class DeadLetterSelection(DeadLetterFilter, frozen=True, kw_only=True, omit_defa
     ] = "dead"
 
     def query(self, after: EventRef | None = None, limit: int = _PAGE_SIZE) -> FailedEventQuery:
-        """Return what the ledger is asked: all but ``where``."""
+        """Return the query for the ledger: everything except ``where``."""
         return FailedEventQuery(
             state=self.state,
             flow=self.flow,
@@ -72,19 +72,19 @@ class DeadLetterSelection(DeadLetterFilter, frozen=True, kw_only=True, omit_defa
         )
 
     def before(self, at: datetime) -> DeadLetterSelection:
-        """Return the part that was there at a time already."""
+        """Return the part of the selection that had failed by a time."""
         until = at + timedelta(microseconds=1)
         return msgspec.structs.replace(self, until=min(until, self.until or until))
 
     def check(self) -> None:
-        """Raise :class:`BuswayError` for a ``where`` that is none."""
+        """Raise :class:`BuswayError` for an invalid ``where``."""
         all_conditions(self.where)
 
 
 class DeadLetterPage(msgspec.Struct, frozen=True):
-    """Some of a selection, in order of flow, partition and offset.
+    """A part of a selection, in order of flow, partition and offset.
 
-    ``after`` is where the rest begins, ``None`` when there is none.
+    The rest begins behind ``after``, which is ``None`` if there is no more.
     """
 
     failed_events: Sequence[FailedEvent]
@@ -97,64 +97,64 @@ async def select_dead_letters(
     after: EventRef | None = None,
     limit: int = _PAGE_SIZE,
 ) -> DeadLetterPage:
-    """Return up to ``limit`` of a selection from behind ``after`` on.
+    """Return up to ``limit`` failed events of a selection, beginning behind ``after``.
 
-    It may be fewer, even none, with a place to go on from: a ``where`` that few events match is
-    looked for among :data:`MAX_SCANNED` of them at a time, in a thread.
+    The page may be smaller or empty and still have an ``after``: for a ``where`` that few events
+    match, one call scans at most :data:`MAX_SCANNED` events, in a thread.
     """
-    wanted = all_conditions(selection.where)
-    found: list[FailedEvent] = []
+    matches = all_conditions(selection.where)
+    selected: list[FailedEvent] = []
     for _ in range(0, MAX_SCANNED, _PAGE_SIZE):
-        most = _PAGE_SIZE if selection.where else min(_PAGE_SIZE, limit - len(found))
-        page = await _read_page(ledger, selection.query(after, most))
-        matching, looked = page, len(page)
+        page_size = _PAGE_SIZE if selection.where else min(_PAGE_SIZE, limit - len(selected))
+        page = await _read_page(ledger, selection.query(after, page_size))
+        matching, scanned = page, len(page)
         if selection.where:
-            matching, looked = await asyncio.to_thread(_filter_page, page, wanted)
-        room = limit - len(found)
-        found += matching[:room]
+            matching, scanned = await asyncio.to_thread(_filter_page, page, matches)
+        room = limit - len(selected)
+        selected += matching[:room]
         if len(matching) > room:
-            return DeadLetterPage(found, found[-1].ref)
-        if looked < len(page):
-            return DeadLetterPage(found, page[looked - 1].ref)
-        if len(page) < most:
-            return DeadLetterPage(found, None)
+            return DeadLetterPage(selected, selected[-1].ref)
+        if scanned < len(page):
+            return DeadLetterPage(selected, page[scanned - 1].ref)
+        if len(page) < page_size:
+            return DeadLetterPage(selected, None)
         after = page[-1].ref
-        if len(found) == limit:
+        if len(selected) == limit:
             break
-    return DeadLetterPage(found, after)
+    return DeadLetterPage(selected, after)
 
 
 def _filter_page(
-    page: Sequence[FailedEvent], wanted: Callable[[bytes], bool], within_s: float = _SCAN_S
+    page: Sequence[FailedEvent], matches: Callable[[bytes], bool], within_s: float = _SCAN_S
 ) -> tuple[Sequence[FailedEvent], int]:
-    """Return what is wanted of a page, and how many were looked at.
+    """Return the events of a page that match, and how many were scanned.
 
-    It ends after ``within_s`` seconds, and one event at least: the test may be slow.
+    The scan ends after ``within_s`` seconds and at least one event: the conditions may be slow.
     """
-    found: list[FailedEvent] = []
+    matching: list[FailedEvent] = []
     ends_at = time.monotonic() + within_s
-    for looked, one in enumerate(page, 1):
-        if wanted(one.event):
-            found.append(one)
+    for scanned, event in enumerate(page, 1):
+        if matches(event.event):
+            matching.append(event)
         if time.monotonic() > ends_at:
-            return found, looked
-    return found, len(page)
+            return matching, scanned
+    return matching, len(page)
 
 
 async def _read_page(ledger: Ledger, query: FailedEventQuery) -> Sequence[FailedEvent]:
-    """Return what the ledger has; a root cause is looked up flow by flow, as it is kept."""
+    """Read a page of the ledger; a root cause is queried flow by flow, as it is indexed."""
     if query.fingerprint is None or query.flow is not None:
         return await ledger.failed_events(query)
-    begun = query.after.flow if query.after else ""
-    found: list[FailedEvent] = []
-    for flow in sorted({lane.flow for lane in await ledger.lanes() if lane.flow >= begun}):
-        after = query.after if flow == begun else None
-        rest = query.limit - len(found)
-        asked = msgspec.structs.replace(query, flow=flow, after=after, limit=rest)
-        found += await ledger.failed_events(asked)
-        if len(found) == query.limit:
+    first_flow = query.after.flow if query.after else ""
+    events: list[FailedEvent] = []
+    for flow in sorted({lane.flow for lane in await ledger.lanes() if lane.flow >= first_flow}):
+        after = query.after if flow == first_flow else None
+        rest = query.limit - len(events)
+        flow_query = msgspec.structs.replace(query, flow=flow, after=after, limit=rest)
+        events += await ledger.failed_events(flow_query)
+        if len(events) == query.limit:
             break
-    return found
+    return events
 
 
 async def count_dead_letters(ledger: Ledger, selection: DeadLetterSelection) -> int | None:

@@ -237,7 +237,9 @@ async def _update(
         found = (await control.ledger.get_values(target.key)).get(target.key)
         before = NO_CONTROLS if found is None else decode_control_record(found)
         if command.expected is not None and before != command.expected:
-            raise Conflict(f"{target.kind} {target.name!r} was changed meanwhile; look again")
+            raise Conflict(
+                f"{target.kind} {target.name!r} was changed in the meantime; read it again"
+            )
         after = change(before)
         if after == before:
             return before

@@ -71,7 +71,7 @@ async def test_one_that_somebody_else_redrove_is_left() -> None:
     dealt = await apply_command(of, [letter(0), letter(1)], REDRIVE)
     assert dealt.done == 1
     assert [(one.place, one.error) for one in dealt.skipped] == [
-        ("orders/0/0", "it was changed meanwhile")
+        ("orders/0/0", "it was changed in the meantime")
     ]
     actions = [entry.action for entry in await of.ledger.audit_records()]
     assert actions == ["dead redrive refused", "dead redrive", "dead redrive"]

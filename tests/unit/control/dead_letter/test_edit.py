@@ -47,7 +47,7 @@ async def test_of_two_editors_the_second_is_told() -> None:
     ledger = MemoryLedger()
     await filled(ledger, letter(0))
     first = await edit_dead_letter(ledger, letter(0), event(0, data=1), AT, "ann")
-    with pytest.raises(Conflict, match="orders/0/0 was changed meanwhile"):
+    with pytest.raises(Conflict, match="orders/0/0 was changed in the meantime"):
         await edit_dead_letter(ledger, letter(0), event(0, data=2), AT, "bob")
     assert list(await ledger.failed_events(FailedEventQuery())) == [first]
     (entry,) = await ledger.audit_records("dead/orders/0/0")
