@@ -29,12 +29,12 @@ def test_it_is_counted_replayed_and_forgotten(tmp_path: Path) -> None:
         counted = busway("replay", "start", "orders", "--from", "2h", "--dry-run", cwd=tmp_path)
         words = counted.out.split()
         assert (words[0], words[4], words[14]) == ("40", "40", "0"), counted
-        assert counted.out.endswith("before; --force loads what has landed again\n")
+        assert counted.out.endswith("before; --force delivers them again\n")
         skipping = busway(
             "replay", "start", "orders", "--from", "yesterday", "--follow", cwd=tmp_path
         )
-        says = "nothing was delivered: all 40 events that it selects had landed before; --force"
-        assert says in skipping.out, skipping
+        says = "all 40 events that it selects had been delivered before; --force"
+        assert f"nothing was delivered: {says}" in skipping.out, skipping
         by_id = ("replay", "start", "orders", "--id", "o7", "--id", "o8", "--force", "--follow")
         ended = busway(*by_id, "--json", cwd=tmp_path).json()
         assert (ended["state"], ended["delivered"], ended["filtered"]) == ("done", 2, 38)
@@ -65,7 +65,7 @@ def test_what_it_does_not_understand(tmp_path: Path) -> None:
     with running("shop.py", cwd=tmp_path) as server:
         server.post({"id": "o1", "data": {"n": 1}})
         ended = busway("replay", "start", "orders", "--offsets", "0:5-2", cwd=tmp_path)
-        assert ended.err.startswith("busway: 0:5-2 are no offsets")
+        assert ended.err.startswith("busway: 0:5-2 is not a valid range of offsets")
     for option, said in (
         (("--from", "soon"), "use one of: 2026-03-01T12:00:00Z"),
         (("--from", "99999999h"), "is not a valid time"),

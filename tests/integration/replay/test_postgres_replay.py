@@ -244,7 +244,7 @@ async def test_it_waits_while_the_destination_is_down(
             one = await begun(node)
             await node.until("f", breaker="open")
             assert (await control.replay(node.node.control, one.id)).done == 0
-            assert (await counted(node)).note.startswith("the destination cannot be asked")
+            assert (await counted(node)).note.startswith("the destination cannot be queried")
         finally:
             server.start()
         assert (await ended(node, one.id)).skipped == 30

@@ -1,4 +1,4 @@
-"""How many events a replay would select, and how many of them have landed already."""
+"""Count the events that a replay would select, and those that were already delivered."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _QUERY_SIZE = 5_000
 
 
 class ReplayCount(msgspec.Struct, frozen=True, kw_only=True):
-    """What a replay would do if it began now.
+    """The effect of a replay if it began now.
 
-    It would pass ``total`` events of the log; ``selected`` is how many of them fit the selection
-    and the flow's rule. ``landed`` is how many of those have landed already (``None`` where that
-    cannot be told, ``note`` says why), ``to_replay`` how many would go through the steps.
+    It would read ``total`` events of the log, of which ``selected`` match the selection and the
+    flow's rule. ``already_delivered`` of those are delivered (``None`` if unknown; ``note`` says
+    why), and ``to_replay`` would go through the steps.
     """
 
     flow: str
@@ -44,17 +44,17 @@ class ReplayCount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def count_replay(control: ControlContext, request: ReplayRequest) -> ReplayCount:
-    """Count what a replay would do; it looks at every event in reach, and changes nothing."""
+    """Count what a replay would do; reads every event in its ranges, and changes nothing."""
     flow = requested_flow(control, request)
     spans = await requested_spans(control, request)
-    looked = _Counter(control, flow, request)
-    for one in spans:
-        await looked.count_partition(one)
-    return looked.result(sum(one.size for one in spans))
+    counter = _Counter(control, flow, request)
+    for span in spans:
+        await counter.count_partition(span)
+    return counter.result(sum(span.size for span in spans))
 
 
 class _Counter:
-    """Goes through the log, the matching off the loop."""
+    """Reads the log and matches its events in a thread."""
 
     def __init__(self, control: ControlContext, flow: Flow, request: ReplayRequest) -> None:
         self._control = control
@@ -66,19 +66,21 @@ class _Counter:
         self._already_delivered = 0
         self._note = ""
         if self._destination is None or request.into is not None:
-            self._note = "what is in a file of its own has not landed before"
+            self._note = (
+                "the replay writes to a file of its own, so nothing was delivered there before"
+            )
 
     async def count_partition(self, span: ReplayRange) -> None:
-        """Count in one partition."""
-        landings = self._create_lookup(self._destination, span.partition)
+        """Count the events of one partition."""
+        lookup = self._create_lookup(self._destination, span.partition)
         position = span.start
         while position < span.end:
             batches = await self._control.log.read(span.partition, position, READ_BYTES)
             for batch in batches:
-                found = await asyncio.to_thread(match_batch, self._matcher, batch)
-                chosen = list(_selected_events(found, span, self._request.select))
-                self._selected += len(chosen)
-                await self._query_delivered(landings, chosen)
+                matched = await asyncio.to_thread(match_batch, self._matcher, batch)
+                selected = list(_selected_events(matched, span, self._request.select))
+                self._selected += len(selected)
+                await self._query_delivered(lookup, selected)
             position = batches[-1].end if batches else span.end
 
     async def _query_delivered(
@@ -87,11 +89,11 @@ class _Counter:
         for first in range(0, len(events), _QUERY_SIZE):
             if delivered_lookup is None or self._note:
                 return
-            found = await delivered_lookup.delivered(events[first : first + _QUERY_SIZE])
-            if isinstance(found, Down):
-                self._note = f"the destination cannot be asked: {found.reason}"
+            delivered = await delivered_lookup.delivered(events[first : first + _QUERY_SIZE])
+            if isinstance(delivered, Down):
+                self._note = f"the destination cannot be queried: {delivered.reason}"
             else:
-                self._already_delivered += len(found)
+                self._already_delivered += len(delivered)
 
     def _create_lookup(
         self, destination: Destination | None, partition: int
@@ -100,17 +102,17 @@ class _Counter:
             return None
         flow, control = self._flow, self._control
         keeps = isinstance(flow.sink, KeepsPositions) and flow.sink.keeps_positions
-        way = replay_mode(to_file=False, force=False, keeps_positions=keeps)
+        mode = replay_mode(to_file=False, force=False, keeps_positions=keeps)
         live = LiveLane(
             flow.name, flow.original_name, flow.version, control.log.identity, partition
         )
-        found = DeliveredLookup(control.ledger, live, way, destination)
-        if not found.can_tell:
-            self._note = "the destination cannot tell what has landed; it will skip it itself"
-        return found
+        lookup = DeliveredLookup(control.ledger, live, mode, destination)
+        if not lookup.can_tell:
+            self._note = "the destination cannot report what it has; it will skip duplicates itself"
+        return lookup
 
     def result(self, total: int) -> ReplayCount:
-        """Return what was found."""
+        """Return the counts."""
         skipped = 0 if self._note or self._request.force else self._already_delivered
         note = self._note
         if skipped and skipped == self._selected:
@@ -126,10 +128,10 @@ class _Counter:
 
 
 def _selected_events(
-    found: MatchedBatch, span: ReplayRange, selection: ReplaySelection
+    matched: MatchedBatch, span: ReplayRange, selection: ReplaySelection
 ) -> Iterator[tuple[int, Event]]:
     ranges = selection.ranges_in(span.partition)
-    for index in found.wanted.get(0, ()):
-        offset = found.batch.offset + index
-        if span.start <= offset < span.end and any(offset in one for one in ranges):
-            yield offset, event_from_json(found.batch.events[index])
+    for index in matched.wanted.get(0, ()):
+        offset = matched.batch.offset + index
+        if span.start <= offset < span.end and any(offset in offsets for offsets in ranges):
+            yield offset, event_from_json(matched.batch.events[index])

@@ -1,4 +1,4 @@
-"""Which events of a flow have landed already: asked of its destination, or of the ledger."""
+"""Look up which events of a flow are already delivered, in its destination or in the ledger."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DestinationQuery = Callable[[Awaitable[T | Down]], Awaitable[T | Down]]
 
 
 class LiveLane(msgspec.Struct, frozen=True):
-    """A lane of the flow that is replayed; ``known_as`` is its name as its destination knows it."""
+    """A lane of the replayed flow; ``known_as`` is the name by which its destination knows it."""
 
     flow: str
     known_as: str
@@ -39,7 +39,7 @@ class LiveLane(msgspec.Struct, frozen=True):
 
 
 class DeliveredLookup:
-    """Tells of the events of one partition which have landed, and under which name others go."""
+    """Looks up delivered events of one partition, and the name under which the others go."""
 
     def __init__(
         self, ledger: Ledger, live_lane: LiveLane, mode: ReplayMode, destination: Destination
@@ -52,30 +52,32 @@ class DeliveredLookup:
 
     @property
     def can_tell(self) -> bool:
-        """Whether it can be told before a load what has landed."""
+        """Whether delivered events can be looked up before a load."""
         return self.mode == "record" or self.queries_destination
 
     @property
     def queries_destination(self) -> bool:
-        """Whether it is the destination that is asked."""
+        """Whether the destination is queried."""
         return self.mode == "known" and self._destination is not None
 
     async def delivered(self, events: Sequence[tuple[int, Event]]) -> Collection[int] | Down:
-        """Return the offsets of those events that are not to go again."""
+        """Return the offsets of the events that are already delivered."""
         if not events or not self.can_tell:
             return ()
         if self.mode == "record":
             return await self._delivered_by_ledger(events)
-        standing = await self._delivered_range([offset for offset, _ in events])
-        return standing if isinstance(standing, Down) else standing.delivered
+        delivered_range = await self._delivered_range([offset for offset, _ in events])
+        return delivered_range if isinstance(delivered_range, Down) else delivered_range.delivered
 
     async def offsets_for_flow(self, offsets: Sequence[int]) -> Collection[int] | Down:
-        """Return those offsets that go to a destination that keeps positions in the flow's name."""
-        standing = await self._delivered_range(offsets)
-        if isinstance(standing, Down):
-            return standing
-        troubled = await self._failed_offsets(min(offsets), max(offsets) + 1)
-        return {offset for offset in offsets if goes_under_flow_name(offset, standing, troubled)}
+        """Return the offsets that are delivered under the flow's name, not under the replay's."""
+        delivered_range = await self._delivered_range(offsets)
+        if isinstance(delivered_range, Down):
+            return delivered_range
+        failed = await self._failed_offsets(min(offsets), max(offsets) + 1)
+        return {
+            offset for offset in offsets if goes_under_flow_name(offset, delivered_range, failed)
+        }
 
     async def _delivered_range(self, offsets: Sequence[int]) -> DeliveredRange | Down:
         if self._destination is not None:
@@ -86,30 +88,34 @@ class DeliveredLookup:
         return DeliveredRange()
 
     async def _delivered_by_ledger(self, events: Sequence[tuple[int, Event]]) -> set[int]:
-        if self._ranges is None:  # what is behind the flow's cursor is settled for good
+        if self._ranges is None:  # the events before the flow's cursor stay settled
             self._ranges = await self._ledger.settled_ranges(
                 self.live_lane.flow, self.live_lane.partition
             )
         excepted = await self._failed_offsets(events[0][0], events[-1][0] + 1)
         excepted |= await self._discarded_offsets(events)
         ranges, version = self._ranges, self.live_lane.version
-        return {at for at, _ in events if is_delivered_by_ledger(at, ranges, version, excepted)}
+        return {
+            offset
+            for offset, _ in events
+            if is_delivered_by_ledger(offset, ranges, version, excepted)
+        }
 
     async def _failed_offsets(self, first: int, end: int) -> set[int]:
         """Return the offsets from ``first`` up to ``end`` that are parked or dead now."""
         flow, partition = self.live_lane.flow, self.live_lane.partition
-        found: set[int] = set()
+        offsets: set[int] = set()
         after = EventRef(flow, partition, first - 1)
         while True:
             query = FailedEventQuery(flow=flow, partition=partition, after=after, limit=PAGE_SIZE)
             page = await self._ledger.failed_events(query)
-            found |= {one.offset for one in page if one.offset < end}
+            offsets |= {event.offset for event in page if event.offset < end}
             if len(page) < PAGE_SIZE or page[-1].offset >= end:
-                return found
+                return offsets
             after = page[-1].ref
 
     async def _discarded_offsets(self, events: Sequence[tuple[int, Event]]) -> set[int]:
-        """Return the offsets of those that were given up."""
+        """Return the offsets of the events that were discarded."""
         lane_id = LaneId(self.live_lane.flow, self.live_lane.partition)
         lanes = [lane for lane in await self._ledger.lanes() if lane.id == lane_id]
         if not any(lane.counts.discarded for lane in lanes):

@@ -1,4 +1,4 @@
-"""The name of the file that a replay writes to: a name alone, from outside."""
+"""Validate the name of the file that a replay writes to."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from busway.errors import BuswayError
 
 _FILE_NAME = re.compile(r"[\w@+=,()][\w@+=,() .-]*")
 _RESERVED_SUFFIXES = (".busway", "-wal", "-shm", "-journal")
-"""How the files end in which the positions of a file are kept."""
+"""The suffixes of the files that keep the positions of a file."""
 _MAX_BYTES = 200
 
 
 def file_name(text: str) -> str:
-    """Return the name of a file that a replay may write. Raises :class:`BuswayError`.
+    """Return a valid file name for a replay. Raises :class:`BuswayError` for any other text.
 
-    It is a name alone: where the file lies is for the server's settings to say.
+    It has no directory, because the server's settings determine the directory.
     """
     shown = text if len(text) <= 100 else f"{text[:97]}..."
     if (

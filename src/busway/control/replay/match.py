@@ -1,4 +1,4 @@
-"""Which events a replay selects, asked of their bytes."""
+"""Select the events of a replay by their bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from busway.errors import EventError
 from busway.rule import Pattern, RuleIndex
 
 _MANY_IDS = 32
-"""From so many ids on each event is decoded, rather than looked through for each id."""
+"""From this number of ids on, each event is decoded instead of searched for each id."""
 
 
 class _EventId(msgspec.Struct):
@@ -20,9 +20,9 @@ class _EventId(msgspec.Struct):
 
 
 class ReplayMatcher:
-    """Answers for one rule, number 0: the flow's pattern, the selection's, and one of its ids.
+    """Matches one rule, number 0: the flow's pattern, the selection's pattern, and its ids.
 
-    Ids come first, as a search through bytes: looking for one event in ten million decodes a few.
+    Ids are first searched as bytes, so finding one event among ten million decodes only a few.
     """
 
     def __init__(self, pattern: Pattern, selection: ReplaySelection) -> None:
@@ -32,30 +32,28 @@ class ReplayMatcher:
         self._rules: Matcher = RuleIndex(patterns, checked=True)
         self._all = tuple(range(len(patterns)))
         self._ids = frozenset(selection.ids)
-        self._needles = (
-            [one.encode() for one in selection.ids] if len(self._ids) < _MANY_IDS else []
-        )
+        self._needles = [id.encode() for id in selection.ids] if len(self._ids) < _MANY_IDS else []
 
     def match(self, raw: bytes) -> tuple[int, ...]:
         return self.match_batch([raw])[0]
 
     def match_batch(self, raws: Sequence[bytes]) -> Sequence[tuple[int, ...]]:
         if not self._ids:
-            return [self._answer(one) for one in self._rules.match_batch(raws)]
-        answers: list[tuple[int, ...]] = [()] * len(raws)
+            return [self._result(matched) for matched in self._rules.match_batch(raws)]
+        results: list[tuple[int, ...]] = [()] * len(raws)
         for index in self._with_ids(raws):
-            answers[index] = self._answer(self._rules.match(raws[index]))
-        return answers
+            results[index] = self._result(self._rules.match(raws[index]))
+        return results
 
-    def _answer(self, found: tuple[int, ...]) -> tuple[int, ...]:
-        return (0,) if found == self._all else ()
+    def _result(self, matched: tuple[int, ...]) -> tuple[int, ...]:
+        return (0,) if matched == self._all else ()
 
     def _with_ids(self, raws: Sequence[bytes]) -> list[int]:
         ids = self._ids
-        return [i for i, raw in enumerate(raws) if self._may_be(raw) and _id(raw) in ids]
+        return [i for i, raw in enumerate(raws) if self._may_have_id(raw) and _id(raw) in ids]
 
-    def _may_be(self, raw: bytes) -> bool:
-        """Say whether one of the ids may be in it: anything may be behind a backslash."""
+    def _may_have_id(self, raw: bytes) -> bool:
+        """Return whether an event may have one of the ids; a backslash may escape any of them."""
         if not self._needles:
             return True
         return any(needle in raw for needle in self._needles) or b"\\" in raw

@@ -1,7 +1,7 @@
-"""Replays: begin one, see how it goes, stop it, let it go on, forget it.
+"""Start, show, stop, resume and forget replays.
 
-A replay is a job (:mod:`busway.control.job`) whose events go through lanes of its own, so where it
-stands is what the ledger keeps of lanes: a cursor, counts, troubles.
+A replay is a job (:mod:`busway.control.job`) with lanes of its own, so its progress is what the
+ledger keeps of lanes: cursors, counts, failed events.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ from busway.named_value import ValueChange
 from busway.ports import Ledger
 
 SKIPPED_COUNT = "replay/"
-"""What comes before a replay's id and a partition in the name of how many events it skipped."""
+"""Prefix of the values that count a replay's skipped events, by replay id and partition."""
 FAILED_AGAIN_COUNT = "failed-again/"
-"""What comes before a replay's id in the name of how many dead letters of its flow failed again."""
+"""Prefix of the values that count the dead letters that failed again, by replay id."""
 
 
 class ReplayRequest(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 ):
-    """What to replay: which events of which flow, ``into`` which file (``None``: the flow's sink).
+    """A replay to start: a selection of events of a flow.
 
-    ``into`` is the name of a file of JSON lines in the server's directory for replays. ``rate`` is
-    like ``"100/s"``; without one the flow's own rate holds for the replay. ``force`` loads again
-    what has landed already.
+    ``into`` is the name of a file of JSON lines in the server's directory for replays (``None``:
+    the flow's sink). ``rate`` is like ``"100/s"`` (default: the flow's own rate). ``force``
+    delivers again what is already delivered.
     """
 
     flow: Annotated[str, argument("The flow.")]
@@ -58,18 +58,18 @@ class ReplayRequest(
         str | None, option("The name of a file on the server, instead of the sink.")
     ] = None
     rate: Annotated[str | None, option("Like 100/s.")] = None
-    force: Annotated[bool, option("Also what has been delivered already.")] = False
+    force: Annotated[bool, option("Also events that are already delivered.")] = False
 
 
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
-    """A replay as it stands.
+    """The status of a replay.
 
-    ``done`` of ``total`` events of the log have been passed, ``remaining_s`` is how long the
-    others take at the speed of late. ``done`` is always the sum of ``delivered``,
-    ``skipped_count`` (had landed before), ``filtered`` (not selected, not wanted by the rule, or
-    by a step), ``parked``, ``dead`` and ``discarded``. Of these ``failed_again_count`` were dead
-    letters of the flow before, which they stay, with the new attempts. ``note`` says why it does
-    not go on, or why nothing went.
+    ``done`` of ``total`` events of the log have been read; ``remaining_s`` is how long the rest
+    takes at the recent speed. ``done`` is always the sum of ``delivered``, ``skipped`` (already
+    delivered), ``filtered`` (not selected, or filtered by the rule or a step), ``parked``, ``dead``
+    and ``discarded``. ``failed_again`` of the discarded events were dead letters of the flow
+    before; they still are, with the new attempts. ``note`` says why the replay does not continue,
+    or why it delivered nothing.
     """
 
     id: str
@@ -93,16 +93,16 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReplayProgress(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where a replay goes on: what it passes in each partition; and its speed of late."""
+    """The ranges that a replay reads in each partition, and its recent speed."""
 
     spans: tuple[ReplayRange, ...]
     per_s: float = 0.0
 
 
 async def begin_replay(control: ControlContext, request: ReplayRequest, actor: str) -> Replay:
-    """Begin a replay: what it passes is fixed from now on.
+    """Start a replay; the ranges that it reads are fixed from now on.
 
-    Raises :class:`BuswayError` for a request that makes no sense, :class:`NotFound` for no flow.
+    Raises :class:`BuswayError` for an invalid request, :class:`NotFound` for an unknown flow.
     """
     requested_flow(control, request)
     spans = await requested_spans(control, request)
@@ -120,7 +120,7 @@ async def begin_replay(control: ControlContext, request: ReplayRequest, actor: s
         created_at=at,
         changed_at=at,
         rate=request.rate,
-        total=sum(one.size for one in spans),
+        total=sum(span.size for span in spans),
         spec=Raw(msgspec.json.encode(request)),
         progress=Raw(msgspec.json.encode(ReplayProgress(spans))),
     )
@@ -131,13 +131,13 @@ async def begin_replay(control: ControlContext, request: ReplayRequest, actor: s
 
 
 async def open_replay_lanes(ledger: Ledger, job: Job) -> Sequence[Lane]:
-    """Return the lanes of a replay, made where they are not there; the log is kept for them."""
+    """Return the lanes of a replay, and create those that do not exist; they retain the log."""
     name, spans = replay_lane_name(job.flow, job.id), progress_of(job).spans
-    return [await ledger.open_lane(name, one.partition, one.start) for one in spans]
+    return [await ledger.open_lane(name, span.partition, span.start) for span in spans]
 
 
 def requested_flow(control: ControlContext, request: ReplayRequest) -> Flow:
-    """Return the flow of a request that is sound."""
+    """Validate a request and return its flow."""
     _check_request(request)
     program = control.program()
     if program is None:
@@ -145,7 +145,7 @@ def requested_flow(control: ControlContext, request: ReplayRequest) -> Flow:
     for flow in program.flows:
         if flow.name == request.flow:
             return flow
-    raise NotFound.named("flow", request.flow, [one.name for one in program.flows])
+    raise NotFound.named("flow", request.flow, [declared.name for declared in program.flows])
 
 
 def _check_request(request: ReplayRequest) -> None:
@@ -158,12 +158,18 @@ def _check_request(request: ReplayRequest) -> None:
         if at is not None and at.tzinfo is None:
             raise BuswayError(f"{at} has no time zone; write it like 2026-03-01T12:00:00Z")
     if selection.since and selection.until and selection.since >= selection.until:
-        raise BuswayError(f"from {selection.since} to {selection.until} is no time at all")
-    for one in selection.offsets:
-        if one.partition < 0 or one.start < 0 or (one.end is not None and one.end <= one.start):
-            end = "" if one.end is None else one.end
+        raise BuswayError(
+            f"from {selection.since} to {selection.until} is an empty period; give an earlier start"
+        )
+    for offsets in selection.offsets:
+        if (
+            offsets.partition < 0
+            or offsets.start < 0
+            or (offsets.end is not None and offsets.end <= offsets.start)
+        ):
+            end = "" if offsets.end is None else offsets.end
             raise BuswayError(
-                f"{one.partition}:{one.start}-{end} are no offsets;"
+                f"{offsets.partition}:{offsets.start}-{end} is not a valid range of offsets;"
                 " give PARTITION:FROM-TO, like 0:100-200"
             )
     if request.into is not None:
@@ -173,13 +179,13 @@ def _check_request(request: ReplayRequest) -> None:
 async def requested_spans(
     control: ControlContext, request: ReplayRequest
 ) -> tuple[ReplayRange, ...]:
-    """Return what a replay that begins now passes in each partition."""
-    lanes = [one for one in await control.ledger.lanes() if one.flow == request.flow]
+    """Return the ranges that a replay that begins now reads in each partition."""
+    lanes = [lane for lane in await control.ledger.lanes() if lane.flow == request.flow]
     selection = request.select
-    found = [
+    spans = [
         replay_range(selection, await _selection_reach(control, selection, lane)) for lane in lanes
     ]
-    return tuple(one for one in found if one is not None)
+    return tuple(span for span in spans if span is not None)
 
 
 async def _selection_reach(
@@ -205,58 +211,56 @@ async def _new_id(ledger: Ledger) -> str:
 
 async def replays(control: ControlContext) -> Sequence[Replay]:
     """Return all replays, the latest first."""
-    found = await jobs.jobs(control.ledger, "replay")
-    lanes = lanes_by_name(await control.ledger.lanes()) if found else {}
-    return [await _replay_status(control.ledger, one, lanes) for one in found]
+    replay_jobs = await jobs.jobs(control.ledger, "replay")
+    lanes = lanes_by_name(await control.ledger.lanes()) if replay_jobs else {}
+    return [await _replay_status(control.ledger, job, lanes) for job in replay_jobs]
 
 
 async def unfinished_replays(control: ControlContext) -> Sequence[Replay]:
-    """Return the replays that run, or have parked events or dead letters; the latest first.
+    """Return the replays that are running or have failed events, the latest first.
 
-    It asks nothing about the others, of which there may be many.
+    The others, of which there may be many, are not queried.
     """
-    found = await jobs.jobs(control.ledger, "replay")
-    every = await control.ledger.lanes() if found else ()
-    lanes, failed = (
-        lanes_by_name(every),
-        {one.flow for one in every if one.counts.parked + one.counts.dead},
-    )
+    replay_jobs = await jobs.jobs(control.ledger, "replay")
+    all_lanes = await control.ledger.lanes() if replay_jobs else ()
+    lanes = lanes_by_name(all_lanes)
+    failed = {lane.flow for lane in all_lanes if lane.counts.parked + lane.counts.dead}
     return [
-        await _replay_status(control.ledger, one, lanes)
-        for one in found
-        if one.state == "running" or replay_lane_name(one.flow, one.id) in failed
+        await _replay_status(control.ledger, job, lanes)
+        for job in replay_jobs
+        if job.state == "running" or replay_lane_name(job.flow, job.id) in failed
     ]
 
 
 async def replay(control: ControlContext, id: str) -> Replay:
-    """Return a replay. Raises :class:`NotFound` when there is none."""
+    """Return a replay. Raises :class:`NotFound` if there is none."""
     job = await _replay_job(control.ledger, id)
     return await _replay_status(control.ledger, job, lanes_by_name(await control.ledger.lanes()))
 
 
 async def stop_replay(control: ControlContext, id: str, actor: str) -> Replay:
-    """Stop a replay where it stands."""
+    """Stop a replay at its current position."""
     return await _set_state(control, id, "stopped", actor)
 
 
 async def resume_replay(control: ControlContext, id: str, actor: str) -> Replay:
-    """Let a stopped or failed replay go on."""
+    """Resume a stopped or failed replay."""
     return await _set_state(control, id, "running", actor)
 
 
 async def forget_replay(control: ControlContext, id: str, actor: str) -> None:
-    """Forget a replay that does nothing any more, its lanes and counts too.
+    """Delete a replay that is not running, with its lanes and counts.
 
-    Raises :class:`Conflict` while it runs, or has parked events or dead letters.
+    Raises :class:`Conflict` if it is running or has parked events or dead letters.
     """
     job = await _replay_job(control.ledger, id)
-    found = await replay(control, id)
+    status = await replay(control, id)
     if job.state == "running":
         raise Conflict(f"replay {id} is running; stop it first (`busway replay stop {id}`)")
     name = replay_lane_name(job.flow, id)
-    if found.parked or found.dead:
+    if status.parked or status.dead:
         raise Conflict(
-            f"replay {id} has {found.parked} parked events and {found.dead} dead letters; redrive"
+            f"replay {id} has {status.parked} parked events and {status.dead} dead letters; redrive"
             f" or discard them first (`busway dead list --flow {name}`)"
         )
     names = [
@@ -264,7 +268,7 @@ async def forget_replay(control: ControlContext, id: str, actor: str) -> None:
         failed_again_key(id),
         *await control.ledger.get_values(f"{SKIPPED_COUNT}{id}/"),
     ]
-    before = Raw(msgspec.json.encode(found))
+    before = Raw(msgspec.json.encode(status))
     audit = AuditRecord(control.clock.now(), actor, "replay forget", f"job/{id}", before)
     await control.ledger.remove_flow(name)
     await control.ledger.change_values([ValueChange(name, None) for name in names], [audit])
@@ -279,93 +283,93 @@ async def _set_state(control: ControlContext, id: str, state: JobState, actor: s
 
 
 async def _replay_job(ledger: Ledger, id: str) -> Job:
-    for one in await jobs.jobs(ledger, "replay"):
-        if one.id == id:
-            return one
+    for job in await jobs.jobs(ledger, "replay"):
+        if job.id == id:
+            return job
     raise NotFound(f"there is no replay {id!r}; `busway replay list` shows them")
 
 
 def request_of(job: Job) -> ReplayRequest:
-    """Return what was asked for."""
+    """Return the request of a replay."""
     return msgspec.json.decode(job.spec, type=ReplayRequest)
 
 
 def progress_of(job: Job) -> ReplayProgress:
-    """Return where it goes on."""
+    """Return the progress of a replay."""
     return msgspec.json.decode(job.progress, type=ReplayProgress)
 
 
 def lanes_by_name(lanes: Sequence[Lane]) -> Mapping[str, Sequence[Lane]]:
     """Return the lanes of replays, by their name."""
-    found: defaultdict[str, list[Lane]] = defaultdict(list)
+    by_name: defaultdict[str, list[Lane]] = defaultdict(list)
     for lane in lanes:
         if is_replay_lane(lane.flow):
-            found[lane.flow].append(lane)
-    return found
+            by_name[lane.flow].append(lane)
+    return by_name
 
 
 def skipped_key(id: str, partition: int) -> str:
-    """Return the name under which is kept how many events were skipped in a partition."""
+    """Return the name of the value that counts the skipped events of a partition."""
     return f"{SKIPPED_COUNT}{id}/{partition}"
 
 
 async def skipped_count(ledger: Ledger, id: str, partition: int | None = None) -> int:
     """Return how many events a replay has skipped, in one partition or in all."""
     prefix = f"{SKIPPED_COUNT}{id}/" if partition is None else skipped_key(id, partition)
-    kept = await ledger.get_values(prefix)
-    names = kept if partition is None else [name for name in kept if name == prefix]
-    return sum(msgspec.json.decode(kept[name], type=int) for name in names)
+    values = await ledger.get_values(prefix)
+    names = values if partition is None else [name for name in values if name == prefix]
+    return sum(msgspec.json.decode(values[name], type=int) for name in names)
 
 
 def failed_again_key(id: str) -> str:
-    """Return the name under which is kept how many of a replay's events failed again."""
+    """Return the name of the value that counts the events of a replay that failed again."""
     return f"{FAILED_AGAIN_COUNT}{id}"
 
 
 async def failed_again_count(ledger: Ledger, id: str) -> int:
     """Return how many of a replay's events were dead letters of its flow, and failed again."""
-    kept = (await ledger.get_values(failed_again_key(id))).get(failed_again_key(id))
-    return 0 if kept is None else msgspec.json.decode(kept, type=int)
+    value = (await ledger.get_values(failed_again_key(id))).get(failed_again_key(id))
+    return 0 if value is None else msgspec.json.decode(value, type=int)
 
 
 def passed_events(lanes: Sequence[Lane]) -> int:
-    """Return how many events the lanes have passed."""
+    """Return how many events the lanes have read."""
     return sum(lane.cursor - lane.start for lane in lanes)
 
 
 def is_finished(job: Job, lanes: Sequence[Lane]) -> bool:
-    """Say whether all of a replay's lanes are at their ends."""
+    """Return whether all lanes of a replay are at their ends."""
     cursors = {lane.partition: lane.cursor for lane in lanes}
-    return all(cursors.get(one.partition, -1) >= one.end for one in progress_of(job).spans)
+    return all(cursors.get(span.partition, -1) >= span.end for span in progress_of(job).spans)
 
 
 async def replay_ends(ledger: Ledger) -> Mapping[LaneId, int]:
     """Return the end of each lane of each replay."""
     return {
-        LaneId(replay_lane_name(job.flow, job.id), one.partition): one.end
+        LaneId(replay_lane_name(job.flow, job.id), span.partition): span.end
         for job in await jobs.jobs(ledger, "replay")
-        for one in progress_of(job).spans
+        for span in progress_of(job).spans
     }
 
 
 async def retaining_lanes(ledger: Ledger, lanes: Sequence[Lane]) -> Sequence[Lane]:
-    """Return the lanes that the log is kept for: not those of a replay that is at its end."""
+    """Return the lanes that retain the log: all but those of replays that are at their end."""
     if not any(is_replay_lane(lane.flow) for lane in lanes):
         return lanes
-    known = await replay_ends(ledger)
+    ends = await replay_ends(ledger)
     return [
         lane
         for lane in lanes
-        if not is_replay_lane(lane.flow) or lane.cursor < known.get(lane.id, -1)
+        if not is_replay_lane(lane.flow) or lane.cursor < ends.get(lane.id, -1)
     ]
 
 
 async def _replay_status(ledger: Ledger, job: Job, lanes: Mapping[str, Sequence[Lane]]) -> Replay:
     own = lanes.get(replay_lane_name(job.flow, job.id), ())
     counts = sum((lane.counts for lane in own), Counts())
-    jumped, done, total = await skipped_count(ledger, job.id), passed_events(own), job.total or 0
+    skipped, done, total = await skipped_count(ledger, job.id), passed_events(own), job.total or 0
     per_s, request = progress_of(job).per_s, request_of(job)
-    told = _nothing_replayed_note(job, counts, jumped)
+    note = _nothing_replayed_note(job, counts, skipped)
     return Replay(
         id=job.id,
         flow=job.flow,
@@ -377,29 +381,29 @@ async def _replay_status(ledger: Ledger, job: Job, lanes: Mapping[str, Sequence[
         total=total,
         done=done,
         delivered=counts.delivered,
-        skipped=jumped,
-        filtered=counts.filtered - jumped,
+        skipped=skipped,
+        filtered=counts.filtered - skipped,
         parked=counts.parked,
         dead=counts.dead,
         discarded=counts.discarded,
         failed_again=min(counts.discarded, await failed_again_count(ledger, job.id)),
         remaining_s=(total - done) / per_s if job.state == "running" and per_s else None,
-        note=job.error or told,
+        note=job.error or note,
     )
 
 
 def _nothing_replayed_note(job: Job, counts: Counts, skipped: int) -> str:
-    """Return why a replay that is done has given no event to its flow, if that is so."""
+    """Return why a replay that is done has delivered nothing, ``""`` if it has."""
     if job.state != "done" or counts.total > counts.filtered:
         return ""
     if skipped:
         return f"nothing was delivered: {already_delivered_note(skipped)}"
-    return "nothing was delivered: no event there fits the selection and the flow's rule"
+    return "nothing was delivered: no event there matches the selection and the flow's rule"
 
 
 def already_delivered_note(count: int) -> str:
-    """Return in a sentence that events are skipped, and what loads them again."""
+    """Return a sentence that events were skipped, and how to deliver them again."""
     events = (
         "the only event that it selects" if count == 1 else f"all {count:,} events that it selects"
     )
-    return f"{events} had landed before; --force loads what has landed again"
+    return f"{events} had been delivered before; --force delivers them again"

@@ -66,7 +66,7 @@ async def test_the_first_takes_the_attempts_and_the_last_error() -> None:
     (past,) = await ledger.resolved_events("e3")
     assert (past.actor, past.reason) == (
         "busway",
-        "it failed again, and stays the dead letter f/0/3",
+        "it failed again; its attempts are added to the dead letter f/0/3",
     )
     assert await adds_up(ledger)
     assert await merge_failed_again(ledger, "f", ["r1"], LATER) == 0
