@@ -1,4 +1,4 @@
-"""Refusals: what was wrong with a request, as an RFC 9457 problem document."""
+"""Refusals of requests, sent as RFC 9457 problem documents."""
 
 from __future__ import annotations
 
@@ -9,58 +9,58 @@ import msgspec
 from busway.ports import EventFault, RequestRefusal
 
 MAX_SHOWN_FAULTS = 100
-"""How many bad events a problem document lists; ``more`` counts the others."""
+"""How many faults a problem document lists; ``more`` counts the others."""
 
 MAX_COUNTED_FAULTS = 10_000
-"""How many bad events of a request are looked at; then it is bad enough."""
+"""How many faults of a request are counted before validation stops."""
 
 
 def invalid_events(faults: Sequence[EventFault], total: int) -> RequestRefusal:
-    """Refuse events that are not valid; ``total`` is how many there were in the request."""
+    """Refuse invalid events; ``total`` is the number of events in the request."""
     count = len(faults)
     least = "at least " if count == MAX_COUNTED_FAULTS else ""
-    detail = f"{least}{count} of {total} event{'s' * (total != 1)} cannot be taken; none was stored"
+    detail = f"{least}{count} of {total} event{'s' * (total != 1)} rejected; none was stored"
     shown, more = tuple(faults[:MAX_SHOWN_FAULTS]), max(0, count - MAX_SHOWN_FAULTS)
     return RequestRefusal(400, "invalid-events", "Invalid events", detail, shown, more)
 
 
 def malformed_body(detail: str) -> RequestRefusal:
-    """Refuse a body that cannot be read at all."""
+    """Refuse a body that cannot be decoded."""
     return RequestRefusal(400, "malformed-body", "Malformed body", detail)
 
 
 def bad_request(detail: str) -> RequestRefusal:
-    """Refuse what is not HTTP as RFC 9112 has it; the connection is of no use after it."""
+    """Refuse a request that violates RFC 9112; its connection cannot be used any more."""
     return RequestRefusal(400, "malformed-request", "Malformed request", detail, closes=True)
 
 
 def body_too_large(limit: int, what: str = "the body") -> RequestRefusal:
-    """Refuse a body over the limit, in bytes."""
+    """Refuse a body over the limit in bytes."""
     detail = f"{what} is over {limit} bytes; send fewer events in a request"
     return RequestRefusal(413, "body-too-large", "Body too large", detail, closes=True)
 
 
 def events_too_large(limit: int, faults: Sequence[EventFault]) -> RequestRefusal:
-    """Refuse events that are over the limit, in bytes."""
+    """Refuse events over the limit in bytes."""
     shown, more = tuple(faults[:MAX_SHOWN_FAULTS]), max(0, len(faults) - MAX_SHOWN_FAULTS)
     detail = f"{len(faults)} of the events are over {limit} bytes; none was stored"
     return RequestRefusal(413, "event-too-large", "Event too large", detail, shown, more)
 
 
 def too_many_events(limit: int) -> RequestRefusal:
-    """Refuse a body that would be split into too many events."""
+    """Refuse a body that splits into too many events."""
     detail = f"the body has more than {limit:,} events; send fewer in a request"
     return RequestRefusal(413, "too-many-events", "Too many events", detail)
 
 
 def missing_value(detail: str, faults: Sequence[EventFault]) -> RequestRefusal:
-    """Refuse a request that lacks what an attribute is declared to be taken from."""
+    """Refuse a request without the value of a declared attribute."""
     shown, more = tuple(faults[:MAX_SHOWN_FAULTS]), max(0, len(faults) - MAX_SHOWN_FAULTS)
     return RequestRefusal(400, "missing-value", "Missing value", detail, shown, more)
 
 
 def unsupported_media(detail: str, *headers: tuple[str, str]) -> RequestRefusal:
-    """Refuse a media type or a content coding that is not understood."""
+    """Refuse an unsupported media type, charset or content encoding."""
     return RequestRefusal(
         415, "unsupported-media", "Unsupported media type", detail, headers=headers
     )
@@ -72,28 +72,28 @@ def not_found(path: str) -> RequestRefusal:
 
 
 def takes_no_events() -> RequestRefusal:
-    """Refuse what a process that only delivers has not."""
+    """Refuse events and API calls at a process that only delivers."""
     detail = (
-        "this process delivers, and takes no events: send them, and ask the API, at one that runs"
-        " busway serve or busway run; here are /healthz, /readyz and /metrics"
+        "this process only delivers: send events and API requests to a process that runs"
+        " busway serve or busway run; this one serves /healthz, /readyz and /metrics"
     )
     return RequestRefusal(404, "takes-no-events", "No events here", detail)
 
 
 def unknown_source(address: str) -> RequestRefusal:
-    """Refuse what is sent to a source that the app does not have."""
+    """Refuse a request to a source that the app does not declare."""
     detail = (
-        f"there is no source at {address[:200]!r}; declare it with app.source(…), and send to"
-        " /in/ and its name"
+        f"there is no source at {address[:200]!r}; declare it with app.source(…) and send to"
+        " /in/ followed by its name"
     )
     return RequestRefusal(404, "unknown-source", "Unknown source", detail)
 
 
 def events_off() -> RequestRefusal:
-    """Refuse events where the app has switched ``/events`` off."""
+    """Refuse events at ``/events`` if the app is declared with ``events=False``."""
     detail = (
         "this app does not accept events at /events: it is declared with events=False; send to"
-        " one of its sources, at /in/ and its name"
+        " one of its sources, at /in/ followed by its name"
     )
     return RequestRefusal(404, "events-off", "No events here", detail)
 
@@ -103,28 +103,28 @@ def source_paused(reason: str) -> RequestRefusal:
 
 
 def not_here(detail: str) -> RequestRefusal:
-    """Refuse what is answered at another address of the same server."""
+    """Refuse a path that is served at another address."""
     return RequestRefusal(404, "not-here", "Not here", detail)
 
 
 def cross_origin_page() -> RequestRefusal:
-    """Refuse what a web page of another origin had a browser send."""
+    """Refuse a request that a web page of another origin made a browser send."""
     detail = "a web page of another origin may not send events"
     return RequestRefusal(403, "forbidden", "Forbidden", detail)
 
 
 def missing_key() -> RequestRefusal:
-    """Refuse events that come without a key where one is asked for."""
+    """Refuse events without a key if the intake requires one."""
     detail = (
-        "events need a key here: send one with the scope intake as Authorization: Bearer …;"
-        " busway keys create --scope intake makes one"
+        "a key is required: send one with the scope intake as Authorization: Bearer …;"
+        " create it with busway keys create --scope intake"
     )
     headers = (("www-authenticate", 'Bearer realm="busway"'),)
     return RequestRefusal(401, "unauthorized", "Not authorized", detail, headers=headers)
 
 
 def not_allowed(method: str, path: str, allow: str) -> RequestRefusal:
-    detail = f"{path} takes {allow}, not {method}"
+    detail = f"{path} allows {allow}, not {method}"
     return RequestRefusal(
         405, "not-allowed", "Method not allowed", detail, headers=(("allow", allow),)
     )
@@ -139,7 +139,7 @@ def store_unavailable(reason: str) -> RequestRefusal:
 
 
 def timed_out(what: str) -> RequestRefusal:
-    detail = f"the {what} of the request took too long to come"
+    detail = f"the {what} of the request took too long to arrive"
     return RequestRefusal(408, "timeout", "Request timeout", detail, closes=True)
 
 
@@ -154,13 +154,13 @@ def too_many_headers(limit: int) -> RequestRefusal:
 
 
 def internal_error() -> RequestRefusal:
-    detail = "a defect in the server; its log has more"
+    detail = "a defect in the server; see its log"
     return RequestRefusal(500, "internal", "Internal error", detail)
 
 
 def draining() -> RequestRefusal:
     refusal = _retry_later(
-        503, "draining", "Stopping", "this server is about to stop; send again", 2
+        503, "draining", "Stopping", "this server is shutting down; send again", 2
     )
     return msgspec.structs.replace(refusal, closes=True)
 

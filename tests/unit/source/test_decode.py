@@ -39,7 +39,7 @@ def test_counting_bad_events_comes_to_an_end() -> None:
     body = b'{"specversion":"1.0","id":"1"}\n' * 20_000
     found = decode_ndjson(body, LARGE)
     assert isinstance(found, RequestRefusal)
-    assert found.detail == "at least 10000 of 20000 events cannot be taken; none was stored"
+    assert found.detail == "at least 10000 of 20000 events rejected; none was stored"
     assert (len(found.faults), found.more) == (100, 9900)
 
 

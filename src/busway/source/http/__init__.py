@@ -1,4 +1,4 @@
-"""The intake server: hands requests to sources, and their events to the bus; 202 means durable."""
+"""The intake server: passes requests to sources and appends their events; 202 means durable."""
 
 from busway.source.http.config import IntakeConfig, IntakeLimits, RequestObserver
 from busway.source.http.route import SourceRoute

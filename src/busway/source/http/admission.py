@@ -1,4 +1,4 @@
-"""What the connections of one server share: limits, what is in flight, and how bodies are read."""
+"""State shared by the connections of one server: limits, requests in flight, decoding."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ _ONE_ACCEPTED = AppendReceipt(accepted=1, duplicates=0)
 
 
 class AdmittedConnection(Protocol):
-    """A connection, as the desk sees it."""
+    """The part of a connection that the admission uses."""
 
     def check_timeouts(self, now: float) -> None:
-        """Give up what has taken too long; ``now`` is monotonic."""
+        """Time out a head, a body or an idle connection; ``now`` is monotonic."""
         ...
 
     def close_when_idle(self) -> None:
-        """Close when there is nothing in flight."""
+        """Close if no request is in flight."""
         ...
 
     def close(self) -> None: ...
@@ -60,47 +60,47 @@ class AdmittedConnection(Protocol):
 
 
 class RequestAdmission:
-    """Shared by all connections of a server; lives on one event loop."""
+    """Admits and decodes the requests of all connections of a server; belongs to one event loop."""
 
     def __init__(self, config: IntakeConfig) -> None:
         self.config = config
         self.limits = config.limits
         self._keys = config.keys
-        self.head_parser = self._heads_for(config.sources)
+        self.head_parser = self._head_parser_for(config.sources)
         self.connections: set[AdmittedConnection] = set()
         self.draining = False
         self.in_flight_requests = 0
-        """Requests in flight: from their head to their answer."""
+        """Number of requests between their head and their response."""
         self.in_flight_bytes = 0
-        """Bodies in flight."""
+        """Size of all bodies in memory."""
         self.no_requests = asyncio.Event()
         """Set while no request is in flight."""
         self.no_connections = asyncio.Event()
-        """Set while there is no connection."""
+        """Set while no connection is open."""
         self.large_bodies = LargeBodyReader(self)
         self.no_requests.set()
         self.no_connections.set()
         self.tick()
 
-    def _heads_for(self, sources: Sequence[SourceRoute]) -> HeadParser:
+    def _head_parser_for(self, sources: Sequence[SourceRoute]) -> HeadParser:
         config = self.config
         routes = SourceRoutes(sources, config.clock, config.limits.max_event_bytes)
         return HeadParser(routes, accepts_events=config.accepts_events, other_url=config.other_url)
 
     def change_sources(self, sources: Sequence[SourceRoute]) -> None:
-        """Hand requests whose head comes from now on to other sources."""
-        self.head_parser = self._heads_for(sources)
+        """Route requests to other sources, starting with the next parsed head."""
+        self.head_parser = self._head_parser_for(sources)
 
     def tick(self) -> None:
-        """Take the time: once a second is enough for dates and timeouts."""
+        """Update the time and check timeouts; once a second is enough for both."""
         self.now = self.config.clock.monotonic()
         clock = self.config.clock
         self.date = http_date(clock.now() - clock.wall_clock_offset())
         self._accepted_one_bytes = encode_response(
             accepted_response(_ONE_ACCEPTED), self.date, None, without_body=False
         )
-        for guest in tuple(self.connections):
-            guest.check_timeouts(self.now)
+        for connection in tuple(self.connections):
+            connection.check_timeouts(self.now)
 
     def add_connection(self, connection: AdmittedConnection) -> None:
         self.connections.add(connection)
@@ -123,7 +123,7 @@ class RequestAdmission:
             self.no_requests.set()
 
     def refusal_for(self, head: ParsedHead) -> RequestRefusal | None:
-        """Say why a request cannot be taken now, as far as its head tells."""
+        """Return why a request is refused, judging by its head; ``None`` to admit it."""
         limits, length = self.limits, head.length or 0
         if length > limits.max_body_bytes:
             return body_too_large(limits.max_body_bytes)
@@ -132,12 +132,12 @@ class RequestAdmission:
         if self.draining:
             return draining()
         if self._keys is not None or head.by_foreign_host:
-            stranger = self._sender_refusal(head)
-            if stranger is not None:
-                return stranger
-        return self._too_much(length) or _paused(head)
+            refusal = self._sender_refusal(head)
+            if refusal is not None:
+                return refusal
+        return self._overload_refusal(length) or _paused_refusal(head)
 
-    def _too_much(self, length: int) -> RequestRefusal | None:
+    def _overload_refusal(self, length: int) -> RequestRefusal | None:
         limits = self.limits
         full = self.in_flight_bytes and self.in_flight_bytes + length > limits.max_in_flight_bytes
         if full or self.in_flight_requests > limits.max_in_flight_requests:
@@ -145,11 +145,11 @@ class RequestAdmission:
         return None
 
     def _sender_refusal(self, head: ParsedHead) -> RequestRefusal | None:
-        """Say why whoever sends events may not."""
+        """Return why the sender may not send events; ``None`` if it may."""
         keys = self._keys
         if keys is None:
-            rebound = head.by_foreign_host and self.config.rejects_foreign_hosts
-            return cross_origin_page() if rebound else None
+            is_rebound = head.by_foreign_host and self.config.rejects_foreign_hosts
+            return cross_origin_page() if is_rebound else None
         if head.decode is None:
             return None
         if head.credential not in keys.intake:
@@ -158,11 +158,11 @@ class RequestAdmission:
         return None
 
     def is_over_limit(self, size_bytes: int) -> bool:
-        """Say whether more is held than may be, not for one body's sake alone."""
+        """Say whether bodies in memory exceed the limit; one body alone may exceed it."""
         return self.in_flight_bytes > max(self.limits.max_in_flight_bytes, size_bytes)
 
     def decode(self, head: ParsedHead, body: bytes) -> Decoded:
-        """Return what the source makes of a body, which is not coded any more."""
+        """Return what the source decodes from a body; its content encoding is already removed."""
         if head.decode is None:
             return RequestAnswer(204)
         try:
@@ -174,23 +174,23 @@ class RequestAdmission:
         return read_events(received, self.limits.max_event_bytes)
 
     def decode_here(self, head: ParsedHead, body: bytes) -> Decoded:
-        """Decode on the event loop's thread; what the source raises is reported, and refused."""
+        """Decode on the event loop; report an exception of the source and refuse the request."""
         try:
             return self.decode(head, body)
         except Exception as error:
             _report(head, error)
             return internal_error()
 
-    def count_refusal(self, exchange: IntakeRequest, refusal: RequestRefusal) -> None:
-        """Count a refused request for its source, or for an unknown one."""
-        head = exchange.head
+    def count_refusal(self, request: IntakeRequest, refusal: RequestRefusal) -> None:
+        """Count a refused request for its source, or as one to an unknown source."""
+        head = request.head
         if head is None or head.route != "source":
             return
         observer = self.config.unknown if head.source is None else head.source.observer
-        observer.refused(refusal, exchange.started)
+        observer.refused(refusal, request.started)
 
-    def shaped(self, head: ParsedHead, appended: AppendReceipt) -> RequestAnswer:
-        """Return the source's own answer to events that are durable."""
+    def source_response(self, head: ParsedHead, appended: AppendReceipt) -> RequestAnswer:
+        """Return the source's own response to events that are durable."""
         receiver = cast(AnswersAccepted, cast(SourceRoute, head.source).receiver)
         try:
             return receiver.accepted(cast(RequestHead, head.request), appended)
@@ -199,13 +199,13 @@ class RequestAdmission:
             return accepted_response(appended)
 
     def accepted_bytes(self, appended: AppendReceipt) -> bytes:
-        """Return the answer to events that are durable, on a connection that goes on."""
+        """Return the response to events that are durable, for a connection that stays open."""
         if appended.accepted == 1 and not appended.duplicates:
             return self._accepted_one_bytes
         return encode_response(accepted_response(appended), self.date, None, without_body=False)
 
     def answer_route(self, head: ParsedHead) -> RequestAnswer:
-        """RequestAnswer what is not about events."""
+        """Return the response to a request that carries no events."""
         if head.method == "OPTIONS":
             return RequestAnswer(204, headers=(("allow", allowed(head)),))
         if head.route == "healthz":
@@ -220,7 +220,7 @@ class RequestAdmission:
         )
 
 
-def _paused(head: ParsedHead) -> RequestRefusal | None:
+def _paused_refusal(head: ParsedHead) -> RequestRefusal | None:
     reason = "" if head.source is None else head.source.observer.paused
     return source_paused(reason) if reason else None
 

@@ -1,4 +1,4 @@
-"""The body of a request on its way in: of a known length, or chunked."""
+"""Readers of request bodies: of a known length, chunked, or discarded."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(;.*)?")
 _MAX_LINE = 1024
 _MAX_TRAILERS = 8192
 _FEW_CHUNKS, _SMALLEST_CHUNK = 4096, 16
-"""So many chunks may be as small as they like, more of them have this size in bytes on average."""
+"""This many chunks may have any size; beyond it chunks need this average size in bytes."""
 
 
 class SizedBody:
-    """Takes ``length`` bytes."""
+    """Reads a body of ``length`` bytes."""
 
     __slots__ = ("_length", "_received")
 
@@ -25,11 +25,11 @@ class SizedBody:
 
     @property
     def held_bytes(self) -> int:
-        """How many bytes are held."""
+        """Number of bytes in memory."""
         return len(self._received)
 
     def feed(self, data: bytes) -> bytes | RequestRefusal | None:
-        """Take bytes; return what is left over when the body is complete, ``None`` until then."""
+        """Read bytes; return the bytes after the body once it is complete, ``None`` until then."""
         missing = self._length - len(self._received)
         self._received += data[:missing]
         return data[missing:] if len(data) >= missing else None
@@ -39,8 +39,10 @@ class SizedBody:
 
 
 class ChunkedBody:
-    """Takes chunks (RFC 9112, section 7.1) of ``limit`` bytes together; drops extensions and
-    trailers."""
+    """Reads a chunked body (RFC 9112, section 7.1) of at most ``limit`` bytes.
+
+    Chunk extensions and trailers are dropped.
+    """
 
     __slots__ = (
         "_buffer",
@@ -59,25 +61,25 @@ class ChunkedBody:
         self._received = bytearray()
         self._buffer = b""
         self._position = 0
-        """Where in the rest reading goes on."""
+        """Position in the buffered data at which reading continues."""
         self._chunk_left = 0
-        """Bytes of the current chunk and of the line end after it that are still to come."""
+        """Missing bytes of the current chunk, including the line end after it."""
         self._is_last_chunk = self._is_complete = False
         self._trailer_bytes = self._chunk_count = 0
 
     @property
     def held_bytes(self) -> int:
-        """How many bytes are held."""
+        """Number of bytes in memory."""
         return len(self._received)
 
     def feed(self, data: bytes) -> bytes | RequestRefusal | None:
-        """Take bytes; return what is left over when the body is complete, ``None`` until then."""
+        """Read bytes; return the bytes after the body once it is complete, ``None`` until then."""
         rest, self._position = self._buffer + data, 0
-        going: bool | RequestRefusal = True
-        while going is True and not self._is_complete:
-            going = self._read_data(rest) if self._chunk_left else self._read_line(rest)
-        if isinstance(going, RequestRefusal):
-            return going
+        progress: bool | RequestRefusal = True
+        while progress is True and not self._is_complete:
+            progress = self._read_data(rest) if self._chunk_left else self._read_line(rest)
+        if isinstance(progress, RequestRefusal):
+            return progress
         self._buffer = rest[self._position :]
         return self._buffer if self._is_complete else None
 
@@ -92,7 +94,7 @@ class ChunkedBody:
         if self._chunk_left > 2 or len(rest) < self._position + 2:
             return False
         if not rest.startswith(b"\r\n", self._position):
-            return bad_request("a chunk is longer than it says")
+            return bad_request("a chunk is longer than its declared size")
         self._position += 2
         self._chunk_left = 0
         return True
@@ -108,13 +110,13 @@ class ChunkedBody:
         return self._read_trailer(line) if self._is_last_chunk else self._read_size_line(line)
 
     def _read_size_line(self, line: bytes) -> bool | RequestRefusal:
-        found = _SIZE.fullmatch(line)
-        if found is None:
-            return bad_request(f"a chunk begins with {line[:40]!r}, which is not its size")
+        size_line = _SIZE.fullmatch(line)
+        if size_line is None:
+            return bad_request(f"a chunk begins with {line[:40]!r}, which is not a chunk size")
         self._chunk_count += 1
         if self._chunk_count > _FEW_CHUNKS + len(self._received) // _SMALLEST_CHUNK:
             return bad_request("the chunks of the body are too small; send larger ones")
-        size = int(found[1], 16)
+        size = int(size_line[1], 16)
         if size + len(self._received) > self._limit:
             return body_too_large(self._limit)
         self._is_last_chunk = not size
@@ -130,7 +132,7 @@ class ChunkedBody:
 
 
 class DiscardedBody:
-    """Lets ``length`` bytes pass that nobody wants."""
+    """Discards a body of ``length`` bytes."""
 
     __slots__ = ("_missing",)
 
@@ -140,7 +142,7 @@ class DiscardedBody:
         self._missing = length
 
     def feed(self, data: bytes) -> bytes | RequestRefusal | None:
-        """Take bytes; return what is left over when the body is complete, ``None`` until then."""
+        """Read bytes; return the bytes after the body once it is complete, ``None`` until then."""
         missing, self._missing = self._missing, max(0, self._missing - len(data))
         return data[missing:] if len(data) >= missing else None
 

@@ -1,4 +1,4 @@
-"""What the intake is told: where to listen, how much to take, and whom to give it to."""
+"""Configuration of the intake: address, limits, sources and callbacks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KeyRefusal = Literal["missing", "wrong"]
 
 
 class IntakeLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How much of anything is taken; sizes in bytes, times in seconds."""
+    """Limits of the intake; sizes in bytes, times in seconds."""
 
     max_body_bytes: int = 16 * 1024 * 1024
     max_event_bytes: int = 1024 * 1024
@@ -25,16 +25,16 @@ class IntakeLimits(msgspec.Struct, frozen=True, kw_only=True):
     max_in_flight_requests: int = 4096
     max_head_bytes: int = 32 * 1024
     head_timeout_s: float = 10.0
-    """How long a head may take from its first byte on."""
+    """Time limit for a head, from its first byte."""
     body_timeout_s: float = 30.0
-    """How long a body may take, beside the time for its bytes at ``min_bytes_per_s``."""
+    """Time limit for a body, in addition to the time for its bytes at ``min_bytes_per_s``."""
     min_bytes_per_s: int = 16 * 1024
     idle_timeout_s: float = 75.0
-    """How long a connection may stay open without a request."""
+    """Time limit for an idle connection."""
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Return the limits that the settings ask for."""
+        """Return the limits of the settings."""
         return cls(
             max_body_bytes=settings.max_body_bytes,
             max_event_bytes=settings.max_event_bytes,
@@ -44,27 +44,27 @@ class IntakeLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestObserver(Protocol):
-    """Who is told of each request when its answer leaves. Called on the hot path: be quick."""
+    """Observes each request when its response is sent. Called on the hot path: must be fast."""
 
     def request(self, status: int, events: int, size_bytes: int, seconds: float) -> None:
-        """``events`` were in the request, ``size_bytes`` is its body as it came."""
+        """``size_bytes`` is the size of the body as received."""
         ...
 
 
 class NullRequestObserver:
-    """The observer that does nothing."""
+    """An observer that does nothing."""
 
     def request(self, status: int, events: int, size_bytes: int, seconds: float) -> None:
         pass
 
 
 class IntakeKeys(Protocol):
-    """The keys as they are now, by the digests of their secrets."""
+    """The current keys, by the digests of their secrets."""
 
     intake: Collection[bytes]
-    """Those that may send events."""
+    """Keys that may send events."""
     used: set[bytes]
-    """Where it is noted that one was used."""
+    """Collects the keys that were used."""
 
 
 def _ignore_refusal(reason: KeyRefusal, peer: str) -> None:
@@ -84,34 +84,34 @@ def _no_notices() -> Sequence[str]:
 
 
 class IntakeConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """How one intake server runs."""
+    """Configuration of one intake server."""
 
     intake: Intake
     host: str = "127.0.0.1"
     port: int = 8400
-    """0 takes a free one."""
+    """0 selects a free port."""
     limits: IntakeLimits = IntakeLimits()
     metrics: Callable[[], bytes] = _no_metrics
-    """Returns what ``GET /metrics`` says, in Prometheus's text format."""
+    """Returns the response body of ``GET /metrics`` in the Prometheus text format."""
     unready_reason: Callable[[], str | None] = _always_ready
-    """Returns ``None`` when events can be taken, or else the reason why not."""
+    """Returns why the intake is not ready, ``None`` if it is ready."""
     notices: Callable[[], Sequence[str]] = _no_notices
-    """Returns what else there is to say when events can be taken, a line each."""
+    """Returns further lines for ``GET /readyz`` while the intake is ready."""
     observer: RequestObserver = NullRequestObserver()
     accepts_events: bool = True
-    """Whether events are taken at all; where not, only health and metrics are served."""
+    """Whether the server accepts events; if not, it serves health and metrics only."""
     sources: Sequence[SourceRoute] = ()
-    """The sources that requests are handed to."""
+    """The sources that receive requests."""
     unknown: SourceObserver = UnobservedSource()
-    """Is told of requests for a source that there is not."""
+    """Observes requests to unknown sources."""
     fallback: Callable[[], asyncio.Protocol] | None = None
-    """Makes the protocol that takes over a connection for a path that is not the intake's."""
+    """Makes the protocol that takes over a connection for a path outside the intake."""
     keys: IntakeKeys | None = None
-    """The keys that may send events; ``None`` where no key is asked for."""
+    """The keys that may send events; ``None`` if no key is required."""
     rejects_foreign_hosts: bool = False
-    """Whether a browser must call this machine by a name that no page can bind to its address."""
+    """Whether a browser must use a host name that no web page can bind to this address."""
     on_key_refused: Callable[[KeyRefusal, str], object] = _ignore_refusal
-    """Is told of each request without a valid key, and from which address it comes."""
+    """Called for each request without a valid key, with the address of the client."""
     other_url: Callable[[], str] = str
-    """Returns the URL of the API where it is elsewhere, and at the API's that of the intake."""
+    """Returns the URL of the API if it is served elsewhere; at the API, the URL of the intake."""
     clock: Clock = SystemClock()

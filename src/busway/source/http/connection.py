@@ -1,4 +1,4 @@
-"""One connection: requests in, answers out in the same order."""
+"""One HTTP connection: parses requests and writes their responses in the same order."""
 
 from __future__ import annotations
 
@@ -34,20 +34,18 @@ from busway.source.problem import (
 )
 
 MAX_PIPELINED_REQUESTS = 64
-"""How many requests of one connection are in flight at a time; more wait unread."""
+"""Limit on pipelined requests in flight per connection; further ones stay unread."""
 MAX_DISCARDED_BYTES = 1024 * 1024
-"""How large the body of a refused request may be to be read over; beyond it the connection ends."""
+"""Largest body of a refused request to read and discard; a larger one ends the connection."""
 _MAX_BLANK_LINES = 64
 LINGER_S = 2.0
-"""How long a connection that was ended in the middle of a body goes on being read, so that its
-sender gets to see the answer."""
-
-
+"""How long a connection that ends in the middle of a body is still read, so that the sender sees
+the response."""
 _NOTHING = AppendReceipt(accepted=0, duplicates=0)
 
 
 class Connection(asyncio.Protocol):
-    """Reads requests as far as limits allow, and writes their answers in the same order."""
+    """Reads requests as far as the limits allow and writes their responses in the same order."""
 
     def __init__(self, admission: RequestAdmission) -> None:
         self._admission = admission
@@ -55,19 +53,19 @@ class Connection(asyncio.Protocol):
         self._pipeline: deque[IntakeRequest] = deque()
         self._buffer = b""
         self._position = 0
-        """What has come, and how far it has been read."""
+        """Received bytes, and the position up to which they are parsed."""
         self._blank_lines = 0
         """Empty lines before the next head."""
         self._incomplete: IncompleteRequest | None = None
-        """The last one of the queue, while its body is incomplete."""
+        """The last request of the pipeline while its body is incomplete."""
         self._head_started = self._last_activity = admission.now
         self._parsing = self._read_paused = self._write_paused = self._handing_over = False
         self._finished = self._eof = False
-        """Nothing more is wanted from this connection; nothing more can come."""
+        """No further request is read; the client sends no more bytes."""
         self._body_unread = False
-        """It was ended in the middle of a request."""
+        """The connection ended in the middle of a request."""
 
-    # What the transport calls.
+    # Callbacks of the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -86,7 +84,7 @@ class Connection(asyncio.Protocol):
             self._parse_buffer()
 
     def eof_received(self) -> bool:
-        """Keep the way out open while answers are still to be sent."""
+        """Keep the write side open while responses are pending."""
         self._eof = True
         return bool(self._pipeline) and self._incomplete is None
 
@@ -102,16 +100,16 @@ class Connection(asyncio.Protocol):
         self._transport = None
         self._finished = True
         self._buffer = b""
-        for exchange in self._pipeline:
-            if not exchange.appending:
-                self._admission.close_request(exchange.held_bytes)
+        for request in self._pipeline:
+            if not request.appending:
+                self._admission.close_request(request.held_bytes)
         self._pipeline.clear()
         self._admission.remove_connection(self)
 
-    # What the desk calls.
+    # Called by the admission
 
     def check_timeouts(self, now: float) -> None:
-        """Give up what has taken too long; ``now`` is monotonic."""
+        """Time out a head, a body or an idle connection; ``now`` is monotonic."""
         limits = self._admission.limits
         if self._finished or self._write_paused:
             if now - self._last_activity > (
@@ -119,9 +117,9 @@ class Connection(asyncio.Protocol):
             ):
                 self._abort_unless_appending()
         elif self._incomplete is not None:
-            exchange = self._incomplete.request
-            allowed = limits.body_timeout_s + exchange.held_bytes / limits.min_bytes_per_s
-            if now - exchange.started > allowed:
+            request = self._incomplete.request
+            allowed = limits.body_timeout_s + request.held_bytes / limits.min_bytes_per_s
+            if now - request.started > allowed:
                 self._refuse_and_close(timed_out("body"))
         elif self._position < len(self._buffer) and not self._read_paused:
             if now - self._head_started > limits.head_timeout_s:
@@ -130,7 +128,7 @@ class Connection(asyncio.Protocol):
             self.close()
 
     def close_when_idle(self) -> None:
-        """Close when there is nothing in flight."""
+        """Close if no request is in flight."""
         if not self._pipeline and self._position >= len(self._buffer):
             self.close()
 
@@ -143,10 +141,10 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _abort_unless_appending(self) -> None:
-        if self._write_paused or not any(exchange.appending for exchange in self._pipeline):
+        if self._write_paused or not any(request.appending for request in self._pipeline):
             self.abort()
 
-    # Reading.
+    # Reading
 
     def _parse_buffer(self) -> None:
         self._parsing = True
@@ -168,10 +166,10 @@ class Connection(asyncio.Protocol):
         )
 
     def _apply_backpressure(self) -> None:
-        full = self._must_wait()
-        if full != self._read_paused and self._transport is not None and not self._finished:
-            self._read_paused = full
-            if full:
+        must_wait = self._must_wait()
+        if must_wait != self._read_paused and self._transport is not None and not self._finished:
+            self._read_paused = must_wait
+            if must_wait:
                 self._transport.pause_reading()
             else:
                 self._transport.resume_reading()
@@ -190,7 +188,9 @@ class Connection(asyncio.Protocol):
             at = self._position = at + 2
             self._blank_lines += 1
             if self._blank_lines > _MAX_BLANK_LINES:
-                return self._refuse_and_close(bad_request("there are only empty lines"))
+                return self._refuse_and_close(
+                    bad_request("the request starts with too many empty lines")
+                )
         end = rest.find(b"\r\n\r\n", at) + 4
         limit = self._admission.limits.max_head_bytes
         if (end if end > 3 else len(rest)) - at > limit:
@@ -211,36 +211,38 @@ class Connection(asyncio.Protocol):
         return self._begin_request(head)
 
     def _begin_request(self, head: ParsedHead) -> bool:
-        desk = self._admission
-        exchange = IntakeRequest(head, desk.config.clock.monotonic())
-        desk.open_request()
-        self._pipeline.append(exchange)
-        refusal = head.refusal or desk.refusal_for(head)
+        admission = self._admission
+        request = IntakeRequest(head, admission.config.clock.monotonic())
+        admission.open_request()
+        self._pipeline.append(request)
+        refusal = head.refusal or admission.refusal_for(head)
         if refusal is not None:
             if refusal.status == 401:
-                desk.config.on_key_refused("wrong" if head.credential else "missing", self._peer)
-            return self._refuse(exchange, head, refusal)
+                admission.config.on_key_refused(
+                    "wrong" if head.credential else "missing", self._peer
+                )
+            return self._refuse(request, head, refusal)
         at, length = self._position, head.length
         if length is not None and at + length <= len(self._buffer):
             self._position = at + length
-            desk.in_flight_bytes += length
-            exchange.held_bytes = exchange.received_bytes = length
-            self._dispatch(exchange, head, self._buffer[at : at + length])
+            admission.in_flight_bytes += length
+            request.held_bytes = request.received_bytes = length
+            self._dispatch(request, head, self._buffer[at : at + length])
             return True
-        limit = desk.limits.max_body_bytes
+        limit = admission.limits.max_body_bytes
         body = ChunkedBody(limit) if length is None else SizedBody(length)
-        self._incomplete = IncompleteRequest(exchange, head, body)
+        self._incomplete = IncompleteRequest(request, head, body)
         if head.expects_continue and len(self._pipeline) == 1 and self._transport is not None:
             self._transport.write(CONTINUE)
         return True
 
     @property
     def _peer(self) -> str:
-        found = None if self._transport is None else self._transport.get_extra_info("peername")
-        return str(found[0]) if found else ""
+        peer = None if self._transport is None else self._transport.get_extra_info("peername")
+        return str(peer[0]) if peer else ""
 
     def _refuse(self, request: IntakeRequest, head: ParsedHead, refusal: RequestRefusal) -> bool:
-        """Read over the body, or end the connection where that is too much or not worth it."""
+        """Discard the body, or end the connection if the body is too large or of unknown length."""
         length = head.length
         if (
             length is None
@@ -255,25 +257,25 @@ class Connection(asyncio.Protocol):
         return self._read_body(self._incomplete)
 
     def _read_body(self, incomplete: IncompleteRequest) -> bool:
-        body, exchange, desk = incomplete.body, incomplete.request, self._admission
-        left = body.feed(self._buffer[self._position :])
-        if isinstance(left, RequestRefusal):
-            return self._refuse_and_close(left)
-        desk.in_flight_bytes += body.held_bytes - exchange.held_bytes
-        exchange.held_bytes = body.held_bytes
-        exchange.received_bytes += len(self._buffer) - self._position - len(left or b"")
-        self._buffer, self._position = left or b"", 0
-        crowded = desk.is_over_limit(exchange.held_bytes)
-        if left is None:
-            return self._refuse_and_close(too_many_in_flight("bytes")) if crowded else False
-        if crowded and exchange.refusal is None:
-            exchange.refusal = too_many_in_flight("bytes")
+        body, request, admission = incomplete.body, incomplete.request, self._admission
+        rest = body.feed(self._buffer[self._position :])
+        if isinstance(rest, RequestRefusal):
+            return self._refuse_and_close(rest)
+        admission.in_flight_bytes += body.held_bytes - request.held_bytes
+        request.held_bytes = body.held_bytes
+        request.received_bytes += len(self._buffer) - self._position - len(rest or b"")
+        self._buffer, self._position = rest or b"", 0
+        over_limit = admission.is_over_limit(request.held_bytes)
+        if rest is None:
+            return self._refuse_and_close(too_many_in_flight("bytes")) if over_limit else False
+        if over_limit and request.refusal is None:
+            request.refusal = too_many_in_flight("bytes")
         self._incomplete = None
-        self._dispatch(exchange, incomplete.head, body.content())
+        self._dispatch(request, incomplete.head, body.content())
         return True
 
     def _hand_to_fallback(self, head: ParsedHead, raw: bytes) -> bool:
-        """Hand the connection over, from this request on, once what came before is answered."""
+        """Hand over the connection, starting with this request, after all earlier responses."""
         if self._pipeline:
             self._handing_over = True
             return False
@@ -291,7 +293,7 @@ class Connection(asyncio.Protocol):
         protocol.data_received(raw + rest)
         return False
 
-    # Answering.
+    # Responding
 
     def _dispatch(self, request: IntakeRequest, head: ParsedHead, body: bytes) -> None:
         if not head.keep_alive:
@@ -308,17 +310,17 @@ class Connection(asyncio.Protocol):
         if large.is_large(head, body):
             self._await_append(request, large.append(request, head, body))
             return
-        found = self._admission.decode_here(head, body)
-        if not isinstance(found, DecodedEvents):
-            self._complete(request, found)
-        elif not found.raws:
+        decoded = self._admission.decode_here(head, body)
+        if not isinstance(decoded, DecodedEvents):
+            self._complete(request, decoded)
+        elif not decoded.raws:
             self._complete(request, _NOTHING)
-        elif large.needs_parts(found):
-            self._await_append(request, large.append_batch(request, found))
+        elif large.needs_parts(decoded):
+            self._await_append(request, large.append_batch(request, decoded))
         else:
-            request.event_count = len(found.raws)
+            request.event_count = len(decoded.raws)
             self._await_append(
-                request, self._admission.config.intake.append(found.raws, found.envelopes)
+                request, self._admission.config.intake.append(decoded.raws, decoded.envelopes)
             )
 
     def _await_append(self, request: IntakeRequest, future: AnyFuture) -> None:
@@ -334,60 +336,63 @@ class Connection(asyncio.Protocol):
             return
         self._complete(request, append_result(future))
 
-    def _complete(self, exchange: IntakeRequest, completed: Completed) -> None:
+    def _complete(self, request: IntakeRequest, completed: Completed) -> None:
         if isinstance(completed, AppendReceipt):
-            self._accept(exchange, completed)
+            self._accept(request, completed)
         elif isinstance(completed, RequestRefusal):
-            self._respond_refusal(exchange, completed)
+            self._respond_refusal(request, completed)
         else:
-            self._respond(exchange, completed)
+            self._respond(request, completed)
 
-    def _accept(self, exchange: IntakeRequest, appended: AppendReceipt) -> None:
-        head, desk = exchange.head, self._admission
+    def _accept(self, request: IntakeRequest, appended: AppendReceipt) -> None:
+        head, admission = request.head, self._admission
         source = None if head is None else head.source
         if source is not None:
-            source.observer.accepted(appended, exchange.started)
+            source.observer.accepted(appended, request.started)
         if source is not None and source.shapes_answers:
-            self._respond(exchange, desk.shaped(cast(ParsedHead, head), appended))
-        elif exchange.closes_connection or desk.draining or (head and head.is_http10):
-            self._respond(exchange, accepted_response(appended))
+            self._respond(request, admission.source_response(cast(ParsedHead, head), appended))
+        elif request.closes_connection or admission.draining or (head and head.is_http10):
+            self._respond(request, accepted_response(appended))
         else:
-            exchange.status, exchange.response_bytes = 202, desk.accepted_bytes(appended)
+            request.status, request.response_bytes = 202, admission.accepted_bytes(appended)
             self._flush()
 
-    def _respond_refusal(self, exchange: IntakeRequest, refusal: RequestRefusal) -> None:
-        self._admission.count_refusal(exchange, refusal)
-        self._respond(exchange, problem_response(refusal))
+    def _respond_refusal(self, request: IntakeRequest, refusal: RequestRefusal) -> None:
+        self._admission.count_refusal(request, refusal)
+        self._respond(request, problem_response(refusal))
 
     def _respond(self, request: IntakeRequest, response: RequestAnswer) -> None:
-        """Put the answer into bytes and send what is ready, in order."""
+        """Encode the response and send all responses that are ready, in order."""
         head, last = request.head, self._pipeline[-1] is request
         if self._admission.draining and last:
             request.closes_connection = True
         if request.closes_connection:
             self._finished = True
-        keeps = KEEP_ALIVE if head is not None and head.is_http10 else None
-        silent = head is not None and head.method == "HEAD"
+        connection_header = KEEP_ALIVE if head is not None and head.is_http10 else None
+        without_body = head is not None and head.method == "HEAD"
         request.status = response.status
         request.response_bytes = encode_response(
-            response, self._admission.date, CLOSE if request.closes_connection else keeps, silent
+            response,
+            self._admission.date,
+            CLOSE if request.closes_connection else connection_header,
+            without_body,
         )
         self._flush()
 
     def _flush(self) -> None:
-        queue, transport, desk = self._pipeline, self._transport, self._admission
-        observer, now = desk.config.observer, desk.config.clock.monotonic()
+        queue, transport, admission = self._pipeline, self._transport, self._admission
+        observer, now = admission.config.observer, admission.config.clock.monotonic()
         while queue and queue[0].response_bytes is not None and transport is not None:
-            exchange = queue.popleft()
-            transport.write(cast(bytes, exchange.response_bytes))
+            request = queue.popleft()
+            transport.write(cast(bytes, request.response_bytes))
             observer.request(
-                exchange.status,
-                exchange.event_count,
-                exchange.received_bytes,
-                now - exchange.started,
+                request.status,
+                request.event_count,
+                request.received_bytes,
+                now - request.started,
             )
-            desk.close_request(exchange.held_bytes)
-            if exchange.closes_connection:
+            admission.close_request(request.held_bytes)
+            if request.closes_connection:
                 self._close_gracefully()
                 return
         if self._read_paused:
@@ -395,15 +400,15 @@ class Connection(asyncio.Protocol):
         self._close_when_done()
 
     def _refuse_and_close(self, refusal: RequestRefusal) -> bool:
-        """RequestAnswer what came with a refusal, and read no further."""
+        """Respond with a refusal to the request being read, and read no further."""
         self._body_unread = True
         if self._incomplete is not None:
-            exchange = self._incomplete.request
+            request = self._incomplete.request
         else:
-            exchange = IntakeRequest(None, self._admission.config.clock.monotonic())
+            request = IntakeRequest(None, self._admission.config.clock.monotonic())
             self._admission.open_request()
-            self._pipeline.append(exchange)
-        return self._respond_and_close(exchange, refusal)
+            self._pipeline.append(request)
+        return self._respond_and_close(request, refusal)
 
     def _respond_and_close(self, request: IntakeRequest, refusal: RequestRefusal) -> bool:
         self._incomplete = None
@@ -416,7 +421,7 @@ class Connection(asyncio.Protocol):
             self._close_gracefully()
 
     def _close_gracefully(self) -> None:
-        """Close; after a while where the sender may still be sending."""
+        """Close; wait for the client first if it may still be sending."""
         transport = self._transport
         self._finished, self._buffer = True, b""
         if transport is None or transport.is_closing():

@@ -1,7 +1,7 @@
-"""Bodies that take long to read: read in a thread, and given to the bus in parts.
+"""Large bodies: decoded in a thread and appended to the bus in parts.
 
-What one request takes of the event loop at a time is bounded, however large its body is and however
-small its events are, so that no other request waits for it.
+The time that one request holds the event loop is bounded, however large its body and however small
+its events, so that other requests do not wait for it.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from busway.source.problem import too_many_in_flight
 
 T = TypeVar("T")
 MAX_INLINE_BYTES = 256 * 1024
-"""A body that is larger is read in a thread: even its worst events are some 20 ms below it."""
+"""A larger body is decoded in a thread; up to this size even the worst events take some 20 ms."""
 MAX_INLINE_COMPRESSED_BYTES = 4 * 1024
-"""A compressed body that is larger is; a thousand times as much may be in it."""
+"""A larger compressed body is decompressed in a thread; it may expand a thousandfold."""
 MAX_EVENTS_PER_APPEND = 5_000
-"""How many events of a request are given to the bus at a time."""
+"""How many events of a request are appended at a time."""
 _THREADS = 2
 
 
 class AdmissionState(Protocol):
-    """What is asked of the server's desk."""
+    """The part of the admission that this module uses."""
 
     config: IntakeConfig
     limits: IntakeLimits
@@ -43,7 +43,7 @@ class AdmissionState(Protocol):
 
 
 class LargeBodyReader:
-    """Takes the large requests of one server, a few at a time."""
+    """Reads the large requests of one server, a few at a time."""
 
     def __init__(self, admission: AdmissionState) -> None:
         self._admission = admission
@@ -51,25 +51,25 @@ class LargeBodyReader:
         self._tasks: set[asyncio.Task[Completed]] = set()
 
     def is_large(self, head: ParsedHead, body: bytes) -> bool:
-        """Say whether a body is to be read here: a compressed one always, as it may be."""
+        """Say whether a body needs this reader; a compressed body always does, as it may expand."""
         return bool(head.content_encoding) or len(body) > MAX_INLINE_BYTES
 
     def needs_parts(self, batch: DecodedEvents) -> bool:
-        """Say whether there are more events than are given to the bus at once."""
+        """Say whether a batch has more events than one append may have."""
         return len(batch.raws) > MAX_EVENTS_PER_APPEND
 
     def append(
         self, request: IntakeRequest, head: ParsedHead, body: bytes
     ) -> asyncio.Task[Completed]:
-        """Read a body, and append its events."""
+        """Start reading a body and appending its events."""
         return self._start_task(self._read_and_append(request, head, body))
 
     def append_batch(self, request: IntakeRequest, batch: DecodedEvents) -> asyncio.Task[Completed]:
-        """Append many events."""
+        """Start appending a batch in parts."""
         return self._start_task(self._append_in_parts(request, batch))
 
     def close(self) -> None:
-        """Take nothing more; what is being read is not waited for."""
+        """Accept no further work; do not wait for bodies being read."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _start_task(self, work: Coroutine[Any, Any, Completed]) -> asyncio.Task[Completed]:
@@ -81,50 +81,54 @@ class LargeBodyReader:
     async def _read_and_append(
         self, request: IntakeRequest, head: ParsedHead, body: bytes
     ) -> Completed:
-        plain = (
+        content = (
             await self._decompress(request, head.content_encoding, body)
             if head.content_encoding
             else body
         )
-        if isinstance(plain, RequestRefusal):
-            return plain
-        if len(plain) > MAX_INLINE_BYTES:
-            found = await self._in_thread(partial(self._admission.decode, head, plain))
+        if isinstance(content, RequestRefusal):
+            return content
+        if len(content) > MAX_INLINE_BYTES:
+            decoded = await self._in_thread(partial(self._admission.decode, head, content))
         else:
-            found = self._admission.decode(head, plain)
+            decoded = self._admission.decode(head, content)
         return (
-            await self._append_in_parts(request, found)
-            if isinstance(found, DecodedEvents)
-            else found
+            await self._append_in_parts(request, decoded)
+            if isinstance(decoded, DecodedEvents)
+            else decoded
         )
 
     async def _decompress(
         self, request: IntakeRequest, encoding: str, body: bytes
     ) -> bytes | RequestRefusal:
-        desk = self._admission
-        work = partial(decompress, encoding, body, desk.limits.max_body_bytes)
-        plain = work() if len(body) <= MAX_INLINE_COMPRESSED_BYTES else await self._in_thread(work)
-        if isinstance(plain, RequestRefusal):
-            return plain
-        desk.in_flight_bytes += len(plain) - request.held_bytes
-        request.held_bytes = len(plain)
-        return too_many_in_flight("bytes") if desk.is_over_limit(request.held_bytes) else plain
+        admission = self._admission
+        work = partial(decompress, encoding, body, admission.limits.max_body_bytes)
+        content = (
+            work() if len(body) <= MAX_INLINE_COMPRESSED_BYTES else await self._in_thread(work)
+        )
+        if isinstance(content, RequestRefusal):
+            return content
+        admission.in_flight_bytes += len(content) - request.held_bytes
+        request.held_bytes = len(content)
+        return (
+            too_many_in_flight("bytes") if admission.is_over_limit(request.held_bytes) else content
+        )
 
     async def _append_in_parts(self, request: IntakeRequest, batch: DecodedEvents) -> Completed:
-        """Append the events, each part when the one before it is durable."""
+        """Append the events; each part starts when the previous part is durable."""
         raws, envelopes = batch.raws, batch.envelopes
         request.event_count = len(raws)
         accepted = duplicates = 0
         for first in range(0, len(raws), MAX_EVENTS_PER_APPEND):
             part = slice(first, first + MAX_EVENTS_PER_APPEND)
             try:
-                found = await self._admission.config.intake.append(raws[part], envelopes[part])
+                receipt = await self._admission.config.intake.append(raws[part], envelopes[part])
             except StoreFull as error:
                 if not first:
                     raise
                 raise StoreError(f"{first} of the events are stored: {error}") from error
-            accepted += found.accepted
-            duplicates += found.duplicates
+            accepted += receipt.accepted
+            duplicates += receipt.duplicates
         return AppendReceipt(accepted, duplicates)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

@@ -1,4 +1,4 @@
-"""One request on its way from its head to its answer."""
+"""A request in flight, from its head to its response."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from busway.source.http.request_head import ParsedHead
 from busway.source.problem import internal_error, store_full, store_unavailable
 
 Decoded: TypeAlias = DecodedEvents | RequestAnswer | RequestRefusal
-"""What a source made of a request, checked."""
+"""What a source decoded from a request, validated."""
 Completed: TypeAlias = AppendReceipt | RequestAnswer | RequestRefusal
-"""What became of a request."""
+"""The result of a request."""
 AnyFuture: TypeAlias = asyncio.Future[AppendReceipt] | asyncio.Future[Completed]
 
 
 class IntakeRequest:
-    """A request, and what is known of its answer so far."""
+    """A request and the state of its response."""
 
     __slots__ = (
         "appending",
@@ -38,21 +38,21 @@ class IntakeRequest:
         self.head = head
         self.started = started
         self.held_bytes = 0
-        """Bytes of the body that are held."""
+        """Bytes of the body in memory, decompressed if it was compressed."""
         self.received_bytes = 0
-        """Bytes of the body as it came."""
+        """Bytes of the body as received."""
         self.event_count = 0
         self.status = 0
         self.response_bytes: bytes | None = None
         self.refusal: RequestRefusal | None = None
         self.appending = False
-        """The bus has its events."""
+        """The bus is appending the events."""
         self.closes_connection = False
-        """The connection ends after its answer."""
+        """The connection closes after the response."""
 
 
 class IncompleteRequest:
-    """A request whose body is still coming."""
+    """A request whose body is incomplete."""
 
     __slots__ = ("body", "head", "request")
 
@@ -63,7 +63,7 @@ class IncompleteRequest:
 
 
 def append_result(future: AnyFuture) -> Completed:
-    """Return what the bus says of events that it was given."""
+    """Return the result of an append, or the refusal that its error means."""
     if future.cancelled():
         return store_unavailable("the bus has stopped; send again")
     error = future.exception()

@@ -1,4 +1,4 @@
-"""The head of a request: parsed by httptools, judged, and remembered by its exact bytes."""
+"""The head of a request: parsed by httptools, checked, and cached by its exact bytes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _MAX_CACHED_HEADS, _MAX_CACHED_HEAD_BYTES = 512, 1024
 
 
 class ParsedHead(msgspec.Struct, frozen=True, kw_only=True):
-    """What the head of a request says. ``length`` is ``None`` for a chunked body, in bytes."""
+    """The parsed head of a request. ``length`` is in bytes, ``None`` for a chunked body."""
 
     method: str
     path: str
@@ -50,30 +50,30 @@ class ParsedHead(msgspec.Struct, frozen=True, kw_only=True):
     is_http10: bool
     """HTTP/1.0: the connection closes unless both sides say otherwise, and nothing is chunked."""
     expects_continue: bool
-    """The sender waits for ``100 Continue``."""
+    """The client waits for ``100 Continue``."""
     is_upgrade: bool
     content_encoding: str = ""
     source: SourceRoute | None = None
-    """The source that it is addressed to."""
+    """The source that the request is addressed to."""
     request: RequestHead | None = None
     """The head as the source sees it."""
     decode: Decoder | None = None
-    """Decodes the body, where the source is to receive the request."""
+    """Decodes the body; ``None`` if no source receives the request."""
     credential: bytes = b""
-    """The digest of the bearer token, empty without one."""
+    """The digest of the bearer token; empty if there is none."""
     by_foreign_host: bool = False
-    """A browser sends it, to a name that somebody else may have bound to this address."""
+    """A browser sent it to a host name that a third party may have bound to this address."""
     refusal: RequestRefusal | None = None
-    """Why the request cannot be taken, as far as its head tells."""
+    """Why the request is refused, judging by its head."""
 
 
 def allowed(head: ParsedHead) -> str:
-    """Return the methods that are answered, as the header Allow lists them."""
+    """Return the allowed methods as the header Allow lists them."""
     return ALLOWED_METHODS[head.route] if head.source is None else head.source.allow
 
 
 class _HeadCollector:
-    """What httptools calls back."""
+    """Collects the callbacks of httptools."""
 
     def __init__(self) -> None:
         self.url = b""
@@ -100,7 +100,7 @@ class _HeadCollector:
 
 
 class HeadParser:
-    """Parses heads, and remembers short ones: a client's next request often has the same."""
+    """Parses heads and caches short ones: a client's next request often has the same head."""
 
     def __init__(
         self,
@@ -116,18 +116,18 @@ class HeadParser:
         self.cached = self._cache.get
 
     def parse(self, raw: bytes) -> ParsedHead | RequestRefusal:
-        """Parse a head that ends with its empty line; a refusal where it is not HTTP/1."""
-        found = parse_head(raw, self._sources)
-        if isinstance(found, ParsedHead):
-            found = self._split_by_role(found)
-        if isinstance(found, ParsedHead) and len(raw) <= _MAX_CACHED_HEAD_BYTES:
+        """Parse a head up to its empty line; return a refusal if it is not HTTP/1."""
+        head = parse_head(raw, self._sources)
+        if isinstance(head, ParsedHead):
+            head = self._split_by_role(head)
+        if isinstance(head, ParsedHead) and len(raw) <= _MAX_CACHED_HEAD_BYTES:
             if len(self._cache) >= _MAX_CACHED_HEADS:
                 self._cache.clear()
-            self._cache[raw] = found
-        return found
+            self._cache[raw] = head
+        return head
 
     def _split_by_role(self, head: ParsedHead) -> ParsedHead:
-        """Return a head as it is judged where events and the API are not at one address."""
+        """Refuse the head if events, or the API, are served at another address."""
         if not self._accepts_events:
             return _without_intake(head, self._other_url())
         if head.path.startswith("/api/") and (url := self._other_url()):
@@ -136,44 +136,47 @@ class HeadParser:
 
 
 def parse_head(raw: bytes, sources: SourceRoutes) -> ParsedHead | RequestRefusal:
-    """Parse a head that ends with its empty line; a refusal where it is not HTTP/1."""
+    """Parse a head up to its empty line; return a refusal if it is not HTTP/1."""
     if raw.count(b"\n") > MAX_HEADERS + 2:
         return too_many_headers(MAX_HEADERS)
-    seen = _HeadCollector()
+    collector = _HeadCollector()
     try:
-        seen.parser.feed_data(raw)
+        collector.parser.feed_data(raw)
     except httptools.HttpParserUpgrade:
         pass
     except httptools.HttpParserError as error:
         return bad_request(f"this is not an HTTP/1.1 request: {error}")
-    version = seen.parser.get_http_version()
-    wrong = _protocol_error(seen, version)
-    return wrong or _build_head(seen, version, sources)
+    version = collector.parser.get_http_version()
+    refusal = _protocol_error(collector, version)
+    return refusal or _build_head(collector, version, sources)
 
 
 def _without_intake(head: ParsedHead, intake_url: str) -> ParsedHead:
-    """Return a head as it is judged where no events are taken; ``intake_url`` is where they are."""
+    """Refuse the head if it sends events to a process without intake.
+
+    ``intake_url`` is the address of the intake, empty if unknown.
+    """
     if head.route not in ("source", "elsewhere"):
         return head
     path = head.path[:200] if head.route == "source" else "/events"
-    there = (
-        not_here(f"events go to POST {intake_url}{path}; here is the API") if intake_url else None
+    other_address = (
+        not_here(f"events go to POST {intake_url}{path}; this is the API") if intake_url else None
     )
-    return _with_refusal(head, there or takes_no_events())
+    return _with_refusal(head, other_address or takes_no_events())
 
 
 def _protocol_error(collector: _HeadCollector, version: str) -> RequestRefusal | None:
     if version not in ("1.1", "1.0"):
-        return bad_request(f"HTTP/{version} is not spoken here; send HTTP/1.1")
+        return bad_request(f"HTTP/{version} is not supported; send HTTP/1.1")
     if not collector.complete:
         return bad_request("this is not an HTTP/1.1 request: the head ends in the middle")
     if version == "1.1" and len(collector.values("host")) != 1:
         return bad_request("an HTTP/1.1 request has exactly one Host header")
-    codings = collector.text("transfer-encoding").lower()
-    if codings and version == "1.0":
+    encodings = collector.text("transfer-encoding").lower()
+    if encodings and version == "1.0":
         return bad_request("HTTP/1.0 has no Transfer-Encoding")
-    if codings not in ("", "chunked"):
-        return bad_request(f"Transfer-Encoding {codings!r} is not understood; send chunked")
+    if encodings not in ("", "chunked"):
+        return bad_request(f"Transfer-Encoding {encodings!r} is not supported; send chunked")
     return None
 
 
@@ -202,12 +205,12 @@ def _build_head(collector: _HeadCollector, version: str, sources: SourceRoutes) 
     return _with_route(head)
 
 
-def _path(seen: _HeadCollector) -> str:
-    return _ORIGIN.sub(b"", seen.url, count=1).partition(b"?")[0].decode("latin-1") or "/"
+def _path(collector: _HeadCollector) -> str:
+    return _ORIGIN.sub(b"", collector.url, count=1).partition(b"?")[0].decode("latin-1") or "/"
 
 
 def _with_credential(head: ParsedHead, collector: _HeadCollector) -> ParsedHead:
-    """Return a head with what it says about who sends it, refused where that is a foreign page."""
+    """Add the credential of the sender; refuse a web page of another origin."""
     if head.route != "source":
         return head
     secret = bearer_token(collector.text("authorization"))
@@ -234,8 +237,8 @@ def _with_route(head: ParsedHead) -> ParsedHead:
     return head
 
 
-def _addressed(head: ParsedHead, seen: _HeadCollector, sources: SourceRoutes) -> ParsedHead:
-    """Return the head of a request to a source, with what decodes its body."""
+def _addressed(head: ParsedHead, collector: _HeadCollector, sources: SourceRoutes) -> ParsedHead:
+    """Add the route and the decoder of the source that the request is addressed to."""
     route = sources.find(head.path)
     if isinstance(route, RequestRefusal):
         return _with_refusal(head, route)
@@ -244,19 +247,21 @@ def _addressed(head: ParsedHead, seen: _HeadCollector, sources: SourceRoutes) ->
         if head.method == "OPTIONS":
             return head
         return _with_refusal(head, not_allowed(head.method, head.path, route.allow))
-    coding = seen.text("content-encoding")
-    known = CONTENT_ENCODINGS.get(coding.strip().lower())
-    if known is None:
+    encoding = collector.text("content-encoding")
+    content_encoding = CONTENT_ENCODINGS.get(encoding.strip().lower())
+    if content_encoding is None:
         hint = ("accept-encoding", "gzip, zstd, deflate")
-        detail = f"Content-Encoding {coding!r} is not understood; send gzip, zstd or deflate"
+        detail = f"Content-Encoding {encoding!r} is not supported; send gzip, zstd or deflate"
         return _with_refusal(head, unsupported_media(detail, hint))
-    query = seen.url.partition(b"?")[2].decode("latin-1")
+    query = collector.url.partition(b"?")[2].decode("latin-1")
     below = head.path.removeprefix(route.address)
-    request = RequestHead(head.method, below, query, tuple(seen.headers))
+    request = RequestHead(head.method, below, query, tuple(collector.headers))
     decode = sources.decoder(route, request)
     if isinstance(decode, RequestRefusal):
         return _with_refusal(head, decode)
-    return msgspec.structs.replace(head, content_encoding=known, request=request, decode=decode)
+    return msgspec.structs.replace(
+        head, content_encoding=content_encoding, request=request, decode=decode
+    )
 
 
 def _route(path: str) -> Route:
@@ -276,5 +281,5 @@ def _with_refusal(head: ParsedHead, refusal: RequestRefusal) -> ParsedHead:
 
 
 def _unknown_expectation(expectation: str) -> RequestRefusal:
-    title, detail = "Expectation failed", f"Expect: {expectation!r} is not known here"
+    title, detail = "Expectation failed", f"Expect: {expectation!r} is not supported"
     return RequestRefusal(417, "expectation", title, detail)

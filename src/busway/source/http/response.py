@@ -1,4 +1,4 @@
-"""Responses as bytes."""
+"""Responses of the intake and their encoding."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _REASON_PHRASES = {status.value: status.phrase for status in HTTPStatus} | {
 def encode_response(
     response: RequestAnswer, date: bytes, connection: tuple[str, str] | None, without_body: bool
 ) -> bytes:
-    """Return the response; ``date`` is its Date, ``without_body`` leaves out the body (HEAD)."""
+    """Return the bytes of a response; ``without_body`` leaves out the body (HEAD)."""
     lines = [
         f"HTTP/1.1 {response.status} {_REASON_PHRASES[response.status]}",
         f"date: {date.decode()}",
@@ -34,13 +34,13 @@ def encode_response(
 
 
 def problem_response(refusal: RequestRefusal) -> RequestAnswer:
-    """RequestAnswer with a problem document."""
+    """Return a response with the problem document of a refusal."""
     headers = (("content-type", "application/problem+json"), *refusal.headers)
     return RequestAnswer(refusal.status, refusal.document(), headers)
 
 
 def accepted_response(appended: AppendReceipt) -> RequestAnswer:
-    """RequestAnswer that events are durable."""
+    """Return the response that events are durable."""
     body = b'{"accepted":%d,"duplicates":%d}' % (appended.accepted, appended.duplicates)
     return RequestAnswer(202, body, (("content-type", "application/json"),))
 
@@ -48,14 +48,14 @@ def accepted_response(appended: AppendReceipt) -> RequestAnswer:
 def text_response(
     status: int, body: bytes, content_type: str = "text/plain; charset=utf-8"
 ) -> RequestAnswer:
-    """RequestAnswer with a text."""
+    """Return a response with a text."""
     return RequestAnswer(
         status, body, (("content-type", content_type), ("cache-control", "no-store"))
     )
 
 
 def http_date(at: datetime) -> bytes:
-    """Return a time as RFC 9110 writes it.
+    """Return a time in the format of HTTP (RFC 9110, section 5.6.7).
 
     >>> from datetime import UTC
     >>> http_date(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))

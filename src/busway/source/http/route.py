@@ -1,4 +1,4 @@
-"""Which source receives the requests for a path."""
+"""Routes from paths to the sources that receive their requests."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from busway.ports import (
 from busway.source.problem import events_off, unknown_source
 
 BELOW = source_address("")
-"""What the addresses of the declared sources begin with."""
+"""Prefix of the addresses of declared sources."""
 
 
 class SourceObserver(Protocol):
-    """Notes what came from one source, and says whether it is paused. Called on the hot path."""
+    """Observes the requests of one source and says whether it is paused. On the hot path."""
 
     paused: str
-    """The answer's text while the source is paused, else empty."""
+    """The detail of the refusal while the source is paused, else empty."""
 
     def accepted(self, appended: AppendReceipt, at_s: float) -> None:
-        """Events of a request are durable; ``at_s`` is when it came, in monotonic seconds."""
+        """The events of a request are durable; ``at_s`` is its start in monotonic seconds."""
         ...
 
     def refused(self, refusal: RequestRefusal, at_s: float) -> None:
@@ -62,7 +62,7 @@ class SourceRoute(msgspec.Struct, frozen=True):
     methods: Sequence[str] = ("POST",)
     observer: SourceObserver = UnobservedSource()
     shapes_answers: bool = False
-    """Whether the source answers itself when events are durable: asked once, not per request."""
+    """Whether the source returns its own response once events are durable; computed only once."""
 
     def __post_init__(self) -> None:
         shapes = isinstance(self.receiver, AnswersAccepted)
@@ -70,7 +70,7 @@ class SourceRoute(msgspec.Struct, frozen=True):
 
     @property
     def allow(self) -> str:
-        """The methods that are answered, as the header Allow lists them."""
+        """The allowed methods as the header Allow lists them."""
         return ", ".join(dict.fromkeys((*self.methods, "OPTIONS")))
 
 
@@ -87,13 +87,13 @@ class SourceRoutes:
         address = path
         if path.startswith(BELOW):
             address = BELOW + path.removeprefix(BELOW).partition("/")[0]
-        found = self._routes.get(address)
-        if found is None:
+        route = self._routes.get(address)
+        if route is None:
             return events_off() if path == source_address(EVENTS) else unknown_source(address)
-        return found
+        return route
 
     def decoder(self, route: SourceRoute, head: RequestHead) -> Decoder | RequestRefusal:
-        """Return what decodes the bodies of requests with this head."""
+        """Return the decoder for bodies of requests with this head."""
         receiver = route.receiver
         if isinstance(receiver, PreparesDecoders):
             return receiver.prepare(head)
@@ -106,5 +106,5 @@ class SourceRoutes:
 
 
 def is_source(path: str) -> bool:
-    """Say whether a path is that of a source, known or not."""
+    """Say whether a path is the address of a source, known or not."""
     return path == source_address(EVENTS) or path.startswith(BELOW)

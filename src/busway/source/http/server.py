@@ -1,4 +1,4 @@
-"""The intake server: listens, and stops without losing a request."""
+"""The intake server: listens, drains and closes without losing a request."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _CLOSE_GRACE_S = 1.0
 
 
 class IntakeServer:
-    """Takes events over HTTP and gives them to the bus (see ``docs/intake.md``).
+    """Accepts events over HTTP and appends them to the bus (see ``docs/intake.md``).
 
-    Runs on the event loop on which it is started, uvloop for speed.
+    Runs on the event loop that starts it; uvloop is faster.
     """
 
     def __init__(self, config: IntakeConfig) -> None:
@@ -29,48 +29,48 @@ class IntakeServer:
         self._timer: asyncio.TimerHandle | None = None
 
     async def start(self) -> int:
-        """Listen; return the port."""
+        """Listen and return the port."""
         loop = asyncio.get_running_loop()
-        desk = self._admission = RequestAdmission(self._config)
+        admission = self._admission = RequestAdmission(self._config)
         self._server = await loop.create_server(
-            lambda: Connection(desk), self._config.host, self._config.port, backlog=_BACKLOG
+            lambda: Connection(admission), self._config.host, self._config.port, backlog=_BACKLOG
         )
-        self._tick(loop, desk)
+        self._tick(loop, admission)
         return int(self._server.sockets[0].getsockname()[1])
 
     def change_sources(self, sources: Sequence[SourceRoute]) -> None:
-        """Hand requests to other sources from now on; what is in flight is finished."""
+        """Route new requests to other sources; requests in flight complete."""
         self._config = msgspec.structs.replace(self._config, sources=sources)
         if self._admission is not None:
             self._admission.change_sources(sources)
 
     async def drain(self) -> None:
-        """Take no new connection and no new event; return when no request is in flight.
+        """Accept no new connection or event; return when no request is in flight.
 
-        A request that comes meanwhile on an open connection gets 503, and the connection closes.
-        How long it may take is the caller's: wrap it in ``asyncio.timeout``.
+        A request on an open connection gets 503 meanwhile, and the connection closes. The caller
+        limits the time with ``asyncio.timeout``.
         """
         if self._admission is None or self._server is None:
             return
         self._admission.draining = True
         self._server.close()
-        for guest in tuple(self._admission.connections):
-            guest.close_when_idle()
+        for connection in tuple(self._admission.connections):
+            connection.close_when_idle()
         await self._admission.no_requests.wait()
 
     async def close(self) -> None:
-        """Close every connection at once, with whatever is in flight on it."""
+        """Close all connections at once, including those with requests in flight."""
         if self._admission is None or self._server is None:
             return
         self._admission.draining = True
         self._server.close()
-        for guest in tuple(self._admission.connections):
-            guest.close()
+        for connection in tuple(self._admission.connections):
+            connection.close()
         try:
             await asyncio.wait_for(self._admission.no_connections.wait(), _CLOSE_GRACE_S)
         except TimeoutError:
-            for guest in tuple(self._admission.connections):
-                guest.abort()
+            for connection in tuple(self._admission.connections):
+                connection.abort()
             await self._admission.no_connections.wait()
         self._admission.large_bodies.close()
         if self._timer is not None:

@@ -68,5 +68,5 @@ def test_limit_is_exact() -> None:
 def test_problem_document() -> None:
     document = invalid_events([EventFault(2, "bad", line=4)], 3).document()
     assert b'"errors":[{"index":2,"reason":"bad","line":4}]' in document
-    assert b'"detail":"1 of 3 events cannot be taken; none was stored"' in document
+    assert b'"detail":"1 of 3 events rejected; none was stored"' in document
     assert b'"more"' not in document
