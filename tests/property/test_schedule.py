@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from busway.source.schedule.tick import (
+    MAX_TICKS,
     MISSED_AFTER,
-    MOST,
     CatchUp,
     Progress,
     Tick,
@@ -47,16 +47,16 @@ class Run:
         self.now, self.progress = START, begin(timing, None, START)
         self.ticks: list[Tick] = []
         self.seen_at: list[datetime] = []
-        self.passed_over = 0
+        self.skipped = 0
 
     def look(self) -> None:
         """Take what is due now."""
         while True:
             found = due(self.timing, self.progress, self.now, self.catch_up)
-            assert len(found.ticks) + found.passed_over <= MOST
+            assert len(found.ticks) + found.skipped <= MAX_TICKS
             self.ticks += found.ticks
             self.seen_at += [self.now] * len(found.ticks)
-            self.passed_over += found.passed_over
+            self.skipped += found.skipped
             self.progress = found.progress
             if found.next_at is None or found.next_at > self.now:
                 return
@@ -77,9 +77,9 @@ def test_every_tick_becomes_an_event_or_is_counted(
     scheduled, times = run.scheduled(), [tick.time for tick in run.ticks]
     assert times == sorted(set(times))
     assert set(times) <= set(scheduled)
-    assert len(times) + run.passed_over == len(scheduled)
+    assert len(times) + run.skipped == len(scheduled)
     told = sum(tick.missed for tick in run.ticks) + run.progress.missed
-    assert told == run.passed_over
+    assert told == run.skipped
 
 
 @given(timings, waits)
@@ -92,7 +92,7 @@ def test_all_are_caught_up(timing: Timing, waits: list[timedelta]) -> None:
 
 
 @given(timings, policies, waits)
-def test_what_comes_within_a_minute_is_never_passed_over(
+def test_what_comes_within_a_minute_is_never_skipped(
     timing: Timing, catch_up: CatchUp, waits: list[timedelta]
 ) -> None:
     run = Run(timing, catch_up)
@@ -159,8 +159,8 @@ def test_a_long_downtime_is_caught_up_in_parts() -> None:
     run = Run(TIMINGS[3], "one")
     run.now += timedelta(days=1)
     first = due(run.timing, run.progress, run.now, "one")
-    assert (list(first.ticks), first.passed_over) == ([], MOST)
-    assert first.progress.missed == MOST
+    assert (list(first.ticks), first.skipped) == ([], MAX_TICKS)
+    assert first.progress.missed == MAX_TICKS
     run.look()
     (tick,) = run.ticks
     assert tick.missed == len(run.scheduled()) - 1

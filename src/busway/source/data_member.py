@@ -1,4 +1,4 @@
-"""A body as the data of one event: the member of the CloudEvents JSON format that holds it."""
+"""The data member of the CloudEvents JSON format, made of a request body."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\s\";]+)", re.IGNORECASE)
 
 
 def data_member(media_type: str | None, body: bytes) -> bytes | RequestRefusal:
-    """Return the member of an event's JSON format that holds a body, with the comma before it.
+    """Return the JSON member that holds a body, with the comma before it; empty for an empty body.
 
-    JSON stays as it is written, text in UTF-8 is a string, anything else is ``data_base64``. It is
-    empty for an empty body.
+    JSON is kept as written, UTF-8 text becomes a string, anything else ``data_base64``.
     """
     if not body:
         return b""
     if media_type and is_json_type(media_type):
-        wrong = _json_error(body)
-        return invalid_events([EventFault(0, wrong)], 1) if wrong else b',"data":' + body
+        error = _json_error(body)
+        return invalid_events([EventFault(0, error)], 1) if error else b',"data":' + body
     if media_type and is_text_type(media_type):
         try:
             return b',"data":' + _encode(str(body, "utf-8"))
@@ -39,18 +38,18 @@ def data_member(media_type: str | None, body: bytes) -> bytes | RequestRefusal:
 
 def _json_error(body: bytes) -> str:
     if is_too_deep(body):
-        return "the objects and arrays of the body are nested too deep"
+        return "the objects and arrays of the body are nested too deeply"
     try:
         _check_json(body)
         if not is_safe_json(body):
             _decode_any(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        return f"the body is not the JSON that Content-Type says it is: {error}"
+        return f"the Content-Type is JSON, but the body is not valid JSON: {error}"
     return ""
 
 
 def is_text_type(media_type: str) -> bool:
-    """Say whether a media type is text in UTF-8: ``text/*`` or XML, of no other charset."""
+    """Say whether a media type is UTF-8 text: ``text/*`` or XML without another charset."""
     kind = media_type.partition(";")[0].strip().lower()
     if not (kind.startswith("text/") or kind.endswith(("/xml", "+xml"))):
         return False

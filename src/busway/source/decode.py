@@ -1,4 +1,4 @@
-"""What a request brings: from a body to events that are sure to be good, or to a refusal."""
+"""Decoding of request bodies into validated events, or into a refusal."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _LARGE_BYTES = 1024 * 1024
 
 
 class _SpecVersion(msgspec.Struct, gc=False):
-    """As little of an event as tells it from the millions of numbers that fit into a large body."""
+    """The least that tells an event from the millions of numbers that fit into a large body."""
 
     specversion: Literal["1.0"]
 
@@ -46,15 +46,15 @@ _split_elements = msgspec.json.Decoder(list[Raw]).decode
 
 
 def decode_one(body: bytes, max_event_bytes: int) -> DecodedEvents | RequestRefusal:
-    """Read a structured-mode event: one JSON object."""
+    """Decode a structured-mode event: one JSON object."""
     raw = body.strip(_WHITESPACE)
     if raw.startswith(_BOM):
-        return malformed_body("the body begins with a byte order mark; send JSON without one")
+        return malformed_body("the body begins with a byte order mark; send JSON without it")
     return _validated([raw], raw, max_event_bytes)
 
 
 def decode_array(body: bytes, max_event_bytes: int) -> DecodedEvents | RequestRefusal:
-    """Read a batched-mode body: a JSON array of events; each keeps its bytes."""
+    """Decode a batched-mode body: a JSON array of events; each event keeps its bytes."""
     try:
         if len(body) > _LARGE_BYTES:
             _check_elements(body)
@@ -67,33 +67,33 @@ def decode_array(body: bytes, max_event_bytes: int) -> DecodedEvents | RequestRe
 
 
 def decode_ndjson(body: bytes, max_event_bytes: int) -> DecodedEvents | RequestRefusal:
-    """Read NDJSON: one event a line, blank lines skipped."""
+    """Decode NDJSON: one event per line; blank lines are skipped."""
     if body.startswith(_BOM):
-        return malformed_body("the body begins with a byte order mark; send JSON without one")
+        return malformed_body("the body begins with a byte order mark; send JSON without it")
     if body.count(b"\n") > _FEW_LINES + len(body) // _SHORTEST_LINE:
         return malformed_body("the lines of the body are too short to be events")
     lines = body.split(b"\n")
     if b"\r" in body:
         lines = [line.strip(_WHITESPACE) for line in lines]
     raws = [line for line in lines if line and not line.isspace()]
-    found = _validated(raws, body, max_event_bytes)
-    return _with_line_numbers(found, lines) if isinstance(found, RequestRefusal) else found
+    decoded = _validated(raws, body, max_event_bytes)
+    return _with_line_numbers(decoded, lines) if isinstance(decoded, RequestRefusal) else decoded
 
 
 def decode_json(body: bytes, max_event_bytes: int) -> DecodedEvents | RequestRefusal:
-    """Read plain ``application/json``: an event, or an array of them."""
+    """Decode ``application/json``: one event, or an array of events."""
     if body.lstrip(_WHITESPACE).startswith(b"["):
         return decode_array(body, max_event_bytes)
     return decode_one(body, max_event_bytes)
 
 
 def read_events(events: Sequence[Event], max_event_bytes: int) -> DecodedEvents | RequestRefusal:
-    """Check events that a source made as those of a request are checked."""
+    """Validate events that a source made like those of a request."""
     return checked([event.to_json() for event in events], max_event_bytes)
 
 
 def checked(raws: list[bytes], max_event_bytes: int) -> DecodedEvents | RequestRefusal:
-    """Check events, each the bytes of its JSON format."""
+    """Validate events, each given as the bytes of its JSON format."""
     return _validated(raws, raws[0] if len(raws) == 1 else b"\n".join(raws), max_event_bytes)
 
 
@@ -115,7 +115,7 @@ def _validated(
 
 
 def _decode_strictly(raws: list[bytes]) -> list[StrictEnvelope]:
-    """Read plain events; the loop in C ends now and then, so that other threads get their turn."""
+    """Decode common events in slices: between them other threads can run."""
     envelopes: list[StrictEnvelope] = []
     for first in range(0, len(raws), _SLICE_EVENTS):
         envelopes += map(decode_strict, raws[first : first + _SLICE_EVENTS])
@@ -128,20 +128,20 @@ def _validate_each(
     envelopes: list[AppendEnvelope] = []
     faults: list[EventFault] = []
     for index, raw in enumerate(raws):
-        found = validate(raw)
-        if isinstance(found, str):
-            faults.append(EventFault(index, found))
+        envelope = validate(raw)
+        if isinstance(envelope, str):
+            faults.append(EventFault(index, envelope))
             if len(faults) == MAX_COUNTED_FAULTS:
                 break
         else:
-            envelopes.append(found)
+            envelopes.append(envelope)
     return invalid_events(faults, len(raws)) if faults else DecodedEvents(raws, envelopes)
 
 
 def _oversized(raws: Iterable[bytes], limit: int) -> Iterable[EventFault]:
     for index, raw in enumerate(raws):
         if len(raw) > limit:
-            yield EventFault(index, f"it is {len(raw)} bytes long; at most {limit} are taken")
+            yield EventFault(index, f"it is {len(raw)} bytes long; the limit is {limit}")
 
 
 def _with_line_numbers(refusal: RequestRefusal, lines: Sequence[bytes]) -> RequestRefusal:

@@ -1,4 +1,4 @@
-"""Open the request sources of a program, each at its address."""
+"""Opening of the declared request sources, each at its address."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _unobserved(name: str) -> SourceObserver:
 
 
 class Declared(Protocol):
-    """What is declared: sources, and whether ``/events`` is one of them."""
+    """The declared sources, and whether ``/events`` is one of them."""
 
     @property
     def sources(self) -> Sequence[Source]: ...
@@ -26,7 +26,7 @@ class Declared(Protocol):
 
 
 class EventsOnly:
-    """Nothing is declared."""
+    """The default if no sources are declared."""
 
     sources: Sequence[Source] = ()
     takes_events = True
@@ -37,9 +37,9 @@ def mounted(
     max_event_bytes: int,
     observer: Callable[[str], SourceObserver] = _unobserved,
 ) -> Sequence[SourceRoute]:
-    """Return the routes of the request sources, that of ``/events`` among them.
+    """Return the routes of the request sources, including ``/events`` if it is enabled.
 
-    ``observer`` returns the observer of a source, by its name. Raises
+    ``observer`` returns the observer of a source by its name. Raises
     :class:`busway.errors.SourceError` for a source that can never work.
     """
     requests = [source for source in declared.sources if isinstance(source, RequestSource)]

@@ -1,4 +1,4 @@
-"""Events as they arrive: checked in C where they are plain, attribute by attribute where not."""
+"""Validation of incoming events: in C for common events, attribute by attribute for others."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from busway.event import Event
 from busway.ports import AppendEnvelope
 
 MAX_DEPTH = 256
-"""How deep the objects and arrays of an event may be nested."""
+"""How deep the objects and arrays of an event may nest."""
 
 NonEmptyText = Annotated[str, Meta(min_length=1)]
 EventId = Annotated[str, Meta(min_length=1, max_length=MAX_LENGTHS["id"])]
@@ -46,7 +46,7 @@ CommonContentType = Literal[
 
 
 class IncomingEnvelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The attributes of an event that Busway knows; others are not looked at."""
+    """The attributes of an event that Busway knows; others are ignored."""
 
     specversion: Literal["1.0"]
     id: EventId
@@ -67,14 +67,14 @@ class IncomingEnvelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class StrictEnvelope(
     IncomingEnvelope, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True
 ):
-    """An event with known attributes only, and without ``data_base64``. Most are like this."""
+    """An event with known attributes only and without ``data_base64``, like most events."""
 
 
 decode_strict = msgspec.json.Decoder(StrictEnvelope).decode
-"""Return a plain event. Does not look into its data: that is for :func:`is_safe_json`."""
+"""Return the envelope of a common event. Ignores its data: check it with :func:`is_safe_json`."""
 
 DECODE_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What :data:`decode_strict` raises for an event that has to be examined."""
+"""Errors of :data:`decode_strict` for an event that needs further validation."""
 
 _decode_known = msgspec.json.Decoder(IncomingEnvelope).decode
 _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -86,8 +86,8 @@ _DIGITS_TO_ZERO = bytes.maketrans(b"+123456789E", b"0000000000e")
 _LONG_EXPONENT = b"0e000"
 _SHORT_EXPONENT, _FEW_SHORT_EXPONENTS = b"0e00", 1_000
 MAX_SHORT_EXPONENTS, _LONG_EXPONENT_COST = 20_000, 20
-"""How many numbers with an exponent of two digits an event may have: they may take two microseconds
-each to be read, without a chance for other threads, and those of three digits twenty times that."""
+"""How many numbers with an exponent of two digits an event may have. Parsing one may take two
+microseconds, during which no other thread runs; an exponent of three digits takes 20 times that."""
 _NUL = rb"\u0000"
 _LONG_NUMBER = b"0" * 200
 _HUGE_NUMBER = re.compile(rb"\d[eE]\+?\d{3,}[\s,\]}]")
@@ -98,11 +98,11 @@ _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def is_safe_json(text: bytes) -> bool:
-    """Say that well-formed JSON is sure to be decodable later, from a look at its bytes alone.
+    """Say whether well-formed JSON is certainly decodable, judging by its bytes alone.
 
-    It is when it is UTF-8, has no NUL, which attributes may not have, and no number in it can be
-    out of range: those have an exponent of three digits, or hundreds of digits. False means that it
-    has to be decoded to know.
+    It is if it is UTF-8, contains no NUL, which attributes may not contain, and no number can be
+    out of range, that is, has an exponent of three digits or hundreds of digits. If false, only
+    decoding can tell.
     """
     if _NUL in text or not (text.isascii() or _is_utf8(text)):
         return False
@@ -118,11 +118,14 @@ def is_safe_json(text: bytes) -> bool:
 
 
 def needs_full_validation(envelopes: Sequence[IncomingEnvelope]) -> bool:
-    """Say whether a type or a source among these is too long, or Busway's own.
+    """Say whether any type or source is too long or reserved for Busway.
 
-    Events of one request share them, so it is each different one that is looked at.
+    The events of a request often share them, so only distinct values are checked.
     """
-    types, sources = {one.type for one in envelopes}, {one.source for one in envelopes}
+    types, sources = (
+        {envelope.type for envelope in envelopes},
+        {envelope.source for envelope in envelopes},
+    )
     return (
         max(map(len, types), default=0) > MAX_LENGTHS["type"]
         or max(map(len, sources), default=0) > MAX_LENGTHS["source"]
@@ -134,8 +137,7 @@ def needs_full_validation(envelopes: Sequence[IncomingEnvelope]) -> bool:
 def is_too_deep(raw: bytes) -> bool:
     """Say whether objects and arrays are nested deeper than :data:`MAX_DEPTH`.
 
-    In a time that is linear in the length, whether it is valid JSON or not, and never long without
-    a chance for other threads.
+    Takes linear time, whether the text is valid JSON or not, and regularly lets other threads run.
     """
     if len(raw) <= 2 * MAX_DEPTH or raw.count(b"{") + raw.count(b"[") <= MAX_DEPTH:
         return False
@@ -161,7 +163,10 @@ def _is_too_slow(raw: bytes) -> bool:
 
 
 def validate_extended(raw: bytes) -> AppendEnvelope | str:
-    """Return a trusty event with extensions of its own, or what is wrong with it."""
+    """Return the envelope of an event with extensions, or its problems.
+
+    Its JSON must be safe (:func:`is_safe_json`).
+    """
     try:
         known = _decode_known(raw)
         members = _decode_members(raw)
@@ -178,14 +183,14 @@ def validate_extended(raw: bytes) -> AppendEnvelope | str:
 
 
 def validate_fully(raw: bytes) -> AppendEnvelope | str:
-    """Decode one event wholly and return its envelope, or what is wrong with it."""
+    """Decode an event completely and return its envelope, or its problems."""
     if is_too_deep(raw):
         return f"its objects and arrays are nested deeper than {MAX_DEPTH}"
     if _is_too_slow(raw):
         return (
             f"it has more than {MAX_SHORT_EXPONENTS // _LONG_EXPONENT_COST:,} numbers like"
             f" 1e300, or {MAX_SHORT_EXPONENTS:,} like"
-            " 1e30, which take too long to be read; write them as text, or send fewer in an event"
+            " 1e30, which take too long to parse; write them as text, or send fewer in an event"
         )
     try:
         members = _decode_any(raw)
@@ -193,10 +198,10 @@ def validate_fully(raw: bytes) -> AppendEnvelope | str:
         return f"it is not valid JSON: {error}"
     if not isinstance(members, dict):
         return f"it is {_json_type(members)}; a CloudEvent is a JSON object"
-    wrong = intake_problems(members)
-    if len(wrong) > _SHOWN_REASONS:
-        wrong = [*wrong[:_SHOWN_REASONS], f"and {len(wrong) - _SHOWN_REASONS:,} more"]
-    return "; ".join(wrong) if wrong else _decoded_envelope(Event.from_json(raw))
+    problems = intake_problems(members)
+    if len(problems) > _SHOWN_REASONS:
+        problems = [*problems[:_SHOWN_REASONS], f"and {len(problems) - _SHOWN_REASONS:,} more"]
+    return "; ".join(problems) if problems else _decoded_envelope(Event.from_json(raw))
 
 
 def _decoded_envelope(event: Event) -> AppendEnvelope | str:

@@ -56,7 +56,7 @@ BAD_EVENTS = {
     "float extension": (event(1, tenant=1.5), "tenant is 1.5"),
     "large extension": (event(1, tenant=2**31), "32-bit"),
     "reserved type": (event(1, type="busway.alert.raised"), "types that begin with 'busway.'"),
-    "reserved source": (event(1, source="/busway/alerts"), "reserved for events that Busway makes"),
+    "reserved source": (event(1, source="/busway/alerts"), "reserved for Busway's own events"),
     "reserved extension": (event(1, buswayhops=1), "reserved for Busway's own attributes"),
     "long id": (event(1, id="i" * 1025), "id is 1025 characters long; at most 1024 are accepted"),
     "empty partition key": (event(1, partitionkey=""), "partitionkey is ''"),
@@ -64,12 +64,12 @@ BAD_EVENTS = {
     "number as traceparent": (event(1, traceparent=7), "traceparent is 7"),
     "no media type": (event(1, datacontenttype="json"), "media type"),
     "data twice": (event(1, data_base64="AA=="), "send one of them"),
-    "bad base64": (event(1, data_base64="*").replace(b'"data": {"n": 1}, ', b""), "cannot be read"),
+    "bad base64": (event(1, data_base64="*").replace(b'"data": {"n": 1}, ', b""), "cannot decode"),
     "base64 of bad JSON": (
         event(1, data_base64="AA==", datacontenttype="application/json").replace(
             b'"data": {"n": 1}, ', b""
         ),
-        "cannot be read",
+        "cannot decode",
     ),
     "not UTF-8 in data": (event(1).replace(b'{"n": 1}', b'"\xff"'), "utf-8"),
     "lone surrogate": (event(1).replace(b'{"n": 1}', b'"\\ud800"'), "not valid JSON"),

@@ -116,7 +116,7 @@ async def test_bodies_may_be_compressed(
 async def test_a_missing_id_is_refused_with_what_was_there(doors: Desk) -> None:
     answer = await doors.ask(post("orders", b'{"total": 1}'))
     assert (answer.status, answer.json["type"]) == (400, "urn:busway:problem:missing-value")
-    assert answer.json["detail"].endswith("$.order_id, and the object at $ has 'total'")
+    assert answer.json["detail"].endswith("$.order_id, but the object at $ has 'total'")
     assert doors.intake.raws == []
 
 

@@ -84,7 +84,7 @@ def test_other_good_members_get_one(members: bytes) -> None:
         (b',"data_base64":"A"', "cannot decode"),
     ],
 )
-def test_bad_members_have_a_reason(members: bytes, reason: str) -> None:
+def test_bad_member_is_refused_with_its_reason(members: bytes, reason: str) -> None:
     found = validate_extended(PLAIN % members)
     assert isinstance(found, str)
     assert reason in found
@@ -92,7 +92,7 @@ def test_bad_members_have_a_reason(members: bytes, reason: str) -> None:
 
 
 @pytest.mark.parametrize("value", [b"[]", b"3", b"1.5", b'"x"', b"null", b"true"])
-def test_what_is_no_object_is_no_event(value: bytes) -> None:
+def test_non_object_is_refused(value: bytes) -> None:
     assert "a CloudEvent is a JSON object" in str(validate_fully(value))
 
 
@@ -117,12 +117,12 @@ def test_depth_counts_what_is_open_at_a_time_and_not_what_is_in_strings() -> Non
     ],
     ids=["brackets in a string", "an open string", "escaped quotes", "backslashes", "side by side"],
 )
-def test_the_depth_of_a_large_event_is_told_in_linear_time(text: bytes) -> None:
+def test_depth_check_takes_linear_time(text: bytes) -> None:
     assert not is_too_deep(text)
     assert is_too_deep(b"[" * (MAX_DEPTH + 1) + text)
 
 
-def test_numbers_that_take_long_to_be_read_are_few_or_refused() -> None:
+def test_many_slow_numbers_are_refused() -> None:
     few, many = b",".join([b"1e300"] * 900), b",".join([b"1e300"] * 1_100)
     assert not isinstance(validate_fully(PLAIN % (b',"data":[' + few + b"]")), str)
     assert "1e300" in str(validate_fully(PLAIN % (b',"data":[' + many + b"]")))
@@ -132,6 +132,6 @@ def test_numbers_that_take_long_to_be_read_are_few_or_refused() -> None:
     )
 
 
-def test_not_every_reason_of_many_is_told() -> None:
+def test_number_of_reported_reasons_is_limited() -> None:
     names = b"".join(b',"N%d":1' % n for n in range(10_000))
     assert len(str(validate_fully(PLAIN % names))) < 10_000

@@ -1,4 +1,4 @@
-"""CloudEvents over HTTP, in all modes: the source at ``POST /events``."""
+"""The source of CloudEvents at ``POST /events``, in all modes of the HTTP binding."""
 
 from busway.source.cloudevents.source import CloudEvents
 

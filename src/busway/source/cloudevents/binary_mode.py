@@ -1,4 +1,4 @@
-"""Binary-mode events: attributes from ``ce-`` headers, the body as data, put together as JSON."""
+"""Binary-mode events: ``ce-`` headers and a body, converted to the JSON format."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _RESERVED = ("data", "data_base64")
 def decode_binary(
     headers: Sequence[tuple[str, bytes]], content_type: str, body: bytes, max_event_bytes: int
 ) -> DecodedEvents | RequestRefusal:
-    """Read a binary-mode event (HTTP Protocol Binding 1.0.2, section 3.1).
+    """Decode a binary-mode event (HTTP Protocol Binding 1.0.2, section 3.1).
 
-    ``headers`` are the ``ce-`` headers without that prefix, names in lower case.
+    ``headers`` are the ``ce-`` headers without the prefix, their names in lower case.
     """
     members: dict[str, str] = {}
     for name, value in headers:
         if name in _RESERVED or name in members:
-            reason = "is there twice" if name in members else "is not an attribute; use the body"
+            reason = "occurs twice" if name in members else "is not an attribute; use the body"
             return _invalid(f"the header ce-{name} {reason}")
         try:
             members[name] = decode_attribute(value)
@@ -43,9 +43,9 @@ def decode_binary(
 
 
 def decode_attribute(value: bytes) -> str:
-    r"""Return an attribute from its header (HTTP Protocol Binding 1.0.2, section 3.1.3.2).
+    r"""Decode the header of an attribute (HTTP Protocol Binding 1.0.2, section 3.1.3.2).
 
-    A double-quoted value is unquoted first; percent-encoding is undone once.
+    A double-quoted value is unquoted first, then percent-decoded once.
 
     >>> decode_attribute(b"Euro%20%E2%82%AC"), decode_attribute(b'"say \\"hi\\""')
     ('Euro €', 'say "hi"')

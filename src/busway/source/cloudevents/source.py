@@ -1,4 +1,4 @@
-"""The source of CloudEvents: what a head says about how its body is decoded."""
+"""The source of CloudEvents, which selects the decoder of a body by the request head."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class CloudEvents(msgspec.Struct, frozen=True):
 
 
 class CloudEventsReceiver:
-    """Decodes by content type; the head decides how, once for equal heads."""
+    """Selects decoders by content type, once per distinct head."""
 
     def __init__(self, max_event_bytes: int) -> None:
         self._max_event_bytes = max_event_bytes
@@ -78,11 +78,11 @@ def _reader(content_type: str) -> Read | RequestRefusal:
     read = DECODERS.get(_media_type(content_type))
     if read is None:
         shown = f"Content-Type {content_type!r}" if content_type else "no Content-Type"
-        detail = f"{shown}: send {', '.join(DECODERS)}, or ce- headers with any other"
+        detail = f"{shown}: send {', '.join(DECODERS)}, or ce- headers with any other type"
         return unsupported_media(detail, ("accept-post", ", ".join(DECODERS)))
     charset = _CHARSET.search(content_type.partition(";")[2])
     if charset and charset[1].lower() not in ("utf-8", "utf8", "us-ascii"):
-        return unsupported_media(f"charset {charset[1]!r}: JSON events are read as UTF-8 only")
+        return unsupported_media(f"charset {charset[1]!r}: JSON events must be UTF-8")
     return read
 
 

@@ -96,7 +96,7 @@ def _decompress_member(
 
 
 def _deflate_bits(body: bytes) -> int:
-    """Return the window bits for zlib's format (RFC 9110), or for the raw stream of some clients."""
+    """Return the window bits: zlib's format (RFC 9110), or the raw stream of some clients."""
     zlib_format = body[:1] and body[0] & 0x0F == 8 and int.from_bytes(body[:2], "big") % 31 == 0
     return 15 if zlib_format else -15
 

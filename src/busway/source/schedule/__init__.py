@@ -1,4 +1,4 @@
-"""A reader whose records are times: a cron expression, an interval, or one time."""
+"""A reader whose records are the ticks of a schedule."""
 
 from busway.source.schedule.schedule import Schedule
 

@@ -1,4 +1,4 @@
-"""The ``schedule`` source: each tick is an event, exactly once."""
+"""The ``schedule`` source: emits each tick as an event, exactly once."""
 
 from __future__ import annotations
 
@@ -18,19 +18,18 @@ from busway.source.schedule.tick import CatchUp, Progress, Tick, Ticks, begin, d
 from busway.source.schedule.timing import Once, Timing, timing_of
 
 LOOK_EVERY_S = 1.0
-"""How long it waits at most before it looks at the clock again, which may be set meanwhile."""
+"""Longest wait before the clock is read again, as it may be set meanwhile."""
 MISSED = "missed"
-"""The code of ticks that were passed over."""
+"""The code of skipped ticks."""
 
 
 class Schedule(DeclarableFunction, frozen=True):
-    """Makes an event at each time of a ``cron`` expression, at an interval, or once.
+    """Emits an event at each time of a ``cron`` expression, at an interval, or once.
 
-    ``cron`` has five fields and goes by the clocks of ``tz``, UTC unless given. ``every`` is a
-    duration; its times are the multiples of it since 1970-01-01T00:00Z, so ``"5m"`` is due at full
-    five minutes. ``at`` is one time, with its offset. ``catch_up`` says what becomes of ticks that
-    were missed by more than a minute: ``"one"`` makes one event, of the latest; ``"all"`` one of
-    each; ``"none"`` none.
+    ``cron`` has five fields in the time zone ``tz`` (default UTC). ``every`` is a duration; its
+    ticks are the multiples since 1970-01-01T00:00Z, so that ``"5m"`` is due at 12:00, 12:05 and so
+    on. ``at`` is a single time with its offset. ``catch_up`` selects which ticks missed by more
+    than a minute become events: ``"one"`` (the latest), ``"all"`` or ``"none"``.
 
     >>> nightly = Schedule("nightly", type="nightly.due", cron="0 2 * * *", tz="Europe/Berlin")
     >>> nightly.validate_config()
@@ -53,7 +52,7 @@ class Schedule(DeclarableFunction, frozen=True):
             raise SourceError("; ".join(reasons))
 
     def timing(self) -> Timing:
-        """Return when it is due."""
+        """Return the timing of the schedule."""
         try:
             return timing_of(self.cron, self.every, self.at, self.tz)
         except SettingsError as error:
@@ -64,13 +63,13 @@ class Schedule(DeclarableFunction, frozen=True):
             before = None if position is None else _decode(position)
         except msgspec.MsgspecError as error:
             raise SourceError(
-                f"the position of {self.name!r} is not that of a schedule, but of another source"
-                " that had this name; give the schedule another name"
+                f"the stored position of {self.name!r} is not that of a schedule: another kind of"
+                " source had this name; rename the schedule"
             ) from error
         return ScheduleReading(self, context.clock, before)
 
     def event(self, tick: Tick, timing: Timing) -> Event:
-        """Return the event of a tick: the same, id included, whoever makes it."""
+        """Return the event of a tick; equal ticks have equal events, including the id."""
         extensions: dict[str, Any] = {"scheduledtime": timing.local(tick.time).isoformat()}
         if tick.missed:
             extensions["missedticks"] = tick.missed
@@ -89,7 +88,7 @@ class Schedule(DeclarableFunction, frozen=True):
 
 
 class ScheduleReading:
-    """Waits for ticks; its position is the progress of the schedule."""
+    """Waits for ticks; the position is the progress of the schedule."""
 
     def __init__(self, schedule: Schedule, clock: Clock, before: Progress | None) -> None:
         self._schedule = schedule
@@ -106,43 +105,43 @@ class ScheduleReading:
         while True:
             now = self._now()
             if self._next_at is not None and self._next_at <= now:
-                found = due(self._timing, self._progress, now, self._schedule.catch_up)
-                self._next_at = found.next_at
-                if found.progress != self._progress:
-                    return self._chunk(found)
+                ticks = due(self._timing, self._progress, now, self._schedule.catch_up)
+                self._next_at = ticks.next_at
+                if ticks.progress != self._progress:
+                    return self._chunk(ticks)
             await self._clock.sleep(self._wait_s(now))
 
     async def close(self) -> None:
-        """It holds nothing."""
+        """Do nothing: a schedule holds no resources."""
 
     def progress(self) -> SourceProgress:
         return SourceProgress(next_at=next(iter(self._timing.after(self._progress.after)), None))
 
     def _now(self) -> datetime:
-        """Return the time of the machine's clock, by which a calendar goes."""
+        """Return the time of the system clock, which schedules follow."""
         return self._clock.now() - self._clock.wall_clock_offset()
 
     def _wait_s(self, now: datetime) -> float:
-        left_s = LOOK_EVERY_S if self._next_at is None else (self._next_at - now).total_seconds()
-        return min(max(left_s, 0.0), LOOK_EVERY_S)
+        wait_s = LOOK_EVERY_S if self._next_at is None else (self._next_at - now).total_seconds()
+        return min(max(wait_s, 0.0), LOOK_EVERY_S)
 
-    def _chunk(self, found: Ticks) -> SourceChunk:
-        before, self._before = self._progress.after, found.progress
-        self._progress = found.progress
-        events = [self._schedule.event(tick, self._timing) for tick in found.ticks]
+    def _chunk(self, ticks: Ticks) -> SourceChunk:
+        before, self._before = self._progress.after, ticks.progress
+        self._progress = ticks.progress
+        events = [self._schedule.event(tick, self._timing) for tick in ticks.ticks]
         refused: Sequence[RecordRefusal] = ()
-        if found.passed_over:
-            what = f"ticks after {before.isoformat()} were missed and passed over"
+        if ticks.skipped:
+            what = f"ticks after {before.isoformat()} were missed and skipped"
             policy = f"catch_up={self._schedule.catch_up!r}"
-            refused = (RecordRefusal(MISSED, f"{what} ({policy})", found.passed_over),)
-        return SourceChunk(events, _encode(found.progress), refused)
+            refused = (RecordRefusal(MISSED, f"{what} ({policy})", ticks.skipped),)
+        return SourceChunk(events, _encode(ticks.progress), refused)
 
     def _never(self) -> tuple[RecordRefusal, ...]:
-        """Return the refusal of a single time that had passed when the schedule was first seen."""
+        """Return the refusal of a single time that is past when the schedule is first seen."""
         timing = self._timing
         if not isinstance(timing, Once) or timing.time > self._progress.after:
             return ()
-        detail = f"{timing} had passed when it was first declared: the event never comes"
+        detail = f"{timing} was already past when it was first declared: it emits no event"
         return (RecordRefusal(MISSED, detail),)
 
 

@@ -1,4 +1,4 @@
-"""Which ticks of a schedule are due, and which are passed over after downtime. Pure."""
+"""Due ticks of a schedule, and those skipped after downtime. Pure."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import msgspec
 from busway.source.schedule.timing import Timing
 
 CatchUp = Literal["all", "one", "none"]
-"""What becomes of ticks that were missed: all come, the latest of them comes, or none."""
+"""Which missed ticks become events: all, the latest one, or none."""
 MISSED_AFTER = timedelta(minutes=1)
-"""A tick that is later than this was missed; until then it is on time: a takeover takes seconds."""
-MOST = 1_000
-"""The most ticks that one call looks at."""
+"""A tick later than this is missed; below it is on time, as a takeover takes seconds."""
+MAX_TICKS = 1_000
+"""Most ticks that one call evaluates."""
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """Up to where a schedule is done: its position.
+    """The progress of a schedule, which is its position.
 
-    ``timing`` is the declaration that it is about, ``after`` the last tick that is done, or when
-    the schedule was first seen. ``missed`` ticks were passed over since the last event.
+    ``timing`` is the declaration as text, ``after`` the last finished tick or the time when the
+    schedule was first seen. ``missed`` ticks were skipped since the last event.
     """
 
     timing: str
@@ -32,27 +32,27 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class Tick(msgspec.Struct, frozen=True):
-    """A scheduled time that is due; ``missed`` ticks before it were passed over."""
+    """A scheduled time that is due; ``missed`` ticks before it were skipped."""
 
     time: datetime
     missed: int = 0
 
 
 class Ticks(msgspec.Struct, frozen=True):
-    """What is due: ``ticks`` in order, how many are ``passed_over``, the progress after both.
+    """The due ``ticks`` in order, the number of skipped ticks, and the progress after both.
 
-    ``next_at`` is the next time after these, ``None`` if there is none: it is in the past while
-    more is due.
+    ``next_at`` is the time of the next tick, ``None`` if there is none; it is in the past if more
+    ticks are due.
     """
 
     ticks: Sequence[Tick]
-    passed_over: int
+    skipped: int
     progress: Progress
     next_at: datetime | None
 
 
 def begin(timing: Timing, before: Progress | None, now: datetime) -> Progress:
-    """Return where a schedule begins: a new or changed one with the ticks that come after now."""
+    """Return the initial progress; a new or changed schedule begins after now."""
     if before is None:
         return Progress(str(timing), now)
     if before.timing != str(timing):
@@ -61,36 +61,36 @@ def begin(timing: Timing, before: Progress | None, now: datetime) -> Progress:
 
 
 def due(timing: Timing, progress: Progress, now: datetime, catch_up: CatchUp) -> Ticks:
-    """Return what is due of a schedule by now, of at most 1,000 ticks.
+    """Return the ticks that are due by now, at most 1,000 per call.
 
     >>> from datetime import UTC
     >>> from busway.source.schedule.timing import Interval
     >>> noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
     >>> hourly, progress = Interval(timedelta(hours=1)), Progress("every 3600s", noon)
-    >>> found = due(hourly, progress, noon + timedelta(hours=3), "one")
-    >>> [(tick.time.hour, tick.missed) for tick in found.ticks], found.passed_over
+    >>> result = due(hourly, progress, noon + timedelta(hours=3), "one")
+    >>> [(tick.time.hour, tick.missed) for tick in result.ticks], result.skipped
     ([(15, 2)], 2)
     """
-    coming = list(islice(timing.after(progress.after), MOST + 1))
-    times = [time for time in coming[:MOST] if time <= now]
+    coming = list(islice(timing.after(progress.after), MAX_TICKS + 1))
+    times = [time for time in coming[:MAX_TICKS] if time <= now]
     next_at = coming[len(times)] if len(times) < len(coming) else None
     if not times:
         return Ticks((), 0, progress, next_at)
     behind = next_at is not None and next_at <= now
     kept = _kept(times, progress, now, catch_up, more=behind)
     ticks = [Tick(time) for time in kept]
-    passed_over = len(times) - len(kept)
-    missed = progress.missed + passed_over
+    skipped = len(times) - len(kept)
+    missed = progress.missed + skipped
     if ticks:
         ticks[0], missed = Tick(ticks[0].time, missed), 0
     after = msgspec.structs.replace(progress, after=times[-1], missed=missed)
-    return Ticks(ticks, passed_over, after, next_at)
+    return Ticks(ticks, skipped, after, next_at)
 
 
 def _kept(
     times: Sequence[datetime], progress: Progress, now: datetime, catch_up: CatchUp, *, more: bool
 ) -> Sequence[datetime]:
-    """Return those of the times that become events; ``more`` are due after them."""
+    """Return the times that become events; ``more`` says that more are due after them."""
     if catch_up == "all":
         return times
     if catch_up == "none":

@@ -1,4 +1,4 @@
-"""When a schedule is due: by a cron expression, at an interval, or once. Pure."""
+"""Timing of a schedule: a cron expression, an interval, or a single time. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EXAMPLE = "like '2026-12-24T08:00+01:00'"
 
 
 class Interval(msgspec.Struct, frozen=True):
-    """The multiples of a duration since 1970-01-01T00:00Z, whenever the schedule was declared.
+    """The multiples of a duration since 1970-01-01T00:00Z.
 
     >>> ticks = Interval(timedelta(minutes=5)).after(datetime(2026, 1, 1, 12, 3, tzinfo=UTC))
     >>> next(ticks).isoformat()
@@ -43,7 +43,7 @@ class Interval(msgspec.Struct, frozen=True):
 
 
 class Once(msgspec.Struct, frozen=True):
-    """One time."""
+    """A single time."""
 
     time: datetime
 
@@ -78,11 +78,11 @@ class Recurring(msgspec.Struct, frozen=True):
 
 
 Timing = Interval | Once | Recurring
-"""When a schedule is due; as text, two that are due at different times differ."""
+"""When a schedule is due; different timings have different texts."""
 
 
 def timing_of(cron: str | None, every: str | None, at: str | None, tz: str | None) -> Timing:
-    """Return the timing that is declared; raises :class:`SettingsError` for one that is not valid.
+    """Return the declared timing. Raises :class:`SettingsError` if it is invalid.
 
     >>> str(timing_of("0 2 * * *", None, None, "Europe/Berlin"))
     'cron 0 2 * * * (Europe/Berlin)'
@@ -92,7 +92,7 @@ def timing_of(cron: str | None, every: str | None, at: str | None, tz: str | Non
             "give one of cron='0 2 * * *', every='5m' and at='2026-12-24T08:00+01:00'"
         )
     if tz is not None and cron is None:
-        raise SettingsError(f"tz is for cron only; at has its offset in it, {_EXAMPLE}")
+        raise SettingsError(f"tz is for cron only; the offset of at is part of it, {_EXAMPLE}")
     if cron is not None:
         return _recurring(Cron(cron, tz or "UTC"))
     return _interval(every) if every is not None else _once(at or "")

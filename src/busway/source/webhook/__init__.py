@@ -1,1 +1,1 @@
-"""The raw HTTP source: any body at ``POST /in/{name}`` becomes events."""
+"""The webhook source: turns any body at ``POST /in/{name}`` into events."""

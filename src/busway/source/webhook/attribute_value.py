@@ -1,4 +1,4 @@
-"""Where the value of an event's attribute comes from: a constant, a field, a header, the query."""
+"""Origins of attribute values: a constant, a field, a header or a query parameter."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from busway.source.webhook.field_path import FieldPath, kind_of, parse_path
 class FromField(DeclarableFunction, frozen=True):
     """The value of a field of the body: ``from_field("$.order.id")``.
 
-    A plain text that begins with ``$`` means the same. ``default`` is taken where the field is
-    missing, null or empty; an empty one leaves the attribute out.
+    A text that begins with ``$`` means the same. ``default`` is used if the field is missing, null
+    or empty; an empty default omits the attribute.
     """
 
     shown: ClassVar[str] = 'from_field("$.path")'
@@ -42,15 +42,15 @@ class FromQuery(DeclarableFunction, frozen=True):
 
 AttributeValue: TypeAlias = str | FromField | FromHeader | FromQuery
 NO_FIELDS = msgspec.UNSET
-"""Stands for the fields of a body that has none."""
+"""The fields of a body that has no fields."""
 
 
 class MissingValue(Exception):
-    """There is no value; the text follows the attribute's name: ``is taken from …, and …``."""
+    """An attribute has no value; the text completes a sentence that begins with its name."""
 
 
 class ValueContext(msgspec.Struct, frozen=True):
-    """What values are taken from: ``fields`` is the body of one event, decoded."""
+    """The origins of values in a request; ``fields`` is the decoded body of an event."""
 
     headers: Mapping[str, str]
     query: Mapping[str, str]
@@ -59,14 +59,14 @@ class ValueContext(msgspec.Struct, frozen=True):
 
 
 def parse_query(query: str) -> Mapping[str, str]:
-    """Return the parameters of a query; of a repeated one the first."""
+    """Return the parameters of a query; the first value of a repeated parameter."""
     if not query:
         return {}
     return {name: values[0] for name, values in parse_qs(query, keep_blank_values=True).items()}
 
 
 def needs_fields(value: AttributeValue | None) -> bool:
-    """Say whether the body has to be decoded for a value."""
+    """Say whether the value requires decoding the body."""
     return isinstance(value, FromField) or (isinstance(value, str) and value.startswith("$"))
 
 
@@ -76,9 +76,9 @@ def is_constant(value: AttributeValue) -> bool:
 
 
 class ValueReader:
-    """Reads one attribute's value, as it is declared.
+    """Reads the value of one attribute.
 
-    Raises :class:`busway.errors.SourceError` for a path that is not one.
+    Raises :class:`busway.errors.SourceError` for an invalid path.
     """
 
     def __init__(self, declared: AttributeValue) -> None:
@@ -88,7 +88,7 @@ class ValueReader:
         self._path = parse_path(declared.path) if isinstance(declared, FromField) else None
 
     def read(self, context: ValueContext) -> str:
-        """Return the value. Raises :class:`MissingValue` where there is none, nor a default."""
+        """Return the value or its default. Raises :class:`MissingValue` if there is neither."""
         declared = self._declared
         if isinstance(declared, str):
             return declared
@@ -105,7 +105,7 @@ class ValueReader:
             return _field(self._path, context)
         if isinstance(declared, FromHeader):
             return _named("header", declared.name, context.headers.get(declared.name.lower()))
-        assert isinstance(declared, FromQuery)  # noqa: S101 - what else is declared is handled
+        assert isinstance(declared, FromQuery)  # noqa: S101 - the other types are handled above
         return _named("query parameter", declared.name, context.query.get(declared.name))
 
 
@@ -113,37 +113,37 @@ def _field(path: FieldPath, context: ValueContext) -> str:
     where = f"is taken from {path.text}"
     if context.fields is NO_FIELDS:
         shown = context.content_type or "a body without a Content-Type"
-        raise MissingValue(f"{where}, and {shown} has no fields")
+        raise MissingValue(f"{where}, but {shown} has no fields")
     try:
         value = path.find(context.fields)
     except LookupError as error:
-        raise MissingValue(f"{where}, and {error}") from error
+        raise MissingValue(f"{where}, but {error}") from error
     if isinstance(value, bool):
         return "true" if value else "false"
     if not isinstance(value, str):
-        raise MissingValue(f"{where}, and there is {kind_of(value)}; give a text or a number")
+        raise MissingValue(f"{where}, but that is {kind_of(value)}; send a string or a number")
     return _checked(value, where)
 
 
 def _named(kind: str, name: str, value: str | None) -> str:
     where = f"is taken from the {kind} {name!r}"
     if value is None:
-        raise MissingValue(f"{where}, and the request has none")
+        raise MissingValue(f"{where}, but the request has none")
     return _checked(_as_utf8(value), where)
 
 
 def _checked(value: str, where: str) -> str:
     if not value:
-        raise MissingValue(f"{where}, and that is empty")
+        raise MissingValue(f"{where}, but that is empty")
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise MissingValue(f"{where}, and that is not valid Unicode: {error.reason}") from error
+        raise MissingValue(f"{where}, but that is not valid Unicode: {error.reason}") from error
     return value
 
 
 def _as_utf8(value: str) -> str:
-    """Return a header's value as UTF-8 where its bytes are that, else as Latin-1."""
+    """Decode the value of a header as UTF-8, or as Latin-1 if it is not UTF-8."""
     try:
         return value.encode("latin-1").decode()
     except UnicodeError:

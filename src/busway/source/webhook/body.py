@@ -1,4 +1,4 @@
-"""A body of any kind as the data of events: one, or one for each element or line."""
+"""Conversion of a body of any kind to the data of one event, or of one per element or line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from busway.source.webhook.form import FormError, read_form, read_multipart
 MAX_EVENTS = 100_000
 """How many events one request may be split into."""
 MAX_LINES = 2 * MAX_EVENTS
-"""How many lines NDJSON may have, blank ones included."""
+"""How many lines NDJSON may have, including blank lines."""
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
@@ -34,10 +34,10 @@ _BLANK = b" \t\r\n"
 
 
 class Content(msgspec.Struct, frozen=True):
-    """The data of one event: the member of its JSON format, with the comma before it.
+    """The data of one event: its JSON member with the comma before it.
 
-    ``fields`` is the body decoded, where it has fields and they were asked for. ``line`` is the
-    line in NDJSON, from 1.
+    ``fields`` is the decoded body if it has fields and they are needed. ``line`` is the line in
+    NDJSON, counted from 1.
     """
 
     member: bytes
@@ -47,7 +47,7 @@ class Content(msgspec.Struct, frozen=True):
 
 
 class BodyReader(msgspec.Struct, frozen=True):
-    """How bodies are read: ``split`` into several events, decoded if ``fields`` are needed."""
+    """Reads bodies: ``split`` into several events, decoded if ``fields`` are needed."""
 
     split: bool
     fields: bool
@@ -67,15 +67,15 @@ class BodyReader(msgspec.Struct, frozen=True):
             return self._form(content_type, lambda: read_form(body))
         if kind == "multipart/form-data":
             return self._form(kind, lambda: read_multipart(body, content_type))
-        return self._one(content_type, body)
+        return self._single(content_type, body)
 
     def _too_large(self, size: int, index: int = 0) -> RequestRefusal:
         limit = self.max_event_bytes
-        reason = f"it is at least {size} bytes long; at most {limit} make one event"
+        reason = f"it is at least {size} bytes long; the limit is {limit}"
         fault = EventFault(index, reason)
         return events_too_large(limit, [fault])
 
-    def _one(self, content_type: str, body: bytes) -> list[Content] | RequestRefusal:
+    def _single(self, content_type: str, body: bytes) -> list[Content] | RequestRefusal:
         kind = content_type.partition(";")[0].strip().lower()
         member = data_member("text/plain" if kind in LINES else content_type or None, body)
         if isinstance(member, RequestRefusal):

@@ -1,7 +1,7 @@
-"""Cut a JSON array into its elements and NDJSON into its lines, without a copy of the whole.
+"""Splitting of a JSON array into elements and of NDJSON into lines, without copying the whole.
 
-One after the other, and never more at once than an event may be large: so a large body does not
-keep other threads waiting, whatever is in it.
+Each step decodes at most the size limit of an event, so that a large body does not block other
+threads, whatever it contains.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _BLANKS = re.compile(r"[ \t\r\n]*")
 
 
 class Piece(msgspec.Struct, frozen=True):
-    """An element or a line as it is written, and decoded; ``line`` counts from 1."""
+    """An element or a line, as written and decoded; ``line`` counts from 1."""
 
     text: str
     value: object
@@ -42,12 +42,12 @@ _decoder = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=_no_c
 
 
 def decode_fields(text: str) -> object:
-    """Decode JSON for a look at its fields: a number stays the text that it is written as."""
+    """Decode JSON to read its fields; a number stays the text as written."""
     return _decoder.decode(text)
 
 
 def cut_array(text: str, limit: int) -> Iterator[Piece]:
-    """Yield the elements of an array. Raises :class:`ValueError` where it is not one."""
+    """Yield the elements of an array. Raises :class:`ValueError` if the text is not an array."""
     at = _after_blank(text, text.index("[") + 1)
     if text[at : at + 1] == "]":
         _check_end(text, at + 1)
@@ -66,7 +66,7 @@ def cut_array(text: str, limit: int) -> Iterator[Piece]:
 
 
 def cut_lines(text: str, limit: int) -> Iterator[Piece]:
-    """Yield the lines that are not blank. Raises :class:`ValueError` for one that is not JSON."""
+    """Yield the non-blank lines. Raises :class:`ValueError` for a line that is not JSON."""
     index = 0
     for number, line in enumerate(StringIO(text, newline="\n"), 1):
         value = line.strip(" \t\r\n")
@@ -82,7 +82,7 @@ def cut_lines(text: str, limit: int) -> Iterator[Piece]:
 
 
 def _piece(text: str, at: int, index: int, limit: int) -> Piece:
-    """Return the element at a place; the decoder sees a window of the text, which grows."""
+    """Return the element at a position; the decoder sees a growing window of the text."""
     size = _WINDOW
     while True:
         window = text[at : at + size]
@@ -100,10 +100,10 @@ def _piece(text: str, at: int, index: int, limit: int) -> Piece:
 
 
 def _after_blank(text: str, at: int) -> int:
-    found = _BLANKS.match(text, at)
-    return at if found is None else found.end()
+    blanks = _BLANKS.match(text, at)
+    return at if blanks is None else blanks.end()
 
 
 def _check_end(text: str, at: int) -> None:
     if _after_blank(text, at) < len(text):
-        raise ValueError("something follows the array")
+        raise ValueError("there is data after the end of the array")

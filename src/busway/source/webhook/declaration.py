@@ -1,4 +1,4 @@
-"""What is wrong with a declared webhook, found when the app is compiled."""
+"""Checks of a declared webhook when the app is compiled."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from busway.source.webhook.attribute_value import (
 )
 
 SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
-"""Headers that hold secrets: the log is no place for them."""
+"""Headers that hold secrets, which must not get into the log."""
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NO_NAME = re.compile(r"[^a-z0-9]")
 
 
 class DeclaredWebhook(Protocol):
-    """What is looked at."""
+    """The part of a webhook that is checked."""
 
     @property
     def source_attribute(self) -> str: ...
@@ -50,7 +50,7 @@ class DeclaredWebhook(Protocol):
 
 
 def extension_name(name: str) -> str:
-    """Return the extension that keeps a header or a parameter: its lower-case letters and digits.
+    """Return the extension for a header or a parameter: its letters and digits in lower case.
 
     >>> extension_name("X-GitHub-Event")
     'xgithubevent'
@@ -59,13 +59,13 @@ def extension_name(name: str) -> str:
 
 
 def check_declared(webhook: DeclaredWebhook) -> Iterator[str]:
-    """Yield what can never work."""
+    """Yield the mistakes of a declaration."""
     values = {**webhook.attributes, **webhook.kept}
     for name, value in values.items():
         yield from _value_mistakes(name, value)
     if "id" in webhook.attributes and is_constant(webhook.attributes["id"]):
         yield (
-            "id is the same for every event, so that all but the first would be duplicates; give a"
+            "id is a constant, so that all events but the first would be duplicates; use a"
             " path like '$.id', from_header(…), or leave it out"
         )
     yield from _name_mistakes(webhook)
@@ -80,27 +80,27 @@ def _value_mistakes(name: str, value: AttributeValue) -> Iterator[str]:
     except SourceError as error:
         yield f"{name}: {error}"
     if isinstance(value, FromHeader) and not _TOKEN.fullmatch(value.name):
-        yield f"{name}: {value.name!r} is not the name of a header"
+        yield f"{name}: {value.name!r} is not a valid header name"
     if isinstance(value, FromHeader) and value.name.lower() in SECRET_HEADERS:
-        yield f"{name}: the header {value.name!r} holds a secret, which no event may have"
+        yield f"{name}: the header {value.name!r} holds a secret, which must not get into events"
     if isinstance(value, FromQuery) and not value.name:
-        yield f"{name}: give the name of a parameter of the query"
+        yield f"{name}: give the name of a query parameter"
 
 
 def _name_mistakes(webhook: DeclaredWebhook) -> Iterator[str]:
     names = [(name, extension_name(name)) for name in (*webhook.headers, *webhook.query)]
-    seen = dict.fromkeys(webhook.extensions, "extensions")
+    origins = dict.fromkeys(webhook.extensions, "extensions")
     fix = "name it yourself: extensions={'name': from_header(…)}"
-    for given, name in names:
-        if name in seen:
-            yield f"{given!r} and {seen[name]!r} would both be kept as {name!r}; {fix}"
+    for declared, name in names:
+        if name in origins:
+            yield f"{declared!r} and {origins[name]!r} would both be kept as {name!r}; {fix}"
         if not name:
-            yield f"{given!r} has no letter or digit for the name of an extension; {fix}"
-        seen[name] = given
-    for name in seen:
+            yield f"{declared!r} has no letter or digit to name an extension; {fix}"
+        origins[name] = declared
+    for name in origins:
         if (
             name in CORE_ATTRIBUTES
             or name in TEXT_EXTENSIONS
             or name.startswith(RESERVED_NAME_PREFIX)
         ):
-            yield f"{name!r} is not free as the name of an extension; {fix}"
+            yield f"{name!r} is reserved and cannot name an extension; {fix}"

@@ -1,4 +1,4 @@
-"""From the data of events and a request to the bytes of events."""
+"""Building of events from a request and the data of its body."""
 
 from __future__ import annotations
 
@@ -21,15 +21,18 @@ from busway.source.webhook.attribute_value import (
 from busway.source.webhook.body import Content
 
 REPEAT_HEADERS = ("idempotency-key", "webhook-id")
-"""Headers by which a sender says that a request is a repeat of another one."""
+"""Headers by which a sender marks a repeated request."""
 _SECONDS, _MILLISECONDS = 11, 14
-"""Up to so many digits are Unix seconds, or milliseconds."""
+"""How many digits Unix seconds, or milliseconds, have at most."""
 _encode = msgspec.json.Encoder().encode
 
 
 class EventBuilder:
-    """Builds the events of one source. ``numbered`` adds an index to ids that are not of a field,
-    as a request then has several events."""
+    """Builds the events of one source.
+
+    ``numbered`` appends an index to ids that do not come from a field, as a request then has
+    several events.
+    """
 
     def __init__(
         self,
@@ -49,7 +52,7 @@ class EventBuilder:
     def build(
         self, contents: Sequence[Content], request: SourceRequest
     ) -> list[bytes] | RequestRefusal:
-        """Return the bytes of the events, which are still to be checked."""
+        """Return the bytes of the events, not validated yet."""
         headers, query = request.head.headers, parse_query(request.head.query)
         raws: list[bytes] = []
         faults: list[EventFault] = []
@@ -83,8 +86,8 @@ class EventBuilder:
                 members[name] = reader.read(context)
             except MissingValue:
                 continue
-        given = members.get("time")
-        members["time"] = _timestamp(given) if given else _text(received_at)
+        declared_time = members.get("time")
+        members["time"] = _timestamp(declared_time) if declared_time else _text(received_at)
         if "id" not in members:
             members["id"] = _repeat_id(context.headers) or ""
         if members["id"] and self._numbered:
@@ -92,11 +95,11 @@ class EventBuilder:
         members["id"] = members["id"] or new_id()
         return members
 
-    def _refusal(self, faults: Sequence[EventFault], of: int) -> RequestRefusal:
-        if of == 1:
+    def _refusal(self, faults: Sequence[EventFault], total: int) -> RequestRefusal:
+        if total == 1:
             return missing_value(f"source {self._name!r}: {faults[0].reason}", ())
         detail = (
-            f"source {self._name!r}: {len(faults)} of {of} events lack a value; none was stored"
+            f"source {self._name!r}: {len(faults)} of {total} events lack a value; none was stored"
         )
         return missing_value(detail, faults)
 
@@ -105,12 +108,12 @@ def _repeat_id(headers: Mapping[str, str]) -> str | None:
     return next((headers[name] for name in REPEAT_HEADERS if headers.get(name)), None)
 
 
-def _timestamp(given: str) -> str:
-    """Return a time as RFC 3339; digits are Unix time. What is neither stays, to be refused."""
-    if not given.isascii() or not given.isdigit() or len(given) > _MILLISECONDS:
-        return given
-    scale = 1 if len(given) <= _SECONDS else 1_000
-    return _text(datetime.fromtimestamp(int(given) / scale, UTC))
+def _timestamp(text: str) -> str:
+    """Return a time in RFC 3339; digits are Unix time. Anything else is returned for validation."""
+    if not text.isascii() or not text.isdigit() or len(text) > _MILLISECONDS:
+        return text
+    scale = 1 if len(text) <= _SECONDS else 1_000
+    return _text(datetime.fromtimestamp(int(text) / scale, UTC))
 
 
 def _text(time: datetime) -> str:

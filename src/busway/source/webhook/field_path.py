@@ -1,4 +1,4 @@
-"""Paths of names and indexes into a decoded body: RFC 9535's singular queries, ``$.a.b[0]``."""
+"""Paths into a decoded body: singular queries of JSONPath (RFC 9535) like ``$.a.b[0]``."""
 
 from __future__ import annotations
 
@@ -19,60 +19,60 @@ _SHOWN_NAMES, _SHOWN_CHARACTERS = 5, 40
 
 
 class FieldPath(msgspec.Struct, frozen=True):
-    """A path, parsed; a name leads into an object, a number into an array."""
+    """A parsed path: a name selects a member of an object, a number an element of an array."""
 
     text: str
     steps: tuple[str | int, ...]
 
     def find(self, body: object) -> object:
-        """Return what is there. Raises :class:`LookupError` that says what is there instead."""
-        value, place = body, "$"
+        """Return the value. Raises :class:`LookupError` with the value in its place."""
+        value, path = body, "$"
         for step in self.steps:
-            value = _entered(value, step, place)
-            place += f"[{step}]" if isinstance(step, int) else f".{step}"
+            value = _child(value, step, path)
+            path += f"[{step}]" if isinstance(step, int) else f".{step}"
         return value
 
 
 def parse_path(text: str) -> FieldPath:
-    """Return the path of a text. Raises :class:`SourceError` for one that is not such a path.
+    """Return the parsed path. Raises :class:`SourceError` if it is invalid.
 
     >>> parse_path("$.order.lines[0]['unit price']").steps
     ('order', 'lines', 0, 'unit price')
     """
     steps: list[str | int] = []
-    at = 1
-    while at < len(text):
-        found = _STEP.match(text, at)
-        if found is None:
+    position = 1
+    while position < len(text):
+        step = _STEP.match(text, position)
+        if step is None:
             raise SourceError(
-                f"{text!r} is not a path at {text[at : at + 20]!r}; give names and indexes, like"
-                " $.order.lines[0].id or $['unit price']"
+                f"{text!r} is not a path at {text[position : position + 20]!r}; give names and"
+                " indexes, like $.order.lines[0].id or $['unit price']"
             )
-        index = found["index"]
-        steps.append(found["name"] or found["quoted"] if index is None else int(index))
-        at = found.end()
+        index = step["index"]
+        steps.append(step["name"] or step["quoted"] if index is None else int(index))
+        position = step.end()
     return FieldPath(text, tuple(steps))
 
 
 def kind_of(value: object) -> str:
-    """Return what a decoded value is, for people."""
+    """Return the kind of a decoded value for an error message."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, Mapping):
         return "an object"
-    return "an array" if isinstance(value, list) else "a text or a number"
+    return "an array" if isinstance(value, list) else "a string or a number"
 
 
-def _entered(value: object, step: str | int, place: str) -> object:
+def _child(value: object, step: str | int, path: str) -> object:
     if isinstance(step, str) and isinstance(value, Mapping):
         if step in value:
             return value[step]
-        raise LookupError(f"the object at {place} has {_names(list(value))}")
+        raise LookupError(f"the object at {path} has {_names(list(value))}")
     if isinstance(step, int) and isinstance(value, list):
         if -len(value) <= step < len(value):
             return value[step]
-        raise LookupError(f"the array at {place} has {len(value)} elements")
-    raise LookupError(f"there is {kind_of(value)} at {place}")
+        raise LookupError(f"the array at {path} has {len(value)} elements")
+    raise LookupError(f"there is {kind_of(value)} at {path}")
 
 
 def _names(names: Sequence[str]) -> str:

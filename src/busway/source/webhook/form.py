@@ -1,4 +1,4 @@
-"""Forms as objects: URL-encoded, and multipart (RFC 7578)."""
+"""Decoding of forms to objects: URL-encoded and multipart (RFC 7578)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ MAX_FIELDS = 1_000
 
 
 class FormError(ValueError):
-    """A body is not the form that its content type says it is."""
+    """A body is not a valid form of its content type."""
 
 
 def read_form(body: bytes) -> dict[str, object]:
-    """Return the fields of a URL-encoded form: a text each, or a list of them where repeated.
+    """Return the fields of a URL-encoded form; a repeated field is a list.
 
     >>> read_form(b"name=Ann+Lee&tag=a&tag=b")
     {'name': 'Ann Lee', 'tag': ['a', 'b']}
@@ -36,8 +36,8 @@ def read_form(body: bytes) -> dict[str, object]:
 def read_multipart(body: bytes, content_type: str) -> dict[str, object]:
     """Return the fields of a multipart form; a file is an object.
 
-    Its members are ``filename``, ``content_type`` and ``content`` (a text) or, where that is not
-    UTF-8 text, ``content_base64``.
+    The members of a file are ``filename``, ``content_type`` and ``content`` (UTF-8 text) or
+    ``content_base64`` (anything else).
     """
     boundary = parse_options_header(content_type)[1].get("boundary")
     if not boundary:

@@ -1,4 +1,4 @@
-"""The raw HTTP source: what is declared, checked when the app is compiled, and what receives."""
+"""The webhook source: its declaration and the receiver of its requests."""
 
 from __future__ import annotations
 
@@ -23,17 +23,16 @@ from busway.source.webhook.event_builder import EventBuilder
 
 
 class Webhook(DeclarableFunction, frozen=True):
-    """Any HTTP body as an event, or as one for each element of a JSON array or line of NDJSON.
+    """Turns any HTTP body into an event, or one per element of a JSON array or line of NDJSON.
 
     >>> Webhook("orders", type="order.created", id="$.order_id").name
     'orders'
 
     ``type``, ``id``, ``subject``, ``time`` and ``key`` (the partition key) are each a constant, a
-    path like ``"$.order.id"``, ``from_field``, ``from_header`` or ``from_query``. Without ``type``
-    it is the source's name. Without ``id`` it is the request's ``Idempotency-Key`` or
-    ``webhook-id``, else random. Without ``time`` it is when the request came. ``headers`` and
-    ``query`` are names of headers and parameters that are kept as extensions, ``extensions`` are
-    others by name.
+    path like ``"$.order.id"``, ``from_field``, ``from_header`` or ``from_query``. ``type`` defaults
+    to the name of the source, ``id`` to the request's ``Idempotency-Key`` or ``webhook-id``, else
+    to a random id, ``time`` to the time of the request. ``headers`` and ``query`` name headers and
+    query parameters to keep as extensions; ``extensions`` declares further extensions by name.
     """
 
     name: str
@@ -60,18 +59,18 @@ class Webhook(DeclarableFunction, frozen=True):
     @property
     def attributes(self) -> Mapping[str, AttributeValue]:
         """The attributes that every event has, by their CloudEvents names."""
-        given = {
+        values = {
             "id": self.id,
             "type": self.type or self.name,
             "subject": self.subject,
             "time": self.time,
             "partitionkey": self.key,
         }
-        return {name: value for name, value in given.items() if value is not None}
+        return {name: value for name, value in values.items() if value is not None}
 
     @property
     def kept(self) -> Mapping[str, AttributeValue]:
-        """The extensions that an event has where the request has them."""
+        """The extensions of an event, each omitted if the request lacks its value."""
         headers = {extension_name(name): FromHeader(name) for name in self.headers}
         query = {extension_name(name): FromQuery(name) for name in self.query}
         return {**headers, **query, **self.extensions}
@@ -87,7 +86,7 @@ class Webhook(DeclarableFunction, frozen=True):
 
 
 class WebhookReceiver:
-    """Makes events of bodies."""
+    """Turns request bodies into events."""
 
     def __init__(self, webhook: Webhook, max_event_bytes: int) -> None:
         values = [*webhook.attributes.values(), *webhook.kept.values()]
@@ -111,11 +110,11 @@ class WebhookReceiver:
         raws = self._builder.build(contents, request)
         if isinstance(raws, RequestRefusal):
             return raws
-        found = checked(raws, request.max_event_bytes)
-        if not isinstance(found, RequestRefusal):
-            return found
+        decoded = checked(raws, request.max_event_bytes)
+        if not isinstance(decoded, RequestRefusal):
+            return decoded
         faults = tuple(
             msgspec.structs.replace(fault, line=contents[fault.index].line)
-            for fault in found.faults
+            for fault in decoded.faults
         )
-        return msgspec.structs.replace(found, faults=faults)
+        return msgspec.structs.replace(decoded, faults=faults)

@@ -55,7 +55,7 @@ def test_attributes_keep_their_bytes() -> None:
     assert b'"x":"","y":"a b"' in found.raws[0]
 
 
-def test_below_its_address_there_is_nothing() -> None:
+def test_path_below_the_address_returns_404() -> None:
     found = received(event(), "application/json", path="/more")
     assert isinstance(found, RequestRefusal)
     assert found.status == 404

@@ -91,14 +91,14 @@ async def test_a_tick_is_an_event_that_says_when_it_was_due() -> None:
     assert reader.reading.progress().next_at == datetime(2026, 3, 30, 0, tzinfo=UTC)
 
 
-async def test_it_comes_when_it_is_due_and_not_before() -> None:
+async def test_tick_is_emitted_when_due_and_not_before() -> None:
     reader = await opened(every="90s")
     assert times(await reader.events_in(89.9)) == []
     assert times(await reader.events_in(0.1)) == ["28 22:31:30"]
     assert times(await reader.events_in(180)) == ["28 22:33:00", "28 22:34:30"]
 
 
-async def test_what_is_read_again_has_the_same_ids() -> None:
+async def test_repeated_read_returns_the_same_ids() -> None:
     reader = await opened(every="1m", catch_up="all")
     position = reader.position
     events = await reader.events_in(300)
@@ -164,14 +164,14 @@ async def test_once_comes_once_also_after_downtime() -> None:
     assert reader.reading.progress().next_at is None
 
 
-async def test_a_single_time_that_had_passed_when_it_was_declared_is_told() -> None:
+async def test_past_single_time_is_reported() -> None:
     reader = await opened(at="2026-03-28T23:29+01:00")
     assert reader.refused == [("missed", 1)]
     assert await reader.events_in(86_400) == []
     assert reader.refused == [("missed", 1)]
 
 
-async def test_it_goes_by_the_clock_of_the_machine_that_was_set() -> None:
+async def test_schedule_follows_the_system_clock() -> None:
     clock = SetClock(START)
     reader = await opened(clock, every="1h", catch_up="all")
     clock.by = timedelta(minutes=-30)
@@ -191,7 +191,7 @@ async def test_it_goes_by_the_clock_of_the_machine_that_was_set() -> None:
         ({"every": "5m", "subject": "x" * 2000}, "at most 1024"),
     ],
 )
-def test_what_can_never_work_is_refused(given: dict[str, Any], reason: str) -> None:
+def test_invalid_declaration_is_refused(given: dict[str, Any], reason: str) -> None:
     schedule = Schedule("nightly", **{"type": "due", **given})
     with pytest.raises(BuswayError, match=reason):
         schedule.validate_config()
@@ -199,7 +199,7 @@ def test_what_can_never_work_is_refused(given: dict[str, Any], reason: str) -> N
 
 async def test_the_position_of_another_source_is_refused() -> None:
     schedule = Schedule("nightly", type="due", every="5m")
-    with pytest.raises(SourceError, match="give the schedule another name"):
+    with pytest.raises(SourceError, match="rename the schedule"):
         await schedule.open(ReaderContext(ManualClock()), b"17")
 
 

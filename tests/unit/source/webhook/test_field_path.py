@@ -32,7 +32,7 @@ def test_a_path_leads_to_a_value(path: str, value: object) -> None:
         ("$.order.lines.id", "there is an array at $.order.lines"),
         ("$.order[0]", "there is an object at $.order"),
         ("$.order.note.x", "there is null at $.order.note"),
-        ("$.order.lines[0].id.x", "there is a text or a number at $.order.lines[0].id"),
+        ("$.order.lines[0].id.x", "there is a string or a number at $.order.lines[0].id"),
     ],
 )
 def test_a_path_that_leads_nowhere_says_what_is_there(path: str, what: str) -> None:

@@ -1,4 +1,4 @@
-"""Any body becomes events; what an attribute is taken from and is not there refuses the request."""
+"""Any body becomes events; a missing attribute value refuses the request."""
 
 from __future__ import annotations
 
@@ -156,11 +156,11 @@ def test_a_form_field_is_a_field() -> None:
         (b"1577836800123", "2020-01-01T00:00:00.123000Z"),
     ],
 )
-def test_unix_time_is_understood(given: bytes, time: str) -> None:
+def test_unix_time_is_accepted(given: bytes, time: str) -> None:
     assert event(webhook("x", time="$.t"), b'{"t": %b}' % given)["time"] == time
 
 
-def test_a_time_that_is_none_is_refused() -> None:
+def test_invalid_time_is_refused() -> None:
     found = refusal(webhook("x", time="$.t"), b'{"t": "yesterday"}')
     assert (found.status, found.code) == (400, "invalid-events")
     assert "time is 'yesterday'; it must be an RFC 3339 timestamp" in found.faults[0].reason
@@ -190,7 +190,7 @@ def test_ids_are_random_so_that_equal_bodies_are_different_events() -> None:
 
 
 @pytest.mark.parametrize("header", ["Idempotency-Key", "webhook-id"])
-def test_a_sender_that_marks_its_retries_is_understood(header: str) -> None:
+def test_repeat_header_becomes_the_id(header: str) -> None:
     assert event(webhook("x"), b"1", headers={header: "k-1"})["id"] == "k-1"
     assert event(webhook("x", id="$.id"), b'{"id": 7}', headers={header: "k-1"})["id"] == "7"
 
@@ -215,7 +215,7 @@ def test_ndjson_is_split_on_request() -> None:
     ]
 
 
-def test_the_events_of_one_request_have_numbers_in_the_ids_that_it_gives() -> None:
+def test_split_events_append_an_index_to_the_request_id() -> None:
     headers = {"Idempotency-Key": "k"}
     split = events(webhook("x", split=True), b"[1,2]", headers=headers)
     assert [one["id"] for one in split] == ["k-0", "k-1"]
@@ -229,18 +229,16 @@ def test_an_empty_array_has_no_events() -> None:
     ("body", "what"),
     [
         (b'{"total": 1}', "the object at $ has 'total'"),
-        (b'{"order_id": null}', "there is null; give a text or a number"),
-        (b'{"order_id": {}}', "there is an object; give a text or a number"),
+        (b'{"order_id": null}', "that is null; send a string or a number"),
+        (b'{"order_id": {}}', "that is an object; send a string or a number"),
         (b'{"order_id": ""}', "that is empty"),
         (b"[1]", "there is an array at $"),
     ],
 )
-def test_a_missing_id_says_which_source_which_path_and_what_was_there(
-    body: bytes, what: str
-) -> None:
+def test_missing_id_names_source_path_and_actual_value(body: bytes, what: str) -> None:
     found = refusal(webhook("orders", id="$.order_id"), body)
     assert (found.status, found.code) == (400, "missing-value")
-    assert found.detail == f"source 'orders': id is taken from $.order_id, and {what}"
+    assert found.detail == f"source 'orders': id is taken from $.order_id, but {what}"
 
 
 def test_half_a_surrogate_pair_is_not_a_value() -> None:
@@ -248,23 +246,23 @@ def test_half_a_surrogate_pair_is_not_a_value() -> None:
     assert "that is not valid Unicode: surrogates not allowed" in found.detail
 
 
-def test_a_body_without_fields_says_what_it_is() -> None:
+def test_missing_value_names_the_content_type_without_fields() -> None:
     found = refusal(webhook("orders", id="$.order_id"), b"<a/>", "text/xml")
     assert (
-        found.detail == "source 'orders': id is taken from $.order_id, and text/xml has no fields"
+        found.detail == "source 'orders': id is taken from $.order_id, but text/xml has no fields"
     )
 
 
 def test_a_missing_header_or_parameter_is_named() -> None:
     found = refusal(webhook("x", type=from_header("X-Event")), b"1")
     assert found.detail.endswith(
-        "type is taken from the header 'X-Event', and the request has none"
+        "type is taken from the header 'X-Event', but the request has none"
     )
     found = refusal(webhook("x", subject=from_query("shop")), b"1")
     assert "subject is taken from the query parameter 'shop'" in found.detail
 
 
-def test_a_default_stands_in_for_what_is_missing() -> None:
+def test_default_replaces_a_missing_value() -> None:
     source = webhook("x", subject=from_field("$.a", default="none"))
     assert event(source, b'{"a": null}')["subject"] == "none"
 
@@ -276,7 +274,7 @@ def test_an_empty_default_leaves_the_attribute_out() -> None:
     assert made["id"]
 
 
-def test_of_a_split_body_each_bad_event_is_named() -> None:
+def test_every_bad_event_of_a_split_body_is_listed() -> None:
     found = refusal(
         webhook("x", id="$.id", split=True), b'{"id":1}\n\n{}\n', "application/x-ndjson"
     )
@@ -300,7 +298,9 @@ def test_of_a_split_body_each_bad_event_is_named() -> None:
         ("no media type", b"1", "invalid-events"),
     ],
 )
-def test_a_body_that_is_not_what_it_says_is_refused(kind: str, body: bytes, code: str) -> None:
+def test_body_that_contradicts_its_content_type_is_refused(
+    kind: str, body: bytes, code: str
+) -> None:
     found = refusal(webhook("x"), body, kind)
     assert (found.status, found.code) == (400, code)
 
@@ -308,7 +308,7 @@ def test_a_body_that_is_not_what_it_says_is_refused(kind: str, body: bytes, code
 @pytest.mark.parametrize(
     "body", [b"[1,", b"[1 2]", b"[1] x", b"[1,]", b'["\xff"]', b"[" * 3000, b"[NaN]"]
 )
-def test_an_array_that_is_not_one_is_refused(body: bytes) -> None:
+def test_invalid_array_is_refused(body: bytes) -> None:
     found = refusal(webhook("x", split=True), body)
     assert (found.status, found.code) == (400, "malformed-body")
 
@@ -325,13 +325,13 @@ def test_an_attribute_that_is_too_long_is_refused_with_its_line() -> None:
     assert "id is 2000 characters long" in found.faults[0].reason
 
 
-def test_what_is_larger_than_an_event_may_be_is_refused() -> None:
+def test_event_over_the_size_limit_is_refused() -> None:
     for body in (b"x" * 1001, b"x" * 900):
         found = refusal(webhook("x"), body, "application/octet-stream", largest=1000)
         assert (found.status, found.code) == (413, "event-too-large")
 
 
-def test_a_body_is_not_split_into_any_number_of_events() -> None:
+def test_split_into_too_many_events_is_refused() -> None:
     found = refusal(webhook("x", split=True), b"[" + b"1," * 100_000 + b"1]", largest=1_000_000)
     assert (found.status, found.code) == (413, "too-many-events")
 
@@ -341,26 +341,26 @@ def test_a_body_may_not_be_all_blank_lines() -> None:
     assert found.detail == "the body has more than 200,000 lines"
 
 
-def test_below_its_address_there_is_nothing() -> None:
+def test_path_below_the_address_returns_404() -> None:
     assert refusal(webhook("x"), b"1", path="/more").status == 404
 
 
 @pytest.mark.parametrize(
     ("source", "what"),
     [
-        (webhook("x", id="7"), "id is the same for every event"),
+        (webhook("x", id="7"), "id is a constant"),
         (webhook("x", subject="$.a[*]"), "'$.a[*]' is not a path at '[*]'"),
         (webhook("x", type="busway.x"), "reserved for Busway's own events"),
         (webhook("x", time="noon"), "time is 'noon'"),
         (webhook("x", headers=["Authorization"]), "'Authorization' holds a secret"),
         (webhook("x", subject=from_header("Cookie")), "'Cookie' holds a secret"),
-        (webhook("x", type=from_header("X Event")), "'X Event' is not the name of a header"),
-        (webhook("x", query=["subject"]), "'subject' is not free as the name of an extension"),
+        (webhook("x", type=from_header("X Event")), "'X Event' is not a valid header name"),
+        (webhook("x", query=["subject"]), "'subject' is reserved and cannot name an extension"),
         (webhook("x", headers=["X-A"], query=["xa"]), "would both be kept as 'xa'"),
         (webhook("x", extensions={"a-b": "1"}), "the attribute name 'a-b'"),
     ],
 )
-def test_what_can_never_work_is_a_mistake(source: Webhook, what: str) -> None:
+def test_invalid_declaration_raises_source_error(source: Webhook, what: str) -> None:
     with pytest.raises(SourceError) as raised:
         source.validate_config()
     assert what in str(raised.value)
