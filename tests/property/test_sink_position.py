@@ -30,19 +30,25 @@ class Destination:
         self.exceptions: set[int] = set()
         self.delivered_range: dict[int, int] = {}
 
-    def place(self, load: Load) -> LanePosition:
-        among = exceptions_range(self.position, load)
-        asked = {item.offset for item in load.items} if among is None else set(range(*among))
-        return LanePosition(self.position, frozenset(self.exceptions & asked))
+    def lane_position(self, load: Load) -> LanePosition:
+        affected = exceptions_range(self.position, load)
+        offsets = (
+            {item.offset for item in load.items}
+            if affected is None
+            else set(range(affected.start, affected.end))
+        )
+        return LanePosition(self.position, frozenset(self.exceptions & offsets))
 
     def write(self, load: Load, bad: frozenset[int], *, commits: bool) -> set[int]:
         """Return the offsets of items that are delivered by this load or were before."""
-        place = self.place(load)
+        before = self.lane_position(load)
         new = [
-            i.offset for i in load.items if not place.is_delivered(i.offset) and i.offset not in bad
+            i.offset
+            for i in load.items
+            if not before.is_delivered(i.offset) and i.offset not in bad
         ]
-        missed = {i.offset for i in load.items if not place.is_delivered(i.offset)}.difference(new)
-        change = advance(place, load, missed)
+        missed = {i.offset for i in load.items if not before.is_delivered(i.offset)}.difference(new)
+        change = advance(before, load, missed)
         if commits:
             self._commit(change, new)
         return {item.offset for item in load.items} - missed
@@ -155,21 +161,23 @@ def test_a_change_says_of_every_offset_whether_it_landed(
     position: DecidedRange, exceptions: frozenset[int], start: int, size: int, data: st.DataObject
 ) -> None:
     """Fresh loads may come from before the range, as when a lane is set back."""
-    asked = list(range(start, start + size))
-    holes = data.draw(st.sets(st.sampled_from(asked)))
-    items = [an_item(o, {}) for o in asked if o not in holes]
+    offsets = list(range(start, start + size))
+    holes = data.draw(st.sets(st.sampled_from(offsets)))
+    items = [an_item(o, {}) for o in offsets if o not in holes]
     missed = data.draw(st.sets(st.sampled_from([i.offset for i in items]))) if items else set()
     load = Load(LANE, items, start, start + size, sorted(holes))
-    among = exceptions_range(position, load)
-    assert among is not None
-    place = LanePosition(position, exceptions & frozenset(range(*among)))
-    missed -= {o for o in missed if place.is_delivered(o)}
+    affected = exceptions_range(position, load)
+    assert affected is not None
+    lane_position = LanePosition(
+        position, exceptions & frozenset(range(affected.start, affected.end))
+    )
+    missed -= {o for o in missed if lane_position.is_delivered(o)}
 
-    change = advance(place, load, missed)
+    change = advance(lane_position, load, missed)
     after = LanePosition(change.decided, (exceptions | {*change.inserts}) - {*change.deletes})
 
     before = LanePosition(position, exceptions)
     gap = range(position.end, start) if position.start != position.end else range(0)
     for offset in set(range(50)) - set(gap):
-        arrives = offset in asked and offset not in holes and offset not in missed
+        arrives = offset in offsets and offset not in holes and offset not in missed
         assert after.is_delivered(offset) == (arrives or before.is_delivered(offset)), offset

@@ -1,4 +1,4 @@
-"""Tell a row that its table refuses from a destination that is down. Pure."""
+"""Bisection of a batch: tells a bad row from a destination that is down. Pure."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ class RowDropped(Exception):
 
 
 class ErrorScope(Enum):
-    """Whose fault an error is."""
+    """What an error is about."""
 
     DESTINATION = auto()
-    """Nothing can be written now."""
+    """The destination: nothing can be written now."""
     ROW = auto()
-    """This row can never be written."""
+    """The row: it can never be written."""
     TRANSIENT = auto()
-    """This row may be written later: it waited too long, or another transaction was in the way."""
+    """The row, for now: it timed out or conflicted with another transaction."""
     UNKNOWN = auto()
-    """The row's if others can be written, or if a probe of the destination succeeds."""
+    """The row if others can be written or a probe of the destination succeeds."""
     DEPENDENCY = auto()
-    """Something that the table depends on is missing: the row's only if others can be written."""
+    """A missing dependency of the table: about the row only if others can be written."""
 
 
 class RowRefusal(msgspec.Struct, frozen=True):
-    """Why one item could not be written alone."""
+    """Why a single item could not be written."""
 
     scope: ErrorScope
     error: Exception
@@ -47,10 +47,10 @@ class RowRefusal(msgspec.Struct, frozen=True):
 
 
 class Bisection:
-    """Finds the items of a batch that cannot be written: by halves, in order, down to single ones.
+    """Finds the items of a batch that cannot be written by halving failed parts, in order.
 
-    Iterate over it, try to write each part, and report the error of one that fails. ``failed`` may
-    be handed to another bisection of the same batch, which then does not try the same again.
+    Iterate over it, write each part, and report the error of a failed part. Pass ``failed`` to
+    another bisection of the same batch to skip the parts that failed before.
     """
 
     def __init__(
@@ -68,16 +68,16 @@ class Bisection:
                 self._halve(part)
 
     def mark_failed(self, part: Sequence[ItemRows], error: Exception) -> None:
-        """Note that a part could not be written, and look for the items in it that cannot."""
+        """Record that a part failed; its halves follow."""
         self.failed[part_key(part)] = error
         if len(part) > 1:
             self._halve(part)
 
     def take_untried(self) -> Sequence[ItemRows]:
-        """Return what was not tried, and try no more of it."""
-        found = [rows for part in self._parts for rows in part]
+        """Return the items not tried yet and end the iteration."""
+        untried = [rows for part in self._parts for rows in part]
         self._parts.clear()
-        return found
+        return untried
 
     def _halve(self, part: Sequence[ItemRows]) -> None:
         middle = len(part) // 2
@@ -85,17 +85,17 @@ class Bisection:
 
 
 def part_key(part: Sequence[ItemRows]) -> PartKey:
-    """Return what tells a part from the others of its batch."""
+    """Return the key of a part, unique in its batch."""
     return part[0].index, part[-1].index, len(part)
 
 
 def classify_refusals(
     refusals: Mapping[int, RowRefusal], *, others_written: bool, probe_succeeded: bool
 ) -> ItemProblems:
-    """Return what becomes of the items that could not be written alone.
+    """Return the outcomes of the items that could not be written on their own.
 
-    ``others_written`` says that others of the same load could be written, ``probe_succeeded`` that
-    a probe of the destination succeeded. Raises the error that shows the destination to be down.
+    ``others_written``: other items of the load were written. ``probe_succeeded``: a probe of the
+    destination succeeded. Raises the error if it shows that the destination is down.
     """
     problems: ItemProblems = {}
     for index, refusal in refusals.items():

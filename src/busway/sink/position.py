@@ -1,7 +1,7 @@
-"""What a destination that keeps positions remembers of a lane, decided without any I/O.
+"""The position of a lane that a destination stores with its rows. Pure.
 
-For each lane a destination keeps the range of offsets that it has decided and, apart from it, the
-exceptional offsets: inside the range those that did not land, outside of it those that did.
+For each lane a destination stores the range of decided offsets and the exceptions: offsets inside
+the range that were not delivered and offsets outside of it that were.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from busway.ports import DeliveredRange, Load
 
 
 class DecidedRange(msgspec.Struct, frozen=True):
-    """The offsets from ``start`` up to ``position`` that are decided; none when they are equal."""
+    """The decided offsets: from ``start``, inclusive, to ``end``, exclusive."""
 
     start: int = 0
     end: int = 0
@@ -25,10 +25,9 @@ class DecidedRange(msgspec.Struct, frozen=True):
 
 
 class LanePosition(msgspec.Struct, frozen=True):
-    """A lane's position, with those exceptions that a load can touch (see
-    :func:`exceptions_range`).
+    """A lane's position with the exceptions that a load can affect (:func:`exceptions_range`).
 
-    ``fencing_token`` is the largest number of a lease under which something was written.
+    ``fencing_token`` is the largest fencing token of a lease that has written.
     """
 
     decided: DecidedRange = DecidedRange()
@@ -36,11 +35,11 @@ class LanePosition(msgspec.Struct, frozen=True):
     fencing_token: int = 0
 
     def is_fenced(self, load: Load) -> bool:
-        """Say whether a later holder of the lane has written: this load is of one that lost it."""
+        """Say whether a later holder of the lane has written, so that this load must not."""
         return 0 < load.fencing_token < self.fencing_token
 
     def pending_items(self, load: Load) -> Sequence[int]:
-        """Return which items of a load (their places in it) are not in the destination yet."""
+        """Return the indexes of the items of a load that are not in the destination yet."""
         if not self.exceptions and load.start is not None and load.start >= self.decided.end:
             return range(len(load.items))
         return [i for i, item in enumerate(load.items) if not self.is_delivered(item.offset)]
@@ -50,48 +49,48 @@ class LanePosition(msgspec.Struct, frozen=True):
         return (offset in self.decided) != (offset in self.exceptions)
 
     def delivered_range(self, offsets: Iterable[int]) -> DeliveredRange:
-        """Return what is known of some offsets, whose exceptions are all here."""
-        landed = frozenset(offset for offset in offsets if self.is_delivered(offset))
-        return DeliveredRange(self.decided.start, self.decided.end, landed)
+        """Return the delivered range with those of the given offsets that are delivered."""
+        delivered = frozenset(offset for offset in offsets if self.is_delivered(offset))
+        return DeliveredRange(self.decided.start, self.decided.end, delivered)
 
 
 class PositionChange(msgspec.Struct, frozen=True):
-    """What a load makes of a place: the new position, exceptions to insert and to delete."""
+    """The change of a position by a load: the new range, exceptions to insert and to delete."""
 
     decided: DecidedRange
     inserts: tuple[int, ...] = ()
     deletes: tuple[int, ...] = ()
 
 
-def exceptions_range(decided: DecidedRange, load: Load) -> tuple[int, int] | None:
-    """Return the offsets (from, to) whose exceptions a load can touch.
+def exceptions_range(decided: DecidedRange, load: Load) -> DecidedRange | None:
+    """Return the range of offsets whose exceptions a load can affect.
 
-    ``None`` for a retry, which touches the offsets of its items only.
+    ``None`` for a retry, which affects the offsets of its items only.
     """
     if load.start is None or load.end is None:
         return None
     if decided.start == decided.end:
-        return load.start, load.end
-    return min(load.start, decided.end), load.end
+        return DecidedRange(load.start, load.end)
+    return DecidedRange(min(load.start, decided.end), load.end)
 
 
 def advance(lane_position: LanePosition, load: Load, failed: Collection[int]) -> PositionChange:
-    """Return what to write beside the rows of a load, in the same transaction.
+    """Return the change of the position to write with the rows of a load, in one transaction.
 
-    ``failed`` are the offsets of its items that did not land, neither now nor before.
+    ``failed`` are the offsets of its items that are not delivered, neither now nor before.
     """
     position = _extended(lane_position.decided, load)
     touched = lane_position.exceptions.union(load.failed_offsets, failed)
     outside = load.start is None or load.start not in position
     if not touched and not outside:
         return PositionChange(position)
-    arrived = {item.offset for item in load.items}.difference(failed)
+    delivered = {item.offset for item in load.items}.difference(failed)
     if outside:
-        touched |= arrived
+        touched |= delivered
     exceptional = {
         offset
         for offset in touched
-        if (offset in arrived or lane_position.is_delivered(offset)) != (offset in position)
+        if (offset in delivered or lane_position.is_delivered(offset)) != (offset in position)
     }
     return PositionChange(
         position,
@@ -101,7 +100,7 @@ def advance(lane_position: LanePosition, load: Load, failed: Collection[int]) ->
 
 
 def failed_offsets(load: Load, outcomes: Sequence[Outcome]) -> set[int]:
-    """Return the offsets of the items of a load that did not land."""
+    """Return the offsets of the items of a load that are not delivered."""
     if outcomes.count(DELIVERED) == len(outcomes):
         return set()
     pairs = zip(load.items, outcomes, strict=True)
@@ -109,7 +108,7 @@ def failed_offsets(load: Load, outcomes: Sequence[Outcome]) -> set[int]:
 
 
 def _extended(decided: DecidedRange, load: Load) -> DecidedRange:
-    """Return the range with that of a fresh load; a gap between them counts as decided."""
+    """Extend the range by that of a first attempt; a gap between them counts as decided."""
     if load.start is None or load.end is None:
         return decided
     if decided.start == decided.end:

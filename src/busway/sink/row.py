@@ -21,21 +21,21 @@ Row = dict[str, object]
 
 
 class ItemRows(msgspec.Struct, frozen=True):
-    """The rows of one item, which land together or not at all; ``index`` places it in the load."""
+    """The rows of one item, written together or not at all; ``index`` is that of the item."""
 
     index: int
     rows: Sequence[Row]
 
 
 class RowRun(msgspec.Struct, frozen=True):
-    """Rows one after the other that give the same columns in the same order."""
+    """Consecutive rows with the same columns in the same order."""
 
     columns: tuple[str, ...]
     rows: Sequence[Row]
 
 
 def dict_rows(items: Sequence[LoadItem], pending: Sequence[int]) -> list[Row] | None:
-    """Return all the rows of the pending items when every result of them is a dict."""
+    """Return all rows of the pending items if every result is a dict, else ``None``."""
     chosen = items if len(pending) == len(items) else [items[index] for index in pending]
     rows = [result for item in chosen for result in item.results]
     return cast("list[Row]", rows) if set(map(type, rows)) <= {dict} else None
@@ -44,7 +44,7 @@ def dict_rows(items: Sequence[LoadItem], pending: Sequence[int]) -> list[Row] | 
 def item_rows(
     items: Sequence[LoadItem], pending: Sequence[int]
 ) -> tuple[list[ItemRows], dict[int, Rejected]]:
-    """Return the rows of each pending item, and why items have none."""
+    """Return the rows of each pending item, and the rejections of items without valid rows."""
     batch: list[ItemRows] = []
     problems: dict[int, Rejected] = {}
     for index in pending:
@@ -57,7 +57,7 @@ def item_rows(
 
 
 def rows_of(item: LoadItem) -> list[Row] | Rejected:
-    """Return a row for each result of an item: a dict, or the data of an event when it is one."""
+    """Return a row for each result of an item: the dict, or the data of the event."""
     rows: list[Row] = []
     for result in item.results:
         try:
@@ -74,7 +74,7 @@ def rows_of(item: LoadItem) -> list[Row] | Rejected:
 
 
 def row_runs(rows: Iterable[Row]) -> Iterator[RowRun]:
-    """Return rows as runs, in order."""
+    """Group rows into runs, in order."""
     for columns, group in groupby(rows, key=tuple):
         yield RowRun(columns, list(group))
 
@@ -85,12 +85,12 @@ def all_rows(batch: Iterable[ItemRows]) -> Iterator[Row]:
 
 
 def has_null_key(rows: Sequence[Row], key: Sequence[str]) -> bool:
-    """Say whether a key column is null in any of the rows, all of which have it."""
+    """Say whether a key column is null in any row; all rows must have the key columns."""
     return any(None in map(itemgetter(name), rows) for name in key)
 
 
 def plain_value(value: object) -> object:
-    """Return the value of a member of an enum, and that of a subclass of a plain type."""
+    """Return the plain value of an enum member or of an instance of a subclass."""
     if type(value) in _PLAIN:
         return value
     if isinstance(value, Enum):
@@ -108,25 +108,25 @@ _PLAIN = frozenset({str, int, float, bool, bytes, type(None)})
 
 
 def is_exact_float(value: int | Decimal) -> bool:
-    """Say whether a float, as it is written, has all the digits of a number."""
+    """Say whether a float represents a number without losing digits."""
     try:
-        found = float(value)
+        number = float(value)
     except OverflowError:
         return False
-    return isfinite(found) and Decimal(repr(found)) == value
+    return isfinite(number) and Decimal(repr(number)) == value
 
 
-def shown_value(value: object, most: int = 60) -> str:
-    """Return a value as a reason shows it: at most 60 characters."""
+def shown_value(value: object, max_chars: int = 60) -> str:
+    """Return a value for an error text, shortened to ``max_chars`` characters."""
     try:
-        text = repr(value[:most] if isinstance(value, str | bytes) else value)
+        text = repr(value[:max_chars] if isinstance(value, str | bytes) else value)
     except Exception:
         text = f"<{type(value).__name__}>"
-    if len(text) <= most and not (isinstance(value, str | bytes) and len(value) > most):
+    if len(text) <= max_chars and not (isinstance(value, str | bytes) and len(value) > max_chars):
         return text
-    return text[: most - 3] + "..."
+    return text[: max_chars - 3] + "..."
 
 
 def shown_first_row(rows: Sequence[Row]) -> str:
-    """Return the first row of an item as a reason shows it."""
+    """Return the first row of an item for an error text."""
     return shown_value(rows[0], 120)

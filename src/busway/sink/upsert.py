@@ -1,4 +1,4 @@
-"""Rows sorted into statements, none of which touches a key twice."""
+"""Grouping of rows into statements, none of which touches a key twice."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ KeyOf = Callable[[Row], object]
 
 
 def upsert_runs(rows: Iterable[Row], key: Sequence[str]) -> list[RowRun]:
-    """Return rows as runs to be written in order, so that the last row of each key wins.
+    """Return runs of rows to write in order, so that the last row of each key wins.
 
-    In a run no two rows have one key. Rows of different keys, and all rows where there is no key,
-    may change places.
+    No two rows of a run have the same key. Rows of different keys may be reordered, as may all
+    rows if there is no key.
     """
     rows = list(rows)
     if not key:
@@ -30,19 +30,19 @@ def upsert_runs(rows: Iterable[Row], key: Sequence[str]) -> list[RowRun]:
 
 
 def _key_of(rows: Sequence[Row], key: Sequence[str]) -> KeyOf:
-    """Return what tells keys apart that a table may tell apart: ``True`` is not ``1``, nor ``1.0``.
+    """Return a function that tells keys apart: ``True``, ``1`` and ``1.0`` differ.
 
-    Where that finds keys to differ which the table finds equal, the table says so.
+    If the table considers two such keys equal, it reports an error.
     """
-    found: KeyOf = itemgetter(*key)
-    kinds = (set(map(type, map(itemgetter(name), rows))) for name in key)
-    if all(len(types) == 1 and types <= _UNAMBIGUOUS_TYPES for types in kinds):
-        return found
+    get_key: KeyOf = itemgetter(*key)
+    column_types = (set(map(type, map(itemgetter(name), rows))) for name in key)
+    if all(len(types) == 1 and types <= _UNAMBIGUOUS_TYPES for types in column_types):
+        return get_key
     return lambda row: repr([(type(row[name]).__name__, row[name]) for name in key])
 
 
 _UNAMBIGUOUS_TYPES = frozenset({int, str, bytes, UUID})
-"""Types whose values are equal to Python only if they are written alike."""
+"""Types whose values are equal in Python only if their texts are equal."""
 
 
 def _runs_by_columns(rows: Sequence[Row]) -> list[RowRun]:
@@ -55,14 +55,14 @@ def _runs_by_columns(rows: Sequence[Row]) -> list[RowRun]:
 
 
 def _layered_runs(rows: Sequence[Row], key_of: KeyOf) -> list[RowRun]:
-    """A row goes one layer above that of its key before it, or in its place: same columns."""
+    """Put a row one layer above the previous row of its key, or replace that if columns match."""
     latest: dict[object, tuple[int, tuple[str, ...]]] = {}
-    found: dict[tuple[int, tuple[str, ...]], dict[object, Row]] = {}
+    layers: dict[tuple[int, tuple[str, ...]], dict[object, Row]] = {}
     for row in rows:
         key, shape = key_of(row), tuple(row)
         layer, shape_before = latest.get(key, (-1, ()))
         if shape != shape_before:
             layer += 1
         latest[key] = layer, shape
-        found.setdefault((layer, shape), {})[key] = row
-    return [RowRun(shape, list(found[layer, shape].values())) for layer, shape in sorted(found)]
+        layers.setdefault((layer, shape), {})[key] = row
+    return [RowRun(shape, list(layers[layer, shape].values())) for layer, shape in sorted(layers)]

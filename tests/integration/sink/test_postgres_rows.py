@@ -332,7 +332,7 @@ async def test_keys_that_only_python_takes_for_equal_are_rows_of_their_own(
 async def test_a_type_that_is_declared_wrong_loses_nothing(server: PostgresServer, db: Db) -> None:
     (outcome,) = await landed(server.dsn, {"id": 1, "a": 1}, columns={"a": "numbr"})
     assert isinstance(outcome, Down)
-    assert 'type "numbr" does not exist; mend columns={…}' in outcome.reason
+    assert 'type "numbr" does not exist; correct columns={…}' in outcome.reason
 
 
 async def test_rows_that_take_too_long_are_parked_and_the_rest_is_left_for_the_next_load(

@@ -1,4 +1,4 @@
-"""A file that lines are appended to, cut back to what is known to be committed."""
+"""A file of lines, truncated to its committed size before each append."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 
 
 class LineFile:
-    """One file; every method may raise :class:`OSError`, and then nothing counts as written."""
+    """One file; if a method raises :class:`OSError`, nothing counts as written."""
 
     def __init__(self, path: Path, mode: int = OWNER_ONLY, *, follow_symlinks: bool = True) -> None:
         self.path = path
@@ -22,7 +22,7 @@ class LineFile:
         self._flags = os.O_RDWR | (0 if follow_symlinks else os.O_NOFOLLOW)
 
     def create(self) -> None:
-        """Make the file, and the directories on the way to it, durable."""
+        """Create the file and its parent directories, durably."""
         if self._follow and self.path.exists():
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ class LineFile:
         return self.path.stat().st_size
 
     def truncate_to(self, committed: int) -> None:
-        """Cut off what is behind the committed size, and nothing when the file is shorter."""
+        """Truncate the file to the committed size if it is longer."""
         file = os.open(self.path, self._flags)
         try:
             if os.fstat(file).st_size > committed:
@@ -47,7 +47,7 @@ class LineFile:
             os.close(file)
 
     def append(self, lines: bytes, committed: int) -> int:
-        """Append lines behind the committed size, durable when it returns the new size."""
+        """Append lines at the committed size, durably; return the new size."""
         self.create()
         file = os.open(self.path, self._flags)
         try:

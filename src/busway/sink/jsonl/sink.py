@@ -32,9 +32,9 @@ from busway.sink.statement import statement
 class Jsonl(DeclarableFunction, frozen=True):
     """A file of JSON lines that holds each event's results exactly once.
 
-    What is committed of it is kept in ``<path>.busway``; whatever is behind that in the file is
-    left from a crash and cut off before the next line is written. Both are made with the
-    permissions ``mode``, like ``"0640"``; by default only their owner may read them.
+    ``<path>.busway`` stores the committed size; bytes beyond it are left from a crash and are
+    truncated before the next write. Both files are created with the permissions ``mode``, like
+    ``"0640"``; by default only their owner can read them.
 
     >>> Jsonl("out/orders.jsonl").name
     'jsonl out/orders.jsonl'
@@ -70,7 +70,7 @@ class Jsonl(DeclarableFunction, frozen=True):
 
 
 class JsonlInFolder(msgspec.Struct, frozen=True):
-    """A file of JSON lines by its name in a folder, for a name from outside: it is never a link."""
+    """A file of JSON lines in a folder, for file names from outside: links are not followed."""
 
     folder: Path
     file: str
@@ -97,7 +97,7 @@ async def _open_destination(file: LineFile, sidecar: SqliteFile) -> JsonlDestina
 
 
 class JsonlDestination:
-    """Appends lines; the write lock of the sidecar database keeps other processes out."""
+    """Appends lines; the write lock of the sidecar database excludes other processes."""
 
     def __init__(self, file: LineFile, sidecar: SqliteFile) -> None:
         self._file = file
@@ -106,7 +106,7 @@ class JsonlDestination:
         self._closed = False
 
     async def recover(self) -> Down | None:
-        """Cut off what a crash left behind; say what is in the way, to be tried again later."""
+        """Truncate the remains of a crash; return why that failed, to be retried later."""
         try:
             await asyncio.to_thread(self._file.create)
             await self._sidecar.run(self._truncate)
@@ -116,13 +116,13 @@ class JsonlDestination:
         return None
 
     async def write(self, load: Load) -> Sequence[Outcome]:
-        state = None if self._recovered else await self.recover()
-        if state is None:
+        down = None if self._recovered else await self.recover()
+        if down is None:
             try:
                 return await self._sidecar.run(partial(self._write_load, load))
             except (apsw.Error, OSError) as error:
-                state = self._down(error)
-        return [state] * (len(load.items) or 1)
+                down = self._down(error)
+        return [down] * (len(load.items) or 1)
 
     async def delivered_range(
         self, lane: SinkLane, offsets: Sequence[int]
@@ -152,16 +152,16 @@ class JsonlDestination:
             self._file.truncate_to(size)
 
     def _write_load(self, load: Load, connection: apsw.Connection) -> Sequence[Outcome]:
-        place = position.read_lane_position(connection, load)
-        if place.is_fenced(load):
+        lane_position = position.read_lane_position(connection, load)
+        if lane_position.is_fenced(load):
             return [NOT_ATTEMPTED] * (len(load.items) or 1)
-        outcomes, lines = _lines(load, place)
+        outcomes, lines = _lines(load, lane_position)
         if lines:
             size = connection.execute(statement("sqlite", "file_get")).get
             size = self._file.append(b"".join(lines), size)
             connection.execute(statement("sqlite", "file_put"), (size,))
-        missed = failed_offsets(load, outcomes)
-        position.save(connection, load, advance(place, load, missed))
+        undelivered = failed_offsets(load, outcomes)
+        position.save(connection, load, advance(lane_position, load, undelivered))
         return outcomes
 
     def _down(self, error: apsw.Error | OSError) -> Down:

@@ -29,7 +29,7 @@ MAX_ATTEMPTS = 4
 
 
 class PostgresDestination:
-    """Keeps connections open; loads of different lanes go side by side."""
+    """Keeps connections open; writes loads of different lanes concurrently."""
 
     def __init__(self, config: PostgresTableConfig) -> None:
         self._location = config.location
@@ -40,7 +40,7 @@ class PostgresDestination:
         self._sessions = PostgresSessionPool(config.dsn, config.connections, config.timeout_s)
         self._tables_exist = False
         self._lanes_disconnected: set[SinkLane] = set()
-        """Lanes whose last load was lost with its connection."""
+        """Lanes whose last load ended with a lost connection."""
         self._split_writer = SplitWriter(self._write_with_retries, self._ping, config.location)
 
     async def write(self, load: Load) -> Sequence[Outcome]:
@@ -83,7 +83,7 @@ class PostgresDestination:
         await self._sessions.close()
 
     async def _write_with_retries(self, load: Load) -> Sequence[Outcome]:
-        """Try with all rows at once, then looking for the bad ones; again after a conflict."""
+        """Write all rows at once, then search for the bad ones; retry after a conflict."""
         failed: Exception | None = None
         for _ in range(1, MAX_ATTEMPTS):
             try:
@@ -102,28 +102,34 @@ class PostgresDestination:
     async def _write_once(
         self, load: Load, failed: Exception | None, *, final: bool = False
     ) -> Sequence[Outcome]:
-        """Land a load: all rows at once, or carefully after that has failed."""
+        """Write a load: all rows at once, or with a search for bad rows after a failure."""
         async with self._sessions.transaction() as session:
             if not self._tables_exist:
                 await position.create_tables(session.connection, self._schema)
-            place = await position.lock_lane_position(session.connection, self._schema, load)
-            if place.is_fenced(load):
+            lane_position = await position.lock_lane_position(
+                session.connection, self._schema, load
+            )
+            if lane_position.is_fenced(load):
                 return [NOT_ATTEMPTED] * (len(load.items) or 1)
             outcomes: list[Outcome] = [DELIVERED] * len(load.items)
-            pending = place.pending_items(load)
+            pending = lane_position.pending_items(load)
             if pending and (
                 failed or final or not await self._write_all_rows(session, load, pending)
             ):
-                batch, refused = item_rows(load.items, pending)
-                slow = failed if failed and is_statement_timeout(failed) and not refused else None
+                batch, rejections = item_rows(load.items, pending)
+                slow = (
+                    failed if failed and is_statement_timeout(failed) and not rejections else None
+                )
                 problems = await self._table.write_valid(
                     session, batch, previous_error=slow, final=final
                 )
-                for index, problem in (refused | problems).items():
+                for index, problem in (rejections | problems).items():
                     outcomes[index] = problem
-            change = advance(place, load, failed_offsets(load, outcomes))
-            moved = change.inserts or change.deletes or change.decided != place.decided
-            if moved or load.fencing_token > place.fencing_token:
+            change = advance(lane_position, load, failed_offsets(load, outcomes))
+            has_changed = (
+                change.inserts or change.deletes or change.decided != lane_position.decided
+            )
+            if has_changed or load.fencing_token > lane_position.fencing_token:
                 await position.save(session.connection, self._schema, load, change)
         self._tables_exist = True
         return outcomes
@@ -131,5 +137,5 @@ class PostgresDestination:
     async def _write_all_rows(
         self, session: PostgresSession, load: Load, pending: Sequence[int]
     ) -> bool:
-        plain = dict_rows(load.items, pending)
-        return plain is not None and await self._table.write_all(session, plain)
+        rows = dict_rows(load.items, pending)
+        return rows is not None and await self._table.write_all(session, rows)

@@ -1,4 +1,4 @@
-"""Positions of lanes, kept in a PostgreSQL database."""
+"""Positions of lanes in a PostgreSQL database."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from busway.sink.statement import quote_identifier, statement
 
 
 async def create_tables(connection: Connection[Record], schema: str) -> None:
-    """Make the tables of positions when there are none; called inside a transaction."""
+    """Create the tables of positions if they do not exist; call it inside a transaction."""
     tables = [
         f"{quote_identifier(schema)}.busway_position",
         f"{quote_identifier(schema)}.busway_exception",
@@ -27,10 +27,10 @@ async def create_tables(connection: Connection[Record], schema: str) -> None:
 async def lock_lane_position(
     connection: Connection[Record], schema: str, load: Load
 ) -> LanePosition:
-    """Lock the place of the load's lane until the transaction ends, and return it.
+    """Lock the position of the load's lane until the transaction ends, and return it.
 
-    Where another transaction had it locked, the exceptions are from before that one and are read
-    again: the count of its writes tells.
+    If another transaction held the lock, the exceptions are older than its changes and are read
+    again; the count of writes shows this.
     """
     name, bounds = _statement_of(load)
     while True:
@@ -38,8 +38,8 @@ async def lock_lane_position(
         if row is None:
             await connection.execute(_sql("position_first", schema), *load.lane)
         elif row["writes"] == row["seen"]:
-            position = DecidedRange(row["start"], row["position"])
-            return LanePosition(position, frozenset(row["exceptions"]), row["fencing_token"])
+            decided = DecidedRange(row["start"], row["position"])
+            return LanePosition(decided, frozenset(row["exceptions"]), row["fencing_token"])
 
 
 async def delivered_range(
@@ -48,27 +48,32 @@ async def delivered_range(
     lane: SinkLane,
     offsets: Sequence[int],
 ) -> DeliveredRange:
-    """Return what is known of a lane and of some of its offsets; locks nothing."""
+    """Return the delivered range of a lane, with those of the offsets that are delivered.
+
+    Locks nothing.
+    """
     await create_tables(connection, schema)
     row = await connection.fetchrow(_sql("delivered_range", schema), *lane, offsets)
     if row is None:
         return DeliveredRange()
-    place = LanePosition(DecidedRange(row["start"], row["position"]), frozenset(row["exceptions"]))
-    return place.delivered_range(offsets)
+    lane_position = LanePosition(
+        DecidedRange(row["start"], row["position"]), frozenset(row["exceptions"])
+    )
+    return lane_position.delivered_range(offsets)
 
 
 async def save(
     connection: Connection[Record], schema: str, load: Load, change: PositionChange
 ) -> None:
-    """Write what a load changed; called inside the transaction that lands it."""
+    """Write the change of a load; call it inside the transaction of the load."""
     if change.deletes:
         sql = _sql("exception_delete", schema)
         await connection.execute(sql, *load.lane, change.deletes)
     if change.inserts:
         sql = _sql("exception_insert", schema)
         await connection.execute(sql, *load.lane, change.inserts)
-    given = (*load.lane, change.decided.start, change.decided.end, load.fencing_token)
-    await connection.execute(_sql("position_put", schema), *given)
+    values = (*load.lane, change.decided.start, change.decided.end, load.fencing_token)
+    await connection.execute(_sql("position_put", schema), *values)
 
 
 def _statement_of(load: Load) -> tuple[str, tuple[object, ...]]:

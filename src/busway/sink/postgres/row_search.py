@@ -19,14 +19,14 @@ from busway.sink.row import ItemRows, Row
 from busway.sink.row_validation import ItemProblems
 
 MAX_SLOW_ROWS = 2
-"""With so many rows that each take too long, the others of a load are left for the next one."""
+"""After this many slow rows the rest of a load is left for the next attempt."""
 
 
 class PartWriter(Protocol):
     """What a search needs of a table."""
 
     async def write_part(self, session: PostgresSession, part: Sequence[ItemRows]) -> ItemProblems:
-        """Write items; return those that were seen to be wrong before they were sent."""
+        """Write items; return those that were found invalid before they were sent."""
         ...
 
     async def rolled_back(self, session: PostgresSession) -> None:
@@ -47,7 +47,7 @@ class PartWriter(Protocol):
 class BadRowSearch:
     """Writes a batch, without those items that cannot be written.
 
-    What may be over in another transaction is raised, unless this attempt is the ``final`` one.
+    An error that a retry may resolve is raised, unless this is the ``final`` attempt.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class BadRowSearch:
         self._slow_rows = 0
 
     async def run(self, failed: Exception | None = None) -> ItemProblems:
-        """Return why items are not written; ``failed`` is what they ended with together before."""
+        """Return why items were not written; ``failed`` is the error of all of them together."""
         known = {part_key(self._batch): failed} if failed and len(self._batch) > 1 else {}
         search = Bisection(self._batch, known)
         for part in search:
@@ -114,7 +114,7 @@ class BadRowSearch:
         return known + untried < len(self._batch)
 
     async def _takes_one(self, rest: Sequence[ItemRows]) -> bool:
-        """Say whether one of some items could be written; none is."""
+        """Say whether any of two sample items could be written; both are rolled back."""
         for item in {rows.index: rows for rows in (rest[-1], rest[len(rest) // 2])}.values():
             trial = self._session.connection.transaction()
             await trial.start()

@@ -1,4 +1,4 @@
-"""Loads over which the connection was lost twice: landed in parts, without the row to blame."""
+"""Writes a load that lost the connection twice in parts, to isolate the row that causes it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from busway.sink.load_split import split_load, without_items
 from busway.sink.postgres.error import ConnectionLost, as_down
 
 MAX_RECOVERY_S = 10.0
-"""How long a server may take to come back that a row has brought down."""
+"""How long to wait for a server to come back that a row brought down."""
 _PAUSE_S = 0.25
 WriteLoad = Callable[[Load], Awaitable[Sequence[Outcome]]]
 Ping = Callable[[], Awaitable[object]]
 
 
 class SplitWriter:
-    """Lands loads by halves, each in a transaction of its own.
+    """Writes loads by halves, each in its own transaction.
 
-    ``write_load`` lands one, ``ping`` asks the server anything: it raises an error while it is
-    away.
+    ``write_load`` writes a load; ``ping`` raises an error while the server is unreachable.
     """
 
     def __init__(self, write_load: WriteLoad, ping: Ping, location: str) -> None:
@@ -31,7 +30,7 @@ class SplitWriter:
         self._location = location
 
     async def write(self, load: Load) -> Sequence[Outcome]:
-        """Return an outcome for each item; a row that ends its connection alone is parked."""
+        """Return an outcome per item; an item that ends the connection on its own is retried."""
         outcomes: list[Outcome] = []
         parts = deque(split_load(load) if len(load.items) > 1 else [load])
         while parts:
@@ -58,7 +57,7 @@ class SplitWriter:
             return [Retry("connection lost", f"while this row was written: {error}")]
 
     async def _wait_until_back(self, error: ConnectionLost) -> None:
-        """Return when the server answers again; raise the error when it does not."""
+        """Wait until the server responds again; raise the error if it does not."""
         for _ in range(int(MAX_RECOVERY_S / _PAUSE_S)):
             try:
                 await self._ping()

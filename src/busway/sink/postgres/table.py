@@ -1,4 +1,4 @@
-"""One table of a PostgreSQL database, written to inside somebody else's transaction."""
+"""One table of a PostgreSQL database, written inside the transaction of the caller."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _IDENTITY_REASON = "is GENERATED ALWAYS AS IDENTITY"
 
 
 class PostgresTable:
-    """Lands rows; a key makes them upserts, ``create`` grows the table to what they hold."""
+    """Writes rows; a key makes them upserts, ``create`` creates and extends the table."""
 
     def __init__(self, schema: str, rules: TableRules, types: Mapping[str, str]) -> None:
         self.qualified_name = f"{quote_identifier(schema)}.{quote_identifier(rules.table)}"
@@ -56,13 +56,13 @@ class PostgresTable:
         self._version = 0
 
     def invalidate(self) -> None:
-        """Look at the table again before the next write."""
+        """Reload the columns before the next write."""
         self._columns = {}
 
     async def write_all(self, session: PostgresSession, rows: Sequence[Row]) -> bool:
-        """Write rows that are all in order; say no, and write none, when some are not.
+        """Write all rows, or none and return false if some are not valid.
 
-        Raises what the server, or the driver, finds.
+        Raises the errors of the server and the driver.
         """
         if not self._columns:
             await self._load_columns(session)
@@ -83,11 +83,11 @@ class PostgresTable:
         previous_error: Exception | None = None,
         final: bool = False,
     ) -> ItemProblems:
-        """Write the rows of each item, all or none; return why items are not in it.
+        """Write the rows of each item, all or none; return why items were not written.
 
-        ``previous_error`` is what
-        :meth:`write_all` raised for all of them. Raises what shows that nothing can be written now
-        and, unless this is the ``final`` attempt, what may be over at another.
+        ``previous_error`` is the error of :meth:`write_all` for all of them. Raises an error that
+        concerns the whole database and, unless this is the ``final`` attempt, one that a retry
+        may resolve.
         """
         await self._load_columns(session)
         if not self._columns and not self._rules.create:
@@ -101,7 +101,7 @@ class PostgresTable:
         ).run(previous_error)
 
     async def write_part(self, session: PostgresSession, part: Sequence[ItemRows]) -> ItemProblems:
-        """Write items; return those that were seen to be wrong before they were sent."""
+        """Write items; return those that were found invalid before they were sent."""
         session.table_version = self._version
         if self._rules.create:
             await self._extend_table(session, part)
@@ -111,7 +111,7 @@ class PostgresTable:
         return problems | unsuitable
 
     async def rolled_back(self, session: PostgresSession) -> None:
-        """Learn that what was written last was undone: also columns that were added for it."""
+        """Handle the rollback of the last write, including columns that it added."""
         session.rolled_back()
         if session.table_version != self._version:
             await self._load_columns(session)
@@ -119,7 +119,7 @@ class PostgresTable:
     async def row_refusal(
         self, session: PostgresSession, error: Exception, rows: Sequence[Row]
     ) -> RowRefusal:
-        """Return why the rows of an item were refused, and for the value of which column."""
+        """Return why the rows of an item were refused, naming the column if possible."""
         if not is_value_error(error):
             return row_refusal(error, rows)
         for name in rows[0].keys() & self._columns.keys():
@@ -127,13 +127,15 @@ class PostgresTable:
             try:
                 async with session.connection.transaction():
                     await session.connection.fetchval(value_cast(chunk), *chunk.first_row)
-            except Exception as found:
-                if is_value_error(found):
-                    return row_refusal(found, rows, self._columns[name].cannot_hold(rows[0][name]))
+            except Exception as cast_error:
+                if is_value_error(cast_error):
+                    return row_refusal(
+                        cast_error, rows, self._columns[name].cannot_hold(rows[0][name])
+                    )
         return row_refusal(error, rows)
 
     async def check_writable(self, session: PostgresSession, error: Exception) -> None:
-        """Raise an error when no row at all can be written now."""
+        """Raise an error if no row can be written now."""
         if not self._columns:
             return
         sql = statement("postgres", "probe")
@@ -147,17 +149,17 @@ class PostgresTable:
             await session.connection.execute(f"EXPLAIN {sql}", *chunk.values)
 
     async def _load_columns(self, session: PostgresSession) -> None:
-        found = await session.connection.fetch(
+        records = await session.connection.fetch(
             statement("postgres", "columns"), self.qualified_name
         )
         columns = {
             row["name"]: _column(row)
-            for row in found
+            for row in records
             if not row["is_generated"] and not row["is_identity"]
         }
         self._generated = {
             row["name"]: "is generated" if row["is_generated"] else _IDENTITY_REASON
-            for row in found
+            for row in records
             if row["name"] not in columns
         }
         if columns != self._columns:
@@ -165,7 +167,7 @@ class PostgresTable:
             self._version += 1
 
     async def _extend_table(self, session: PostgresSession, batch: Sequence[ItemRows]) -> None:
-        """Create the table, add the columns that it lacks, and widen whole numbers."""
+        """Create the table, add missing columns and widen integer columns."""
         if not self._missing_columns(batch) and not self._columns_to_widen(batch):
             return
         await session.connection.execute(statement("postgres", "lock"), self.qualified_name)
@@ -203,7 +205,7 @@ class PostgresTable:
         )
 
     def _convertible(self, batch: Sequence[ItemRows]) -> tuple[list[RowChunk], ItemProblems]:
-        """Return what is to be written, without the items whose values columns cannot hold."""
+        """Return the chunks to write, and the items whose values the columns cannot hold."""
         try:
             return self._chunks(all_rows(batch)), {}
         except PostgresValueError:
@@ -246,8 +248,7 @@ class PostgresTable:
         rows: str,
         values: Iterable[object],
     ) -> None:
-        """Write rows; raises
-        :class:`RowDropped` when not all of them are in the table then."""
+        """Write rows. Raises :class:`RowDropped` if the table did not keep all of them."""
         values = list(values)
         sql = insert(self.qualified_name, self._rules.key, chunk.names, rows)
         status = await session.connection.execute(sql, *values)
@@ -263,7 +264,9 @@ class PostgresTable:
             await session.connection.execute(sql)
         except PostgresError as error:
             if self._types and sqlstate(error) in UNKNOWN_TYPE_STATES:
-                raise TableSetupError(f"{error.args[0]}; mend columns={{…}} of the sink") from error
+                raise TableSetupError(
+                    f"{error.args[0]}; correct columns={{…}} of the sink"
+                ) from error
             raise
 
 

@@ -1,4 +1,4 @@
-"""Positions of lanes, kept in a SQLite database."""
+"""Positions of lanes in a SQLite database."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from busway.sink.statement import statement
 
 
 def create_tables(connection: apsw.Connection) -> None:
-    """Make the tables of positions when there are none."""
+    """Create the tables of positions if they do not exist."""
     connection.execute(_sql("position_table"))
     connection.execute(_sql("exception_table"))
     if not connection.execute(_sql("position_has_fencing_token")).get:
@@ -25,35 +25,36 @@ def create_tables(connection: apsw.Connection) -> None:
 
 
 def read_lane_position(connection: apsw.Connection, load: Load) -> LanePosition:
-    """Return the place of the load's lane; called inside the transaction that lands it."""
-    position, epoch = _decided_range(connection, load.lane)
-    exceptions = _exceptions(connection, load, exceptions_range(position, load))
-    return LanePosition(position, frozenset(exceptions), epoch)
+    """Return the position of the load's lane; call it inside the transaction of the load."""
+    decided, fencing_token = _decided_range(connection, load.lane)
+    exceptions = _exceptions(connection, load, exceptions_range(decided, load))
+    return LanePosition(decided, frozenset(exceptions), fencing_token)
 
 
 def delivered_range(
     connection: apsw.Connection, lane: SinkLane, offsets: Sequence[int]
 ) -> DeliveredRange:
-    """Return what is known of a lane and of some of its offsets."""
+    """Return the delivered range of a lane, with those of the offsets that are delivered."""
     create_tables(connection)
     exceptions = frozenset(_exceptions_among(connection, lane, offsets))
     return LanePosition(_decided_range(connection, lane)[0], exceptions).delivered_range(offsets)
 
 
 def save(connection: apsw.Connection, load: Load, change: PositionChange) -> None:
-    """Write what a load changed; called inside the transaction that lands it."""
+    """Write the change of a load; call it inside the transaction of the load."""
     connection.executemany(_sql("exception_delete"), [(*load.lane, o) for o in change.deletes])
     connection.executemany(_sql("exception_insert"), [(*load.lane, o) for o in change.inserts])
-    place = change.decided
-    given = (*load.lane, place.start, place.end, load.fencing_token)
-    connection.execute(_sql("position_put"), given)
+    decided = change.decided
+    values = (*load.lane, decided.start, decided.end, load.fencing_token)
+    connection.execute(_sql("position_put"), values)
 
 
 def _exceptions(
-    connection: apsw.Connection, load: Load, offset_range: tuple[int, int] | None
+    connection: apsw.Connection, load: Load, offset_range: DecidedRange | None
 ) -> list[int]:
-    if offset_range:
-        rows = connection.execute(_sql("exception_range"), (*load.lane, *offset_range))
+    if offset_range is not None:
+        bounds = (*load.lane, offset_range.start, offset_range.end)
+        rows = connection.execute(_sql("exception_range"), bounds)
         return [offset for (offset,) in rows]
     return _exceptions_among(connection, load.lane, [item.offset for item in load.items])
 

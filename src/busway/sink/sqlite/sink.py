@@ -37,16 +37,16 @@ from busway.sink.statement import fold_ascii_case
 
 
 class Sqlite(DeclarableFunction, frozen=True):
-    """A table of a SQLite database that each event's rows are in exactly once.
+    """A table of a SQLite database that receives the rows of each event exactly once.
 
     >>> sqlite = Sqlite
     >>> sqlite("shop.db", table="orders", key="order_id", create=True).name
     'sqlite shop.db orders'
 
-    Rows are dicts of column to value, upserted by ``key`` (a column, or several), inserted without
-    one. ``create`` creates the table and adds columns from the data; ``columns`` gives such columns
-    a type of your choice. A file that is made has the permissions ``mode``, by default for its
-    owner alone. What was declared wrong raises :class:`SinkError` when it is opened.
+    Rows are dicts of column to value, upserted by ``key`` (one column or several), inserted without
+    a key. ``create`` creates the table and adds columns from the data; ``columns`` sets the types
+    of such columns. A new file gets the permissions ``mode``, by default for its owner only.
+    Opening an invalid declaration raises :class:`SinkError`.
     """
 
     path: str | Env
@@ -102,8 +102,8 @@ class SqliteDestination:
         try:
             return await self._file.run(partial(self._write_load, load))
         except Exception as error:
-            state = as_down(error, self._file.path)
-        return [state] * (len(load.items) or 1)
+            down = as_down(error, self._file.path)
+        return [down] * (len(load.items) or 1)
 
     async def delivered_range(
         self, lane: SinkLane, offsets: Sequence[int]
@@ -124,7 +124,7 @@ class SqliteDestination:
             await asyncio.to_thread(FILE_POOL.release, self._file)
 
     def _write_load(self, load: Load, connection: apsw.Connection) -> Sequence[Outcome]:
-        """Land a load; again, without what it was that made SQLite undo the transaction."""
+        """Write a load; retry without the rows that made SQLite roll back the transaction."""
         failed: dict[PartKey, Exception] | None = None
         while True:
             try:
@@ -137,12 +137,12 @@ class SqliteDestination:
         self, load: Load, connection: apsw.Connection, failed: dict[PartKey, Exception] | None
     ) -> Sequence[Outcome]:
         position.create_tables(connection)
-        place = position.read_lane_position(connection, load)
-        if place.is_fenced(load):
+        lane_position = position.read_lane_position(connection, load)
+        if lane_position.is_fenced(load):
             return [NOT_ATTEMPTED] * (len(load.items) or 1)
-        outcomes = self._write_rows(load, place, connection, failed)
-        missed = failed_offsets(load, outcomes)
-        position.save(connection, load, advance(place, load, missed))
+        outcomes = self._write_rows(load, lane_position, connection, failed)
+        undelivered = failed_offsets(load, outcomes)
+        position.save(connection, load, advance(lane_position, load, undelivered))
         return outcomes
 
     def _write_rows(
@@ -154,11 +154,11 @@ class SqliteDestination:
     ) -> list[Outcome]:
         outcomes: list[Outcome] = [DELIVERED] * len(load.items)
         pending = lane_position.pending_items(load)
-        plain = dict_rows(load.items, pending) if failed is None else None
-        if plain is not None and self._table.write_all(connection, plain):
+        rows = dict_rows(load.items, pending) if failed is None else None
+        if rows is not None and self._table.write_all(connection, rows):
             return outcomes
-        batch, refused = item_rows(load.items, pending)
-        problems = refused | self._table.write_valid(
+        batch, rejections = item_rows(load.items, pending)
+        problems = rejections | self._table.write_valid(
             connection, batch, {} if failed is None else failed
         )
         for index, problem in problems.items():

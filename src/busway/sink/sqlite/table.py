@@ -1,4 +1,4 @@
-"""One table of a SQLite database, written to inside somebody else's transaction."""
+"""One table of a SQLite database, written inside the transaction of the caller."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from busway.sink.sqlite.value import (
 from busway.sink.statement import quote_identifier, quote_identifiers, statement
 
 MAX_WRITE_S = 60.0
-"""How long the rows of a load may take; a trigger may never end."""
+"""Time limit for the rows of a load, as a trigger may never end."""
 _GENERATED = {2: "is generated", 3: "is generated"}
 
 
@@ -43,7 +43,7 @@ SqliteRowChunk = tuple[tuple[str, ...], Sequence[Sequence[object]]]
 
 
 class SqliteTable:
-    """Lands rows; a key makes them upserts, ``create`` grows the table to what they hold."""
+    """Writes rows; a key makes them upserts, ``create`` creates the table and adds columns."""
 
     def __init__(self, rules: TableRules, types: Mapping[str, str]) -> None:
         self.name = rules.table
@@ -57,23 +57,22 @@ class SqliteTable:
         self._has_triggers = self._is_table = False
 
     def write_all(self, connection: apsw.Connection, rows: Sequence[Row]) -> bool:
-        """Write rows that are all in order, or none and say so: then
-        :meth:`write_valid` finds out why.
+        """Write all rows, or none and return false: then :meth:`write_valid` finds out why.
 
-        Raises :class:`RolledBack` when SQLite has undone the transaction.
+        Raises :class:`RolledBack` if SQLite rolled back the transaction.
         """
         self._read_columns(connection)
         connection.execute("SAVEPOINT busway")
         try:
             with _time_limit(connection):
-                fit = self._rules.are_all_valid(rows, self._columns)
-                for names, values in self._chunks(rows) if fit else ():
+                are_valid = self._rules.are_all_valid(rows, self._columns)
+                for names, values in self._chunks(rows) if are_valid else ():
                     self._insert_all(connection, names, values)
         except Exception as error:
             _rollback_to_savepoint(connection, error)
             return False
         connection.execute("RELEASE busway")
-        return fit
+        return are_valid
 
     def write_valid(
         self,
@@ -81,10 +80,10 @@ class SqliteTable:
         batch: Sequence[ItemRows],
         failed: dict[PartKey, Exception],
     ) -> ItemProblems:
-        """Write the rows of each item, all or none, in order; return why items are not in it.
+        """Write the rows of each item in order, all or none; return why items were not written.
 
-        ``failed`` is what could not be written before :class:`RolledBack` was raised, which it is
-        when SQLite has undone the transaction. Raises what shows that nothing can be written now.
+        ``failed`` are the parts that failed before :class:`RolledBack`, which is raised if SQLite
+        rolled back the transaction. Raises an error that concerns the whole database.
         """
         self._read_columns(connection)
         if not self._columns and not self._rules.create:
@@ -92,22 +91,24 @@ class SqliteTable:
                 f"the table {self.name!r} does not exist; create it or set create=True"
             )
         problems = self._rules.invalid_items(batch, self._generated)
-        fit = without_problems(batch, problems)
-        search = Bisection(fit, failed)
+        valid = without_problems(batch, problems)
+        search = Bisection(valid, failed)
         for part in search:
             try:
                 with _time_limit(connection):
                     problems |= self._write_part(connection, part)
             except Exception as error:
                 self._roll_back_part(connection, search, part, error)
-        alone = {rows.index: rows.rows for rows in fit}
+        rows_by_index = {rows.index: rows.rows for rows in valid}
         refusals = {
-            span[0]: row_refusal(error, alone[span[0]])
+            span[0]: row_refusal(error, rows_by_index[span[0]])
             for span, error in search.failed.items()
             if span[2] == 1
         }
-        landed = len(problems) + len(refusals) < len(batch)
-        return problems | classify_refusals(refusals, others_written=landed, probe_succeeded=True)
+        others_written = len(problems) + len(refusals) < len(batch)
+        return problems | classify_refusals(
+            refusals, others_written=others_written, probe_succeeded=True
+        )
 
     def _roll_back_part(
         self,
@@ -116,7 +117,7 @@ class SqliteTable:
         part: Sequence[ItemRows],
         error: Exception,
     ) -> None:
-        """Undo a part and look for the cause in it, unless it is that of the whole database."""
+        """Roll back a part and search it, or raise the error if it concerns the whole database."""
         search.mark_failed(part, error)
         _rollback_to_savepoint(connection, error)
         self._read_columns(connection)
@@ -137,7 +138,7 @@ class SqliteTable:
         return problems | unsuitable
 
     def _check_writable(self, connection: apsw.Connection) -> None:
-        """Raise an error when no row at all can be written."""
+        """Raise an error if no row can be written at all."""
         columns = [name for name in self.key if self._fold(name) in self._columns]
         if self._columns and len(columns) == len(self.key):
             first = columns or [next(iter(self._columns.values())).name]
@@ -146,11 +147,11 @@ class SqliteTable:
             )
 
     def _read_columns(self, connection: apsw.Connection) -> None:
-        """Look again each time: other programs may change the table between two transactions."""
-        found = list(connection.execute(statement("sqlite", "columns"), (self.name,)))
+        """Read the columns, which other programs may change between two transactions."""
+        columns_read = list(connection.execute(statement("sqlite", "columns"), (self.name,)))
         columns = {
             self._fold(name): SqliteColumn(name, declared, affinity(declared, strict=bool(strict)))
-            for name, declared, hidden, strict, _ in found
+            for name, declared, hidden, strict, _ in columns_read
             if hidden not in _GENERATED
         }
         if columns != self._columns:
@@ -158,25 +159,25 @@ class SqliteTable:
             self._inserts.clear()
         self._generated = {
             self._fold(name): _GENERATED[hidden]
-            for name, _, hidden, *_ in found
+            for name, _, hidden, *_ in columns_read
             if hidden in _GENERATED
         }
-        self._is_table = any(kind == "table" for *_, kind in found)
+        self._is_table = any(kind == "table" for *_, kind in columns_read)
         triggers = connection.execute(statement("sqlite", "triggers"), (self.name,)).get
         self._has_triggers = bool(triggers)
 
     def _extend_table(self, connection: apsw.Connection, batch: Sequence[ItemRows]) -> None:
-        """Create the table, or add the columns that it lacks, with types from their values."""
+        """Create the table or add missing columns, with types from their values."""
         new: dict[str, tuple[str, str]] = {}
         for name, value in self._rules.values_without_column(batch, self._columns):
             if self._fold(name) not in new:
                 new[self._fold(name)] = name, self._types.get(name) or column_type(value)
         if not new:
             return
-        count, most = len(self._columns) + len(new), connection.limit(apsw.SQLITE_LIMIT_COLUMN)
-        if count > most:
+        count, limit = len(self._columns) + len(new), connection.limit(apsw.SQLITE_LIMIT_COLUMN)
+        if count > limit:
             name = [name for name, _ in new.values()][-1]
-            reason = f"with column {name!r} the table would have {count}; SQLite takes {most}"
+            reason = f"with column {name!r} the table would have {count}; SQLite takes {limit}"
             raise SqliteValueError(reason, "too many columns")
         definitions = [f"{quote_identifier(name)} {kind}" for name, kind in new.values()]
         if self._columns:
@@ -189,7 +190,7 @@ class SqliteTable:
         self._read_columns(connection)
 
     def _convertible(self, batch: Sequence[ItemRows]) -> tuple[list[SqliteRowChunk], ItemProblems]:
-        """Return what is to be written, without the items whose values columns would change."""
+        """Return the chunks to write, and the items whose values the columns would change."""
         try:
             return self._chunks(all_rows(batch)), {}
         except SqliteValueError:
@@ -216,10 +217,10 @@ class SqliteTable:
         names: tuple[str, ...],
         values: Sequence[Sequence[object]],
     ) -> None:
-        """Write rows of the same columns; raises
-        :class:`RowDropped` when one is not in the table.
+        """Write rows of the same columns. Raises :class:`RowDropped` if the table lacks one then.
 
-        What triggers write is in the count of all changes, so that with them each row is counted.
+        The total count includes the changes of triggers, so that with triggers each row is
+        counted on its own.
         """
         sql = self._insert_statement(names)
         suspects: Sequence[Sequence[object]]
@@ -265,13 +266,13 @@ class SqliteTable:
             connection.execute(sql)
         except apsw.SQLError as error:
             if self._types and "syntax error" in str(error):
-                raise TableSetupError(f"{error}; mend columns={{…}} of the sink") from error
+                raise TableSetupError(f"{error}; correct columns={{…}} of the sink") from error
             raise
 
 
 @contextmanager
 def _time_limit(connection: apsw.Connection) -> Iterator[None]:
-    """Have SQLite interrupt what is written when it takes too long."""
+    """Make SQLite interrupt writes that take too long."""
     until = time.monotonic() + MAX_WRITE_S
     connection.set_progress_handler(lambda: time.monotonic() > until, 100_000)
     try:
@@ -281,7 +282,7 @@ def _time_limit(connection: apsw.Connection) -> Iterator[None]:
 
 
 def _rollback_to_savepoint(connection: apsw.Connection, error: Exception) -> None:
-    """Undo what was written since the savepoint."""
+    """Roll back to the savepoint."""
     if not connection.in_transaction:
         raise RolledBack from error
     connection.execute("ROLLBACK TO busway")
@@ -289,6 +290,6 @@ def _rollback_to_savepoint(connection: apsw.Connection, error: Exception) -> Non
 
 
 def _count_changes(connection: apsw.Connection, sql: str, row: Sequence[object]) -> int:
-    """Write one row; return how many rows of its table that changed, without what triggers did."""
+    """Write one row; return how many rows changed, not counting changes by triggers."""
     connection.execute(sql, row)
     return connection.changes()

@@ -298,9 +298,7 @@ def test_every_bad_event_of_a_split_body_is_listed() -> None:
         ("no media type", b"1", "invalid-events"),
     ],
 )
-def test_body_that_contradicts_its_content_type_is_refused(
-    kind: str, body: bytes, code: str
-) -> None:
+def test_body_contradicting_its_content_type_is_refused(kind: str, body: bytes, code: str) -> None:
     found = refusal(webhook("x"), body, kind)
     assert (found.status, found.code) == (400, code)
 
