@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from busway.entry_point import EntryPointGroup
-from busway.source.webhook.attribute_value import FromField, FromHeader, FromQuery
+from busway.source.webhook.field_reader import FromField, FromHeader, FromQuery
 
 if TYPE_CHECKING:
     from busway.source.schedule import Schedule

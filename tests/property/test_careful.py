@@ -13,7 +13,7 @@ from busway.lane import Lane
 from busway.ports import Ledger
 from busway.runtime.lane.batch import LaneBatch
 from busway.runtime.lane.outcome import LaneOutcomes
-from busway.runtime.lane.poison_bisection import PoisonBisection, in_flight_markers
+from busway.runtime.lane.poison_isolation import PoisonBisection, in_flight_markers
 from busway.testing import memory_stores
 
 MOST = 5_000

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from busway.concurrency import Adaptive
 from busway.delivery.adaptive_concurrency import AdaptiveLimit, ResponseSample
-from busway.delivery.throttle import Rate, Throttle
+from busway.delivery.rate import Rate, Throttle
 from busway.runtime.admission.concurrency_limiter import (
     CombinedPermits,
     ConcurrencyLimiter,
 )
-from busway.runtime.admission.rate_limiter import RateLimiter
+from busway.runtime.admission.throttle import RateLimiter
 from busway.testing import ManualClock
 
 RATES = st.builds(Rate, st.floats(0.1, 10_000), st.none() | st.integers(1, 2_000))

@@ -8,7 +8,7 @@ from contextlib import suppress
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from busway.runtime.reader.kept import ReaderTaken
+from busway.runtime.reader.reader_record import ReaderTaken
 from number_source import Numbers, numbers
 from reader_host import Installation, opened
 

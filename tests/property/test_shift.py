@@ -23,7 +23,7 @@ from busway.named_value import ValueChange
 from busway.runtime.admission.concurrency_limiter import ConcurrencyLimiter
 from busway.runtime.admission.destination_guard import DestinationGuard
 from busway.runtime.admission.opened_sink import OpenedSink
-from busway.runtime.admission.rate_limiter import RateLimiter
+from busway.runtime.admission.throttle import RateLimiter
 from busway.runtime.context import Context, LaneConsumer
 from busway.runtime.due_retry import DueRetries
 from busway.runtime.lease.duty import REPLAY_DUTY

@@ -11,8 +11,8 @@ from litestar.params import FromPath, QueryParameter, SkipValidation
 
 from busway.api.openapi import example
 from busway.control.context import ControlContext
-from busway.control.event.assemble import assemble_story
-from busway.control.event.story import Story
+from busway.control.event.story import assemble_story
+from busway.control.event.story_record import Story
 from busway.control.operation.event import STORY
 
 

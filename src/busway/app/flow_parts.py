@@ -15,7 +15,7 @@ from busway.flow import CompiledApp
 from busway.ports import Stores
 from busway.runtime.context import Context
 from busway.runtime.due_retry import DueRetries
-from busway.runtime.lane.poison_bisection import in_flight_markers
+from busway.runtime.lane.poison_isolation import in_flight_markers
 from busway.runtime.lease.duty import REPLAY_DUTY, Duties
 from busway.runtime.observe.observer import TelemetryObserver
 from busway.runtime.observe.state_recorder import StateRecorder

@@ -25,11 +25,11 @@ from busway.network import listens_on_loopback, local_url
 from busway.ports import Destination, Stores
 from busway.runtime.access.failed_authentication import FailedAuthentications
 from busway.runtime.access.key_ring import KeyRing
-from busway.runtime.lane.poison_bisection import (
+from busway.runtime.lane.poison_isolation import (
     mark_process_running,
     mark_process_stopped,
 )
-from busway.runtime.lease.takeover import take_over
+from busway.runtime.lease.startup_recovery import take_over
 from busway.runtime.log_gap import skip_log_gaps
 from busway.runtime.loop import Loop
 from busway.runtime.observe.alert_monitor import AlertMonitor

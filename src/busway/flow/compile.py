@@ -11,7 +11,7 @@ from busway.declarable import contains_invalid
 from busway.delivery.backoff import Backoff
 from busway.delivery.breaker_policy import BreakerPolicy
 from busway.delivery.maintenance_window import Window, validated_windows
-from busway.delivery.throttle import Rate
+from busway.delivery.rate import Rate
 from busway.duration import parse_seconds
 from busway.errors import FlowError, PatternError, SettingsError
 from busway.flow.compile_alert import compile_alerts

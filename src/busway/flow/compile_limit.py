@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from busway.concurrency import Concurrency, parse_concurrency
-from busway.delivery.throttle import Rate
+from busway.delivery.rate import Rate
 from busway.errors import SettingsError
 from busway.flow.limit import CompiledLimit, Limit
 from busway.spelling import nearest

@@ -7,7 +7,7 @@ import msgspec
 from busway.delivery.backoff import Backoff
 from busway.delivery.breaker_policy import BreakerPolicy
 from busway.delivery.maintenance_window import Window
-from busway.delivery.throttle import Rate
+from busway.delivery.rate import Rate
 from busway.flow.alert import Alert
 from busway.flow.limit import CompiledLimit
 from busway.flow.start_position import StartPosition

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import msgspec
 
 from busway.concurrency import Concurrency
-from busway.delivery.throttle import Rate
-from busway.step.timeout import timeout_paused
+from busway.delivery.rate import Rate
+from busway.step.timeout_pause import timeout_paused
 
 _CHECK_INTERVAL_S = 0.05
 """How often a waiting thread checks whether it was interrupted."""

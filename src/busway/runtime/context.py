@@ -20,7 +20,7 @@ from busway.outcome import BLOCKED_BY_KEY, DELIVERED, Down, NotAttempted, Outcom
 from busway.ports import Ledger, Load, RequestPermits, SinkLane
 from busway.runtime.admission.destination_guard import DestinationGuard
 from busway.runtime.admission.pause_gate import PauseGate
-from busway.runtime.admission.rate_limiter import RateGrant, RateLimiter
+from busway.runtime.admission.throttle import RateGrant, RateLimiter
 from busway.runtime.due_retry import DueRetries
 from busway.runtime.lease.lease import Lease
 from busway.runtime.outage_log import OutageLog

@@ -15,7 +15,7 @@ from busway.control.dead_letter.job import (
 )
 from busway.control.dead_letter.patch import Patch
 from busway.control.job import Job, jobs, update_job
-from busway.delivery.throttle import Rate, Throttle
+from busway.delivery.rate import Rate, Throttle
 from busway.errors import BuswayError, StoreError
 from busway.runtime.loop import Loop
 

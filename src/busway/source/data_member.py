@@ -9,7 +9,7 @@ import msgspec
 
 from busway.attribute import is_json_type
 from busway.ports import EventFault, RequestRefusal
-from busway.source.problem import invalid_events
+from busway.source.refusal import invalid_events
 from busway.source.validate import is_safe_json, is_too_deep
 
 _encode = msgspec.json.Encoder().encode

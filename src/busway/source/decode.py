@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from busway.event import Event
 from busway.ports import AppendEnvelope, DecodedEvents, EventFault, RequestRefusal
-from busway.source.problem import (
+from busway.source.refusal import (
     MAX_COUNTED_FAULTS,
     events_too_large,
     invalid_events,

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from busway.step.result import copied_result, step_failure
 from busway.step.step import Step, StepFailure, timeout_failure
-from busway.step.timeout import CoroutineTimeout, current_timeout
+from busway.step.timeout_pause import CoroutineTimeout, current_timeout
 
 A = TypeVar("A")
 R = TypeVar("R")

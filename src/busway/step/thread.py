@@ -21,7 +21,7 @@ from busway.event import Event, release_data
 from busway.step.result import as_results, step_failure
 from busway.step.step import StepFailure, StepResult, StepTimeout, timeout_failure
 from busway.step.thread_pool import StepThreads
-from busway.step.timeout import current_timeout
+from busway.step.timeout_pause import current_timeout
 
 _QUICK_CALLS = 64
 _QUICK_CALL_S = 0.0001

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from busway import Adaptive, App, Backoff, BreakerPolicy
-from busway.delivery.throttle import Rate
+from busway.delivery.rate import Rate
 from busway.errors import FlowError
 from busway.flow import Flow, compile_app
 from busway.flow.limit import CompiledLimit

@@ -15,7 +15,7 @@ from busway.cli.operation_command import command_body
 from busway.cli.output import echo, echo_lines, print_error, print_json, print_table
 from busway.control.alert.record import AlertStatus
 from busway.control.alert.trial_message import AlertTest
-from busway.control.event.story import FlowStory
+from busway.control.event.story_record import FlowStory
 from busway.control.operation.alert import AlertName, list_alerts, send_alert_test
 from busway.control.operation.event import EventId, show_story
 from busway.control.page import PageRequest

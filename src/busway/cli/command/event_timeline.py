@@ -10,7 +10,7 @@ import msgspec
 from busway.cli.command.dead_print import runs
 from busway.cli.output import echo
 from busway.control.event.advice import NOTHING
-from busway.control.event.story import (
+from busway.control.event.story_record import (
     FlowStory,
     OperatorAction,
     RelatedEvent,

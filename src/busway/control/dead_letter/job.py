@@ -23,7 +23,7 @@ from busway.control.dead_letter.selection import (
 )
 from busway.control.job import Job, create_job, is_same_job, job_replacement
 from busway.control.job import job as job_of
-from busway.delivery.throttle import Rate
+from busway.delivery.rate import Rate
 from busway.failed_event import FailedEvent
 from busway.lane import EventRef
 

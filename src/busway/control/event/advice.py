@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shlex import quote
 
-from busway.control.event.story import FlowStory
+from busway.control.event.story_record import FlowStory
 from busway.lane import REPLAY_SEPARATOR
 
 NOTHING = "nothing to do"

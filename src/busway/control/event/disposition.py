@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from busway.control.event.story import EventState, FlowStory, WhyNot
+from busway.control.event.story_record import EventState, FlowStory, WhyNot
 from busway.control.record import VersionRecord
 from busway.errors import PatternError
 from busway.failed_event import FailedEvent, ResolvedEvent

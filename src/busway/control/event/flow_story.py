@@ -21,7 +21,12 @@ from busway.control.event.disposition import (
     rule_of,
 )
 from busway.control.event.replay import ReplayCriteria, replay_criteria
-from busway.control.event.story import NULL, FlowStory, OperatorAction, StoredResult
+from busway.control.event.story_record import (
+    NULL,
+    FlowStory,
+    OperatorAction,
+    StoredResult,
+)
 from busway.control.event.subject import StorySubject
 from busway.control.flow.status import FlowStatus, current_statuses
 from busway.control.record import (

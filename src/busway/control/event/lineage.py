@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from busway.clock import derived_id
-from busway.control.event.story import LogPosition, RelatedEvent
+from busway.control.event.story_record import LogPosition, RelatedEvent
 from busway.control.log.scan import Hit
 from busway.control.log.search import EventHead
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from busway.control.event.story import LogPosition
+from busway.control.event.story_record import LogPosition
 from busway.control.log.search import EventHead
 
 

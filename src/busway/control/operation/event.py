@@ -9,7 +9,12 @@ from typing import Annotated
 import msgspec
 from msgspec import Raw
 
-from busway.control.event.story import FlowStory, LogPosition, StoredResult, Story
+from busway.control.event.story_record import (
+    FlowStory,
+    LogPosition,
+    StoredResult,
+    Story,
+)
 from busway.control.field import option
 from busway.control.log.scan import PartitionRange
 from busway.control.log.search import EventQuery, LogEvent, search_log
@@ -106,6 +111,6 @@ async def show_story(context: OperationContext, request: EventId) -> Story:
     It is the same as `/events/{id}`, for every id. Clients and proxies change a path before it is
     sent: they remove `.` and `..`, and some decode `%2F`. In the query an id arrives as it is.
     """
-    from busway.control.event.assemble import assemble_story  # noqa: PLC0415 - not for clients
+    from busway.control.event.story import assemble_story  # noqa: PLC0415 - not for clients
 
     return await assemble_story(context.control, request.id, request.source)

@@ -31,7 +31,7 @@ from busway.delivery.operator_control import (
     ThrottleOverride,
     windows_close_at,
 )
-from busway.delivery.throttle import Rate
+from busway.delivery.rate import Rate
 from busway.duration import parse_seconds
 from busway.errors import Conflict, NotFound, SettingsError
 from busway.named_value import ValueChange

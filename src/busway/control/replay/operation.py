@@ -22,6 +22,7 @@ from busway.control.field import argument, option
 from busway.control.job import Job, JobState
 from busway.control.pattern import parse_pattern
 from busway.control.replay.file_name import file_name
+from busway.delivery.rate import Rate
 from busway.delivery.replay import (
     ReplayRange,
     ReplaySelection,
@@ -29,7 +30,6 @@ from busway.delivery.replay import (
     replay_lane_name,
     replay_range,
 )
-from busway.delivery.throttle import Rate
 from busway.errors import BuswayError, Conflict, NotFound
 from busway.flow import Flow
 from busway.lane import Counts, Lane, LaneId, is_replay_lane

@@ -32,7 +32,7 @@ from busway.runtime.admission.load_outcome import (
     redact_outcomes,
 )
 from busway.runtime.admission.opened_sink import OpenedSink
-from busway.runtime.admission.poison_detector import LoadResult, PoisonDetector
+from busway.runtime.admission.suspect_event import LoadResult, PoisonDetector
 from busway.runtime.signal import Signal
 from busway.secret import secrets_of
 

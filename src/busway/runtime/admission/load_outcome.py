@@ -22,7 +22,7 @@ from busway.outcome import (
     Retry,
 )
 from busway.ports import Load
-from busway.runtime.admission.poison_detector import LoadResult
+from busway.runtime.admission.suspect_event import LoadResult
 
 _RATE_LIMIT_TOLERANCE_S = 0.1
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from busway.clock import Clock
 from busway.flow.limit import CompiledLimit
 from busway.runtime.admission.concurrency_limiter import ConcurrencyLimiter
-from busway.runtime.admission.rate_limiter import RateLimiter
+from busway.runtime.admission.throttle import RateLimiter
 
 
 class NamedLimit:

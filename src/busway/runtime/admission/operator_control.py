@@ -26,12 +26,12 @@ from busway.delivery.operator_control import (
     ThrottleOverride,
     effective_controls,
 )
-from busway.delivery.throttle import Rate
+from busway.delivery.rate import Rate
 from busway.flow import Flow
 from busway.runtime.admission.concurrency_limiter import ConcurrencyLimiter
 from busway.runtime.admission.destination_guard import DestinationGuard
 from busway.runtime.admission.pause_gate import PauseGate
-from busway.runtime.admission.rate_limiter import RateLimiter
+from busway.runtime.admission.throttle import RateLimiter
 from busway.runtime.loop import Loop
 from busway.runtime.signal import Signal
 

@@ -25,7 +25,7 @@ from busway.failed_event import FailedEvent, FailedEventQuery, Resolution
 from busway.ports import Load, LoadItem
 from busway.runtime.context import Admission, Context, LaneConsumer
 from busway.runtime.lane.claim import RetryClaims
-from busway.runtime.lane.isolation import exception_failure
+from busway.runtime.lane.failure_bisection import exception_failure
 from busway.runtime.lane.key_order import KeyRuns, hold_back_by_key, in_key_order
 from busway.runtime.lane.transform import decide_outcome, transform
 from busway.runtime.loop import Loop

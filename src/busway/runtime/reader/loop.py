@@ -9,7 +9,7 @@ import structlog
 from busway.errors import StoreError
 from busway.ports import ReaderSource
 from busway.runtime.loop import Loop
-from busway.runtime.reader.kept import ReaderTaken
+from busway.runtime.reader.reader_record import ReaderTaken
 from busway.runtime.reader.session import ReaderHost, ReaderSession
 from busway.runtime.signal import Signal
 

@@ -34,7 +34,7 @@ from busway.ports import (
     SourceReading,
 )
 from busway.runtime.reader.appended import appended_since
-from busway.runtime.reader.kept import KeptReader, ReaderTaken
+from busway.runtime.reader.reader_record import KeptReader, ReaderTaken
 
 SAVE_EVERY_S = 1.0
 """How long after an append the position is saved at the latest."""

@@ -15,9 +15,9 @@ from busway.outcome import Down
 from busway.ports import Log
 from busway.runtime.lane.attempt import Attempt, limit_batch
 from busway.runtime.lane.batch import LaneBatch, cut_batch, limit_events, limit_offset
-from busway.runtime.lane.isolation import Isolation
+from busway.runtime.lane.failure_bisection import Isolation
 from busway.runtime.lane.outcome import LaneOutcomes
-from busway.runtime.lane.poison_bisection import PoisonBisection
+from busway.runtime.lane.poison_isolation import PoisonBisection
 from busway.runtime.loop import Loop
 from busway.runtime.replay.consumer import ReplayLaneConsumer
 

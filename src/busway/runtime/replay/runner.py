@@ -17,16 +17,16 @@ from busway.control.replay.operation import (
     request_of,
 )
 from busway.delivery.poison import InFlightMarker
+from busway.delivery.rate import Rate
 from busway.delivery.replay import replay_lane_name, replay_mode
-from busway.delivery.throttle import Rate
 from busway.flow import Flow
 from busway.ports import Log, Sink, SinkContext
 from busway.runtime.admission.destination_guard import DestinationGuard
 from busway.runtime.admission.opened_sink import OpenedSink
 from busway.runtime.admission.pause_gate import PauseGate
-from busway.runtime.admission.rate_limiter import RateLimiter
+from busway.runtime.admission.throttle import RateLimiter
 from busway.runtime.context import Context, LaneConsumer
-from busway.runtime.lane.poison_bisection import PoisonBisection
+from busway.runtime.lane.poison_isolation import PoisonBisection
 from busway.runtime.lane.retry import Retrier
 from busway.runtime.lease.lease import Lease
 from busway.runtime.loop import Loop

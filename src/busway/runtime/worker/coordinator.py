@@ -33,7 +33,7 @@ from busway.errors import StoreError
 from busway.lane import Lane, LaneId, LeaseRequest
 from busway.named_value import ValueChange
 from busway.ports import Ledger
-from busway.runtime.lane.poison_bisection import PoisonBisection, in_flight_markers
+from busway.runtime.lane.poison_isolation import PoisonBisection, in_flight_markers
 from busway.runtime.lease.duty import REPLAY_DUTY, Duties
 from busway.runtime.lease.heartbeat import Heartbeat
 from busway.runtime.lease.lease import Lease

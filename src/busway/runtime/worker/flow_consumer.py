@@ -12,7 +12,7 @@ from busway.lane import Lane
 from busway.runtime.admission.named_limit import NamedLimit
 from busway.runtime.context import LaneConsumer
 from busway.runtime.lane.deliver import Deliverer
-from busway.runtime.lane.poison_bisection import PoisonBisection
+from busway.runtime.lane.poison_isolation import PoisonBisection
 from busway.runtime.lane.retry import Retrier
 from busway.runtime.lease.lease import Lease
 from busway.runtime.loop import Loop

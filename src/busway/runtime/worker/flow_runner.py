@@ -31,10 +31,10 @@ from busway.runtime.admission.operator_control import (
     OperatorControlLoop,
 )
 from busway.runtime.admission.pause_gate import PausablePermits, PauseGate
-from busway.runtime.admission.rate_limiter import RateLimiter
 from busway.runtime.admission.shared_breaker import SharedBreakers, start_from_shared
+from busway.runtime.admission.throttle import RateLimiter
 from busway.runtime.context import Context, LaneConsumer
-from busway.runtime.lane.poison_bisection import PoisonBisection
+from busway.runtime.lane.poison_isolation import PoisonBisection
 from busway.runtime.lease.lease import Lease
 from busway.runtime.loop import Loop
 from busway.runtime.observe.state_recorder import StateRecorder

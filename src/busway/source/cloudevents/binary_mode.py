@@ -11,7 +11,7 @@ import msgspec
 from busway.ports import DecodedEvents, EventFault, RequestRefusal
 from busway.source.data_member import data_member
 from busway.source.decode import decode_one
-from busway.source.problem import invalid_events
+from busway.source.refusal import invalid_events
 
 _encode = msgspec.json.Encoder().encode
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)

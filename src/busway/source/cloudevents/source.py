@@ -24,7 +24,7 @@ from busway.source.decode import (
     decode_ndjson,
     decode_one,
 )
-from busway.source.problem import not_found, unsupported_media
+from busway.source.refusal import not_found, unsupported_media
 
 Read = Callable[[bytes, int], DecodedEvents | RequestRefusal]
 

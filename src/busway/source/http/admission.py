@@ -28,7 +28,7 @@ from busway.source.http.response import (
     text_response,
 )
 from busway.source.http.route import SourceRoute, SourceRoutes
-from busway.source.problem import (
+from busway.source.refusal import (
     body_too_large,
     cross_origin_page,
     draining,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from busway.ports import RequestRefusal
-from busway.source.problem import bad_request, body_too_large
+from busway.source.refusal import bad_request, body_too_large
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(;.*)?")
 _MAX_LINE = 1024

@@ -26,7 +26,7 @@ from busway.source.http.response import (
     encode_response,
     problem_response,
 )
-from busway.source.problem import (
+from busway.source.refusal import (
     bad_request,
     head_too_large,
     timed_out,

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import zstandard
 
 from busway.ports import RequestRefusal
-from busway.source.problem import body_too_large, malformed_body
+from busway.source.refusal import body_too_large, malformed_body
 
 ACCEPTED_ENCODINGS = "gzip, zstd, deflate"
 _MAX_WINDOW_BYTES = 8 * 1024 * 1024

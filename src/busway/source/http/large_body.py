@@ -18,7 +18,7 @@ from busway.source.http.config import IntakeConfig, IntakeLimits
 from busway.source.http.content_encoding import decompress
 from busway.source.http.request import Completed, Decoded, IntakeRequest
 from busway.source.http.request_head import ParsedHead
-from busway.source.problem import too_many_in_flight
+from busway.source.refusal import too_many_in_flight
 
 T = TypeVar("T")
 MAX_INLINE_BYTES = 256 * 1024

@@ -9,7 +9,7 @@ from busway.errors import StoreError, StoreFull
 from busway.ports import AppendReceipt, DecodedEvents, RequestAnswer, RequestRefusal
 from busway.source.http.body import Body
 from busway.source.http.request_head import ParsedHead
-from busway.source.problem import internal_error, store_full, store_unavailable
+from busway.source.refusal import internal_error, store_full, store_unavailable
 
 Decoded: TypeAlias = DecodedEvents | RequestAnswer | RequestRefusal
 """What a source decoded from a request, validated."""

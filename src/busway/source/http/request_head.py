@@ -13,7 +13,7 @@ from busway.credential import bearer_token, secret_digest
 from busway.network import is_cross_site, is_trusted_host
 from busway.ports import Decoder, RequestHead, RequestRefusal
 from busway.source.http.route import SourceRoute, SourceRoutes, is_source
-from busway.source.problem import (
+from busway.source.refusal import (
     bad_request,
     cross_origin_page,
     not_allowed,

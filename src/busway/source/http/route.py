@@ -21,7 +21,7 @@ from busway.ports import (
     SourceRequest,
     source_address,
 )
-from busway.source.problem import events_off, unknown_source
+from busway.source.refusal import events_off, unknown_source
 
 BELOW = source_address("")
 """Prefix of the addresses of declared sources."""

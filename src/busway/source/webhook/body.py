@@ -10,9 +10,8 @@ from busway.attribute import is_json_type
 from busway.json_text import encode_json
 from busway.ports import EventFault, RequestRefusal
 from busway.source.data_member import data_member
-from busway.source.problem import events_too_large, malformed_body, too_many_events
+from busway.source.refusal import events_too_large, malformed_body, too_many_events
 from busway.source.validate import MAX_DEPTH, is_too_deep
-from busway.source.webhook.attribute_value import NO_FIELDS
 from busway.source.webhook.cut import (
     Piece,
     PieceTooLarge,
@@ -20,6 +19,7 @@ from busway.source.webhook.cut import (
     cut_lines,
     decode_fields,
 )
+from busway.source.webhook.field_reader import NO_FIELDS
 from busway.source.webhook.form import FormError, read_form, read_multipart
 
 MAX_EVENTS = 100_000

@@ -13,7 +13,7 @@ from busway.attribute import (
     intake_problems,
 )
 from busway.errors import SourceError
-from busway.source.webhook.attribute_value import (
+from busway.source.webhook.field_reader import (
     AttributeValue,
     FromHeader,
     FromQuery,

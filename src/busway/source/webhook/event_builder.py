@@ -9,8 +9,9 @@ import msgspec
 
 from busway.clock import new_id
 from busway.ports import EventFault, RequestRefusal, SourceRequest
-from busway.source.problem import MAX_COUNTED_FAULTS, missing_value
-from busway.source.webhook.attribute_value import (
+from busway.source.refusal import MAX_COUNTED_FAULTS, missing_value
+from busway.source.webhook.body import Content
+from busway.source.webhook.field_reader import (
     AttributeValue,
     MissingValue,
     ValueContext,
@@ -18,7 +19,6 @@ from busway.source.webhook.attribute_value import (
     needs_fields,
     parse_query,
 )
-from busway.source.webhook.body import Content
 
 REPEAT_HEADERS = ("idempotency-key", "webhook-id")
 """Headers by which a sender marks a repeated request."""

@@ -10,16 +10,16 @@ from busway.declarable import DeclarableFunction
 from busway.errors import SourceError
 from busway.ports import Received, RequestReceiver, RequestRefusal, SourceRequest
 from busway.source.decode import checked
-from busway.source.problem import not_found
-from busway.source.webhook.attribute_value import (
+from busway.source.refusal import not_found
+from busway.source.webhook.body import BodyReader
+from busway.source.webhook.declaration import check_declared, extension_name
+from busway.source.webhook.event_builder import EventBuilder
+from busway.source.webhook.field_reader import (
     AttributeValue,
     FromHeader,
     FromQuery,
     needs_fields,
 )
-from busway.source.webhook.body import BodyReader
-from busway.source.webhook.declaration import check_declared, extension_name
-from busway.source.webhook.event_builder import EventBuilder
 
 
 class Webhook(DeclarableFunction, frozen=True):

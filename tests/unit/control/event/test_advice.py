@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from busway.control.event.advice import advice
-from busway.control.event.story import EventState, FlowStory, WhyNot
+from busway.control.event.story_record import EventState, FlowStory, WhyNot
 
 AT = datetime(2030, 1, 1, 12, tzinfo=UTC)
 WHY = WhyNot("$.data.id", "[1]", (2,), "$.data.id wants [1], but the event has 2")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from busway.clock import derived_id
 from busway.control.event.lineage import MAX_DEPTH, MAX_RELATED, Lineage, LineageEvent
-from busway.control.event.story import RelatedEvent
+from busway.control.event.story_record import RelatedEvent
 from busway.control.log.scan import Hit
 from busway.control.log.search import EventHead
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from busway import App
-from busway.delivery.throttle import Rate
+from busway.delivery.rate import Rate
 from busway.outcome import DELIVERED, Outcome
 from busway.ports import Load
 from listed_sink import Listed

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from busway import Event
 from busway.errors import SourceGap
 from busway.ports import RecordRefusal, SourceChunk
-from busway.runtime.reader.kept import ReaderTaken
+from busway.runtime.reader.reader_record import ReaderTaken
 from busway.runtime.reader.session import (
     MAX_CODES,
     MAX_TEXT_CHARACTERS,

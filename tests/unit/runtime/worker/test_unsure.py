@@ -25,7 +25,7 @@ from busway.runtime.admission.operator_control import (
     OperatorControlLoop,
 )
 from busway.runtime.admission.pause_gate import PauseGate
-from busway.runtime.admission.rate_limiter import RateLimiter
+from busway.runtime.admission.throttle import RateLimiter
 from busway.runtime.context import Context, LaneConsumer
 from busway.runtime.due_retry import DueRetries
 from busway.runtime.lane.retry import POLL_S, Retrier

@@ -14,7 +14,7 @@ from busway.source.data_member import is_text_type
 from busway.source.http import IntakeLimits
 from busway.source.http.content_encoding import decompress
 from busway.source.http.response import http_date
-from busway.source.problem import invalid_events
+from busway.source.refusal import invalid_events
 
 
 def test_surface() -> None:

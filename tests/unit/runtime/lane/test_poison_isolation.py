@@ -6,7 +6,7 @@ import msgspec
 
 from busway.control.record import IN_FLIGHT, RUNNING
 from busway.delivery.poison import InFlightMarker
-from busway.runtime.lane.poison_bisection import (
+from busway.runtime.lane.poison_isolation import (
     mark_process_running,
     mark_process_stopped,
 )

@@ -21,7 +21,7 @@ from busway.ports import Ledger
 from busway.runtime.lane.batch import LaneBatch, limit_events
 from busway.runtime.lane.batch import limit_offset as cut_off
 from busway.runtime.lane.outcome import LaneOutcomes
-from busway.runtime.lease.takeover import release_leases
+from busway.runtime.lease.startup_recovery import release_leases
 
 
 async def mark_process_running(ledger: Ledger, at: datetime) -> Mapping[str, InFlightMarker] | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from busway.clock import Clock
-from busway.delivery.throttle import Rate, Throttle
+from busway.delivery.rate import Rate, Throttle
 from busway.runtime.signal import Signal
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from busway.delivery.throttle import Rate, Throttle
+from busway.delivery.rate import Rate, Throttle
 from busway.errors import SettingsError
 
 

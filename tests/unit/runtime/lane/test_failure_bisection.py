@@ -11,7 +11,7 @@ from busway.delivery.settlement import FailedAttempt
 from busway.errors import StoreError
 from busway.runtime.lane.attempt import FencedError
 from busway.runtime.lane.batch import LaneBatch
-from busway.runtime.lane.isolation import MAX_SOLO_FAILURES, Isolation
+from busway.runtime.lane.failure_bisection import MAX_SOLO_FAILURES, Isolation
 from busway.runtime.lane.outcome import LaneOutcomes
 
 EVENTS = [(n, Event(type="t", source="/s", id=f"e{n}", data=n)) for n in range(100)]

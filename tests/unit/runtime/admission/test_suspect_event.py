@@ -7,7 +7,7 @@ import pytest
 from busway import Event
 from busway.outcome import DELIVERED, Retry
 from busway.ports import Load, LoadItem, SinkLane
-from busway.runtime.admission.poison_detector import PoisonDetector
+from busway.runtime.admission.suspect_event import PoisonDetector
 from busway.sink.http.response import Unavailable
 
 LANE = SinkLane("log", "flow", 0)
