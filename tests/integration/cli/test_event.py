@@ -109,7 +109,7 @@ def test_an_event_is_found_by_what_is_in_it(server: Server) -> None:
 def test_an_event_that_is_not_there(server: Server) -> None:
     ended = busway("event", "nobody", cwd=server.cwd)
     assert (ended.code, ended.out) == (1, "")
-    assert "there is no event 'nobody': it never came, or is trimmed" in ended.err
+    assert "there is no event 'nobody': it never arrived, or was trimmed" in ended.err
 
 
 def test_an_event_of_any_id_is_found(server: Server) -> None:

@@ -361,7 +361,7 @@ async def test_an_event_that_is_not_there(tmp_path: Path) -> None:
         async with on.session.get(url) as answer:
             assert answer.status == 404
             found = await answer.json()
-    assert "there is no event 'nobody': it never came, or is trimmed" in found["detail"]
+    assert "there is no event 'nobody': it never arrived, or was trimmed" in found["detail"]
 
 
 async def test_a_trimmed_event_is_told_from_its_copy(tmp_path: Path) -> None:

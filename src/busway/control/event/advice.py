@@ -1,4 +1,4 @@
-"""What there is to do about an event now, from where it stands in a flow. Pure."""
+"""Advise what to do about an event, from its state in a flow. Pure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ NOTHING = "nothing to do"
 
 
 def advice(story: FlowStory, id: str, place: str, *, runs: bool) -> str:
-    """Return what to do about an event in one flow; ``place`` is ``partition/offset``.
+    """Return what to do about an event in a flow; ``place`` is ``partition/offset``.
 
-    ``runs`` is whether something works the flows now.
+    ``runs`` is whether the flows are running.
     """
     filtered = story.state == "waiting" and story.why_not is not None
     if filtered or (story.state == "discarded" and story.replay):
@@ -62,7 +62,7 @@ def _waiting_action(story: FlowStory, dead_letter: str, *, runs: bool) -> str:
 
 
 def _hold_action(story: FlowStory, *, runs: bool) -> str:
-    """Return what ends a hold of the flow, if there is one."""
+    """Return how to end what holds the flow back, ``""`` if nothing does."""
     if not story.declared:
         return f"it waits, and no program has flow {story.flow} now: start one that has it"
     if not runs:

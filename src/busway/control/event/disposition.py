@@ -1,7 +1,7 @@
-"""What became of an event in one lane, from what the ledger keeps. Pure.
+"""Determine the state of an event in one lane from the records of the ledger. Pure.
 
-No row says of a single event that it was delivered. What says so is the range that it was settled
-in: its counts, and the rule and the steps of the code version that settled it.
+The ledger has no row for a single delivered event. Its state follows from the range that it was
+settled in: the counts of the range, and the rule and steps of the code version that settled it.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from busway.settlement import SettledRange
 
 
 class RangeTally(msgspec.Struct, frozen=True):
-    """How many events of a settled range the flow's rule wanted, and how many could not be read."""
+    """How many events of a settled range matched the flow's rule, and how many were unreadable."""
 
     wanted: int
     unreadable: int
 
 
 class EventEvidence(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of an event in a lane: ``event`` is it, decoded, where it is still there.
+    """The records of an event in a lane; ``event`` is its decoded content, if it still exists.
 
-    ``settled`` is the range that it was settled in, ``version`` what is known of the code that did
-    it, ``tally`` what was counted in that range, ``published`` whether an event is on the bus that
-    the flow made of it, ``selected`` whether a replay was asked for it.
+    ``settled`` is the range in which it was settled, ``version`` the code version that settled it,
+    ``tally`` the counts of that range, ``published`` whether an event that the flow made of it is
+    on the bus, ``selected`` whether a replay selects it.
     """
 
     lane: Lane
@@ -53,7 +53,7 @@ class EventEvidence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rule_of(version: VersionRecord | None) -> Pattern | None:
-    """Return the rule of a code version, ``None`` where it is not known, or known no more."""
+    """Return the rule of a code version, ``None`` if it is unknown or no longer valid."""
     try:
         return None if version is None else Pattern.parse(version.rule)
     except PatternError:
@@ -70,7 +70,7 @@ def why_not(evidence: EventEvidence) -> WhyNot | None:
 
 
 def disposition(evidence: EventEvidence) -> FlowStory:
-    """Return where an event stands in a lane and how that is known."""
+    """Return the state of an event in a lane, and the evidence for it."""
     story = _unchecked_disposition(evidence)
     known = evidence.event is not None and evidence.version is not None
     reason = why_not(evidence)
@@ -109,18 +109,18 @@ def _failed(evidence: EventEvidence, failed_event: FailedEvent) -> FlowStory:
     )
 
 
-def _resolved(evidence: EventEvidence, one: ResolvedEvent) -> FlowStory:
-    failed = f", after {len(one.failures)} failed" if one.failures else ""
-    who = f" by {one.actor}" if one.actor else ""
-    why = f": {one.reason}" if one.reason else ""
-    text = f"it was {one.outcome}{who}{failed}{why}"
+def _resolved(evidence: EventEvidence, resolved: ResolvedEvent) -> FlowStory:
+    failed = f", after {len(resolved.failures)} failed" if resolved.failures else ""
+    actor = f" by {resolved.actor}" if resolved.actor else ""
+    reason = f": {resolved.reason}" if resolved.reason else ""
+    text = f"it was {resolved.outcome}{actor}{failed}{reason}"
     return msgspec.structs.replace(
-        _story(evidence, one.outcome, text),
-        since=one.at,
-        until=one.at,
-        version=one.version or evidence.lane_version,
-        attempts=one.attempts,
-        failures=one.failures,
+        _story(evidence, resolved.outcome, text),
+        since=resolved.at,
+        until=resolved.at,
+        version=resolved.version or evidence.lane_version,
+        attempts=resolved.attempts,
+        failures=resolved.failures,
     )
 
 
@@ -132,15 +132,18 @@ def _not_read(evidence: EventEvidence) -> FlowStory:
     return msgspec.structs.replace(_story(evidence, "waiting", text), ahead=ahead)
 
 
-def _settled(evidence: EventEvidence, one: SettledRange) -> FlowStory:
-    state, text = _outcome(evidence, one)
+def _settled(evidence: EventEvidence, settled: SettledRange) -> FlowStory:
+    state, text = _outcome(evidence, settled)
     return msgspec.structs.replace(
-        _story(evidence, state, text), since=one.first_at, until=one.last_at, version=one.version
+        _story(evidence, state, text),
+        since=settled.first_at,
+        until=settled.last_at,
+        version=settled.version,
     )
 
 
-def _outcome(evidence: EventEvidence, one: SettledRange) -> tuple[EventState, str]:
-    counts, reason = one.counts, why_not(evidence)
+def _outcome(evidence: EventEvidence, settled: SettledRange) -> tuple[EventState, str]:
+    counts, reason = settled.counts, why_not(evidence)
     if reason is not None:
         return "filtered", f"the rule did not want it: {reason.text}"
     if not evidence.selected:
@@ -149,41 +152,45 @@ def _outcome(evidence: EventEvidence, one: SettledRange) -> tuple[EventState, st
         return "delivered", "it was delivered: what the flow made of it is on the bus"
     if counts.delivered == counts.total:
         return "delivered", "it was delivered, like every event of its range"
-    return _by_steps(evidence, one)
+    return _by_steps(evidence, settled)
 
 
-def _by_steps(evidence: EventEvidence, one: SettledRange) -> tuple[EventState, str]:
-    """Tell delivered from filtered by a step, where the rule is not known to have said no."""
-    counts, version = one.counts, evidence.version
+def _by_steps(evidence: EventEvidence, settled: SettledRange) -> tuple[EventState, str]:
+    """Distinguish delivered events from those that a step filtered, if the rule did not."""
+    counts, version = settled.counts, evidence.version
     if version is None or evidence.event is None:
         gone = counts.filtered == counts.total
         return (
             ("filtered", "it was filtered")
             if gone
-            else _delivered_or_filtered(one, "its rule is not known")
+            else _delivered_or_filtered(settled, "its rule is not known")
         )
     held = evidence.ordered and counts.parked > 0
     if not version.steps:
         return "delivered", "it was delivered: the rule wanted it, and no step could filter it"
     if not counts.delivered and not held:
         return "filtered", "a step filtered it"
-    return _by_counts(evidence, one, held)
+    return _by_counts(evidence, settled, held)
 
 
-def _by_counts(evidence: EventEvidence, one: SettledRange, held: bool) -> tuple[EventState, str]:
-    """Tell it by how many events of the range the rule wanted."""
+def _by_counts(
+    evidence: EventEvidence, settled: SettledRange, held: bool
+) -> tuple[EventState, str]:
+    """Distinguish them by how many events of the range matched the rule."""
     tally = evidence.tally
     if tally is None:
-        return _delivered_or_filtered(one, "the others of its range cannot be told apart")
-    by_step = one.counts.filtered - (one.end - one.start - tally.wanted - tally.unreadable)
+        return _delivered_or_filtered(settled, "the others of its range cannot be told apart")
+    by_step = settled.counts.filtered - (
+        settled.end - settled.start - tally.wanted - tally.unreadable
+    )
     if by_step == 0 and not held:
         return "delivered", "it was delivered: no step filtered any event of its range"
-    what = f"its rule wanted {tally.wanted:,} events of the range, {by_step:,} of them were"
-    return _delivered_or_filtered(one, f"{what} filtered by a step")
+    text = f"its rule wanted {tally.wanted:,} events of the range, {by_step:,} of them were"
+    return _delivered_or_filtered(settled, f"{text} filtered by a step")
 
 
-def _delivered_or_filtered(one: SettledRange, why: str) -> tuple[EventState, str]:
-    counts = one.counts
+def _delivered_or_filtered(settled: SettledRange, why: str) -> tuple[EventState, str]:
+    counts = settled.counts
     done = f"{counts.delivered:,} delivered, {counts.filtered:,} filtered"
     return "delivered_or_filtered", f"it was delivered or filtered by a step ({done}; {why})"
 

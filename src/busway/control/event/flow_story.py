@@ -1,4 +1,4 @@
-"""Each flow's part in the story of an event: gather what is kept, and say what it means."""
+"""Assemble the story of an event in each flow, from the records of the ledger."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _MAX_AUDITS = 500
 
 
 class _StoredRecords(msgspec.Struct, frozen=True):
-    """What the ledger keeps about the subject, in all lanes."""
+    """The records about the subject, of all lanes."""
 
     records: Mapping[str, FlowRecord]
     statuses: Mapping[str, FlowStatus]
@@ -60,38 +60,38 @@ class _StoredRecords(msgspec.Struct, frozen=True):
 
 
 async def flow_stories(control: ControlContext, subject: StorySubject) -> Sequence[FlowStory]:
-    """Return the part of each flow, and of each replay that passed the event, by name."""
+    """Return the story in each flow, and in each replay that read the event, by name."""
     ledger = control.ledger
-    place, id = subject.position, subject.head.id
-    here = (place.partition, place.offset)
-    troubles = await ledger.failed_events(FailedEventQuery(event_id=id, limit=10_000))
-    kept = _StoredRecords(
+    position, id = subject.position, subject.head.id
+    here = (position.partition, position.offset)
+    failed_events = await ledger.failed_events(FailedEventQuery(event_id=id, limit=10_000))
+    stored = _StoredRecords(
         await flow_records(ledger),
-        {one.name: one for one in await current_statuses(control)},
-        {one.flow: one for one in troubles if (one.partition, one.offset) == here},
+        {status.name: status for status in await current_statuses(control)},
+        {event.flow: event for event in failed_events if (event.partition, event.offset) == here},
         {
-            one.flow: one
-            for one in await ledger.resolved_events(id)
-            if (one.partition, one.offset) == here
+            event.flow: event
+            for event in await ledger.resolved_events(id)
+            if (event.partition, event.offset) == here
         },
         await replay_criteria(ledger),
     )
-    lanes = [lane for lane in await ledger.lanes() if lane.partition == place.partition]
+    lanes = [lane for lane in await ledger.lanes() if lane.partition == position.partition]
     stories = [
-        await _flow_story(control, subject, lane, kept)
+        await _flow_story(control, subject, lane, stored)
         for lane in lanes
-        if not is_replay_lane(lane.flow) or lane.start <= place.offset < lane.cursor
+        if not is_replay_lane(lane.flow) or lane.start <= position.offset < lane.cursor
     ]
-    where, runs = f"{place.partition}/{place.offset}", control.program() is not None
-    return [replace(one, advice=advice(one, id, where, runs=runs)) for one in stories]
+    place, runs = f"{position.partition}/{position.offset}", control.program() is not None
+    return [replace(story, advice=advice(story, id, place, runs=runs)) for story in stories]
 
 
 async def _flow_story(
-    control: ControlContext, subject: StorySubject, lane: Lane, kept: _StoredRecords
+    control: ControlContext, subject: StorySubject, lane: Lane, stored: _StoredRecords
 ) -> FlowStory:
     name = flow_of(lane.flow)
-    record = kept.records.get(name, FlowRecord("", "", "", ordered=False))
-    evidence = await _gather_evidence(control, subject, lane, kept)
+    record = stored.records.get(name, FlowRecord("", "", "", ordered=False))
+    evidence = await _gather_evidence(control, subject, lane, stored)
     story = replace(
         disposition(evidence),
         flow=name,
@@ -100,19 +100,17 @@ async def _flow_story(
         destination=evidence.version.destination if evidence.version else record.destination,
         operator_actions=await _operator_actions(control.ledger, lane.flow, subject),
     )
-    if (
-        story.since and story.until and subject.appended_at
-    ):  # not before it came, whatever its range
+    if story.since and story.until and subject.appended_at:  # never before the event arrived
         story = replace(story, since=min(max(story.since, subject.appended_at), story.until))
     if story.state == "delivered":
-        replay = kept.replays.get(lane.flow)
+        replay = stored.replays.get(lane.flow)
         if replay is not None and replay.request.into is not None:
             return replace(
                 story, result=StoredResult(location=ResultLocation("file", replay.request.into))
             )
         return replace(story, result=_event_result(subject, evidence.version, record, lane))
-    if story.state in ("waiting", "parked") and name in kept.statuses:
-        status = kept.statuses[name]
+    if story.state in ("waiting", "parked") and name in stored.statuses:
+        status = stored.statuses[name]
         story = replace(story, held=await _hold_text(control, status), held_state=status.state)
     if story.state == "parked" and story.due is None:
         story = replace(story, behind=await _blocking_event(control.ledger, lane, subject))
@@ -120,90 +118,95 @@ async def _flow_story(
 
 
 async def _gather_evidence(
-    control: ControlContext, subject: StorySubject, lane: Lane, kept: _StoredRecords
+    control: ControlContext, subject: StorySubject, lane: Lane, stored: _StoredRecords
 ) -> EventEvidence:
     name, offset = flow_of(lane.flow), subject.position.offset
-    record = kept.records.get(name)
+    record = stored.records.get(name)
     settled = await _settled_range(control.ledger, lane, offset)
-    trouble, resolved = kept.failed_events.get(lane.flow), kept.resolved.get(lane.flow)
+    failed_event, resolved = stored.failed_events.get(lane.flow), stored.resolved.get(lane.flow)
     versions = await version_records(control.ledger, name)
-    wanted = settled.version if settled else (record.version if record else "")
-    found = EventEvidence(
+    version = settled.version if settled else (record.version if record else "")
+    evidence = EventEvidence(
         lane=lane,
         offset=offset,
         event=subject.members,
         settled=settled,
-        failed_event=trouble,
+        failed_event=failed_event,
         resolved=resolved,
-        version=versions.get(wanted),
+        version=versions.get(version),
         ordered=record is not None and record.ordered,
         published=lane.flow in subject.published,
     )
-    if (replay := kept.replays.get(lane.flow)) is not None:
-        found = replace(found, selected=replay.selects(subject, rule_of(found.version)))
+    if (replay := stored.replays.get(lane.flow)) is not None:
+        evidence = replace(evidence, selected=replay.selects(subject, rule_of(evidence.version)))
     if (
-        disposition(found).state != "delivered_or_filtered"
+        disposition(evidence).state != "delivered_or_filtered"
         or settled is None
         or is_replay_lane(lane.flow)
     ):
-        return found
-    return replace(found, tally=await _tally(control.log, settled, found.version))
+        return evidence
+    return replace(evidence, tally=await _tally(control.log, settled, evidence.version))
 
 
 async def _settled_range(ledger: Ledger, lane: Lane, offset: int) -> SettledRange | None:
     if not lane.start <= offset < lane.cursor:
         return None
     ranges = await ledger.settled_ranges(lane.flow, lane.partition)
-    return next((one for one in ranges if one.start <= offset < one.end), None)
+    return next((settled for settled in ranges if settled.start <= offset < settled.end), None)
 
 
 async def _tally(
     log: Log, settled: SettledRange, version: VersionRecord | None
 ) -> RangeTally | None:
-    """Count what the rule wanted of a range, where that is there still, and not too much."""
+    """Count the events of a range that match the rule, if it is in the log and not too large."""
     rule = rule_of(version)
     first, _ = await log.bounds(settled.partition)
     if rule is None or first > settled.start or settled.end - settled.start > _MAX_COUNTED:
         return None
     wanted = unreadable = 0
-    at = settled.start
-    while at < settled.end:
-        batches = await log.read(settled.partition, at, _READ_BYTES)
+    position = settled.start
+    while position < settled.end:
+        batches = await log.read(settled.partition, position, _READ_BYTES)
         if not batches:
             return None
-        found = await asyncio.to_thread(_count, rule, batches, (at, settled.end))
-        wanted, unreadable = wanted + found.wanted, unreadable + found.unreadable
-        at = batches[-1].end
+        counted = await asyncio.to_thread(_count, rule, batches, (position, settled.end))
+        wanted, unreadable = wanted + counted.wanted, unreadable + counted.unreadable
+        position = batches[-1].end
     return RangeTally(wanted, unreadable)
 
 
 def _count(rule: Pattern, batches: Sequence[LogBatch], bounds: tuple[int, int]) -> RangeTally:
     index = RuleIndex([rule], checked=True)
     first, end = bounds
-    found = [match_batch(index, batch) for batch in batches]
+    matched_batches = [match_batch(index, batch) for batch in batches]
 
-    def inside(one: int, batch: LogBatch) -> bool:
-        return first <= batch.offset + one < end
+    def inside(i: int, batch: LogBatch) -> bool:
+        return first <= batch.offset + i < end
 
-    wanted = sum(inside(i, one.batch) for one in found for i in one.wanted.get(0, ()))
-    return RangeTally(wanted, sum(inside(i, one.batch) for one in found for i in one.unreadable))
+    wanted = sum(
+        inside(i, matched.batch) for matched in matched_batches for i in matched.wanted.get(0, ())
+    )
+    return RangeTally(
+        wanted,
+        sum(inside(i, matched.batch) for matched in matched_batches for i in matched.unreadable),
+    )
 
 
 def _event_result(
     subject: StorySubject, version: VersionRecord | None, record: FlowRecord, lane: Lane
 ) -> StoredResult | None:
-    landing = None if version is None else version.landing
-    if version is None or landing is None:
+    location = None if version is None else version.landing
+    if version is None or location is None:
         return None
     known_as = record.known_as or flow_of(lane.flow)
     identity = f"{subject.head.source}\0{subject.head.id}"
-    key = derived_id(known_as, identity, 0) if landing.kind == "request" else None
-    row = None if version.steps else _row_key(subject, landing.key)
-    return StoredResult(location=landing, row=row, idempotency_key=key)
+    key = derived_id(known_as, identity, 0) if location.kind == "request" else None
+    row = None if version.steps else _row_key(subject, location.key)
+    return StoredResult(location=location, row=row, idempotency_key=key)
 
 
 def _row_key(subject: StorySubject, key: Sequence[str]) -> dict[str, object] | None:
-    """Return the key of the row that a flow without steps makes: it is in the event's data."""
+    """Return the key of the row that a flow without steps writes, from the event's data."""
     if subject.raw is None or not key:
         return None
     try:
@@ -214,7 +217,7 @@ def _row_key(subject: StorySubject, key: Sequence[str]) -> dict[str, object] | N
 
 
 async def _hold_text(control: ControlContext, status: FlowStatus) -> str:
-    """Return what keeps a flow from delivering now, or slows it down."""
+    """Return what stops a flow from delivering now, or slows it down."""
     if status.state == "running" and status.state_reason and status.until:
         return f"{status.state_reason}, until {status.until:%F %T} UTC"
     if status.state != "running":
@@ -230,7 +233,7 @@ async def _hold_text(control: ControlContext, status: FlowStatus) -> str:
 
 
 async def _down_text(control: ControlContext, status: FlowStatus) -> str:
-    """Return since when a destination takes nothing, and when it is tried next."""
+    """Return since when a destination is down, and when it is probed next."""
     breaker = (await breaker_records(control.ledger)).get(status.destination)
     if status.state not in ("down", "gone") or breaker is None:
         return ""
@@ -249,25 +252,32 @@ async def _blocking_event(ledger: Ledger, lane: Lane, subject: StorySubject) -> 
         event_key=subject.head.key,
         limit=1,
     )
-    found = [
-        one for one in await ledger.failed_events(query) if one.offset < subject.position.offset
+    earlier = [
+        event
+        for event in await ledger.failed_events(query)
+        if event.offset < subject.position.offset
     ]
-    return found[0].event_id if found else None
+    return earlier[0].event_id if earlier else None
 
 
 async def _operator_actions(
     ledger: Ledger, flow: str, subject: StorySubject
 ) -> tuple[OperatorAction, ...]:
-    """Return what people did about the event in a flow, oldest first."""
+    """Return the operator actions on the event in a flow, oldest first."""
     place = f"{flow}/{subject.position.partition}/{subject.position.offset}"
     single = await ledger.audit_records(f"dead/{place}")
     many = await ledger.audit_records(f"dead/{flow}", None, _MAX_AUDITS)
-    found = {one.seq: one for one in chain(single, many) if _is_about(one, place)}
+    by_seq = {audit.seq: audit for audit in chain(single, many) if _is_about(audit, place)}
     return tuple(
         OperatorAction(
-            one.at, one.actor, one.action, one.reason, one.before or NULL, one.after or NULL
+            audit.at,
+            audit.actor,
+            audit.action,
+            audit.reason,
+            audit.before or NULL,
+            audit.after or NULL,
         )
-        for _, one in sorted(found.items())
+        for _, audit in sorted(by_seq.items())
     )
 
 

@@ -1,4 +1,4 @@
-"""What caused an event and what it caused: a tree, from the ids that events carry. Pure."""
+"""The tree of causes and effects of an event, from the ids that events carry. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MAX_OUTPUTS = 16
 
 
 class LineageEvent(msgspec.Struct, frozen=True):
-    """An event of a family: its head, and where it was seen."""
+    """An event of a lineage: its head, and its position in the log."""
 
     head: EventHead
     hit: Hit
@@ -29,86 +29,86 @@ class LineageEvent(msgspec.Struct, frozen=True):
 
 
 class Lineage:
-    """Events that belong together, by id and by cause; ``known_as`` are flows by the name that
-    their outputs' ids are derived from."""
+    """Related events, by id and by cause; ``known_as`` maps the name from which the ids of outputs
+    are derived to the flow."""
 
     def __init__(self, members: Iterable[LineageEvent], known_as: Mapping[str, str]) -> None:
         self._by_id: dict[str, LineageEvent] = {}
         self._by_cause: defaultdict[str, list[LineageEvent]] = defaultdict(list)
         self._known_as = known_as
-        for one in sorted(members, key=lambda one: one.hit.appended_at):
-            self._by_id.setdefault(one.head.id, one)
-            if one.head.causationid is not None:
-                self._by_cause[one.head.causationid].append(one)
+        for member in sorted(members, key=lambda member: member.hit.appended_at):
+            self._by_id.setdefault(member.head.id, member)
+            if member.head.causationid is not None:
+                self._by_cause[member.head.causationid].append(member)
 
     def causes(self, of: EventHead) -> tuple[list[LineageEvent], str | None]:
-        """Return the events that led to one, the nearest first, and the id of one that is missing.
+        """Return the causes of an event, the nearest first, and the id of a cause that is missing.
 
-        Nothing is missing where the chain begins, or comes back to itself.
+        The id is ``None`` if the chain is complete or returns to itself.
         """
         chain: list[LineageEvent] = []
-        seen, wanted = {of.id}, of.causationid
-        while wanted is not None and wanted not in seen and len(chain) < MAX_DEPTH:
-            seen.add(wanted)
-            found = self._by_id.get(wanted)
-            if found is None:
-                return chain, wanted
-            chain.append(found)
-            wanted = found.head.causationid
+        visited, cause_id = {of.id}, of.causationid
+        while cause_id is not None and cause_id not in visited and len(chain) < MAX_DEPTH:
+            visited.add(cause_id)
+            cause = self._by_id.get(cause_id)
+            if cause is None:
+                return chain, cause_id
+            chain.append(cause)
+            cause_id = cause.head.causationid
         return chain, None
 
-    def producing_flow(self, cause: EventHead, one: EventHead) -> str | None:
-        """Return the flow that made an event of its cause, where its id is derived from it."""
+    def producing_flow(self, cause: EventHead, effect: EventHead) -> str | None:
+        """Return the flow that made an event from its cause, if its id is derived from it."""
         identity = f"{cause.source}\0{cause.id}"
         for known_as, flow in self._known_as.items():
-            if any(derived_id(known_as, identity, n) == one.id for n in range(_MAX_OUTPUTS)):
+            if any(derived_id(known_as, identity, n) == effect.id for n in range(_MAX_OUTPUTS)):
                 return flow
         return None
 
     def effects(self, cause: EventHead) -> tuple[RelatedEvent, ...]:
-        """Return what an event caused, and what that caused, and so on: at most 200 events."""
+        """Return the direct and indirect effects of an event: at most 200 events."""
         return self._effects(cause, frozenset({cause.id}), _Budget(MAX_RELATED))
 
     def as_related(self, members: Sequence[LineageEvent]) -> tuple[RelatedEvent, ...]:
-        """Return events without what they caused."""
-        return tuple(as_related(one) for one in members)
+        """Return events without their effects."""
+        return tuple(as_related(member) for member in members)
 
     def _effects(
-        self, by: EventHead, seen: frozenset[str], left: _Budget
+        self, cause: EventHead, visited: frozenset[str], budget: _Budget
     ) -> tuple[RelatedEvent, ...]:
-        if len(seen) > MAX_DEPTH:
+        if len(visited) > MAX_DEPTH:
             return ()
-        found = []
-        for one in left.take(self._by_cause[by.id]):
-            if one.head.id in seen:
+        effects = []
+        for member in budget.take(self._by_cause[cause.id]):
+            if member.head.id in visited:
                 continue
-            below = self._effects(one.head, seen | {one.head.id}, left)
-            made = as_related(one)
-            flow = self.producing_flow(by, one.head)
-            found.append(msgspec.structs.replace(made, flow=flow, effects=below))
-        return tuple(found)
+            below = self._effects(member.head, visited | {member.head.id}, budget)
+            related = as_related(member)
+            flow = self.producing_flow(cause, member.head)
+            effects.append(msgspec.structs.replace(related, flow=flow, effects=below))
+        return tuple(effects)
 
 
 class _Budget:
-    """How many relatives may be told still."""
+    """The number of related events that may still be listed."""
 
     def __init__(self, limit: int) -> None:
-        self._most = limit
+        self._remaining = limit
 
     def take(self, members: Iterable[LineageEvent]) -> Iterator[LineageEvent]:
-        for one in members:
-            if self._most <= 0:
+        for member in members:
+            if self._remaining <= 0:
                 return
-            self._most -= 1
-            yield one
+            self._remaining -= 1
+            yield member
 
 
-def as_related(one: LineageEvent) -> RelatedEvent:
-    """Return an event as a relative of another."""
+def as_related(member: LineageEvent) -> RelatedEvent:
+    """Return an event as an entry of a lineage."""
     return RelatedEvent(
-        id=one.head.id,
-        source=one.head.source,
-        type=one.head.type,
-        position=one.place,
-        appended_at=one.hit.appended_at,
+        id=member.head.id,
+        source=member.head.source,
+        type=member.head.type,
+        position=member.place,
+        appended_at=member.hit.appended_at,
     )

@@ -1,4 +1,4 @@
-"""What replays were asked for, to tell what one did with an event."""
+"""The requests of replays, to determine what a replay did with an event."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from busway.rule import Pattern
 
 
 class ReplayCriteria(msgspec.Struct, frozen=True):
-    """What a replay was asked for: which events, and into which file where not into the sink."""
+    """The request of a replay: its selection, and the file that it writes to if not the sink."""
 
     request: ReplayRequest
 
     def selects(self, subject: StorySubject, rule: Pattern | None) -> bool:
-        """Say whether an event is one of those that were asked for."""
+        """Return whether the replay selects an event."""
         partition, offset = subject.position.partition, subject.position.offset
-        here = any(offset in one for one in self.request.select.ranges_in(partition))
+        here = any(offset in offsets for offsets in self.request.select.ranges_in(partition))
         if not here or rule is None or subject.raw is None:
             return here
         try:
@@ -34,9 +34,9 @@ class ReplayCriteria(msgspec.Struct, frozen=True):
 
 
 async def replay_criteria(ledger: Ledger) -> Mapping[str, ReplayCriteria]:
-    """Return what each replay was asked for, by the name of its lanes."""
-    found = {}
+    """Return the request of each replay, by the name of its lanes."""
+    criteria = {}
     for job in await jobs(ledger, "replay"):
         request = request_of(job)
-        found[replay_lane_name(job.flow, job.id)] = ReplayCriteria(request)
-    return found
+        criteria[replay_lane_name(job.flow, job.id)] = ReplayCriteria(request)
+    return criteria

@@ -1,4 +1,4 @@
-"""Where is order 4711? The story of one event, from the log, the ledger and nothing else."""
+"""Assemble the story of one event from the log and the ledger."""
 
 from __future__ import annotations
 
@@ -28,33 +28,43 @@ _MAX_SEEN = 10_000
 async def assemble_story(
     control: ControlContext, id: str, source: str | None = None, within_s: float = WITHIN_S
 ) -> Story:
-    """Return all that is known of an event; of several with this id, the latest, or ``source``'s.
+    """Return the story of an event; of several with this id, the latest, or that of ``source``.
 
-    Raises :class:`NotFound` when it is neither in the log nor kept as an exception.
+    Raises :class:`NotFound` if it is neither in the log nor kept as a failed event.
     """
     search = _Search(control, control.clock.monotonic() + within_s)
     members = await search.mentions(id)
-    named = [one for one in members if one.head.id == id and source in (None, one.head.source)]
-    subject = _subject(named[0]) if named else await _stored_subject(control.ledger, id, source)
+    matches = [
+        member
+        for member in members
+        if member.head.id == id and source in (None, member.head.source)
+    ]
+    subject = _subject(matches[0]) if matches else await _stored_subject(control.ledger, id, source)
     if subject is None:
         raise NotFound(await _not_found_text(control, id, source, search))
-    family = await _lineage(control, search, subject.head, members)
-    others = tuple(as_related(one) for one in members if one.head.id == id and one not in named[:1])
-    chain, _ = family.causes(subject.head)
-    published = {flow for one in family.effects(subject.head) if (flow := one.flow) is not None}
+    lineage = await _lineage(control, search, subject.head, members)
+    others = tuple(
+        as_related(member)
+        for member in members
+        if member.head.id == id and member not in matches[:1]
+    )
+    chain, _ = lineage.causes(subject.head)
+    published = {
+        flow for effect in lineage.effects(subject.head) if (flow := effect.flow) is not None
+    }
     return replace(
         _story_of(subject),
         others=others,
         flows=await flow_stories(control, replace(subject, published=frozenset(published))),
-        causes=family.as_related(chain),
-        effects=family.effects(subject.head),
+        causes=lineage.as_related(chain),
+        effects=lineage.effects(subject.head),
         complete=search.complete,
         looked_back_to=search.back_to,
     )
 
 
 class _Search:
-    """Looks for what mentions an id, as long as there is time; remembers how far it came."""
+    """Searches the log for events that mention an id until a deadline; records how far it came."""
 
     def __init__(self, control: ControlContext, ends_at: float) -> None:
         self._control = control
@@ -63,19 +73,19 @@ class _Search:
         self.back_to: datetime | None = None
 
     async def mentions(self, id: str) -> list[LineageEvent]:
-        """Return the events with this id, and those that name it as cause or correlation."""
+        """Return the events with this id, and those that name it as their cause or correlation."""
         scan = Scan(
             self._control.log, await ranges_between(self._control.log), _mentions_filter(id)
         )
-        found: list[LineageEvent] = []
-        while not scan.is_done and len(found) < _MAX_SEEN:
+        members: list[LineageEvent] = []
+        while not scan.is_done and len(members) < _MAX_SEEN:
             if self._control.clock.monotonic() >= self._ends_at:
                 break
-            found += [LineageEvent(decode_head(one.raw), one) for one in await scan.scan_page()]
+            members += [LineageEvent(decode_head(hit.raw), hit) for hit in await scan.scan_page()]
         if not scan.is_done:
             self.complete = False
             self.back_to = scan.scanned_back_to
-        return found
+        return members
 
 
 def _mentions_filter(id: str) -> EventMatcher:
@@ -92,44 +102,47 @@ def _mentions_filter(id: str) -> EventMatcher:
 async def _lineage(
     control: ControlContext, search: _Search, head: EventHead, members: Sequence[LineageEvent]
 ) -> Lineage:
-    """Gather the family: what shares the correlation, and the causes that do not."""
+    """Collect the events of the same correlation, and the causes that have another one."""
     names = {
-        one.known_as or name: name for name, one in (await flow_records(control.ledger)).items()
+        record.known_as or name: name
+        for name, record in (await flow_records(control.ledger)).items()
     }
     known = list(members)
     if head.correlationid not in (None, head.id):
         known += await search.mentions(head.correlationid or "")
-    family = Lineage(_unique(known), names)
+    lineage = Lineage(_unique(known), names)
     while search.complete:
-        _, missing = family.causes(head)
-        found = await search.mentions(missing) if missing else []
-        if not any(one.head.id == missing for one in found):
+        _, missing = lineage.causes(head)
+        missing_members = await search.mentions(missing) if missing else []
+        if not any(member.head.id == missing for member in missing_members):
             break
-        known += found
-        family = Lineage(_unique(known), names)
-    return family
+        known += missing_members
+        lineage = Lineage(_unique(known), names)
+    return lineage
 
 
 def _unique(members: Sequence[LineageEvent]) -> Iterator[LineageEvent]:
-    yield from {(one.hit.partition, one.hit.offset): one for one in members}.values()
+    yield from {(member.hit.partition, member.hit.offset): member for member in members}.values()
 
 
-def _subject(one: LineageEvent) -> StorySubject:
-    seen = one.hit
+def _subject(member: LineageEvent) -> StorySubject:
+    hit = member.hit
     return StorySubject(
-        one.head, LogPosition(seen.partition, seen.offset), seen.raw, seen.appended_at
+        member.head, LogPosition(hit.partition, hit.offset), hit.raw, hit.appended_at
     )
 
 
 async def _stored_subject(ledger: Ledger, id: str, source: str | None) -> StorySubject | None:
-    """Return an event of which only a copy, or only the history of its failures is left."""
-    for trouble in await ledger.failed_events(FailedEventQuery(event_id=id)):
-        head = decode_head(trouble.event)
+    """Return an event that is no longer in the log: its copy, or the history of its failures."""
+    for failed_event in await ledger.failed_events(FailedEventQuery(event_id=id)):
+        head = decode_head(failed_event.event)
         if source in (None, head.source):
-            return StorySubject(head, LogPosition(trouble.partition, trouble.offset), trouble.event)
-    for one in reversed(await ledger.resolved_events(id)):
-        head = EventHead(id, "", partitionkey=one.event_key)
-        return StorySubject(head, LogPosition(one.partition, one.offset))
+            return StorySubject(
+                head, LogPosition(failed_event.partition, failed_event.offset), failed_event.event
+            )
+    for resolved in reversed(await ledger.resolved_events(id)):
+        head = EventHead(id, "", partitionkey=resolved.event_key)
+        return StorySubject(head, LogPosition(resolved.partition, resolved.offset))
     return None
 
 
@@ -153,12 +166,12 @@ async def _not_found_text(
     of = f" of source {source!r}" if source else ""
     if not search.complete:
         back = f" back to {search.back_to:%F %T} UTC" if search.back_to else ""
-        return f"event {id!r}{of} was not found{back}; there was no time to look further"
-    kept: list[Hit] = []
+        return f"event {id!r}{of} was not found{back}; the time to search ended"
+    firsts: list[Hit] = []
     for partition in range(control.log.partitions):
         first, _ = await control.log.bounds(partition)
         read = await control.log.read(partition, first, 1)
-        kept += [Hit(partition, first, one.appended_at, b"") for one in read[:1]]
-    oldest = min((one.appended_at for one in kept), default=None)
+        firsts += [Hit(partition, first, batch.appended_at, b"") for batch in read[:1]]
+    oldest = min((hit.appended_at for hit in firsts), default=None)
     since = f"the log goes back to {oldest:%F %T} UTC" if oldest else "the log is empty"
-    return f"there is no event {id!r}{of}: it never came, or is trimmed; {since}"
+    return f"there is no event {id!r}{of}: it never arrived, or was trimmed; {since}"

@@ -1,4 +1,4 @@
-"""The story of one event: what the records say, in the words that API and commands share."""
+"""The records of the story of an event, which the API and the commands share."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ EventState = Literal[
     "discarded",
     "unknown",
 ]
-"""Where an event is in a flow: it came before the flow began, waits in its backlog, was delivered,
-was filtered (by the rule or a step), one of these two where what is kept does not tell them apart,
-is parked or a dead letter, was discarded, or nothing is known of it any more."""
+"""The state of an event in a flow: it arrived before the flow began, waits in the backlog, was
+delivered, was filtered (by the rule or a step), was one of these two if the records cannot tell
+which, is parked or a dead letter, was discarded, or is unknown because its records are gone."""
 
 
 class WhyNot(msgspec.Struct, frozen=True):
-    """The clause of a flow's rule that an event does not satisfy, and what it has there."""
+    """The clause of a flow's rule that an event does not satisfy, and the event's value there."""
 
     place: str
     clause: str
@@ -39,10 +39,10 @@ class WhyNot(msgspec.Struct, frozen=True):
 
 
 class StoredResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the results are, as the sink declares it.
+    """The location of the results, as the sink declares it.
 
-    ``row`` are the values of the key columns, where a flow without steps tells them.
-    ``idempotency_key`` is that of the first result.
+    ``row`` has the values of the key columns, if the flow has no steps. ``idempotency_key`` is that
+    of the first result.
     """
 
     location: ResultLocation
@@ -51,7 +51,7 @@ class StoredResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OperatorAction(msgspec.Struct, frozen=True):
-    """What a person did about the event, or about many of which it was one."""
+    """An action of an operator on the event, or on many events that include it."""
 
     at: datetime
     actor: str
@@ -62,15 +62,14 @@ class OperatorAction(msgspec.Struct, frozen=True):
 
 
 class FlowStory(msgspec.Struct, frozen=True, kw_only=True):
-    """One flow's part: where the event stands in it, and what is known of how it came there.
+    """The state of the event in one flow, and how it got there.
 
-    ``text`` says it in a sentence. ``matched`` is whether the flow's rule wants it (``null``: not
-    known), ``why_not`` the clause that failed. ``since`` and ``until`` are between which times it
-    happened; ``version`` is the code version that did it. ``ahead`` is how many events of the
-    backlog come before it, ``held`` what keeps the flow from delivering now (``held_state``:
-    ``paused``, ``down``, …). ``advice`` is what there is to do about it now. ``failures`` are the
-    attempts that failed, ``due`` is when a parked event is tried next, ``behind`` the id of the
-    event of its key that it waits for.
+    ``text`` is the state as a sentence. ``matched`` is whether the event matches the flow's rule
+    (``null``: unknown), ``why_not`` the clause that failed. It was settled between ``since`` and
+    ``until`` by code version ``version``. ``ahead`` is the number of events before it in the
+    backlog, ``held`` what stops the flow from delivering now (``held_state``: ``paused``, ``down``,
+    …). ``advice`` is what to do about it now. ``failures`` are the failed attempts, ``due`` is when
+    a parked event is tried next, ``behind`` the id of the event of its key that it waits for.
     """
 
     flow: str
@@ -97,16 +96,16 @@ class FlowStory(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LogPosition(msgspec.Struct, frozen=True):
-    """Where an event is in the log."""
+    """The position of an event in the log."""
 
     partition: int
     offset: int
 
 
 class RelatedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event that caused another one, or was caused by it, with what that caused in turn.
+    """A cause or an effect of an event, with its own effects.
 
-    ``flow`` is the flow that made it, where its id tells.
+    ``flow`` is the flow that made it, if its id shows that.
     """
 
     id: str
@@ -119,13 +118,13 @@ class RelatedEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Story(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is known of one event.
+    """Everything that is known of one event.
 
-    ``place`` is where it is in the log, ``appended_at`` when it was appended, both ``null`` where
-    only copies of it are left. ``others`` are events with the same id, of another source or longer
-    ago than repeats are recognised. ``causes`` are the events that led to it, the nearest first.
-    ``complete`` is false when not all of the log could be looked at in time; ``looked_back_to`` is
-    how far it went.
+    ``position`` is its position in the log, ``appended_at`` when it was appended; both are ``null``
+    if only copies of it are left. ``others`` are events with the same id from another source or
+    from before the deduplication window. ``causes`` are its causes, the nearest first.
+    ``complete`` is false if the search of the log ran out of time; ``looked_back_to`` is how far
+    back it went.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Whom a story is about."""
+"""The event that a story is about."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from busway.control.log.search import EventHead
 
 
 class StorySubject(msgspec.Struct, frozen=True):
-    """An event, where it is, and its bytes, ``None`` where none are left.
+    """An event, its position in the log, and its bytes, ``None`` if none are left.
 
-    ``appended_at`` is ``None`` where only a copy is left. ``published`` are the flows of which an
-    event is on the bus that they made of this one.
+    ``appended_at`` is ``None`` if only a copy is left. ``published`` are the flows that made an
+    event from this one that is on the bus.
     """
 
     head: EventHead
@@ -27,11 +27,11 @@ class StorySubject(msgspec.Struct, frozen=True):
 
     @property
     def members(self) -> Mapping[str, Any] | None:
-        """The event, decoded."""
+        """The decoded event."""
         if self.raw is None:
             return None
         try:
-            found = msgspec.json.decode(self.raw)
+            content = msgspec.json.decode(self.raw)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return None
-        return found if isinstance(found, dict) else None
+        return content if isinstance(content, dict) else None

@@ -1,4 +1,4 @@
-"""How far a drain has come."""
+"""The progress of a drain."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PARKED_DUE_WITHIN = timedelta(minutes=1)
 
 
 class Remaining(msgspec.Struct, frozen=True):
-    """What a drain has left: events not read yet, and whether parked ones are due soon."""
+    """The rest of a drain: events that are not yet read, and whether parked events are due soon."""
 
     backlog: int
     parked: bool = False
@@ -25,7 +25,7 @@ class Remaining(msgspec.Struct, frozen=True):
 async def remaining(
     ledger: Ledger, flows: Collection[str], drain: Drain, at: datetime
 ) -> Remaining:
-    """Return what the flows have left of what was there when they were asked to drain."""
+    """Return how much the flows have left of the events that were there when the drain began."""
     lanes = [lane for lane in await ledger.lanes() if lane.flow in flows]
     backlog = drain_backlog(lanes, drain)
     if backlog:
@@ -35,5 +35,5 @@ async def remaining(
 
 
 def drain_backlog(lanes: Sequence[Lane], drain: Drain) -> int:
-    """Return how many events lanes have to read until all are at the drain's goals."""
+    """Return how many events lanes have to read to reach the targets of a drain."""
     return sum(max(0, drain.targets[lane.partition] - lane.cursor) for lane in lanes)

@@ -1,4 +1,4 @@
-"""How a flow or a destination stands, in a word and a sentence for people."""
+"""The state of a flow or a destination, with its reason."""
 
 from __future__ import annotations
 
@@ -35,12 +35,11 @@ _RATE_LIMITED_TEXT = "the destination asked for a wait (HTTP 429)"
 
 
 class FlowState(msgspec.Struct, frozen=True):
-    """``running``, or what keeps it from that: why, and until when where that is known.
+    """``running``, or what prevents that: the reason, and until when if that is known.
 
-    ``paused`` by a person, in a maintenance ``window``, ``draining`` its backlog before it pauses;
-    its destination is ``down``, or asked never to be called again (``gone``), or nobody has reached
-    it yet (``starting``); it is ``stuck``: its loop fails again and again; ``undeclared``: no
-    program has it any more.
+    ``paused`` by an operator; in a maintenance ``window``; ``draining`` its backlog before a pause;
+    its destination is ``down``, asked never to be called again (``gone``), or was not reached yet
+    (``starting``); ``stuck``: its loop keeps failing; ``undeclared``: no program declares it.
     """
 
     state: FlowStateName = "running"
@@ -55,10 +54,10 @@ def flow_state(
     at: datetime,
     ahead: timedelta = NOT_AHEAD,
 ) -> FlowState:
-    """Return how a flow with these lanes, or a destination, stands at a time."""
-    hold = effective_controls(records, at, ahead).suspension
-    if hold is not None:
-        return FlowState(hold.kind, describe(hold), hold.until)
+    """Return the state of a flow with these lanes, or of a destination, at a time."""
+    suspension = effective_controls(records, at, ahead).suspension
+    if suspension is not None:
+        return FlowState(suspension.kind, describe(suspension), suspension.until)
     if breaker is not None and breaker.state == "gone":
         return FlowState("gone", breaker.reason)
     if breaker is not None and breaker.state != "closed":
@@ -72,11 +71,11 @@ def flow_state(
 
 
 def _draining(records: ControlRecords, lanes: Sequence[Lane]) -> FlowState | None:
-    drains = [one.drain for one in records.values() if one.drain is not None]
+    drains = [record.drain for record in records.values() if record.drain is not None]
     if not drains:
         return None
-    left = max(drain_backlog(lanes, one) for one in drains)
-    who = f", asked by {drains[0].actor}" if drains[0].actor else ""
+    backlog = max(drain_backlog(lanes, drain) for drain in drains)
+    actor = f", asked by {drains[0].actor}" if drains[0].actor else ""
     since = f" since {drains[0].since:%F %T} UTC"
     why = f": {drains[0].reason}" if drains[0].reason else ""
-    return FlowState("draining", f"{left:,} left{who}{since}{why}")
+    return FlowState("draining", f"{backlog:,} left{actor}{since}{why}")

@@ -1,7 +1,7 @@
-"""Steer: pause, resume, drain, override the throttle, add and remove maintenance windows.
+"""Pause, resume, drain, override the throttle, add and remove maintenance windows.
 
-Each operation changes one record of the ledger by compare-and-set, keeps who did it, when, before
-and after, and wakes whoever works here.
+Each operation changes one record of the ledger by compare-and-set, adds an audit record, and wakes
+the loops of this process.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ MAX_DURATION = timedelta(days=3660)
 
 
 class ControlCommand(msgspec.Struct, frozen=True):
-    """Who asks, and why; ``expected`` is the record that the asker knows, when it must be that
-    still.
+    """The actor of an operation and the reason.
 
-    An operation raises :class:`Conflict` when it is another by now.
+    If ``expected`` is set, the operation raises :class:`Conflict` unless it equals the current
+    record.
     """
 
     actor: str
@@ -57,27 +57,31 @@ async def pause(
     command: ControlCommand,
     until: datetime | None = None,
 ) -> ControlRecord:
-    """Stop delivering at once, until a time or until it is resumed; events go on coming in.
+    """Stop delivering at once, until a time or until it is resumed; the intake continues.
 
     Raises :class:`SettingsError` for a time that has passed.
     """
     now = control.clock.now()
     if until is not None and until <= now:
         raise SettingsError(f"until {until.isoformat()} has passed; it is {now.isoformat()}")
-    made = Pause(now, command.actor, command.reason, until)
+    new_pause = Pause(now, command.actor, command.reason, until)
     return await _update(
-        control, target, command, "pause", lambda one: replace(one, pause=made, drain=None)
+        control,
+        target,
+        command,
+        "pause",
+        lambda record: replace(record, pause=new_pause, drain=None),
     )
 
 
 def pause_end(
     now: datetime, duration: str | None, until: datetime | None, ahead: timedelta = NOT_AHEAD
 ) -> datetime | None:
-    """Return when a pause ends that was asked for as a duration or as a time, if it was.
+    """Return the end of a pause given as a duration or a time, ``None`` if neither is given.
 
-    ``ahead`` is how far ``now`` is ahead of the machine's clock, which a time is meant by.
+    ``ahead`` is how far ``now`` is ahead of the machine's clock, to which ``until`` refers.
 
-    Raises :class:`SettingsError` for both at once, or a duration that is none.
+    Raises :class:`SettingsError` for both at once, or for an invalid duration.
     """
     if duration is None:
         if until is not None and until.tzinfo is None:
@@ -85,18 +89,18 @@ def pause_end(
         return None if until is None else until + ahead
     if until is not None:
         raise SettingsError("give a duration or a time, not both")
-    found = parse_seconds(duration)
-    if not 0 < found <= MAX_DURATION.total_seconds():
+    seconds = parse_seconds(duration)
+    if not 0 < seconds <= MAX_DURATION.total_seconds():
         raise SettingsError(f"{duration!r}: give more than 0s, and at most {MAX_DURATION.days}d")
-    return now + timedelta(seconds=found)
+    return now + timedelta(seconds=seconds)
 
 
 async def resume(
     control: ControlContext, target: ControlTarget, command: ControlCommand
 ) -> ControlRecord:
-    """Deliver again: end a pause or a drain, and call a destination that is gone, or down, at once.
+    """Deliver again: end a pause or a drain, and call a destination that is gone or down at once.
 
-    Maintenance windows go on to hold; :func:`skip_windows` passes over them.
+    Maintenance windows still apply; :func:`skip_windows` skips them.
     """
     now = control.clock.now()
     return await _update(
@@ -104,31 +108,35 @@ async def resume(
         target,
         command,
         "resume",
-        lambda one: replace(one, pause=None, drain=None, resumed_at=now),
+        lambda record: replace(record, pause=None, drain=None, resumed_at=now),
     )
 
 
 async def drain(
     control: ControlContext, target: ControlTarget, command: ControlCommand
 ) -> ControlRecord:
-    """Deliver what is there now, and pause then; a pause that holds now is lifted for it."""
+    """Deliver the current backlog, then pause; a current pause is lifted for it."""
     log = control.log
     ends = [(await log.bounds(partition)).end for partition in range(log.partitions)]
-    made = Drain(control.clock.now(), command.actor, tuple(ends), command.reason)
+    new_drain = Drain(control.clock.now(), command.actor, tuple(ends), command.reason)
     return await _update(
-        control, target, command, "drain", lambda one: replace(one, pause=None, drain=made)
+        control,
+        target,
+        command,
+        "drain",
+        lambda record: replace(record, pause=None, drain=new_drain),
     )
 
 
 async def finish_drain(
     control: ControlContext, target: ControlTarget, drain: Drain
 ) -> ControlRecord:
-    """Pause what has been drained, unless somebody has asked for something else meanwhile."""
+    """Pause a target that is drained, unless it was changed in the meantime."""
     reason = f"drained: {drain.reason}" if drain.reason else "drained"
-    made = Pause(control.clock.now(), drain.actor, reason)
+    new_pause = Pause(control.clock.now(), drain.actor, reason)
 
-    def change(one: ControlRecord) -> ControlRecord:
-        return replace(one, pause=made, drain=None) if one.drain == drain else one
+    def change(record: ControlRecord) -> ControlRecord:
+        return replace(record, pause=new_pause, drain=None) if record.drain == drain else record
 
     return await _update(control, target, ControlCommand(drain.actor, reason), "drained", change)
 
@@ -140,9 +148,9 @@ async def throttle(
     rate: str | None = None,
     concurrency: str | None = None,
 ) -> ControlRecord:
-    """Hold another rate, concurrency or both than is declared; what is not given stays as it is.
+    """Override the declared rate, concurrency or both; what is not given stays unchanged.
 
-    Raises :class:`SettingsError` for a rate or a concurrency that is none.
+    Raises :class:`SettingsError` for an invalid rate or concurrency.
     """
     if rate is None and concurrency is None:
         raise SettingsError("give a rate like '5/s', a concurrency like '4', or both")
@@ -150,16 +158,16 @@ async def throttle(
     if concurrency is not None:
         parse_concurrency(concurrency)
 
-    def change(one: ControlRecord) -> ControlRecord:
-        before = one.throttle or ThrottleOverride(control.clock.now(), command.actor)
-        made = ThrottleOverride(
+    def change(record: ControlRecord) -> ControlRecord:
+        before = record.throttle or ThrottleOverride(control.clock.now(), command.actor)
+        override = ThrottleOverride(
             control.clock.now(),
             command.actor,
             rate or before.rate,
             concurrency or before.concurrency,
             command.reason,
         )
-        return replace(one, throttle=made)
+        return replace(record, throttle=override)
 
     return await _update(control, target, command, "throttle", change)
 
@@ -167,25 +175,25 @@ async def throttle(
 async def unthrottle(
     control: ControlContext, target: ControlTarget, command: ControlCommand
 ) -> ControlRecord:
-    """Hold the declared rate and concurrency again."""
+    """Restore the declared rate and concurrency."""
     return await _update(
-        control, target, command, "throttle off", lambda one: replace(one, throttle=None)
+        control, target, command, "throttle off", lambda record: replace(record, throttle=None)
     )
 
 
 async def add_window(
     control: ControlContext, target: ControlTarget, command: ControlCommand, window: Window
 ) -> ControlRecord:
-    """Add a maintenance window; one that is there already stays as it is.
+    """Add a maintenance window, if it is not there already.
 
-    Raises :class:`SettingsError` for a window that can never work.
+    Raises :class:`SettingsError` for an invalid window.
     """
     validated_window(window)
 
-    def change(one: ControlRecord) -> ControlRecord:
-        if window.id in [known.id for known in one.windows]:
-            return one
-        return replace(one, windows=(*one.windows, window))
+    def change(record: ControlRecord) -> ControlRecord:
+        if window.id in [known.id for known in record.windows]:
+            return record
+        return replace(record, windows=(*record.windows, window))
 
     return await _update(control, target, command, "window add", change)
 
@@ -193,12 +201,12 @@ async def add_window(
 async def remove_window(
     control: ControlContext, target: ControlTarget, command: ControlCommand, id: str
 ) -> ControlRecord:
-    """Remove a window that was added; raises :class:`NotFound` when there is none of this id."""
+    """Remove an added window. Raises :class:`NotFound` if there is none with this id."""
 
-    def change(one: ControlRecord) -> ControlRecord:
-        if id not in [known.id for known in one.windows]:
-            raise NotFound.named("added window", id, [known.id for known in one.windows])
-        return replace(one, windows=tuple(known for known in one.windows if known.id != id))
+    def change(record: ControlRecord) -> ControlRecord:
+        if id not in [known.id for known in record.windows]:
+            raise NotFound.named("added window", id, [known.id for known in record.windows])
+        return replace(record, windows=tuple(known for known in record.windows if known.id != id))
 
     return await _update(control, target, command, "window remove", change)
 
@@ -206,9 +214,9 @@ async def remove_window(
 async def skip_windows(
     control: ControlContext, target: ControlTarget, command: ControlCommand
 ) -> ControlRecord:
-    """Pass over the windows that are open now, until the last of them closes.
+    """Skip the windows that are open now, until the last of them closes.
 
-    Raises :class:`Conflict` when none is open.
+    Raises :class:`Conflict` if none is open.
     """
     now = control.clock.now()
     records = await own_records(control.ledger, target)
@@ -221,7 +229,7 @@ async def skip_windows(
         target,
         command,
         "window skip",
-        lambda one: replace(one, windows_skipped_until=until),
+        lambda record: replace(record, windows_skipped_until=until),
     )
 
 
@@ -232,10 +240,10 @@ async def _update(
     action: str,
     change: Callable[[ControlRecord], ControlRecord],
 ) -> ControlRecord:
-    """Change a record, whoever else changes it meanwhile; return what became of it."""
+    """Change a record atomically, retrying on concurrent changes; return the new record."""
     while True:
-        found = (await control.ledger.get_values(target.key)).get(target.key)
-        before = NO_CONTROLS if found is None else decode_control_record(found)
+        value = (await control.ledger.get_values(target.key)).get(target.key)
+        before = NO_CONTROLS if value is None else decode_control_record(value)
         if command.expected is not None and before != command.expected:
             raise Conflict(
                 f"{target.kind} {target.name!r} was changed in the meantime; read it again"
@@ -244,7 +252,7 @@ async def _update(
         if after == before:
             return before
         encoded = msgspec.json.encode(after)
-        old = None if found is None else Raw(found)
+        old = None if value is None else Raw(value)
         audit = AuditRecord(
             control.clock.now(),
             command.actor,
@@ -255,7 +263,7 @@ async def _update(
             command.reason,
         )
         if await control.ledger.change_values(
-            [ValueChange(target.key, encoded, expected=found)], [audit]
+            [ValueChange(target.key, encoded, expected=value)], [audit]
         ):
             control.wake()
             return after

@@ -1,4 +1,4 @@
-"""What a flow or destination is asked, and how it stands, as the API shows it."""
+"""The controls and the state of a flow or destination, as the API shows them."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from busway.delivery.operator_control import (
 
 
 class WindowStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A maintenance window: whose it is, whether the flows file has it (then it cannot be removed
-    here), until when it is open and when it begins next.
+    """A maintenance window: its scope, whether the flows file declares it (then it cannot be
+    removed here), until when it is open and when it opens next.
     """
 
     id: str
@@ -38,7 +38,7 @@ class WindowStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AddedWindow(msgspec.Struct, frozen=True):
-    """A window that was added, with the id to remove it by."""
+    """An added window, with the id to remove it."""
 
     id: str
     cron: str
@@ -48,7 +48,7 @@ class AddedWindow(msgspec.Struct, frozen=True):
 
 
 class Controls(msgspec.Struct, frozen=True, kw_only=True):
-    """What people have asked of one flow or destination, until they take it back."""
+    """The controls that operators have set on a flow or destination."""
 
     kind: ControlScope
     name: str
@@ -61,38 +61,41 @@ class Controls(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ControlStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked, and how the flow or destination stands now."""
+    """The controls and the current state of a flow or destination."""
 
     controls: Controls
     state: FlowState
 
 
-def controls_view(target: ControlTarget, found: ControlRecord) -> Controls:
-    """Return a record as it is shown: the same until somebody changes it."""
+def controls_view(target: ControlTarget, record: ControlRecord) -> Controls:
+    """Return the view of a record, which is the same until the record changes."""
     return Controls(
         kind=target.kind,
         name=target.name,
-        pause=found.pause,
-        drain=found.drain,
-        throttle=found.throttle,
+        pause=record.pause,
+        drain=record.drain,
+        throttle=record.throttle,
         windows=tuple(
-            AddedWindow(one.id, one.cron, one.lasts, one.tz, one.reason) for one in found.windows
+            AddedWindow(window.id, window.cron, window.lasts, window.tz, window.reason)
+            for window in record.windows
         ),
-        windows_skipped_until=found.windows_skipped_until,
-        resumed_at=found.resumed_at,
+        windows_skipped_until=record.windows_skipped_until,
+        resumed_at=record.resumed_at,
     )
 
 
 async def control_status(
-    control: ControlContext, target: ControlTarget, found: ControlRecord
+    control: ControlContext, target: ControlTarget, record: ControlRecord
 ) -> ControlStatus:
-    """Return a record with how its flow or destination stands now."""
+    """Return a record with the current state of its flow or destination."""
     ledger, flows = control.ledger, await flow_records(control.ledger)
     if target.kind == "flow":
         names = {target.name}
         destination = flows[target.name].destination if target.name in flows else ""
     else:
-        names = {name for name, one in flows.items() if one.destination == target.name}
+        names = {
+            name for name, flow_record in flows.items() if flow_record.destination == target.name
+        }
         destination = target.name
     lanes = [lane for lane in await ledger.lanes() if lane.flow in names]
     breaker = (await breaker_records(ledger)).get(destination)
@@ -100,18 +103,18 @@ async def control_status(
     state = flow_state(
         records, breaker, lanes, control.clock.now(), control.clock.wall_clock_offset()
     )
-    return ControlStatus(controls=controls_view(target, found), state=state)
+    return ControlStatus(controls=controls_view(target, record), state=state)
 
 
 async def window_statuses(control: ControlContext, target: ControlTarget) -> Sequence[WindowStatus]:
-    """Return the windows that hold a flow, its destination's too, or those of a destination."""
+    """Return the windows of a flow and of its destination, or those of a destination."""
     declared = await _declared_windows(control, target)
-    now = control.clock.now() - control.clock.wall_clock_offset()  # windows go by the calendar
+    now = control.clock.now() - control.clock.wall_clock_offset()  # windows follow the wall clock
     records = await own_records(control.ledger, target)
     return [
-        _window_status(scope, one, now, declared=scope == target.kind and one in declared)
+        _window_status(scope, window, now, declared=scope == target.kind and window in declared)
         for scope, record in records.items()
-        for one in record.windows
+        for window in record.windows
     ]
 
 
