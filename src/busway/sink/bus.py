@@ -1,4 +1,4 @@
-"""The ``bus`` sink: results become new events, whose ids make twice the same as once."""
+"""The ``bus`` sink: publishes results as new events with deterministic ids."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ from busway.outcome import DELIVERED, Down, Outcome, Rejected
 from busway.ports import Load, LoadItem, ResultLocation, SinkContext
 
 MAX_HOPS = 32
-"""How often events may cause events before it is taken for a loop."""
+"""Longest chain of events that cause events before it counts as a loop."""
 
 _TRACE_ATTRIBUTES = ("correlationid", "traceparent", "tracestate")
 _KEY_ATTRIBUTES = ("partitionkey", "subject")
 _LENGTH_CHECKED = tuple(
     name for name in MAX_LENGTHS if name not in ("causationid", "correlationid")
 )
-"""The attributes whose length is checked: the others are those of an event that was accepted."""
+"""Attributes whose length is checked; the others come from an accepted event."""
 
 
 class Bus(DeclarableFunction, frozen=True):
     """The bus itself: how flows are chained.
 
-    A result that is no event gets ``type`` (the flow's name when not given) and ``source``
-    (``/busway/<flow>``); an event keeps its own. Order, tracing and causation follow the cause.
+    A result that is not an event gets ``type`` (default: the name of the flow) and ``source``
+    (default: ``/busway/<flow>``); an event keeps its own. Partition key, tracing and causation are
+    inherited from the cause.
 
     >>> Bus(type="order.checked").name
     'bus'
@@ -60,31 +61,33 @@ class Bus(DeclarableFunction, frozen=True):
         if is_reserved_type(self.type):
             raise SinkError(
                 f"bus(type={self.type!r}): types that begin with {RESERVED_TYPE_PREFIX!r} are"
-                " reserved for"
-                " Busway's own events; give another type"
+                " reserved for Busway's own events; give another type"
             )
 
 
 class BusDestination:
-    """Publishes all events of a load at once."""
+    """Publishes the events of a load at once."""
 
     def __init__(self, sink: Bus, context: SinkContext) -> None:
         self._sink = sink
         self._context = context
 
     async def write(self, load: Load) -> Sequence[Outcome]:
-        made = [self._make_events(flow_of(load.lane.flow), item) for item in load.items]
-        events = [event for one in made if not isinstance(one, Rejected) for event in one]
-        answer = await self._publish(events)
-        if isinstance(answer, Rejected):
-            return [one if isinstance(one, Rejected) else await self._publish(one) for one in made]
-        return [one if isinstance(one, Rejected) else answer for one in made]
+        batches = [self._make_events(flow_of(load.lane.flow), item) for item in load.items]
+        events = [event for batch in batches if not isinstance(batch, Rejected) for event in batch]
+        outcome = await self._publish(events)
+        if isinstance(outcome, Rejected):
+            return [
+                batch if isinstance(batch, Rejected) else await self._publish(batch)
+                for batch in batches
+            ]
+        return [batch if isinstance(batch, Rejected) else outcome for batch in batches]
 
     async def ping(self) -> None:
-        """The bus is where this runs."""
+        """Do nothing: the bus is part of this process."""
 
     async def close(self) -> None:
-        """The bus is closed by whoever opened it."""
+        """Do nothing: the owner of the bus closes it."""
 
     async def _publish(self, events: Sequence[Event]) -> Outcome:
         try:
@@ -106,15 +109,15 @@ class BusDestination:
                     " narrow the flow's rule so that it does not match what it publishes",
                 )
             common = _inherited_attributes(item.event) | {HOPS_EXTENSION: hops}
-            made = [
+            events = [
                 self._make_event(flow, result, key, common)
                 for result, key in zip(item.results, item.idempotency_keys, strict=True)
             ]
-            for event in made:
+            for event in events:
                 _check_event(event, item.event)
         except EventError as error:
             return Rejected("EventError", str(error))
-        return made
+        return events
 
     def _make_event(
         self, flow: str, result: object, key: str, inherited: Mapping[str, object]
@@ -138,30 +141,32 @@ class BusDestination:
 
 
 def _inherited_attributes(event: Event) -> dict[str, object]:
-    """Return what an event hands on to those that it causes."""
-    seen = event.envelope
-    handed = {name: getattr(seen, name) for name in _TRACE_ATTRIBUTES + _KEY_ATTRIBUTES}
-    return handed | {"causationid": seen.id, "correlationid": seen.correlationid or seen.id}
+    """Return the attributes that the events caused by an event inherit."""
+    envelope = event.envelope
+    inherited = {name: getattr(envelope, name) for name in _TRACE_ATTRIBUTES + _KEY_ATTRIBUTES}
+    return inherited | {
+        "causationid": envelope.id,
+        "correlationid": envelope.correlationid or envelope.id,
+    }
 
 
 def _hops(event: Event) -> int:
-    found = event.extensions.get(HOPS_EXTENSION, 0)
-    return found if isinstance(found, int) else 0
+    hops = event.extensions.get(HOPS_EXTENSION, 0)
+    return hops if isinstance(hops, int) else 0
 
 
 def _check_event(event: Event, cause: Event) -> None:
-    """Raise :class:`EventError` for what the bus does not accept, as the intake does not.
+    """Raise :class:`EventError` for an event that the intake would not accept either.
 
-    What an event has from its cause is in the log already, and may go on.
+    Attributes inherited from the cause are in the log already and are not checked.
     """
-    seen, before = event.envelope, cause.envelope
-    if is_reserved_type(seen.type):
+    envelope, cause_envelope = event.envelope, cause.envelope
+    if is_reserved_type(envelope.type):
         raise EventError(
-            f"type is {seen.type[:60]!r}; types that begin with {RESERVED_TYPE_PREFIX!r} are"
-            " reserved for"
-            " Busway's own events"
+            f"type is {envelope.type[:60]!r}; types that begin with {RESERVED_TYPE_PREFIX!r} are"
+            " reserved for Busway's own events"
         )
     for name in _LENGTH_CHECKED:
-        value = getattr(seen, name)
-        if value != getattr(before, name) and (reason := length_problem(name, value)):
+        value = getattr(envelope, name)
+        if value != getattr(cause_envelope, name) and (reason := length_problem(name, value)):
             raise EventError(reason)

@@ -1,4 +1,4 @@
-"""The ``console`` sink: one line on standard output for each result."""
+"""The ``console`` sink: writes one line to standard output per result."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Console(DeclarableFunction, frozen=True):
 
 
 class ConsoleDestination:
-    """Writes lines; an event may be shown twice after a crash."""
+    """Writes lines; a crash may repeat an event."""
 
     async def write(self, load: Load) -> Sequence[Outcome]:
         outcomes: list[Outcome] = []
@@ -52,10 +52,10 @@ class ConsoleDestination:
         return outcomes
 
     async def ping(self) -> None:
-        """Standard output is there."""
+        """Do nothing: standard output is always available."""
 
     async def close(self) -> None:
-        """Standard output stays open."""
+        """Do nothing: standard output stays open."""
 
 
 def _lines(flow: str, item: LoadItem) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Loads cut into smaller ones, which come to the same when they land one after the other. Pure."""
+"""Splitting of loads into smaller loads that have the same effect in sequence. Pure."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ def split_load(load: Load) -> tuple[Load, Load]:
 
 
 def without_items(load: Load) -> Load:
-    """Return a load that decides the same offsets, of which none lands now."""
-    holes = sorted({*load.failed_offsets, *(item.offset for item in load.items)})
-    return replace(load, items=(), failed_offsets=holes)
+    """Return a load that decides the same offsets without delivering any item."""
+    failed_offsets = sorted({*load.failed_offsets, *(item.offset for item in load.items)})
+    return replace(load, items=(), failed_offsets=failed_offsets)

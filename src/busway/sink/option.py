@@ -1,4 +1,4 @@
-"""What sinks are declared with, checked and read when they are opened."""
+"""Parsing and validation of the options of sinks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ColumnTypes = Mapping[str, str] | tuple[tuple[str, str], ...] | None
 
 
 def key_columns(key: KeyColumns) -> tuple[str, ...]:
-    """Return the columns of a key that may be one name, several or none."""
+    """Return the columns of a key, declared as one name, several or none."""
     if key is None:
         return ()
     return (key,) if isinstance(key, str) else tuple(key)
@@ -27,12 +27,12 @@ def column_types(columns: ColumnTypes) -> tuple[tuple[str, str], ...]:
 
 
 def display_value(value: str | Env) -> str:
-    """Return a declared value for a person: a variable by its name, not by what it holds."""
+    """Return a declared value for display: a variable by its name, not its value."""
     return f"${value.name}" if isinstance(value, Env) else value
 
 
 def check_table_option(sink: str, table: object, key: tuple[object, ...]) -> None:
-    """Raise :class:`SinkError` for a table or a key that can never work."""
+    """Raise :class:`SinkError` for an invalid table or key."""
     if not isinstance(table, str) or not table or "\0" in table:
         raise SinkError(f"{sink}(table={table!r}): the name of a table is a non-empty string")
     if table.lower() in ("busway_position", "busway_exception"):
@@ -45,21 +45,21 @@ def check_table_option(sink: str, table: object, key: tuple[object, ...]) -> Non
 
 
 def seconds_option(sink: str, option: str, value: str | float) -> float:
-    """Return a length of time in seconds: a number of them, or text with units.
+    """Return a duration in seconds, declared as a number or a text with units.
 
     >>> seconds_option("http", "timeout", "500ms"), seconds_option("http", "timeout", "2m")
     (0.5, 120.0)
     """
     try:
-        found = duration.parse_seconds(value)
+        seconds = duration.parse_seconds(value)
     except SettingsError as error:
         raise SinkError(f"{sink}({option}={value!r}): {error}") from error
-    if found <= 0:
+    if seconds <= 0:
         raise SinkError(f"{sink}({option}={value!r}): give a time like '10s', '500ms' or '2m'")
-    return found
+    return seconds
 
 
 def check_count_option(sink: str, option: str, value: object) -> None:
-    """Raise :class:`SinkError` for what must be a whole number from 1 on."""
+    """Raise :class:`SinkError` unless the value is an integer of at least 1."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise SinkError(f"{sink}({option}={value!r}): give a whole number, 1 or more")

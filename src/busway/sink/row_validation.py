@@ -1,4 +1,4 @@
-"""What is wrong with rows before they are written: their columns against those of a table."""
+"""Validation of rows against the columns of a table before they are written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ItemProblems = dict[int, Rejected | Retry | NotAttempted]
 
 
 class ColumnNaming(msgspec.Struct, frozen=True):
-    """Which names a database takes for columns.
+    """The rules of a database for column names.
 
     Names are equal when they ``fold`` to the same text. Those in ``reserved`` are the database's
     own; ``max_bytes`` is in bytes of UTF-8.
@@ -27,7 +27,7 @@ class ColumnNaming(msgspec.Struct, frozen=True):
     reserved: frozenset[str] = frozenset()
 
     def name_problem(self, name: object) -> str | None:
-        """Return why a name cannot be one of a column, whatever the table."""
+        """Return why a name is not a valid column name of any table."""
         if not isinstance(name, str) or not name or "\0" in name:
             return "is not a non-empty string"
         try:
@@ -35,35 +35,35 @@ class ColumnNaming(msgspec.Struct, frozen=True):
         except UnicodeEncodeError:
             return "has half a surrogate pair, which is not text"
         if self.max_bytes is not None and size > self.max_bytes:
-            return f"has {size} bytes; {self.database} takes {self.max_bytes} for a name"
+            return f"has {size} bytes; {self.database} allows {self.max_bytes} for a name"
         if name in self.reserved:
             return f"is the name of a system column of {self.database}"
         return None
 
 
 class RowFlaw(msgspec.Struct, frozen=True):
-    """What is wrong with a row because of its columns; ``column`` is the one to blame."""
+    """A flaw of a row; ``column`` is the column that causes it."""
 
     error: str
     reason: str
     column: object = None
 
     def rejection(self, row: Row) -> Rejected:
-        """Return it with the value that the row has in that column."""
+        """Return the rejection, with the value of the row in that column."""
         if self.column not in row:
             return Rejected(self.error, self.reason)
         return Rejected(self.error, f"{self.reason}; {describe_value(row[self.column])}")
 
 
 def describe_value(value: object) -> str:
-    """Return the part of a reason that names a value and its type."""
+    """Return a value and its type for an error text."""
     return f"its value is {shown_value(value)} ({type(value).__name__})"
 
 
 class TableRules(msgspec.Struct, frozen=True):
-    """The rules of one table: its name, its key, and which names its columns may have.
+    """The rules of one table: its name, its key and the names of its columns.
 
-    ``create`` says that columns come from values, so that a null needs none.
+    ``create``: columns are created from values, so that null needs no column.
     """
 
     table: str
@@ -76,7 +76,7 @@ class TableRules(msgspec.Struct, frozen=True):
         return self.naming.fold
 
     def are_all_valid(self, rows: Sequence[Row], columns: Collection[str]) -> bool:
-        """Say whether nothing is wrong with any of the rows; ``columns`` are folded names."""
+        """Say whether all rows are valid; ``columns`` are folded names."""
         for shape in set(map(tuple, rows)):
             if self._columns_flaw(shape) or any(self.fold(name) not in columns for name in shape):
                 return False
@@ -85,9 +85,9 @@ class TableRules(msgspec.Struct, frozen=True):
     def invalid_items(
         self, batch: Sequence[ItemRows], generated: Mapping[str, str]
     ) -> ItemProblems:
-        """Return the items with rows that no table takes, or that have no key.
+        """Return the items with rows that are invalid for any table or have no key.
 
-        ``generated`` says of columns (folded) why no row may give them a value.
+        ``generated`` maps folded column names to the reason why no row may set them.
         """
         shapes: dict[ColumnNames, RowFlaw | None] = {}
         problems: ItemProblems = {}
@@ -102,7 +102,7 @@ class TableRules(msgspec.Struct, frozen=True):
     def values_without_column(
         self, batch: Sequence[ItemRows], columns: Collection[str]
     ) -> Iterator[tuple[str, object]]:
-        """Return the values that have no column yet, and are not null."""
+        """Return the values, except null, that have no column yet."""
         missing: dict[ColumnNames, list[str]] = {}
         for _, shape, row in _each_row(batch):
             if shape not in missing:
@@ -120,8 +120,8 @@ class TableRules(msgspec.Struct, frozen=True):
         for index, shape, row in _each_row(batch):
             if shape not in shapes:
                 shapes[shape] = self._unknown_column(shape, columns)
-            if stray := shapes[shape]:
-                problems[index] = self._unknown_column_flaw(stray).rejection(row)
+            if unknown := shapes[shape]:
+                problems[index] = self._unknown_column_flaw(unknown).rejection(row)
         return problems
 
     def _columns_flaw(self, shape: tuple[object, ...]) -> RowFlaw | None:

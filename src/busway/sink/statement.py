@@ -8,12 +8,12 @@ from busway.driver.statement import load_statement
 
 
 def statement(dialect: str, name: str) -> str:
-    """Return the statement ``<dialect>/sql/<name>.sql``, with its ``{placeholders}`` in it."""
+    """Return the statement ``<dialect>/sql/<name>.sql`` with its ``{placeholders}``."""
     return load_statement(f"busway.sink.{dialect}", name)
 
 
 def quote_identifier(name: str) -> str:
-    """Return an identifier in double quotes, whatever it holds (SQL-92, section 5.2).
+    """Return an identifier in double quotes (SQL-92, section 5.2).
 
     >>> quote_identifier('or"der')
     '"or""der"'
@@ -27,7 +27,7 @@ def quote_identifiers(names: Iterable[str]) -> str:
 
 
 def fold_ascii_case(name: str) -> str:
-    """Return a name as SQLite compares names: only ASCII letters have no case.
+    """Return a name as SQLite compares it: the case of ASCII letters is ignored.
 
     >>> fold_ascii_case("Übersicht")
     'Übersicht'

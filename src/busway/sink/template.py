@@ -1,7 +1,7 @@
-"""Texts with places for what an event says: ``"{data[customer][name]} ordered {data[total]:.2f}"``.
+"""Text templates with event values: ``"{data[customer][name]} ordered {data[total]:.2f}"``.
 
-It looks like :meth:`str.format`, and can do less: a place names an attribute of the event and then
-keys of its data, nothing else of any object.
+A restricted form of :meth:`str.format`: a placeholder names an attribute of the event, followed by
+keys of its data; it cannot access other attributes of objects.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from busway.ports import LoadItem
 from busway.spelling import nearest
 
 Escape = Callable[[str, str], str]
-"""Returns what is filled in as it may stand in the text; the second is the text before it."""
+"""Returns an escaped value; the second argument is the text before it."""
 
 TemplateText = str | Callable[[object], str]
 """A template, or a function of the result that returns the text."""
@@ -31,7 +31,7 @@ _KEY = re.compile(r"\[([^\[\]]+)\]")
 
 
 class TemplateError(Exception):
-    """A text cannot be made of this result; it says why."""
+    """A template cannot be filled with this result."""
 
 
 class _TemplatePart(msgspec.Struct, frozen=True):
@@ -41,20 +41,19 @@ class _TemplatePart(msgspec.Struct, frozen=True):
 
 
 class TextTemplate(msgspec.Struct, frozen=True):
-    """A text, taken apart."""
+    """A parsed template."""
 
     parts: Sequence[_TemplatePart]
 
     @property
     def is_constant(self) -> bool:
-        """Whether it has no places, and is the same for every event."""
+        """Whether the template has no placeholders."""
         return not any(part.path for part in self.parts)
 
     def fill(self, values: Mapping[str, object], escape: Escape | None = None) -> str:
-        """Return the text with its places filled in, what is filled in being escaped.
+        """Return the text with its placeholders replaced by escaped values.
 
-        Raises
-        :class:`TemplateError` where the event lacks a value, or has one that cannot be formatted.
+        Raises :class:`TemplateError` for a missing value or one that cannot be formatted.
         """
         text = ""
         for part in self.parts:
@@ -66,7 +65,7 @@ class TextTemplate(msgspec.Struct, frozen=True):
 
 
 class TextRenderer(msgspec.Struct, frozen=True):
-    """What makes a text of a result: a template or a function."""
+    """Renders a result as text, by a template or a function."""
 
     text: TextTemplate | Callable[[object], str]
 
@@ -75,16 +74,16 @@ class TextRenderer(msgspec.Struct, frozen=True):
         if isinstance(self.text, TextTemplate):
             return self.text.fill(_template_values(item, result), escape)
         try:
-            found = self.text(result)
-        except Exception as error:  # what a user's function raises is about this event
+            text = self.text(result)
+        except Exception as error:  # an error of a user's function concerns this event
             raise TemplateError(f"the function raised {type(error).__name__}: {error}") from error
-        if not isinstance(found, str):
-            raise TemplateError(f"the function returned {type(found).__name__}, not a text")
-        return found
+        if not isinstance(text, str):
+            raise TemplateError(f"the function returned {type(text).__name__}, not a text")
+        return text
 
 
 def make_renderer(sink: str, option: str, text: object) -> TextRenderer:
-    """Return what makes texts as declared. Raises :class:`SinkError` for a wrong template."""
+    """Return the renderer of a declared text. Raises :class:`SinkError` if it is invalid."""
     if isinstance(text, str):
         return TextRenderer(_parse_template(sink, option, text))
     if callable(text):
@@ -102,15 +101,21 @@ def _parse_template(sink: str, option: str, text: str) -> TextTemplate:
         if field is None:
             parts.append(_TemplatePart(before))
             continue
-        found = _PLACEHOLDER.fullmatch(field)
-        if found is None or found[1] not in FIELDS or conversion or "{" in (spec or ""):
-            near = nearest(re.split(r"\W", field)[0], FIELDS)
-            likely = f"did you mean {near!r}? " if near and near not in field else ""
+        placeholder = _PLACEHOLDER.fullmatch(field)
+        if placeholder is None or placeholder[1] not in FIELDS or conversion or "{" in (spec or ""):
+            nearest_field = nearest(re.split(r"\W", field)[0], FIELDS)
+            suggestion = (
+                f"did you mean {nearest_field!r}? "
+                if nearest_field and nearest_field not in field
+                else ""
+            )
             raise SinkError(
-                f"{sink}({option}=…): there is no {{{field}}}; {likely}a place is one of"
+                f"{sink}({option}=…): there is no {{{field}}}; {suggestion}a placeholder is one of"
                 f" {', '.join(FIELDS)}, with keys like data[customer][name]"
             )
-        parts.append(_TemplatePart(before, (found[1], *_KEY.findall(found[2])), spec or ""))
+        parts.append(
+            _TemplatePart(before, (placeholder[1], *_KEY.findall(placeholder[2])), spec or "")
+        )
     return TextTemplate(tuple(parts))
 
 
@@ -118,21 +123,21 @@ def _template_values(item: LoadItem, result: object) -> Mapping[str, object]:
     event = result if isinstance(result, Event) else item.event
     try:
         data = result.data if isinstance(result, Event) else result
-        seen = event.envelope
+        envelope = event.envelope
     except EventError as error:
         raise TemplateError(str(error)) from error
-    attributes = {name: getattr(seen, name) for name in FIELDS[:5]}
+    attributes = {name: getattr(envelope, name) for name in FIELDS[:5]}
     return attributes | {"data": data, "flow": item.flow}
 
 
 def _format_part(part: _TemplatePart, values: Mapping[str, object]) -> str:
-    found: object = values
-    for number, key in enumerate(part.path):
-        found = _member(found, key, part.path[: number + 1])
+    value: object = values
+    for index, key in enumerate(part.path):
+        value = _member(value, key, part.path[: index + 1])
     try:
-        return format(found, part.spec) if part.spec else _default_format(found)
+        return format(value, part.spec) if part.spec else _default_format(value)
     except (TypeError, ValueError) as error:
-        raise TemplateError(f"{_name(part.path)} cannot be shown: {error}") from error
+        raise TemplateError(f"{_name(part.path)} cannot be formatted: {error}") from error
 
 
 def _member(value: object, key: str, path: Sequence[str]) -> object:

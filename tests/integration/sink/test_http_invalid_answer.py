@@ -129,15 +129,15 @@ REFUSED = {
     ),
     "500 with a broken end": (
         b"HTTP/1.1 500 No\r\n" + CHUNKED + b"4\r\nfull\r\nzz",
-        Retry("http 500", "(the answer is not valid HTTP)"),
+        Retry("http 500", "(the response is not valid HTTP)"),
     ),
     "400 with a bad header": (
         b"HTTP/1.1 400 No\r\nbad header\r\n" + EMPTY,
-        Rejected("http 400", "(the answer is not valid HTTP)"),
+        Rejected("http 400", "(the response is not valid HTTP)"),
     ),
     "410 with a bad header": (
         b"HTTP/1.1 410 Gone\r\nX: a\x00b\r\n" + EMPTY,
-        Gone("http 410: (the answer is not valid HTTP)", "http 410"),
+        Gone("http 410: (the response is not valid HTTP)", "http 410"),
     ),
     "a redirect to nowhere": (
         b"HTTP/1.1 302 Found\r\nLocation: http://[\xff\x1b]/?token=secret\r\n" + EMPTY,

@@ -186,7 +186,7 @@ async def test_names_that_postgresql_would_cut_or_has_itself(
     )
     assert [type(one) for one in outcomes] == [type(DELIVERED), *[Rejected] * 6, type(DELIVERED)]
     assert isinstance(outcomes[1], Rejected)
-    assert "64 bytes; PostgreSQL takes 63 for a name; its value is 1 (int)" in outcomes[1].reason
+    assert "64 bytes; PostgreSQL allows 63 for a name; its value is 1 (int)" in outcomes[1].reason
 
 
 async def test_columns_that_the_table_fills_itself(server: PostgresServer, db: Db) -> None:

@@ -1,4 +1,4 @@
-"""Messages as the incoming webhooks of chats take them, and what must not be said in one by data.
+"""Messages for incoming webhooks of chats, with data escaped so that it is not markup.
 
 Sources: https://docs.slack.dev/messaging/formatting-message-text,
 https://developers.mattermost.com/integrate/webhooks/incoming,
@@ -18,7 +18,7 @@ ChatKind = Literal["slack", "mattermost", "discord", "teams"]
 
 _MAX_CHARS = {"slack": 40_000, "mattermost": 16_383, "discord": 2_000, "teams": 20_000}
 _ZERO_WIDTH_SPACE = "\u200b"
-"""A space without width: what stands between the characters of markup is no markup."""
+"""Breaks markup when inserted between its characters."""
 _MARKUP = re.compile(r"(?<![^\W_])@(?=\w|$)|<(?=[!@#]|$)|\](?=[(\[:]|$)")
 """Mentions, also Slack's, which Mattermost takes too, and links; at the end of data what follows
 might complete one. An ``@`` behind a letter or a digit is that of a mail address."""
@@ -29,7 +29,7 @@ _CONTROL_CHARACTERS = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-
 
 
 def markup_escape(kind: ChatKind) -> Escape:
-    """Return what keeps data from being taken for markup: it calls nobody, and hides no link.
+    """Return a function that escapes markup in data: no mentions, no disguised links.
 
     >>> markup_escape("mattermost")("@all, <!here>, ann@shop.example", "").replace("\u200b", "|")
     '@|all, <|!here>, ann@shop.example'
@@ -39,8 +39,8 @@ def markup_escape(kind: ChatKind) -> Escape:
 
 def message_json(kind: ChatKind, text: str) -> dict[str, object]:
     """Return the JSON of a message."""
-    longest = _MAX_CHARS[kind]
-    shown = text if len(text) <= longest else text[: longest - 1] + "…"
+    max_chars = _MAX_CHARS[kind]
+    shown = text if len(text) <= max_chars else text[: max_chars - 1] + "…"
     match kind:
         case "discord":
             return {"content": shown, "allowed_mentions": {"parse": []}}
@@ -63,18 +63,18 @@ def _adaptive_card(text: str) -> dict[str, object]:
 
 
 def _escaped(kind: ChatKind, text: str, before: str) -> str:
-    """Return data as it may stand behind a text, which may end with the beginning of markup."""
+    """Escape data that follows a text, which may end with the beginning of markup."""
     if not text:
         return text
     text = _CONTROL_CHARACTERS.sub(_escaped_character, text.replace("\r\n", "\n"))
     joint = before[-3:] + text[:1]
-    # <@{data[user]}> is how the author of a template has data name a person, and nobody else.
-    meant = kind == "slack" and _SLACK_USER.search(joint)
-    start = _ZERO_WIDTH_SPACE if _COMPLETED_MARKUP.search(joint) and not meant else ""
+    # <@{data[user]}> is the intended way for a template to mention a user named by data.
+    is_intended = kind == "slack" and _SLACK_USER.search(joint)
+    start = _ZERO_WIDTH_SPACE if _COMPLETED_MARKUP.search(joint) and not is_intended else ""
     if kind == "slack":
         text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return start + _MARKUP.sub(rf"\g<0>{_ZERO_WIDTH_SPACE}", text)
 
 
-def _escaped_character(found: re.Match[str]) -> str:
-    return found[0].encode("unicode_escape").decode()
+def _escaped_character(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode()

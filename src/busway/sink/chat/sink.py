@@ -1,4 +1,4 @@
-"""The ``chat`` sink: each result is a message in a channel, by a chat's incoming webhook."""
+"""The ``chat`` sink: posts each result as a message to an incoming webhook of a chat."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from busway.sink.template import (
 )
 
 _MAX_IN_FLIGHT = 1
-"""How many messages are on their way at a time: chats want them one after the other."""
+"""Messages in flight: chats expect them one after the other."""
 
 
 class Chat(DeclarableFunction, frozen=True):
@@ -35,7 +35,7 @@ class Chat(DeclarableFunction, frozen=True):
     'chat slack hooks.example #10e2f7'
 
     At least once. ``text`` is a template, or a function of the result that returns the text. The
-    URL is a secret, so that it shows only by its host and the beginning of its digest.
+    URL is a secret: only its host and the beginning of its digest are shown.
     """
 
     url: str | Env
@@ -53,7 +53,7 @@ class Chat(DeclarableFunction, frozen=True):
 
     async def open(self, context: SinkContext) -> Destination:
         endpoint, text = self.endpoint(), make_renderer("chat", "text", self.text)
-        # aiohttp takes 0.2 s to import, which only a flow that uses it should pay.
+        # aiohttp takes 0.2 s to import; only flows that use it should pay for that.
         from busway.sink.http.destination import HttpDestination  # noqa: PLC0415
 
         return ChatDestination(self.kind, text, HttpDestination(endpoint))
@@ -63,7 +63,7 @@ class Chat(DeclarableFunction, frozen=True):
         make_renderer("chat", "text", self.text)
 
     def endpoint(self) -> Endpoint:
-        """Return where messages are posted. Raises :class:`SinkError` for what never works."""
+        """Return the endpoint of the webhook. Raises :class:`SinkError` if it is invalid."""
         url = resolve(self.url)
         if not is_http_url(url):
             raise SinkError("chat(url=…): give the URL of an incoming webhook, with https://")
@@ -90,12 +90,14 @@ class ChatDestination:
     async def write(self, load: Load) -> Sequence[Outcome]:
         messages = [self._messages(load, index) for index in range(len(load.items))]
         items = [
-            msgspec.structs.replace(item, results=made)
-            for item, made in zip(load.items, messages, strict=True)
-            if not isinstance(made, Rejected)
+            msgspec.structs.replace(item, results=message)
+            for item, message in zip(load.items, messages, strict=True)
+            if not isinstance(message, Rejected)
         ]
-        posted = iter(await self._http.write(msgspec.structs.replace(load, items=items)))
-        return [made if isinstance(made, Rejected) else next(posted) for made in messages]
+        outcomes = iter(await self._http.write(msgspec.structs.replace(load, items=items)))
+        return [
+            message if isinstance(message, Rejected) else next(outcomes) for message in messages
+        ]
 
     async def ping(self) -> Down | None:
         return await self._http.ping() if isinstance(self._http, Pingable) else None
@@ -113,7 +115,7 @@ class ChatDestination:
 
 
 def _host_and_digest(url: str) -> str:
-    """Return a URL's host, and what tells it from others without giving it away."""
+    """Return the host of a URL and the beginning of its digest, which identifies it."""
     try:
         host = urlsplit(url).hostname or ""
     except ValueError:

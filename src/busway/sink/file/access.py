@@ -1,4 +1,4 @@
-"""Whether a file can be written, by a look that changes nothing."""
+"""Check whether a file can be written, without changing anything."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from busway.outcome import Down
 
 
 async def why_unwritable(path: Path) -> Down | None:
-    """Return why a file cannot be written or made, ``None`` where it can."""
+    """Return why a file cannot be written or created, ``None`` if it can."""
     return await asyncio.to_thread(_why_unwritable, path)
 
 

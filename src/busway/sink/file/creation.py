@@ -1,4 +1,4 @@
-"""New files of sinks: for their owner alone unless asked otherwise, whatever the umask."""
+"""Creation of files with exact permissions, by default for the owner only."""
 
 from __future__ import annotations
 
@@ -19,39 +19,45 @@ def parse_permissions(sink: str, mode: object) -> int:
     >>> oct(parse_permissions("jsonl", "0640")), oct(parse_permissions("jsonl", 0o600))
     ('0o640', '0o600')
     """
-    found = mode
+    permissions = mode
     if isinstance(mode, str):
         try:
-            found = int(mode, 8)
+            permissions = int(mode, 8)
         except ValueError:
-            found = None
-    if not isinstance(found, int) or isinstance(found, bool) or not 0 <= found <= 0o777:
+            permissions = None
+    if (
+        not isinstance(permissions, int)
+        or isinstance(permissions, bool)
+        or not 0 <= permissions <= 0o777
+    ):
         raise SinkError(f'{sink}(mode={mode!r}): give permissions in octal, like "0640"')
-    if found & OWNER_ONLY != OWNER_ONLY:
-        raise SinkError(f"{sink}(mode={mode!r}): its owner must be able to read and write it")
-    return found
+    if permissions & OWNER_ONLY != OWNER_ONLY:
+        raise SinkError(f"{sink}(mode={mode!r}): the owner must be able to read and write the file")
+    return permissions
 
 
 def create_file(path: Path, mode: int, *, follow_symlinks: bool = True) -> bool:
-    """Make a file where there is none, and say whether it was made; one that is there stays as it
-    is. Without ``follow_symlinks`` a link, or what is no ordinary file, raises :class:`OSError`."""
+    """Create a file if it does not exist; return whether it was created.
+
+    Without ``follow_symlinks``, a link or anything but a regular file raises :class:`OSError`.
+    """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
     try:
         descriptor = os.open(path, flags | os.O_EXCL, mode)
     except FileExistsError:
         if follow_symlinks and path.exists():
             return False
-        descriptor, made = (
+        descriptor, created = (
             os.open(path, flags | (0 if follow_symlinks else os.O_NOFOLLOW), mode),
             False,
         )
     else:
-        made = True
+        created = True
     try:
         if not follow_symlinks and not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(0, "it is not an ordinary file", str(path))
-        if made:
+            raise OSError(0, "it is not a regular file", str(path))
+        if created:
             os.fchmod(descriptor, mode)
     finally:
         os.close(descriptor)
-    return made
+    return created

@@ -1,4 +1,4 @@
-"""Connections of the ``http`` sink: the status of an answer is known also if the rest is bad."""
+"""Connections of the ``http`` sink, which keep the status of a response that is otherwise bad."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from aiohttp.http_exceptions import HttpProcessingError
 from busway.sink.http.response import HttpResponse, decompressed, status_of
 
 _MAX_LINE_BYTES = 65_536
-"""The longest line and field of an answer's head, in bytes."""
+"""Longest line and field of a response head, in bytes."""
 _MAX_FIELDS = 1024
 _MAX_BODY_BYTES = 8192
 _BODY_TIMEOUT_S = 1.0
-"""How long the rest of an answer's body is waited for, in seconds."""
+"""Time limit for the rest of a response body, in seconds."""
 
 
 class InvalidHttpResponse(HttpProcessingError):
-    """An answer that cannot be parsed; ``status`` is what its status line says, if it has one."""
+    """A response that cannot be parsed; ``status`` is that of its status line, if any."""
 
     status: int | None = None
 
 
 class _ResponseHandler(ResponseHandler):
-    """Keeps the beginning of each answer, in which its status is found when parsing fails."""
+    """Keeps the beginning of each response to find the status if parsing fails."""
 
     _beginning = b""
 
@@ -54,9 +54,9 @@ class _ResponseHandler(ResponseHandler):
 
 def make_connector() -> aiohttp.TCPConnector:
     """Return a connector without a limit on connections."""
-    made = aiohttp.TCPConnector(limit=0)
-    made._factory = partial(_response_handler, loop=asyncio.get_running_loop())
-    return made
+    connector = aiohttp.TCPConnector(limit=0)
+    connector._factory = partial(_response_handler, loop=asyncio.get_running_loop())
+    return connector
 
 
 def _response_handler(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
@@ -64,7 +64,7 @@ def _response_handler(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
 
 
 def open_session(timeout_s: float) -> aiohttp.ClientSession:
-    """Return a session that takes answers as they come: nothing is decompressed or followed."""
+    """Return a session that neither decompresses responses nor keeps cookies."""
     return aiohttp.ClientSession(
         connector=make_connector(),
         timeout=aiohttp.ClientTimeout(total=timeout_s),
@@ -79,9 +79,9 @@ def open_session(timeout_s: float) -> aiohttp.ClientSession:
 
 
 class HttpExchange:
-    """One request and its answer, as far as they got.
+    """The state of one request and its response.
 
-    ``connected`` is false while the request waits for a name, a server or a handshake.
+    ``connected`` is false while the request waits for DNS, the server or a TLS handshake.
     """
 
     def __init__(self) -> None:
@@ -89,10 +89,10 @@ class HttpExchange:
         self.response: HttpResponse | None = None
 
     async def receive(self, response: aiohttp.ClientResponse) -> None:
-        """Note the status, then the beginning of the body if it comes soon."""
+        """Store the status, then the beginning of the body if it arrives in time."""
         headers = response.headers
-        wanted = (headers.get(name) for name in ("Retry-After", "Location", "Date"))
-        self.response = HttpResponse(response.status, b"", *wanted)
+        values = (headers.get(name) for name in ("Retry-After", "Location", "Date"))
+        self.response = HttpResponse(response.status, b"", *values)
         body = bytearray()
         with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError, ValueError):
             async with asyncio.timeout(_BODY_TIMEOUT_S):
@@ -102,29 +102,29 @@ class HttpExchange:
         self.response = msgspec.structs.replace(self.response, body=shown)
 
     def fail(self, error: aiohttp.ClientResponseError) -> None:
-        """Note the status of an answer that cannot be parsed."""
+        """Store the status of a response that cannot be parsed."""
         invalid = error.__cause__
         if isinstance(invalid, InvalidHttpResponse) and invalid.status is not None:
-            self.response = HttpResponse(invalid.status, b"(the answer is not valid HTTP)")
+            self.response = HttpResponse(invalid.status, b"(the response is not valid HTTP)")
 
 
 def _connection_tracing() -> aiohttp.TraceConfig:
-    """Return what notes in an ``HttpExchange`` if it has a connection; told of new ones only."""
+    """Return a tracing that updates ``HttpExchange.connected`` for new connections."""
 
-    async def begins(_: aiohttp.ClientSession, of: SimpleNamespace, __: object) -> None:
+    async def create_start(_: aiohttp.ClientSession, of: SimpleNamespace, __: object) -> None:
         of.trace_request_ctx.connected = False
 
-    async def is_there(_: aiohttp.ClientSession, of: SimpleNamespace, __: object) -> None:
+    async def create_end(_: aiohttp.ClientSession, of: SimpleNamespace, __: object) -> None:
         of.trace_request_ctx.connected = True
 
     tracing = aiohttp.TraceConfig()
-    tracing.on_connection_create_start.append(begins)
-    tracing.on_connection_create_end.append(is_there)
+    tracing.on_connection_create_start.append(create_start)
+    tracing.on_connection_create_end.append(create_end)
     return tracing
 
 
 async def why_unreachable(url: str, timeout_s: float) -> str | None:
-    """Return why no connection comes about, with TLS for ``https``; nothing is sent over it."""
+    """Return why no connection can be opened, with TLS for ``https``; sends no request."""
     parts = urlsplit(url)
     secure = ssl.create_default_context() if parts.scheme == "https" else None
     port = parts.port or (80 if secure is None else 443)
@@ -143,7 +143,7 @@ async def why_unreachable(url: str, timeout_s: float) -> str | None:
 
 
 def error_cause(error: BaseException) -> str:
-    """Return what the system says, which holds no URL."""
+    """Return the error text of the system, which contains no URL."""
     if isinstance(error, aiohttp.ClientConnectorError):
         error = error.os_error
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""An opened ``http`` sink: sends requests, and judges each event by what came back."""
+"""An opened ``http`` sink: sends requests and returns the outcomes that the responses mean."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ from busway.sink.http.response import ResponseOutcome, Unavailable, outcome_of
 
 RequestOutcome = ResponseOutcome | Down | NotAttempted
 _SPLIT_ON = ("http 400", "http 413", "http 422")
-"""Refusals of a batch that one event in it may have caused."""
+"""Rejections of a batch that a single event may have caused."""
 _MAX_WORKERS = 64
 _MAX_CONSECUTIVE_FAILURES = 20
-"""After how many failures in a row the rest of a load waits for what the breaker makes of them."""
+"""After this many consecutive failures a load stops, so that the breaker can decide."""
 _MAX_CONSECUTIVE_REFUSALS = 8
-"""After how many refusals in a row, at most, a load is stopped."""
+"""After at most this many consecutive refusals a load stops."""
 _MAX_CONSECUTIVE_LIMITED = 3
 _PING_TIMEOUT_S = 5.0
 
 
 class HttpDestination:
-    """Keeps connections open; each request of a load holds one of its permits."""
+    """Keeps connections open; each request of a load holds a permit."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
@@ -66,16 +66,16 @@ class HttpDestination:
         return await HttpLoadWriter(self, load).run()
 
     async def ping(self) -> Down | None:
-        why = await why_unreachable(
+        reason = await why_unreachable(
             self.endpoint.url, min(self.endpoint.timeout_s, _PING_TIMEOUT_S)
         )
-        return None if why is None else self._unreachable(why)
+        return None if reason is None else self._unreachable(reason)
 
     async def close(self) -> None:
         await self._session.close()
 
     async def send(self, request: HttpRequest) -> RequestOutcome:
-        """Send a request and judge the answer; once more when a kept connection was gone."""
+        """Send a request and return its outcome; retry if a kept connection was closed."""
         exchange, timeout_s = HttpExchange(), self.endpoint.timeout_s
         try:
             try:
@@ -117,15 +117,15 @@ class HttpDestination:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             if isinstance(error, aiohttp.ClientResponseError):
                 http_exchange.fail(error)
-            if http_exchange.response is None:  # what comes after its status changes nothing
+            if http_exchange.response is None:  # an error after the status is irrelevant
                 raise
         if http_exchange.response is None:
-            raise AssertionError("a request ends with an answer or an error")
+            raise AssertionError("a request ends with a response or an error")
         return outcome_of(http_exchange.response, datetime.now(UTC))
 
 
 class HttpLoadWriter:
-    """One load on its way."""
+    """Writes one load."""
 
     def __init__(self, destination: HttpDestination, load: Load) -> None:
         self._destination = destination
@@ -141,7 +141,7 @@ class HttpLoadWriter:
         self._refused_at: dict[int, int] = {}
 
     async def run(self) -> Sequence[Outcome]:
-        """Return what became of each item."""
+        """Return the outcome of each item."""
         chains = self._chains()
         queue = iter(chains)
         async with asyncio.TaskGroup() as group:
@@ -151,12 +151,12 @@ class HttpLoadWriter:
 
     @property
     def _workers(self) -> int:
-        """How many may want to send: more than have leave to, as that can change at any time."""
-        most = self._destination.endpoint.max_in_flight
-        return most if self._load.permits is None else max(most, _MAX_WORKERS)
+        """Number of workers: more than there are permits, as their number may grow at any time."""
+        max_in_flight = self._destination.endpoint.max_in_flight
+        return max_in_flight if self._load.permits is None else max(max_in_flight, _MAX_WORKERS)
 
     def _chains(self) -> list[list[list[EncodedItem]]]:
-        """Return chains of groups: chains go side by side, the groups of one in order."""
+        """Return chains of groups: chains run concurrently, the groups of a chain in order."""
         parts: list[EncodedItem] = []
         for index, item in enumerate(self._load.items):
             part = encode_item(index, item)
@@ -179,17 +179,17 @@ class HttpLoadWriter:
                 await self._send_unblocked(group, failed)
 
     async def _send_unblocked(self, group: Sequence[EncodedItem], failed: dict[str, int]) -> None:
-        """Send a group, without those items that an earlier one of their key holds back."""
-        free: list[EncodedItem] = []
+        """Send a group without the items that are blocked by an earlier item of their key."""
+        unblocked: list[EncodedItem] = []
         for part in group:
             if part.order_key in failed:
                 self._blocked_by[part.index] = failed[part.order_key]
             else:
-                free.append(part)
-        if free:
-            await self._send_or_split(free)
+                unblocked.append(part)
+        if unblocked:
+            await self._send_or_split(unblocked)
         if self._load.ordered:
-            for part in free:
+            for part in unblocked:
                 if (
                     part.order_key is not None
                     and self._request_outcomes[part.index] is not DELIVERED
@@ -197,31 +197,31 @@ class HttpLoadWriter:
                     failed.setdefault(part.order_key, part.index)
 
     async def _send_or_split(self, group: Sequence[EncodedItem]) -> None:
-        verdict = await self._send_with_permit(group)
-        if isinstance(verdict, Rejected) and verdict.error in _SPLIT_ON and len(group) > 1:
+        outcome = await self._send_with_permit(group)
+        if isinstance(outcome, Rejected) and outcome.error in _SPLIT_ON and len(group) > 1:
             middle = len(group) // 2
             await self._send_or_split(group[:middle])
             await self._send_or_split(group[middle:])
             return
         for part in group:
-            self._request_outcomes[part.index] = verdict
+            self._request_outcomes[part.index] = outcome
 
     async def _send_with_permit(self, group: Sequence[EncodedItem]) -> RequestOutcome:
-        """Send a group while a permit is held, unless the load has been stopped meanwhile."""
+        """Send a group while holding a permit, unless the load was stopped meanwhile."""
         permits = self._load.permits
         if permits is not None and not await permits.acquire():
             self._stopped = True
             return NOT_ATTEMPTED
-        self._sequence = turn = self._sequence + 1
-        began, verdict = time.perf_counter(), None
+        self._sequence = sequence = self._sequence + 1
+        started, outcome = time.perf_counter(), None
         try:
-            verdict = NOT_ATTEMPTED if self._stopped else await self._send_requests(group)
+            outcome = NOT_ATTEMPTED if self._stopped else await self._send_requests(group)
         finally:
             if permits is not None:
-                refused = isinstance(verdict, Unavailable | RateLimited)
-                permits.release(_latency_s(began, verdict), refused=refused)
-        self._count_outcome(verdict, turn, group)
-        return verdict
+                refused = isinstance(outcome, Unavailable | RateLimited)
+                permits.release(_latency_s(started, outcome), refused=refused)
+        self._count_outcome(outcome, sequence, group)
+        return outcome
 
     async def _send_requests(self, group: Sequence[EncodedItem]) -> RequestOutcome:
         if self._destination.endpoint.batch is not None:
@@ -230,24 +230,24 @@ class HttpLoadWriter:
             )
         (part,) = group
         for request in single_requests(self._load.items[part.index], part):
-            verdict = await self._destination.send(request)
-            if not isinstance(verdict, Delivered):
-                return verdict
+            outcome = await self._destination.send(request)
+            if not isinstance(outcome, Delivered):
+                return outcome
         return DELIVERED
 
     def _count_outcome(
         self, outcome: RequestOutcome, sequence: int, group: Sequence[EncodedItem]
     ) -> None:
-        """Stop after so many failures in a row that the breaker has to decide what they mean."""
+        """Count consecutive failures; stop the load once the breaker has to decide."""
         if isinstance(outcome, Down | Gone):
             self._stopped = True
         elif isinstance(outcome, Unavailable | RateLimited):
             self._refused_at |= {part.index: sequence for part in group}
             self._consecutive_refusals += 1
-            most = self._max_refusals
+            max_refusals = self._max_refusals
             if isinstance(outcome, RateLimited):
-                most = _MAX_CONSECUTIVE_LIMITED if self._last_delivered else 1
-            self._stopped |= self._consecutive_refusals >= most
+                max_refusals = _MAX_CONSECUTIVE_LIMITED if self._last_delivered else 1
+            self._stopped |= self._consecutive_refusals >= max_refusals
         elif isinstance(outcome, Retry):
             self._consecutive_failures += 1
             self._stopped |= self._consecutive_failures >= _MAX_CONSECUTIVE_FAILURES
@@ -264,15 +264,15 @@ class HttpLoadWriter:
             return (
                 NOT_ATTEMPTED if isinstance(first, Down | Gone | NotAttempted) else BLOCKED_BY_KEY
             )
-        verdict = self._request_outcomes[index]
-        if isinstance(verdict, Unavailable | RateLimited):
-            overtaken = self._refused_at[index] < self._last_delivered
-            found = verdict.as_down if isinstance(verdict, Unavailable) else verdict
-            return msgspec.structs.replace(found, later_delivered=overtaken)
-        return verdict
+        outcome = self._request_outcomes[index]
+        if isinstance(outcome, Unavailable | RateLimited):
+            later_delivered = self._refused_at[index] < self._last_delivered
+            limited = outcome.as_down if isinstance(outcome, Unavailable) else outcome
+            return msgspec.structs.replace(limited, later_delivered=later_delivered)
+        return outcome
 
 
 def _latency_s(started: float, outcome: RequestOutcome | None) -> float | None:
-    """Return how long an answer took; what is no answer tells nothing of that."""
+    """Return the latency of a response, ``None`` if there was none."""
     answered = outcome is not None and not isinstance(outcome, Down | Gone | NotAttempted)
     return time.perf_counter() - started if answered else None

@@ -1,4 +1,4 @@
-"""What an opened ``http`` sink works with: its declaration, filled in and checked."""
+"""Configuration of an opened ``http`` sink: its declaration, resolved and validated."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from busway.sink.http.signature import Signer
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """A URL, and how requests go to it; the fields are those of ``Http``."""
+    """A URL and the settings of its requests; the fields are those of ``Http``."""
 
     url: str
     method: str
@@ -24,22 +24,22 @@ class Endpoint(msgspec.Struct, frozen=True):
     concurrency: Concurrency
     signer: Signer | None = None
     display_url: str = ""
-    """What people see of the URL, where even its path is secret."""
+    """The URL as shown to users, if even its path is secret."""
 
     @property
     def name(self) -> str:
-        """The URL, without what may be secret."""
+        """The URL without its secret parts."""
         return self.display_url or redacted_url(self.url)
 
     @property
     def max_in_flight(self) -> int:
-        """How many requests may be on their way at a time, at most."""
-        chosen = self.concurrency
-        return chosen.max_limit if isinstance(chosen, Adaptive) else chosen
+        """The most requests that may be in flight."""
+        concurrency = self.concurrency
+        return concurrency.max_limit if isinstance(concurrency, Adaptive) else concurrency
 
 
 def is_http_url(url: str) -> bool:
-    """Say whether a URL is one of HTTP, with a host and a port that there can be.
+    """Say whether a URL is an HTTP URL with a host and a valid port.
 
     >>> is_http_url("https://crm.example/orders"), is_http_url("http://crm.example:99999/"), is_http_url("http://")
     (True, False, False)
@@ -52,7 +52,7 @@ def is_http_url(url: str) -> bool:
 
 
 def redacted_url(url: str) -> str:
-    """Return a URL without what may be secret: user, password, query and fragment."""
+    """Return a URL without its secret parts: user, password, query and fragment."""
     try:
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]

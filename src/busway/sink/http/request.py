@@ -1,4 +1,4 @@
-"""The requests that a load of results makes."""
+"""Requests made of the results of a load."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NDJSON = "application/x-ndjson"
 
 
 class HttpRequest(msgspec.Struct, frozen=True):
-    """One request: its body, and the key by which a receiver knows it again."""
+    """A request: its body and its idempotency key."""
 
     key: str
     media_type: str
@@ -28,7 +28,7 @@ class HttpRequest(msgspec.Struct, frozen=True):
 
 
 class EncodedItem(msgspec.Struct, frozen=True):
-    """The encoded results of one item; ``index`` is its place in the load."""
+    """The encoded results of one item; ``index`` is its index in the load."""
 
     index: int
     order_key: str | None
@@ -55,7 +55,7 @@ def single_requests(item: LoadItem, part: EncodedItem) -> Iterator[HttpRequest]:
 
 
 def batch_request(parts: Sequence[EncodedItem], batch_format: str) -> HttpRequest:
-    """Return one request for the results of several items; its key is made of all their keys."""
+    """Return one request for the results of several items; its key is a digest of their keys."""
     keys = [key for part in parts for key in part.keys]
     bodies = [body for part in parts for body in part.bodies]
     digest = hashlib.sha256("\n".join(keys).encode()).hexdigest()
@@ -80,13 +80,13 @@ def group_by_size(parts: Sequence[EncodedItem], size: int) -> list[list[EncodedI
 
 
 def group_by_key(parts: Sequence[EncodedItem], load: Load) -> list[list[EncodedItem]]:
-    """Return what is sent one after the other: items with one key where order is asked for."""
+    """Return groups of items to send one after the other: those of a key if order matters."""
     if not load.ordered:
         return [[part] for part in parts]
-    found: dict[object, list[EncodedItem]] = {}
+    groups: dict[object, list[EncodedItem]] = {}
     for part in parts:
-        found.setdefault(part.index if part.order_key is None else part.order_key, []).append(part)
-    return list(found.values())
+        groups.setdefault(part.index if part.order_key is None else part.order_key, []).append(part)
+    return list(groups.values())
 
 
 def _encoded(result: object) -> bytes:

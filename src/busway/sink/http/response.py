@@ -1,4 +1,4 @@
-"""What an HTTP answer means for an event, decided without any I/O."""
+"""Outcomes of HTTP responses. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from busway.outcome import DELIVERED, Delivered, Down, Gone, RateLimited, Reject
 from busway.sink.http.endpoint import redacted_url
 
 MAX_EXCERPT_CHARS = 300
-"""How many characters of an answer's body a reason shows."""
+"""How many characters of a response body a reason shows."""
 _RETRIED_STATUSES = frozenset({408, 409, 425})
 _UNAVAILABLE_STATUSES = frozenset({502, 503, 504})
 _STATUS = re.compile(rb"(?:\r?\n)*[A-Z]+/\d+(?:\.\d+)?[ \t]+(\d{3})(?!\d)[^\n]*\n", re.IGNORECASE)
@@ -23,20 +23,20 @@ _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 
 
 class HttpResponse(msgspec.Struct, frozen=True):
-    """A response, as far as it matters; ``body`` may be cut off."""
+    """The relevant parts of a response; ``body`` may be truncated."""
 
     status: int
     body: bytes = b""
     retry_after: str | None = None
     location: str | None = None
     date: str | None = None
-    """When it was sent, by the clock of whoever answered."""
+    """The time of the response by the clock of the server."""
 
 
 class Unavailable(msgspec.Struct, frozen=True):
-    """No answer about this event: the destination is busy, or the event keeps it from answering.
+    """No response about this event: the destination is unavailable, or fails on the event.
 
-    Which of the two shows in how others fare: where they land, it is about this event.
+    If other events are delivered, this event is the cause.
     """
 
     error: str
@@ -53,7 +53,7 @@ ResponseOutcome = Delivered | Retry | RateLimited | Rejected | Gone | Unavailabl
 
 
 def outcome_of(response: HttpResponse, now: datetime) -> ResponseOutcome:
-    """Return what an answer means (RFC 9110, section 15, and RFC 6585 for 429)."""
+    """Return the outcome of a response (RFC 9110, section 15, and RFC 6585 for 429)."""
     status = response.status
     if 200 <= status < 300:
         return DELIVERED
@@ -73,12 +73,12 @@ def outcome_of(response: HttpResponse, now: datetime) -> ResponseOutcome:
 def _redirect_reason(response: HttpResponse) -> str:
     if not (300 <= response.status < 400 and response.location):
         return ""
-    place = excerpt(redacted_url(response.location).encode("utf-8", "replace"))
-    return f"it redirects to {place}; declare that URL instead"
+    target = excerpt(redacted_url(response.location).encode("utf-8", "replace"))
+    return f"it redirects to {target}; declare that URL instead"
 
 
 def excerpt(body: bytes) -> str:
-    """Return the beginning of a body, as one line of text; of a longer one first what it says.
+    """Return the beginning of a body as one line, error messages of a long body first.
 
     >>> excerpt(b'{"request": "' + 300 * b"x" + b'", "error": "no stock"}')[:30]
     'no stock: {"request": "xxxxxxx'
@@ -87,15 +87,15 @@ def excerpt(body: bytes) -> str:
     shown = "".join(c for c in text if c.isprintable())
     if len(shown) <= MAX_EXCERPT_CHARS:
         return shown
-    says = "; ".join(error_messages(shown))
-    shown = f"{says}: {shown}" if says else shown
+    messages = "; ".join(error_messages(shown))
+    shown = f"{messages}: {shown}" if messages else shown
     return shown[: MAX_EXCERPT_CHARS - 1] + "…"
 
 
 def retry_after_seconds(retry_after: str | None, now: datetime) -> float | None:
-    """Return the seconds that ``Retry-After`` asks for (RFC 9110, section 10.2.3).
+    """Return the seconds of ``Retry-After`` (RFC 9110, section 10.2.3).
 
-    ``now`` is the time by the clock of whoever asks, which a time is meant by.
+    ``now`` is the time by the clock of the server, which an absolute time refers to.
     """
     text = (retry_after or "").strip()
     if text.isascii() and text.isdigit():
@@ -105,7 +105,7 @@ def retry_after_seconds(retry_after: str | None, now: datetime) -> float | None:
 
 
 def _header_time(text: str | None) -> datetime | None:
-    """Return the time of a header, ``None`` for anything else."""
+    """Return the time of a header, ``None`` if it is invalid."""
     try:
         at = parsedate_to_datetime(text or "")
         return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
@@ -134,12 +134,12 @@ def status_of(beginning: bytes) -> int | None:
 
 
 def decompressed(body: bytes, encoding: str, max_bytes: int) -> bytes:
-    """Return at most so many bytes of a body for people to read, decompressed where that works."""
-    coding = encoding.strip().lower()
-    if not body or coding in ("", "identity"):
+    """Return at most ``max_bytes`` of a body, decompressed if possible, for an error text."""
+    encoding_name = encoding.strip().lower()
+    if not body or encoding_name in ("", "identity"):
         return body[:max_bytes]
     try:
         return zlib.decompressobj(_GZIP_OR_ZLIB).decompress(body, max_bytes)
     except zlib.error:
-        named = coding[:40].encode("ascii", "replace")
-        return b"(a body that cannot be read, Content-Encoding " + named + b")"
+        shown = encoding_name[:40].encode("ascii", "replace")
+        return b"(a body that cannot be read, Content-Encoding " + shown + b")"

@@ -21,7 +21,7 @@ _MIN_SECRET_BYTES, _MAX_SECRET_BYTES = 24, 64
 
 
 class Signer(msgspec.Struct, frozen=True):
-    """Signs with each of its keys, so that a receiver may take the old or the new one.
+    """Signs with each of its keys, so that a receiver can verify with the old or the new key.
 
     >>> from datetime import UTC
     >>> signer = make_signer("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
@@ -35,8 +35,9 @@ class Signer(msgspec.Struct, frozen=True):
     keys: tuple[bytes, ...]
 
     def headers(self, id: str, at: datetime, body: bytes) -> Mapping[str, str]:
-        """Return the headers for a request: its id stays the same when it is sent again, its
-        time is that of this attempt."""
+        """Return the headers of a request: its id is the same for every attempt, its time is
+        that of this attempt.
+        """
         timestamp = str(int(at.timestamp()))
         signed = f"{id}.{timestamp}.".encode() + body
         return {
@@ -54,11 +55,11 @@ def normalized_secrets(secrets: SigningSecrets) -> tuple[str | Env, ...]:
 
 
 def make_signer(secrets: SigningSecrets) -> Signer | None:
-    """Return what signs with these secrets, ``None`` without any.
+    """Return a signer for the secrets, ``None`` if there are none.
 
-    Raises :class:`SinkError` for one that is none.
+    Raises :class:`SinkError` for an invalid secret.
     """
-    keys = tuple(_key(resolve(one)) for one in normalized_secrets(secrets))
+    keys = tuple(_key(resolve(secret)) for secret in normalized_secrets(secrets))
     return Signer(keys) if keys else None
 
 
@@ -69,8 +70,8 @@ def _key(secret: str) -> bytes:
         key = b""
     if not secret.startswith(KEY_PREFIX) or not _MIN_SECRET_BYTES <= len(key) <= _MAX_SECRET_BYTES:
         sizes = f"{_MIN_SECRET_BYTES} to {_MAX_SECRET_BYTES}"
-        what = f"a secret is {KEY_PREFIX!r} and then {sizes} random bytes in base64"
-        raise SinkError(f"http(sign=…): {what}, like Standard Webhooks has it")
+        what = f"a secret is {KEY_PREFIX!r} followed by {sizes} random bytes in base64"
+        raise SinkError(f"http(sign=…): {what}, as in Standard Webhooks")
     return key
 
 

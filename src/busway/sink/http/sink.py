@@ -1,4 +1,4 @@
-"""The ``http`` sink: results are posted to a URL, one by one or in batches."""
+"""The ``http`` sink: posts results to a URL, one by one or in batches."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
 class Http(DeclarableFunction, frozen=True):
-    """An HTTP endpoint that takes each result in a request of its own, or ``batch`` in one.
+    """An HTTP endpoint that receives each result in a request, or ``batch`` results in one.
 
     >>> Http("https://user:password@crm.example/orders?token=1").name
     'http https://crm.example/orders'
 
-    At least once: every request has an ``Idempotency-Key`` that stays the same however often it is
-    sent. ``batch_format`` is ``json`` (an array) or ``ndjson`` (a line each); ``timeout`` is for a
-    whole request; ``parse_concurrency`` is how many requests are on their way at a time, all lanes
-    together: a number, ``"adaptive"``, or an :class:`busway.Adaptive` with bounds.
-    With ``sign`` they are signed by Standard Webhooks, with one secret or several.
-    Values of ``headers`` and the URL may be taken from the environment (:func:`env`).
+    At least once: the ``Idempotency-Key`` of a request is the same for every attempt.
+    ``batch_format`` is ``json`` (an array) or ``ndjson`` (a line each); ``timeout`` limits a whole
+    request; ``concurrency`` is how many requests of all lanes are in flight: a number,
+    ``"adaptive"``, or an :class:`busway.Adaptive` with bounds. ``sign`` signs requests by Standard
+    Webhooks, with one secret or several. Values of ``headers`` and the URL may come from the
+    environment (:func:`env`).
     """
 
     url: str | Env
@@ -62,7 +62,7 @@ class Http(DeclarableFunction, frozen=True):
         return ResultLocation("request", f"{self.method} {self.name.removeprefix('http ')}")
 
     async def open(self, context: SinkContext) -> Destination:
-        # aiohttp takes 0.2 s to import, which only a flow that uses it should pay.
+        # aiohttp takes 0.2 s to import; only flows that use it should pay for that.
         from busway.sink.http.destination import HttpDestination  # noqa: PLC0415
 
         return HttpDestination(self.endpoint())
@@ -71,16 +71,17 @@ class Http(DeclarableFunction, frozen=True):
         self.endpoint()
 
     def endpoint(self) -> Endpoint:
-        """Return this with its variables filled in.
+        """Return the endpoint with its variables resolved.
 
-        Raises :class:`SinkError` for what can never work."""
+        Raises :class:`SinkError` if the declaration is invalid.
+        """
         url = resolve(self.url)
         headers = tuple((name, resolve(value)) for name, value in _pairs(self.headers))
         if not is_http_url(url):
-            given = (
+            shown_url = (
                 display_value(self.url) if isinstance(self.url, Env) else repr(redacted_url(url))
             )
-            raise SinkError(f"http({given}): give a URL like https://host/path")
+            raise SinkError(f"http({shown_url}): give a URL like https://host/path")
         if not _TOKEN.fullmatch(self.method):
             raise SinkError(f"http(method={self.method!r}): give a method like POST or PUT")
         for name, value in headers:

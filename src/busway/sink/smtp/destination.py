@@ -1,4 +1,4 @@
-"""An opened ``smtp`` sink: sends messages, and judges each event by what the server replied."""
+"""An opened ``smtp`` sink: sends messages and returns the outcomes that the replies mean."""
 
 from __future__ import annotations
 
@@ -34,41 +34,41 @@ _MAX_REMEMBERED = 10_000
 
 
 class SmtpDestination:
-    """Opens a connection for a load and closes it after it, ``connections`` at a time at most."""
+    """Opens a connection per load, at most ``connections`` at a time."""
 
     def __init__(self, server: MailServer, mail_template: MailTemplate) -> None:
         self.server = server
         self.mail_template = mail_template
         self._connections = asyncio.Semaphore(server.connections)
         self._accepted: dict[str, set[str]] = {}
-        """Of messages that some recipients were refused of: those who have it already."""
+        """Recipients that accepted a message which others refused, by its key."""
 
     async def write(self, load: Load) -> Sequence[Outcome]:
         async with self._connections:
-            sending = SmtpLoadWriter(self, load)
+            writer = SmtpLoadWriter(self, load)
             try:
-                return await sending.run()
+                return await writer.run()
             finally:
-                await sending.close()
+                await writer.close()
 
     async def ping(self) -> Down | None:
         empty = Load(SinkLane("", "", 0), ())
         async with self._connections:
-            sending = SmtpLoadWriter(self, empty)
+            writer = SmtpLoadWriter(self, empty)
             try:
-                return await sending.ping()
+                return await writer.ping()
             finally:
-                await sending.close()
+                await writer.close()
 
     async def close(self) -> None:
-        """Every load closes its own connection."""
+        """Do nothing: each load closes its own connection."""
 
     def accepted(self, key: str) -> set[str]:
-        """Return who has a message already."""
+        """Return the recipients that have already accepted a message."""
         return self._accepted.get(key, set())
 
     def remember(self, key: str, accepted: set[str], complete: bool) -> None:
-        """Note who has a message, until all have it."""
+        """Record who has accepted a message until all recipients have."""
         self._accepted.pop(key, None)
         if not complete and accepted:
             self._accepted[key] = accepted
@@ -77,7 +77,7 @@ class SmtpDestination:
 
 
 class SmtpLoadWriter:
-    """One load on its way, over one connection at a time."""
+    """Writes one load over one connection at a time."""
 
     def __init__(self, destination: SmtpDestination, load: Load) -> None:
         self._destination = destination
@@ -86,7 +86,7 @@ class SmtpLoadWriter:
         self._sent = 0
 
     async def run(self) -> Sequence[Outcome]:
-        """Return what became of each item; once it is down, the rest is not tried."""
+        """Return the outcome of each item; after the server is down, the rest is not tried."""
         outcomes: list[Outcome] = []
         failed: set[str | None] = set()
         down: Down | None = None
@@ -104,7 +104,7 @@ class SmtpLoadWriter:
         return outcomes
 
     async def ping(self) -> Down | None:
-        """Connect and do nothing (RFC 5321, section 4.1.1.9); say why not, where that fails."""
+        """Connect and send NOOP (RFC 5321, section 4.1.1.9); return why that fails, if it does."""
         failure = await self._connect()
         if failure is not None:
             return failure
@@ -115,7 +115,7 @@ class SmtpLoadWriter:
         return None if reply.is_positive else self._connection_lost(f"{reply.code} {reply.line}")
 
     async def close(self) -> None:
-        """Say goodbye, where the connection still is."""
+        """Quit if still connected."""
         client, self._client = self._client, None
         if client is not None and client.is_connected:
             with contextlib.suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
@@ -123,24 +123,24 @@ class SmtpLoadWriter:
             client.close()
 
     async def _send_item(self, item: LoadItem) -> Outcome:
-        letters = self._destination.mail_template.render(item, datetime.now(UTC))
-        if isinstance(letters, Rejected):
-            return letters
-        for letter in letters:
-            verdict = await self._send_message(letter)
-            if not isinstance(verdict, Delivered):
-                return verdict
+        messages = self._destination.mail_template.render(item, datetime.now(UTC))
+        if isinstance(messages, Rejected):
+            return messages
+        for message in messages:
+            outcome = await self._send_message(message)
+            if not isinstance(outcome, Delivered):
+                return outcome
         return DELIVERED
 
     async def _send_message(self, message: MailMessage) -> ReplyOutcome:
-        """Send a letter; once more over a new connection where the server had enough of ours."""
+        """Send a message; retry over a new connection if the server ended a used one."""
         if self._destination.accepted(message.key).issuperset(message.to):
             return DELIVERED
         used = self._sent > 0
-        verdict = await self._send_over_connection(message)
-        if isinstance(verdict, Down) and verdict.reachable and used:
-            verdict = await self._send_over_connection(message)
-        return verdict
+        outcome = await self._send_over_connection(message)
+        if isinstance(outcome, Down) and outcome.reachable and used:
+            outcome = await self._send_over_connection(message)
+        return outcome
 
     async def _send_over_connection(self, message: MailMessage) -> ReplyOutcome:
         if self._client is None or not self._client.is_connected:
@@ -148,19 +148,19 @@ class SmtpLoadWriter:
             failure = await self._connect()
             if failure is not None:
                 return failure
-        verdict: ReplyOutcome | None = None
+        outcome: ReplyOutcome | None = None
         try:
-            verdict = await self._run_transaction(message)
+            outcome = await self._run_transaction(message)
             self._sent += 1
         except TimeoutError:
-            verdict = self._connection_lost(
+            outcome = self._connection_lost(
                 f"no reply within {self._destination.server.timeout_s} s"
             )
         except (aiosmtplib.SMTPException, OSError) as error:
-            verdict = self._connection_lost(f"the connection broke: {_error_cause(error)}")
-        if isinstance(verdict, Down):
+            outcome = self._connection_lost(f"the connection broke: {_error_cause(error)}")
+        if isinstance(outcome, Down):
             self._disconnect()
-        return verdict
+        return outcome
 
     async def _connect(self) -> Down | None:
         server = self._destination.server
@@ -178,11 +178,11 @@ class SmtpLoadWriter:
         try:
             await client.connect()
         except aiosmtplib.SMTPAuthenticationError as error:
-            reason = f"it refuses the username or the password: {error.code} {error.message}"
+            reason = f"it rejects the username or the password: {error.code} {error.message}"
         except aiosmtplib.SMTPNotSupported as error:
-            reason = f"it cannot do what is declared: {error.message}"
+            reason = f"it does not support what is declared: {error.message}"
         except ssl.SSLError as error:
-            reason = f"no TLS with it: {_error_cause(error)}"
+            reason = f"the TLS handshake failed: {_error_cause(error)}"
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
             reason = f"it cannot be reached: {_error_cause(error)}"
         else:
@@ -192,26 +192,26 @@ class SmtpLoadWriter:
         return Down(f"{server.name}: {reason}")
 
     async def _run_transaction(self, message: MailMessage) -> ReplyOutcome:
-        """Send one message (RFC 5321, section 3.3) to those who do not have it."""
+        """Send a message (RFC 5321, section 3.3) to the recipients that have not accepted it."""
         client, before = self._require_client, self._destination.accepted(message.key)
         reply = await _reply_to(client.mail(message.sender))
         if not reply.is_positive:
             return await self._reset(outcome_of(reply))
-        taken, refusals = [], {}
-        for to in (one for one in message.to if one not in before):
-            reply = await _reply_to(client.rcpt(to))
-            if isinstance(verdict := outcome_of(reply), Down):
-                return verdict
+        accepted_now, refusals = [], {}
+        for recipient in (recipient for recipient in message.to if recipient not in before):
+            reply = await _reply_to(client.rcpt(recipient))
+            if isinstance(outcome := outcome_of(reply), Down):
+                return outcome
             if reply.is_positive:
-                taken.append(to)
+                accepted_now.append(recipient)
             else:
-                refusals[to] = reply
-        if not taken:
+                refusals[recipient] = reply
+        if not accepted_now:
             return await self._reset(recipients_outcome(refusals, sorted(before)))
-        verdict = outcome_of(await _reply_to(client.data(message.content)))
-        if not isinstance(verdict, Delivered):
-            return await self._reset(verdict)
-        accepted = before | set(taken)
+        outcome = outcome_of(await _reply_to(client.data(message.content)))
+        if not isinstance(outcome, Delivered):
+            return await self._reset(outcome)
+        accepted = before | set(accepted_now)
         self._destination.remember(message.key, accepted, complete=not refusals)
         return recipients_outcome(refusals, sorted(accepted))
 
@@ -222,7 +222,7 @@ class SmtpLoadWriter:
         return self._client
 
     async def _reset(self, outcome: ReplyOutcome) -> ReplyOutcome:
-        """Take the message back, so that the connection is good for the next one."""
+        """Reset the transaction so that the connection can be reused."""
         if self._client is not None and isinstance(outcome, Retry | Rejected):
             with contextlib.suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
                 await self._client.rset()

@@ -1,4 +1,4 @@
-"""Messages as they are sent: made of results, and safe whatever an event says."""
+"""E-mail messages made of results, safe whatever an event contains."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from busway.sink.template import (
 _POLICY = SMTP.clone(cte_type="7bit")
 _MAX_SUBJECT_CHARS = 250
 _MAX_QUOTED_NAME_CHARS = 60
-"""How long a name may be that needs quotes: the email package of Python 3.11 leaves them away where
-it breaks a line within them, and what they held becomes addresses."""
+"""Longest name that may need quotes: the email package of Python 3.11 drops the quotes if it breaks
+a line within them, and the quoted text becomes addresses."""
 _QUOTED_CHARACTERS = str.maketrans(dict.fromkeys('()<>[]:;@,."\\', " "))
 
 
 class MailMessage(msgspec.Struct, frozen=True):
-    """One message on its way: ``key`` is the idempotency key that its id is made of."""
+    """An encoded message; ``key`` is the idempotency key, which is part of its id."""
 
     key: str
     sender: str
@@ -44,17 +44,17 @@ class MailMessage(msgspec.Struct, frozen=True):
 
 
 class MailTemplate(msgspec.Struct, frozen=True, kw_only=True):
-    """How letters are written."""
+    """Renders results as messages."""
 
     sender: Address
     to: Sequence[Sequence[Address] | TextRenderer]
-    """Whom to: addresses, or what makes one of a result."""
+    """The recipients: addresses, or renderers of an address."""
     subject: TextRenderer
     text: TextRenderer | None
     html: TextRenderer | None
 
     def render(self, item: LoadItem, now: datetime) -> Sequence[MailMessage] | Rejected:
-        """Return a letter for each result of an item."""
+        """Return a message for each result of an item."""
         try:
             return [
                 self._message(item, result, key, now)
@@ -63,7 +63,7 @@ class MailTemplate(msgspec.Struct, frozen=True, kw_only=True):
         except TemplateError as error:
             return Rejected("template", str(error))
         except (MessageError, TypeError, ValueError) as error:
-            return Rejected(type(error).__name__, f"no message can be made of it: {error}")
+            return Rejected(type(error).__name__, f"cannot render the message: {error}")
 
     def _message(self, item: LoadItem, result: object, key: str, now: datetime) -> MailMessage:
         to = self._recipients(item, result)
@@ -82,66 +82,70 @@ class MailTemplate(msgspec.Struct, frozen=True, kw_only=True):
         return MailMessage(key, self.sender.addr_spec, names, message.as_bytes())
 
     def _recipients(self, item: LoadItem, result: object) -> Sequence[Address]:
-        found: list[Address] = []
-        for one in self.to:
-            if isinstance(one, TextRenderer):
-                text = one.render(item, result)
+        addresses: list[Address] = []
+        for recipient in self.to:
+            if isinstance(recipient, TextRenderer):
+                text = recipient.render(item, result)
                 address = _parse_address(text)
                 if address is None:
-                    raise TemplateError(f"to: {text!r} is no address to send a mail to")
-                found.append(address)
+                    raise TemplateError(f"to: {text!r} is not a valid e-mail address")
+                addresses.append(address)
             else:
-                found += one
-        return found
+                addresses += recipient
+        return addresses
 
 
 def parse_addresses(option: str, text: str) -> Sequence[Address]:
-    """Return the addresses of a declared text, one or several with commas between them.
+    """Return the addresses of a declared text, separated by commas.
 
-    Raises :class:`SinkError` where one of them is none.
+    Raises :class:`SinkError` if one of them is invalid.
     """
-    found = [_parse_address(one) for one in text.split(",")]
-    good = [one for one in found if one is not None]
-    if len(good) < len(found):
+    parsed = [_parse_address(part) for part in text.split(",")]
+    addresses = [address for address in parsed if address is not None]
+    if len(addresses) < len(parsed):
         what = "give an address like ops@shop.example, or Ops <ops@shop.example>"
         raise SinkError(f"smtp({option}={text!r}): {what}")
-    return good
+    return addresses
 
 
 def parse_recipients(to: object) -> Sequence[Sequence[Address] | TextRenderer]:
-    """Return whom to, as declared. Raises :class:`SinkError` for what is no address."""
-    several = (to,) if isinstance(to, str | Env) or callable(to) else to
-    if not isinstance(several, tuple) or not several:
+    """Return the declared recipients. Raises :class:`SinkError` for an invalid address."""
+    recipients = (to,) if isinstance(to, str | Env) or callable(to) else to
+    if not isinstance(recipients, tuple) or not recipients:
         raise SinkError(f"smtp(to={to!r}): give an address, or a list of them")
-    return [_parse_recipient(one) for one in several]
+    return [_parse_recipient(recipient) for recipient in recipients]
 
 
-def _parse_recipient(one: object) -> Sequence[Address] | TextRenderer:
-    if isinstance(one, Env):
-        return parse_addresses("to", resolve(one))
-    made = make_renderer("smtp", "to", one)
-    if isinstance(made.text, TextTemplate) and made.text.is_constant:
-        return parse_addresses("to", made.text.fill({}))
-    return made
+def _parse_recipient(recipient: object) -> Sequence[Address] | TextRenderer:
+    if isinstance(recipient, Env):
+        return parse_addresses("to", resolve(recipient))
+    renderer = make_renderer("smtp", "to", recipient)
+    if isinstance(renderer.text, TextTemplate) and renderer.text.is_constant:
+        return parse_addresses("to", renderer.text.fill({}))
+    return renderer
 
 
 def _parse_address(text: str) -> Address | None:
-    """Return the one address that a text is, ``None`` when it is anything else."""
-    name, bracket, spec = text.strip().rpartition("<")
+    """Return the address of a text, ``None`` if it is not exactly one address."""
+    name, bracket, mailbox = text.strip().rpartition("<")
     if bracket:
-        if not spec.endswith(">"):
+        if not mailbox.endswith(">"):
             return None
-        spec = spec[:-1]
+        mailbox = mailbox[:-1]
     try:
-        found = Address(_display_name(name), addr_spec=spec)
+        address = Address(_display_name(name), addr_spec=mailbox)
     except (MessageError, ValueError, IndexError):
         return None
-    plain = spec.isascii() and spec.isprintable() and not set(spec) & set(' ,;:<>()[]"\\')
-    return found if plain and found.username and found.domain and name.isprintable() else None
+    is_plain = (
+        mailbox.isascii() and mailbox.isprintable() and not set(mailbox) & set(' ,;:<>()[]"\\')
+    )
+    return (
+        address if is_plain and address.username and address.domain and name.isprintable() else None
+    )
 
 
 def _display_name(text: str) -> str:
-    """Return a name of an address; a long one, or one beyond ASCII, without what needs quotes."""
+    """Return the name of an address, without characters that need quotes if long or not ASCII."""
     name = _one_line(text).strip('"')
     if len(name) <= _MAX_QUOTED_NAME_CHARS and name.isascii():
         return name
@@ -149,10 +153,10 @@ def _display_name(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Return a text that a header may hold, whatever it held.
+    """Return a text that is safe in a header.
 
-    What looks like the beginning of an encoded word (RFC 2047) is broken up: decoded, it could
-    hold line breaks again.
+    The beginning of an encoded word (RFC 2047) is broken up, as decoding it could yield line
+    breaks again.
     """
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     line = line.replace("=?", "= ?")

@@ -1,4 +1,4 @@
-"""What an opened ``smtp`` sink works with: the server, filled in and checked."""
+"""Configuration of an opened ``smtp`` sink: its server, resolved and validated."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Tls = Literal["starttls", "tls", "none"]
 
 
 class MailServer(msgspec.Struct, frozen=True, kw_only=True):
-    """A mail server, and how to speak to it; the fields are those of ``Smtp``."""
+    """A mail server and its connection settings; the fields are those of ``Smtp``."""
 
     host: str
     port: int
@@ -30,8 +30,10 @@ class MailServer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def tls_context(ca_file: str | None) -> ssl.SSLContext:
-    """Return what certificates are verified by. Raises :class:`SinkError` for a file that is not
-    one of certificates."""
+    """Return the context that verifies certificates.
+
+    Raises :class:`SinkError` if the file holds none.
+    """
     try:
         return ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:

@@ -1,4 +1,4 @@
-"""The ``smtp`` sink: each result is an e-mail."""
+"""The ``smtp`` sink: sends each result as an e-mail."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _DEFAULT_PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
 
 class Smtp(DeclarableFunction, frozen=True):
-    """A mail server that takes each result as a message of its own.
+    """A mail server that receives each result as a separate message.
 
     >>> Smtp("mail.example", sender="busway@shop.example", to="ops@shop.example").name
     'smtp mail.example to ops@shop.example'
 
-    At least once: a message has a ``Message-ID`` that stays the same however often it is sent.
-    ``subject``, ``text``, ``html`` and ``to`` are templates, or functions of the result that return
-    the text; without ``text`` the data is sent as JSON. ``port`` is that of ``tls`` unless given
-    (587 for ``starttls``, 465 for ``tls``, 25 for ``none``); certificates are verified, against
-    those in the file ``ca`` where that is given.
+    At least once: the ``Message-ID`` of a message is the same for every attempt. ``subject``,
+    ``text``, ``html`` and ``to`` are templates, or functions of the result that return the text;
+    without ``text`` the data is sent as JSON. ``port`` defaults to 587 for ``starttls``, 465 for
+    ``tls`` and 25 for ``none``. Certificates are verified against the file ``ca``, by default
+    against those of the system.
     """
 
     host: str | Env
@@ -58,14 +58,14 @@ class Smtp(DeclarableFunction, frozen=True):
     def _to(self) -> str:
         if callable(self.to):
             return "whom a function says"
-        several = (self.to,) if isinstance(self.to, str | Env) else self.to
-        return ", ".join(display_value(one) for one in several)
+        recipients = (self.to,) if isinstance(self.to, str | Env) else self.to
+        return ", ".join(display_value(recipient) for recipient in recipients)
 
     def result_location(self) -> ResultLocation:
         return ResultLocation("mail", f"{self._to} by {display_value(self.host)}")
 
     async def open(self, context: SinkContext) -> Destination:
-        # aiosmtplib takes its time to import, which only a flow that uses it should pay.
+        # aiosmtplib is slow to import; only flows that use it should pay for that.
         from busway.sink.smtp.destination import SmtpDestination  # noqa: PLC0415
 
         return SmtpDestination(self.mail_server(), self.mail_template())
@@ -75,7 +75,7 @@ class Smtp(DeclarableFunction, frozen=True):
         self.mail_template()
 
     def mail_template(self) -> MailTemplate:
-        """Return how mails are written. Raises :class:`SinkError` for what can never work."""
+        """Return the template of messages. Raises :class:`SinkError` if it is invalid."""
         return MailTemplate(
             sender=parse_addresses("sender", resolve(self.sender))[0],
             to=parse_recipients(self.to),
@@ -85,9 +85,9 @@ class Smtp(DeclarableFunction, frozen=True):
         )
 
     def mail_server(self) -> MailServer:
-        """Return the server with its variables filled in.
+        """Return the server with its variables resolved.
 
-        Raises :class:`SinkError` for what can never work.
+        Raises :class:`SinkError` if the declaration is invalid.
         """
         check_count_option("smtp", "connections", self.connections)
         port = _DEFAULT_PORTS[self.tls] if self.port is None else self.port
@@ -96,7 +96,7 @@ class Smtp(DeclarableFunction, frozen=True):
         if not host or not host.isprintable() or " " in host:
             raise SinkError(f"smtp(host={host!r}): give the name of a mail server")
         if (self.username is None) != (self.password is None):
-            raise SinkError("smtp(username=…, password=…): give both, or none of them")
+            raise SinkError("smtp(username=…, password=…): give both or neither")
         return MailServer(
             host=host,
             port=port,

@@ -10,6 +10,7 @@ from typing import cast
 from busway.ports import AppendReceipt, DecodedEvents, RequestAnswer, RequestRefusal
 from busway.source.http.admission import RequestAdmission
 from busway.source.http.body import ChunkedBody, DiscardedBody, SizedBody
+from busway.source.http.config import KeyRefusal
 from busway.source.http.request import (
     AnyFuture,
     Completed,
@@ -63,9 +64,7 @@ class Connection(asyncio.Protocol):
         self._finished = self._eof = False
         """No further request is read; the client sends no more bytes."""
         self._body_unread = False
-        """The connection ended in the middle of a request."""
-
-    # Callbacks of the transport
+        """The connection ended within a request."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -188,9 +187,7 @@ class Connection(asyncio.Protocol):
             at = self._position = at + 2
             self._blank_lines += 1
             if self._blank_lines > _MAX_BLANK_LINES:
-                return self._refuse_and_close(
-                    bad_request("the request starts with too many empty lines")
-                )
+                return self._refuse_and_close(bad_request("there are too many empty lines"))
         end = rest.find(b"\r\n\r\n", at) + 4
         limit = self._admission.limits.max_head_bytes
         if (end if end > 3 else len(rest)) - at > limit:
@@ -218,9 +215,8 @@ class Connection(asyncio.Protocol):
         refusal = head.refusal or admission.refusal_for(head)
         if refusal is not None:
             if refusal.status == 401:
-                admission.config.on_key_refused(
-                    "wrong" if head.credential else "missing", self._peer
-                )
+                reason: KeyRefusal = "wrong" if head.credential else "missing"
+                admission.config.on_key_refused(reason, self._peer)
             return self._refuse(request, head, refusal)
         at, length = self._position, head.length
         if length is not None and at + length <= len(self._buffer):
@@ -368,14 +364,12 @@ class Connection(asyncio.Protocol):
             request.closes_connection = True
         if request.closes_connection:
             self._finished = True
-        connection_header = KEEP_ALIVE if head is not None and head.is_http10 else None
+        is_http10 = head is not None and head.is_http10
+        connection = CLOSE if request.closes_connection else KEEP_ALIVE if is_http10 else None
         without_body = head is not None and head.method == "HEAD"
         request.status = response.status
         request.response_bytes = encode_response(
-            response,
-            self._admission.date,
-            CLOSE if request.closes_connection else connection_header,
-            without_body,
+            response, self._admission.date, connection, without_body
         )
         self._flush()
 
