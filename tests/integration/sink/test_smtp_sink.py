@@ -111,7 +111,7 @@ async def test_encrypted_and_logged_in(tls: str, tmp_path: Path) -> None:
         wrong = {"username": LOGIN[0], "password": "wrong"}
         (down,) = await write(target, mailed(0, {}), tls=tls, ca=str(ca), **wrong)
         assert isinstance(down, Down)
-        assert "refuses the username or the password: 535" in down.reason
+        assert "rejects the username or the password: 535" in down.reason
         assert "wrong" not in down.reason
 
         (down,) = await write(target, mailed(0, {}), tls=tls, **secret)

@@ -37,7 +37,7 @@ def test_finds_the_bad_items_and_tries_the_others_in_order(size: int, data: st.D
     assert {span[0] for span in search.failed if span[2] == 1} == {n for n in bad if n < size}
 
 
-def test_what_failed_before_is_not_tried_again() -> None:
+def test_failed_parts_are_not_tried_again() -> None:
     batch = [ItemRows(n, [{"id": n}]) for n in range(4)]
     failed: dict[PartKey, Exception] = {(0, 3, 4): ValueError(), (2, 3, 2): ValueError()}
     tried = [[rows.index for rows in part] for part in Bisection(batch, failed)]
@@ -55,7 +55,7 @@ def test_what_failed_before_is_not_tried_again() -> None:
         (ErrorScope.UNKNOWN, False, True, Retry),
     ],
 )
-def test_judges_a_row_by_what_became_of_others(
+def test_outcome_depends_on_the_other_items(
     blame: ErrorScope, landed: bool, sound: bool, outcome: type
 ) -> None:
     (found,) = classify_refusals(
@@ -73,9 +73,7 @@ def test_judges_a_row_by_what_became_of_others(
         (ErrorScope.TRANSIENT, False, False),
     ],
 )
-def test_raises_what_shows_that_the_destination_is_down(
-    blame: ErrorScope, landed: bool, sound: bool
-) -> None:
+def test_destination_error_is_raised(blame: ErrorScope, landed: bool, sound: bool) -> None:
     with pytest.raises(KeyError):
         classify_refusals(
             refusals(ErrorScope.ROW, blame), others_written=landed, probe_succeeded=sound

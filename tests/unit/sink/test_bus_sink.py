@@ -44,7 +44,7 @@ async def test_a_dict_becomes_an_event_that_knows_its_cause() -> None:
     assert (two.id, two.data) == (derived_id("orders", "/shop\0c1", 1), {"n": 2})
 
 
-async def test_an_event_keeps_what_it_says_itself() -> None:
+async def test_event_keeps_its_own_attributes() -> None:
     kept = KeptEvents()
     result = Event(
         type="order.priced", source="/prices", subject="mine", correlationid="x", causationid="y"
@@ -70,7 +70,7 @@ async def test_type_and_source_can_be_given() -> None:
     assert (kept.events[0].type, kept.events[0].source) == ("order.checked", "/checks")
 
 
-async def test_a_loop_ends() -> None:
+async def test_loop_of_events_is_rejected_after_32_hops() -> None:
     kept = KeptEvents()
     assert await write(kept, {"n": 1}, event=cause(buswayhops=31)) == DELIVERED
     outcome = await write(kept, {"n": 1}, event=cause(buswayhops=32))
@@ -79,7 +79,7 @@ async def test_a_loop_ends() -> None:
     assert len(kept.events) == 1
 
 
-async def test_what_cannot_be_an_event_is_rejected_alone() -> None:
+async def test_invalid_event_is_rejected_alone() -> None:
     kept = KeptEvents()
     destination = await bus().open(kept)
     items = [an_item(0, {"n": 1}), an_item(1, {"n": object()}), an_item(2, {"n": 3})]
@@ -148,7 +148,7 @@ async def test_what_a_step_makes_too_long_is_that_events_dead_letter(name: str) 
     assert kept.events == []
 
 
-async def test_what_is_in_the_log_already_may_be_long() -> None:
+async def test_inherited_attributes_are_not_length_checked() -> None:
     kept = KeptEvents()
     old = cause(partitionkey="k" * 5_000).replace(id="i" * 5_000)
     assert await write(kept, {"n": 1}, event=old) == DELIVERED

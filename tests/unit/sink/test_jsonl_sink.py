@@ -46,7 +46,7 @@ async def test_appends_one_line_a_result(path: Path) -> None:
     )
 
 
-async def test_what_cannot_be_json_is_rejected_and_lands_when_mended(path: Path) -> None:
+async def test_value_that_is_not_json_is_rejected_and_delivered_when_fixed(path: Path) -> None:
     async with opened(path) as destination:
         items = [*rows(0, 1), an_item(1, {"id": 1}, {"id": object()}), *rows(2, 3)]
         outcomes = await destination.write(fresh(items))
@@ -56,7 +56,7 @@ async def test_what_cannot_be_json_is_rejected_and_lands_when_mended(path: Path)
     assert ids(path) == [0, 2, 1]
 
 
-async def test_leftovers_of_a_crash_are_cut_off_when_it_is_opened(path: Path) -> None:
+async def test_open_truncates_the_remains_of_a_crash(path: Path) -> None:
     async with opened(path) as destination:
         await destination.write(fresh(rows(0, 2)))
     with path.open("a") as file:
@@ -67,7 +67,7 @@ async def test_leftovers_of_a_crash_are_cut_off_when_it_is_opened(path: Path) ->
     assert ids(path) == [0, 1, 2, 3]
 
 
-async def test_leftovers_are_cut_off_between_two_writes_as_well(path: Path) -> None:
+async def test_write_truncates_the_remains_of_a_crash(path: Path) -> None:
     async with opened(path) as destination:
         await destination.write(fresh(rows(0, 2)))
         with path.open("a") as file:
@@ -76,7 +76,7 @@ async def test_leftovers_are_cut_off_between_two_writes_as_well(path: Path) -> N
     assert ids(path) == [0, 1, 2, 3]
 
 
-async def test_what_was_in_the_file_before_stays(path: Path) -> None:
+async def test_existing_content_is_kept(path: Path) -> None:
     path.parent.mkdir()
     path.write_text('{"id":-1}')
     async with opened(path) as destination:
@@ -123,6 +123,6 @@ async def test_a_place_that_cannot_be_written_is_down_until_it_can(tmp_path: Pat
 
 
 @pytest.mark.parametrize("path", ["", "out/"])
-async def test_refuses_what_is_no_file(path: str) -> None:
+async def test_invalid_path_raises_sink_error(path: str) -> None:
     with pytest.raises(SinkError):
         await jsonl(path).open(KeptEvents())

@@ -78,7 +78,7 @@ async def test_a_row_alone_is_not_taken_for_a_destination_that_is_down(tmp_path:
     assert "malformed JSON; the row is {'id': 1, 'a': 6}" in outcome.reason
 
 
-async def test_a_row_that_never_ends_is_interrupted_and_parked(
+async def test_endless_row_is_interrupted_and_parked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("busway.sink.sqlite.table.MAX_WRITE_S", 0.3)
@@ -91,7 +91,7 @@ async def test_a_row_that_never_ends_is_interrupted_and_parked(
     assert _query(tmp_path / "x.db", "SELECT count(*) FROM t") == [(3,)]
 
 
-async def test_what_all_rows_end_with_is_the_fault_of_the_set_up(tmp_path: Path) -> None:
+async def test_error_of_all_rows_is_a_setup_error(tmp_path: Path) -> None:
     schema = AUDIT + "; DROP TABLE audit"
     outcomes = await landed(tmp_path / "x.db", schema, {"id": 1, "a": 1}, {"id": 2, "a": 1})
     assert [type(one) for one in outcomes] == [Down, Down]

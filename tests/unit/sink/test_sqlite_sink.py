@@ -57,7 +57,7 @@ async def test_creates_the_table_and_lands_rows(path: Path) -> None:
     ]
 
 
-async def test_a_hole_is_landed_by_its_retry_once(path: Path) -> None:
+async def test_retry_delivers_a_failed_offset_once(path: Path) -> None:
     async with opened(orders(path, key=None)) as destination:
         await destination.write(fresh([*rows(0, 2), *rows(3, 5)], holes=[2]))
         assert await destination.write(again(rows(2, 3))) == [DELIVERED]
@@ -105,14 +105,14 @@ async def test_the_last_row_of_a_key_wins_and_other_columns_stay(path: Path) -> 
     assert query(path, "SELECT id, a, b FROM orders") == [(1, 2, 1)]
 
 
-async def test_a_key_may_be_all_there_is(path: Path) -> None:
+async def test_table_of_key_columns_only(path: Path) -> None:
     async with opened(orders(path, key=["id", "day"])) as destination:
         item = an_item(0, {"id": 1, "day": 2}, {"id": 1, "day": 2}, {"id": 1, "day": 3})
         assert await destination.write(fresh([item])) == [DELIVERED]
     assert query(path, "SELECT id, day FROM orders ORDER BY day") == [(1, 2), (1, 3)]
 
 
-async def test_adds_columns_as_values_come(path: Path) -> None:
+async def test_create_adds_columns_for_new_values(path: Path) -> None:
     async with opened(orders(path)) as destination:
         await destination.write(fresh([an_item(0, {"id": 1, "note": None})]))
         await destination.write(fresh([an_item(1, {"id": 2, "note": "x", "Total": 1.5})]))
@@ -182,7 +182,7 @@ async def test_maps_types(path: Path) -> None:
         (Event(type="t", source="/s", data=[1]), "not a row"),
     ],
 )
-async def test_rejects_what_is_no_row_and_lands_its_neighbours(
+async def test_rejects_non_rows_and_writes_the_others(
     path: Path, result: object, error: str
 ) -> None:
     items = [*rows(0, 2), an_item(2, {"id": 100, "name": "twin"}, result), *rows(3, 5)]
@@ -201,7 +201,7 @@ async def test_takes_the_data_of_events(path: Path) -> None:
     assert query(path, "SELECT id, name FROM orders") == [(1, "x")]
 
 
-async def test_a_missing_table_is_a_mistake_that_loses_nothing(path: Path) -> None:
+async def test_missing_table_is_down_and_loses_nothing(path: Path) -> None:
     async with opened(orders(path, create=False)) as destination:
         (outcome,) = await destination.write(fresh(rows(0, 1)))
         assert isinstance(outcome, Down)
@@ -228,7 +228,7 @@ async def test_a_key_that_is_not_unique_is_down(path: Path) -> None:
     assert "make a unique index" in outcome.reason
 
 
-async def test_a_missing_directory_is_down_until_it_is_there(tmp_path: Path) -> None:
+async def test_missing_directory_is_down_until_created(tmp_path: Path) -> None:
     path = tmp_path / "later" / "shop.db"
     async with opened(orders(path)) as destination:
         (outcome,) = await destination.write(fresh(rows(0, 1)))
@@ -271,12 +271,12 @@ async def _limit_pages(destination: Destination, pages: int) -> None:
     await destination._file.run(lambda c: c.execute(f"PRAGMA max_page_count={pages}").fetchall())
 
 
-async def test_a_file_that_is_no_database_is_down(path: Path) -> None:
+async def test_invalid_database_file_is_down(path: Path) -> None:
     path.write_bytes(b"hello" * 1000)
     async with opened(orders(path)) as destination:
         (outcome,) = await destination.write(fresh(rows(0, 1)))
     assert isinstance(outcome, Down)
-    assert "not a sound SQLite database" in outcome.reason
+    assert "not a valid SQLite database" in outcome.reason
 
 
 async def test_a_replaced_file_is_opened_again(path: Path) -> None:
@@ -315,7 +315,7 @@ def test_is_declared_as_a_record_that_compares() -> None:
         Sqlite("shop.db", "orders", key=("",)),
     ],
 )
-async def test_refuses_what_can_never_work(sink: Sqlite) -> None:
+async def test_invalid_declaration_raises_sink_error(sink: Sqlite) -> None:
     with pytest.raises(SinkError):
         await sink.open(KeptEvents())
 

@@ -1,4 +1,4 @@
-"""Python values as types of PostgreSQL hold them: exactly, or not at all."""
+"""Exact conversion of Python values to types of PostgreSQL."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ INTEGER_RANGES = {"int2": range(-(2**15), 2**15), "int4": range(-(2**31), 2**31)
 TEXT_TYPES = frozenset({"text", "varchar", "bpchar", "citext", "name"})
 _OIDS = frozenset({"oid", "xid", "cid"})
 NO_MODIFIER = -1
-"""The modifier of a type that was declared without one."""
+"""The modifier of a type declared without a modifier."""
 _INTEGER = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?", re.ASCII)
 _UUID = re.compile(r"(\{)?[0-9a-f]{8}(-?)([0-9a-f]{4}\2){3}[0-9a-f]{12}(?(1)\})", re.ASCII | re.I)
@@ -49,11 +49,11 @@ _WHOLE_INTERVAL = 0x7FFF
 
 
 class PostgresValueError(Exception):
-    """A value that its column cannot hold; the text says which and why."""
+    """A column cannot hold a value; the text says why."""
 
 
 def convert(kind: str, element: str | None, modifier: int, value: object) -> object:
-    """Return a value as the driver sends it to a type; raises an error when it would be changed."""
+    """Return a value as the driver sends it. Raises an error if the type would change it."""
     if element is not None:
         if not isinstance(value, list | tuple):
             raise PostgresValueError("an array takes a list")
@@ -70,14 +70,14 @@ def convert(kind: str, element: str | None, modifier: int, value: object) -> obj
 def _element(kind: str, modifier: int, value: object) -> object:
     if isinstance(value, list | tuple) and kind in TEXT_TYPES:
         raise PostgresValueError("an array in an array would become text")
-    found = convert(kind, None, modifier, value)
-    if is_infinite(found):
+    element = convert(kind, None, modifier, value)
+    if is_infinite(element):
         raise PostgresValueError("in an array the driver would send infinity")
-    return found
+    return element
 
 
 def is_infinite(value: object) -> bool:
-    """Say whether the driver sends infinity for a date or a time which is not."""
+    """Say whether the driver sends infinity for a finite date or time."""
     if isinstance(value, datetime):
         return value.replace(tzinfo=None) in _INFINITE_TIMES
     return isinstance(value, date) and value in _INFINITE_DATES
@@ -88,41 +88,41 @@ _INFINITE_DATES = frozenset({date.min, date.max})
 
 
 def fits_numeric(value: Decimal) -> bool:
-    """Say whether a ``numeric`` without limits holds a number."""
+    """Say whether an unlimited ``numeric`` can hold a number."""
     if not value.is_finite():
         return not value.is_snan()
     exponent = int(value.as_tuple().exponent)
     return value.adjusted() < _MAX_DIGITS and exponent >= -_MAX_SCALE
 
 
-def _convert_integer(value: object, room: range) -> int:
+def _convert_integer(value: object, valid_range: range) -> int:
     if isinstance(value, str):
         if len(value) > 20 or not _INTEGER.fullmatch(value):
             raise PostgresValueError("the text is not how it would show that number")
         number = int(value)
     elif isinstance(value, float | Decimal):
-        if not isfinite(value) or value != (found := _integral(value)):
+        if not isfinite(value) or value != (integral := _integral(value)):
             raise PostgresValueError("it is not a whole number in range")
-        number = found
+        number = integral
     elif isinstance(value, int) and not isinstance(value, bool):
         number = value
     else:
         raise PostgresValueError
-    if number not in room:
+    if number not in valid_range:
         raise PostgresValueError("it is out of range")
     return number
 
 
 def _integral(value: float | Decimal) -> int:
-    """Return the whole part of a number, or of one that is out of any range."""
+    """Return the integral part of a number, or a number out of any range."""
     return int(value) if -(10**20) < value < 10**20 else 10**20
 
 
 def _text(kind: str, modifier: int, value: object) -> str:
     text = _as_text(value)
     if kind in ("varchar", "bpchar") and modifier != NO_MODIFIER:
-        most = modifier - 4
-        if len(text.rstrip(" ") if kind == "bpchar" else text) > most:
+        max_chars = modifier - 4
+        if len(text.rstrip(" ") if kind == "bpchar" else text) > max_chars:
             raise PostgresValueError(f"it has {len(text)} characters")
     if kind == "name" and len(text.encode()) > MAX_NAME_BYTES:
         raise PostgresValueError("it is too long")
@@ -130,11 +130,11 @@ def _text(kind: str, modifier: int, value: object) -> str:
 
 
 def _char(value: object, _: int) -> bytes:
-    """Return what the type ``"char"`` holds: one byte."""
-    found = value.encode() if isinstance(value, str) else b""
-    if len(found) != 1:
+    """Return the single byte of the type ``"char"``."""
+    encoded = value.encode() if isinstance(value, str) else b""
+    if len(encoded) != 1:
         raise PostgresValueError("it holds one byte")
-    return found
+    return encoded
 
 
 def _address(value: object, _: int) -> object:
@@ -172,20 +172,20 @@ def _convert_float8(value: object, _: int) -> float:
     number = _number(value)
     if number.is_nan() or (not is_exact_float(number) and not number.is_infinite()):
         raise PostgresValueError("it would lose digits")
-    found = float(number)
-    if isinstance(value, str) and value != repr(found).removesuffix(".0"):
+    result = float(number)
+    if isinstance(value, str) and value != repr(result).removesuffix(".0"):
         raise PostgresValueError("the text is not how it would show that number")
-    return found
+    return result
 
 
 def _convert_float4(value: object, modifier: int) -> float:
     double = _convert_float8(value, modifier)
     if not isfinite(double):
         return double
-    (found,) = struct.unpack("f", struct.pack("f", double))
-    texts = (f"{found:.{digits}g}" for digits in range(1, 10))
+    (single,) = struct.unpack("f", struct.pack("f", double))
+    texts = (f"{single:.{digits}g}" for digits in range(1, 10))
     shortest = next(
-        text for text in texts if struct.pack("f", float(text)) == struct.pack("f", found)
+        text for text in texts if struct.pack("f", float(text)) == struct.pack("f", single)
     )
     if Decimal(shortest) != Decimal(repr(double)):
         raise PostgresValueError("it would lose digits")
@@ -210,7 +210,7 @@ def _numeric(value: object, modifier: int) -> Decimal:
 
 
 def _decimal_places(number: Decimal) -> int:
-    """Return how many decimal places a number needs; fewer than none for zeros before the point."""
+    """Return how many decimal places a number needs; negative for zeros before the point."""
     _, digits, exponent = number.as_tuple()
     kept = list(digits)
     while len(kept) > 1 and kept[-1] == 0:
@@ -221,10 +221,10 @@ def _decimal_places(number: Decimal) -> int:
 
 
 def _bool(value: object, _: int) -> bool:
-    found = _BOOLS.get(str(value).lower())
-    if found is None or not isinstance(value, bool | int | str):
+    result = _BOOLS.get(str(value).lower())
+    if result is None or not isinstance(value, bool | int | str):
         raise PostgresValueError
-    return found
+    return result
 
 
 def _convert_timestamptz(value: object, modifier: int) -> datetime:
@@ -252,7 +252,7 @@ def _to_datetime(value: object) -> datetime:
 
 
 def _iso_text(text: str, form: re.Pattern[str]) -> str:
-    """Return a date or a time that is written in the extended form of ISO 8601, to be read."""
+    """Return the text of a date or time after checking that it is extended ISO 8601."""
     if not form.fullmatch(text):
         raise PostgresValueError("write it like 2026-01-31, 12:00:00 or 2026-01-31T12:00:00Z")
     if _BEYOND_MICROSECONDS.search(text):
@@ -261,7 +261,7 @@ def _iso_text(text: str, form: re.Pattern[str]) -> str:
 
 
 def _keep_precision(value: _T, microseconds: int, modifier: int) -> _T:
-    """Return a time that its type holds without rounding it."""
+    """Return a time after checking that its type does not round it."""
     if modifier != NO_MODIFIER and microseconds % 10 ** (6 - modifier):
         raise PostgresValueError(f"it would be rounded to {modifier} digits of a second")
     return value
@@ -277,17 +277,17 @@ def _date(value: object, _: int) -> date:
 
 
 def _time(value: object, modifier: int) -> time:
-    found = _time_of(value)
-    if found.tzinfo is not None:
+    result = _time_of(value)
+    if result.tzinfo is not None:
         raise PostgresValueError("the offset would be lost")
-    return _keep_precision(found, found.microsecond, modifier)
+    return _keep_precision(result, result.microsecond, modifier)
 
 
 def _timetz(value: object, modifier: int) -> time:
-    found = _time_of(value)
-    if found.utcoffset() is None:
+    result = _time_of(value)
+    if result.utcoffset() is None:
         raise PostgresValueError("it has no offset")
-    return _keep_precision(found, found.microsecond, modifier)
+    return _keep_precision(result, result.microsecond, modifier)
 
 
 def _time_of(value: object) -> time:
@@ -337,7 +337,7 @@ def _money(value: object, _: int) -> object:
 
 
 def _other(value: object, _: int) -> object:
-    """Return a value for a type that only the driver knows; of numbers in it, floats are made."""
+    """Return a value for a type that only the driver knows, which turns numbers into floats."""
     if isinstance(value, tuple | list):
         return type(value)(_other(each, NO_MODIFIER) for each in value)
     if isinstance(value, int | Decimal) and not is_exact_float(value):

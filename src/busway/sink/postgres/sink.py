@@ -27,15 +27,15 @@ from busway.sink.postgres.table_config import MAX_NAME_BYTES, PostgresTableConfi
 
 
 class Postgres(DeclarableFunction, frozen=True):
-    """A table of a PostgreSQL database that each event's rows are in exactly once.
+    """A table of a PostgreSQL database that receives the rows of each event exactly once.
 
     >>> Postgres("postgresql://me:secret@db.example/shop", table="orders", key="order_id").name
     'postgres db.example/shop orders'
 
-    Rows are dicts of column to value, upserted by ``key`` (a column, or several), inserted without
-    one. ``create`` creates the table, adds columns from the data and widens whole numbers;
-    ``columns`` gives such columns a type of your choice. ``timeout`` is for a statement,
-    ``connections`` how many are open at most.
+    Rows are dicts of column to value, upserted by ``key`` (one column or several), inserted without
+    a key. ``create`` creates the table, adds columns from the data and widens integer columns;
+    ``columns`` sets the types of such columns. ``timeout`` limits a statement, ``connections`` the
+    open connections.
     """
 
     dsn: str | Env
@@ -73,7 +73,7 @@ class Postgres(DeclarableFunction, frozen=True):
 
     async def open(self, context: SinkContext) -> Destination:
         self.validate_config()
-        # asyncpg is an extra: who does not use this sink need not have it.
+        # asyncpg is an extra that is needed only for this sink.
         from busway.sink.postgres.destination import PostgresDestination  # noqa: PLC0415
 
         return PostgresDestination(self.table_config())
@@ -84,9 +84,10 @@ class Postgres(DeclarableFunction, frozen=True):
         self.table_config()
 
     def table_config(self) -> PostgresTableConfig:
-        """Return this with its variables filled in.
+        """Return the configuration with its variables resolved.
 
-        Raises :class:`SinkError` for what can never work."""
+        Raises :class:`SinkError` if the declaration is invalid.
+        """
         dsn = resolve(self.dsn)
         if dsn.partition("://")[0] not in ("postgres", "postgresql"):
             raise SinkError("postgres(dsn=…): give a URL like postgresql://user@host/database")

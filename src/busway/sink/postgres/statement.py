@@ -1,4 +1,4 @@
-"""The statements that write rows to one table of a PostgreSQL database."""
+"""Statements that write rows to one table of a PostgreSQL database."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from busway.sink.postgres.value import ColumnValues, PostgresColumn
 from busway.sink.statement import quote_identifier, quote_identifiers, statement
 
 MAX_DIRECT_ROWS = 500
-"""Up to so many rows go with the statement that inserts them; more are copied first."""
+"""Up to this many rows are parameters of the insert; more are copied to a staging table."""
 _TEXT_TYPE = "pg_catalog.text"
 _COMPARED_AS_TEXT = frozenset({"json", "xml", "point"})
-"""Types without an equality of their own: their values are compared as text."""
+"""Types without an equality operator; their values are compared as text."""
 
 
 class RowChunk(msgspec.Struct, frozen=True):
@@ -49,15 +49,15 @@ class RowChunk(msgspec.Struct, frozen=True):
 
 
 def from_arrays(chunk: RowChunk) -> str:
-    """Return the query for all rows of a chunk, given as an array for each column."""
-    arrays = (f"${place}::{_type(*each)}[]" for place, each in _numbered_columns(chunk))
+    """Return the query for all rows of a chunk, with one array parameter per column."""
+    arrays = (f"${number}::{_type(*column)}[]" for number, column in _numbered_columns(chunk))
     return _row_query(chunk, "from_arrays", arrays=", ".join(arrays))
 
 
 def from_values(chunk: RowChunk) -> str:
-    """Return the query for one row of a chunk, given as its values."""
+    """Return the query for one row of a chunk, with one parameter per value."""
     values = (
-        f"${place}::{_type(column, sent)}" for place, (column, sent) in _numbered_columns(chunk)
+        f"${number}::{_type(column, sent)}" for number, (column, sent) in _numbered_columns(chunk)
     )
     return _row_query(chunk, "from_values", values=", ".join(values))
 
@@ -90,7 +90,7 @@ def rows_kept(table: str, columns: Sequence[PostgresColumn], rows: str) -> str:
 
 
 def value_cast(chunk: RowChunk) -> str:
-    """Return the query that makes one value the type of its column, and nothing else."""
+    """Return the query that only casts one value to the type of its column."""
     (column,) = chunk.columns
     return statement("postgres", "value_cast").format(
         column=quote_identifier(column.name), shown=column.type_name, rows=from_values(chunk)

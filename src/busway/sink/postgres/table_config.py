@@ -1,4 +1,4 @@
-"""What an opened ``postgres`` sink works with: its declaration, filled in and checked."""
+"""Configuration of an opened ``postgres`` sink: its declaration, resolved and validated."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Mapping
 import msgspec
 
 MAX_NAME_BYTES = 63
-"""How many bytes PostgreSQL takes for a name; it cuts the rest without an error."""
+"""How many bytes PostgreSQL allows for a name; it truncates longer names silently."""
 
 
 class PostgresTableConfig(msgspec.Struct, frozen=True):
-    """A table, and how to get to it; the fields are those of ``Postgres``."""
+    """A table and its connection settings; the fields are those of ``Postgres``."""
 
     dsn: str
     location: str
-    """The server and the database, without user and password."""
+    """The server and the database without user and password."""
     schema: str
     table: str
     key: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Python values as the columns of a PostgreSQL table take them."""
+"""Conversion of Python values for the columns of a PostgreSQL table."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _DATES = frozenset({"date", "timestamp", "timestamptz"})
 
 
 class PostgresColumn(msgspec.Struct, frozen=True):
-    """A column: its name, its type (a domain's is that below it), and the type as people read it.
+    """A column: its name, its type (the base type of a domain), and the type for display.
 
-    ``element`` is the type of the elements where it is an array, ``modifier`` its length, precision
-    or scale as PostgreSQL keeps it.
+    ``element`` is the type of the elements of an array; ``modifier`` is the length, precision or
+    scale as PostgreSQL stores it.
     """
 
     name: str
@@ -42,14 +42,14 @@ class PostgresColumn(msgspec.Struct, frozen=True):
     modifier: int = NO_MODIFIER
 
     def cannot_hold(self, value: object) -> str:
-        """Return the beginning of the reason why it cannot hold a value."""
+        """Return the beginning of the error text for a value that the column cannot hold."""
         kind = type(value).__name__
         shown = f"{shown_value(value)} ({kind})"
         return f"column {self.name!r} is {self.type_name} and cannot hold {shown}"
 
 
 class ColumnValues(msgspec.Struct, frozen=True):
-    """The values of a column as the driver sends them; ``as_text``: as text, to be cast."""
+    """The values of a column as the driver sends them; ``as_text``: as text that is cast."""
 
     values: Sequence[object]
     as_text: bool = False
@@ -66,36 +66,38 @@ _SENT_UNCHANGED: dict[str, frozenset[type]] = {
 
 
 def convert_column(column: PostgresColumn, values: Sequence[object]) -> ColumnValues:
-    """Return the values of a column as the driver sends them;
-    :class:`PostgresValueError` says which not."""
+    """Return the values of a column as the driver sends them.
+
+    Raises :class:`PostgresValueError` for a value that the column cannot hold.
+    """
     kinds = set(map(type, values))
     if kinds <= _SENT_UNCHANGED.get(column.kind, frozenset()):
         return ColumnValues(values)
     if kinds == {int} and column.kind in INTEGER_RANGES:
-        numbers, room = cast("Sequence[int]", values), INTEGER_RANGES[column.kind]
-        if min(numbers) in room and max(numbers) in room:
+        numbers, valid_range = cast("Sequence[int]", values), INTEGER_RANGES[column.kind]
+        if min(numbers) in valid_range and max(numbers) in valid_range:
             return ColumnValues(values)
     if kinds == {str} and column.kind in ("varchar", "bpchar"):
         texts = cast("Sequence[str]", values)
         if column.modifier == NO_MODIFIER or max(map(len, texts)) <= column.modifier - 4:
             return ColumnValues(values)
-    found = [None if value is None else _convert_value(column, value) for value in values]
-    if column.kind in _DATES and any(map(is_infinite, found)):
+    converted = [None if value is None else _convert_value(column, value) for value in values]
+    if column.kind in _DATES and any(map(is_infinite, converted)):
         return ColumnValues(
-            [None if each is None else cast("date", each).isoformat() for each in found],
+            [None if value is None else cast("date", value).isoformat() for value in converted],
             as_text=True,
         )
-    return ColumnValues(found)
+    return ColumnValues(converted)
 
 
 def column_type(values: Iterable[object]) -> str:
     """Return the type of a new column that holds all of these values."""
-    plain = [plain_value(value) for value in values]
-    kinds = {_type_of(value) for value in plain}
+    plain_values = [plain_value(value) for value in values]
+    kinds = {_type_of(value) for value in plain_values}
     if len(kinds) == 1:
         return kinds.pop()
     if kinds <= {"bigint", "double precision", "numeric"}:
-        whole = all(is_exact_float(value) for value in plain if isinstance(value, int))
+        whole = all(is_exact_float(value) for value in plain_values if isinstance(value, int))
         return "double precision" if whole and "numeric" not in kinds else "numeric"
     if kinds <= {"date", "timestamptz"}:
         return "timestamptz"
@@ -103,10 +105,10 @@ def column_type(values: Iterable[object]) -> str:
 
 
 def needs_numeric(column: PostgresColumn, value: object) -> bool:
-    """Say whether a column of whole numbers must become ``numeric`` to hold a value."""
-    room = INTEGER_RANGES.get(column.kind)
-    if room is None or type(value) is int:
-        return room is not None and value not in room
+    """Say whether an integer column must become ``numeric`` to hold a value."""
+    valid_range = INTEGER_RANGES.get(column.kind)
+    if valid_range is None or type(value) is int:
+        return valid_range is not None and value not in valid_range
     value = plain_value(value)
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return False
@@ -114,7 +116,7 @@ def needs_numeric(column: PostgresColumn, value: object) -> bool:
         return False
     if not isfinite(value) or not -(10**20) < value < 10**20:
         return True
-    return value != int(value) or int(value) not in room
+    return value != int(value) or int(value) not in valid_range
 
 
 def _type_of(value: object) -> str:

@@ -1,4 +1,4 @@
-"""What an error of SQLite, or of Python on the way to it, means."""
+"""Classification of errors of SQLite and of Python on the way to it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ROW_ERRORS = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, TypeE
 
 
 class RolledBack(Exception):
-    """A row made SQLite undo the whole transaction, and everything that was written in it."""
+    """A row made SQLite roll back the whole transaction."""
 
 
 _DESTINATION_ERRORS = (
@@ -39,12 +39,12 @@ _DESTINATION_ERRORS = (
 _EXPLANATIONS: tuple[tuple[tuple[type[apsw.Error], ...], str], ...] = (
     (LOCKED_ERRORS, "is locked by another program"),
     ((apsw.ReadOnlyError,), "is read-only"),
-    (CORRUPTED_ERRORS, "is not a sound SQLite database"),
+    (CORRUPTED_ERRORS, "is not a valid SQLite database"),
 )
 
 
 def error_scope(error: Exception) -> ErrorScope:
-    """Return whose fault an error is that a row, or several, ended with."""
+    """Return what an error of one or several rows is about."""
     if isinstance(error, _DESTINATION_ERRORS):
         return ErrorScope.DESTINATION
     if isinstance(error, (*_ROW_ERRORS, OverflowError, SqliteValueError, RowDropped)):
@@ -58,7 +58,7 @@ def row_refusal(error: Exception, rows: Sequence[Row]) -> RowRefusal:
 
 
 def as_down(error: Exception, path: Path) -> Down:
-    """Return what an error that concerns the whole database means."""
+    """Return the outcome for an error that concerns the whole database."""
     if isinstance(error, apsw.CantOpenError) and not path.parent.is_dir():
         return Down(f"the directory {path.parent} does not exist; make it")
     if not isinstance(error, apsw.Error | TableSetupError):

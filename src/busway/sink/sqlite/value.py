@@ -1,4 +1,4 @@
-"""Python values as SQLite holds them: exactly, or not at all."""
+"""Exact conversion of Python values to values that SQLite stores."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _STORED_UNCHANGED: dict[Affinity, frozenset[type]] = {
     "TEXT": frozenset({str, int, bytes, _NONE}),
     "BLOB": frozenset({str, int, bool, bytes, _NONE}),
 }
-"""Types whose every value is stored as it is (an int beyond 64 bits is refused by the driver)."""
+"""Types whose values are all stored unchanged; the driver refuses an int beyond 64 bits."""
 _AFFINITY_RULES: tuple[tuple[Affinity, tuple[str, ...]], ...] = (
     ("INTEGER", ("INT",)),
     ("TEXT", ("CHAR", "CLOB", "TEXT")),
@@ -38,9 +38,9 @@ _NUMERIC_TEXT = re.compile(r"[ \t-\r]*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[ \t-
 
 
 class SqliteValueError(Exception):
-    """A value that its column would not hold as it is; the text says which and why.
+    """A column would change a value; the text says why.
 
-    ``error`` names the kind of trouble.
+    ``error`` names the kind of error.
     """
 
     def __init__(self, reason: str = "", error: str = "bad value") -> None:
@@ -49,7 +49,7 @@ class SqliteValueError(Exception):
 
 
 class SqliteColumn(msgspec.Struct, frozen=True):
-    """A column: its name, its declared type, and what SQLite makes of values in it."""
+    """A column: its name, its declared type and its affinity."""
 
     name: str
     declared_type: str
@@ -65,26 +65,26 @@ def affinity(declared: str, *, strict: bool = False) -> Affinity:
 
 
 def column_type(value: object) -> str:
-    """Return the type that a new column gets from its first value."""
+    """Return the type of a new column for its first value."""
     return _COLUMN_TYPES.get(type(plain_value(value)), "TEXT")
 
 
 def stored_rows(
     run: RowRun, columns: Sequence[SqliteColumn], names: Sequence[str]
 ) -> Sequence[Sequence[object]]:
-    """Return the values of a run as SQLite holds them, ``names`` being those of its columns in it.
+    """Return the values of a run as SQLite stores them; ``names`` are the run's column names.
 
-    Raises :class:`SqliteValueError` that names the column of a value which it would change.
+    Raises :class:`SqliteValueError` for a value that its column would change.
     """
-    found = [
+    stored_columns = [
         stored_column(column, list(map(itemgetter(name), run.rows)))
         for column, name in zip(columns, names, strict=True)
     ]
-    return list(zip(*found, strict=True))
+    return list(zip(*stored_columns, strict=True))
 
 
 def stored_column(column: SqliteColumn, values: Sequence[object]) -> Sequence[object]:
-    """Return the values of one column as SQLite holds them."""
+    """Return the values of one column as SQLite stores them."""
     kinds = set(map(type, values))
     if kinds <= _STORED_UNCHANGED[column.affinity]:
         return values
@@ -139,7 +139,7 @@ def _float(kind: Affinity, value: float) -> object:
 
 
 def _convert_integer(value: int) -> int:
-    """Return a whole number for a column of floats."""
+    """Return an integer for a column of floats."""
     if not is_exact_float(value):
         raise SqliteValueError(
             "a float would lose digits of it; give it as a str to a column of text"
@@ -151,21 +151,21 @@ def _decimal(kind: Affinity, value: Decimal) -> object:
     if not value.is_finite():
         raise SqliteValueError
     if kind != "REAL" and value.adjusted() < 19 and value == value.to_integral_value():
-        whole = int(value)
-        if whole in INT64:
-            return whole
+        integer = int(value)
+        if integer in INT64:
+            return integer
     if not is_exact_float(value):
         raise SqliteValueError("a float would lose digits of it; use a column of text")
     return float(value)
 
 
 def _unchanged_text(kind: Affinity, text: str) -> str:
-    """Return text that a column of numbers keeps, or makes a number that is shown as that text."""
+    """Return a text that a numeric column keeps, or turns into a number of the same text."""
     if not _NUMERIC_TEXT.fullmatch(text):
         return text
     if kind != "REAL" and len(text) <= 20 and text.lstrip("-").isdecimal():
-        whole = int(text)
-        if whole in INT64 and str(whole) == text:
+        integer = int(text)
+        if integer in INT64 and str(integer) == text:
             return text
     number = float(text)
     if repr(number) == text and (kind == "REAL" or not number.is_integer()):

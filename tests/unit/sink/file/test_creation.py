@@ -55,9 +55,7 @@ async def test_a_database_and_what_lies_beside_it_are_private(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("mode", ["0640", "640", 0o640])
-async def test_they_have_the_permissions_that_are_asked_for(
-    tmp_path: Path, mode: str | int
-) -> None:
+async def test_new_files_get_the_declared_permissions(tmp_path: Path, mode: str | int) -> None:
     os.umask(0o077)
     for made in (
         await jsonl(str(tmp_path / "a.jsonl"), mode=mode).open(KeptEvents()),
@@ -68,7 +66,7 @@ async def test_they_have_the_permissions_that_are_asked_for(
     assert set(permissions(tmp_path).values()) == {"0o640"}
 
 
-async def test_a_file_that_is_there_keeps_its_own(tmp_path: Path) -> None:
+async def test_existing_file_keeps_its_permissions(tmp_path: Path) -> None:
     there = tmp_path / "a.jsonl"
     there.touch(0o644)
     destination = await jsonl(str(there)).open(KeptEvents())
@@ -116,7 +114,7 @@ async def test_a_link_in_the_folder_is_not_followed(tmp_path: Path, link: str, t
     assert (outside.exists(), outside.read_bytes() if there else b"") == (there, before)
 
 
-def test_what_is_no_ordinary_file_is_not_opened(tmp_path: Path) -> None:
+def test_non_regular_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="ordinary"):
         create_file(tmp_path / "pipe", 0o600, follow_symlinks=False)
