@@ -1,4 +1,4 @@
-"""The audit trail: who changed what, when, and how it was before and after."""
+"""The audit trail: who changed what and when, with the state before and after."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ _MAX_SCANNED = 20_000
 
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody changed: ``actor``, when (``at``), and how the ``target`` was ``before`` and is
-    ``after``; ``seq`` rises. ``actor`` is the credential's name, ``remark`` what the caller
-    said."""
+    """A change of a ``target`` by an ``actor``, with its state ``before`` and ``after``.
+
+    ``seq`` increases with each entry. ``actor`` is the name of the credential, ``remark`` is the
+    text that the caller added.
+    """
 
     seq: int
     at: datetime
@@ -34,7 +36,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, audit: AuditRecord) -> Self:
-        """Return what people see of an entry of the ledger's."""
+        """Return the public form of a record of the ledger."""
         actor = Actor.parse(audit.actor)
         return cls(
             seq=audit.seq,
@@ -50,22 +52,22 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditPage(msgspec.Struct, frozen=True):
-    """Some entries of the trail, the latest first; ``before`` is where the rest begins."""
+    """A page of the trail, the latest entry first; the rest begins at ``before``."""
 
     entries: Sequence[AuditEntry]
     before: int | None
 
 
 class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which entries: of a ``target`` and all below it (``dead/orders``), of somebody, of an action
-    or those that begin with it (``dead``)."""
+    """Selects entries by a ``target`` and all below it (``dead/orders``), by an ``actor``, and by
+    an ``action`` or its first word (``dead``)."""
 
     target: str = ""
     actor: str | None = None
     action: str | None = None
 
     def matches(self, entry: AuditRecord) -> bool:
-        """Say whether an entry of the target is one of them."""
+        """Return whether an entry of the target is selected."""
         action = self.action
         same = action in (None, entry.action) or entry.action.startswith(f"{action} ")
         return self.actor in (None, Actor.parse(entry.actor).name) and same
@@ -74,25 +76,25 @@ class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):
 async def audit_page(
     ledger: Ledger, filter_by: AuditFilter, before: int | None, limit: int
 ) -> AuditPage:
-    """Return up to ``limit`` entries from ``before`` on, the ``seq`` of the last one seen.
+    """Return up to ``limit`` entries that come before the ``seq`` ``before``.
 
-    It may be fewer, even none, with a place to go on from, where few are wanted.
+    The page may be smaller or empty and still have a ``before``, if few entries are selected.
     """
-    found: list[AuditEntry] = []
-    most = min(limit, _PAGE) if filter_by.actor is None and filter_by.action is None else _PAGE
+    entries: list[AuditEntry] = []
+    page_size = min(limit, _PAGE) if filter_by.actor is None and filter_by.action is None else _PAGE
     for _ in range(0, _MAX_SCANNED, _PAGE):
-        page = await ledger.audit_records(filter_by.target, before, most)
-        wanted = [one for one in page if filter_by.matches(one)]
-        room = limit - len(found)
-        found += map(AuditEntry.of, wanted[:room])
-        if len(wanted) > room:
-            return AuditPage(found, found[-1].seq)
-        if len(page) < most:
-            return AuditPage(found, None)
+        page = await ledger.audit_records(filter_by.target, before, page_size)
+        matching = [record for record in page if filter_by.matches(record)]
+        room = limit - len(entries)
+        entries += map(AuditEntry.of, matching[:room])
+        if len(matching) > room:
+            return AuditPage(entries, entries[-1].seq)
+        if len(page) < page_size:
+            return AuditPage(entries, None)
         before = page[-1].seq
-        if len(found) == limit:
+        if len(entries) == limit:
             break
-    return AuditPage(found, before)
+    return AuditPage(entries, before)
 
 
 def _decode_image(image: Raw | None) -> Any:

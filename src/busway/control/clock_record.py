@@ -1,8 +1,7 @@
-"""The time that the ledger has seen: where a process continues if the machine's clock was set
-while nothing ran.
+"""Record the time in the ledger, to continue from it if the clock was set while nothing ran.
 
-Due times are kept as times of day. So a process continues from the time of the one before it: what
-waits for three seconds would else wait for as long as the clock was set back.
+Due times are stored as wall-clock times. If the clock was set back by an hour, an event that is due
+in three seconds would otherwise wait for an hour.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ from busway.ports import Ledger
 
 CLOCK = "clock"
 _TOLERANCE = timedelta(seconds=2)
-"""What a time service may correct over days, while nothing runs."""
+"""The correction that a time service may make while nothing runs."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _log = structlog.get_logger("busway")
 
 
 class ClockRecord(msgspec.Struct, frozen=True):
-    """What ``time`` it was, ``monotonic_s`` how many monotonic seconds since which ``boot_id``."""
+    """A ``time``, with the monotonic seconds since the boot with ``boot_id``."""
 
     time: datetime
     monotonic_s: float
@@ -33,14 +32,14 @@ class ClockRecord(msgspec.Struct, frozen=True):
 
 
 def boot_id() -> str:
-    """Return what names this run of the machine, an empty text if it has no such name."""
+    """Return the id of this boot of the machine, ``""`` if it has none."""
     with suppress(OSError):
         return _BOOT_ID.read_text().strip()
     return ""
 
 
 async def resume_clock(ledger: Ledger, clock: Clock, boot: str) -> None:
-    """Have a clock continue from the time that is noted in a ledger, if it was set since."""
+    """Make a clock continue from the time that is recorded in a ledger, if it was set since."""
     now, expected = clock.now(), await expected_time(ledger, clock, boot)
     if expected is None:
         return
@@ -57,34 +56,34 @@ async def resume_clock(ledger: Ledger, clock: Clock, boot: str) -> None:
 
 
 async def expected_time(ledger: Ledger, clock: Clock, boot: str) -> datetime | None:
-    """Return what the time should be by the note in a ledger, ``None`` if it may be what it is.
+    """Return the time that follows from the ledger's record, ``None`` if the clock agrees.
 
-    On the machine that noted it, and has run since, the time that has passed is known. Elsewhere it
-    is only known not to be earlier.
+    Within the boot that recorded it, the elapsed time is known. Otherwise the time is only known
+    not to be earlier.
     """
-    note, now = await _clock_record(ledger), clock.now()
-    if note is None:
+    record, now = await _clock_record(ledger), clock.now()
+    if record is None:
         return None
-    if note.boot_id and note.boot_id == boot:
-        expected = note.time + timedelta(seconds=max(clock.monotonic() - note.monotonic_s, 0.0))
+    if record.boot_id and record.boot_id == boot:
+        expected = record.time + timedelta(seconds=max(clock.monotonic() - record.monotonic_s, 0.0))
         return None if abs(now - expected) <= _TOLERANCE else expected
-    return None if note.time <= now else note.time
+    return None if record.time <= now else record.time
 
 
 async def record_time(ledger: Ledger, clock: Clock, boot: str) -> None:
-    """Note what time it is, unless a later one is noted that a clock may be set back from."""
-    note, now = await _clock_record(ledger), clock.now()
-    if note is None or note.boot_id == boot or not now <= note.time <= now + MAX_CLOCK_STEP:
+    """Record the current time, unless a later time is recorded and the clock was set back."""
+    record, now = await _clock_record(ledger), clock.now()
+    if record is None or record.boot_id == boot or not now <= record.time <= now + MAX_CLOCK_STEP:
         await ledger.put_value(
             CLOCK, msgspec.json.encode(ClockRecord(now, clock.monotonic(), boot))
         )
 
 
 async def _clock_record(ledger: Ledger) -> ClockRecord | None:
-    found = (await ledger.get_values(CLOCK)).get(CLOCK)
-    if found is None:
+    value = (await ledger.get_values(CLOCK)).get(CLOCK)
+    if value is None:
         return None
     try:
-        return msgspec.json.decode(found, type=ClockRecord)
+        return msgspec.json.decode(value, type=ClockRecord)
     except msgspec.MsgspecError:
-        return None  # what another version has noted
+        return None  # written by another version

@@ -1,4 +1,4 @@
-"""Who works what: the workers of an installation, and the flows that nobody works."""
+"""The workers of an installation, their flows and lanes, and the flows that no worker has."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from busway.lane import Lane, is_replay_lane
 from busway.ports import Ledger
 
 GONE_AFTER = timedelta(seconds=10)
-"""How old the last beat of one may be that is not gone; it is by the worker's own clock."""
+"""The age of the last heartbeat after which a worker is gone; it is by the worker's clock."""
 
 FRESH_S = 60.0
-"""How old what a worker tells may be for it to be taken for alive at once."""
+"""The age of a heartbeat up to which its worker counts as alive without further checks."""
 POLL_INTERVAL_S = 0.5
 
 WorkerState = Literal["working", "leaving", "gone"]
 
 
 class WorkerStatus(msgspec.Struct, frozen=True):
-    """One worker: where it runs, when it beat last, and what is its.
+    """A worker: where it runs, its last heartbeat, and its assignments.
 
-    ``flows`` are those that its flows file has, with their code versions; ``lanes`` are the
-    partitions of each that it works now, ``duties`` what it does once for all. What a worker that
-    is ``gone`` has goes to the others within seconds; one that is ``leaving`` stops in order.
+    ``flows`` are the flows of its flows file, with their code versions; ``lanes`` are the
+    partitions of each flow that it works now, ``duties`` its tasks for the whole installation.
+    Other workers take over from a worker that is ``gone`` within seconds; a worker that is
+    ``leaving`` is shutting down.
     """
 
     id: str
@@ -46,51 +47,52 @@ class WorkerStatus(msgspec.Struct, frozen=True):
 
 
 class ClusterStatus(msgspec.Struct, frozen=True):
-    """The workers, by host and process, and the flows of the ledger that none of them works."""
+    """The workers, by host and process, and the flows of the ledger that no worker has."""
 
     workers: Sequence[WorkerStatus] = ()
     unassigned_flows: Sequence[str] = ()
 
 
 async def cluster_status(control: ControlContext) -> ClusterStatus:
-    """Return who works what; nobody where one process has the installation for itself."""
+    """Return the workers and their assignments; empty if one process runs the installation."""
     if not control.shared:
         return ClusterStatus()
     ledger, now = control.ledger, control.clock.now()
-    known, lanes = await worker_records(ledger), await ledger.lanes()
+    records, lanes = await worker_records(ledger), await ledger.lanes()
     duties = await ledger.get_values(DUTY)
-    found = [
-        _worker_status(id, one, lanes, _duties_of(id, duties), now) for id, one in known.items()
+    workers = [
+        _worker_status(id, record, lanes, _duties_of(id, duties), now)
+        for id, record in records.items()
     ]
-    found.sort(key=lambda one: (one.host, one.pid, one.id))
-    worked = {flow for one in found if one.state != "gone" for flow in one.flows}
+    workers.sort(key=lambda worker: (worker.host, worker.pid, worker.id))
+    assigned = {flow for worker in workers if worker.state != "gone" for flow in worker.flows}
     return ClusterStatus(
-        found, sorted({lane.flow for lane in lanes if not is_replay_lane(lane.flow)} - worked)
+        workers, sorted({lane.flow for lane in lanes if not is_replay_lane(lane.flow)} - assigned)
     )
 
 
 async def assigned_flows(ledger: Ledger, clock: Clock, flows: Collection[str]) -> set[str]:
-    """Return those of ``flows`` that some worker has who may be alive.
+    """Return those of ``flows`` that are assigned to a worker that may be alive.
 
-    It may who told of itself within the last minute, as far as clocks agree. The beat of one who
-    does not seem to is watched until it moves, or has stood still for so long that it is dead.
+    A worker whose last heartbeat is less than a minute old may be alive, as far as clocks agree.
+    The heartbeats of the others are watched until they change or their workers count as dead.
     """
     known, now = await worker_records(ledger), clock.now()
-    alive = {id for id, one in known.items() if abs((now - one.at).total_seconds()) < FRESH_S}
+    alive = {id for id, record in known.items() if abs((now - record.at).total_seconds()) < FRESH_S}
     latest, end = known, clock.monotonic() + DEAD_AFTER_S
     while _is_uncertain(latest, alive, set(flows)) and clock.monotonic() < end:
         await clock.sleep(POLL_INTERVAL_S)
         latest = await worker_records(ledger)
         alive |= {
             id
-            for id, one in latest.items()
-            if id not in known or one.heartbeat != known[id].heartbeat
+            for id, record in latest.items()
+            if id not in known or record.heartbeat != known[id].heartbeat
         }
     return _flows_of_workers(latest, alive) & set(flows)
 
 
 def _is_uncertain(known: Mapping[str, WorkerRecord], alive: set[str], flows: set[str]) -> bool:
-    """Say whether somebody who may be dead has one of the flows that nobody alive has."""
+    """Return whether one of the flows is assigned only to workers that may be dead."""
     return bool(
         _flows_of_workers(known, known.keys() - alive) & flows - _flows_of_workers(known, alive)
     )
@@ -101,19 +103,29 @@ def _flows_of_workers(known: Mapping[str, WorkerRecord], some: set[str]) -> set[
 
 
 def _worker_status(
-    id: str, one: WorkerRecord, lanes: Sequence[Lane], duties: Sequence[str], now: datetime
+    id: str, record: WorkerRecord, lanes: Sequence[Lane], duties: Sequence[str], now: datetime
 ) -> WorkerStatus:
-    state: WorkerState = "leaving" if one.leaving else "working"
-    if now - one.at > GONE_AFTER:
+    state: WorkerState = "leaving" if record.leaving else "working"
+    if now - record.at > GONE_AFTER:
         state = "gone"
-    mine: defaultdict[str, list[int]] = defaultdict(list)
+    partitions: defaultdict[str, list[int]] = defaultdict(list)
     for lane in lanes:
         if lane.worker == id:
-            mine[lane.flow].append(lane.partition)
+            partitions[lane.flow].append(lane.partition)
     return WorkerStatus(
-        id, one.host, one.pid, state, one.started_at, one.at, one.flows, mine, duties
+        id,
+        record.host,
+        record.pid,
+        state,
+        record.started_at,
+        record.at,
+        record.flows,
+        partitions,
+        duties,
     )
 
 
 def _duties_of(id: str, duties: Mapping[str, bytes]) -> Sequence[str]:
-    return sorted(name.removeprefix(DUTY) for name, who in duties.items() if who == id.encode())
+    return sorted(
+        name.removeprefix(DUTY) for name, worker in duties.items() if worker == id.encode()
+    )

@@ -1,4 +1,4 @@
-"""Verify conservation: that every event of every flow is in exactly one place."""
+"""Verify conservation: every event of every flow is in exactly one state."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ATTEMPTS = 20
 
 
 class Imbalance(msgspec.Struct, frozen=True):
-    """What is off in a lane, and by how much: the same in two looks even where numbers grow."""
+    """An imbalance of a lane; two checks find the same ``identity`` even while numbers grow."""
 
     lane: str
     kind: str
@@ -28,41 +28,40 @@ class Imbalance(msgspec.Struct, frozen=True):
 
 
 async def check_conservation(log: Log, ledger: Ledger) -> list[str]:
-    """Return what is off, one line each; an empty list when all adds up.
+    """Return one line for each imbalance; an empty list if everything is consistent.
 
-    For every lane: the counts add up to what its cursor has passed, the cursor is within the log
-    (a replay's within what it replays), the parked and dead events that are counted are there, and
-    the settled ranges cover everything from its start to its cursor, without a gap or an overlap. A
-    server may be at work meanwhile: what changes between two reads is no fault, what is off in
-    every look is one.
+    For every lane, the counts add up to the number of events that its cursor has passed, the cursor
+    is within the log (that of a replay within its range), the counted parked and dead events exist,
+    and the settled ranges cover everything from its start to its cursor without a gap or an
+    overlap. A server may be running: only an imbalance that every check finds is reported.
     """
-    found = await _find_imbalances(log, ledger)
+    imbalances = await _find_imbalances(log, ledger)
     for _ in range(ATTEMPTS - 1):
-        if not found:
+        if not imbalances:
             break
-        again = {one.identity for one in await _find_imbalances(log, ledger)}
-        found = [one for one in found if one.identity in again]
-    return [f"{one.lane}: {one.text}" for one in found]
+        identities = {imbalance.identity for imbalance in await _find_imbalances(log, ledger)}
+        imbalances = [imbalance for imbalance in imbalances if imbalance.identity in identities]
+    return [f"{imbalance.lane}: {imbalance.text}" for imbalance in imbalances]
 
 
 async def _find_imbalances(log: Log, ledger: Ledger) -> list[Imbalance]:
-    found: list[Imbalance] = []
-    kept = await ledger.count_failed_events()
+    imbalances: list[Imbalance] = []
+    failed_counts = await ledger.count_failed_events()
     lanes, ends_of_replays = await ledger.lanes(), await replay_ends(ledger)
     for lane in lanes:
         end = (await log.bounds(lane.partition)).end
         ranges = await ledger.settled_ranges(lane.flow, lane.partition)
-        found += [
+        imbalances += [
             *_check_counts(lane, end),
-            *_check_failed_events(lane, kept),
+            *_check_failed_events(lane, failed_counts),
             *_check_ranges(lane, ranges),
         ]
-        found += _check_replay(lane, ends_of_replays.get(lane.id))
+        imbalances += _check_replay(lane, ends_of_replays.get(lane.id))
     known = {lane.id for lane in lanes}
-    for flow, partition in kept.keys() - known:
+    for flow, partition in failed_counts.keys() - known:
         name = f"flow {flow}, partition {partition}"
-        found.append(Imbalance(name, "lane", 0, "it has troubled events but no lane"))
-    return found
+        imbalances.append(Imbalance(name, "lane", 0, "it has failed events but no lane"))
+    return imbalances
 
 
 def _imbalance(lane: Lane, kind: str, off_by: int, text: str) -> Imbalance:
@@ -91,25 +90,25 @@ def _check_failed_events(
     lane: Lane, kept: Mapping[LaneId, FailedEventCounts]
 ) -> Iterator[Imbalance]:
     stored = kept.get(lane.id, FailedEventCounts())
-    for state, counted, there in (
+    for state, counted, present in (
         ("parked", lane.counts.parked, stored.parked),
         ("dead", lane.counts.dead, stored.dead),
     ):
-        if counted != there:
-            text = f"{counted} events are counted as {state}, but {there} are kept"
-            yield _imbalance(lane, state, counted - there, text)
+        if counted != present:
+            text = f"{counted} events are counted as {state}, but {present} exist"
+            yield _imbalance(lane, state, counted - present, text)
 
 
 def _check_ranges(lane: Lane, ranges: Sequence[SettledRange]) -> Iterator[Imbalance]:
     position = lane.start
-    for one in ranges:
-        if one.start != position:
-            text = f"its settled ranges go from {position} to {one.start}: a gap or an overlap"
-            yield _imbalance(lane, "gap", one.start, text)
-        if one.counts.total != one.end - one.start:
-            text = f"the range {one.start}..{one.end} counts {one.counts.total} events"
-            yield _imbalance(lane, "range", one.start, text)
-        position = one.end
+    for settled in ranges:
+        if settled.start != position:
+            text = f"its settled ranges go from {position} to {settled.start}: a gap or an overlap"
+            yield _imbalance(lane, "gap", settled.start, text)
+        if settled.counts.total != settled.end - settled.start:
+            text = f"the range {settled.start}..{settled.end} counts {settled.counts.total} events"
+            yield _imbalance(lane, "range", settled.start, text)
+        position = settled.end
     if position != lane.cursor:
         text = f"its settled ranges end at {position}, but its cursor is at {lane.cursor}"
         yield _imbalance(lane, "cursor", position - lane.cursor, text)

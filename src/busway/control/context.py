@@ -1,4 +1,4 @@
-"""What an operation works on."""
+"""The context of an operation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from busway.control.flow_rate import FlowRates
 from busway.event import Event
 from busway.ports import Destination, Ledger, Log
 
-if TYPE_CHECKING:  # commands that ask a server do not load it
+if TYPE_CHECKING:  # commands that query a server do not load it
     from busway.flow.flow import CompiledApp
 
 
@@ -30,18 +30,17 @@ def _no_destination(flow: str) -> Destination | None:
 
 
 def _wake_nobody() -> None:
-    """Nobody has to be told."""
+    """Do nothing."""
 
 
 class ControlContext(msgspec.Struct, frozen=True, kw_only=True):
-    """The stores, the clock, the program that runs here (``None``: nothing runs), and whom to wake.
+    """The stores, the clock, and the running program (``program`` returns ``None`` if none runs).
 
-    ``shared`` says that several processes may work on the stores.
-    ``started_at`` is when it began to run, ``rates`` returns what was measured last of each flow.
-    ``destination`` returns where a flow that runs here delivers to.
-    ``publish`` puts events on the bus, ``None`` where nothing could deliver them.
-    ``wake`` is called after a change that running loops should notice now rather than at their
-    next look.
+    ``shared`` is whether several processes may use the stores. ``started_at`` is when the program
+    started. ``rates`` returns the latest rates of each flow, ``destination`` the destination of a
+    flow that runs in this process. ``publish`` puts events on the bus; it is ``None`` if nothing
+    could deliver them. ``wake`` is called after a change that the running loops should notice at
+    once instead of at their next poll.
     """
 
     log: Log

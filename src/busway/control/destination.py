@@ -1,4 +1,4 @@
-"""The destinations of the flows, and how each does."""
+"""The status of the destinations of the flows."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from busway.ports import Ledger
 
 
 class DestinationStatus(msgspec.Struct, frozen=True):
-    """A destination: the flows that deliver to it, its breaker, and since when that is so.
+    """A destination: the flows that deliver to it, its state, and its breaker.
 
-    ``state`` is how it stands by itself, whatever its flows do. One that is down was tried
-    ``tries`` times since it was down, and is tried again at ``next_probe_at``.
+    ``state`` is independent of the states of its flows. A destination that is down was tried
+    ``tries`` times since then and is probed again at ``next_probe_at``.
     """
 
     name: str
@@ -52,36 +52,39 @@ class DestinationStatus(msgspec.Struct, frozen=True):
 async def destination_statuses(
     ledger: Ledger, at: datetime | None = None, ahead: timedelta = NOT_AHEAD
 ) -> Sequence[DestinationStatus]:
-    """Return the destinations of all flows that are known, by name, as they stand at a time, now
-    unless given; ``ahead`` is how far that is ahead of the machine's clock."""
+    """Return the status of the destinations of all flows, by name.
+
+    ``at`` is the time at which the states hold (default: now); ``ahead`` is how far that time is
+    ahead of the machine's clock.
+    """
     flows: defaultdict[str, list[str]] = defaultdict(list)
     for name, record in (await flow_records(ledger)).items():
         flows[record.destination].append(name)
     breakers, controls = await breaker_records(ledger), await control_records(ledger)
     lanes, now = await ledger.lanes(), at or datetime.now(UTC)
-    found = []
+    statuses = []
     for name in sorted(flows):
         own = [lane for lane in lanes if lane.flow in flows[name]]
         records: ControlRecords = {
             "destination": controls.get(ControlTarget("destination", name), NO_CONTROLS)
         }
-        stands = flow_state(records, breakers.get(name), own, now, ahead)
-        status = _destination_status(name, sorted(flows[name]), breakers.get(name), stands)
+        state = flow_state(records, breakers.get(name), own, now, ahead)
+        status = _destination_status(name, sorted(flows[name]), breakers.get(name), state)
         throttle = next(iter(operator_throttles(records)), None)
-        found.append(msgspec.structs.replace(status, throttle=throttle))
-    return found
+        statuses.append(msgspec.structs.replace(status, throttle=throttle))
+    return statuses
 
 
 def _destination_status(
     name: str, flows: Sequence[str], breaker: BreakerRecord | None, state: FlowState
 ) -> DestinationStatus:
-    found = DestinationStatus(
+    status = DestinationStatus(
         name, flows, state=state.state, state_reason=state.reason, until=state.until
     )
     if breaker is None:
-        return found
+        return status
     return msgspec.structs.replace(
-        found,
+        status,
         breaker=breaker.state,
         breaker_reason=breaker.reason,
         since=breaker.since,

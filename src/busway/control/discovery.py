@@ -1,4 +1,4 @@
-"""Which operations there are: those of the modules of ``busway.control.operation``."""
+"""Find the operations, which the modules of ``busway.control.operation`` declare."""
 
 from __future__ import annotations
 
@@ -35,6 +35,6 @@ def groups_of(module: ModuleType) -> Iterator[CommandGroup]:
 
 
 def all_operations() -> Iterator[Operation[Any, Any]]:
-    """Yield every operation that there is."""
+    """Yield all operations."""
     for name in module_names():
         yield from operations_of(load_module(name))

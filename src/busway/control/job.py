@@ -1,4 +1,4 @@
-"""Jobs: what takes a while, goes on in the background, and can be stopped and resumed.
+"""Jobs: long-running work in the background that can be stopped and resumed.
 
 ::
 
@@ -29,10 +29,10 @@ JobState = Literal["running", "stopped", "done", "failed"]
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """A job as it stands. ``done`` of ``total`` events (``None``: not counted) went through it.
+    """A job and its state. It has worked ``done`` of ``total`` events (``None``: not counted).
 
-    ``spec`` is what was asked for, in the words of its kind; ``progress`` is where its kind goes on
-    after a restart. ``rate`` is like ``"100/s"``.
+    ``spec`` is the request and ``progress`` the position to continue from, both in the form of its
+    ``kind``. ``rate`` is like ``"100/s"``.
     """
 
     id: str
@@ -52,21 +52,21 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 async def jobs(ledger: Ledger, kind: JobKind | None = None) -> Sequence[Job]:
     """Return the jobs, of one kind or of all, the latest first."""
-    found = [_decoded(value) for value in (await ledger.get_values(JOB)).values()]
-    found.sort(key=lambda job: (job.created_at, job.id), reverse=True)
-    return [job for job in found if kind in (None, job.kind)]
+    all_jobs = [_decoded(value) for value in (await ledger.get_values(JOB)).values()]
+    all_jobs.sort(key=lambda job: (job.created_at, job.id), reverse=True)
+    return [job for job in all_jobs if kind in (None, job.kind)]
 
 
 async def job(ledger: Ledger, id: str) -> Job:
-    """Return a job. Raises :class:`NotFound` when there is none."""
-    found = (await ledger.get_values(JOB + id)).get(JOB + id)
-    if found is None:
+    """Return a job. Raises :class:`NotFound` if there is none."""
+    value = (await ledger.get_values(JOB + id)).get(JOB + id)
+    if value is None:
         raise NotFound(f"there is no job {id!r}; `busway jobs` shows them")
-    return _decoded(found)
+    return _decoded(value)
 
 
 async def create_job(ledger: Ledger, new_job: Job) -> Job:
-    """Keep a new job; whoever runs jobs takes it up."""
+    """Store a new job; a worker that runs jobs picks it up."""
     audit = AuditRecord(
         new_job.created_at,
         new_job.actor,
@@ -81,7 +81,7 @@ async def create_job(ledger: Ledger, new_job: Job) -> Job:
 
 
 async def set_job_state(ledger: Ledger, id: str, state: JobState, actor: str, at: datetime) -> Job:
-    """Stop a job, or let a stopped or failed one go on; a job that is done stays as it is."""
+    """Stop a job, or resume a stopped or failed one; a job that is done stays unchanged."""
     before = await job(ledger, id)
     if before.state in ("done", state):
         return before
@@ -94,9 +94,11 @@ async def set_job_state(ledger: Ledger, id: str, state: JobState, actor: str, at
         Raw(msgspec.json.encode(state)),
     )
 
-    def changed(one: Job) -> Job:
+    def changed(current: Job) -> Job:
         return (
-            one if one.state == "done" else msgspec.structs.replace(one, state=state, changed_at=at)
+            current
+            if current.state == "done"
+            else msgspec.structs.replace(current, state=state, changed_at=at)
         )
 
     return await update_job(ledger, id, changed, [audit])
@@ -105,7 +107,7 @@ async def set_job_state(ledger: Ledger, id: str, state: JobState, actor: str, at
 async def update_job(
     ledger: Ledger, id: str, change: Callable[[Job], Job], audit: Sequence[AuditRecord] = ()
 ) -> Job:
-    """Change a job, whoever else changes it meanwhile; return what became of it."""
+    """Change a job atomically, retrying on concurrent changes; return the changed job."""
     while True:
         before = await job(ledger, id)
         after = change(before)
@@ -114,18 +116,18 @@ async def update_job(
 
 
 def job_change(job: Job) -> ValueChange:
-    """Return the change that keeps a job as it is given, to be made with a settlement."""
+    """Return the change that stores a job unconditionally, to be made with a settlement."""
     return ValueChange(JOB + job.id, _encoded(job))
 
 
 def job_replacement(before: Job, after: Job) -> ValueChange:
-    """Return the change from a job as it was read: refused when somebody else has changed it."""
+    """Return the change that replaces a job, refused if the job has changed since it was read."""
     return ValueChange(JOB + before.id, _encoded(after), expected=_encoded(before))
 
 
-def is_same_job(one: Job, other: Job) -> bool:
-    """Say whether two records of a job are equal, what they have as bare JSON included."""
-    return _encoded(one) == _encoded(other)
+def is_same_job(job: Job, other: Job) -> bool:
+    """Return whether two records of a job are equal, including their raw JSON."""
+    return _encoded(job) == _encoded(other)
 
 
 def _audit_target(job: Job) -> str:

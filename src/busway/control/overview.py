@@ -1,4 +1,4 @@
-"""All of one Busway at a glance: the process, the log, the flows."""
+"""The overview of an installation: the process, the log, the flows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PartitionStatus(msgspec.Struct, frozen=True):
 
 
 class LogStatus(msgspec.Struct, frozen=True):
-    """The log: its identity, what it takes up, and its partitions."""
+    """The log: its identity, its size, and its partitions."""
 
     identity: str
     size_bytes: int
@@ -33,10 +33,10 @@ class LogStatus(msgspec.Struct, frozen=True):
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
-    """What runs here and since when (``null``: nothing runs), the log, the flows, and who works.
+    """The running program and its start (``null``: none runs), the log, the flows, and the workers.
 
-    ``stuck`` are the loops that fail again and again, of flows and of Busway itself. ``replays``
-    are those that run, or have parked events or dead letters of their own.
+    ``stuck`` are the loops that keep failing, of flows and of Busway itself. ``replays`` are the
+    replays that are running or have failed events of their own.
     """
 
     version: str
@@ -51,17 +51,17 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckResult(msgspec.Struct, frozen=True):
-    """Whether every event of every flow is in exactly one place, and a line for each fault."""
+    """Whether every event of every flow is in exactly one state, and a line for each fault."""
 
     ok: bool
     faults: Sequence[str] = ()
 
 
 async def overview(control: ControlContext) -> Overview:
-    """Return how it all stands."""
+    """Return the overview of the installation."""
     log, program = control.log, control.program()
     bounds = [await log.bounds(partition) for partition in range(log.partitions)]
-    partitions = tuple(PartitionStatus(number, *found) for number, found in enumerate(bounds))
+    partitions = tuple(PartitionStatus(number, *ends) for number, ends in enumerate(bounds))
     return Overview(
         version=version("busway"),
         at=control.clock.now(),
@@ -76,6 +76,6 @@ async def overview(control: ControlContext) -> Overview:
 
 
 async def check_result(control: ControlContext) -> CheckResult:
-    """Look whether all adds up."""
+    """Check conservation."""
     faults = await check_conservation(control.log, control.ledger)
     return CheckResult(not faults, faults)

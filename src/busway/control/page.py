@@ -1,4 +1,4 @@
-"""Pages: a list in pieces, with an opaque cursor to the next one."""
+"""Pages of a list, with an opaque cursor to the next page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_LIMIT = 1_000
 
 
 class PageRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A request of a list; commands read as many pages as they need."""
+    """A request for a page of a list; commands read as many pages as they need."""
 
     limit: Annotated[int, option("Maximum number of items in a page.", ge=1, le=MAX_LIMIT)] = 100
     cursor: Annotated[str | None, option("Where the page begins: `next` of the page before.")] = (
@@ -27,7 +27,7 @@ class PageRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
-    """Some items of a list; ``next`` is the cursor of the page after it, ``null`` at the end."""
+    """A page of a list; ``next`` is the cursor of the next page, ``null`` at the end."""
 
     items: Sequence[T]
     next: str | None = None
@@ -36,7 +36,7 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
 def page_of(items: Sequence[T], limit: int, key: Callable[[T], object]) -> Page[T]:
     """Return a page of the first ``limit`` items; there may be more of them.
 
-    ``key`` returns what an item is found again by; it travels in the cursor.
+    ``key`` returns the sort key of an item, which the cursor contains.
     """
     if len(items) <= limit:
         return Page(items)
@@ -51,7 +51,7 @@ def page_after(
     *,
     descending: bool = False,
 ) -> Page[T]:
-    """Return the page that is asked for, of all items sorted by ``key``, which is of a ``kind``."""
+    """Return the requested page of items sorted by ``key``; ``kind`` is the type of the key."""
     if request.cursor:
         last = place_in(request.cursor, kind)
         items = [item for item in items if (key(item) < last if descending else key(item) > last)]
@@ -70,18 +70,18 @@ def cursor_of(key: object) -> str:
 def place_in(cursor: str, kind: type[K]) -> K:
     """Return the key that a cursor holds.
 
-    Raises :class:`BuswayError` for a cursor that is not one of this list's.
+    Raises :class:`BuswayError` for a cursor of another list.
     """
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         raw = base64.b64decode(padded, altchars=b"-_", validate=True)
-        found = msgspec.json.decode(raw, type=kind)
+        key = msgspec.json.decode(raw, type=kind)
         _check(msgspec.json.decode(raw))
     except (binascii.Error, ValueError, msgspec.MsgspecError, RecursionError) as error:
         raise BuswayError(
             f"the cursor {cursor[:100]!r} is not one of this list; take `next` of its page before"
         ) from error
-    return found
+    return key
 
 
 def _check(value: object) -> None:

@@ -1,4 +1,4 @@
-"""Event patterns from callers: no larger than people write them."""
+"""Parse event patterns from callers, with a limit of their size."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def parse_pattern(pattern: Mapping[str, Any] | str) -> Pattern:
     """Return the pattern that a caller asks for; :class:`PatternError` also for its size."""
     text = pattern if isinstance(pattern, str) else msgspec.json.encode(pattern)
     if len(text) > MAX_BYTES:
-        raise PatternError("$", f"it has {len(text):,} bytes; at most {MAX_BYTES:,} are taken")
+        raise PatternError("$", f"it has {len(text):,} bytes; at most {MAX_BYTES:,} are allowed")
     return Pattern.parse(pattern)

@@ -1,4 +1,4 @@
-"""What a running Busway keeps in the ledger for whoever looks: its flows and its breakers."""
+"""The records of flows, code versions, breakers and stuck loops that a running Busway keeps."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ VERSION = "version/"
 STUCK = "stuck/"
 _STUCK_RECENTLY = timedelta(minutes=5)
 IN_FLIGHT = "in-flight/"
-"""Before a lane's name: what it had in hand when the process ended."""
+"""Prefix of a lane's in-flight events, which remain if the process is killed."""
 RUNNING = "running"
-"""What a process by itself keeps from its start to its orderly stop."""
+"""The value that a single process keeps from its start until its clean shutdown."""
 
 
 class FlowRecord(msgspec.Struct, frozen=True):
     """A flow as it was last started: destination, code version and place of declaration.
 
     ``rule`` is its event pattern, ``steps`` are the names of its steps. ``known_as`` is the name
-    by which sinks know its lanes, where that is another one; ``declared`` is false once a program
-    was started without it. ``windows`` are the declared ones.
+    by which sinks know its lanes, if it differs; ``declared`` is false once a program was started
+    without it. ``windows`` are the declared maintenance windows.
     """
 
     destination: str
@@ -42,7 +42,7 @@ class FlowRecord(msgspec.Struct, frozen=True):
 
 
 class VersionRecord(msgspec.Struct, frozen=True):
-    """One code version of a flow: what is needed to explain later what it did.
+    """A code version of a flow, kept to explain later what it did.
 
     ``since`` is when it was first started.
     """
@@ -59,10 +59,10 @@ class VersionRecord(msgspec.Struct, frozen=True):
 class BreakerRecord(msgspec.Struct, frozen=True):
     """A destination's breaker: ``closed``, ``open``, ``half-open`` or ``gone``, why, since when.
 
-    ``since`` is when it was closed, or left being so; ``failures`` how many times in a row it was
-    down or failing, ``probe_at`` when the next probe goes, where that is known.
-    ``unreached_reason`` says that nobody has reached or tried it yet. ``worker`` is the worker
-    that decided so, ``at`` is when. Until ``limited_until`` nothing goes, as it asked for by 429.
+    ``since`` is when it closed or ceased to be closed; ``failures`` is the number of consecutive
+    failures, ``probe_at`` the time of the next probe, if known. ``unreached_reason`` is set until
+    the destination is first reached. ``worker`` is the worker that decided, ``at`` is when. Nothing
+    is sent until ``limited_until``, because the destination responded with 429.
     """
 
     state: str
@@ -77,15 +77,15 @@ class BreakerRecord(msgspec.Struct, frozen=True):
 
     @property
     def is_down(self) -> bool:
-        """Whether it takes nothing now."""
+        """Whether nothing is delivered to the destination now."""
         return self.state != "closed"
 
 
 class StuckRecord(msgspec.Struct, frozen=True):
-    """A loop that does not get on: its turns fail, ``failures`` in a row ``since`` the first one.
+    """A loop that keeps failing: ``failures`` times in a row ``since`` the first failure.
 
-    ``flow`` is the flow that it is for, where it is for one. ``at`` is when that was noted last: it
-    is noted again each minute for as long as it fails.
+    ``flow`` is the flow of the loop, if it has one. ``at`` is when the record was last written; it
+    is written every minute while the loop fails.
     """
 
     loop: str
@@ -98,47 +98,51 @@ class StuckRecord(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """What there is to say about it, for people."""
-        why = f"{self.error}: {self.reason}" if self.reason else self.error
-        return f"{self.loop} cannot go on: {why} ({self.failures} times since {self.since:%F %T})"
+        """The state of the loop as a sentence for people."""
+        cause = f"{self.error}: {self.reason}" if self.reason else self.error
+        return f"{self.loop} cannot go on: {cause} ({self.failures} times since {self.since:%F %T})"
 
 
 async def stuck_records(ledger: Ledger, now: datetime) -> Sequence[StuckRecord]:
-    """Return the loops that do not get on, in any process, by name.
+    """Return the loops that keep failing, in any process, by name.
 
-    A flow is stuck until it gets on. Any other loop may never run again (that of a replay, of a
-    worker that is not started any more), and is left out when it has not been noted lately.
+    A flow is stuck until its loop succeeds. Any other loop may never run again (that of a replay or
+    of a stopped worker), so it is left out if its record is old.
     """
-    found = await ledger.get_values(STUCK)
-    records = [msgspec.json.decode(found[name], type=StuckRecord) for name in sorted(found)]
-    return [one for one in records if one.flow or (one.at and now - one.at < _STUCK_RECENTLY)]
+    values = await ledger.get_values(STUCK)
+    records = [msgspec.json.decode(values[name], type=StuckRecord) for name in sorted(values)]
+    return [
+        record
+        for record in records
+        if record.flow or (record.at and now - record.at < _STUCK_RECENTLY)
+    ]
 
 
 async def flow_records(ledger: Ledger) -> Mapping[str, FlowRecord]:
-    """Return what is kept of each flow, by name."""
-    found = await ledger.get_values(FLOW)
+    """Return the record of each flow, by name."""
+    values = await ledger.get_values(FLOW)
     return {
         name.removeprefix(FLOW): msgspec.json.decode(value, type=FlowRecord)
-        for name, value in found.items()
+        for name, value in values.items()
     }
 
 
 async def breaker_records(ledger: Ledger) -> Mapping[str, BreakerRecord]:
-    """Return what is kept of each breaker, by the destination's name."""
-    found = await ledger.get_values(BREAKER)
+    """Return the record of each breaker, by the destination's name."""
+    values = await ledger.get_values(BREAKER)
     return {
         name.removeprefix(BREAKER): msgspec.json.decode(value, type=BreakerRecord)
-        for name, value in found.items()
+        for name, value in values.items()
     }
 
 
 async def version_records(ledger: Ledger, flow: str) -> Mapping[str, VersionRecord]:
-    """Return what is kept of each code version of a flow, by version."""
+    """Return the record of each code version of a flow, by version."""
     prefix = version_key(flow, "")
-    found = await ledger.get_values(prefix)
+    values = await ledger.get_values(prefix)
     return {
         name.removeprefix(prefix): msgspec.json.decode(value, type=VersionRecord)
-        for name, value in found.items()
+        for name, value in values.items()
     }
 
 

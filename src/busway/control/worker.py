@@ -1,4 +1,4 @@
-"""The workers of an installation: what each tells of itself in the ledger, with every beat."""
+"""The records of the workers of an installation, written with every heartbeat."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from busway.ports import Ledger
 
 WORKER = "worker/"
 DUTY = "duty/"
-"""Before the name of a duty that one worker has for all; the value is the worker."""
+"""Prefix of the name of a duty that one worker has; the value is the worker."""
 
 
 class WorkerRecord(msgspec.Struct, frozen=True):
-    """One worker: its beat, which rises as long as it lives, and the flows that it can work.
+    """A worker: its heartbeat, which increases while it is alive, and the flows that it can work.
 
-    ``flows`` are their code versions by name, ``at`` is when it beat last, on its own clock.
-    ``leaving`` is one that finishes what it has in hand and takes nothing any more. ``replays`` are
-    the flows to whose sinks it replays now, whether it has lanes of them or not.
+    ``flows`` maps their names to code versions, ``at`` is the time of the last heartbeat on the
+    worker's clock. A worker that is ``leaving`` finishes its in-flight events and takes no others.
+    ``replays`` are the flows to whose sinks it replays now, whether it has their lanes or not.
     """
 
     heartbeat: int
@@ -34,29 +34,29 @@ class WorkerRecord(msgspec.Struct, frozen=True):
 
 
 async def forget_worker(ledger: Ledger, worker: str) -> None:
-    """Forget a worker that is known to have ended, so that others need not watch its beat."""
+    """Delete the record of a worker that has ended, so that others need not watch its heartbeat."""
     await ledger.change_values([ValueChange(WORKER + worker, None)])
 
 
 async def worker_records(ledger: Ledger) -> Mapping[str, WorkerRecord]:
-    """Return what is kept of each worker, by its id; those that died are there for a minute."""
+    """Return the record of each worker, by its id; dead workers remain for a minute."""
     return decode_heartbeats(await last_heartbeats(ledger))
 
 
 async def last_heartbeats(ledger: Ledger) -> Mapping[str, bytes]:
-    """Return what each worker told with its last beat, by its id, as it is kept."""
-    found = await ledger.get_values(WORKER)
-    return {name.removeprefix(WORKER): value for name, value in found.items()}
+    """Return the encoded last heartbeat of each worker, by its id."""
+    values = await ledger.get_values(WORKER)
+    return {name.removeprefix(WORKER): value for name, value in values.items()}
 
 
 def decode_heartbeats(heartbeats: Mapping[str, bytes]) -> Mapping[str, WorkerRecord]:
-    """Return what workers told with their last beats."""
+    """Decode the last heartbeats of workers."""
     return {id: msgspec.json.decode(value, type=WorkerRecord) for id, value in heartbeats.items()}
 
 
 def expect_no_heartbeat(worker: str, heartbeats: Mapping[str, bytes]) -> ValueChange:
-    """Return the change of nothing that is refused where a worker has beaten since these beats.
+    """Return a change that is refused if a worker has sent a heartbeat since ``heartbeats``.
 
-    With it in the same transaction nothing is taken from one who comes back just then.
+    In the same transaction it prevents a takeover from a worker that has just come back.
     """
     return ValueChange(WORKER + worker, heartbeats.get(worker), expected=heartbeats.get(worker))

@@ -113,7 +113,7 @@ def test_check_says_what_is_off_with_1(server: Server, tmp_path: Path) -> None:
     ended = busway("check", "--json", "--data", "data", cwd=tmp_path)
     assert ended.code == 1
     assert ended.json()["ok"] is False
-    assert ended.json()["faults"][0].endswith("1 events are counted as dead, but 0 are kept")
+    assert ended.json()["faults"][0].endswith("1 events are counted as dead, but 0 exist")
 
 
 def test_check_that_cannot_look_says_so_with_2(tmp_path: Path) -> None:

@@ -65,8 +65,8 @@ BENT_LANES: list[tuple[dict[str, object], str]] = [
     ({"counts": Counts(delivered=5, filtered=-1)}, "a count is negative"),
     ({"cursor": 9}, "beyond the log's end at 5"),
     ({"cursor": 5}, "settled ranges end at 4, but its cursor is at 5"),
-    ({"counts": Counts(delivered=3, parked=1)}, "1 events are counted as parked, but 0 are kept"),
-    ({"counts": Counts(delivered=3, dead=1)}, "1 events are counted as dead, but 0 are kept"),
+    ({"counts": Counts(delivered=3, parked=1)}, "1 events are counted as parked, but 0 exist"),
+    ({"counts": Counts(delivered=3, dead=1)}, "1 events are counted as dead, but 0 exist"),
 ]
 
 
@@ -87,7 +87,7 @@ async def test_a_gap_between_ranges_is_found(log: MemoryLog, ledger: Bent) -> No
 async def test_troubles_without_a_lane_are_found(log: MemoryLog, ledger: Bent) -> None:
     ledger.kept = {LaneId("g", 1): FailedEventCounts(1, 0)}
     assert await check_conservation(log, ledger) == [
-        "flow g, partition 1: it has troubled events but no lane"
+        "flow g, partition 1: it has failed events but no lane"
     ]
 
 

@@ -1,4 +1,4 @@
-"""Keys: named secrets that may do some things and no others. The ledger has their hashes alone."""
+"""API keys: named secrets with scopes. The ledger keeps only their hashes."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ USED = "key-used/"
 Scope = Literal["intake", "admin"]
 SCOPES: tuple[Scope, ...] = ("intake", "admin")
 PREFIX = "busway_"
-"""What every key begins with, so that scanners for secrets find one that was published."""
+"""The prefix of every key, so that secret scanners find published keys."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TRIES = 100
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
-    """A key as it is kept: its ``digest`` is the SHA-256 of the secret, in hexadecimal digits."""
+    """A key in the ledger: its ``digest`` is the SHA-256 of the secret, in hexadecimal digits."""
 
     name: str
     scopes: tuple[Scope, ...]
@@ -41,7 +41,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeyStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What people see of a key. ``key_usage`` is when it was used last, to the minute."""
+    """The public part of a key. ``used_at`` is when it was last used, to the minute."""
 
     name: str
     scopes: tuple[Scope, ...]
@@ -61,7 +61,7 @@ class KeyStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A key that is asked for: what it may do, and how it is called (``""``: by its scope)."""
+    """A request for a key: its scopes and its name (``""``: named by its scope)."""
 
     scopes: Annotated[tuple[str, ...], option("What it may do: intake or admin.", "--scope")]
     name: Annotated[str, option("Its name, for the audit trail. [the scope]")] = ""
@@ -69,7 +69,7 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class CreatedKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A key that was made; its ``secret`` is shown this once and kept nowhere."""
+    """A new key; its ``secret`` is shown only once and not stored."""
 
     key: KeyStatus
     secret: str
@@ -77,30 +77,30 @@ class CreatedKey(msgspec.Struct, frozen=True, kw_only=True):
 
 async def keys(ledger: Ledger) -> Sequence[Key]:
     """Return all keys by name."""
-    found = (await ledger.get_values(KEY)).values()
-    return sorted((_decode_key(one) for one in found), key=lambda key: key.name)
+    values = (await ledger.get_values(KEY)).values()
+    return sorted((_decode_key(value) for value in values), key=lambda key: key.name)
 
 
 async def key_statuses(ledger: Ledger) -> Sequence[KeyStatus]:
-    """Return what people see of all keys, by name."""
+    """Return the status of all keys, by name."""
     used = await key_usage(ledger)
-    return [KeyStatus.of(one, used.get(one.name)) for one in await keys(ledger)]
+    return [KeyStatus.of(key, used.get(key.name)) for key in await keys(ledger)]
 
 
 async def key_usage(ledger: Ledger) -> Mapping[str, datetime]:
-    """Return by name when each key was used last, as far as that is kept."""
-    found = await ledger.get_values(USED)
+    """Return when each key was last used, by name, if that is recorded."""
+    values = await ledger.get_values(USED)
     return {
         name.removeprefix(USED): msgspec.json.decode(value, type=datetime)
-        for name, value in found.items()
+        for name, value in values.items()
     }
 
 
 async def create(control: ControlContext, request: NewKey, actor: str) -> CreatedKey:
-    """Make a key.
+    """Create a key.
 
-    Raises :class:`SettingsError` for a name or a scope that a key cannot have, :class:`Conflict`
-    for a name that another one has.
+    Raises :class:`SettingsError` for an invalid name or scope, :class:`Conflict` for a name that
+    is taken.
     """
     scopes = _parse_scopes(request.scopes)
     ledger, secret, now = control.ledger, PREFIX + new_secret(), control.clock.now()
@@ -109,37 +109,37 @@ async def create(control: ControlContext, request: NewKey, actor: str) -> Create
         raise SettingsError(
             f"a key cannot be called {name!r}; use up to 64 letters, digits, '.', '_' and '-'"
         )
-    made = Key(
+    key = Key(
         name=name,
         scopes=scopes,
         digest=secret_digest(secret).hex(),
         created_at=now,
         created_by=actor,
     )
-    shown = KeyStatus.of(made)
+    status = KeyStatus.of(key)
     audit = AuditRecord(
-        now, actor, "key create", _audit_target(name), None, _audit_image(shown), request.reason
+        now, actor, "key create", _audit_target(name), None, _audit_image(status), request.reason
     )
     changes = [
-        ValueChange(KEY + name, msgspec.json.encode(made), expected=None),
+        ValueChange(KEY + name, msgspec.json.encode(key), expected=None),
         ValueChange(USED + name, None),
     ]
     if not await ledger.change_values(changes, [audit]):
         raise Conflict(f"there is a key {name!r} already; choose another name, or revoke it first")
-    return CreatedKey(key=shown, secret=secret)
+    return CreatedKey(key=status, secret=secret)
 
 
 async def revoke(control: ControlContext, name: str, actor: str, reason: str = "") -> KeyStatus:
-    """Make a key worthless, within a second or two in every process.
+    """Revoke a key; it takes effect in every process within a second or two.
 
-    Raises :class:`NotFound` if there is none of this name.
+    Raises :class:`NotFound` if there is none with this name.
     """
     ledger = control.ledger
     while True:
-        found = (await ledger.get_values(KEY + name)).get(KEY + name)
-        if found is None:
-            raise NotFound.named("key", name, [one.name for one in await keys(ledger)])
-        status = KeyStatus.of(_decode_key(found), (await key_usage(ledger)).get(name))
+        value = (await ledger.get_values(KEY + name)).get(KEY + name)
+        if value is None:
+            raise NotFound.named("key", name, [key.name for key in await keys(ledger)])
+        status = KeyStatus.of(_decode_key(value), (await key_usage(ledger)).get(name))
         audit = AuditRecord(
             control.clock.now(),
             actor,
@@ -149,28 +149,28 @@ async def revoke(control: ControlContext, name: str, actor: str, reason: str = "
             None,
             reason,
         )
-        changes = [ValueChange(KEY + name, None, expected=found), ValueChange(USED + name, None)]
+        changes = [ValueChange(KEY + name, None, expected=value), ValueChange(USED + name, None)]
         if await ledger.change_values(changes, [audit]):
             return status
 
 
-def _parse_scopes(wanted: Sequence[str]) -> tuple[Scope, ...]:
-    known = {str(one): one for one in SCOPES}
-    for one in wanted:
-        if one not in known:
-            raise SettingsError(f"there is no scope {one!r}; {suggestion(one, known)}")
-    if not wanted:
-        raise SettingsError("a key may do something: give scopes, like intake")
-    return tuple(known[one] for one in dict.fromkeys(wanted))
+def _parse_scopes(names: Sequence[str]) -> tuple[Scope, ...]:
+    known = {str(scope): scope for scope in SCOPES}
+    for scope in names:
+        if scope not in known:
+            raise SettingsError(f"there is no scope {scope!r}; {suggestion(scope, known)}")
+    if not names:
+        raise SettingsError("a key needs at least one scope; give intake or admin")
+    return tuple(known[scope] for scope in dict.fromkeys(names))
 
 
 async def _free_name(ledger: Ledger, scope: Scope) -> str:
-    taken = {one.name for one in await keys(ledger)}
+    taken = {key.name for key in await keys(ledger)}
     names = (scope if number == 1 else f"{scope}-{number}" for number in range(1, _TRIES + 1))
-    found = next((name for name in names if name not in taken), None)
-    if found is None:
+    free = next((name for name in names if name not in taken), None)
+    if free is None:
         raise SettingsError("there are many keys already; give this one a --name")
-    return found
+    return free
 
 
 def _decode_key(value: bytes) -> Key:

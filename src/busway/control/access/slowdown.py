@@ -1,7 +1,7 @@
-"""How answers to wrong credentials are slowed down and told, by address. Pure: time is handed in.
+"""Delay and report the responses to wrong credentials, by address. Pure: time is handed in.
 
-Only a wrong credential's own answer is held back: the right one is answered at once, from the same
-address as well, so that nobody can lock out somebody else.
+Only the response to a wrong credential is delayed: a right credential is answered at once, even
+from the same address, so that nobody can lock out another caller.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from collections.abc import Iterator
 from ipaddress import IPv6Address, ip_address
 
 FREE_ATTEMPTS = 3
-"""How many wrong ones in a row are answered at once."""
+"""The number of consecutive failures that are answered at once."""
 FIRST_DELAY_S = 0.25
 MAX_DELAY_S = 4.0
 FORGET_AFTER_S = 60.0
-"""After how long without a wrong one an address begins anew."""
+"""The time without a failure after which the count of an address restarts."""
 REPORT_INTERVAL_S = 60.0
 MAX_ADDRESSES = 1000
 _IPV6_PREFIX_BITS = 64
-"""An IPv6 user has this many bits of addresses, and more."""
+"""An IPv6 user has at least the addresses that share this prefix."""
 
 
 class _PeerFailures:
@@ -33,7 +33,7 @@ class _PeerFailures:
 
 
 class AuthenticationSlowdown:
-    """Remembers the addresses that wrong credentials came from last, and no more than so many."""
+    """Remembers the addresses of the latest wrong credentials, up to a maximum number."""
 
     def __init__(self, limit: int = MAX_ADDRESSES) -> None:
         self._max_addresses = limit
@@ -43,44 +43,44 @@ class AuthenticationSlowdown:
         return len(self._peers)
 
     def record_failure(self, peer: str, now: float) -> float:
-        """Take note of a wrong credential; return how long to hold its answer back, in seconds."""
+        """Record a wrong credential; return the delay of its response in seconds."""
         address = peer_group(peer)
-        seen = self._peers.pop(address, None) or _PeerFailures(now)
-        if now - seen.last_s >= FORGET_AFTER_S:
-            seen.failures = 0
-        seen.failures += 1
-        seen.unreported += 1
-        seen.last_s = now
-        self._peers[address] = seen
+        peer_failures = self._peers.pop(address, None) or _PeerFailures(now)
+        if now - peer_failures.last_s >= FORGET_AFTER_S:
+            peer_failures.failures = 0
+        peer_failures.failures += 1
+        peer_failures.unreported += 1
+        peer_failures.last_s = now
+        self._peers[address] = peer_failures
         while len(self._peers) > self._max_addresses:
             self._peers.popitem(last=False)
-        over = seen.failures - FREE_ATTEMPTS
-        return min(MAX_DELAY_S, FIRST_DELAY_S * 2 ** min(over - 1, 10)) if over > 0 else 0.0
+        excess = peer_failures.failures - FREE_ATTEMPTS
+        return min(MAX_DELAY_S, FIRST_DELAY_S * 2 ** min(excess - 1, 10)) if excess > 0 else 0.0
 
     def due_reports(self, now: float) -> Iterator[tuple[str, int]]:
-        """Yield each address that is due a line in the log, with how many wrong ones came since."""
-        for address, seen in list(self._peers.items()):
-            if seen.unreported and now - seen.reported_s >= REPORT_INTERVAL_S:
-                yield address, seen.unreported
-                seen.unreported, seen.reported_s = 0, now
-            elif not seen.unreported and now - seen.last_s >= FORGET_AFTER_S:
+        """Yield each address that is due a log line, with its failures since the last."""
+        for address, failures in list(self._peers.items()):
+            if failures.unreported and now - failures.reported_s >= REPORT_INTERVAL_S:
+                yield address, failures.unreported
+                failures.unreported, failures.reported_s = 0, now
+            elif not failures.unreported and now - failures.last_s >= FORGET_AFTER_S:
                 del self._peers[address]
 
 
 def peer_group(peer: str) -> str:
-    """Return what stands for all addresses that one caller may have.
+    """Return the group of addresses that one caller may have.
 
     >>> (peer_group("10.0.0.7"), peer_group("2001:db8:1:2:3::4"),
     ...  peer_group("::ffff:10.0.0.7"), peer_group(""))
     ('10.0.0.7', '2001:db8:1:2::/64', '10.0.0.7', 'unknown')
     """
     try:
-        found = ip_address(peer.partition("%")[0])
+        address = ip_address(peer.partition("%")[0])
     except ValueError:
         return "unknown"
-    if not isinstance(found, IPv6Address):
-        return str(found)
-    if found.ipv4_mapped is not None:
-        return str(found.ipv4_mapped)
-    first = IPv6Address(int(found) >> 128 - _IPV6_PREFIX_BITS << 128 - _IPV6_PREFIX_BITS)
+    if not isinstance(address, IPv6Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    first = IPv6Address(int(address) >> 128 - _IPV6_PREFIX_BITS << 128 - _IPV6_PREFIX_BITS)
     return f"{first}/{_IPV6_PREFIX_BITS}"

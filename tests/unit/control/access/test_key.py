@@ -74,7 +74,7 @@ async def test_a_name_that_could_be_taken_for_another_is_refused(
 
 
 async def test_a_key_may_do_something(control: ControlContext) -> None:
-    with pytest.raises(SettingsError, match="scopes"):
+    with pytest.raises(SettingsError, match="at least one scope"):
         await create(control, NewKey(scopes=()), "ann")
 
 
