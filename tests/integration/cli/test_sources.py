@@ -40,7 +40,7 @@ def test_sources_are_listed_shown_paused_and_resumed(tmp_path: Path) -> None:
         assert "often (schedule, reader)" in shown
         assert "every 1s" in shown, "its position"
         table = busway("sources", cwd=tmp_path).out
-        assert "had passed when it was first declared" in table
+        assert "was already past when it was first declared" in table
 
         paused = busway("sources", "pause", "often", "--reason", "too many", cwd=tmp_path)
         assert (paused.code, paused.out) == (0, "often is paused: too many\n")
