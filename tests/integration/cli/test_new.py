@@ -113,7 +113,7 @@ def test_the_first_flow_of_our_readme_does_what_it_says(tmp_path: Path) -> None:
 def test_what_is_there_is_left_alone(project: Path) -> None:
     ended = busway("new", "shop", cwd=project.parent)
     assert ended.code == 1
-    assert ended.err == "busway: shop is not empty; give a new folder\n"
+    assert ended.err == "busway: shop is not empty; use a new folder\n"
 
 
 def test_a_strange_name_is_no_trouble(tmp_path: Path) -> None:

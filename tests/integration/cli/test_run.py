@@ -229,4 +229,4 @@ def test_partitions_that_a_log_does_not_have_are_told(folder: Path) -> None:
         with running("shop.py", cwd=folder, **given) as node:
             assert "BUSWAY_PARTITIONS" not in node.log
     with running("shop.py", cwd=folder, BUSWAY_PARTITIONS="8") as node:
-        assert "BUSWAY_PARTITIONS is 8, and this log has 2 partitions for good" in node.log
+        assert "BUSWAY_PARTITIONS is 8, but this log has 2 partitions, which is final" in node.log

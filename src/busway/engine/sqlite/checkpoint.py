@@ -10,10 +10,10 @@ import apsw
 
 from busway.driver.sqlite.error import MIN_FREE_BYTES, is_disk_full
 from busway.engine.sqlite.database import (
-    WAL_LIMIT_BYTES,
     connect,
     to_store_error,
 )
+from busway.engine.sqlite.pragma import WAL_LIMIT_BYTES
 
 _BUSY_TIMEOUT_MS = 100
 _MIN_CHECKPOINT_PAGES = 4_096

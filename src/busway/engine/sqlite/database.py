@@ -12,9 +12,9 @@ import apsw
 from busway.driver.sqlite.connection import BusyHandler, opening
 from busway.driver.sqlite.error import CORRUPTED_ERRORS, is_disk_full
 from busway.driver.statement import load_statement
+from busway.engine.sqlite.pragma import pragmas
 from busway.errors import StoreCorrupted, StoreError, StoreFull
 
-WAL_LIMIT_BYTES = 64 * 1024 * 1024
 _BUSY_TIMEOUT_S = 10.0
 _OPEN_FLAGS = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOMUTEX
 
@@ -42,7 +42,7 @@ def connect(path: Path, *, page_bytes: int = 0) -> apsw.Connection:
         with opening(path, flags) as connection:
             connection.set_busy_handler(BusyHandler(_BUSY_TIMEOUT_S))
             connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-            for pragma, value in _pragmas(page_bytes).items():
+            for pragma, value in pragmas(page_bytes).items():
                 connection.pragma(pragma, value)
             return connection
     except apsw.Error as error:
@@ -57,18 +57,6 @@ def connect_read_only(path: Path) -> apsw.Connection:
     connection = connect(path)
     connection.pragma("query_only", True)
     return connection
-
-
-def _pragmas(page_bytes: int) -> dict[str, str | int]:
-    for_new_file: dict[str, str | int] = {"page_size": page_bytes, "journal_mode": "wal"}
-    return (for_new_file if page_bytes else {}) | {
-        "synchronous": "full",
-        "foreign_keys": True,
-        "secure_delete": "off",
-        "wal_autocheckpoint": 0,
-        "journal_size_limit": WAL_LIMIT_BYTES,
-        "cache_size": -4_096,
-    }
 
 
 def fetch(connection: apsw.Connection, name: str, bindings: tuple[Any, ...] = ()) -> list[Row]:

@@ -14,8 +14,9 @@ from typing import Any, Protocol, TypeVar
 
 from busway.errors import StoreError, StoreFull
 from busway.ports import AppendReceipt, DecodedEvents, RequestRefusal
-from busway.source.http.config import IntakeConfig, IntakeLimits
+from busway.source.http.config import IntakeConfig
 from busway.source.http.content_encoding import decompress
+from busway.source.http.limit import IntakeLimits
 from busway.source.http.request import Completed, Decoded, IntakeRequest
 from busway.source.http.request_head import ParsedHead
 from busway.source.refusal import too_many_in_flight

@@ -13,7 +13,7 @@ import pytest
 
 from busway.engine.registry import open_stores
 from busway.engine.sqlite import SqliteLog
-from busway.engine.sqlite.database import WAL_LIMIT_BYTES
+from busway.engine.sqlite.pragma import WAL_LIMIT_BYTES
 from busway.errors import StoreCorrupted, StoreFull, StoreTooNew
 from busway.ports import NeedsMaintenance, NewBatch, Stores
 from busway.settings import Settings
