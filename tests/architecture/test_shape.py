@@ -11,7 +11,7 @@ SOURCE = ROOT / "src" / "busway"
 MODULES = sorted(path for path in SOURCE.rglob("*.py") if "template" not in path.parts)
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
-MODULE_LINES = 431
+MODULE_LINES = 400
 FUNCTION_LINES = 40
 PARAMETERS = 6
 LAZY_NAMES = {"utils", "util", "common", "helpers", "helper", "base", "manager", "misc"}

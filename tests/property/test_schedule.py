@@ -13,7 +13,7 @@ from busway.source.schedule.tick import (
     MAX_TICKS,
     MISSED_AFTER,
     CatchUp,
-    Progress,
+    ScheduleProgress,
     Tick,
     begin,
     due,
@@ -152,7 +152,7 @@ def test_a_clock_that_was_set_back_repeats_no_time() -> None:
     run.now -= timedelta(minutes=30)
     run.look()
     assert [tick.time for tick in run.ticks] == times
-    assert begin(TIMINGS[3], Progress("other", times[-1]), run.now).after == times[-1]
+    assert begin(TIMINGS[3], ScheduleProgress("other", times[-1]), run.now).after == times[-1]
 
 
 def test_a_long_downtime_is_caught_up_in_parts() -> None:

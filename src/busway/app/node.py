@@ -87,21 +87,9 @@ class Node:
         self._observer = TelemetryObserver(self._metrics, self._settlement_log)
         self._appender = Appender(stores.log, self._clock, settings.dedupe_window_s, self._observer)
         self._monitors = SourceMonitors(stores.ledger, self._clock, self._metrics)
-        self._state_recorder = StateRecorder(
-            stores.ledger, self._clock, self._metrics, self._outage_log.stuck_loops
-        )
+        self._state_recorder = self._create_state_recorder()
         self._coordinator = self._create_coordinator(worker)
-        self._parts = FlowParts(
-            settings=settings,
-            stores=stores,
-            clock=self._clock,
-            outage_log=self._outage_log,
-            observer=self._observer,
-            appender=self._appender,
-            state_recorder=self._state_recorder,
-            coordinator=self._coordinator,
-            step_threads=self._step_threads,
-        )
+        self._parts = self._create_flow_parts()
         self._flow_runner = self._parts.create_flow_runner(program)
         self._replay_dispatcher = self._parts.create_replay_dispatcher(self._flow_runner)
         self._append_task: asyncio.Task[None] | None = None
@@ -119,6 +107,23 @@ class Node:
         self.port = self.api_port = 0
         self.worker_metrics: Callable[[], Mapping[str, str]] = dict
         """Returns the metrics of this process's workers, by worker."""
+
+    def _create_state_recorder(self) -> StateRecorder:
+        stuck_loops = self._outage_log.stuck_loops
+        return StateRecorder(self._stores.ledger, self._clock, self._metrics, stuck_loops)
+
+    def _create_flow_parts(self) -> FlowParts:
+        return FlowParts(
+            settings=self._settings,
+            stores=self._stores,
+            clock=self._clock,
+            outage_log=self._outage_log,
+            observer=self._observer,
+            appender=self._appender,
+            state_recorder=self._state_recorder,
+            coordinator=self._coordinator,
+            step_threads=self._step_threads,
+        )
 
     def _health_check(self) -> Callable[[], str | None]:
         if self._coordinator is not None and self.role == "work":

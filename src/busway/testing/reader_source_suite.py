@@ -28,7 +28,7 @@ LOOK_S = 0.01
 """How long the suite lets the reader work before it advances the clock by a second."""
 
 
-class Progress(msgspec.Struct):
+class ReadProgress(msgspec.Struct):
     """What was read: the events, and after how many of them each position was returned."""
 
     events: list[Event]
@@ -87,9 +87,11 @@ class ReaderSourceSuite(SourceSuite):
                 await reading.acknowledge(chunk.position)
         return chunk
 
-    async def read_all(self, reading: SourceReading, clock: ManualClock, count: int) -> Progress:
+    async def read_all(
+        self, reading: SourceReading, clock: ManualClock, count: int
+    ) -> ReadProgress:
         """Return so many events, and the positions on the way."""
-        read = Progress([], [])
+        read = ReadProgress([], [])
         while len(read.events) < count:
             chunk = await self.read(reading, clock)
             read.events += chunk.events
@@ -97,9 +99,9 @@ class ReaderSourceSuite(SourceSuite):
         assert len(read.events) == count, "each record becomes one event"
         return read
 
-    async def some_read(self, place: Path, clock: ManualClock) -> Progress:
+    async def some_read(self, place: Path, clock: ManualClock) -> ReadProgress:
         """Read ten records that come little by little."""
-        read = Progress([], [])
+        read = ReadProgress([], [])
         async with self.opened(place, clock) as reading:
             for count in (1, 2, 3, 4):
                 await self.add_records(place, clock, count)

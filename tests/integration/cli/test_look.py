@@ -92,8 +92,6 @@ def test_tail_without_a_server_says_why_nothing_comes(server: Server, tmp_path: 
     assert (ended.code, ended.out) == (0, "")
     message = "no server is running here, so no events arrive; --from prints stored ones\n"
     assert ended.err == message
-        ended.err == "no server is running here, so no events arrive; --from prints stored ones\n"
-    )
 
 
 def test_resume_of_one_that_is_down_says_that_it_is_called_now(server: Server) -> None:

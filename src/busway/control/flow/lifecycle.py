@@ -23,7 +23,8 @@ from busway.control.flow.status import FlowStatus, current_statuses
 from busway.control.job import JOB, job_change, jobs
 from busway.control.operator_control.record import CONTROL
 from busway.control.record import FLOW, IN_FLIGHT, VERSION, FlowRecord, flow_records
-from busway.control.replay.operation import SKIPPED_COUNT, replay_ends
+from busway.control.replay.counter import SKIPPED_COUNT
+from busway.control.replay.operation import replay_ends
 from busway.errors import Conflict, NotFound, SettingsError
 from busway.flow import CompiledApp
 from busway.flow.compile import is_flow_name

@@ -13,7 +13,7 @@ from datetime import datetime
 import msgspec
 
 from busway.control.dead_letter.dead_letter import place_of
-from busway.control.replay.operation import failed_again_count, failed_again_key
+from busway.control.replay.counter import failed_again_count, failed_again_key
 from busway.delivery.replay import replay_lane_name
 from busway.delivery.replay_failure import merge_replay_failure
 from busway.failed_event import FailedEvent, FailedEventQuery, Resolution

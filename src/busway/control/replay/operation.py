@@ -21,6 +21,12 @@ from busway.control.context import ControlContext
 from busway.control.field import argument, option
 from busway.control.job import Job, JobState
 from busway.control.pattern import parse_pattern
+from busway.control.replay.counter import (
+    SKIPPED_COUNT,
+    failed_again_count,
+    failed_again_key,
+    skipped_count,
+)
 from busway.control.replay.file_name import file_name
 from busway.delivery.rate import Rate
 from busway.delivery.replay import (
@@ -35,11 +41,6 @@ from busway.flow import Flow
 from busway.lane import Counts, Lane, LaneId, is_replay_lane
 from busway.named_value import ValueChange
 from busway.ports import Ledger
-
-SKIPPED_COUNT = "replay/"
-"""Prefix of the values that count a replay's skipped events, by replay id and partition."""
-FAILED_AGAIN_COUNT = "failed-again/"
-"""Prefix of the values that count the dead letters that failed again, by replay id."""
 
 
 class ReplayRequest(
@@ -306,30 +307,6 @@ def lanes_by_name(lanes: Sequence[Lane]) -> Mapping[str, Sequence[Lane]]:
         if is_replay_lane(lane.flow):
             by_name[lane.flow].append(lane)
     return by_name
-
-
-def skipped_key(id: str, partition: int) -> str:
-    """Return the name of the value that counts the skipped events of a partition."""
-    return f"{SKIPPED_COUNT}{id}/{partition}"
-
-
-async def skipped_count(ledger: Ledger, id: str, partition: int | None = None) -> int:
-    """Return how many events a replay has skipped, in one partition or in all."""
-    prefix = f"{SKIPPED_COUNT}{id}/" if partition is None else skipped_key(id, partition)
-    values = await ledger.get_values(prefix)
-    names = values if partition is None else [name for name in values if name == prefix]
-    return sum(msgspec.json.decode(values[name], type=int) for name in names)
-
-
-def failed_again_key(id: str) -> str:
-    """Return the name of the value that counts the events of a replay that failed again."""
-    return f"{FAILED_AGAIN_COUNT}{id}"
-
-
-async def failed_again_count(ledger: Ledger, id: str) -> int:
-    """Return how many of a replay's events were dead letters of its flow, and failed again."""
-    value = (await ledger.get_values(failed_again_key(id))).get(failed_again_key(id))
-    return 0 if value is None else msgspec.json.decode(value, type=int)
 
 
 def passed_events(lanes: Sequence[Lane]) -> int:

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
+from busway.control.replay.counter import skipped_count, skipped_key
 from busway.control.replay.delivered import DeliveredLookup
-from busway.control.replay.operation import skipped_count, skipped_key
 from busway.named_value import ValueChange
 from busway.outcome import BLOCKED_BY_KEY, Delivered, Down, Outcome
 from busway.ports import Ledger, Load, LoadItem

@@ -14,7 +14,7 @@ from busway.declarable import DeclarableFunction
 from busway.errors import EventError, SettingsError, SourceError
 from busway.event import Event
 from busway.ports import ReaderContext, RecordRefusal, SourceChunk, SourceProgress
-from busway.source.schedule.tick import CatchUp, Progress, Tick, Ticks, begin, due
+from busway.source.schedule.tick import CatchUp, ScheduleProgress, Tick, Ticks, begin, due
 from busway.source.schedule.timing import Once, Timing, timing_of
 
 LOOK_EVERY_S = 1.0
@@ -90,7 +90,7 @@ class Schedule(DeclarableFunction, frozen=True):
 class ScheduleReading:
     """Waits for ticks; the position is the progress of the schedule."""
 
-    def __init__(self, schedule: Schedule, clock: Clock, before: Progress | None) -> None:
+    def __init__(self, schedule: Schedule, clock: Clock, before: ScheduleProgress | None) -> None:
         self._schedule = schedule
         self._clock = clock
         self._timing = schedule.timing()
@@ -145,8 +145,8 @@ class ScheduleReading:
         return (RecordRefusal(MISSED, detail),)
 
 
-def _decode(position: bytes) -> Progress:
-    return msgspec.json.decode(position, type=Progress)
+def _decode(position: bytes) -> ScheduleProgress:
+    return msgspec.json.decode(position, type=ScheduleProgress)
 
 
 _encode = msgspec.json.Encoder().encode

@@ -19,7 +19,7 @@ MAX_TICKS = 1_000
 """Most ticks that one call evaluates."""
 
 
-class Progress(msgspec.Struct, frozen=True):
+class ScheduleProgress(msgspec.Struct, frozen=True):
     """The progress of a schedule, which is its position.
 
     ``timing`` is the declaration as text, ``after`` the last finished tick or the time when the
@@ -47,26 +47,26 @@ class Ticks(msgspec.Struct, frozen=True):
 
     ticks: Sequence[Tick]
     skipped: int
-    progress: Progress
+    progress: ScheduleProgress
     next_at: datetime | None
 
 
-def begin(timing: Timing, before: Progress | None, now: datetime) -> Progress:
+def begin(timing: Timing, before: ScheduleProgress | None, now: datetime) -> ScheduleProgress:
     """Return the initial progress; a new or changed schedule begins after now."""
     if before is None:
-        return Progress(str(timing), now)
+        return ScheduleProgress(str(timing), now)
     if before.timing != str(timing):
-        return Progress(str(timing), max(now, before.after))
+        return ScheduleProgress(str(timing), max(now, before.after))
     return before
 
 
-def due(timing: Timing, progress: Progress, now: datetime, catch_up: CatchUp) -> Ticks:
+def due(timing: Timing, progress: ScheduleProgress, now: datetime, catch_up: CatchUp) -> Ticks:
     """Return the ticks that are due by now, at most 1,000 per call.
 
     >>> from datetime import UTC
     >>> from busway.source.schedule.timing import Interval
     >>> noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
-    >>> hourly, progress = Interval(timedelta(hours=1)), Progress("every 3600s", noon)
+    >>> hourly, progress = Interval(timedelta(hours=1)), ScheduleProgress("every 3600s", noon)
     >>> result = due(hourly, progress, noon + timedelta(hours=3), "one")
     >>> [(tick.time.hour, tick.missed) for tick in result.ticks], result.skipped
     ([(15, 2)], 2)
@@ -88,7 +88,12 @@ def due(timing: Timing, progress: Progress, now: datetime, catch_up: CatchUp) ->
 
 
 def _kept(
-    times: Sequence[datetime], progress: Progress, now: datetime, catch_up: CatchUp, *, more: bool
+    times: Sequence[datetime],
+    progress: ScheduleProgress,
+    now: datetime,
+    catch_up: CatchUp,
+    *,
+    more: bool,
 ) -> Sequence[datetime]:
     """Return the times that become events; ``more`` says that more are due after them."""
     if catch_up == "all":

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
+from busway.control.replay.counter import failed_again_count
 from busway.control.replay.merge import merge_failed_again
-from busway.control.replay.operation import failed_again_count
 from busway.failed_event import FailedEvent, FailedEventQuery, FailedEventState, Failure, Resolution
 from busway.lane import Counts
 from busway.ports import Ledger
