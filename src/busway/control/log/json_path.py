@@ -1,4 +1,4 @@
-"""JSON paths from outside (RFC 9535): what they find in an event, within a limit of work."""
+"""Evaluate JSON paths from callers (RFC 9535) on events, within a work limit."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from busway.control.log.regular_expression import Regex
 from busway.errors import BuswayError
 
 MAX_WORK = 1_000_000
-"""How many values a path may look at in one event; comparisons and regular expressions count too,
-so that it is a second or two."""
+"""The largest number of values that a path may visit in one event: a second or two of work;
+comparisons and regular expressions count too."""
 _KEPT_EXPRESSIONS = 100
 _FLAGS = "ims"
 
 
 class JsonPathLimitExceeded(BuswayError):
-    """A path looks at more of an event than it may."""
+    """A path exceeds the work limit for one event."""
 
 
 class JsonPath:
     """A compiled path, for one thread at a time.
 
-    Raises :class:`BuswayError` for a path that is not valid; :meth:`find` raises it for an event in
-    which the path would look at too much.
+    Raises :class:`BuswayError` for an invalid path; :meth:`find` raises it for an event in which
+    the path exceeds the work limit.
     """
 
     def __init__(self, text: str) -> None:
@@ -47,7 +47,10 @@ class JsonPath:
             raise BuswayError(str(error).splitlines()[0]) from error
         except RecursionError as error:
             raise BuswayError("it is nested too deeply") from error
-        except (ArithmeticError, ValueError) as error:  # of the library, for a number in it
+        except (
+            ArithmeticError,
+            ValueError,
+        ) as error:  # raised by the library for a number in the path
             raise BuswayError(f"it has a number that cannot be read: {error}") from error
         if isinstance(self._path, CompoundJSONPath) and _intersects(self._path):
             raise BuswayError("RFC 9535 has no intersection (&); use && in a filter, or two wheres")
@@ -59,13 +62,13 @@ class JsonPath:
             return self._path.findall(members)
         except BuswayError:
             raise
-        except Exception as error:  # of the library, in an event that it was not made for
-            what = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise JsonPathLimitExceeded(f"it cannot be looked for in an event: {what}") from error
+        except Exception as error:  # raised by the library for an unexpected event
+            cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise JsonPathLimitExceeded(f"it cannot be evaluated on an event: {cause}") from error
 
 
 class _WorkBudget:
-    """What may be done still."""
+    """The remaining work for one event."""
 
     def __init__(self) -> None:
         self.remaining = MAX_WORK
@@ -73,12 +76,14 @@ class _WorkBudget:
     def spend(self, units: int) -> None:
         self.remaining -= units
         if self.remaining < 0:
-            raise JsonPathLimitExceeded("it looks at too much of one event; give a narrower path")
+            raise JsonPathLimitExceeded(
+                "it visits too many values of one event; give a narrower path"
+            )
 
 
 class _Node(jsonpath.JSONPathMatch):
-    """A node that costs work, and keeps neither its path (as long as the keys on the way to it, for
-    each of them) nor its children."""
+    """A node that counts as work. It keeps neither its path, which is as long as the keys above it,
+    nor its children."""
 
     __slots__ = ("_spend",)
 
@@ -116,18 +121,20 @@ class _Descendant(JSONPathRecursiveDescentSegment):
         return super().resolve(_charged(nodes, self.env))
 
     def _visit(self, node: jsonpath.JSONPathMatch, depth: int = 1) -> _Nodes:
-        """Yield a node and all below it: in a loop, not in generators as deep as the event is."""
+        """Yield a node and its descendants, with a loop instead of nested generators."""
         rest = [node]
         while rest:
-            one = rest.pop()
-            yield one
-            below: Iterable[tuple[int | str, object]] = ()
-            if isinstance(one.obj, dict):
-                below = one.obj.items()
-            elif isinstance(one.obj, list):
-                below = enumerate(one.obj)
-            inner = [one.new_child(v, key) for key, v in below if isinstance(v, dict | list)]
-            rest += reversed(inner)
+            current = rest.pop()
+            yield current
+            children: Iterable[tuple[int | str, object]] = ()
+            if isinstance(current.obj, dict):
+                children = current.obj.items()
+            elif isinstance(current.obj, list):
+                children = enumerate(current.obj)
+            nested = [
+                current.new_child(v, key) for key, v in children if isinstance(v, dict | list)
+            ]
+            rest += reversed(nested)
 
 
 def _charged(nodes: _Nodes, env: jsonpath.JSONPathEnvironment) -> _Nodes:
@@ -148,12 +155,12 @@ class _Environment(jsonpath.JSONPathEnvironment):
         self.function_extensions["search"] = _RegexFunction(self.spend, Regex.search)
 
     def validate_function_extension_signature(self, token: Token, args: list[Any]) -> list[Any]:
-        """Refuse also a regular expression in the path itself that is not valid."""
-        found = super().validate_function_extension_signature(token, args)
+        """Also reject an invalid regular expression in the path itself."""
+        validated = super().validate_function_extension_signature(token, args)
         function = self.function_extensions[token.value]
-        if isinstance(function, _RegexFunction) and isinstance(found[1], StringLiteral):
-            function.check(found[1].value)
-        return found
+        if isinstance(function, _RegexFunction) and isinstance(validated[1], StringLiteral):
+            function.check(validated[1].value)
+        return validated
 
     def compare(self, left: object, operator: str, right: object) -> bool:
         self.spend(1)
@@ -163,12 +170,12 @@ class _Environment(jsonpath.JSONPathEnvironment):
             self.spend(min(_size(left), _size(right)))
         try:
             return super().compare(left, operator, right)
-        except TypeError:  # an object or array is no member of an object
+        except TypeError:  # an object or array cannot be a member of an object
             return False
 
 
 class _Parser(Parser):
-    """Makes segments that count their work, and of ``/…/`` an expression of RE2."""
+    """Creates segments that count their work, and RE2 expressions for ``/…/``."""
 
     def parse_query(self, stream: TokenStream) -> tuple[JSONPathSegment, ...]:
         kinds = {
@@ -176,8 +183,8 @@ class _Parser(Parser):
             JSONPathRecursiveDescentSegment: _Descendant,
         }
         return tuple(
-            kinds[type(one)](env=one.env, token=one.token, selectors=one.selectors)
-            for one in super().parse_query(stream)
+            kinds[type(segment)](env=segment.env, token=segment.token, selectors=segment.selectors)
+            for segment in super().parse_query(stream)
         )
 
     def parse_regex(self, stream: TokenStream) -> BaseExpression:
@@ -191,8 +198,8 @@ class _Parser(Parser):
 
 
 class _RegexFunction(FilterFunction):
-    """``match`` and ``search``: an expression that is taken from the event itself and is not valid
-    matches nothing (RFC 9535, section 2.4.6)."""
+    """``match`` and ``search``; an invalid expression from the event itself matches nothing
+    (RFC 9535, section 2.4.6)."""
 
     arg_types = [ExpressionType.VALUE, ExpressionType.VALUE]  # noqa: RUF012 - as the base has it
     return_type = ExpressionType.LOGICAL
@@ -203,7 +210,7 @@ class _RegexFunction(FilterFunction):
         self._known: dict[str, Regex | None] = {}
 
     def check(self, pattern: str) -> None:
-        """Raise :class:`BuswayError` for an expression that is not valid."""
+        """Raise :class:`BuswayError` for an invalid expression."""
         self._known[pattern] = Regex(pattern, self._spend)
 
     def __call__(self, value: object, pattern: object) -> bool:
@@ -233,13 +240,13 @@ def _length(value: object) -> int:
 
 
 def _size(value: object) -> int:
-    """Return how many values there are in a value."""
+    """Return the number of values in a value, itself included."""
     count, rest = 0, [value]
     while rest:
-        one = rest.pop()
+        current = rest.pop()
         count += 1
-        if isinstance(one, dict):
-            rest += one.values()
-        elif isinstance(one, list):
-            rest += one
+        if isinstance(current, dict):
+            rest += current.values()
+        elif isinstance(current, list):
+            rest += current
     return count

@@ -1,4 +1,4 @@
-"""Regular expressions from outside: matched by RE2, in a time that is linear in the text."""
+"""Regular expressions from callers, matched by RE2 in time linear in the text."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ MAX_CHARACTERS = 1_000
 _MAX_INSTRUCTIONS = 5_000
 _MAX_MEMORY = 1024 * 1024
 _PER_UNIT = 200
-"""How many instructions times characters are one unit of work, a microsecond or less."""
+"""The instructions times characters in one unit of work, a microsecond or less."""
 
 
 class Regex:
-    """A compiled expression. Each match charges ``spend`` for its work, before it is done.
+    """A compiled expression. Each match calls ``spend`` with its work before it begins.
 
-    Raises :class:`BuswayError` for an expression that is not valid, too long, or too large.
+    Raises :class:`BuswayError` for an expression that is invalid, too long, or too large.
     """
 
     flags = 0
@@ -30,18 +30,18 @@ class Regex:
         self._size = self._compiled.programsize
 
     def fullmatch(self, text: str) -> bool:
-        """Say whether the whole text matches."""
+        """Return whether the whole text matches."""
         return self._matches(self._compiled.fullmatch, text)
 
     def search(self, text: str) -> bool:
-        """Say whether a part of the text matches."""
+        """Return whether a part of the text matches."""
         return self._matches(self._compiled.search, text)
 
     def _matches(self, match: Callable[[str], object], text: str) -> bool:
         self._spend(1 + len(text) * self._size // _PER_UNIT)
         try:
             return match(text) is not None
-        except UnicodeEncodeError:  # a surrogate alone, which no expression can name
+        except UnicodeEncodeError:  # a lone surrogate, which no expression can match
             return False
 
 
@@ -50,7 +50,7 @@ def _compiled(pattern: str, prefix: str) -> re2._Regexp:
     if len(pattern) > MAX_CHARACTERS:
         raise BuswayError(
             f"the regular expression {shown!r} has {len(pattern):,} characters;"
-            f" at most {MAX_CHARACTERS:,} are taken"
+            f" at most {MAX_CHARACTERS:,} are allowed"
         )
     options = re2.Options()
     options.max_mem = _MAX_MEMORY
@@ -58,14 +58,14 @@ def _compiled(pattern: str, prefix: str) -> re2._Regexp:
     options.never_capture = True
     try:
         # not re2.compile, whose cache would keep what callers sent
-        found = re2._Regexp(prefix + pattern, options)
+        compiled = re2._Regexp(prefix + pattern, options)
     except (re2.error, UnicodeEncodeError) as error:
-        why = error.args[0] if error.args else error
-        why = why.decode("utf-8", "replace") if isinstance(why, bytes) else why
+        reason = error.args[0] if error.args else error
+        reason = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else reason
         raise BuswayError(
-            f"the regular expression {shown!r} is not valid: {why};"
+            f"the regular expression {shown!r} is not valid: {reason};"
             " RE2 has no look-around and no back-references"
         ) from error
-    if found.programsize > _MAX_INSTRUCTIONS:
+    if compiled.programsize > _MAX_INSTRUCTIONS:
         raise BuswayError(f"the regular expression {shown!r} is too large; repeat less")
-    return found
+    return compiled

@@ -1,7 +1,7 @@
-"""Look through the log from its end to its beginning, page by page, whatever it holds.
+"""Scan the log backwards from its end, page by page.
 
-Pages are small, and what is in them is looked at in a thread: a search through a million events is
-not felt by those who come in meanwhile.
+Pages are small and are matched in a thread, so that a search through a million events does not
+delay other requests.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ _PAGE_BYTES = 2 * 1024 * 1024
 _FIRST_EVENTS = 64
 _MAX_EVENTS = 20_000
 _SCAN_S = 1.0
-"""After how long a look at one page ends, wherever it is then."""
+"""The time after which the scan of one page ends."""
 
 
 class EventMatcher(msgspec.Struct, frozen=True):
-    """What is looked for: a quick test and an exact one of the bytes of an event.
+    """A quick test and an exact test of the bytes of an event.
 
-    ``may_match`` is asked about the bytes of many events together as well; it may say yes to
-    anything, and no only where none of them is wanted.
+    ``may_match`` is also called with the bytes of many events together; it may return false only if
+    none of them matches.
     """
 
     may_match: BytesTest
     matches: BytesTest
 
     def may_match_any(self, events: Sequence[bytes]) -> bool:
-        """Say quickly whether one of them may be wanted."""
+        """Return quickly whether one of the events may match."""
         return len(events) == 1 or self.may_match(b"".join(events))
 
 
 class Hit(msgspec.Struct, frozen=True):
-    """An event in the log: where it is, when it was appended, and its bytes."""
+    """An event in the log: its position, its append time, and its bytes."""
 
     partition: int
     offset: int
@@ -57,9 +57,9 @@ class PartitionRange(msgspec.Struct, frozen=True):
 
 
 class BackwardScan:
-    """Goes back through one stretch; what it found waits in ``hits``, the newest last.
+    """Scans one range backwards; the matching events are in ``hits``, the newest last.
 
-    ``end`` is how far back it is, ``oldest`` when the oldest batch was appended that it has seen.
+    ``end`` is how far back the scan is, ``oldest`` the append time of the oldest scanned batch.
     """
 
     def __init__(self, log: Log, offset_range: PartitionRange, matcher: EventMatcher) -> None:
@@ -78,11 +78,11 @@ class BackwardScan:
 
     @property
     def resumes_at(self) -> int:
-        """Where a later look goes on when what is in ``hits`` was not taken."""
+        """The offset where a later scan resumes if ``hits`` were not consumed."""
         return self.hits[-1].offset + 1 if self.hits else self.end
 
     async def scan_page(self) -> None:
-        """Look at one page more."""
+        """Scan one more page."""
         start = max(self.offset_range.first, self.end - self._events)
         page = await self._page(start)
         if not page:

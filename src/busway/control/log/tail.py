@@ -39,17 +39,17 @@ class TailEvent(msgspec.Struct, frozen=True):
 
 
 class SkippedEvents(msgspec.Struct, frozen=True):
-    """Events that are not shown: the watcher was too slow, or they are kept no more."""
+    """Events that are not shown because the client was too slow or because they were trimmed."""
 
     partition: int
     events: int
 
 
 class TailRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What to show: events that match all of ``rules``, from the ``offsets`` of the partitions on.
+    """The events to show: those that match all ``rules``, beginning at the ``offsets``.
 
-    A ``live`` watcher is to see what comes now: it is moved on when it falls behind. Without
-    ``follow`` it ends where the log ended when it began.
+    A ``live`` tail shows current events: it skips events if it falls behind. Without ``follow`` it
+    ends at the end that the log had when it began.
     """
 
     rules: tuple[Pattern, ...] = ()
@@ -59,7 +59,7 @@ class TailRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TailFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which events a caller asks for: all conditions that are given must hold."""
+    """The events to show: all given conditions must hold."""
 
     pattern: str | None = None
     type: str | None = None
@@ -68,67 +68,68 @@ class TailFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def tail_rules(control: ControlContext, tail_filter: TailFilter) -> tuple[Pattern, ...]:
-    """Return the rules that say what is wanted.
+    """Return the rules of a filter.
 
-    Raises :class:`PatternError` for a pattern that is not valid, :class:`NotFound` for a flow that
-    is not there.
+    Raises :class:`PatternError` for an invalid pattern, :class:`NotFound` for an unknown flow.
     """
-    found = [] if tail_filter.pattern is None else [parse_pattern(tail_filter.pattern)]
+    rules = [] if tail_filter.pattern is None else [parse_pattern(tail_filter.pattern)]
     exact: dict[str, Any] = {
         name: [value]
         for name, value in (("type", tail_filter.type), ("source", tail_filter.source))
         if value is not None
     }
     if exact:
-        found.append(Pattern.parse(exact))
+        rules.append(Pattern.parse(exact))
     if tail_filter.flow is not None:
         records = await flow_records(control.ledger)
         if tail_filter.flow not in records:
             raise NotFound.named("flow", tail_filter.flow, records)
-        found.append(Pattern.parse(records[tail_filter.flow].rule or {}))
-    return tuple(found)
+        rules.append(Pattern.parse(records[tail_filter.flow].rule or {}))
+    return tuple(rules)
 
 
 async def offsets_from(log: Log, begin: str) -> tuple[int, ...]:
-    """Return where each partition is read from: ``now``, ``beginning``, or a time.
+    """Return the first offset of each partition for ``now``, ``beginning``, or a time.
 
     Raises :class:`BuswayError` for anything else.
     """
     at = None if begin in ("now", "beginning") else _parse_time(begin)
-    found = []
+    offsets = []
     for partition in range(log.partitions):
         first, end = await log.bounds(partition)
         if at is not None:
-            found.append(await log.offset_at(partition, at))
+            offsets.append(await log.offset_at(partition, at))
         else:
-            found.append(first if begin == "beginning" else end)
-    return tuple(found)
+            offsets.append(first if begin == "beginning" else end)
+    return tuple(offsets)
 
 
 def _parse_time(text: str) -> datetime:
     try:
-        found: datetime = msgspec.convert(text, Annotated[datetime, msgspec.Meta(tz=True)])
+        time: datetime = msgspec.convert(text, Annotated[datetime, msgspec.Meta(tz=True)])
     except msgspec.ValidationError as error:
         fix = "give now, beginning, or a time with its zone, like 2026-03-01T12:00:00Z"
         raise BuswayError(f"from is {text[:100]!r}; {fix}") from error
-    return found
+    return time
 
 
 def position_of(offsets: Sequence[int]) -> str:
-    """Return the name of a place in the log: what is read next of each partition."""
+    """Return the text form of a position in the log: the next offset of each partition."""
     return ".".join(map(str, offsets))
 
 
 def offsets_at_position(log: Log, position: str) -> tuple[int, ...]:
-    """Return the offsets of a place. Raises :class:`BuswayError` for one of another log."""
+    """Return the offsets of a position. Raises :class:`BuswayError` for one of another log."""
     parts = position.split(".")
-    if len(parts) != log.partitions or not all(one.isdecimal() for one in parts):
-        raise BuswayError(f"{position[:100]!r} is no place in this log; take an event's id")
+    if len(parts) != log.partitions or not all(part.isdecimal() for part in parts):
+        raise BuswayError(
+            f"{position[:100]!r} is not a position in this log; use the id of an event"
+        )
     return tuple(map(int, parts))
 
 
 class TailLoad:
-    """Has all tails of a process together take only their share of the event loop's time."""
+    """Limits all tails of a process together to their share of the event loop's time."""
 
     def __init__(self) -> None:
         self._tails = 0
@@ -148,7 +149,7 @@ class TailLoad:
 
 
 class LogTail:
-    """Reads on as its reader takes; what is not taken stays in the log."""
+    """Reads the log on demand; events that are not consumed stay in the log."""
 
     def __init__(self, log: Log, request: TailRequest) -> None:
         self._log = log
@@ -158,50 +159,50 @@ class LogTail:
 
     @property
     def position(self) -> str:
-        """Where it goes on, to be resumed there."""
+        """The position from which the tail can be resumed."""
         return position_of(self._next)
 
-    def position_after(self, one: TailEvent) -> str:
-        """Return where to go on after an event of the batch that was read last."""
+    def position_after(self, event: TailEvent) -> str:
+        """Return the position after an event of the batch that was read last."""
         offsets = list(self._next)
-        offsets[one.partition] = one.offset + 1
+        offsets[event.partition] = event.offset + 1
         return position_of(offsets)
 
     def is_past(self, ends: Sequence[int]) -> bool:
-        """Say whether all before these ends has been read."""
+        """Return whether everything before these ends has been read."""
         return all(offset >= end for offset, end in zip(self._next, ends, strict=True))
 
     async def ends(self) -> list[int]:
-        """Return where the log ends now."""
+        """Return the current ends of the log."""
         bounds = [await self._log.bounds(partition) for partition in range(self._log.partitions)]
         return [end for _, end in bounds]
 
     async def skip_lost(self) -> Sequence[SkippedEvents]:
-        """Move on past what is kept no more, and a live watcher past what it is too slow for."""
-        found = []
+        """Skip trimmed events, and those that a live tail is too slow for."""
+        skipped = []
         for partition, offset in enumerate(self._next):
             first, end = await self._log.bounds(partition)
             late = self._request.live and end - offset > MAX_BEHIND
-            to = max(first, end - MAX_BEHIND // 10) if late else first
-            if to > offset:
-                self._next[partition] = to
-                found.append(SkippedEvents(partition, to - offset))
-        return found
+            target = max(first, end - MAX_BEHIND // 10) if late else first
+            if target > offset:
+                self._next[partition] = target
+                skipped.append(SkippedEvents(partition, target - offset))
+        return skipped
 
     async def read(self, ends: Sequence[int]) -> AsyncIterator[Sequence[TailEvent]]:
-        """Yield what is wanted of what comes next before ``ends``, batch by batch, as it came."""
+        """Yield the matching events before ``ends``, batch by batch, in order of append time."""
         batches: list[LogBatch] = []
         for partition, offset in enumerate(list(self._next)):
             if offset < ends[partition]:
-                found = await self._log.read(partition, offset, READ_BYTES)
-                batches += found
-                if not found:  # up to there it has lost all
+                read = await self._log.read(partition, offset, READ_BYTES)
+                batches += read
+                if not read:  # everything up to there was lost
                     self._next[partition] = ends[partition]
         for batch in _by_append_time(batches):
             yield self._events_of(batch, ends[batch.partition])
 
     async def wait(self) -> None:
-        """Return once there may be more."""
+        """Wait until there may be more events."""
         waiting = [
             asyncio.ensure_future(self._log.wait(partition, offset))
             for partition, offset in enumerate(self._next)
@@ -209,8 +210,8 @@ class LogTail:
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for one in waiting:
-                one.cancel()
+            for task in waiting:
+                task.cancel()
 
     def _events_of(self, batch: LogBatch, end: int) -> list[TailEvent]:
         first, last = self._next[batch.partition], min(batch.end, end)
@@ -230,15 +231,15 @@ class LogTail:
 
 
 def _by_append_time(batches: Sequence[LogBatch]) -> list[LogBatch]:
-    """Sort the batches of all partitions by time; those of one stay in their order."""
+    """Sort the batches of all partitions by time; those of one partition keep their order."""
     by_partition: dict[int, list[LogBatch]] = {}
     for batch in batches:
         by_partition.setdefault(batch.partition, []).append(batch)
     dated = [
         (at, batch.partition, batch)
-        for of_one in by_partition.values()
+        for own in by_partition.values()
         for at, batch in zip(
-            accumulate((one.appended_at for one in of_one), max), of_one, strict=True
+            accumulate((batch.appended_at for batch in own), max), own, strict=True
         )
     ]
-    return [batch for _, _, batch in sorted(dated, key=lambda one: one[:2])]
+    return [batch for _, _, batch in sorted(dated, key=lambda batch: batch[:2])]

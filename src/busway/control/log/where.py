@@ -1,4 +1,4 @@
-"""``--where``: choose events by what is in them, in the same words for every command."""
+"""``--where``: conditions on the content of events, with the same syntax in every command."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from busway.json_number import exact_decoder
 
 _PLAIN_PATH = re.compile(r"\$?\.?([A-Za-z_][\w-]*)((?:\.[A-Za-z_][\w-]*)*)")
 _CANONICAL_VALUE = re.compile(r"-?[1-9]\d{0,14}|0|true|false|null")
-"""Values that JSON writers write in one way; larger numbers may have an exponent."""
+"""Values that every JSON encoder writes the same; larger numbers may have an exponent."""
 MAX_CHARACTERS = 1_000
-"""How long a path may be that is more than names."""
+"""The largest length of a path that is more than names."""
 MAX_CONDITIONS = 20
 _decode: Callable[[bytes], Any] = exact_decoder(object)
 _Find = Callable[[Mapping[str, Any]], Sequence[object]]
 
 
 class WhereCondition:
-    """Says of the bytes of an event whether what is asked for is in it.
+    """A condition on the bytes of an event.
 
-    ``PATH=VALUE`` wants one of the values at a JSON path (RFC 9535; ``$.`` may be left out) to be
-    ``VALUE``, a number or text as it stands; ``PATH`` alone wants something to be there.
+    ``PATH=VALUE`` matches if one of the values at a JSON path (RFC 9535; ``$.`` may be omitted) is
+    ``VALUE``, as JSON or as literal text; ``PATH`` alone matches if there is any value.
 
     >>> where = WhereCondition("data.customer.id=4711")
     >>> where(b'{"id": "1", "data": {"customer": {"id": 4711}}}')
@@ -34,8 +34,8 @@ class WhereCondition:
     >>> WhereCondition("data.lines[?@.quantity > 2]")(b'{"data": {"lines": [{"quantity": 1}]}}')
     False
 
-    Raises :class:`BuswayError` for a path that is not valid; so does asking about an event in which
-    it would look at too much. One thread at a time may ask.
+    Raises :class:`BuswayError` for an invalid path; a call raises it for an event in which the path
+    exceeds the work limit. Only one thread at a time may call it.
     """
 
     __slots__ = ("_find", "_wanted", "needle", "text")
@@ -46,12 +46,12 @@ class WhereCondition:
         self._find = _create_finder(path)
         self._wanted = None if value is None else _wanted_values(value)
         self.needle = _needle(value)
-        """What must be in the bytes, unless :meth:`may_match` says otherwise."""
+        """Bytes that a matching event contains, with the exceptions of :meth:`may_match`."""
 
     def may_match(self, raw: bytes) -> bool:
-        """Say quickly whether it is worth a closer look; never false for an event that matches.
+        """Return quickly whether an event may match; never false for an event that matches.
 
-        It may be asked about the bytes of many events together.
+        The bytes may be those of many events together.
         """
         if self.needle is None or self.needle in raw:
             return True
@@ -68,37 +68,37 @@ class WhereCondition:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, EventError):
             return False
         try:
-            found = self._find(members)
+            values = self._find(members)
         except BuswayError as error:
             raise BuswayError(f"where: {self.text[:200]!r}: {error}") from error
-        return bool(found) if self._wanted is None else any(map(self._equals, found))
+        return bool(values) if self._wanted is None else any(map(self._equals, values))
 
     def _equals(self, value: object) -> bool:
-        return any(type(one) is type(value) and one == value for one in self._wanted or ()) or (
+        return any(
+            type(wanted) is type(value) and wanted == value for wanted in self._wanted or ()
+        ) or (
             _is_number(value)
-            and any(_is_number(one) and one == value for one in self._wanted or ())
+            and any(_is_number(wanted) and wanted == value for wanted in self._wanted or ())
         )
 
 
 def all_conditions(texts: Sequence[str]) -> Callable[[bytes], bool]:
-    """Return a predicate for events that are wanted by all of some texts."""
+    """Return a predicate for events that match all conditions."""
     check_count(texts)
-    found = [WhereCondition(text) for text in texts]
-    return lambda raw: all(where(raw) for where in found)
+    conditions = [WhereCondition(text) for text in texts]
+    return lambda raw: all(condition(raw) for condition in conditions)
 
 
 def check_count(texts: Sequence[str]) -> None:
-    """Raise :class:`BuswayError` for more conditions than are taken together."""
+    """Raise :class:`BuswayError` for too many conditions."""
     if len(texts) > MAX_CONDITIONS:
-        raise BuswayError(
-            f"where: {len(texts):,} conditions; at most {MAX_CONDITIONS} are taken together"
-        )
+        raise BuswayError(f"where: {len(texts):,} conditions; at most {MAX_CONDITIONS} are allowed")
 
 
 def _split_condition(text: str) -> tuple[str, str | None]:
     """Return the path and the value, which begins after the first ``=`` outside of brackets."""
     depth, quote = 0, ""
-    for place, char in enumerate(text):
+    for index, char in enumerate(text):
         if quote:
             quote = "" if char == quote else quote
         elif char in "'\"" and depth:
@@ -108,7 +108,7 @@ def _split_condition(text: str) -> tuple[str, str | None]:
         elif char in "])":
             depth -= 1
         elif char == "=" and not depth:
-            return text[:place].strip(), text[place + 1 :].strip()
+            return text[:index].strip(), text[index + 1 :].strip()
     return text.strip(), None
 
 
@@ -123,17 +123,17 @@ def _create_finder(path: str) -> _Find:
             f"where: {path[:57]!r}... has {len(path):,} characters;"
             f" a path has at most {MAX_CHARACTERS:,}"
         )
-    from busway.control.log.json_path import JsonPath  # noqa: PLC0415 - a tenth of a start
+    from busway.control.log.json_path import JsonPath  # noqa: PLC0415 - a tenth of the start-up time
 
     try:
         return JsonPath(path).find
     except BuswayError as error:
-        what = f"where: {path!r} is not a valid JSON path: {error}"
-        raise BuswayError(f"{what}; write it like $.data.total") from error
+        problem = f"where: {path!r} is not a valid JSON path: {error}"
+        raise BuswayError(f"{problem}; write it like $.data.total") from error
 
 
 def _walk(names: tuple[str, ...]) -> _Find:
-    """Return what a path of plain names finds: most are that, and jsonpath is slow."""
+    """Return a finder for a path of plain names: the usual case, faster than jsonpath."""
 
     def find(members: object) -> Sequence[object]:
         for name in names:
@@ -146,7 +146,7 @@ def _walk(names: tuple[str, ...]) -> _Find:
 
 
 def _wanted_values(value: str) -> tuple[object, ...]:
-    """Return what a value may be in JSON: what it says there, and the text as it stands."""
+    """Return the values that a text stands for: the decoded JSON, and the text itself."""
     try:
         decoded = _decode(value.encode())
     except (msgspec.MsgspecError, UnicodeEncodeError):
@@ -164,7 +164,7 @@ def _needle(value: str | None) -> bytes | None:
 
 
 def _is_plain(text: str) -> bool:
-    """Say whether JSON writes a text as it stands, escapes aside."""
+    """Return whether JSON encodes a text without escapes."""
     return bool(text) and not any(char in '"\\' or char < " " for char in text)
 
 

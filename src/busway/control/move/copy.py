@@ -1,4 +1,4 @@
-"""Copy an installation: its events as they were appended, its records in portions."""
+"""Copy an installation: its events batch by batch, its records page by page."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from busway.ports.move import (
 PORTION_BYTES = 4 * 1024 * 1024
 _MAX_BATCHES = 10_000
 OnProgress = Callable[[int], None]
-"""Hears how much of all is there."""
+"""Called with the amount that is copied."""
 
 
 async def copy_events(origin: Log, receiving: MoveReceiver, reached: OnProgress) -> None:
-    """Append what the target does not have yet, batch by batch, with the times they came."""
+    """Append the events that the target does not have yet, with their append times."""
     before = 0
     for partition in range(origin.partitions):
         base, end = await origin.bounds(partition)
@@ -40,7 +40,7 @@ async def copy_events(origin: Log, receiving: MoveReceiver, reached: OnProgress)
             reached(before + offset - base)
             batches = await _read_batches(origin, partition, offset)
             following = batches[0].offset if batches else end
-            if following > offset:  # a hole
+            if following > offset:  # a gap
                 await receiving.log.skip_to(partition, following)
             if batches:
                 await receiving.append(batches)
@@ -54,7 +54,7 @@ async def copy_events(origin: Log, receiving: MoveReceiver, reached: OnProgress)
 async def copy_records(
     origin: ExportableLedger, target: ImportableLedger, moving: MovedRecords, reached: OnProgress
 ) -> None:
-    """Copy all records, from where it was cut off; anew where the origin ran since then."""
+    """Copy all records; resume an interrupted copy unless the origin has run since."""
     move = await stored_move(target)
     if move.origin_digest != moving.digest:
         move = await restart_copy(target, move, moving)
@@ -70,14 +70,14 @@ async def copy_records(
 
 
 async def restart_copy(target: ImportableLedger, move: Move, moving: MovedRecords) -> Move:
-    """Forget the records that are there, to copy all of them again."""
+    """Clear the copied records, to copy all of them again."""
     again = msgspec.structs.replace(move, origin_digest=moving.digest, bookmark=Bookmark())
     _require(await target.clear(move, again))
     return again
 
 
 async def stored_move(target: ImportableLedger) -> Move:
-    """Return the move that a target keeps."""
+    """Return the move that is recorded in a target."""
     return msgspec.json.decode((await target.get_values(MOVE_KEY))[MOVE_KEY], type=Move)
 
 
@@ -87,22 +87,22 @@ def _require(done: bool) -> None:
 
 
 async def _read_batches(log: Log, partition: int, offset: int) -> Sequence[LogBatch]:
-    """Read batches from an offset on, many of them where they are small."""
-    found: list[LogBatch] = []
-    left = PORTION_BYTES
-    while left > 0 and len(found) < _MAX_BATCHES:
-        read = await log.read(partition, offset, left)
-        if not read or (found and read[0].offset > offset):
+    """Read batches beginning at an offset, up to a size and a number."""
+    batches: list[LogBatch] = []
+    bytes_left = PORTION_BYTES
+    while bytes_left > 0 and len(batches) < _MAX_BATCHES:
+        read = await log.read(partition, offset, bytes_left)
+        if not read or (batches and read[0].offset > offset):
             break
-        found += [_batch_from(one, offset) for one in read]
-        left -= sum(sum(map(len, one.events)) for one in read)
-        offset = found[-1].end
-    return found
+        batches += [_batch_from(batch, offset) for batch in read]
+        bytes_left -= sum(sum(map(len, batch.events)) for batch in read)
+        offset = batches[-1].end
+    return batches
 
 
-def _batch_from(one: LogBatch, offset: int) -> LogBatch:
-    """Return the part of a batch from an offset on: the one that holds it may begin before."""
-    if one.offset >= offset:
-        return one
-    events = one.events[offset - one.offset :]
-    return LogBatch(one.partition, offset, one.appended_at, events)
+def _batch_from(batch: LogBatch, offset: int) -> LogBatch:
+    """Return the part of a batch that begins at an offset."""
+    if batch.offset >= offset:
+        return batch
+    events = batch.events[offset - batch.offset :]
+    return LogBatch(batch.partition, offset, batch.appended_at, events)

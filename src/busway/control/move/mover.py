@@ -1,4 +1,4 @@
-"""Move an installation from one engine to another: everything, once, and checked."""
+"""Move an installation from one engine to another, and verify the result."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ from busway.ports.move import (
 
 MoveStep = Literal["events", "records", "check events", "check records"]
 MoveProgress = Callable[[MoveStep, int, int], None]
-"""Hears how far a step is: how much of how much is done."""
+"""Called with a step, the amount that is done, and the total."""
 MoveState = Literal["free", "unfinished", "moved", "refused"]
 
 
 class MovePlan(msgspec.Struct, frozen=True):
-    """What a move takes along, and how its target stands.
+    """What a move copies, and the state of its target.
 
-    ``target`` is ``free``, ``unfinished`` (a move goes on with what is there), ``moved`` (all of it
-    is there already) or ``refused``, and ``reason``. ``bytes`` is what the log takes up where it
-    is.
+    ``target`` is ``free``, ``unfinished`` (a move continues with what is there), ``moved``
+    (everything is there already) or ``refused``, with a ``reason``. ``bytes`` is the size of the
+    log at the origin.
     """
 
     origin: str
@@ -65,7 +65,7 @@ class MovePlan(msgspec.Struct, frozen=True):
 
 
 class MoveReport(msgspec.Struct, frozen=True):
-    """What was moved, and compared; of one that had been moved before only the plan."""
+    """What was moved and compared; if it had been moved before, only the plan."""
 
     plan: MovePlan
     partitions: Sequence[PartitionComparison] = ()
@@ -73,7 +73,7 @@ class MoveReport(msgspec.Struct, frozen=True):
 
 
 class Mover:
-    """Moves what is at an origin to a target; ``on_progress`` hears how far it is."""
+    """Moves an origin to a target; ``on_progress`` is called with the progress."""
 
     def __init__(
         self, origin: MoveOrigin, target: MoveTarget, clock: Clock, on_progress: MoveProgress
@@ -84,31 +84,31 @@ class Mover:
         self._on_progress = on_progress
 
     async def plan(self) -> MovePlan:
-        """Return what there is to do, and whether it can be done.
+        """Return what a move would do, and whether it is possible.
 
-        Raises :class:`StoreError` when the target cannot be looked at now.
+        Raises :class:`StoreError` if the target cannot be inspected now.
         """
-        standing = await self._target.inspect()
+        target_state = await self._target.inspect()
         try:
-            state = _move_state(standing, self._origin, self._target.name)
+            state = _move_state(target_state, self._origin, self._target.name)
         except (Conflict, StoreMoved) as error:
             return msgspec.structs.replace(await self._plan("refused"), reason=str(error))
         return await self._plan(state)
 
     async def move(self, actor: str) -> MoveReport:
-        """Move everything, or go on where it was cut off; check it; then mark the origin as moved.
+        """Move everything, or resume an interrupted move; verify it; then mark the origin as moved.
 
-        Raises :class:`Conflict` when the target cannot be used, :class:`StoreMoved` when the
-        origin was moved elsewhere, :class:`StoreError` when it was cut off: the next one goes on.
+        Raises :class:`Conflict` if the target cannot be used, :class:`StoreMoved` if the origin was
+        moved elsewhere, :class:`StoreError` if it is interrupted: the next move resumes it.
         """
-        standing = await self._target.inspect()
-        plan = await self._plan(_move_state(standing, self._origin, self._target.name))
+        target_state = await self._target.inspect()
+        plan = await self._plan(_move_state(target_state, self._origin, self._target.name))
         if plan.target == "moved":
             return MoveReport(plan)
         if faults := await check_conservation(self._origin.log, self._origin.ledger):
             raise StoreCorrupted("\n".join(["the directory is not in order", *faults]))
         moving = await moved_records(self._origin.ledger)
-        receiving = await self._start(standing.move, moving)
+        receiving = await self._start(target_state.move, moving)
         try:
             compared, records = await self._transfer(receiving, moving, plan)
             await self._finish(receiving, actor)
@@ -129,8 +129,8 @@ class Mover:
             events=sum(end - base for base, end in bounds),
             bytes=await self._origin.log.size_bytes(),
             lanes=len(counts),
-            parked=sum(one.parked for one in counts),
-            dead=sum(one.dead for one in counts),
+            parked=sum(lane_counts.parked for lane_counts in counts),
+            dead=sum(lane_counts.dead for lane_counts in counts),
             records=sum(sizes.values()),
         )
 
@@ -150,7 +150,7 @@ class Mover:
         compared = await self._compare_events(receiving, plan)
         try:
             records = await self._compare_records(receiving, moving, plan)
-        except LedgerMismatch:  # the origin ran since the move began, and it was not seen at a look
+        except LedgerMismatch:  # the origin has run since the move began
             await restart_copy(target, await stored_move(target), moving)
             await copy_records(origin, target, moving, self._progress_of("records", plan.records))
             records = await self._compare_records(receiving, moving, plan)
@@ -179,7 +179,7 @@ class Mover:
         return count
 
     async def _finish(self, receiving: MoveReceiver, actor: str) -> None:
-        """Mark the origin first, so that at no time both can be run."""
+        """Mark the origin as moved first, so that both can never run."""
         before = await stored_move(receiving.ledger)
         now = self._clock.now()
         await self._origin.mark_moved(MovedMarker(before.id, self._target.name, now))
@@ -192,7 +192,7 @@ class Mover:
 
 
 class _ProgressCounter:
-    """Adds up, and tells now and then."""
+    """Adds up a count, and reports it now and then."""
 
     INTERVAL = 10_000
 
@@ -206,16 +206,16 @@ class _ProgressCounter:
             self._on_progress(self._count)
 
     def finish(self) -> None:
-        """Tell how much it was in all."""
+        """Report the total."""
         self._on_progress(self._count)
 
 
 async def _mark_moved(ledger: Ledger, before: Move, after: Move, actor: str) -> None:
     encode = msgspec.json.encode
     change = ValueChange(MOVE_KEY, encode(after), expected=encode(before))
-    told = msgspec.Raw(encode({"from": after.origin, "started_at": after.started_at}))
+    image = msgspec.Raw(encode({"from": after.origin, "started_at": after.started_at}))
     audit = AuditRecord(
-        after.finished_at or after.started_at, actor, "move", "installation", after=told
+        after.finished_at or after.started_at, actor, "move", "installation", after=image
     )
     if not await ledger.change_values([change], [audit]):
         raise Conflict("another process moves to the same target; let one of them do it")
@@ -225,11 +225,11 @@ async def _bounds(log: Log) -> list[tuple[int, int]]:
     return [await log.bounds(partition) for partition in range(log.partitions)]
 
 
-def _move_state(standing: TargetState, origin: MoveOrigin, to: str) -> MoveState:
-    """Return how a target stands for an origin; raises where it must not be moved there."""
-    move, moved = standing.move, origin.moved_to
-    mine = move is not None and move.identity == origin.log.identity
-    here = mine and not standing.log_missing
+def _move_state(target_state: TargetState, origin: MoveOrigin, to: str) -> MoveState:
+    """Return the state of a target for an origin; raise if the origin must not be moved there."""
+    move, moved = target_state.move, origin.moved_to
+    is_same = move is not None and move.identity == origin.log.identity
+    here = is_same and not target_state.log_missing
     if here and move is not None and moved is not None and moved.id == move.id:
         return "moved" if move.finished_at else "unfinished"
     if moved is not None:
@@ -238,15 +238,15 @@ def _move_state(standing: TargetState, origin: MoveOrigin, to: str) -> MoveState
             " move that is not"
             f" in {to}; use that one, or remove moved.json from the directory to move it again"
         )
-    if standing.conflict:
-        raise Conflict(standing.conflict)
+    if target_state.conflict:
+        raise Conflict(target_state.conflict)
     if move is None:
         return "free"
-    if not mine:
-        what = "holds" if move.finished_at else "is taking"
-        raise Conflict(f"{to} {what} another installation, from {move.origin}; give another target")
+    if not is_same:
+        verb = "holds" if move.finished_at else "is taking"
+        raise Conflict(f"{to} {verb} another installation, from {move.origin}; give another target")
     if move.finished_at:
-        place = f"the ledger given beside {to}" if standing.log_missing else to
+        place = f"the ledger given with {to}" if target_state.log_missing else to
         raise Conflict(
             f"{place} has this installation since {move.finished_at:%F %T %Z}, and may have gone on"
             " from there; give another target"

@@ -1,8 +1,7 @@
-"""Which of a ledger's records go along in a move, and as what. Pure, but for one look.
+"""Select and convert the records of a ledger for a move.
 
-What only concerns the processes that ran there stays: their beats and their duties. A lane whose
-process ended in the middle is marked as left by somebody who died, so that whoever takes it works
-with the same care as a restart would.
+The heartbeats and duties of the processes at the origin are not moved. A lane whose process was
+killed is marked with a dead worker, so that the next worker takes it over as after a crash.
 """
 
 from __future__ import annotations
@@ -20,18 +19,17 @@ from busway.ports import Ledger
 from busway.ports.move import LOG_IDENTITY_KEY, MOVE_KEY, LedgerRecord
 
 ENDED_UNCLEANLY = "moved"
-"""The worker of lanes that were in hand when the last process ended: it never lives again."""
+"""The worker of lanes that were in use when the last process was killed; it never comes back."""
 _NOT_MOVED = (WORKER, DUTY)
 _TARGET_OWNED = (RUNNING, LOG_IDENTITY_KEY, MOVE_KEY)
 
 
 class MovedRecords(msgspec.Struct, frozen=True):
-    """How records go along.
+    """How records are moved.
 
-    ``ended_uncleanly`` is whether a process that worked alone ended in the middle; of workers that
-    did, the lanes have them still. ``has_markers`` is whether either is so, and what was in hand
-    matters. ``digest`` stands for the lanes and the values as they are: a ledger that was used
-    meanwhile has another one.
+    ``ended_uncleanly`` is whether a single process was killed; a killed worker is still in its
+    lanes. ``has_markers`` is whether either is the case, so that the in-flight markers matter.
+    ``digest`` is a digest of the lanes and values; it changes if the ledger is used.
     """
 
     ended_uncleanly: bool
@@ -39,24 +37,26 @@ class MovedRecords(msgspec.Struct, frozen=True):
     digest: str = ""
 
     def convert(self, records: Iterable[LedgerRecord]) -> Sequence[LedgerRecord]:
-        """Return what the target gets of some records."""
-        return [self._convert(one) for one in records if self._is_moved(one)]
+        """Return the records as the target gets them."""
+        return [self._convert(record) for record in records if self._is_moved(record)]
 
-    def _is_moved(self, one: LedgerRecord) -> bool:
-        if not isinstance(one, NamedValue):
+    def _is_moved(self, record: LedgerRecord) -> bool:
+        if not isinstance(record, NamedValue):
             return True
-        stays = one.name in _TARGET_OWNED or one.name.startswith(_NOT_MOVED)
-        return not stays and (self.has_markers or not one.name.startswith(IN_FLIGHT))
+        stays = record.name in _TARGET_OWNED or record.name.startswith(_NOT_MOVED)
+        return not stays and (self.has_markers or not record.name.startswith(IN_FLIGHT))
 
-    def _convert(self, one: LedgerRecord) -> LedgerRecord:
-        if not isinstance(one, Lane):
-            return one
-        died = not is_replay_lane(one.flow) and (self.ended_uncleanly or one.worker is not None)
-        return msgspec.structs.replace(one, worker=ENDED_UNCLEANLY if died else None)
+    def _convert(self, record: LedgerRecord) -> LedgerRecord:
+        if not isinstance(record, Lane):
+            return record
+        died = not is_replay_lane(record.flow) and (
+            self.ended_uncleanly or record.worker is not None
+        )
+        return msgspec.structs.replace(record, worker=ENDED_UNCLEANLY if died else None)
 
 
 async def moved_records(ledger: Ledger) -> MovedRecords:
-    """Look how the last process ended, and what the ledger holds."""
+    """Read how the last process ended, and what the ledger holds."""
     lanes, values = await ledger.lanes(), await ledger.get_values("")
     unclean = RUNNING in values
     moving = MovedRecords(unclean, unclean or any(lane.worker is not None for lane in lanes))

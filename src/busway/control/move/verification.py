@@ -1,4 +1,4 @@
-"""Compare what was moved with what it was moved from: each event, each record."""
+"""Compare the target of a move with its origin: each event and each record."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ OnCounted = Callable[[int], None]
 
 
 class LedgerMismatch(StoreError):
-    """The target's ledger does not hold what the origin's does."""
+    """The ledgers of the origin and the target differ."""
 
 
 class PartitionComparison(msgspec.Struct, frozen=True):
-    """A partition that is the same in both logs, and a checksum (XXH3) over all of its events."""
+    """A partition that is equal in both logs, with a checksum (XXH3) of all its events."""
 
     partition: int
     base: int
@@ -34,18 +34,20 @@ class PartitionComparison(msgspec.Struct, frozen=True):
 async def compare_events(
     origin: Log, target: Log, partition: int, counted: OnCounted
 ) -> PartitionComparison:
-    """Compare a partition event by event, read back from the target; with the times they came.
+    """Compare a partition event by event, with the append times.
 
-    Raises :class:`StoreCorrupted` when anything is not the same.
+    Raises :class:`StoreCorrupted` if anything differs.
     """
     base, end = await origin.bounds(partition)
-    found = await target.bounds(partition)
-    if found != (base, end):
-        raise _damaged(partition, f"it holds {found[0]}..{found[1]}, and not {base}..{end}")
+    target_bounds = await target.bounds(partition)
+    if target_bounds != (base, end):
+        raise _damaged(
+            partition, f"it holds {target_bounds[0]}..{target_bounds[1]}, and not {base}..{end}"
+        )
     digest = xxhash.xxh3_128()
-    theirs = _EventReader(target, partition, base)
+    reader = _EventReader(target, partition, base)
     async for batch in _batches(origin, partition, base, end):
-        events = await theirs.next(batch)
+        events = await reader.next(batch)
         if events != list(batch.events):
             raise _damaged(partition, f"{batch.offset}..{batch.end} is not the same")
         digest.update(b"".join(events))
@@ -58,44 +60,47 @@ async def compare_records(
 ) -> int:
     """Compare all records of both ledgers, in order, and return how many there are.
 
-    Raises :class:`LedgerMismatch` at the first one that is not the same.
+    Raises :class:`LedgerMismatch` at the first difference.
     """
     count = 0
-    theirs = _records(target)
-    async for one in _records(origin):
-        for taken in moving.convert([one]):
-            if await anext(theirs, None) != taken:
-                raise LedgerMismatch(f"the ledgers differ at {_record_text(taken)}")
+    target_records = _records(target)
+    async for record in _records(origin):
+        for moved in moving.convert([record]):
+            if await anext(target_records, None) != moved:
+                raise LedgerMismatch(f"the ledgers differ at {_record_text(moved)}")
             count += 1
         counted(1)
-    if (more := await anext(theirs, None)) is not None:
+    if (more := await anext(target_records, None)) is not None:
         raise LedgerMismatch(f"the target's ledger has one record too many: {_record_text(more)}")
     return count
 
 
 async def _records(ledger: ExportableLedger) -> AsyncIterator[LedgerRecord]:
-    """Yield all records but those that a ledger keeps about the move and its log."""
+    """Yield all records except those about the move and its log."""
     bookmark: Bookmark | None = Bookmark()
     while bookmark is not None:
-        portion = await ledger.export(bookmark, READ_BYTES)
-        for one in portion.records:
-            if not isinstance(one, NamedValue) or one.name not in (MOVE_KEY, LOG_IDENTITY_KEY):
-                yield one
-        bookmark = portion.next
+        page = await ledger.export(bookmark, READ_BYTES)
+        for record in page.records:
+            if not isinstance(record, NamedValue) or record.name not in (
+                MOVE_KEY,
+                LOG_IDENTITY_KEY,
+            ):
+                yield record
+        bookmark = page.next
 
 
 async def _batches(log: Log, partition: int, base: int, end: int) -> AsyncIterator[LogBatch]:
     while base < end:
-        found = await log.read(partition, base, READ_BYTES)
-        if not found:
-            return  # what is left is a hole
-        for batch in found:
+        batches = await log.read(partition, base, READ_BYTES)
+        if not batches:
+            return  # the rest is a gap
+        for batch in batches:
             yield batch
-        base = found[-1].end
+        base = batches[-1].end
 
 
 class _EventReader:
-    """Reads a partition in portions of any size, whatever its batches are."""
+    """Reads a partition in portions of any size, independent of its batches."""
 
     def __init__(self, log: Log, partition: int, base: int) -> None:
         self._partition = partition
@@ -103,23 +108,23 @@ class _EventReader:
         self._left: list[bytes] = []
         self._at: datetime | None = None
 
-    async def next(self, wanted: LogBatch) -> list[bytes]:
-        """Return as many events as a batch has, which have its offsets and its time."""
-        found: list[bytes] = []
-        while len(found) < len(wanted.events):
+    async def next(self, expected: LogBatch) -> list[bytes]:
+        """Return the events with the offsets and the append time of a batch."""
+        events: list[bytes] = []
+        while len(events) < len(expected.events):
             if not self._left:
                 batch = await anext(self._batches, None)
-                offset = wanted.offset + len(found)
+                offset = expected.offset + len(events)
                 if batch is None or batch.offset != offset:
                     raise _damaged(self._partition, f"nothing begins at offset {offset}")
                 self._left, self._at = list(batch.events), batch.appended_at
-            if self._at != wanted.appended_at:
-                what = f"an event of {wanted.appended_at} came at {self._at}"
-                raise _damaged(self._partition, what)
-            left = len(wanted.events) - len(found)
-            found += self._left[:left]
-            self._left = self._left[left:]
-        return found
+            if self._at != expected.appended_at:
+                difference = f"an event of {expected.appended_at} has the time {self._at}"
+                raise _damaged(self._partition, difference)
+            missing = len(expected.events) - len(events)
+            events += self._left[:missing]
+            self._left = self._left[missing:]
+        return events
 
 
 def _damaged(partition: int, what: str) -> StoreCorrupted:
@@ -129,5 +134,5 @@ def _damaged(partition: int, what: str) -> StoreCorrupted:
     )
 
 
-def _record_text(one: LedgerRecord) -> str:
-    return f"{type(one).__name__} {str(one)[:200]}"
+def _record_text(record: LedgerRecord) -> str:
+    return f"{type(record).__name__} {str(record)[:200]}"

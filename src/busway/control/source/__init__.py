@@ -1,1 +1,1 @@
-"""Sources as an operator sees them: what they are, what came, what was refused, and pauses."""
+"""The control of sources: status, counts, and pauses."""

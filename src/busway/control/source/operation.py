@@ -1,7 +1,7 @@
 """Pause and resume sources.
 
-Each operation changes one record of the ledger by compare-and-set, and keeps who did it, when, why,
-before and after. Every process follows within about a second.
+Each operation changes one record of the ledger by compare-and-set and adds an audit record. Every
+process follows within about a second.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ async def pause_source(
 async def resume_source(
     control: ControlContext, name: str, actor: str, reason: str = "", *, skip_gap: bool = False
 ) -> None:
-    """Accept events from a source again; one that is not paused stays as it is.
+    """Accept events from a source again; a source that is not paused stays unchanged.
 
     A reader that a gap has stopped tries again at its position, or, with ``skip_gap``, continues
     behind the gap. Raises :class:`Conflict` if there is no gap to skip.
@@ -61,7 +61,7 @@ async def resume_source(
 async def _end_gap(
     control: ControlContext, name: str, audit: AuditRecord, *, skip_gap: bool
 ) -> bool:
-    """Have a reader that a gap has stopped try again; say whether one has."""
+    """Make a reader that a gap has stopped try again; return whether there was a gap."""
     key = READER + name
     while True:
         value = (await control.ledger.get_values(key)).get(key)
@@ -93,7 +93,7 @@ async def check_source(ledger: Ledger, name: str) -> None:
 async def _change(
     control: ControlContext, name: str, audit: AuditRecord, pause: Pause | None
 ) -> None:
-    """Replace the pause of a source, whoever else changes it meanwhile."""
+    """Replace the pause of a source atomically, retrying on concurrent changes."""
     key = SOURCE_PAUSE + name
     after = None if pause is None else msgspec.json.encode(pause)
     while True:

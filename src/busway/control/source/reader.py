@@ -1,4 +1,4 @@
-"""What the ledger keeps of a reader: its position, who reads, and what went wrong last."""
+"""The record of a reader in the ledger: its position, its worker, and its last fault."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ READER = "reader/"
 
 
 class AppendIntent(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Events may be in the log that the position does not cover yet.
+    """Marks that the log may contain events that the position does not cover yet.
 
     ``ends`` is where the partitions of the log ended before the first of them was appended,
     ``sources`` are the CloudEvents sources of them; none stands for any. It is written before
@@ -58,12 +58,12 @@ class ReaderRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def decode_reader(value: bytes | None) -> ReaderRecord:
-    """Return a record as the ledger keeps it; an empty one of a reader that has not begun."""
+    """Decode a record of the ledger; a reader that has not begun has an empty record."""
     return ReaderRecord() if value is None else _decoder.decode(value)
 
 
 async def reader_records(ledger: Ledger) -> Mapping[str, ReaderRecord]:
-    """Return what is kept of each reader, by its source's name."""
+    """Return the record of each reader, by the name of its source."""
     values = await ledger.get_values(READER)
     return {name.removeprefix(READER): decode_reader(value) for name, value in values.items()}
 

@@ -1,4 +1,4 @@
-"""What the ledger keeps of each source: what it is, what came from it, and whether it is paused."""
+"""The records of sources in the ledger: declaration, counts, and pauses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SourceKind = Literal["request", "reader"]
 
 
 class SourceRecord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A source as it was started last.
+    """A source as it was last started.
 
     ``type`` is the source's type, like ``webhook``; ``address`` is the path at which a request
     source receives. ``declared`` is false once a program was started without it.
@@ -35,7 +35,7 @@ class SourceRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class LastRefusal(msgspec.Struct, frozen=True):
-    """The request that was refused last: when, the code of the reason, and its text."""
+    """The last refused request: its time, the code of the reason, and its text."""
 
     at: datetime
     code: str
@@ -43,7 +43,7 @@ class LastRefusal(msgspec.Struct, frozen=True):
 
 
 class SourceCounts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What came from a source since it was first declared.
+    """The counts of a source since it was first declared.
 
     ``accepted`` and ``duplicates`` count events, ``refused`` counts requests by the code of the
     reason. ``received_at`` is when the last event came, a duplicate included.
@@ -71,7 +71,7 @@ class SourceCounts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 async def source_records(ledger: Ledger) -> Mapping[str, SourceRecord]:
-    """Return what is kept of each source, by name."""
+    """Return the record of each source, by name."""
     values = await ledger.get_values(SOURCE)
     return {
         name.removeprefix(SOURCE): msgspec.json.decode(value, type=SourceRecord)
@@ -80,7 +80,7 @@ async def source_records(ledger: Ledger) -> Mapping[str, SourceRecord]:
 
 
 async def source_counts(ledger: Ledger) -> Mapping[str, SourceCounts]:
-    """Return what came from each source, by name."""
+    """Return the counts of each source, by name."""
     values = await ledger.get_values(SOURCE_COUNTS)
     return {
         name.removeprefix(SOURCE_COUNTS): msgspec.json.decode(value, type=SourceCounts)
@@ -89,7 +89,7 @@ async def source_counts(ledger: Ledger) -> Mapping[str, SourceCounts]:
 
 
 async def source_pauses(ledger: Ledger) -> Mapping[str, Pause]:
-    """Return the pauses that were asked for, by the source's name; some may be over by now."""
+    """Return the pauses of sources, by name; some may have ended."""
     values = await ledger.get_values(SOURCE_PAUSE)
     return {
         name.removeprefix(SOURCE_PAUSE): msgspec.json.decode(value, type=Pause)
@@ -113,26 +113,31 @@ def records_of(program: CompiledApp) -> Mapping[str, SourceRecord]:
 
 
 async def keep_records(ledger: Ledger, declared: Mapping[str, SourceRecord]) -> None:
-    """Keep the sources of a program that starts; those that it does not have are undeclared."""
+    """Store the sources of a program that starts, and mark the others as undeclared."""
     kept = await source_records(ledger)
-    left = {
+    undeclared = {
         name: msgspec.structs.replace(record, declared=False)
         for name, record in kept.items()
         if name not in declared
     }
     changed = {
-        name: record for name, record in {**left, **declared}.items() if kept.get(name) != record
+        name: record
+        for name, record in {**undeclared, **declared}.items()
+        if kept.get(name) != record
     }
     if changed:
         await ledger.change_values(
-            [ValueChange(SOURCE + name, msgspec.json.encode(one)) for name, one in changed.items()]
+            [
+                ValueChange(SOURCE + name, msgspec.json.encode(record))
+                for name, record in changed.items()
+            ]
         )
 
 
 async def add_counts(ledger: Ledger, added: Mapping[str, SourceCounts]) -> bool:
     """Add to the counts of sources, in one transaction.
 
-    Returns false when another process changed one of them meanwhile: nothing was added then.
+    Returns false, and adds nothing, if another process changed one of them in the meantime.
     """
     changes = []
     for name, more in added.items():

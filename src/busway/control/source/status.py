@@ -36,7 +36,7 @@ class SourceWorker(msgspec.Struct, frozen=True):
 
 
 class SourceStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A source: its state, what came from it, and what was refused and why.
+    """A source: its state, and its counts of accepted and refused events.
 
     ``accepted`` and ``duplicates`` are events, ``refused`` counts requests, or records of a reader,
     by the code of the reason. ``paused_by``, ``paused_since`` and ``until`` are those of a pause.
@@ -84,7 +84,7 @@ async def source_statuses(ledger: Ledger, now: datetime) -> Sequence[SourceStatu
 
 
 def holding(pauses: Mapping[str, Pause], name: str, now: datetime) -> Pause | None:
-    """Return the pause that a source is under now."""
+    """Return the current pause of a source, if any."""
     pause = pauses.get(name)
     return None if pause is None or (pause.until is not None and pause.until <= now) else pause
 
@@ -128,7 +128,7 @@ def _of_reader(
 
 
 def _held(status: SourceStatus, record: SourceRecord, pause: Pause | None) -> SourceStatus:
-    """Return a status with what an operator or the program has decided, which comes first."""
+    """Return a status with the pause or the missing declaration, which take precedence."""
     if not record.declared:
         return replace(status, state="undeclared")
     if pause is None:
