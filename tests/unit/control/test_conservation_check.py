@@ -56,7 +56,7 @@ async def ledger() -> Bent:
     return ledger
 
 
-async def test_nothing_is_off(log: MemoryLog, ledger: Bent) -> None:
+async def test_consistent_stores_have_no_faults(log: MemoryLog, ledger: Bent) -> None:
     assert await check_conservation(log, ledger) == []
 
 
@@ -71,7 +71,7 @@ BENT_LANES: list[tuple[dict[str, object], str]] = [
 
 
 @pytest.mark.parametrize(("changes", "reason"), BENT_LANES)
-async def test_a_lane_that_does_not_add_up_is_found(
+async def test_inconsistent_counts_are_reported(
     log: MemoryLog, ledger: Bent, changes: dict[str, object], reason: str
 ) -> None:
     ledger.lane = lambda lane: msgspec.structs.replace(lane, **changes)
@@ -84,14 +84,14 @@ async def test_a_gap_between_ranges_is_found(log: MemoryLog, ledger: Bent) -> No
     assert "from 0 to 2: a gap or an overlap" in (await check_conservation(log, ledger))[0]
 
 
-async def test_troubles_without_a_lane_are_found(log: MemoryLog, ledger: Bent) -> None:
+async def test_failed_events_without_a_lane_are_reported(log: MemoryLog, ledger: Bent) -> None:
     ledger.kept = {LaneId("g", 1): FailedEventCounts(1, 0)}
     assert await check_conservation(log, ledger) == [
         "flow g, partition 1: it has failed events but no lane"
     ]
 
 
-async def test_what_is_off_only_while_it_changes_is_no_fault(log: MemoryLog, ledger: Bent) -> None:
+async def test_a_transient_imbalance_is_not_a_fault(log: MemoryLog, ledger: Bent) -> None:
     looks = 0
 
     def moving(lane: Lane) -> Lane:

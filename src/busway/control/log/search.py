@@ -1,4 +1,4 @@
-"""Search the log: events by id, key, type, source, what is in them and when they came."""
+"""Search the log for events by id, key, type, source, content and time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAX_EVENTS = 1_000
 
 
 class LogEvent(msgspec.Struct, frozen=True):
-    """An event of the log: where it is, when it was appended, and it."""
+    """An event in the log, with its position and append time."""
 
     partition: int
     offset: int
@@ -38,7 +38,7 @@ class LogEvent(msgspec.Struct, frozen=True):
 
 
 class EventHead(msgspec.Struct, frozen=True, gc=False):
-    """Who an event is and what it belongs to: what a search looks at first."""
+    """The identity and the correlation of an event, which a search decodes first."""
 
     id: str
     source: str
@@ -58,11 +58,10 @@ UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError)
 
 
 class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which events: those that fit all that is given.
+    """Selects the events that match all given criteria.
 
-    ``key`` is their partition key or subject, ``where`` are texts of
-    :class:`WhereCondition`, ``since`` (inclusive) and ``until`` (exclusive) are about when the bus
-    took them.
+    ``key`` is their partition key or subject, ``where`` are texts of :class:`WhereCondition`.
+    ``since`` (inclusive) and ``until`` (exclusive) bound the append time.
     """
 
     id: Annotated[str | None, option("Its id.", shown=False)] = None

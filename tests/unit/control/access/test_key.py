@@ -35,7 +35,7 @@ async def test_the_ledger_has_the_hash_of_a_key_and_not_the_key(control: Control
     )
 
 
-async def test_making_and_revoking_one_is_in_the_audit_trail(control: ControlContext) -> None:
+async def test_creating_and_revoking_a_key_is_audited(control: ControlContext) -> None:
     await create(control, NewKey(scopes=("intake",), name="shop", reason="the shop"), "ann")
     await revoke(control, "shop", "bob", "it was published")
     entries = [
@@ -49,14 +49,14 @@ async def test_making_and_revoking_one_is_in_the_audit_trail(control: ControlCon
     assert await key_statuses(control.ledger) == []
 
 
-async def test_one_without_a_name_is_called_by_its_scope(control: ControlContext) -> None:
+async def test_a_key_without_a_name_is_named_by_its_scope(control: ControlContext) -> None:
     names = [(await create(control, INTAKE, "ann")).key.name for _ in range(3)]
     assert names == ["intake", "intake-2", "intake-3"]
     secrets = {(await create(control, INTAKE, "ann")).secret for _ in range(3)}
     assert len(secrets) == 3
 
 
-async def test_a_name_is_of_one_key(control: ControlContext) -> None:
+async def test_key_names_are_unique(control: ControlContext) -> None:
     await create(control, NewKey(scopes=("intake",), name="shop"), "ann")
     with pytest.raises(Conflict, match="a key 'shop' already"):
         await create(control, NewKey(scopes=("admin",), name="shop"), "ann")
@@ -73,12 +73,12 @@ async def test_a_name_that_could_be_taken_for_another_is_refused(
     assert await keys(control.ledger) == []
 
 
-async def test_a_key_may_do_something(control: ControlContext) -> None:
+async def test_a_key_needs_a_scope(control: ControlContext) -> None:
     with pytest.raises(SettingsError, match="at least one scope"):
         await create(control, NewKey(scopes=()), "ann")
 
 
-async def test_one_that_is_not_there_is_told_with_the_one_that_may_be_meant(
+async def test_an_unknown_key_is_reported_with_a_similar_name(
     control: ControlContext,
 ) -> None:
     await create(control, NewKey(scopes=("intake",), name="shop"), "ann")

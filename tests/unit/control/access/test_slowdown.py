@@ -16,7 +16,7 @@ from busway.control.access.slowdown import (
 ME, OTHER = "10.0.0.7", "10.0.0.8"
 
 
-def test_the_first_ones_are_free_and_then_each_waits_longer_up_to_a_limit() -> None:
+def test_delays_begin_after_free_attempts_and_grow_to_a_limit() -> None:
     slow = AuthenticationSlowdown()
     delays = [slow.record_failure(ME, float(second)) for second in range(12)]
     assert delays[: FREE_ATTEMPTS + 3] == [0.0] * FREE_ATTEMPTS + [
@@ -35,7 +35,7 @@ def test_another_address_is_not_slowed_down() -> None:
     assert slow.record_failure(OTHER, 0.0) == 0.0
 
 
-def test_who_leaves_it_for_a_while_begins_anew() -> None:
+def test_the_count_restarts_after_a_pause() -> None:
     slow = AuthenticationSlowdown()
     for _ in range(10):
         slow.record_failure(ME, 0.0)
@@ -60,7 +60,7 @@ def test_addresses_that_one_caller_may_have_are_one(one: str, another: str, same
     assert bool(slow.record_failure(another, 0.0)) is same
 
 
-def test_it_is_told_at_once_and_then_once_a_minute_with_a_count() -> None:
+def test_failures_are_reported_at_once_then_every_minute() -> None:
     slow = AuthenticationSlowdown()
     slow.record_failure(ME, 0.0)
     assert list(slow.due_reports(0.0)) == [(ME, 1)]
@@ -74,7 +74,7 @@ def test_it_is_told_at_once_and_then_once_a_minute_with_a_count() -> None:
     assert len(slow) == 0, "who is told and gone is forgotten"
 
 
-def test_it_remembers_no_more_addresses_than_it_may() -> None:
+def test_the_number_of_addresses_is_limited() -> None:
     slow = AuthenticationSlowdown(limit=3)
     for number in range(100):
         slow.record_failure(f"10.0.1.{number}", 0.0)

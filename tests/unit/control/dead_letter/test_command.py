@@ -37,7 +37,7 @@ async def standing(of: ControlContext) -> list[FailedEvent]:
     return list(await of.ledger.failed_events(FailedEventQuery()))
 
 
-async def test_a_redrive_gives_all_attempts_anew_and_keeps_what_failed() -> None:
+async def test_a_redrive_resets_attempts_and_keeps_failures() -> None:
     of = await control(letter(0), letter(1))
     dealt = await apply_command(of, [letter(0)], REDRIVE)
     assert (dealt.done, dealt.changed, dealt.skipped) == (1, 0, ())
@@ -48,7 +48,7 @@ async def test_a_redrive_gives_all_attempts_anew_and_keeps_what_failed() -> None
     assert other == letter(1)
 
 
-async def test_the_trail_says_who_what_and_why() -> None:
+async def test_actions_are_audited() -> None:
     of = await control(letter(0), letter(1))
     await apply_command(of, [letter(0)], REDRIVE)
     (entry,) = await of.ledger.audit_records("dead/orders/0/0")
@@ -65,7 +65,7 @@ async def test_the_trail_says_who_what_and_why() -> None:
     assert json.loads(bytes(entry.after)) == {"state": "parked"}
 
 
-async def test_one_that_somebody_else_redrove_is_left() -> None:
+async def test_a_concurrently_redriven_dead_letter_is_skipped() -> None:
     of = await control(letter(0), letter(1))
     await apply_command(of, [letter(0)], REDRIVE)
     dealt = await apply_command(of, [letter(0), letter(1)], REDRIVE)

@@ -31,7 +31,7 @@ def test_data_and_other_attributes_may_change() -> None:
         (b'{"specversion":"1.0","id":"e1","\xff":1}', "not a JSON object"),
     ],
 )
-def test_what_is_no_event_or_another_one_is_refused(raw: bytes, says: str) -> None:
+def test_invalid_edits_are_rejected(raw: bytes, says: str) -> None:
     with pytest.raises(EventError, match=says):
         apply_edit(letter(1), raw)
 
@@ -43,7 +43,7 @@ def test_the_key_of_an_ordered_flow_stays() -> None:
             apply_edit(letter(1, key="k"), raw)
 
 
-async def test_of_two_editors_the_second_is_told() -> None:
+async def test_a_concurrent_edit_is_a_conflict() -> None:
     ledger = MemoryLedger()
     await filled(ledger, letter(0))
     first = await edit_dead_letter(ledger, letter(0), event(0, data=1), AT, "ann")
@@ -55,7 +55,7 @@ async def test_of_two_editors_the_second_is_told() -> None:
     assert (entry.actor, images) == ("ann", [event(0), event(0, data=1)])
 
 
-async def test_the_same_event_again_is_no_edit() -> None:
+async def test_an_unchanged_event_is_not_an_edit() -> None:
     ledger = MemoryLedger()
     await filled(ledger, letter(0))
     assert await edit_dead_letter(ledger, letter(0), event(0), AT, "ann") == letter(0)

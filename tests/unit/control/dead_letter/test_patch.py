@@ -72,7 +72,7 @@ async def test_a_change_of_the_last_of_many_digits_is_a_change() -> None:
     assert b"12345678901234567.90" in found.after.event
 
 
-async def test_one_is_not_true() -> None:
+async def test_the_number_one_differs_from_true() -> None:
     assert (await made("return {'n': True}")).effect == "changed"
     assert (await made("return {'n': 1.0}")).effect == "changed"
 
@@ -88,14 +88,14 @@ async def test_one_is_not_true() -> None:
         ("exit(1)", "SystemExit: 1 (line 2)"),
     ],
 )
-async def test_what_fails_leaves_it_and_says_why(body: str, says: str) -> None:
+async def test_a_failed_patch_leaves_the_event_and_reports_why(body: str, says: str) -> None:
     found = await made(body)
     assert found.effect == "failed"
     assert says in found.error
     assert found.after == letter(1)
 
 
-async def test_one_that_takes_too_long_is_left() -> None:
+async def test_a_patch_that_times_out_leaves_the_event() -> None:
     source = "import time\ndef patch(event):\n    while event.id == 'e1': pass\n    return {}\n"
     function = await load_patch(source)
     first, second = await apply_patch(function, [letter(1), letter(2)], 0.2)
@@ -113,7 +113,7 @@ async def test_one_that_takes_too_long_is_left() -> None:
         ("async def patch(event): ...", "is async"),
     ],
 )
-async def test_one_that_cannot_be_loaded_is_told(source: str, says: str) -> None:
+async def test_a_patch_that_cannot_be_loaded_is_reported(source: str, says: str) -> None:
     with pytest.raises(BuswayError, match=says):
         await load_patch(source)
 

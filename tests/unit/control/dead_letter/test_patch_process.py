@@ -54,7 +54,7 @@ def source(body: str) -> str:
         ("os.close(3)\nos.close(4)\nos.close(5)\nos.close(6)", ""),
     ],
 )
-async def test_what_one_letter_does_is_told_and_the_others_go_on(body: str, says: str) -> None:
+async def test_an_error_in_one_dead_letter_does_not_stop_the_others(body: str, says: str) -> None:
     patch = await load_patch(source(body))
     first, second = await apply_patch(patch, [letter(1), letter(2)], 3.0)
     assert first.effect == "failed", first
@@ -114,7 +114,7 @@ async def test_it_has_none_of_the_environment_and_files(
         ("(" * 5_000, "cannot be loaded"),
     ],
 )
-async def test_one_that_cannot_even_be_loaded_is_told(
+async def test_a_patch_that_ends_the_process_at_load_is_reported(
     text: str, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("busway.control.dead_letter.patch.CALL_TIMEOUT_S", 1.0)

@@ -67,7 +67,7 @@ def told(state: EventState, id: str = "o-1", *, runs: bool = True, **more: Any) 
         ("unknown", {}, "not known exactly"),
     ],
 )
-def test_it_says_what_to_do(state: EventState, more: dict[str, Any], says: str) -> None:
+def test_advice_for_each_state(state: EventState, more: dict[str, Any], says: str) -> None:
     assert says in told(state, **more)
 
 

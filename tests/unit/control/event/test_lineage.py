@@ -28,13 +28,13 @@ def test_the_chain_of_causes_goes_up_to_the_first() -> None:
     assert ([one.head.id for one in chain], missing) == (["b", "a"], None)
 
 
-def test_a_cause_that_is_not_there_is_told() -> None:
+def test_a_missing_cause_is_reported() -> None:
     family = Lineage([member("b", "a"), member("c", "b")], {})
     chain, missing = family.causes(member("c", "b").head)
     assert ([one.head.id for one in chain], missing) == (["b"], "a")
 
 
-def test_what_it_caused_is_a_tree_in_the_order_of_coming() -> None:
+def test_effects_are_a_tree_in_append_order() -> None:
     members = [member("c", "a", 3), member("b", "a", 2), member("d", "b", 4), member("x", "y", 5)]
     assert ids(Lineage(members, {}).effects(member("a").head)) == [["b", ["d"]], "c"]
 

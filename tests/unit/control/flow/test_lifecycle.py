@@ -203,7 +203,7 @@ async def test_a_renaming_onto_a_flow_with_a_history_is_refused(stand: Stand) ->
     assert {"old", "new"} <= await stand.names()
 
 
-async def test_a_flow_that_is_not_declared_is_told(stand: Stand) -> None:
+async def test_an_undeclared_flow_is_reported(stand: Stand) -> None:
     await stand.fill()
     census = await reconcile_program(stand.ledger, program("other"), CLOCK)
     assert census.undeclared == ["old"]
@@ -213,7 +213,7 @@ async def test_a_flow_that_is_not_declared_is_told(stand: Stand) -> None:
     assert census.undeclared == []
 
 
-async def test_an_operator_renames_what_is_not_running(stand: Stand) -> None:
+async def test_an_operator_can_rename_a_stopped_flow(stand: Stand) -> None:
     await stand.fill()
     with pytest.raises(NotFound, match="no flow 'odl'; did you mean 'old'"):
         await rename(stand.control, "odl", "new", "ada")
@@ -261,7 +261,7 @@ async def test_removing_refuses_to_break_off_a_replay(stand: Stand) -> None:
     assert (await remove(stand.control, "old", "ada", discard=True)).replaying == 5
 
 
-async def test_removing_leaves_nothing_behind_but_a_trace(stand: Stand) -> None:
+async def test_removing_leaves_only_an_audit_record(stand: Stand) -> None:
     await stand.fill()
     await stand.ledger.open_lane("old2", 0, 0)
     await stand.ledger.change_values([ValueChange(version_key("old2", "v1"), b"{}")])
@@ -370,7 +370,9 @@ async def watched(stand: Stand, work: Coroutine[Any, Any, T], *, beats: bool) ->
 
 
 @pytest.mark.parametrize("beats", [True, False])
-async def test_who_beats_works_its_flows_whatever_its_clock_says(stand: Stand, beats: bool) -> None:
+async def test_a_worker_with_heartbeats_keeps_its_flows_whatever_its_clock(
+    stand: Stand, beats: bool
+) -> None:
     await stand.fill()
     await reconcile_program(stand.ledger, program("new", renamed_from="old"), CLOCK)
     census = reconcile_program(stand.ledger, program("old", "other"), CLOCK)
@@ -391,7 +393,7 @@ async def test_a_flow_is_changed_only_when_no_beat_of_its_workers_moves(
     assert await stand.names() == ({"new", "new@r1"} if beats else {"newer", "newer@r1"})
 
 
-async def test_nobody_waits_for_a_beat_where_it_does_not_matter(stand: Stand) -> None:
+async def test_heartbeats_are_only_awaited_if_they_matter(stand: Stand) -> None:
     await stand.fill()
     await tell(stand.ledger, "sales", behind=HOUR)
     began = CLOCK.monotonic()

@@ -45,7 +45,7 @@ def raw(data: Any, **more: Any) -> bytes:
         ("data.id", {"id": None}),
     ],
 )
-def test_what_is_there_is_found(text: str, data: Any) -> None:
+def test_where_matches_a_value_at_the_path(text: str, data: Any) -> None:
     assert WhereCondition(text)(raw(data))
 
 
@@ -62,7 +62,7 @@ def test_what_is_there_is_found(text: str, data: Any) -> None:
         ("data.lines[?@.n > 2]", {"lines": [{"n": 1}]}),
     ],
 )
-def test_what_is_not_there_is_not_found(text: str, data: Any) -> None:
+def test_where_does_not_match_a_missing_value(text: str, data: Any) -> None:
     assert not WhereCondition(text)(raw(data))
 
 
@@ -72,13 +72,13 @@ def test_data_in_base64_is_looked_into_when_it_is_json() -> None:
     assert WhereCondition("data.id=4711")(json.dumps(body).encode())
 
 
-def test_what_is_no_event_is_not_found() -> None:
+def test_where_does_not_match_invalid_events() -> None:
     assert not WhereCondition("data.id")(b"\xff{")
     assert not WhereCondition("data.id=1")(b'["data.id=1"]')
 
 
 @pytest.mark.parametrize("text", ["", "=1", "$.data[", "data..[?"])
-def test_a_path_that_is_none_is_refused(text: str) -> None:
+def test_an_invalid_path_is_rejected(text: str) -> None:
     with pytest.raises(BuswayError, match="where"):
         WhereCondition(text)
 
@@ -94,7 +94,7 @@ values: st.SearchStrategy[Any] = st.one_of(st.none(), st.booleans(), numbers, st
 
 
 @given(values, st.booleans())
-def test_the_quick_look_never_misses_what_is_equal(value: Any, ascii_only: bool) -> None:
+def test_may_match_is_never_false_for_a_match(value: Any, ascii_only: bool) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
     where = WhereCondition(f"data.v={json.dumps(value)}")
     event = b'{"id": "1", "data": {"v": ' + text + b"}}"

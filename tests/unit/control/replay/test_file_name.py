@@ -9,7 +9,7 @@ from busway.errors import BuswayError
 
 
 @pytest.mark.parametrize("name", ["again.jsonl", "a", "Zoë (2).jsonl", "2026_x+y=z", "é" * 90])
-def test_a_name_is_taken(name: str) -> None:
+def test_valid_names_are_accepted(name: str) -> None:
     assert file_name(name) == name
 
 
@@ -41,6 +41,6 @@ def test_a_name_is_taken(name: str) -> None:
         " a",
     ],
 )
-def test_anything_else_is_refused(name: str) -> None:
+def test_invalid_names_are_rejected(name: str) -> None:
     with pytest.raises(BuswayError, match="is not the name of a file"):
         file_name(name)

@@ -61,7 +61,7 @@ def test_many_ids_are_found_too() -> None:
     ]
 
 
-def test_what_cannot_be_read_is_told_apart() -> None:
+def test_unreadable_events_are_reported() -> None:
     batch = LogBatch(0, 5, SystemClock().now(), [raw("a"), b'{"id": "b"', raw("b")])
     found = match_batch(ReplayMatcher(ORDERS, ReplaySelection(ids=("a", "b"))), batch)
     assert (found.wanted, list(found.unreadable)) == ({0: [0, 2]}, [1])

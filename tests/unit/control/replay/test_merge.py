@@ -96,7 +96,7 @@ async def test_of_two_replays_the_older_one_keeps_it() -> None:
     assert await adds_up(ledger)
 
 
-async def test_what_somebody_redrives_meanwhile_is_left_to_that() -> None:
+async def test_a_concurrently_redriven_dead_letter_is_not_merged() -> None:
     """Before each page is merged an operator redrives what was read: nothing is lost or doubled."""
     ledger = memory_stores().ledger
     await settle(ledger, "f", trouble("f", 3, AT, "E"), trouble("f", 5, AT, "E"))

@@ -38,7 +38,7 @@ async def status(control: ControlContext) -> SourceStatus:
     return found
 
 
-async def test_a_reader_tells_its_position_lag_next_time_and_worker(
+async def test_a_reader_reports_position_lag_next_time_and_worker(
     control: ControlContext,
 ) -> None:
     await keep(control, READ)
