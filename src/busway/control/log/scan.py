@@ -136,24 +136,24 @@ def _find_hits(
     It ends after ``within_s`` seconds, and one event at least: the test may be slow.
     """
     first, end = bounds
-    found: list[Hit] = []
+    hits: list[Hit] = []
     ends_at = time.monotonic() + within_s
     for batch in reversed(page):
         indexes = range(max(first - batch.offset, 0), min(end - batch.offset, len(batch.events)))
         for index in reversed(indexes) if matcher.may_match_any(batch.events) else ():
             raw, offset = batch.events[index], batch.offset + index
             if matcher.may_match(raw) and matcher.matches(raw):
-                found.append(Hit(batch.partition, offset, batch.appended_at, raw))
+                hits.append(Hit(batch.partition, offset, batch.appended_at, raw))
             if time.monotonic() > ends_at:
-                return found[::-1], offset, batch.appended_at
-    return found[::-1], first, page[0].appended_at
+                return hits[::-1], offset, batch.appended_at
+    return hits[::-1], first, page[0].appended_at
 
 
 class Scan:
     """Goes back through several stretches at once, so that the newest is found first."""
 
     def __init__(self, log: Log, ranges: Sequence[PartitionRange], matcher: EventMatcher) -> None:
-        self._scans = [BackwardScan(log, one, matcher) for one in ranges]
+        self._scans = [BackwardScan(log, offset_range, matcher) for offset_range in ranges]
 
     @property
     def scanned(self) -> int:
@@ -200,7 +200,7 @@ class Scan:
         for way in self._scans:
             while way.hits and (limit is None or way.hits[-1].appended_at >= limit):
                 sure.append(way.hits.pop())
-        sure.sort(key=lambda one: (one.appended_at, one.partition, one.offset), reverse=True)
+        sure.sort(key=lambda hit: (hit.appended_at, hit.partition, hit.offset), reverse=True)
         return sure
 
 

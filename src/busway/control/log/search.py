@@ -144,7 +144,7 @@ def match_all(tests: Sequence[EventMatcher]) -> EventMatcher:
     """Return the tests of what all of some tests want."""
     if len(tests) == 1:
         return tests[0]
-    nears, exacts = [one.may_match for one in tests], [one.matches for one in tests]
+    nears, exacts = [test.may_match for test in tests], [test.matches for test in tests]
     return EventMatcher(
         lambda raw: all(near(raw) for near in nears),
         lambda raw: all(exact(raw) for exact in exacts),
@@ -183,19 +183,19 @@ def _is_plain(text: str) -> bool:
 
 
 async def _ranges(control: ControlContext, query: EventQuery) -> list[PartitionRange]:
-    found = await ranges_between(control.log, query.since, query.until)
+    ranges = await ranges_between(control.log, query.since, query.until)
     if query.key is None:
-        return found
-    return [one for one in found if one.partition == crc32(query.key.encode()) % len(found)]
+        return ranges
+    return [part for part in ranges if part.partition == crc32(query.key.encode()) % len(ranges)]
 
 
 def _remaining(scan: Scan, untaken: Sequence[Hit]) -> list[PartitionRange]:
     """Return where to go on: behind what was found, but not given out."""
-    ends = {one.partition: one.end for one in scan.remaining()}
-    for one in untaken:
-        ends[one.partition] = max(ends[one.partition], one.offset + 1)
-    left = [msgspec.structs.replace(one, end=ends[one.partition]) for one in scan.remaining()]
-    return left if any(one.end > one.first for one in left) else []
+    ends = {part.partition: part.end for part in scan.remaining()}
+    for hit in untaken:
+        ends[hit.partition] = max(ends[hit.partition], hit.offset + 1)
+    rest = [msgspec.structs.replace(part, end=ends[part.partition]) for part in scan.remaining()]
+    return rest if any(part.end > part.first for part in rest) else []
 
 
 def event_of_hit(hit: Hit) -> Event:
