@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator, Sequence
-from typing import cast
+from typing import TypeGuard, cast
 
 from busway.declarable import contains_invalid
 from busway.errors import BuswayError
@@ -36,7 +37,9 @@ def compile_sources(
 
 
 def _mistakes(source: object) -> Iterator[str]:
-    if not isinstance(source, RequestSource | ReaderSource) or isinstance(source, type):
+    if isinstance(source, type) or not (
+        isinstance(source, RequestSource) or _is_reader_source(source)
+    ):
         what = _not_a_source(source)
         yield f"app.source: {what}; give one of busway.sources, like webhook('orders')"
         return
@@ -51,6 +54,17 @@ def _mistakes(source: object) -> Iterator[str]:
             source.validate_config()
         except BuswayError as error:
             yield f"{where}: {Redactor(secrets_of(source))(str(error))}"
+
+
+def _is_reader_source(source: object) -> TypeGuard[ReaderSource]:
+    """Say whether a reader can be opened at a position; a sink's ``open`` takes no position."""
+    if not isinstance(source, ReaderSource):
+        return False
+    try:
+        inspect.signature(source.open).bind(None, None)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _clashes(declaration: SourceDeclaration, lines: dict[str, int]) -> Iterator[str]:

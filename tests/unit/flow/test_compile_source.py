@@ -40,6 +40,15 @@ class Door(msgspec.Struct, frozen=True):
             raise SourceError(f"door(secret={resolve(self.secret)!r}): give a better one")
 
 
+class Plain:
+    """A sink, which is opened without a position."""
+
+    name = "plain"
+
+    async def open(self, context: object) -> object:
+        raise NotImplementedError
+
+
 class Silent:
     def receive(self, request: SourceRequest) -> Received:
         return DecodedEvents((), ())
@@ -76,6 +85,13 @@ def test_both_kinds_are_in_the_program_in_the_order_in_which_they_were_declared(
 def test_events_are_accepted_unless_the_app_switches_them_off() -> None:
     assert compile_app(shop()).takes_events
     assert not compile_app(shop(events=False)).takes_events
+
+
+def test_a_sink_is_not_a_source() -> None:
+    assert mistakes(Plain()) == [
+        "app.source: it is a Plain, not a source; give one of busway.sources,"
+        " like webhook('orders')",
+    ]
 
 
 def test_all_mistakes_are_reported_together() -> None:

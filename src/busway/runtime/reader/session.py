@@ -198,6 +198,7 @@ class ReaderSession:
         await self._save(quiet=True, fault=fault)
 
     async def _take(self, chunk: SourceChunk) -> None:
+        _check_chunk(chunk)
         wrong = [(event, self._wrong(event)) for event in chunk.events]
         events = [event for event, reason in wrong if not reason]
         refused = [RecordRefusal(INVALID, reason) for _, reason in wrong if reason]
@@ -332,3 +333,12 @@ class ReaderSession:
             return f"the type {envelope.type!r} or the source {envelope.source!r} is Busway's own"
         size, most = len(event.to_json()), self._host.max_event_bytes
         return f"event {envelope.id!r} has {size} bytes; at most {most}" if size > most else ""
+
+
+def _check_chunk(chunk: object) -> None:
+    """Raise :class:`SourceError` if the ledger could not return the position as it was."""
+    if not isinstance(chunk, SourceChunk):
+        raise SourceError(f"read() returned {type(chunk).__name__}; return a SourceChunk")
+    if not isinstance(chunk.position, bytes):
+        kind = type(chunk.position).__name__
+        raise SourceError(f"the position of a SourceChunk is {kind}; encode it as bytes")

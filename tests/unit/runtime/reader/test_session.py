@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from busway import Event
-from busway.errors import SourceGap
+from busway.errors import SourceError, SourceGap
 from busway.ports import RecordRefusal, SourceChunk
 from busway.runtime.reader.reader_record import ReaderTaken
 from busway.runtime.reader.session import (
@@ -269,3 +270,15 @@ async def test_a_gap_is_kept_and_the_source_is_not_opened_again() -> None:
     assert fault is not None
     assert (fault.gap, fault.continue_at, fault.text) == (True, b"7", "gone")
     assert source.feed.opened == [0]
+
+
+async def test_a_position_that_is_not_bytes_fails_before_anything_is_appended() -> None:
+    site, source = Installation(), numbers("a")
+    source.feed.put(1)
+    async with site.process() as host:
+        session = await opened(source, host)
+        wrong: Any = "1"
+        with pytest.raises(SourceError, match="position of a SourceChunk is str; encode it"):
+            await session._take(SourceChunk([Event(type="t", source="/s")], wrong))
+        assert (await site.record("a")).position is None
+        await session.release()
