@@ -39,13 +39,13 @@ ATTEMPTS = 10
 Kind = Literal["503", "429", "no answer", "half 503, and 429"]
 HEAD = """# Benchmarks: flaky APIs
 
-400 events are posted at once to a flow whose API answers a share of the requests as the first
-column says: `503`, `429` with `Retry-After: 1`, or nothing until the sink's time-out of 500 ms.
-Which requests is decided by chance with a fixed seed. The table shows what was reached after 30
-seconds, with 4 partitions, one process and everything else by default. *Possible* is what the share
-of good answers lets through: all events, or with a rate r and a share of failures p at most
-r · (1 - p) · 30. The machine has two cores and did other work meanwhile: where not even 0 % reaches
-20/s, compare the events delivered with the requests. Written by `bench/flaky.py`.
+400 events are posted at once to a flow whose API gives the response in the first column to a share
+of the requests: `503`, `429` with `Retry-After: 1`, or nothing until the sink's time-out of 500 ms.
+A random generator with a fixed seed selects the requests. The table shows the state after 30
+seconds, with 4 partitions, one process and defaults otherwise. *Possible* is the maximum that the
+share of good responses allows: all events, or, with a rate r and a share of failures p, at most r ·
+(1 - p) · 30. The machine has two cores and did other work at the same time: if even 0 % does not
+reach 20/s, compare the delivered events with the requests. Written by `bench/flaky.py`.
 
 """
 
@@ -218,7 +218,7 @@ async def measured(chosen: Sequence[Case]) -> list[dict[str, Any]]:
 def table(chosen: Sequence[Case], rows: Sequence[dict[str, Any]]) -> str:
     """Return the table as Markdown."""
     heads = ("answers", "share", "rate", "concurrency", "delivered", "possible", "parked", "dead")
-    heads += ("requests", "largest rate", "called down", "seconds")
+    heads += ("requests", "largest rate", "times down", "seconds")
     lines = ["| " + " | ".join(heads) + " |", "|---|" + "--:|" * (len(heads) - 1)]
     for case, row in zip(chosen, rows, strict=True):
         kind = case.kind + (", `breaker=False`" if case.breaker is False else "")
