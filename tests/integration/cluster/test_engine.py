@@ -160,7 +160,7 @@ def test_a_changed_flows_file_is_reloaded_on_a_database(folder: Path, engine: st
 @pytest.mark.parametrize("command", ["serve", "work"])
 def test_a_data_directory_is_not_for_several(folder: Path, command: str) -> None:
     done = busway(command, "shop.py", cwd=folder)
-    assert (done.code, "give an engine that several share" in done.err) == (1, True), done.err
+    assert (done.code, "needs an engine that processes share" in done.err) == (1, True), done.err
 
 
 async def test_a_command_makes_nothing_in_an_empty_database(folder: Path, engine: str) -> None:
