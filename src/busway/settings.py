@@ -106,7 +106,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_format: LogFormat = ""
     """``text`` or ``json``; by default, text on a terminal, else JSON."""
     log_level: LogLevel = "info"
-    """``debug``, ``info`` (one line per batch), ``warning`` or ``error``."""
+    """``debug``, ``info`` (one line per flow and second), ``warning`` or ``error``."""
 
 
 def load_settings(environment: Mapping[str, str] | None = None, **given: Any) -> Settings:

@@ -98,8 +98,8 @@ class LaneConsumer(msgspec.Struct, frozen=True):
     """A lane to work: its flow, the number of its rule, its partition, and the way to its sink.
 
     ``rate_limiter`` and ``permits`` hold for all lanes of the flow together: how fast, and how
-    many at a time; ``pause_gate`` whether at all. ``lock`` is held while troubles of the lane are
-    decided, by delivering and by retrying. ``lease`` is the lease under which it is worked.
+    many at a time; ``pause_gate`` whether at all. ``lock`` is held while failed events of the lane
+    are decided, by delivering and by retrying. ``lease`` is the lease under which it is worked.
     """
 
     context: Context

@@ -155,7 +155,9 @@ async def test_what_is_asked_wrongly_is_told(tmp_path: Path) -> None:
         assert "did you mean 'odd'?" in problem(await api.get("/tail?flow=od"), 404)
         assert "2026-03-01T12:00:00Z" in problem(await api.get("/tail?from=yesterday"), 400)
         wrong = {"last-event-id": "1.2.3.4.5"}
-        assert "is not a position in this log" in problem(await api.get("/tail", headers=wrong), 400)
+        assert "is not a position in this log" in problem(
+            await api.get("/tail", headers=wrong), 400
+        )
 
 
 async def test_a_stop_ends_it_at_once(tmp_path: Path) -> None:

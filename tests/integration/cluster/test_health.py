@@ -125,7 +125,7 @@ def test_an_intake_on_jetstream_goes_on_while_the_ledger_is_away(
             until(lambda: get(f"{worker.url}/readyz").status_code == 200, "it works")
             server.stop(immediate=True)
             try:
-                old = "the last beat is too old"
+                old = "the last heartbeat is too old"
                 until(lambda: old in get(f"{worker.url}/readyz").text, "it does not")
                 assert get(f"{intake.url}/readyz").status_code == 200
                 assert intake.post(event).status_code == 202

@@ -168,7 +168,7 @@ def _print_result(call: Call, answer: ApiAnswer[BulkResult], what: str, wait: bo
         for refusal in result.left:
             echo(f"left: {refusal.place}: {refusal.error}")
     elif job.state == "running":
-        total = "" if job.total is None else f"{job.total:,} letters, "
+        total = "" if job.total is None else f"{job.total:,} dead letters, "
         echo(f"job {job.id}: {total}{job.rate or 'as fast as it goes'}")
         if not result.served:
             echo("no server runs on this data: it begins when one does")

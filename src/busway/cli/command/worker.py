@@ -23,7 +23,9 @@ def print_workers(call: Call, workforce: ClusterStatus) -> None:
 def print_workforce(found: ClusterStatus) -> None:
     """Print the workers, and the flows that none of them works."""
     if found.workers:
-        print_table(("worker", "state", "last beat", "duties", "lanes"), map(_row, found.workers))
+        print_table(
+            ("worker", "state", "last heartbeat", "duties", "lanes"), map(_row, found.workers)
+        )
     if found.unassigned_flows:
         echo(f"Nobody works: {', '.join(found.unassigned_flows)}")
 

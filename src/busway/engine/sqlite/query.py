@@ -1,4 +1,4 @@
-"""A query for troubles as SQL, so that each kind of question has its index."""
+"""A query for failed events as SQL, so that each kind of question has its index."""
 
 from __future__ import annotations
 

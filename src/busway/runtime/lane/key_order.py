@@ -25,7 +25,7 @@ class KeyRuns:
         self._lengths: dict[tuple[int, str], int] = {}
 
     def lengths(self, first: Sequence[FailedEvent]) -> dict[str, int]:
-        """Return how many may go along behind troubles that are the first of their keys."""
+        """Return how many events may follow failed events that are the first of their keys."""
         return {
             one.key: most - 1
             for one in first

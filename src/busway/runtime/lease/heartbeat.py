@@ -49,7 +49,7 @@ class Heartbeat:
         return self._clock.monotonic() - self._trusted_since < TRUSTED_S
 
     def age_s(self) -> float:
-        """Return how long ago the last beat was that arrived, in seconds."""
+        """Return the age of the last heartbeat that the ledger accepted, in seconds."""
         return self._clock.monotonic() - self._sent_at
 
     def silent_s(self) -> float:
@@ -59,7 +59,7 @@ class Heartbeat:
 
     @property
     def last_sent_at(self) -> float:
-        """When the last beat that arrived began, on the clock; for ``confirm``."""
+        """The monotonic time at which the last accepted heartbeat began; for ``confirm``."""
         return self._sent_at
 
     async def run_once(self, loop: Loop) -> None:

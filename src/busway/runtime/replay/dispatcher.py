@@ -45,8 +45,8 @@ def _every_flow(_flow: str) -> bool:
 
 
 class ReplayDispatcher:
-    """Works the replays of a crew's flows. Live lanes do not wait: each replay works one lane at a
-    time, in small batches."""
+    """Works the replays of this process's flows. Live lanes do not wait: each replay works one
+    lane at a time, in small batches."""
 
     def __init__(
         self,

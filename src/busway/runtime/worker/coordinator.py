@@ -114,7 +114,7 @@ class Coordinator:
         if self._assigned_at == _NEVER:
             return "it has not looked yet which lanes it may take"
         if not self.is_trusted():
-            return "the last beat is too old: the ledger does not answer"
+            return "the last heartbeat is too old: the ledger does not answer"
         if self._clock.monotonic() - self._assigned_at > DEAD_AFTER_S:
             return "lanes cannot be taken"
         return None

@@ -1,4 +1,4 @@
-"""The crew of a program: every loop that its flows need, started and stopped together."""
+"""Starts and stops all loops that the flows of a program need."""
 
 from __future__ import annotations
 

@@ -188,7 +188,9 @@ async def test_it_is_ready_once_it_has_looked_and_says_why_before_and_after() ->
         await shift.rebalance()
         assert shift.not_ready_reason() is None
         await clock.advance(TRUSTED_S)
-        assert shift.not_ready_reason() == "the last beat is too old: the ledger does not answer"
+        assert (
+            shift.not_ready_reason() == "the last heartbeat is too old: the ledger does not answer"
+        )
         await come_back(shift)
         assert shift.not_ready_reason() is None
         await clock.advance(DEAD_AFTER_S / 2)
