@@ -35,7 +35,7 @@ def test_sources_are_listed_shown_paused_and_resumed(tmp_path: Path) -> None:
         assert (often["kind"], often["type"], often["state"]) == ("reader", "schedule", "running")
         assert often["next_at"] > often["received_at"]
         assert launch["refused"] == {"missed": 1}
-        assert "had passed" in launch["last_refusal"]["text"]
+        assert "was already past" in launch["last_refusal"]["text"]
         shown = busway("sources", "show", "often", cwd=tmp_path).out
         assert "often (schedule, reader)" in shown
         assert "every 1s" in shown, "its position"

@@ -98,7 +98,7 @@ async def test_a_lost_server_ends_a_move_which_goes_on_later(
     assert progress == {"step": "events", "done": 0, "total": 5_400}
     assert process.returncode == 3
     assert b"the move is not finished, and nothing is lost" in errors
-    assert b"give the same command again" in errors
+    assert b"run the same command again" in errors
     ended = await asyncio.to_thread(busway, "move", "--from", "data", "--to", engine, cwd=tmp_path)
     assert ended.code == 0, ended
     assert await held_by(Settings(engine=engine)) == before

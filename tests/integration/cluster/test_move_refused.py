@@ -23,7 +23,7 @@ from busway.sinks import console
 app = App("shop")
 app.flow("orders", when={"type": ["t"]}, to=console())
 """
-AGAIN = "give the same command again"
+AGAIN = "run the same command again"
 PASSWORD = "s3cret"
 HBA = """
 host all postgres 127.0.0.1/32 trust

@@ -68,7 +68,7 @@ def test_an_older_copy_of_the_log_file_takes_no_new_events_for_settled(tmp_path:
         assert 'busway_lost_events_total{flow="orders"}' not in metrics
         found = busway("event", "5", cwd=tmp_path)
         assert (found.code, "delivered" in found.out) == (0, True), "found before the hole"
-        assert "never came" in busway("event", "20", cwd=tmp_path).err
+        assert "never arrived" in busway("event", "20", cwd=tmp_path).err
         server.stop()
     checked = busway("check", cwd=tmp_path)
     assert checked.code == 0, checked.out + checked.err
