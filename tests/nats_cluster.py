@@ -216,13 +216,17 @@ class NatsCluster:
         )
 
     def _led(self) -> bool:
+        """Return whether the servers have a leader that sees all others as current."""
         if len(self.nodes) == 1:
             return True
         try:
-            meta = self.nodes[0].ask("jsz").get("meta_cluster") or {}
+            metas = [node.ask("jsz").get("meta_cluster") or {} for node in self.nodes]
         except (OSError, ValueError):
             return False
-        return bool(meta.get("leader")) and meta.get("cluster_size") == len(self.nodes)
+        by_name = {node.name: meta for node, meta in zip(self.nodes, metas, strict=True)}
+        replicas = by_name.get(str(metas[0].get("leader")), {}).get("replicas") or []
+        usable = [one for one in replicas if one.get("current") and not one.get("offline")]
+        return len(usable) == len(self.nodes) - 1
 
 
 def _details(told: Any, stream: str) -> dict[str, Any]:
