@@ -15,11 +15,11 @@ LoopBody = Callable[["Loop"], Awaitable[None]]
 
 
 class Loop:
-    """One task that takes turns. A turn waits only inside ``with loop.idle():``.
+    """One task that runs its body again and again. It waits only inside ``with interruptible():``.
 
-    ``stop`` ends a loop at once where it is idle; otherwise its turn is finished first. Loops that
-    share an ``outage_log`` tell of what fails together. Nothing that a turn raises ends a loop: it
-    pauses, longer from time to time, and takes another one. ``flow`` is the flow that it is for.
+    ``stop`` ends a loop at once while it waits there; otherwise the current run finishes first.
+    Loops with the same ``outage_log`` report failures together. An exception does not end a loop:
+    it pauses, longer after each further failure, and runs again. ``flow`` is the flow it works for.
     """
 
     def __init__(

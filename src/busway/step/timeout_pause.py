@@ -17,7 +17,7 @@ class PausableTimeout(Protocol):
     def resume(self) -> None: ...
 
 
-current_timeout: ContextVar[PausableTimeout | None] = ContextVar("busway_watching", default=None)
+current_timeout: ContextVar[PausableTimeout | None] = ContextVar("busway_timeout", default=None)
 
 
 class CoroutineTimeout:

@@ -18,9 +18,10 @@ _Dead = tuple[tuple[str, int, int], ...]
 
 
 class FailedAgainMerger:
-    """Merges dead letters of replays into those of their flows (:mod:`~.control.replay.again`).
+    """Merges dead letters of replays into those of their flows
+    (:mod:`busway.control.replay.merge`).
 
-    What a replay has when it is done is merged before it is said to be done.
+    Those that a replay has when it finishes are merged before it is reported as done.
     """
 
     def __init__(self, ledger: Ledger, clock: Clock, is_held: Callable[[str], bool]) -> None:
